@@ -1,0 +1,28 @@
+"""The base of every capability's options: typed, closed to unknown fields, with a stable fingerprint.
+
+Importing an options model costs milliseconds: modules that hold one import numba, pyarrow, fastText or Beam inside the functions
+that use them, so that `tamis lint` and `tamis schema` start at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Options(BaseModel):
+    """Options of one capability. A misspelt field is an error; two equal option sets have equal fingerprints."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over every option that is set or defaulted."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+def fingerprint(value: object) -> str:
+    """16 hex digits of BLAKE2b over the canonical JSON of `value` (sorted keys, no spaces)."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,172 @@
+"""XXH64 of byte spans and of Arrow texts, and the mixer that turns a hash into a seeded draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+PADDING = 8
+"""Bytes that may be read behind the last text of a buffer that `text_buffer` returns."""
+
+CONTENT_SEEDS = (0, 1)
+"""Seeds of the two XXH64 that `hash128` puts side by side. Part of every stored key: never change them."""
+
+_PRIME_1 = np.uint64(0x9E3779B185EBCA87)
+_PRIME_2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_PRIME_3 = np.uint64(0x165667B19E3779F9)
+_PRIME_4 = np.uint64(0x85EBCA77C2B2AE63)
+_PRIME_5 = np.uint64(0x27D4EB2F165667C5)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _loader(bits: int) -> Any:
+    """An intrinsic `load(data, index)`: `bits` bits, little-endian, at any byte of a u8 array, without a bounds check."""
+
+    def load(_context: Any, data: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            address = builder.gep(array.data, [context.cast(builder, arguments[1], signature.args[1], types.intp)])
+            word = builder.load(builder.bitcast(address, ir.IntType(bits).as_pointer()))
+            word.align = 1
+            return builder.zext(word, ir.IntType(64)) if bits < 64 else word
+
+        return types.uint64(data, index), generate
+
+    return intrinsic(load)
+
+
+_load32 = _loader(32)
+load64 = _loader(64)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _rotate(word: np.uint64, bits: int) -> np.uint64:
+    return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _round(lane: np.uint64, word: np.uint64) -> np.uint64:
+    return _rotate(lane + word * _PRIME_2, 31) * _PRIME_1
+
+
+@njit(cache=True, nogil=True)
+def xxh64(data: npt.NDArray[np.uint8], start: int, end: int, seed: np.uint64) -> np.uint64:
+    """XXH64 of `data[start:end]` (xxHash, `doc/xxhash_spec.md`); callable from kernels."""
+    i = start
+    if end - start >= 32:
+        a, b, c, d = seed + _PRIME_1 + _PRIME_2, seed + _PRIME_2, seed, seed - _PRIME_1
+        while i + 32 <= end:
+            a = _round(a, load64(data, i))
+            b = _round(b, load64(data, i + 8))
+            c = _round(c, load64(data, i + 16))
+            d = _round(d, load64(data, i + 24))
+            i += 32
+        h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
+        for lane in (a, b, c, d):
+            h = (h ^ _round(np.uint64(0), lane)) * _PRIME_1 + _PRIME_4
+    else:
+        h = seed + _PRIME_5
+    h += np.uint64(end - start)
+    while i + 8 <= end:
+        h = _rotate(h ^ _round(np.uint64(0), load64(data, i)), 27) * _PRIME_1 + _PRIME_4
+        i += 8
+    if i + 4 <= end:
+        h = _rotate(h ^ (_load32(data, i) * _PRIME_1), 23) * _PRIME_2 + _PRIME_3
+        i += 4
+    while i < end:
+        h = _rotate(h ^ (np.uint64(data[i]) * _PRIME_5), 11) * _PRIME_1
+        i += 1
+    h = (h ^ (h >> np.uint64(33))) * _PRIME_2
+    h = (h ^ (h >> np.uint64(29))) * _PRIME_3
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True)
+def mix64(h: np.uint64, seed: np.uint64) -> np.uint64:
+    """SplitMix64 (Steele, Lea, Flood 2014) of `h` on the stream that `seed` names; callable from kernels."""
+    z = h + (seed + np.uint64(1)) * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def _hash_spans(
+    data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], seed: np.uint64
+) -> npt.NDArray[np.uint64]:
+    hashes = np.empty(len(start), np.uint64)
+    for k in range(len(start)):
+        hashes[k] = xxh64(data, start[k], end[k], seed)
+    return hashes
+
+
+@njit(cache=True, nogil=True)
+def _mix(hashes: npt.NDArray[np.uint64], seed: np.uint64) -> npt.NDArray[np.uint64]:
+    mixed = np.empty(len(hashes), np.uint64)
+    for k in range(len(hashes)):
+        mixed[k] = mix64(hashes[k], seed)
+    return mixed
+
+
+def hash_spans(
+    data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], seed: int = 0
+) -> npt.NDArray[np.uint64]:
+    """XXH64 of each `data[start[k]:end[k]]`; spans must lie inside `data`, they may overlap and be empty."""
+    return _hash_spans(_frozen(data), np.ascontiguousarray(start), np.ascontiguousarray(end), np.uint64(seed))
+
+
+def hash_texts(array: pa.Array, seed: int = 0) -> npt.NDArray[np.uint64]:
+    """XXH64 of the UTF-8 bytes of each row of a null-free string, large_string, binary or large_binary array."""
+    data, start = text_buffer(array)
+    return hash_spans(data, start[:-1], start[1:], seed)
+
+
+def hash128(array: pa.Array) -> npt.NDArray[np.uint64]:
+    """128 bits a row, shape (n, 2): XXH64 with each of `CONTENT_SEEDS`; wide enough to stand for the text."""
+    data, start = text_buffer(array)
+    return np.stack([hash_spans(data, start[:-1], start[1:], seed) for seed in CONTENT_SEEDS], axis=1)
+
+
+def mix(hashes: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
+    """`mix64` of each hash: a permutation of the 64-bit numbers for every seed, so distinct hashes never tie."""
+    return _mix(np.ascontiguousarray(hashes), np.uint64(seed))
+
+
+def text_buffer(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of all rows, read-only, and the n + 1 offsets of the rows in them.
+
+    A view of the Arrow buffer where `PADDING` bytes behind the last row are known to be readable, else a padded copy of
+    the rows (Arrow pads what it allocates, but does not say so). Raises ValueError on nulls, TypeError if not text.
+    """
+    if array.null_count:
+        raise ValueError(f"texts must not be null: {array.null_count} of {len(array)} are")
+    if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
+        width: npt.DTypeLike = np.int64
+    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
+        width = np.int32
+    else:
+        raise TypeError(f"texts must be a string or binary array, not {array.type}")
+    if len(array) == 0:
+        return _frozen(np.zeros(PADDING, np.uint8)), np.zeros(1, np.int64)
+    _, offsets, values = array.buffers()
+    start = np.frombuffer(offsets, width, len(array) + 1, array.offset * np.dtype(width).itemsize).astype(np.int64)
+    first, last = int(start[0]), int(start[-1])
+    if values is not None and values.size >= last + PADDING:
+        return _frozen(np.frombuffer(values, np.uint8)), start
+    data = np.zeros(last - first + PADDING, np.uint8)
+    if last > first:
+        data[: last - first] = np.frombuffer(values, np.uint8, last - first, first)
+    return _frozen(data), start - first
+
+
+def _frozen(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A read-only contiguous view: Arrow's buffers are read-only, and one type for all means one compilation."""
+    view = np.ascontiguousarray(data).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,112 @@
+"""Shingles: equal word n-grams have equal hashes, different ones do not, and short documents take part."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.dedup.shingles import jaccard, shingles
+from transforms.text.hashing import mix64
+from transforms.text.segment import segment
+
+WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word of which folding left nothing
+
+
+def words_of(documents):
+    """The two columns of a segmentation that shingles read."""
+    return SimpleNamespace(
+        word_first=np.cumsum([0, *map(len, documents)]),
+        fold_hash=np.array([word for document in documents for word in document], np.uint64),
+    )
+
+
+def ngrams(document, n):
+    """The word n-grams of a document as a set: the truth that hashes stand for."""
+    words = [word for word in document if word]
+    return {tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))} if words else set()
+
+
+def hashed(ngram):
+    chained = np.uint64(len(ngram))
+    for word in ngram:
+        chained = np.uint64(mix64(np.uint64(word), chained))
+    return int(chained)
+
+
+def of_texts(*texts, ngram=5):
+    first, hashes = shingles(segment(pa.array(texts, pa.large_string())), ngram)
+    return [hashes[first[d] : first[d + 1]] for d in range(len(texts))]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
+def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
+    first, hashes = shingles(words_of(documents), n)
+    assert first[0] == 0
+    assert first[-1] == hashes.size
+    for d, document in enumerate(documents):
+        assert hashes[first[d] : first[d + 1]].tolist() == sorted(map(hashed, ngrams(document, n)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 4), max_size=60), st.lists(st.integers(1, 4), max_size=60), st.integers(1, 5))
+def test_jaccard_of_shingles_is_that_of_the_ngram_sets(a, b, n):
+    first, hashes = shingles(words_of([a, b]), n)
+    left, right = ngrams(a, n), ngrams(b, n)
+    truth = len(left & right) / len(left | right) if left | right else 0.0
+    assert jaccard(hashes[: first[1]], hashes[first[1] :]) == truth
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.floats(0, 1))
+def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
+    truth = len(a & b) / len(a | b) if a | b else 0.0
+    found = jaccard(*(np.array(sorted(side), np.uint64) for side in (a, b)), floor)
+    assert found == truth if truth >= floor else found in (0.0, truth)
+
+
+def test_short_documents_match_when_equal_and_only_then():
+    cat, dog, again, pair, reversed_pair, empty, signs = of_texts("cat", "dog", "Cat!", "a cat", "cat a", "", "!? ...")
+    assert cat.size == dog.size == 1
+    assert cat == again
+    assert len({int(one[0]) for one in (cat, dog, pair, reversed_pair)}) == 4
+    assert empty.size == signs.size == 0
+
+
+def test_words_keep_their_borders():
+    one, other = of_texts("ab c", "a bc")
+    assert one != other
+
+
+def test_folding_ignores_case_accents_digits_and_punctuation():
+    a, b = of_texts("Les élèves, en 1984, lisaient tous.", "les eleves en 2051 lisaient TOUS")
+    assert a.tolist() == b.tolist()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   \n ", "word", "no newline at all", "Ελληνικά 中文 العربية", "x " * 500_000, "y" * 1_000_000]
+)
+def test_odd_texts(text):
+    (found,) = of_texts(text)
+    assert found.tolist() == sorted(set(found.tolist()))
+    assert (found.size == 0) == (not text.strip())
+
+
+def test_a_repeated_pattern_in_a_long_document_is_quick_and_exact():
+    first, hashes = shingles(words_of([[7, 9] * 300_000]), 5)
+    assert first.tolist() == [0, 2]
+    assert hashes.tolist() == sorted(map(hashed, [(7, 9, 7, 9, 7), (9, 7, 9, 7, 9)]))
+
+
+def test_no_documents():
+    first, hashes = shingles(words_of([]), 5)
+    assert first.tolist() == [0]
+    assert hashes.size == 0
+
+
+def test_a_shingle_needs_a_word():
+    with pytest.raises(ValueError, match="at least one word"):
+        shingles(words_of([]), 0)

@@ -1,0 +1,358 @@
+"""Survivors: every drop is verified against the document that is kept, no copy is lost, and order does not matter."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.dedup.components import bucket_edges, forest
+from transforms.dedup.minhash import MinHash, sketch
+from transforms.dedup.survivors import SCHEMA, best_first, survivors
+from transforms.text.hashing import hash128, mix
+from transforms.text.segment import segment
+
+TYPES = {
+    "component": pa.uint64(),
+    "ticket": pa.uint64(),
+    "id": pa.string(),
+    "quality": pa.float32(),
+    "tie": pa.uint64(),
+    "text_hash_0": pa.uint64(),
+    "text_hash_1": pa.uint64(),
+    "bands": pa.list_(pa.uint64()),
+    "shingles": pa.large_list(pa.uint64()),
+}
+
+
+def table_of(rows):
+    # from_pandas would make NaN null: quality must be able to hold both
+    return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()})
+
+
+def row(ticket, shingles, bands, text=None, **more):
+    """A document of component 0 whose quality falls with its ticket; `text` stands for its exact content."""
+    document = {
+        "component": 0,
+        "ticket": ticket,
+        "id": f"d{ticket}",
+        "quality": 1 - ticket / 1000,
+        "tie": ticket,
+        "text_hash_0": 7,
+        "text_hash_1": ticket if text is None else text,
+        "bands": bands,
+        "shingles": sorted(shingles),
+    }
+    return document | more
+
+
+def rank(document):
+    quality = document["quality"]
+    missing = quality is None or math.isnan(quality)
+    return missing, 0 if missing else -quality, document["tie"], document["id"]
+
+
+def jaccard_of(a, b):
+    a, b = set(a["shingles"]), set(b["shingles"])
+    return len(a & b) / len(a | b)
+
+
+def decided_slowly(rows, threshold, max_candidates):
+    """The decision with Python sets, a document at a time: ({ticket: verdict}, capped)."""
+    verdicts, capped = {}, 0
+    for component in {document["component"] for document in rows}:
+        kept, heads = [], {}
+        for document in sorted((d for d in rows if d["component"] == component), key=rank):
+            content = document["text_hash_0"], document["text_hash_1"]
+            if content in heads:
+                head = heads[content]
+                of, jaccard, _ = verdicts[head["ticket"]]
+                exact = of is None
+                verdicts[document["ticket"]] = (head["id"], 1.0, "exact") if exact else (of, jaccard, "near")
+                continue
+            heads[content] = document
+            candidates = [other for other in kept if set(other["bands"] or ()) & set(document["bands"] or ())]
+            capped += len(candidates) > max_candidates
+            scored = [(jaccard_of(document, other), other) for other in candidates[:max_candidates]]
+            best = max(scored, key=lambda pair: pair[0], default=(0.0, None))  # the first, best-ranked, of equals
+            if best[1] is not None and best[0] >= threshold:
+                verdicts[document["ticket"]] = best[1]["id"], best[0], "near"
+            else:
+                verdicts[document["ticket"]] = None, None, None
+                kept.append(document)
+    ids = {document["ticket"]: document["id"] for document in rows}
+    stands_for = Counter(of if of is not None else ids[ticket] for ticket, (of, _, _) in verdicts.items())
+    return {
+        ticket: (of, jaccard, kind, stands_for[ids[ticket]] if of is None else None)
+        for ticket, (of, jaccard, kind) in verdicts.items()
+    }, capped
+
+
+def decided(rows, threshold=0.7, max_candidates=1000):
+    verdicts, capped = survivors(table_of(rows), threshold, max_candidates)
+    assert verdicts.schema == SCHEMA
+    tickets = verdicts["ticket"].to_pylist()
+    assert tickets == sorted(document["ticket"] for document in rows)
+    return {
+        v["ticket"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()
+    }, capped
+
+
+def with_components(rows):
+    """Mark each document with the least ticket of all that are linked to it by a band or an equal text."""
+    links = [((0, band), d["ticket"]) for d in rows for band in d["bands"] or ()]
+    links += [((1, d["text_hash_1"]), d["ticket"]) for d in rows]
+    places = {key: place for place, key in enumerate(sorted({key for key, _ in links}))}
+    edges = bucket_edges(
+        np.array([places[key] for key, _ in links], np.uint64), np.array([ticket for _, ticket in links], np.uint64)
+    )
+    root = {int(node): int(least) for least, node in forest(edges)}
+    return [d | {"component": root.get(d["ticket"], d["ticket"])} for d in rows]
+
+
+CONTENTS = st.tuples(
+    st.sets(st.integers(0, 9), min_size=1),  # shingles
+    st.none() | st.sets(st.integers(0, 5), min_size=1, max_size=3),  # bands
+)
+
+
+@st.composite
+def corpora(draw):
+    contents = draw(st.lists(CONTENTS, min_size=1, max_size=8))
+    rows = []
+    for ticket in draw(st.lists(st.integers(0, 2**40), unique=True, max_size=14)):
+        text = draw(st.integers(0, len(contents) - 1))
+        shingles, bands = contents[text]
+        rows.append(
+            row(
+                ticket,
+                shingles,
+                bands and sorted(bands),
+                text,
+                quality=draw(st.sampled_from([None, float("nan"), 0.25, 0.5, -1.0])),
+                tie=draw(st.integers(0, 2)),
+            )
+        )
+    return with_components(rows)
+
+
+@settings(deadline=None, max_examples=300)
+@given(corpora(), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([1, 2, 1000]))
+def test_the_decision_is_that_of_sets(rows, threshold, max_candidates):
+    assert decided(rows, threshold, max_candidates) == decided_slowly(rows, threshold, max_candidates)
+
+
+@settings(deadline=None, max_examples=150)
+@given(corpora(), st.sampled_from([0.3, 0.7]))
+def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
+    verdicts, capped = decided(rows, threshold)
+    by_id = {document["id"]: document for document in rows}
+    kept = [document for document in rows if verdicts[document["ticket"]][0] is None]
+    assert capped == 0
+    assert sum(verdicts[document["ticket"]][3] for document in kept) == len(rows)
+    for document in rows:
+        of, jaccard, kind, copies = verdicts[document["ticket"]]
+        if of is None:
+            assert (jaccard, kind) == (None, None)
+            continue
+        assert copies is None
+        representative = by_id[of]
+        assert verdicts[representative["ticket"]][0] is None
+        assert rank(representative) < rank(document)
+        assert jaccard == jaccard_of(document, representative)
+        assert jaccard >= threshold
+        assert (kind == "exact") == (document["text_hash_1"] == representative["text_hash_1"])
+    for document in kept:
+        for other in kept:
+            if document["id"] < other["id"] and set(document["bands"] or ()) & set(other["bands"] or ()):
+                assert jaccard_of(document, other) < threshold
+                assert document["text_hash_1"] != other["text_hash_1"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(corpora(), st.randoms())
+def test_neither_row_order_nor_the_split_over_tables_matters(rows, random):
+    whole, _ = decided(rows)
+    shuffled = random.sample(rows, len(rows))
+    assert decided(shuffled)[0] == whole
+    apart = {}
+    for component in {document["component"] for document in rows}:
+        apart |= decided([document for document in shuffled if document["component"] == component])[0]
+    assert apart == whole
+
+
+@settings(deadline=None, max_examples=100)
+@given(corpora(), st.sampled_from([0.3, 0.7]))
+def test_lesser_exact_copies_need_no_shingles(rows, threshold):
+    table = table_of(rows)
+    seen, spared = set(), list(rows)
+    for place in best_first(table, ["text_hash_0", "text_hash_1"]).to_pylist():
+        if rows[place]["text_hash_1"] in seen:
+            spared[place] = rows[place] | {"shingles": None}
+        seen.add(rows[place]["text_hash_1"])
+    assert decided(spared, threshold) == decided(rows, threshold)
+
+
+@settings(deadline=None)
+@given(corpora())
+def test_best_first_ranks_by_quality_tie_and_id(rows):
+    order = best_first(table_of(rows), []).to_pylist()
+    assert [rows[place] for place in order] == sorted(rows, key=rank)
+
+
+def test_a_chain_of_licences_does_not_drag_its_end_along():
+    """A ~ B ~ C with J(A, B) = J(B, C) = 9/11 and J(A, C) = 8/12: all in one component, and C is no copy of A."""
+    rows = [row(1, range(10), [1]), row(2, range(1, 11), [1, 2]), row(3, range(2, 12), [1, 2])]
+    verdicts, _ = decided(rows)
+    assert verdicts == {
+        1: (None, None, None, 2),
+        2: ("d1", 9 / 11, "near", None),
+        3: (None, None, None, 1),
+    }
+
+
+def test_the_most_similar_representative_wins_and_the_better_of_equals():
+    a, b = range(10), range(5, 15)
+    verdicts, _ = decided([row(1, a, [1]), row(2, b, [1]), row(3, {*b} | {1}, [1]), row(4, range(3, 12), [1])], 0.5)
+    assert verdicts[3] == ("d2", 10 / 11, "near", None)
+    assert verdicts[4] == ("d1", 7 / 12, "near", None)
+
+
+def test_an_exact_copy_of_a_dropped_head_points_to_what_is_kept():
+    rows = [row(1, range(10), [1]), row(2, range(9), [1], text=5), row(3, range(9), [1], text=5)]
+    verdicts, _ = decided(rows)
+    assert verdicts == {1: (None, None, None, 3), 2: ("d1", 0.9, "near", None), 3: ("d1", 0.9, "near", None)}
+
+
+def test_half_of_the_hash_is_not_equality():
+    rows = [row(1, [1], None, text=5), row(2, [2], None, text=5, text_hash_0=8)]
+    assert [of for of, *_ in decided(rows)[0].values()] == [None, None]
+
+
+def test_the_threshold_itself_is_a_duplicate():
+    verdicts, _ = decided([row(1, range(10), [1]), row(2, range(7), [1])], threshold=0.7)
+    assert verdicts[2] == ("d1", 0.7, "near", None)
+
+
+def test_without_a_shared_band_nothing_is_compared():
+    verdicts, _ = decided([row(1, range(10), [1]), row(2, range(10), [2])])
+    assert [of for of, *_ in verdicts.values()] == [None, None]
+
+
+def test_the_cap_on_candidates_is_counted():
+    """Five different documents share a bucket; the sixth equals the fifth best but only the first four are compared."""
+    rows = [row(ticket, range(100 * ticket, 100 * ticket + 10), [1]) for ticket in range(1, 6)]
+    rows.append(row(6, range(500, 510), [1]))
+    verdicts, capped = decided(rows, max_candidates=4)
+    assert verdicts[6] == (None, None, None, 1)
+    assert capped == 1
+    verdicts, capped = decided(rows, max_candidates=5)
+    assert verdicts[6] == ("d5", 1.0, "near", None)
+    assert capped == 0
+
+
+def test_bands_that_nothing_can_verify_are_an_error_that_names_the_document():
+    with pytest.raises(ValueError, match="document 'd2' has bands but no shingles"):
+        survivors(table_of([row(1, [1], [1]), row(2, [2], [1]) | {"shingles": None}]), 0.7, 1000)
+
+
+def test_no_documents():
+    verdicts, capped = survivors(table_of([]), 0.7, 1000)
+    assert verdicts.schema == SCHEMA
+    assert (len(verdicts), capped) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.uint64(), 2), pa.list_(pa.uint64()), pa.large_list(pa.uint64())])
+def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
+    rows = [
+        row(0, [1], None),
+        row(1, range(10), [1, 2]),
+        row(2, range(9), [4, 2]),
+        row(3, [3], None),
+        row(4, [4], [1, 5]),
+    ]
+    table = table_of(rows)
+    bands = pa.array([document["bands"] for document in rows], kind)
+    table = table.set_column(table.column_names.index("bands"), "bands", pa.chunked_array([bands[:2], bands[2:]]))
+    verdicts, _ = survivors(pa.concat_tables([table.slice(3), table.slice(1, 2)]), 0.7, 1000)
+    assert verdicts["duplicate_of"].to_pylist() == [None, "d1", None, None]
+    nothing = table.set_column(table.column_names.index("bands"), "bands", pa.nulls(len(rows), kind))
+    assert survivors(nothing, 0.7, 1000)[0]["copies"].to_pylist() == [1] * 5
+
+
+def from_texts(texts, options):
+    """The whole way from texts to verdicts without a pipeline: (verdicts, shingle sets)."""
+    column = pa.array(texts, pa.large_string())
+    bands, shingles = sketch(segment(column), options)
+    text = hash128(column)
+    ticket = np.arange(len(texts), dtype=np.uint64)
+    member = np.repeat(ticket[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
+    star = forest(np.concatenate((bucket_edges(bands.flatten().to_numpy(), member), bucket_edges(text[:, 0], ticket))))
+    component = ticket.copy()
+    component[star[:, 1]] = star[:, 0]
+    table = pa.table(
+        {
+            "component": component,
+            "ticket": ticket,
+            "id": [f"d{t}" for t in range(len(texts))],
+            "quality": pa.nulls(len(texts), pa.float32()),
+            "tie": mix(ticket, 1),
+            "text_hash_0": text[:, 0],
+            "text_hash_1": text[:, 1],
+            "bands": bands,
+            "shingles": shingles,
+        }
+    )
+    return survivors(table, options.threshold, options.max_candidates)[0].to_pylist(), [*map(set, shingles.to_pylist())]
+
+
+def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():
+    rng = np.random.default_rng(6)
+    vocabulary = [f"{a}{b}{c}" for a in "bcdfglmnprst" for b in "aeiou" for c in "klmnrst"]
+    texts = []
+    for _ in range(60):
+        words = rng.choice(vocabulary, 300)
+        edited = words.copy()
+        edited[150] = "changed"  # 5 of 296 shingles differ: J = 291 / 301
+        texts += [" ".join(words), " ".join(edited).upper() + "!", " ".join(words)]
+    verdicts, shingles = from_texts([*texts, "", "", "?", "cat", "dog", "Cat."], MinHash())
+    for base in range(0, len(texts), 3):
+        cluster = verdicts[base : base + 3]
+        (keeper,) = [v for v in cluster if v["duplicate_of"] is None]
+        assert keeper["copies"] == 3
+        for verdict in cluster:
+            if verdict is not keeper:
+                a, b = shingles[verdict["ticket"]], shingles[keeper["ticket"]]
+                assert verdict["duplicate_of"] == f"d{keeper['ticket']}"
+                assert verdict["jaccard"] == len(a & b) / len(a | b)
+                assert verdict["jaccard"] in (1.0, 291 / 301)
+    empty, again, sign, cat, dog, cat_again = verdicts[len(texts) :]
+    assert sorted([empty["kind"], again["kind"]], key=str) == [None, "exact"]
+    assert sign["copies"] == dog["copies"] == 1
+    assert sorted([cat["kind"], cat_again["kind"]], key=str) == [None, "near"]
+
+
+@pytest.mark.slow
+def test_on_web_pages_nothing_above_the_threshold_that_shares_a_band_stays(shared):
+    import json
+
+    import zstandard
+
+    texts = []
+    for part in range(2):
+        with zstandard.open(shared / "web" / f"weborganizer-{part:02}.jsonl.zst", "rt", encoding="utf-8") as lines:
+            texts += [json.loads(line)["text"] for line in lines]
+    texts += [text[: len(text) * 9 // 10] for text in texts[:300]]
+    verdicts, shingles = from_texts(texts, MinHash())
+    assert sum(v["copies"] or 0 for v in verdicts) == len(texts)
+    dropped = [v for v in verdicts if v["duplicate_of"] is not None]
+    assert len(dropped) > 250
+    for verdict in dropped:
+        representative = int(verdict["duplicate_of"][1:])
+        a, b = shingles[verdict["ticket"]], shingles[representative]
+        assert verdicts[representative]["duplicate_of"] is None
+        assert verdict["jaccard"] == (len(a & b) / len(a | b) if verdict["kind"] == "near" else 1.0)
+        assert verdict["jaccard"] >= 0.7

@@ -1,0 +1,87 @@
+"""MinHash with banded locality-sensitive hashing: proposes which documents may be near-duplicates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from transforms.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from transforms.text.segment import Segmented
+
+
+class MinHash(Options):
+    """Near-duplicate detection: bands propose pairs, the exact Jaccard similarity of their shingles decides.
+
+    Bands, rows, shingle length and seed are datatrove's (`pipeline/dedup/minhash.py`, MinhashConfig). datatrove removes
+    whatever shares a band; `threshold` is ours and sits at the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72.
+    """
+
+    bands: int = Field(
+        default=14, ge=1, description="bands of the signature; two documents that agree on one are compared"
+    )
+    rows: int = Field(default=8, ge=1, description="hashes a band")
+    ngram: int = Field(default=5, ge=1, description="words a shingle")
+    threshold: float = Field(
+        default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of a near-duplicate"
+    )
+    seed: int = Field(default=1, ge=0, description="seed of the hash family")
+    max_candidates: int = Field(default=1000, ge=1, description="kept documents compared with one document, best first")
+
+
+def signatures(
+    first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], k: int, seed: int
+) -> npt.NDArray[np.uint64]:
+    """MinHash signatures (n, k): the least a·x + b mod 2^64 over the shingles x, for k pairs of odd a and any b.
+
+    Multiplication by an odd number permutes the 64-bit numbers, so a slot of two documents is equal just when one
+    shingle is the least of both: with a probability close to their Jaccard similarity (Broder 1997), as shingles are
+    uniform hashes already. A document without shingles has no signature: `no_shingles` is true and its row
+    is all 2^64 - 1.
+    """
+    from transforms.dedup.sketch import sketch_minima
+
+    # The raw stream of a bit generator is fixed for ever; that of numpy's Generator methods is not (NEP 19).
+    raw = np.random.PCG64(seed).random_raw(2 * k).astype(np.uint64)
+    return sketch_minima(first, hashes, raw[:k] | np.uint64(1), raw[k:])
+
+
+def no_shingles(first: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """The null mask of signatures and bands: documents that have nothing to compare."""
+    return first[1:] == first[:-1]
+
+
+def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:
+    """One 64-bit hash a band, (n, bands), with the place of the band mixed in so that two places never meet."""
+    from transforms.dedup.sketch import sketch_bands
+
+    if signatures.shape[1] != bands * rows:
+        raise ValueError(f"{bands} bands of {rows} rows need signatures of {bands * rows}, not {signatures.shape[1]}")
+    return sketch_bands(signatures, bands, rows)
+
+
+def sketch(texts: Segmented, options: MinHash) -> tuple[pa.FixedSizeListArray, pa.LargeListArray]:
+    """The band hashes (null without shingles) and the sorted, unique shingles of each document."""
+    import pyarrow as pa
+
+    from transforms.dedup.shingles import shingles
+
+    first, hashes = shingles(texts, options.ngram)
+    signed = signatures(first, hashes, options.bands * options.rows, options.seed)
+    banded = band_hashes(signed, options.bands, options.rows)
+    null = pa.array(no_shingles(first))
+    return (
+        pa.FixedSizeListArray.from_arrays(pa.array(banded.reshape(-1)), options.bands, mask=null),
+        pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes)),
+    )
+
+
+def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
+    """Chance that two documents share a band: 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
+    return 1.0 - (1.0 - jaccard**rows) ** bands

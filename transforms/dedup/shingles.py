@@ -1,0 +1,117 @@
+"""Cuts documents into shingles, the hashed word n-grams whose overlap says how alike two documents are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from transforms.text.hashing import mix64
+
+if TYPE_CHECKING:
+    from transforms.text.segment import Segmented
+
+
+def shingles(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Sorted, unique 64-bit hashes of the `ngram`-word shingles of each document.
+
+    Words are compared folded (lower case, no diacritics, every digit 0, no punctuation: datatrove `utils/text.py`); a
+    word of which nothing is left does not count. A document with fewer than `ngram` words has one shingle, all of it,
+    so that short documents match when they are equal and only then (as in duplodocus `minhash_base.rs`). A document
+    without words has none.
+
+    Returns `first` (n + 1) and `hashes`: the shingles of document d are `hashes[first[d]:first[d + 1]]`.
+    """
+    if ngram < 1:
+        raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
+    first, hashes = _shingles(texts.word_first, texts.fold_hash, ngram)
+    return first, hashes
+
+
+@njit(cache=True, nogil=True)
+def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], floor: float = 0.0) -> float:
+    """Exact Jaccard similarity |a ∩ b| / |a ∪ b| of two sorted arrays without repeats; 0 when both are empty.
+
+    With a `floor`, gives up with 0 as soon as the similarity cannot reach it.
+    """
+    # J >= floor needs floor / (1 + floor) * (|a| + |b|) in common; one less guards against rounding.
+    needed = np.int64(floor / (1.0 + floor) * (a.size + b.size)) - 1
+    i = j = both = 0
+    while i < a.size and j < b.size and both + min(a.size - i, b.size - j) >= needed:
+        left, right = a[i], b[j]
+        both += left == right
+        i += left <= right
+        j += right <= left
+    if both < needed or both == 0:
+        return 0.0
+    return both / (a.size + b.size - both)
+
+
+@njit(cache=True, nogil=True)
+def _shingles(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
+    documents = word_first.size - 1
+    longest = 0
+    for d in range(documents):
+        longest = max(longest, word_first[d + 1] - word_first[d])
+    words = np.empty(longest, np.uint64)
+    chained = np.empty(longest, np.uint64)
+    ends = np.empty(longest + 2, np.int64)
+    first = np.zeros(documents + 1, np.int64)
+    hashes = np.empty(fold_hash.size, np.uint64)  # a document has no more shingles than words
+    total = 0
+    for d in range(documents):
+        count = 0
+        for w in range(word_first[d], word_first[d + 1]):
+            words[count] = fold_hash[w]
+            count += fold_hash[w] != 0
+        if count:
+            size = min(ngram, count)
+            windows = chained[: count - size + 1]
+            # Each word is mixed on the stream that the words before it name. Windows do not depend on one another, so
+            # they advance together.
+            windows[:] = np.uint64(size)
+            for place in range(size):
+                shifted = words[place : place + windows.size]
+                for i in range(windows.size):
+                    windows[i] = mix64(shifted[i], windows[i])
+            total += _sorted_unique(windows, ends, hashes[total:])
+        first[d + 1] = total
+    return first, hashes[:total]
+
+
+@njit(cache=True, nogil=True)
+def _sorted_unique(values, ends, out):  # type: ignore[no-untyped-def]
+    """Write `values` to `out` sorted without repeats; returns how many. `ends` is scratch of at least len(values) + 2.
+
+    Hashes are uniform: their high bits put each near its place (counting sort), insertion does the rest.
+    """
+    n = values.size
+    bits = 0
+    while 2 << bits <= n:
+        bits += 1
+    shift = np.uint64(63 - bits)  # two steps, because a shift by 64 is undefined
+    buckets = ends[: (1 << bits) + 1]
+    buckets[:] = 0
+    for i in range(n):
+        buckets[np.int64((values[i] >> shift) >> np.uint64(1)) + 1] += 1
+    for b in range(1, buckets.size):
+        buckets[b] += buckets[b - 1]
+    for i in range(n):
+        bucket = np.int64((values[i] >> shift) >> np.uint64(1))
+        out[buckets[bucket]] = values[i]
+        buckets[bucket] += 1
+    unique = 0
+    for i in range(n):
+        value = out[i]
+        j = unique
+        while j > 0 and out[j - 1] > value:
+            j -= 1
+        if j > 0 and out[j - 1] == value:
+            continue
+        for k in range(unique, j, -1):
+            out[k] = out[k - 1]
+        out[j] = value
+        unique += 1
+    return unique

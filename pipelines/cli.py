@@ -1,0 +1,210 @@
+"""The `tamis` command. Exit codes: 0 fine, 1 the run found a problem, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines import recipe as recipes
+from transforms.errors import RunError
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.recipe import Recipe
+
+app = typer.Typer(
+    help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+PROBLEM, USAGE = 1, 2
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one (tamis recipes).")]
+RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Overrides a field of the recipe; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
+
+RUNNERS = {
+    "local": "",
+    "direct": "Beam's DirectRunner silently becomes another engine when the machine is online; use --runner local",
+    "dask": "Beam's DaskRunner drops sinks, bundles and tagged outputs without a word; use --runner local",
+}
+"""Known runners and, for the refused ones, why."""
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    input: Annotated[list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")] = [],  # noqa: B006
+    output: Annotated[str, typer.Option("--output", "-o", help="The run directory: a path or an object-store URI.")] = "",
+    set_: Overrides = [],  # noqa: B006
+    runner: Annotated[str, typer.Option(help="Where the DAG runs: local.")] = "local",
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Runs a recipe: rate, decide, emit. The same command again finishes what was interrupted and redoes only what changed."""
+    with _told(as_json):
+        if RUNNERS.get(runner, "unknown"):
+            reason = RUNNERS.get(runner) or f"unknown; there is {', '.join(name for name, refused in RUNNERS.items() if not refused)}"
+            raise typer.BadParameter(f"{runner}: {reason}", param_hint="--runner")
+        wanted = recipes.load(recipe, set_, input)
+        if not wanted.input.paths and wanted.input.format != "python-env":
+            raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
+        from pipelines import launch
+        from pipelines.display import Display
+
+        display = Display(quiet=as_json)
+        result = display.during(
+            lambda planned, watch: launch.launch(
+                wanted, output or f"run/{wanted.name}", workers or launch.default_workers(), fresh, planned, watch
+            )
+        )
+        if as_json:
+            _print(_summary(result))
+        else:
+            display.result(result)
+
+
+@app.command()
+def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
+    """Checks a recipe, and whether its order and learning-rate schedule fit together. Reads no data."""
+    with _told(as_json):
+        from transforms.curriculum.lint import best_decile_mass, lint as lint_curriculum
+
+        checked = recipes.load(recipe, set_)
+        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
+        mass = best_decile_mass(checked.curriculum)
+        if as_json:
+            _print({"recipe": checked.name, "curriculum": {"lr_mass_best_decile": mass}, "warnings": warnings})
+            return
+        typer.echo(f"{checked.name}: the best tenth of the data gets {mass:.3%} of the learning rate's mass")
+        for warning in warnings:
+            typer.secho(f"warning [{warning['code']}] {warning['message']}", fg="yellow")
+        if not warnings:
+            typer.secho("no warnings", fg="green")
+
+
+@app.command()
+def explain(run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")], as_json: Json = False) -> None:
+    """What became of a document: every signal, the rule that decided, its representative, its place."""
+    with _told(as_json):
+        from pipelines.explain import explanation, lines
+
+        try:
+            found = explanation(run, id)
+        except KeyError as error:
+            raise RunError(str(error.args[0])) from None
+        if as_json:
+            _print(found)
+        else:
+            for line in lines(found):
+                typer.echo(line)
+
+
+@app.command()
+def verify(run: RunDirectory, as_json: Json = False) -> None:
+    """Checks a finished run: every checksum, and that every document is accounted for. Names the file that is wrong."""
+    with _told(as_json):
+        from transforms.provenance import manifest
+
+        problems = manifest.verify(run)
+        if as_json:
+            _print({"run": run, "sound": not problems, "problems": problems})
+        elif problems:
+            for problem in problems:
+                typer.secho(problem, fg="red")
+        else:
+            counts = manifest.read(run)["counts"]
+            typer.echo(
+                f"sound: {counts['records']:,} records = {counts['kept']:,} kept + {counts['dropped']:,} dropped + "
+                f"{counts['review']:,} review + {counts['rejected']:,} rejected; every checksum holds"
+            )
+        if problems:
+            raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def report(run: RunDirectory) -> None:
+    """Writes report.html, one self-contained page."""
+    with _told(False):
+        from pipelines import outcome
+
+        typer.echo(outcome.write_report(run))
+
+
+@app.command()
+def schema() -> None:
+    """Prints the JSON schema of a recipe, for editors and checks."""
+    _print(recipes.Recipe.model_json_schema())
+
+
+@app.command("recipes")
+def list_recipes() -> None:
+    """Lists the shipped recipes."""
+    for name in recipes.shipped():
+        first = recipes.source(name)[1].splitlines()[0].removeprefix("#").strip()
+        typer.echo(f"{name:<12} {first}")
+
+
+@app.command()
+def init(input: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders or globs to look at.")]) -> None:
+    """Looks at your files and prints a commented starter recipe for them."""
+    with _told(False):
+        from pipelines.init import starter
+
+        try:
+            typer.echo(starter(input), nl=False)
+        except (FileNotFoundError, ValueError) as error:
+            raise RunError(str(error)) from None
+
+
+@contextmanager
+def _told(as_json: bool) -> Iterator[None]:
+    """Turns the errors a person can act on into a message and an exit code."""
+    try:
+        yield
+    except (RunError, FileNotFoundError, PermissionError) as error:
+        code = USAGE if isinstance(error, recipes.RecipeError) else PROBLEM
+        if as_json:
+            _print({"error": str(error)})
+        for line in str(error).splitlines():
+            typer.secho(line, fg="red", err=True)
+        raise typer.Exit(code) from None
+
+
+def _summary(result: Any) -> dict[str, object]:
+    counts = result.manifest["counts"]
+    return {
+        "run": result.run,
+        "unchanged": result.unchanged,
+        "counts": {name: counts[name] for name in ("records", "kept", "dropped", "review", "rejected")},
+        "reasons": counts["reasons"],
+        "tokens": counts["tokens"],
+        "seconds": result.seconds,
+        "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
+        "warnings": result.manifest["warnings"],
+        "paths": {"data": f"{result.run}/data", "manifest": f"{result.run}/manifest.json", "report": f"{result.run}/report.html"},
+    }
+
+
+def _print(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def main() -> None:
+    """The entry point of the command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.secho("interrupted; the same command finishes the run", fg="yellow", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(PROBLEM)

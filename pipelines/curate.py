@@ -1,0 +1,110 @@
+"""The DAG: rate → decide → emit. What the steps compute is in rate.py, decide.py and emit.py; how rows move is in transforms/exchange.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+
+from pipelines import decide, emit
+from pipelines.plan import Plan, Work
+from pipelines.progress import Progress
+from pipelines.rate import rate_part, raters
+from pipelines.recipe import Recipe
+from transforms.dedup.deduplicate import Deduplicate
+from transforms.errors import RunError
+from transforms.exchange import Dossier, Exchange, Spread
+from transforms.identity import Identify
+from transforms.parts import Receipt
+from transforms.ranking import Rank
+
+
+@dataclass(frozen=True)
+class Curate(beam.PTransform):
+    """From the work of a plan to the files of a run. Everything that reaches a person is in those files."""
+
+    recipe: Recipe
+    plan: Plan
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        recipe, plan = self.recipe, self.plan
+        spill, size = plan.spill, plan.partitions
+
+        parts = pipeline | "Work" >> beam.Create(plan.work) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
+        rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.Map(lambda rated: (rated[1].documents, rated[1].rejected)))
+        dossiers = parts | "Accept" >> beam.Map(_accept, recipe, rejects).with_output_types(Dossier)
+
+        rows = decide.Columns(recipe)
+        dossiers |= "Identify" >> Identify(rows.identity, recipe.duplicate_ids == "error", spill, size)
+        if recipe.dedup is not None and recipe.dedup.exact:
+            dossiers |= "Deduplicate" >> Deduplicate(recipe.dedup.minhash, rows.copies, decide.copy_texts, spill, size)
+        if recipe.select.tokens is not None:
+            dossiers |= "Select" >> Rank(decide.SELECTED, rows.selection, spill, size)
+        if len(recipe.curriculum.stretches) > 1:
+            dossiers |= "Phases" >> Rank(decide.PHASED, rows.phases, spill, size)
+        dossiers |= "Order" >> Rank(decide.PLACED, rows.places, spill, size)
+
+        layout = beam.pvalue.AsSingleton(
+            dossiers
+            | "Kept" >> beam.Map(emit.kept_bytes, recipe)
+            | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Layout" >> beam.Map(emit.layout, recipe)
+        )
+        dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
+        return (
+            dossiers
+            | "Scatter" >> beam.FlatMap(emit.scatter, recipe, layout, plan.finished_shards).with_output_types(pa.RecordBatch)
+            | "Text" >> Exchange(spill)
+            | "Emit" >> beam.ParDo(_Emit(recipe, plan), layout)
+        )
+
+
+class _Rate(beam.DoFn):
+    """Rates the splits that are not finished yet; yields (dossier, receipt) of every part."""
+
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        self.recipe = recipe
+        self.run = plan.run
+
+    def process(self, work: Work) -> Iterable[tuple[Dossier, Receipt]]:
+        progress = Progress(self.run, "rate")
+        receipt = work.part.receipt() if work.finished else None
+        if receipt is None:
+            raters(self.recipe)
+            receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, progress.advance)
+        progress.finish()
+        yield Dossier(work.ordinal, work.part), receipt
+
+
+class _Ledger(beam.DoFn):
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        self.recipe = recipe
+        self.run, self.fingerprint = plan.run, plan.fingerprint
+
+    def process(self, dossier: Dossier, layout: emit.Layout) -> None:
+        emit.write_ledger(dossier, self.recipe, layout, self.fingerprint)
+
+
+class _Emit(beam.DoFn):
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        self.recipe = recipe
+        self.run, self.fingerprint = plan.run, plan.fingerprint
+
+    def process(self, gathered: object, layout: emit.Layout) -> None:
+        emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
+        Progress(self.run, "emit").finish()
+
+
+def _accept(rated: tuple[Dossier, Receipt], recipe: Recipe, rejects: list[tuple[int, int]]) -> Dossier:
+    """Lets a part pass to Decide only when the whole input stayed below `max_rejects`."""
+    rejected = sum(bad for _, bad in rejects)
+    records = rejected + sum(good for good, _ in rejects)
+    limit = recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
+    if rejected > limit:
+        raise RunError(
+            f"{rejected} of {records} records could not be read; max_rejects is {recipe.max_rejects}. "
+            "They are listed with file, offset and error in rejects/; mend the input, or allow more with --set max_rejects=…"
+        )
+    return rated[0]

@@ -1,0 +1,252 @@
+"""Decide: what becomes of each document of a part, from its signals and from what the exchanges answered about it.
+
+Pure functions from a dossier to small columns. Every stage calls `standing` again instead of passing columns on: a dossier is a
+handful of file names, and reading the columns back costs less than carrying them through a runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.recipe import Recipe
+from transforms import identity, ranking
+from transforms.curriculum.order import phase_of, place, sort_value
+from transforms.dedup import deduplicate
+from transforms.documents import row_of
+from transforms.exchange import Dossier
+from transforms.parts import Part
+from transforms.ranking import aligned
+from transforms.select.fuse import fuse
+from transforms.select.thresholds import evaluate
+from transforms.text.hashing import hash128, mix
+
+SELECTED, PHASED, PLACED = "selected", "phased", "placed"
+"""Tags of the rankings: by quality for the budget, by quality for the phases, by the curriculum."""
+
+
+def identity_rows(dossier: Dossier) -> pa.RecordBatch:
+    """What `Identify` reads of a part."""
+    table = _part(dossier).sketch(["id", "text_hash_0", "text_hash_1", "record_hash"])
+    hashes = hash128(_text(table["id"]))
+    table = table.append_column("id_hash_0", pa.array(hashes[:, 0])).append_column("id_hash_1", pa.array(hashes[:, 1]))
+    return _batch(table.select(identity.ROWS.names))
+
+
+def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """Every document of the part as far as the answers reach, in the order of its rows.
+
+    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, decision (keep, drop or review), reason, detail,
+    representative, jaccard, copies, phase, place. The first step that does not keep a document decides.
+    """
+    part = _part(dossier)
+    sketch = part.sketch(["id", "source", "bytes"])
+    names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count"}
+    if recipe.decontaminate is not None:
+        names |= {"contamination.coverage", "contamination.benchmark", "contamination.item"}
+    signals = part.columns(sorted(names))
+    ids = _final_ids(dossier, sketch)
+    id_hash = hash128(_text(ids))
+    rows = {
+        "ticket": sketch["ticket"].combine_chunks(),
+        "id": ids,
+        "source": sketch["source"].combine_chunks(),
+        "tokens": signals["tokens.count"].combine_chunks().fill_null(0),
+        "bytes": sketch["bytes"].combine_chunks(),
+        "quality": pa.array(fuse(signals, recipe.quality, recipe.signals)),
+        "tie": pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed)),
+        "id_hash": pa.array(np.ascontiguousarray(id_hash[:, 1])),
+    }
+    state = _State(evaluate(signals, recipe.thresholds))
+    _contamination(state, signals, recipe)
+    _copies(state, rows, dossier)
+    _budget(state, rows, dossier, recipe)
+    rows |= {"decision": state.decision, "reason": state.reason, "detail": state.detail}
+    rows |= _places(rows, dossier, recipe)
+    return pa.table(rows)
+
+
+def kept(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """The standing of the documents still kept."""
+    table = standing(dossier, recipe)
+    return table.filter(pc.equal(table["decision"], "keep"))
+
+
+def copy_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """What `Deduplicate` reads of a part: the documents that passed the thresholds and are not contaminated."""
+    table = kept(dossier, recipe)
+    names = ["text_hash_0", "text_hash_1"]
+    if recipe.dedup is not None and recipe.dedup.minhash is not None:
+        names.append("bands")
+    sketch = _part(dossier).sketch(names).take(pa.array(row_of(table["ticket"].to_numpy())))
+    table = table.select(["ticket", "id", "quality", "tie"])
+    for name in names:
+        table = table.append_column(name, sketch[name])
+    return _batch(table)
+
+
+def copy_texts(dossier: Dossier, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """The texts of the given rows, a row group at a time."""
+    for read, batch in _part(dossier).read(rows, ["text"]):
+        yield read, batch["text"]
+
+
+def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks documents from the best down, all together or within the sources that have a budget."""
+    table = kept(dossier, recipe)
+    if isinstance(recipe.select.tokens, dict):
+        table = table.filter(pc.is_in(table["source"], value_set=pa.array(list(recipe.select.tokens))))
+        group = table["source"]
+    else:
+        group = pa.repeat(pa.scalar(""), len(table))
+    major = sort_value("descending", table["quality"].to_numpy(), table["tie"].to_numpy(), 1)
+    return _ranking_rows(table, group, major)
+
+
+def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks documents within their source to cut them into phases."""
+    table = kept(dossier, recipe)
+    order = "ascending" if recipe.curriculum.assign == "quality" else "uniform"
+    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1), 1)
+    return _ranking_rows(table, _group(table, recipe), major)
+
+
+def place_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks documents within their phase and source by the curriculum."""
+    table = kept(dossier, recipe)
+    phase, quality, tie = (table[name].to_numpy() for name in ("phase", "quality", "tie"))
+    major = np.zeros(len(table), np.uint64)
+    for index, stretch in enumerate(recipe.curriculum.stretches):
+        inside = phase == index
+        major[inside] = sort_value(stretch.order, quality[inside], tie[inside], stretch.folds)
+    group = pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
+    return _ranking_rows(table, group, major)
+
+
+class _State:
+    """Decision, reason and detail of each document; a step changes only documents that are still kept."""
+
+    def __init__(self, verdict: pa.Table) -> None:
+        self.decision, self.reason, self.detail = (
+            verdict[name].combine_chunks().cast(pa.string()) for name in ("decision", "reason", "detail")
+        )
+
+    def close(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: pa.Array) -> None:
+        """Ends the documents that are kept and `failed`; `reason` and `detail` have a value a document."""
+        mask = pc.and_(pc.equal(self.decision, "keep"), pa.array(failed))
+        self.decision = pc.if_else(mask, decision, self.decision)
+        self.reason = pc.if_else(mask, reason, self.reason)
+        self.detail = pc.if_else(mask, detail, self.detail)
+
+
+def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> None:
+    options = recipe.decontaminate
+    if options is None:
+        return
+    coverage = signals["contamination.coverage"].combine_chunks().fill_null(0.0)
+    detail = pc.binary_join_element_wise(
+        _rounded(coverage),
+        "of",
+        signals["contamination.benchmark"].combine_chunks(),
+        signals["contamination.item"].combine_chunks(),
+        " ",
+        null_handling="skip",
+    )
+    value = coverage.to_numpy()
+    state.close(value >= options.drop, "drop", "contamination", detail)
+    state.close(value >= options.review, "review", "contamination", detail)
+
+
+def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
+    answers = dossier.answer(deduplicate.TAG)
+    representative, jaccard, kind, copies = (
+        aligned(rows["ticket"], answers, column, default)
+        for column, default in (("duplicate_of", None), ("jaccard", None), ("kind", None), ("copies", 1))
+    )
+    rows |= {
+        "representative": representative.cast(pa.string()),
+        "jaccard": jaccard.cast(pa.float64()),
+        "copies": copies.cast(pa.int64()),
+    }
+    if answers is not None:
+        reason = pc.binary_join_element_wise("dedup", kind, ".")
+        detail = pc.binary_join_element_wise("Jaccard", _rounded(rows["jaccard"]), "with", rows["representative"], " ")
+        state.close(representative.is_valid().to_numpy(zero_copy_only=False), "drop", reason, detail)
+
+
+def _budget(state: _State, rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> None:
+    budget = recipe.select.tokens
+    answers = dossier.answer(SELECTED)
+    if budget is None or answers is None:
+        return
+    if isinstance(budget, dict):
+        known = pc.index_in(rows["source"], value_set=pa.array(list(budget)))
+        limit = pa.array(list(budget.values()), pa.int64()).take(known)
+    else:
+        limit = pa.repeat(pa.scalar(budget, pa.int64()), len(rows["ticket"]))
+    rank = aligned(rows["ticket"], answers, "rank", None)
+    over = pc.fill_null(pc.greater(rank, limit), False)
+    detail = pc.binary_join_element_wise("token", rank.cast(pa.string()), "of", limit.cast(pa.string()), " ")
+    state.close(over.to_numpy(zero_copy_only=False), "drop", "select.tokens", detail)
+
+
+def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict[str, pa.Array]:
+    """Phase and place (0 to 1, by the end of the document's tokens in its source) of the documents that are ranked."""
+    phase = np.zeros(len(rows["ticket"]), np.int64)
+    ranked = dossier.answer(PHASED)
+    if ranked is not None:
+        fraction = _fraction(rows, ranked)
+        inside = ~np.isnan(fraction)
+        phase[inside] = phase_of(fraction[inside], [stretch.share for stretch in recipe.curriculum.stretches])
+    where = _fraction(rows, dossier.answer(PLACED))
+    return {"phase": pa.array(phase), "place": pa.array(where, from_pandas=True)}
+
+
+def _fraction(rows: dict[str, pa.Array], answers: pa.Table | None) -> np.ndarray:
+    rank = aligned(rows["ticket"], answers, "rank", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    whole = aligned(rows["ticket"], answers, "group_tokens", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return place(rank, whole)
+
+
+def _final_ids(dossier: Dossier, sketch: pa.Table) -> pa.Array:
+    """The ids, numbered where several documents had one: id, id#2, id#3."""
+    ids = sketch["id"].combine_chunks()
+    answers = dossier.answer(identity.TAG)
+    if answers is None:
+        return ids
+    ordinal = aligned(sketch["ticket"].combine_chunks(), answers, "ordinal", None)
+    numbered = pc.binary_join_element_wise(ids, ordinal.cast(pa.string()), "#")
+    return pc.coalesce(numbered, ids)
+
+
+def _group(table: pa.Table, recipe: Recipe) -> pa.Array:
+    if recipe.curriculum.interleave_by == "source":
+        return table["source"].combine_chunks()
+    return pa.repeat(pa.scalar(""), len(table))
+
+
+def _ranking_rows(table: pa.Table, group: pa.Array, major: np.ndarray) -> pa.RecordBatch:
+    columns = {"ticket": table["ticket"], "group": group, "major": pa.array(major)}
+    columns |= {name: table[name] for name in ("tie", "id_hash", "tokens")}
+    return _batch(pa.table(columns, schema=ranking.ROWS))
+
+
+def _rounded(values: pa.Array) -> pa.Array:
+    return pc.round(values, ndigits=4).cast(pa.string())
+
+
+def _part(dossier: Dossier) -> Part:
+    assert isinstance(dossier.handle, Part)
+    return dossier.handle
+
+
+def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

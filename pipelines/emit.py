@@ -1,0 +1,225 @@
+"""Emit: the ledger of every document, and the kept text moved once into its final place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.decide import kept, standing
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.documents import row_of
+from transforms.exchange import Dossier, Gathered, addressed
+from transforms.parts import Part, Written
+from transforms.rate.rater import Signal
+from transforms.write.shards import write_shard
+
+STATE = ".state"
+"""The room of the receipts of Emit: what is finished, and the numbers the manifest and the report are made of."""
+
+BINS = 40
+"""Bins of a signal's histogram, over its useful range and its thresholds."""
+
+QUALITY_BINS = 100
+SEGMENTS = 16
+"""Segments of a shard whose quality and sources the report draws along the order."""
+
+SCATTER_BYTES = 48 << 20
+"""Kept text that waits for one spill file."""
+
+LEDGER = ("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "representative", "jaccard", "copies", "phase", "place", "shard")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many shards each phase has. Destinations number the shards of all phases in training order."""
+
+    shards: tuple[int, ...]
+    names: tuple[str, ...]
+    suffix: str
+
+    def destination(self, phase: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Shard of each document: places are even in tokens, so equal stretches of place are equal shards."""
+        size = np.array(self.shards, np.int64)[phase]
+        within = np.clip(np.ceil(place * size).astype(np.int64) - 1, 0, size - 1)
+        return np.concatenate([[0], np.cumsum(self.shards)])[phase] + within
+
+    def path(self, destination: int) -> str:
+        """Path of a shard below the run directory."""
+        first = 0
+        for name, size in zip(self.names, self.shards, strict=True):
+            if destination < first + size:
+                return f"data/{name}/shard-{destination - first:05d}.{self.suffix}"
+            first += size
+        raise IndexError(f"shard {destination} of {first}")
+
+
+def layout(totals: Iterable[dict[int, int]], recipe: Recipe) -> Layout:
+    """The layout for the kept bytes of each phase, summed over the parts."""
+    stretches = recipe.curriculum.stretches
+    size = [0] * len(stretches)
+    for total in totals:
+        for phase, text_bytes in total.items():
+            size[phase] += text_bytes
+    shards = tuple(math.ceil(b / recipe.output.shard_bytes) for b in size)
+    return Layout(shards, tuple(stretch.name for stretch in stretches), recipe.output.format)
+
+
+def kept_bytes(dossier: Dossier, recipe: Recipe) -> dict[int, int]:
+    """Bytes of kept text by phase."""
+    sums = kept(dossier, recipe).group_by("phase").aggregate([("bytes", "sum")])
+    return dict(zip(sums["phase"].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
+
+
+def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: str) -> None:
+    """Writes decisions/part-N.parquet, one row for every document of the part, and the part's summary."""
+    part = dossier.handle
+    assert isinstance(part, Part)
+    table = _with_shard(standing(dossier, recipe), layout)
+    uri = part.uri("decisions", "parquet")
+    with storage.commit(uri) as sink:
+        pq.write_table(table.select(list(LEDGER)), sink, compression="zstd", write_page_checksum=True)
+    summary = {
+        "fingerprint": fingerprint,
+        "file": asdict(Written(part.path("decisions", "parquet"), sink.size, sink.sha256)),
+        "counts": _counts(table),
+        "histograms": {name: _histogram(part, signal, recipe) for name, signal in recipe.signals.items() if edges(signal, recipe)},
+        "clusters": _largest(table),
+        "contamination": _contaminated(table),
+        "renamed": int(pc.sum(_renamed(dossier)).as_py() or 0),
+    }
+    storage.write_bytes(part.uri(STATE, "json"), json.dumps(summary, ensure_ascii=False).encode())
+
+
+def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozenset[int]) -> Iterator[pa.RecordBatch]:
+    """The kept documents of the part, addressed to their shards. Shards that an earlier attempt finished get nothing."""
+    part = dossier.handle
+    assert isinstance(part, Part)
+    table = kept(dossier, recipe)
+    to = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
+    wanted = ~np.isin(to, list(finished))
+    table, to = table.filter(pa.array(wanted)), to[wanted]
+    rows = row_of(table["ticket"].to_numpy())
+    pending: list[pa.RecordBatch] = []
+    size = 0
+    for read, batch in part.read(rows, ["text", "url", "licence", "date", "metadata"]):
+        chosen = np.searchsorted(rows, read)
+        decided = table.take(pa.array(chosen)).combine_chunks()
+        columns = {"id": decided["id"], "text": batch["text"], "source": decided["source"]}
+        columns |= {name: batch[name] for name in ("url", "licence", "date", "metadata")}
+        columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie")}
+        pending.append(addressed(pa.table(columns).combine_chunks().to_batches()[0], to[chosen]))
+        size += int(batch["text"].nbytes)
+        if size >= SCATTER_BYTES:
+            yield _one(pending)
+            pending, size = [], 0
+    if pending:
+        yield _one(pending)
+
+
+def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fingerprint: str) -> None:
+    """Writes one shard in curriculum order, then its receipt."""
+    rows = gathered.table().sort_by([("place", "ascending"), ("tie", "ascending"), ("id", "ascending")])
+    path = layout.path(gathered.destination)
+    written = write_shard(rows.drop_columns(["place", "tie"]), storage.join(run, path), recipe.output)
+    receipt = {
+        "fingerprint": fingerprint,
+        "destination": gathered.destination,
+        "phase": path.split("/")[1],
+        "file": asdict(Written(path, written.bytes, written.sha256)),
+        "documents": rows.num_rows,
+        "tokens": int(pc.sum(rows["tokens"]).as_py()),
+        "segments": _segments(rows),
+    }
+    storage.write_bytes(storage.join(run, STATE, f"shard-{gathered.destination:05d}.json"), json.dumps(receipt, ensure_ascii=False).encode())
+
+
+def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
+    """Histogram bin edges of a numeric signal: its useful range and its thresholds with a margin; None for labels and unbounded facts."""
+    limits = [signal.low, signal.high]
+    threshold = recipe.thresholds.get(signal.name)
+    if threshold is not None:
+        limits += [threshold.min, threshold.max]
+    known = [float(limit) for limit in limits if limit is not None]
+    if signal.kind == "string" or not known:
+        return None
+    low, high = min(0.0, *known), max(known)
+    if signal.unit != "share":
+        high *= 1.5
+    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]
+
+
+def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
+    """Adds the path of the shard each kept document goes to."""
+    inside = pc.equal(table["decision"], "keep").to_numpy(zero_copy_only=False)
+    to = np.zeros(len(table), np.int64)
+    to[inside] = layout.destination(table["phase"].to_numpy()[inside], table["place"].to_numpy()[inside])
+    paths = pa.array([layout.path(index) for index in range(sum(layout.shards))], pa.string())
+    return table.append_column("shard", paths.take(pa.array(to, mask=~inside)))
+
+
+def _histogram(part: Part, signal: Signal, recipe: Recipe) -> dict[str, object]:
+    bins = np.array(edges(signal, recipe))
+    column = part.columns([signal.name])[signal.name].combine_chunks()
+    values = column.drop_null().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    # What lies outside is counted in the outermost bins.
+    counts, _ = np.histogram(np.clip(values, bins[0], bins[-1]), bins)
+    return {"counts": counts.tolist(), "missing": column.null_count}
+
+
+def _counts(table: pa.Table) -> list[dict[str, object]]:
+    keys = ["source", "decision", "reason"]
+    sums = table.group_by(keys).aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")]).sort_by([(key, "ascending") for key in keys])
+    names = {"id_count": "documents", "tokens_sum": "tokens", "bytes_sum": "bytes"}
+    return [{names.get(name, name): value for name, value in row.items()} for row in sums.to_pylist()]
+
+
+def _largest(table: pa.Table) -> list[dict[str, object]]:
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(["ticket", "id", "copies"])
+    return clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, 10).to_pylist()
+
+
+def _contaminated(table: pa.Table) -> list[dict[str, object]]:
+    found = table.filter(pc.equal(table["reason"], "contamination")).select(["ticket", "id", "decision", "detail"])
+    return found.sort_by("id").to_pylist()
+
+
+def _renamed(dossier: Dossier) -> pa.Array:
+    answers = dossier.answer("identity")
+    return pa.array([0 if answers is None else len(answers)])
+
+
+def _segments(rows: pa.Table) -> list[dict[str, object]]:
+    """The shard in `SEGMENTS` stretches of about equal tokens: tokens, tokens by quality bin, tokens by source."""
+    tokens = rows["tokens"].to_numpy()
+    end = np.cumsum(tokens)
+    cut = np.searchsorted(end, end[-1] * np.arange(1, SEGMENTS + 1) / SEGMENTS, side="left") + 1 if len(end) else np.array([], int)
+    starts = np.unique(np.concatenate([[0], cut[:-1]]))
+    quality = np.nan_to_num(rows["quality"].to_numpy(), nan=0.0)
+    bins = np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)
+    segments = []
+    for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        if stop <= start:
+            continue
+        part = rows.slice(start, stop - start)
+        sums = part.group_by("source").aggregate([("tokens", "sum")]).sort_by("source")
+        by_bin = np.bincount(bins[start:stop], weights=tokens[start:stop].astype(np.float64), minlength=QUALITY_BINS)
+        segments.append(
+            {
+                "tokens": int(tokens[start:stop].sum()),
+                "quality": {str(bin_): int(by_bin[bin_]) for bin_ in np.flatnonzero(by_bin)},
+                "sources": dict(zip(sums["source"].to_pylist(), sums["tokens_sum"].to_pylist(), strict=True)),
+            }
+        )
+    return segments
+
+
+def _one(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]

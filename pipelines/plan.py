@@ -1,0 +1,157 @@
+"""What a run has to do: which splits are new, which parts and shards an earlier attempt finished, what is out of date."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from pipelines.emit import STATE
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.errors import RunError
+from transforms.options import fingerprint
+from transforms.parts import Part, Receipt
+from transforms.read.inputs import Split, plan
+
+PARTITION_BYTES = 64 << 20
+"""Input bytes for each partition of an exchange of small columns: the shingles of that much text are about as large."""
+
+OURS = ("rated", "sketches", "rejects", "decisions", "data", STATE, ".spill", ".progress", "manifest.json", "report.html")
+"""What a run directory holds. Nothing else in it is ever deleted."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One split of the input and the part it becomes."""
+
+    part: Part
+    split: Split
+    fingerprint: str
+    finished: bool
+
+    @property
+    def ordinal(self) -> int:
+        return self.part.ordinal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part."""
+
+    run: str
+    work: tuple[Work, ...]
+    fingerprint: str
+    finished_shards: frozenset[int]
+    unchanged: bool
+
+    @property
+    def spill(self) -> str:
+        return storage.join(self.run, ".spill")
+
+    @property
+    def reused(self) -> int:
+        return sum(work.finished for work in self.work)
+
+    @property
+    def bytes(self) -> int:
+        return sum(work.split.size for work in self.work)
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of an exchange. They bound its memory; the result is the same for any number."""
+        return max(2, -(-self.bytes // PARTITION_BYTES))
+
+
+def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
+    """Lists the input, compares it with what the run directory holds and clears what is out of date.
+
+    Raises RunError when the input is missing or the directory holds something that is not a run.
+    """
+    try:
+        splits = plan(recipe.input)
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"input: {error}") from None
+    _check_directory(run)
+    if fresh:
+        for name in OURS:
+            storage.remove_tree(storage.join(run, name))
+    work = _assign(recipe, run, splits)
+    mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
+    current = _state(run)
+    if current != mark:
+        for name in ("manifest.json", "report.html", "decisions", "data", STATE):
+            storage.remove_tree(storage.join(run, name))
+    for room in ("rated", "sketches", "rejects", "decisions", STATE):
+        storage.sweep(storage.join(run, room))
+    storage.remove_tree(storage.join(run, ".spill"))
+    unchanged = current == mark and storage.exists(storage.join(run, "manifest.json"))
+    try:
+        storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
+    except OSError as error:
+        raise RunError(f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output") from None
+    return Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
+
+
+def shard_receipts(run: str) -> list[dict[str, object]]:
+    """The receipts of the emitted shards, in training order."""
+    room = storage.join(run, STATE)
+    names = [name for name in storage.names(room) if name.startswith("shard-")]
+    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+
+
+def summaries(run: str) -> list[dict[str, object]]:
+    """The summaries of the decided parts, by part."""
+    room = storage.join(run, STATE)
+    names = [name for name in storage.names(room) if name.startswith("part-")]
+    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+
+
+def _assign(recipe: Recipe, run: str, splits: list[Split]) -> list[Work]:
+    """Finished parts keep their number, new splits get free ones, parts of splits that are gone or changed are removed.
+
+    Largest splits come first, so that workers that take them in turn end at about the same time.
+    """
+    marks = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
+    kept: dict[str, Part] = {}
+    for part in _parts(run):
+        receipt = part.receipt()
+        if receipt is not None and receipt.fingerprint in marks and _complete(run, receipt):
+            kept[receipt.fingerprint] = part
+        else:
+            part.remove()
+    taken = {part.ordinal for part in kept.values()}
+    free = (ordinal for ordinal in range(len(marks) + len(taken)) if ordinal not in taken)
+    work = [Work(kept.get(mark) or Part(run, next(free)), split, mark, mark in kept) for mark, split in marks.items()]
+    return sorted(work, key=lambda item: (-item.split.size, item.ordinal))
+
+
+def _parts(run: str) -> list[Part]:
+    ordinals = {int(name[5:10]) for room in ("rated", "sketches", "rejects") for name in storage.names(storage.join(run, room)) if name.startswith("part-")}
+    return [Part(run, ordinal) for ordinal in sorted(ordinals)]
+
+
+def _complete(run: str, receipt: Receipt) -> bool:
+    try:
+        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in receipt.files)
+    except FileNotFoundError:
+        return False
+
+
+def _state(run: str) -> str | None:
+    uri = storage.join(run, STATE, "plan.json")
+    return str(json.loads(storage.read_bytes(uri))["fingerprint"]) if storage.exists(uri) else None
+
+
+def _finished_shards(run: str, mark: str) -> frozenset[int]:
+    return frozenset(int(str(receipt["destination"])) for receipt in shard_receipts(run) if receipt["fingerprint"] == mark)
+
+
+def _check_directory(run: str) -> None:
+    path = storage.local_path(run)
+    if path is None or not path.exists():
+        return
+    if not path.is_dir():
+        raise RunError(f"--output '{run}' is a file; name a directory")
+    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in OURS)
+    if strangers and not (path / STATE).exists():
+        raise RunError(f"--output '{run}' holds other files ({', '.join(strangers[:3])}); name an empty or new directory")

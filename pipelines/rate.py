@@ -1,0 +1,83 @@
+"""Rate: one split of the input becomes one finished part, in a single pass over its bytes and in constant memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.recipe import Recipe
+from transforms.dedup.minhash import sketch
+from transforms.documents import SCHEMA
+from transforms.parts import Part, PartWriter, Receipt
+from transforms.rate.rater import Rater
+from transforms.read.inputs import Split, read
+from transforms.text.hashing import hash128, hash_texts, mix
+from transforms.text.segment import segment
+
+Advance = Callable[[int, int], None]
+"""Told of progress: documents, bytes of text."""
+
+_ready: dict[str, tuple[Rater, ...]] = {}
+_lock = threading.Lock()
+
+
+def raters(recipe: Recipe) -> tuple[Rater, ...]:
+    """The recipe's raters, set up once in this process: threads share their models."""
+    with _lock:
+        if recipe.rate_fingerprint not in _ready:
+            for rater in recipe.raters:
+                rater.setup()
+            _ready[recipe.rate_fingerprint] = recipe.raters
+        return _ready[recipe.rate_fingerprint]
+
+
+def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, advance: Advance) -> Receipt:
+    """Reads `split`, measures every signal on one segmentation of each batch, and commits the part."""
+    with PartWriter(part) as writer:
+        for batch, rejects in read(split, recipe.input):
+            for reject in rejects:
+                writer.reject(asdict(reject))
+            if batch.num_rows:
+                writer.write(*measure(batch, recipe))
+            advance(batch.num_rows, int(batch["text"].nbytes))
+        empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe))
+        return writer.finish((next(empty), next(empty)), fingerprint, asdict(split))
+
+
+def measure(batch: pa.RecordBatch, recipe: Recipe) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """(documents with their signals, sketch) of one batch of documents, row by row the same documents."""
+    texts = segment(batch["text"])
+    rated = pa.table(batch)
+    for rater in raters(recipe):
+        signals = rater.rate(texts)
+        for field, column in zip(rater.signals, signals.columns, strict=True):
+            rated = rated.append_column(field.field(), column.cast(field.field().type))
+    text_hash = hash128(batch["text"])
+    columns: dict[str, pa.Array] = {
+        "id": batch["id"],
+        "source": batch["source"],
+        "bytes": np.diff(texts.text_start),
+        "text_hash_0": np.ascontiguousarray(text_hash[:, 0]),
+        "text_hash_1": np.ascontiguousarray(text_hash[:, 1]),
+        "record_hash": _record_hash(batch),
+    }
+    if recipe.dedup is not None and recipe.dedup.minhash is not None:
+        columns["bands"], _ = sketch(texts, recipe.dedup.minhash)
+    return rated.combine_chunks().to_batches()[0] if rated.num_rows else _no_rows(rated), pa.record_batch(columns)
+
+
+def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
+    """Hash of everything but id and text: tells two documents of one id and one text apart."""
+    total = np.zeros(batch.num_rows, np.uint64)
+    for number, name in enumerate(("source", "url", "licence", "date", "metadata")):
+        column = batch[name]
+        total = mix(total, number) ^ hash_texts(column.fill_null(""), seed=1) ^ column.is_null().to_numpy(zero_copy_only=False)
+    return total
+
+
+def _no_rows(rated: pa.Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in rated.schema], schema=rated.schema)

@@ -1,0 +1,222 @@
+"""Deduplication as a transform: buckets propose, exact similarity decides, quality picks the survivor.
+
+    band and text hashes → buckets → edges → components → shingles of the documents in them → survivors
+
+Cost: 16 bytes a band and document through `Exchange`, then the shingles (8 bytes a word) of documents that share a bucket with another.
+Nothing is compared across components, and inside one nothing is dropped that was not verified against the document kept for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from transforms.dedup.components import bucket_edges, forest
+from transforms.dedup.minhash import MinHash
+from transforms.documents import part_of, row_of
+from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
+
+ROWS = pa.schema(
+    [
+        pa.field("ticket", pa.uint64()),
+        pa.field("id", pa.string()),
+        pa.field("quality", pa.float32()),
+        pa.field("tie", pa.uint64()),
+        pa.field("text_hash_0", pa.uint64()),
+        pa.field("text_hash_1", pa.uint64()),
+        # and `bands`, a fixed-size list of uint64, where near-duplicates are looked for
+    ]
+)
+"""What deduplication reads of a document."""
+
+TAG = "copies"
+
+Texts = Callable[[Dossier, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
+"""Loads the texts of the given rows of a part, some at a time: (rows, texts)."""
+
+
+class Deduplicate(beam.PTransform):
+    """Answers, under `copies`, for every document that shares a bucket with another: `duplicate_of`, `jaccard`, `kind`, `copies`.
+
+    `rows` yields the documents that take part, `texts` loads their texts. With `options` None only equal texts are duplicates.
+    """
+
+    def __init__(
+        self, options: MinHash | None, rows: Rows, texts: Texts, spill: str, partitions: int, via: Via = "storage"
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.rows = rows
+        self.texts = texts
+        self.spill = spill
+        self.partitions = partitions
+        self.via = via
+
+    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+        equal = (
+            dossiers
+            | "Texts" >> beam.Map(_by_text, self.rows, self.partitions).with_output_types(pa.RecordBatch)
+            | "Equal texts" >> Exchange(self.spill, self.via)
+        )
+        lesser = equal | "Lesser" >> beam.FlatMap(_lesser).with_output_types(pa.RecordBatch)
+        edges = [equal | "Text edges" >> beam.Map(_text_edges)]
+        if self.options is not None:
+            edges.append(
+                dossiers
+                | "Bands" >> beam.FlatMap(_by_band, self.rows, self.partitions).with_output_types(pa.RecordBatch)
+                | "Buckets" >> Exchange(self.spill, self.via)
+                | "Bucket edges" >> beam.Map(_bucket_edges)
+            )
+        components = (
+            edges
+            | "Edges" >> beam.Flatten()
+            | "Components" >> beam.CombineGlobally(SpanningForest())
+            | "Roots" >> beam.FlatMap(_roots).with_output_types(pa.RecordBatch)
+        )
+        copies = (
+            dossiers
+            | "Candidates" >> Answer({"component": components, "lesser": lesser}, self.spill, self.via)
+            | "Shingles"
+            >> beam.FlatMap(_members, self.rows, self.texts, self.options, self.partitions).with_output_types(pa.RecordBatch)
+            | "Members" >> Exchange(self.spill, self.via)
+            | "Survivors" >> beam.FlatMap(_survivors, self.options or MinHash()).with_output_types(pa.RecordBatch)
+        )
+        return dossiers | "Return" >> Answer({TAG: copies}, self.spill, self.via)
+
+
+class SpanningForest(beam.CombineFn):
+    """Connected components in one reduction: partial forests merge in any order, so no rounds are unrolled.
+
+    Holds 16 bytes for each document that shares a bucket with another, on one worker. Measured: 300 k edges in 1.7 CPU s, 15 M in 32.
+    """
+
+    _COMPACT = 1 << 20  # pending edges before the first merge; then three times the last forest, or merging would be quadratic
+
+    def create_accumulator(self) -> tuple[list[np.ndarray], int, int]:
+        return [], 0, self._COMPACT
+
+    def add_input(self, accumulator: tuple[list[np.ndarray], int, int], edges: np.ndarray) -> tuple[list[np.ndarray], int, int]:
+        pending, size, limit = accumulator
+        pending.append(edges)
+        size += len(edges)
+        if size > limit:
+            merged = forest(np.concatenate(pending))
+            return [merged], len(merged), max(self._COMPACT, 3 * len(merged))
+        return pending, size, limit
+
+    def merge_accumulators(self, accumulators: Iterable[tuple[list[np.ndarray], int, int]]) -> tuple[list[np.ndarray], int, int]:
+        merged = self.extract_output(([edges for pending, _, _ in accumulators for edges in pending], 0, 0))
+        return [merged], len(merged), max(self._COMPACT, 3 * len(merged))
+
+    def extract_output(self, accumulator: tuple[list[np.ndarray], int, int]) -> np.ndarray:
+        return forest(np.concatenate([np.empty((0, 2), np.uint64), *accumulator[0]]))
+
+
+def _by_text(dossier: Dossier, rows: Rows, partitions: int) -> pa.RecordBatch:
+    batch = rows(dossier).select(["ticket", "id", "quality", "tie", "text_hash_0", "text_hash_1"])
+    return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
+
+
+def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.RecordBatch]:
+    batch = rows(dossier)
+    banded = batch.filter(batch["bands"].is_valid())
+    bands = banded["bands"].type.list_size
+    bucket = banded["bands"].flatten()
+    member = np.repeat(banded["ticket"].to_numpy(), bands)
+    if len(member):
+        yield addressed(
+            pa.record_batch({"bucket": bucket, "ticket": member}), partition_of(bucket.to_numpy(), partitions)
+        )
+
+
+def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
+    """The documents, best first within equal texts, and which of them repeat the one before."""
+    rows = gathered.table().sort_by(
+        [("text_hash_0", "ascending"), ("text_hash_1", "ascending"), ("quality", "descending"), ("tie", "ascending"), ("id", "ascending")]
+    )
+    same = np.zeros(len(rows), bool)
+    if len(rows) > 1:
+        first, second = rows["text_hash_0"].to_numpy(), rows["text_hash_1"].to_numpy()
+        same[1:] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
+    return rows, same
+
+
+def _lesser(gathered: Gathered) -> Iterable[pa.RecordBatch]:
+    """Documents whose text a better one has: they need no shingles of their own."""
+    rows, same = _equal_texts(gathered)
+    if same.any():
+        yield pa.record_batch({"ticket": rows["ticket"].combine_chunks().filter(pa.array(same))})
+
+
+def _text_edges(gathered: Gathered) -> np.ndarray:
+    rows, same = _equal_texts(gathered)
+    ticket = rows["ticket"].to_numpy()
+    head = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
+    return np.column_stack((ticket[head][same], ticket[same]))
+
+
+def _bucket_edges(gathered: Gathered) -> np.ndarray:
+    rows = gathered.table()
+    return forest(bucket_edges(rows["bucket"].to_numpy(), rows["ticket"].to_numpy()))
+
+
+def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
+    """Each node of the forest with its component, one batch a part."""
+    root = np.unique(star[:, 0])
+    ticket, component = np.concatenate([star[:, 1], root]), np.concatenate([star[:, 0], root])
+    order = np.argsort(ticket)
+    ticket, component = ticket[order], component[order]
+    starts = np.flatnonzero(np.diff(part_of(ticket), prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(ticket)], strict=True):
+        yield pa.record_batch({"ticket": ticket[start:stop], "component": component[start:stop]})
+
+
+def _members(
+    dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, partitions: int
+) -> Iterable[pa.RecordBatch]:
+    components = dossier.answer("component")
+    if components is None:
+        return
+    batch = rows(dossier)
+    chosen = np.searchsorted(batch["ticket"].to_numpy(), components["ticket"].to_numpy())
+    members = pa.table(batch.take(pa.array(chosen))).append_column("component", components["component"])
+    lesser = dossier.answer("lesser")
+    repeats = np.isin(members["ticket"].to_numpy(), lesser["ticket"].to_numpy()) if lesser is not None else np.zeros(len(members), bool)
+    if "bands" not in members.column_names:
+        members = members.append_column("bands", pa.nulls(len(members), pa.list_(pa.uint64(), 1)))
+    if options is None:
+        without = np.ones(len(members), bool)
+    else:
+        without = repeats
+        place = members["ticket"].to_numpy()
+        for read, text in texts(dossier, row_of(place[~repeats])):
+            found = members.take(pa.array(np.searchsorted(row_of(place), read)))
+            yield _member_batch(found, _shingles_of(text, options), partitions)
+    if without.any():
+        rest = members.filter(pa.array(without))
+        yield _member_batch(rest, pa.nulls(len(rest), pa.large_list(pa.uint64())), partitions)
+
+
+def _shingles_of(texts: pa.Array, options: MinHash) -> pa.Array:
+    from transforms.dedup.shingles import shingles
+    from transforms.text.segment import segment
+
+    first, hashes = shingles(segment(texts), options.ngram)
+    return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
+
+
+def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.RecordBatch:
+    from transforms.text.hashing import mix
+
+    batch = members.append_column("shingles", shingles).combine_chunks().to_batches()[0]
+    return addressed(batch, partition_of(mix(batch["component"].to_numpy(), 0), partitions))
+
+
+def _survivors(gathered: Gathered, options: MinHash) -> Iterable[pa.RecordBatch]:
+    from transforms.dedup.survivors import survivors
+
+    decided = survivors(gathered.table(), options.threshold, options.max_candidates)
+    yield from decided.combine_chunks().to_batches()

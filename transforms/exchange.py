@@ -1,0 +1,218 @@
+"""The one shuffle: rows go to numbered destinations, by default as claim tickets on files, never as text through a runner.
+
+Cost: with ``via="storage"`` a row is written once and read once (Arrow IPC, zstd) and the runner shuffles one small `Piece` for each
+(batch, destination); memory is one batch on the writing side and what a consumer loads on the reading side. With ``via="runner"`` the
+engine's own shuffle carries the same packed Arrow bytes. Measured on 1.2 GB through Beam's local runner: 7-10 GB of memory when the
+text itself is grouped, 1.3 GB with staged files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from transforms import storage
+from transforms.documents import part_of
+
+Via = Literal["storage", "runner"]
+
+TO = "__to"
+"""The column of a batch that names each row's destination (uint32); Exchange strips it."""
+
+_IPC = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+class ArrowBatchCoder(beam.coders.Coder):
+    """Encodes a batch as one Arrow IPC stream. Pickle, Beam's default, writes a slice together with its whole parent."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        return _encode(value)
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        return _decode(encoded)
+
+    def is_deterministic(self) -> bool:
+        return True
+
+    def to_type_hint(self) -> type:
+        return pa.RecordBatch
+
+
+beam.coders.registry.register_coder(pa.RecordBatch, ArrowBatchCoder)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A claim ticket: record batch `index` of the spill file `uri`, or the packed batch itself when the runner carries it."""
+
+    uri: str
+    index: int
+    packed: bytes | None = None
+
+    def load(self) -> pa.RecordBatch:
+        if self.packed is not None:
+            return _decode(self.packed)
+        with storage.open_binary(self.uri) as file, pa.ipc.open_file(file) as reader:
+            return reader.get_batch(self.index)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All pieces that were sent to one destination, in a fixed order of their names (not of their arrival)."""
+
+    destination: int
+    pieces: tuple[Piece, ...]
+
+    def table(self) -> pa.Table:
+        """The rows of every piece. Their order depends on how the input was cut: whoever needs an order sorts."""
+        return pa.Table.from_batches([piece.load() for piece in self.pieces])
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """One rated part and what other movements answered about its documents, by tag. Small: it travels in place of the columns."""
+
+    part: int
+    handle: object
+    answers: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
+
+    def answer(self, tag: str) -> pa.Table | None:
+        """The answers under `tag` sorted by ticket, or None when nobody answered about this part."""
+        pieces = self.answers.get(tag, ())
+        if not pieces:
+            return None
+        return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("ticket")
+
+
+def addressed(batch: pa.RecordBatch, destination: np.ndarray) -> pa.RecordBatch:
+    """`batch` with each row's destination written beside it, ready for `Exchange`."""
+    return batch.append_column(TO, pa.array(destination.astype(np.uint32)))
+
+
+class Exchange(beam.PTransform):
+    """Addressed batches in, one `Gathered` a destination out. Destinations that got no row do not appear."""
+
+    def __init__(self, spill: str, via: Via = "storage") -> None:
+        super().__init__()
+        self.spill = spill
+        self.via = via
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return (
+            batches
+            | "Spill" >> beam.ParDo(_Spill(self.spill, self.via)).with_output_types(tuple[int, Piece])
+            | "Group" >> beam.GroupByKey()
+            | "Gather" >> beam.MapTuple(lambda to, pieces: Gathered(to, _in_order(pieces)))
+        )
+
+
+class Answer(beam.PTransform):
+    """Joins answers (batches with a `ticket` column) to the dossiers they are about, by rated part, each under its tag."""
+
+    def __init__(self, answers: Mapping[str, beam.PCollection], spill: str, via: Via = "storage") -> None:
+        super().__init__()
+        self.answers = answers
+        self.spill = spill
+        self.via = via
+
+    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+        joined = {"": dossiers | "Part" >> beam.Map(lambda d: (d.part, d)).with_output_types(tuple[int, Dossier])}
+        for tag, batches in self.answers.items():
+            joined[tag] = (
+                batches
+                | f"Address {tag}" >> beam.Map(_to_part).with_output_types(pa.RecordBatch)
+                | f"Spill {tag}" >> beam.ParDo(_Spill(self.spill, self.via)).with_output_types(tuple[int, Piece])
+            )
+        return joined | "Join" >> beam.CoGroupByKey() | "File" >> beam.FlatMap(_file).with_output_types(Dossier)
+
+
+class Spread(beam.PTransform):
+    """Spreads small work items over all workers. Everything after a Create runs on one worker until the first shuffle."""
+
+    def expand(self, items: beam.PCollection) -> beam.PCollection:
+        return (
+            items
+            | "Key" >> beam.WithKeys(lambda item: item.ordinal).with_output_types(tuple[int, object])
+            | "Group" >> beam.GroupByKey()
+            | "Items" >> beam.FlatMapTuple(lambda _, group: group)
+        )
+
+
+def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
+    """Destination of each 64-bit hash: its high bits scaled to `partitions` (multiply-shift), so ranges stay contiguous."""
+    return ((hashes >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.uint32)
+
+
+class _Spill(beam.DoFn):
+    def __init__(self, spill: str, via: Via) -> None:
+        self.spill = spill
+        self.via = via
+
+    def process(self, batch: pa.RecordBatch) -> Iterable[tuple[int, Piece]]:
+        runs = list(_runs(batch))
+        if self.via == "runner":
+            yield from ((to, Piece("", 0, _encode(rows))) for to, rows in runs)
+            return
+        if not runs:
+            return
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, runs[0][1].schema, options=_IPC) as writer:
+            for _, rows in runs:
+                writer.write_batch(rows)
+        content = sink.getvalue()
+        # Named by content: a bundle that is tried again writes the same file, and the name orders pieces alike on every runner.
+        name = hashlib.blake2b(content, digest_size=16).hexdigest()
+        uri = storage.join(self.spill, f"{name}.arrow")
+        storage.write_bytes(uri, content)
+        yield from ((to, Piece(uri, index)) for index, (to, _) in enumerate(runs))
+
+
+def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    to = batch[TO].to_numpy()
+    order = np.argsort(to, kind="stable")
+    rows = batch.drop_columns([TO])
+    if len(order) and np.any(np.diff(to.astype(np.int64)) < 0):
+        rows, to = rows.take(pa.array(order)), to[order]
+    starts = np.flatnonzero(np.diff(to, prepend=to[:1] + np.uint32(1)))
+    for start, stop in zip(starts, [*starts[1:], len(to)], strict=True):
+        yield int(to[start]), rows.slice(start, stop - start)
+
+
+def _in_order(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    return tuple(sorted(pieces, key=lambda piece: (piece.uri, piece.index, piece.packed or b"")))
+
+
+def _to_part(answers: pa.RecordBatch) -> pa.RecordBatch:
+    return addressed(answers, part_of(answers["ticket"].to_numpy()))
+
+
+def _file(keyed: tuple[int, Mapping[str, Iterable[object]]]) -> Iterable[Dossier]:
+    part, groups = keyed
+    dossiers = list(groups[""])
+    if len(dossiers) != 1:
+        raise RuntimeError(f"answers name part {part}, of which there are {len(dossiers)} dossiers, not 1")
+    dossier: Dossier = dossiers[0]  # type: ignore[assignment]
+    pieces = {tag: _in_order(group) for tag, group in groups.items() if tag}  # type: ignore[arg-type]
+    yield replace(dossier, answers={**dossier.answers, **pieces})
+
+
+def _encode(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=_IPC) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def _decode(encoded: bytes) -> pa.RecordBatch:
+    with pa.ipc.open_stream(encoded) as reader:
+        return reader.read_next_batch()
+
+
+Rows = Callable[[Dossier], pa.RecordBatch]
+"""Loads the small columns a transform asks for from a dossier: stages pass dossiers and load columns where they need them."""

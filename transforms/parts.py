@@ -1,0 +1,164 @@
+"""A rated part: what one split of the input became on disk, committed by a receipt that names every file with its checksum.
+
+    rated/part-00017.parquet      documents with their text and signals
+    sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
+    rejects/part-00017.jsonl      records that could not be read
+    rated/part-00017.json         the receipt, written last: without it the part does not exist
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms import storage
+from transforms.documents import tickets
+
+ROW_GROUP_BYTES = 16 << 20
+"""Text in one row group of a rated part: what a reader of single rows has to decompress."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished file, `path` relative to the run directory."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished part holds. `fingerprint` covers the input bytes, the part of the recipe that can affect them and the code version."""
+
+    fingerprint: str
+    input: dict[str, object]
+    documents: int
+    rejected: int
+    text_bytes: int
+    files: list[Written] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One rated part. `ordinal` numbers it within its run and nothing else."""
+
+    run: str
+    ordinal: int
+
+    def path(self, room: str, suffix: str) -> str:
+        """Path below the run directory."""
+        return f"{room}/part-{self.ordinal:05d}.{suffix}"
+
+    def uri(self, room: str, suffix: str) -> str:
+        return storage.join(self.run, self.path(room, suffix))
+
+    def receipt(self) -> Receipt | None:
+        """The receipt, or None while the part is unfinished."""
+        uri = self.uri("rated", "json")
+        if not storage.exists(uri):
+            return None
+        fields = json.loads(storage.read_bytes(uri))
+        return Receipt(**{**fields, "files": [Written(**file) for file in fields["files"]]})
+
+    def remove(self) -> None:
+        """Deletes the part, receipt first, so that no moment shows a finished part with files missing."""
+        for room, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            storage.remove(self.uri(room, suffix))
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the rated documents, all rows; text is read only when named."""
+        with storage.open_binary(self.uri("rated", "parquet")) as file:
+            return pq.ParquetFile(file).read(columns=list(names))
+
+    def sketch(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the sketch, all rows, with the tickets of the documents in front."""
+        with storage.open_binary(self.uri("sketches", "arrow")) as file, pa.ipc.open_file(file) as reader:
+            table = reader.read_all().select(list(names))
+        return table.add_column(0, "ticket", pa.array(tickets(self.ordinal, table.num_rows)))
+
+    def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        """`names` of the given ascending rows, one row group at a time: (rows, batch). Groups without a wanted row are not read."""
+        if not len(rows):
+            return
+        with storage.open_binary(self.uri("rated", "parquet")) as file:
+            parquet = pq.ParquetFile(file)
+            first = 0
+            for group in range(parquet.num_row_groups):
+                size = parquet.metadata.row_group(group).num_rows
+                wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + size)]
+                if len(wanted):
+                    table = parquet.read_row_group(group, columns=list(names)).take(pa.array(wanted - first))
+                    yield wanted, table.combine_chunks().to_batches()[0]
+                first += size
+
+
+class PartWriter:
+    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without `finish` leaves nothing behind."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.documents = self.rejected = self.text_bytes = 0
+        self._stack = ExitStack()
+        self._sinks: dict[str, storage.Sink] = {}
+        self._rated: pq.ParquetWriter | None = None
+        self._sketch: pa.ipc.RecordBatchFileWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+
+    def __enter__(self) -> PartWriter:
+        for room, suffix in (("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            uri = self.part.uri(room, suffix)
+            self._sinks[self.part.path(room, suffix)] = self._stack.enter_context(storage.commit(uri))
+        return self
+
+    def write(self, rated: pa.RecordBatch, sketch: pa.RecordBatch) -> None:
+        """Appends documents: the same rows in both batches."""
+        rated_sink, sketch_sink, _ = self._sinks.values()
+        if self._rated is None or self._sketch is None:
+            self._rated = pq.ParquetWriter(rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=["source"])
+            self._sketch = pa.ipc.new_file(sketch_sink, sketch.schema)
+        self._sketch.write_batch(sketch)
+        text_bytes = int(rated["text"].nbytes)
+        self._pending.append(rated)
+        self._pending_bytes += text_bytes
+        self.documents += rated.num_rows
+        self.text_bytes += text_bytes
+        if self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def reject(self, line: dict[str, object]) -> None:
+        """Appends one unreadable record to rejects/."""
+        self.rejected += 1
+        self._sinks[self.part.path("rejects", "jsonl")].write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+    def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, object]) -> Receipt:
+        """Commits the files, then the receipt. `empty` are the two schemas, for a part without a document."""
+        if self._rated is None:
+            rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
+            self.write(rated, sketch)
+        self._flush()
+        assert self._rated is not None and self._sketch is not None
+        self._rated.close()
+        self._sketch.close()
+        self._stack.close()
+        files = [Written(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
+        receipt = Receipt(fingerprint, source, self.documents, self.rejected, self.text_bytes, files)
+        storage.write_bytes(self.part.uri("rated", "json"), json.dumps(asdict(receipt), ensure_ascii=False).encode())
+        return receipt
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        if self._pending and self._rated is not None:
+            self._rated.write_table(pa.Table.from_batches(self._pending), row_group_size=1 << 30)
+            self._pending, self._pending_bytes = [], 0

@@ -26,7 +26,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _loader(bits: int) -> Any:
-    """An intrinsic `load(data, index)`: `bits` bits, little-endian, at any byte of a u8 array, without a bounds check."""
+    """An intrinsic `load(data, index)`: `bits` bits, little-endian, anywhere in a u8 array, without a bounds check."""
 
     def load(_context: Any, data: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,0 +1,140 @@
+"""Words, lines, lengths and hashes are those of Python's `re`, `str` and the xxhash package, on any Unicode text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xxhash
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
+
+WORDS = re.compile(r"\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]")
+EDGES = [
+    "",
+    " \n\t ",
+    "word",
+    "no newline here",
+    "汉字とかな 한국어 हिन्दी العربية",
+    "x" * 1_000_000,
+    "\n",
+    "a\n",
+    "\x00\x00a",
+    "don't 'tis e-mail 3.14 a..b a...b .... #tag # … ___ -",
+    "\u2028\x85 a\r\nb",
+    "İSTANBUL Å ﬁ ǅ Ⱥ",
+]
+
+alphabet = st.one_of(
+    st.sampled_from("aB0_.-/@:'# \n\t…é\u0301語한İ🙂\u00a0\x1c\u2028"), st.characters(exclude_categories=["Cs"])
+)
+texts = st.lists(st.text(alphabet, max_size=60), max_size=6)
+
+
+def folded(word: str) -> str:
+    """Lower case, no diacritics, no punctuation, every digit 0; character by character."""
+    out = []
+    for c in word:
+        category = unicodedata.category(c)
+        if category == "Nd":
+            out.append("0")
+        elif category != "Mn" and (c.isalnum() or c.isspace() or category[0] == "M"):
+            base = unicodedata.normalize(
+                "NFC", "".join(m for m in unicodedata.normalize("NFD", c.lower()) if unicodedata.category(m) != "Mn")
+            )
+            out.append(base if len(base) == 1 else c.lower()[0])
+    return "".join(out)
+
+
+def kind(word: str) -> int:
+    symbol = all(not c.isalnum() and unicodedata.category(c)[0] != "M" for c in word)
+    return (
+        ALPHABETIC * any(c.isalpha() for c in word)
+        | SYMBOL * symbol
+        | HASH * (word == "#")
+        | ELLIPSIS * (word in ("...", "…"))
+        | FOLDED * (folded(word) == word)
+    )
+
+
+def xxh(text: str) -> int:
+    return xxhash.xxh64_intdigest(text.encode())
+
+
+def check(cut: Segmented, documents: list[str]) -> None:
+    assert len(cut) == len(documents)
+
+    def spans(start: np.ndarray, end: np.ndarray) -> list[str]:
+        return [bytes(cut.data[a:b]).decode() for a, b in zip(start.tolist(), end.tolist(), strict=True)]
+
+    words = [WORDS.findall(d) for d in documents]
+    lines = [d.split("\n") for d in documents]
+    flat = [w for document in words for w in document]
+    assert cut.word_first.tolist() == np.cumsum([0, *map(len, words)]).tolist()
+    assert spans(cut.word_start, cut.word_end) == flat
+    assert cut.word_chars.tolist() == [len(w) for w in flat]
+    assert cut.word_kind.tolist() == [kind(w) for w in flat]
+    assert cut.word_hash.tolist() == [xxh(w) for w in flat]
+    assert cut.fold_hash.tolist() == [xxh(folded(w)) if folded(w) else 0 for w in flat]
+    assert spans(cut.text_start[:-1], cut.text_start[1:]) == documents
+    assert cut.text_chars.tolist() == [len(d) for d in documents]
+    assert cut.line_first.tolist() == np.cumsum([0, *map(len, lines)]).tolist()
+    flat_lines = [line for document in lines for line in document]
+    assert spans(cut.line_start, cut.line_end) == flat_lines
+    assert cut.line_chars.tolist() == [len(line) for line in flat_lines]
+    assert cut.line_hash.tolist() == [xxh(line) for line in flat_lines]
+    assert np.diff(cut.line_word_first).tolist() == [len(WORDS.findall(line)) for line in flat_lines]
+    assert len(cut.line_word_first) == len(flat_lines) + 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts)
+def test_equals_the_regular_expression(documents: list[str]) -> None:
+    check(segment(pa.array(documents, pa.large_string())), documents)
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts, st.integers(0, 3), st.integers(0, 3))
+def test_sliced_and_32_bit_arrays(documents: list[str], first: int, length: int) -> None:
+    for kind_ in (pa.string(), pa.large_string()):
+        check(segment(pa.array(documents, kind_).slice(first, length)), documents[first : first + length])
+
+
+@pytest.mark.parametrize("document", EDGES)
+def test_edges(document: str) -> None:
+    check(segment(pa.array([document, "after"], pa.large_string())), [document, "after"])
+
+
+def test_every_code_point() -> None:
+    every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    documents = ["a".join(every[k : k + 5000]) for k in range(0, 0x40000, 5000)]
+    check(segment(pa.array(documents, pa.large_string())), documents)
+
+
+def test_batches_do_not_matter() -> None:
+    whole = segment(pa.array(EDGES, pa.large_string()))
+    parts = [segment(pa.array(EDGES[k : k + 1], pa.large_string())) for k in range(len(EDGES))]
+    for name in ("word_hash", "fold_hash", "word_chars", "word_kind", "line_hash", "line_chars", "text_chars"):
+        assert getattr(whole, name).tolist() == np.concatenate([getattr(p, name) for p in parts]).tolist()
+
+
+def test_nulls_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 of 2"):
+        segment(pa.array(["a", None], pa.large_string()))
+
+
+@pytest.mark.slow
+def test_real_texts(shared: Path) -> None:
+    import json
+
+    with (shared / "web/weborganizer-00.jsonl.zst").open("rb") as file:
+        stream = zstandard.ZstdDecompressor().stream_reader(file).read()
+    documents = [json.loads(line)["text"] for line in stream.splitlines()[:200]]
+    check(segment(pa.array(documents, pa.large_string())), documents)

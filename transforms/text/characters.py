@@ -1,0 +1,128 @@
+"""What each code point is (letter, space, punctuation …) and what it folds to, as flat tables that kernels index."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+WORD = 1
+r"""Python's `\w`: letters and numbers of every script, and `_`. Combining marks are not."""
+SPACE = 2
+r"""Python's `\s`."""
+LETTER = 4
+"""`str.isalpha`."""
+LOWER = 8
+"""`str.islower`."""
+PUNCTUATION = 16
+"""Neither letter, number, mark nor space: punctuation, symbols, controls, and `_`."""
+DIGIT = 32
+r"""Python's `\d`."""
+PLAIN = 64
+"""Folds to itself."""
+
+_ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
+"""Where Unicode has characters; beyond lie private use and the unassigned, which are all alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """Both tables are indexed by code point, read-only."""
+
+    flags: npt.NDArray[np.uint8]
+    """WORD, SPACE, …"""
+    folded: npt.NDArray[np.uint32]
+    """The code point in lower case without diacritics, '0' for a digit, 0 for what folding removes."""
+
+
+@functools.cache
+def characters() -> Characters:
+    """The tables of this Python's Unicode version, built once a process (a quarter of a second)."""
+    flags = np.full(sys.maxunicode + 1, PUNCTUATION, np.uint8)
+    folded = np.zeros(sys.maxunicode + 1, np.uint32)
+    for block in _ASSIGNED:
+        text = "".join(map(chr, block))
+        category = np.array(list(map(unicodedata.category, text)))
+        word = _each(str.isalnum, text)
+        space = _each(str.isspace, text)
+        mark = np.char.startswith(category, "M")
+        punctuation = ~(word | space | mark)
+        lower = np.array([_fold(c) for c in text], np.uint32)
+        lower[category == "Nd"] = ord("0")
+        lower[punctuation | (category == "Mn")] = 0
+        folded[block.start : block.stop] = lower
+        flags[block.start : block.stop] = (
+            word * WORD
+            + space * SPACE
+            + _each(str.isalpha, text) * LETTER
+            + _each(str.islower, text) * LOWER
+            + punctuation * PUNCTUATION
+            + _each(str.isdecimal, text) * DIGIT
+            + (lower == np.arange(block.start, block.stop)) * PLAIN
+        )
+    flags[ord("_")] |= WORD
+    flags[0] &= ~np.uint8(PLAIN)
+    for table in (flags, folded):
+        table.flags.writeable = False
+    return Characters(flags, folded)
+
+
+def _each(test: Any, text: str) -> npt.NDArray[np.bool_]:
+    return np.fromiter(map(test, text), np.bool_, len(text))
+
+
+def _fold(character: str) -> int:
+    """Lower case, then NFD without nonspacing marks, then NFC (so that a Hangul syllable stays one)."""
+    lower = character.lower()
+    if lower == character and not unicodedata.decomposition(character):
+        return ord(character)
+    base = "".join(c for c in unicodedata.normalize("NFD", lower) if unicodedata.category(c) != "Mn")
+    composed = unicodedata.normalize("NFC", base)
+    return ord(composed) if len(composed) == 1 else ord(lower[0])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
+    """Code point that starts at `data[i]`, and its bytes; `data` must be valid UTF-8. Callable from kernels."""
+    a = int(data[i])
+    if a < 0x80:
+        return a, 1
+    if a < 0xE0:
+        return (a & 0x1F) << 6 | int(data[i + 1]) & 0x3F, 2
+    if a < 0xF0:
+        return (a & 0x0F) << 12 | (int(data[i + 1]) & 0x3F) << 6 | int(data[i + 2]) & 0x3F, 3
+    return (
+        (a & 0x07) << 18
+        | (int(data[i + 1]) & 0x3F) << 12
+        | (int(data[i + 2]) & 0x3F) << 6
+        | int(data[i + 3]) & 0x3F,
+        4,
+    )
+
+
+@njit(cache=True, nogil=True, inline="always")
+def encode(data: npt.NDArray[np.uint8], i: int, point: int) -> int:
+    """Writes the UTF-8 of `point` at `data[i]`; returns the index behind it. Callable from kernels."""
+    if point < 0x80:
+        data[i] = point
+        return i + 1
+    if point < 0x800:
+        data[i] = 0xC0 | point >> 6
+        data[i + 1] = 0x80 | point & 0x3F
+        return i + 2
+    if point < 0x10000:
+        data[i] = 0xE0 | point >> 12
+        data[i + 1] = 0x80 | point >> 6 & 0x3F
+        data[i + 2] = 0x80 | point & 0x3F
+        return i + 3
+    data[i] = 0xF0 | point >> 18
+    data[i + 1] = 0x80 | point >> 12 & 0x3F
+    data[i + 2] = 0x80 | point >> 6 & 0x3F
+    data[i + 3] = 0x80 | point & 0x3F
+    return i + 4

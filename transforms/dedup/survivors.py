@@ -82,7 +82,7 @@ def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> tup
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
     """Row numbers of `documents` by the columns `within`, then best first: quality (missing last), then tie, then id.
 
-    This order says which copy is kept, so whoever chooses among copies must ask it here.
+    This order says which copy is kept: whoever chooses among copies asks here.
     """
     quality = pc.cast(documents["quality"], pa.float64())
     quality = pc.if_else(pc.is_nan(quality), None, quality)
@@ -94,7 +94,6 @@ def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
     return pc.sort_indices(
         pa.table(columns).combine_chunks(),
         sort_keys=[(name, "descending" if name == "quality" else "ascending") for name in columns],
-        null_placement="at_end",
     )
 
 

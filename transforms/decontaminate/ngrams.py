@@ -1,0 +1,152 @@
+"""Contamination by benchmark items, as n-gram overlap: how much of the best-matching passage a document holds."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
+
+from transforms import storage
+from transforms.decontaminate.benchmarks import Benchmark
+from transforms.options import Options, fingerprint
+from transforms.rate.rater import Signal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from transforms.decontaminate.index import Index
+    from transforms.text.segment import Segmented
+
+VERSION = 1
+
+
+class Decontaminate(Options):
+    """Which benchmarks to look for, and what counts as a match."""
+
+    benchmarks: list[Benchmark] = Field(min_length=1)
+    ngram: int = Field(
+        13,
+        ge=1,
+        description="Words of an n-gram. 13 is GPT-3's (Brown et al. 2020, arXiv 2005.14165, appendix C): long enough "
+        "that prose shares none by chance, short enough that a copy survives an edit.",
+    )
+    min_ngram: int = Field(
+        8,
+        ge=1,
+        description="A passage shorter than `ngram` is matched whole if it has this many words; with 13-grams alone "
+        "Marin recalled 54 % of verbatim copies, because short questions have none. Eight is also where GPT-3 "
+        "stopped; below it everyday phrases match.",
+    )
+    max_items: int = Field(
+        10,
+        ge=1,
+        description="An n-gram that more items of a benchmark share is its template, not its content, and is ignored.",
+    )
+
+    drop: float = Field(0.8, gt=0, description="Documents with at least this coverage of a passage are dropped.")
+    review: float = Field(0.5, gt=0, description="From this coverage to `drop`, documents are set aside for review.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.review > self.drop:
+            raise ValueError(f"review {self.review} is above drop {self.drop}")
+        if self.min_ngram > self.ngram:
+            raise ValueError(f"min_ngram {self.min_ngram} is longer than ngram {self.ngram}")
+        names = [benchmark.name for benchmark in self.benchmarks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two benchmarks are named {twice[0]!r}")
+        return self
+
+
+@lru_cache(maxsize=2)
+def _built(options: str, stamps: tuple[str, ...]) -> Index:
+    """The index of options in JSON, once a process for each state of the files."""
+    from transforms.decontaminate.index import build
+
+    return build(Decontaminate.model_validate_json(options))
+
+
+def _stamps(options: Decontaminate) -> tuple[str, ...]:
+    found = storage.expand([benchmark.path for benchmark in options.benchmarks])
+    return tuple(f"{entry.uri} {entry.stamp}" for entry in found)
+
+
+class Contamination:
+    """Measures what a document shares with the benchmarks. One that shares nothing has 0 n-grams and no benchmark.
+
+    With the URI of a saved `index` (of the same options; see `index.build` and `Index.save`) the workers map that file;
+    without one, each process reads the benchmarks itself, and stops if they are no longer what the driver's fingerprint
+    was taken of.
+    """
+
+    name = "contamination"
+    signals = (
+        Signal(
+            "contamination.ngrams",
+            "int64",
+            "distinct n-grams",
+            "down",
+            "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)",
+        ),
+        Signal(
+            "contamination.coverage",
+            "float64",
+            "share of the passage's n-grams",
+            "down",
+            "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)",
+            low=0.0,
+            high=1.0,
+        ),
+        Signal("contamination.benchmark", "string", "name", "none", "benchmark of the best-matching passage"),
+        Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),
+    )
+
+    def __init__(self, options: Decontaminate, index: str | None = None) -> None:
+        self.options = options
+        self.uri = index
+
+    @cached_property
+    def index(self) -> Index:
+        from transforms.decontaminate.index import Index
+
+        return (
+            _built(self.options.model_dump_json(), _stamps(self.options)) if self.uri is None else Index.load(self.uri)
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint([self.name, VERSION, self.index.fingerprint])
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"options": self.options, "uri": self.uri, "fingerprint": self.fingerprint}
+
+    def setup(self) -> None:
+        import pyarrow as pa
+
+        from transforms.text.segment import segment
+
+        if fingerprint([self.name, VERSION, self.index.fingerprint]) != self.fingerprint:
+            raise ValueError("the benchmarks changed after the run was planned; start it again")
+        self.index.match(segment(pa.array([""], pa.large_string())))  # compiles
+
+    def rate(self, texts: Segmented) -> pa.RecordBatch:
+        import numpy as np
+        import pyarrow as pa
+
+        index = self.index
+        matches = index.match(texts)
+        ngrams = np.zeros(len(texts), np.int64)
+        coverage = np.zeros(len(texts))
+        best = np.full(len(texts), -1, np.int64)
+        ngrams[matches.document] = matches.ngrams
+        coverage[matches.document] = matches.coverage
+        best[matches.document] = matches.passage
+        passage = pa.array(best, mask=best < 0)
+        columns = [
+            pa.array(ngrams),
+            pa.array(coverage),
+            index.names.take(pa.array(index.benchmark).take(passage)).cast(pa.string()),
+            index.labels.take(passage).cast(pa.string()),
+        ]
+        return pa.record_batch(columns, schema=pa.schema([signal.field() for signal in self.signals]))

@@ -1,0 +1,120 @@
+"""How many tokens a document is: by the tokenizer of the model to be trained, or by an estimate when none is named."""
+
+from __future__ import annotations
+
+import os
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from transforms import storage
+from transforms.options import Options, fingerprint
+from transforms.rate.fasttext import decoded
+from transforms.rate.rater import Signal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from transforms.text.segment import Segmented
+
+VERSION = 1
+
+_TIKTOKEN = "tiktoken:"
+
+
+class Tokens(Options):
+    """What counts the tokens.
+
+    The estimate adds a cost for every run of letters, digits, white space, punctuation and other bytes. Against
+    cl100k_base, sums over a corpus and the spread (standard deviation) over its documents are: web pages +1.3 % ± 6 %,
+    documentation +1.5 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python −1 % ± 5 %, HTML 0 % ± 5 %,
+    arithmetic problems +0.4 % ± 4 %; other scripts within about 40 %: budgets over those need the tokenizer.
+    """
+
+    tokenizer: str | None = Field(
+        None,
+        description="Path of a `tokenizer.json` (Hugging Face tokenizers; no special tokens are added), or "
+        "`tiktoken:NAME` such as `tiktoken:cl100k_base`; none: an estimate of cl100k_base.",
+    )
+
+
+@cache
+def _tokenizer(path: str) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path}: not a tokenizer.json: {error}") from error
+    # A file saved for inference may cut or pad what it counts.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # "<|endoftext|>" in a document is text
+    return tokenizer
+
+
+@cache
+def _encoding(name: str) -> Any:
+    try:
+        import tiktoken
+    except ImportError as error:
+        raise ImportError(
+            f"tokenizer {_TIKTOKEN}{name} needs the package tiktoken: pip install 'tamis[tiktoken]'"
+        ) from error
+    return tiktoken.get_encoding(name)
+
+
+class TokensRater:
+    """Measures `tokens.count`: 0 for an empty document. What looks like a special token in a text counts as text."""
+
+    name = "tokens"
+
+    def __init__(self, options: Tokens) -> None:
+        self.options = options
+        tokenizer = options.tokenizer
+        if tokenizer and not tokenizer.startswith(_TIKTOKEN) and not os.path.isfile(tokenizer):
+            raise FileNotFoundError(
+                f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{_TIKTOKEN}NAME`"
+            )
+        source = "estimate of cl100k_base" if tokenizer is None else os.path.basename(tokenizer)
+        self.signals = (Signal("tokens.count", "int64", "tokens", "none", source),)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        tokenizer = self.options.tokenizer
+        named = tokenizer is None or tokenizer.startswith(_TIKTOKEN)
+        return fingerprint([self.name, VERSION, tokenizer if named else storage.sha256(str(tokenizer))])
+
+    def setup(self) -> None:
+        tokenizer = self.options.tokenizer
+        if tokenizer is None:
+            import numpy as np
+
+            from transforms.rate.token_estimate import estimate
+
+            frozen = np.zeros(8, np.uint8)
+            frozen.flags.writeable = False  # compiles for what a batch is: read-only bytes
+            estimate(frozen, np.zeros(1, np.int64))
+        elif tokenizer.startswith(_TIKTOKEN):
+            _encoding(tokenizer.removeprefix(_TIKTOKEN))
+        else:
+            _tokenizer(tokenizer)
+
+    def rate(self, texts: Segmented) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        tokenizer = self.options.tokenizer
+        counts: Any
+        if tokenizer is None:
+            from transforms.rate.token_estimate import estimate
+
+            counts = estimate(texts.data, texts.text_start)
+        elif tokenizer.startswith(_TIKTOKEN):
+            encode = _encoding(tokenizer.removeprefix(_TIKTOKEN)).encode_ordinary
+            counts = [len(encode(text)) for text in decoded(texts)]
+        else:
+            encodings = _tokenizer(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
+            counts = [len(encoding) for encoding in encodings]
+        (signal,) = self.signals
+        return pa.record_batch([pa.array(counts, pa.int64())], schema=pa.schema([signal.field()]))

@@ -73,6 +73,13 @@ def characters() -> Characters:
     return Characters(flags, folded)
 
 
+def membership(points: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    """A table by code point, true for the characters in `points`, that ends behind the last of them."""
+    table = np.zeros(max(map(ord, points), default=0) + 1, np.bool_)
+    table[[ord(point) for point in points]] = True
+    return table
+
+
 def _each(test: Any, text: str) -> npt.NDArray[np.bool_]:
     return np.fromiter(map(test, text), np.bool_, len(text))
 
@@ -98,10 +105,7 @@ def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
     if a < 0xF0:
         return (a & 0x0F) << 12 | (int(data[i + 1]) & 0x3F) << 6 | int(data[i + 2]) & 0x3F, 3
     return (
-        (a & 0x07) << 18
-        | (int(data[i + 1]) & 0x3F) << 12
-        | (int(data[i + 2]) & 0x3F) << 6
-        | int(data[i + 3]) & 0x3F,
+        (a & 0x07) << 18 | (int(data[i + 1]) & 0x3F) << 12 | (int(data[i + 2]) & 0x3F) << 6 | int(data[i + 3]) & 0x3F,
         4,
     )
 

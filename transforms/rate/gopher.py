@@ -1,0 +1,104 @@
+"""Gopher's quality heuristics as signals (Rae et al. 2021, arXiv 2112.11446, appendix A1.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from transforms.options import Options
+from transforms.rate.columns import columns, rule_fingerprint, share
+from transforms.rate.rater import Signal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from transforms.text.segment import Segmented
+
+VERSION = 1
+
+_SOURCE = "Rae et al. 2021, A1.1; datatrove filters/gopher_quality_filter.py"
+
+
+class GopherOptions(Options):
+    """What the signals look for. Thresholds on them are the recipe's."""
+
+    stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
+    """Words whose presence tells coherent English; compared as written, so `The` is none."""
+    bullets: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = ("•", "-")
+    """Characters that make a bullet of the line they begin."""
+
+
+class Gopher:
+    """Counts and shares of words and lines.
+
+    Words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are for datatrove. Lengths
+    and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all words, symbols
+    included, as datatrove has it. Lines end at a newline alone (datatrove also cuts at other separators, which normal
+    text lacks); blank lines count, the nothing behind a final newline does not. A document without words has null
+    shares and mean length, one without lines null line shares.
+    """
+
+    name = "gopher"
+    signals = (
+        Signal("gopher.word_count", "int64", "words", "band", _SOURCE, 50, 100_000),
+        Signal("gopher.mean_word_length", "float64", "characters", "band", _SOURCE, 3, 10),
+        Signal("gopher.hash_ratio", "float64", "# a word", "down", _SOURCE, 0, 0.1),
+        Signal("gopher.ellipsis_ratio", "float64", "ellipses a word", "down", _SOURCE, 0, 0.1),
+        Signal("gopher.bullet_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.9),
+        Signal("gopher.ellipsis_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.3),
+        Signal("gopher.alphabetic_words", "float64", "share of words", "up", _SOURCE, 0.8, 1),
+        Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2),
+    )
+
+    def __init__(self, options: GopherOptions | None = None) -> None:
+        self.options = options or GopherOptions()
+
+    @property
+    def fingerprint(self) -> str:
+        return rule_fingerprint(self.name, VERSION, self.options)
+
+    def setup(self) -> None:
+        import pyarrow as pa
+
+        from transforms.text.segment import segment
+
+        self.rate(segment(pa.array(["compiles"], pa.large_string())))
+
+    def rate(self, texts: Segmented) -> pa.RecordBatch:
+        import numpy as np
+        import pyarrow as pa
+
+        from transforms.text.characters import membership
+        from transforms.text.counts import distinct_members, line_edges, word_kinds
+        from transforms.text.hashing import hash_texts
+
+        words = np.diff(texts.word_first)
+        plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(
+            texts.word_first, texts.word_kind, texts.word_chars
+        ).T
+        last = texts.line_first[1:] - 1
+        lines = np.diff(texts.line_first) - (texts.line_start[last] == texts.line_end[last])
+        edges = line_edges(
+            texts.data,
+            texts.line_first,
+            texts.line_word_first,
+            texts.word_start,
+            texts.word_end,
+            membership(self.options.bullets),
+            membership(()),
+        )
+        stop_words = hash_texts(pa.array(sorted(set(self.options.stop_words)), pa.large_string()))
+        return columns(
+            self.signals,
+            [
+                plain,
+                share(plain_chars, plain),
+                share(hashes, words),
+                share(ellipses, words),
+                share(edges[:, 1], lines),
+                share(edges[:, 3], lines),
+                share(alphabetic, words),
+                distinct_members(texts.word_first, texts.word_hash, stop_words),
+            ],
+        )

@@ -20,7 +20,7 @@ VERSION = 1
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
 
-class C4Options(Options):
+class C4(Options):
     """What makes a line one that C4 keeps. Thresholds on the page are the recipe's (published: 3 sentences)."""
 
     end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = (".", "?", "!", '"')
@@ -40,7 +40,7 @@ class C4Options(Options):
     """A kept line says none of these; ASCII letters compare without case."""
 
 
-class C4:
+class C4Rater:
     r"""What the line rules of C4 would keep, and what they look for.
 
     Words are cut at white space and lines at newlines, a line is stripped and measured without its citations (`[12]`,
@@ -64,8 +64,8 @@ class C4:
         Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
     )
 
-    def __init__(self, options: C4Options | None = None) -> None:
-        self.options = options or C4Options()
+    def __init__(self, options: C4) -> None:
+        self.options = options
 
     @property
     def fingerprint(self) -> str:

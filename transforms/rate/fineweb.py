@@ -20,7 +20,7 @@ VERSION = 1
 _SOURCE = "Penedo et al. 2024, 3.6; datatrove filters/fineweb_quality_filter.py"
 
 
-class FineWebOptions(Options):
+class FineWeb(Options):
     """What the signals look for. Thresholds on them are the recipe's."""
 
     terminal_punctuation: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = tuple(
@@ -31,7 +31,7 @@ class FineWebOptions(Options):
     """A line of at most so many characters is short."""
 
 
-class FineWeb:
+class FineWebRater:
     r"""Shares of lines that are not blank, of characters, and newlines a word.
 
     As datatrove 0.10 measures them, but that white space at the end of a line (the `\r` of a file from Windows) does
@@ -47,8 +47,8 @@ class FineWeb:
         Signal("fineweb.newlines_per_word", "float64", "newlines a word", "down", _SOURCE, 0, 0.3),
     )
 
-    def __init__(self, options: FineWebOptions | None = None) -> None:
-        self.options = options or FineWebOptions()
+    def __init__(self, options: FineWeb) -> None:
+        self.options = options
 
     @property
     def fingerprint(self) -> str:

@@ -20,7 +20,7 @@ VERSION = 1
 _SOURCE = "Rae et al. 2021, A1.1; datatrove filters/gopher_quality_filter.py"
 
 
-class GopherOptions(Options):
+class Gopher(Options):
     """What the signals look for. Thresholds on them are the recipe's."""
 
     stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -29,7 +29,7 @@ class GopherOptions(Options):
     """Characters that make a bullet of the line they begin."""
 
 
-class Gopher:
+class GopherRater:
     """Counts and shares of words and lines.
 
     Words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are for datatrove. Lengths
@@ -51,8 +51,8 @@ class Gopher:
         Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2),
     )
 
-    def __init__(self, options: GopherOptions | None = None) -> None:
-        self.options = options or GopherOptions()
+    def __init__(self, options: Gopher) -> None:
+        self.options = options
 
     @property
     def fingerprint(self) -> str:

@@ -18,11 +18,11 @@ VERSION = 1
 _SOURCE = "Rae et al. 2021, table A1; datatrove filters/gopher_repetition_filter.py"
 
 
-class RepetitionOptions(Options):
+class Repetition(Options):
     """Nothing to choose: the table fixes what is measured, thresholds on it are the recipe's."""
 
 
-class Repetition:
+class RepetitionRater:
     r"""Shares of a document that it has said before.
 
     As datatrove measures them: lines are pieces between runs of newlines, paragraphs pieces of the stripped text
@@ -55,8 +55,8 @@ class Repetition:
         ),
     )
 
-    def __init__(self, options: RepetitionOptions | None = None) -> None:
-        self.options = options or RepetitionOptions()
+    def __init__(self, options: Repetition) -> None:
+        self.options = options
 
     @property
     def fingerprint(self) -> str:

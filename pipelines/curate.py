@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,41 +22,44 @@ from transforms.parts import Receipt
 from transforms.ranking import Rank
 
 
-@dataclass(frozen=True)
 class Curate(beam.PTransform):
     """From the work of a plan to the files of a run. Everything that reaches a person is in those files."""
 
-    recipe: Recipe
-    plan: Plan
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.plan = plan
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         recipe, plan = self.recipe, self.plan
         spill, size = plan.spill, plan.partitions
 
+        def of(rows: Callable[..., Any]) -> Callable[..., Any]:
+            return partial(rows, recipe=recipe)
+
         parts = pipeline | "Work" >> beam.Create(plan.work) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
         rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.Map(lambda rated: (rated[1].documents, rated[1].rejected)))
         dossiers = parts | "Accept" >> beam.Map(_accept, recipe, rejects).with_output_types(Dossier)
 
-        rows = decide.Columns(recipe)
-        dossiers |= "Identify" >> Identify(rows.identity, recipe.duplicate_ids == "error", spill, size)
+        dossiers |= "Identify" >> Identify(decide.identity_rows, recipe.duplicate_ids == "error", spill, size)
         if recipe.dedup is not None and recipe.dedup.exact:
-            dossiers |= "Deduplicate" >> Deduplicate(recipe.dedup.minhash, rows.copies, decide.copy_texts, spill, size)
+            dossiers |= "Deduplicate" >> Deduplicate(recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size)
         if recipe.select.tokens is not None:
-            dossiers |= "Select" >> Rank(decide.SELECTED, rows.selection, spill, size)
+            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size)
         if len(recipe.curriculum.stretches) > 1:
-            dossiers |= "Phases" >> Rank(decide.PHASED, rows.phases, spill, size)
-        dossiers |= "Order" >> Rank(decide.PLACED, rows.places, spill, size)
+            dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, size)
+        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, size)
 
         layout = beam.pvalue.AsSingleton(
             dossiers
-            | "Kept" >> beam.Map(emit.kept_bytes, recipe)
+            | "Kept" >> beam.ParDo(_Kept(recipe, plan))
             | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
             | "Layout" >> beam.Map(emit.layout, recipe)
         )
         dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
         return (
             dossiers
-            | "Scatter" >> beam.FlatMap(emit.scatter, recipe, layout, plan.finished_shards).with_output_types(pa.RecordBatch)
+            | "Scatter" >> beam.ParDo(_Scatter(recipe, plan), layout).with_output_types(pa.RecordBatch)
             | "Text" >> Exchange(spill)
             | "Emit" >> beam.ParDo(_Emit(recipe, plan), layout)
         )
@@ -76,6 +80,28 @@ class _Rate(beam.DoFn):
             receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, progress.advance)
         progress.finish()
         yield Dossier(work.ordinal, work.part), receipt
+
+
+class _Kept(beam.DoFn):
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        self.recipe = recipe
+        self.run = plan.run
+
+    def process(self, dossier: Dossier) -> Iterable[dict[int, int]]:
+        yield emit.kept_bytes(dossier, self.recipe)
+        Progress(self.run, "decide").finish()
+
+
+class _Scatter(beam.DoFn):
+    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+        self.recipe = recipe
+        self.run, self.finished = plan.run, plan.finished_shards
+
+    def process(self, dossier: Dossier, layout: emit.Layout) -> Iterable[pa.RecordBatch]:
+        progress = Progress(self.run, "emit")
+        for batch in emit.scatter(dossier, self.recipe, layout, self.finished):
+            progress.advance(batch.num_rows, int(batch["text"].nbytes))
+            yield batch
 
 
 class _Ledger(beam.DoFn):

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.decide import kept, standing
 from pipelines.recipe import Recipe
-from transforms import storage
+from transforms import identity, storage
+from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier, Gathered, addressed
 from transforms.parts import Part, Written
@@ -93,7 +94,8 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "histograms": {name: _histogram(part, signal, recipe) for name, signal in recipe.signals.items() if edges(signal, recipe)},
         "clusters": _largest(table),
         "contamination": _contaminated(table),
-        "renamed": int(pc.sum(_renamed(dossier)).as_py() or 0),
+        "renamed": _answers(dossier, identity.TAG),
+        "capped": _capped(dossier),
     }
     storage.write_bytes(part.uri(STATE, "json"), json.dumps(summary, ensure_ascii=False).encode())
 
@@ -191,9 +193,14 @@ def _contaminated(table: pa.Table) -> list[dict[str, object]]:
     return found.sort_by("id").to_pylist()
 
 
-def _renamed(dossier: Dossier) -> pa.Array:
-    answers = dossier.answer("identity")
-    return pa.array([0 if answers is None else len(answers)])
+def _answers(dossier: Dossier, tag: str) -> int:
+    answers = dossier.answer(tag)
+    return 0 if answers is None else len(answers)
+
+
+def _capped(dossier: Dossier) -> int:
+    answers = dossier.answer(deduplicate.TAG)
+    return 0 if answers is None else int(pc.sum(answers["capped"]).as_py())
 
 
 def _segments(rows: pa.Table) -> list[dict[str, object]]:

@@ -18,14 +18,14 @@ from transforms.decontaminate.ngrams import Contamination, Decontaminate
 from transforms.dedup.minhash import MinHash
 from transforms.errors import RunError
 from transforms.options import Options, fingerprint
-from transforms.rate.c4 import C4, C4Options
-from transforms.rate.compression import Compression, CompressionOptions
-from transforms.rate.fasttext import FastText, FastTextOptions
-from transforms.rate.fineweb import FineWeb, FineWebOptions
-from transforms.rate.gopher import Gopher, GopherOptions
-from transforms.rate.language import Language, LanguageOptions
-from transforms.rate.repetition import Repetition, RepetitionOptions
-from transforms.rate.tokens import Tokens, TokensOptions
+from transforms.rate.c4 import C4, C4Rater
+from transforms.rate.compression import Compression, CompressionRater
+from transforms.rate.fasttext import FastText, FastTextRater
+from transforms.rate.fineweb import FineWeb, FineWebRater
+from transforms.rate.gopher import Gopher, GopherRater
+from transforms.rate.language import Language, LanguageRater
+from transforms.rate.repetition import Repetition, RepetitionRater
+from transforms.rate.tokens import Tokens, TokensRater
 from transforms.read.inputs import Input
 from transforms.select.fuse import Weight
 from transforms.select.thresholds import Threshold, check_names
@@ -43,14 +43,14 @@ CODE_VERSION = 1
 class Rating(Options):
     """Which raters measure what. A rater that is named runs; `tokens` always does, since budgets and order count in tokens."""
 
-    gopher: GopherOptions | None = None
-    repetition: RepetitionOptions | None = None
-    c4: C4Options | None = None
-    fineweb: FineWebOptions | None = None
-    language: LanguageOptions | None = None
-    compression: CompressionOptions | None = None
-    fasttext: list[FastTextOptions] = []
-    tokens: TokensOptions = TokensOptions()
+    gopher: Gopher | None = None
+    repetition: Repetition | None = None
+    c4: C4 | None = None
+    fineweb: FineWeb | None = None
+    language: Language | None = None
+    compression: Compression | None = None
+    fasttext: list[FastText] = []
+    tokens: Tokens = Tokens()
 
 
 class Dedup(Options):
@@ -79,7 +79,7 @@ class Recipe(Options):
 
     name: str = Field("recipe", description="appears in the manifest and the report")
     seed: int = Field(0, ge=0, description="of every tie and shuffle")
-    input: Input = Input()
+    input: Input = Input(paths=())
     max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="unreadable records allowed before the run stops: a number, or a share of the records"
     )
@@ -105,22 +105,22 @@ class Recipe(Options):
     def raters(self) -> tuple[Rater, ...]:
         """Every rater of the recipe, in the order of their columns."""
         rate = self.rate
-        found: list[Rater] = [Tokens(rate.tokens)]
+        found: list[Rater] = [TokensRater(rate.tokens)]
         if rate.gopher is not None:
-            found.append(Gopher(rate.gopher))
+            found.append(GopherRater(rate.gopher))
         if rate.repetition is not None:
-            found.append(Repetition(rate.repetition))
+            found.append(RepetitionRater(rate.repetition))
         if rate.c4 is not None:
-            found.append(C4(rate.c4))
+            found.append(C4Rater(rate.c4))
         if rate.fineweb is not None:
-            found.append(FineWeb(rate.fineweb))
+            found.append(FineWebRater(rate.fineweb))
         if rate.compression is not None:
-            found.append(Compression(rate.compression))
-        found.extend(FastText(options) for options in rate.fasttext)
+            found.append(CompressionRater(rate.compression))
+        found.extend(FastTextRater(options) for options in rate.fasttext)
         if self.decontaminate is not None:
             found.append(Contamination(self.decontaminate))
         if rate.language is not None:
-            found.append(Language(rate.language))
+            found.append(LanguageRater(rate.language))
         return tuple(found)
 
     @cached_property

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from transforms.dedup.components import bucket_edges, forest
 from transforms.dedup.minhash import MinHash
+from transforms.dedup.survivors import best_first, survivors
 from transforms.documents import part_of, row_of
 from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
 
@@ -134,9 +135,8 @@ def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.Recor
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
     """The documents, best first within equal texts, and which of them repeat the one before."""
-    rows = gathered.table().sort_by(
-        [("text_hash_0", "ascending"), ("text_hash_1", "ascending"), ("quality", "descending"), ("tie", "ascending"), ("id", "ascending")]
-    )
+    rows = gathered.table()
+    rows = rows.take(best_first(rows, ["text_hash_0", "text_hash_1"]))
     same = np.zeros(len(rows), bool)
     if len(rows) > 1:
         first, second = rows["text_hash_0"].to_numpy(), rows["text_hash_1"].to_numpy()
@@ -216,7 +216,5 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
 
 
 def _survivors(gathered: Gathered, options: MinHash) -> Iterable[pa.RecordBatch]:
-    from transforms.dedup.survivors import survivors
-
     decided = survivors(gathered.table(), options.threshold, options.max_candidates)
     yield from decided.combine_chunks().to_batches()

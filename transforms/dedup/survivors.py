@@ -22,12 +22,13 @@ SCHEMA = pa.schema(
         pa.field("jaccard", pa.float64()),  # exact similarity to the representative, 1 for an equal text; null: kept
         pa.field("kind", pa.string()),  # 'exact', 'near'; null: kept
         pa.field("copies", pa.int64()),  # on a kept document, how many it stands for with itself; null on duplicates
+        pa.field("capped", pa.bool_()),  # more kept documents shared its bands than were compared with it
     ]
 )
 
 
-def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> tuple[pa.Table, int]:
-    """One verdict a document (`SCHEMA`, by ticket), and how many documents had more candidates than were compared.
+def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> pa.Table:
+    """One verdict a document (`SCHEMA`), by ticket.
 
     `documents` holds whole components of the candidate graph, any number of them, in any order: `component`, `ticket`,
     `text_hash_0`, `text_hash_1`, `tie` (uint64), unique `id` (string), `quality` (float), `bands` and `shingles` (lists
@@ -39,7 +40,7 @@ def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> tup
     exact Jaccard similarity reaches `threshold`; else the head is kept. So a duplicate is always verified against the
     very document that replaces it, and a chain A ~ B ~ C does not drag C along. An exact copy follows its head, with
     kind 'exact' when the head itself is kept. At most `max_candidates` kept documents, best first, are compared with
-    one document; the second return value counts the documents for which that left some out.
+    one document; where that left some out, `capped` is true.
 
     Raises ValueError naming a document that cannot be verified for want of shingles.
     """
@@ -73,10 +74,11 @@ def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> tup
             pa.array(np.where(exact, 1.0, similarity[place]), mask=~duplicate),
             pa.array(np.where(exact, "exact", "near"), pa.string(), mask=~duplicate),
             pa.array(np.bincount(kept, minlength=kept.size), pa.int64(), mask=duplicate),
+            pa.array(capped[place] & (head == np.arange(head.size))),
         ],
         schema=SCHEMA,
     )
-    return verdicts.take(pa.array(np.argsort(ticket, kind="stable"))), int(capped)
+    return verdicts.take(pa.array(np.argsort(ticket, kind="stable")))
 
 
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
@@ -122,7 +124,7 @@ def _spans(lists: pa.ChunkedArray) -> Spans:
 def _keep_or_drop(  # type: ignore[no-untyped-def]
     band_start, band_end, bucket, buckets, shingle_start, shingle_end, shingle, threshold, max_candidates
 ):
-    """For each head, best first: what replaces it (itself when kept) and their similarity; and how many met the cap."""
+    """For each head, best first: what replaces it (itself when kept), their similarity, and whether it met the cap."""
     heads = band_start.size
     first = np.zeros(buckets + 1, np.int64)
     for entry in range(bucket.size):
@@ -133,7 +135,7 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
     end = first[:-1].copy()
     representative = np.arange(heads)
     similarity = np.zeros(heads)
-    capped = 0
+    capped = np.zeros(heads, np.bool_)
     most = 0
     for head in range(heads):
         most = max(most, band_end[head] - band_start[head])
@@ -152,7 +154,7 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
             if candidate == heads:
                 break
             if compared == max_candidates:
-                capped += 1
+                capped[head] = True
                 break
             compared += 1
             for band in range(own.size):

@@ -1,0 +1,157 @@
+"""What a run left, added up: receipts and summaries become the manifest, and the manifest becomes the report."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from pipelines import plan
+from pipelines.emit import QUALITY_BINS
+from pipelines.plan import Plan
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.curriculum import lint
+from transforms.provenance import manifest as manifests
+
+Json = dict[str, Any]
+
+DROP_SHARE = 0.9
+"""A run that drops more than this share of its documents is told so: most often a threshold is wrong, or a field."""
+
+
+def manifest(run: str) -> Json:
+    """The manifest of a finished run."""
+    return manifests.read(run)
+
+
+def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
+    """Writes the manifest, which finishes the run, and the report."""
+    receipts = {work.part.ordinal: work.part.receipt() for work in todo.work}
+    summaries, shards = plan.summaries(todo.run), plan.shard_receipts(todo.run)
+    inputs = [
+        {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
+        for ordinal, receipt in sorted(receipts.items())
+        if receipt is not None
+    ]
+    counts = _counts(summaries, sum(int(entry["rejected"]) for entry in inputs))
+    curriculum = _curriculum(recipe, shards)
+    files = [vars(file) for receipt in receipts.values() if receipt is not None for file in receipt.files]
+    files += [entry["file"] for entry in (*summaries, *shards)]
+    body = {
+        "tamis": version("tamis"),
+        "recipe": recipe.model_dump(mode="json"),
+        "fingerprint": todo.fingerprint,
+        "parent": None,
+        "inputs": inputs,
+        "counts": counts,
+        "curriculum": curriculum,
+        "warnings": _warnings(recipe, counts, summaries),
+        manifests.ENVIRONMENT: {"python": platform.python_version(), "machine": platform.machine(), "packages": _packages(), **environment},
+    }
+    sealed = manifests.seal(body, files)
+    manifests.write(todo.run, sealed)
+    write_report(todo.run)
+    return sealed
+
+
+def _counts(summaries: Iterable[Json], rejected: int) -> Json:
+    decisions = {"keep": "kept", "drop": "dropped", "review": "review"}
+    documents: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    by_reason: Counter[tuple[str, str]] = Counter()
+    reason_tokens: Counter[tuple[str, str]] = Counter()
+    sources: dict[str, Counter[str]] = {}
+    for row in (row for summary in summaries for row in summary["counts"]):
+        decision = decisions[row["decision"]]
+        documents[decision] += row["documents"]
+        tokens[decision] += row["tokens"]
+        of_source = sources.setdefault(row["source"], Counter(dict.fromkeys(decisions.values(), 0)))
+        of_source.update({decision: row["documents"], f"{decision}_tokens": row["tokens"]})
+        if row["reason"]:
+            by_reason[row["decision"], row["reason"]] += row["documents"]
+            reason_tokens[row["decision"], row["reason"]] += row["tokens"]
+    return {
+        "records": documents.total() + rejected,
+        **{name: documents[name] for name in decisions.values()},
+        "rejected": rejected,
+        "tokens": {"in": tokens.total(), **{name: tokens[name] for name in decisions.values()}},
+        "reasons": [
+            {"decision": key[0], "reason": key[1], "documents": by_reason[key], "tokens": reason_tokens[key]}
+            for key in sorted(by_reason, key=lambda key: (-by_reason[key], key))
+        ],
+        "sources": {name: dict(sorted(counted.items())) for name, counted in sorted(sources.items())},
+    }
+
+
+def _curriculum(recipe: Recipe, shards: list[Json]) -> Json:
+    """Where every shard lies in the run's tokens, and the learning rates it meets there."""
+    schedule = recipe.curriculum.schedule
+    total = sum(shard["tokens"] for shard in shards)
+    placed, first = [], 0
+    for shard in shards:
+        low, high = schedule.lr_range(first / max(total, 1), (first + shard["tokens"]) / max(total, 1))
+        placed.append(
+            {"path": shard["file"]["path"], "phase": shard["phase"], "documents": shard["documents"], "first_token": first,
+             "tokens": shard["tokens"], "lr_min": low, "lr_max": high}
+        )
+        first += shard["tokens"]
+    segments = list(_segments(shards, total))
+    return {
+        **recipe.curriculum.model_dump(mode="json"),
+        "tokens": total,
+        "lr_mass_best_decile": lint.measured_mass(schedule, segments) if segments else None,
+        "shards": placed,
+    }
+
+
+def _segments(shards: list[Json], total: int) -> Iterator[tuple[float, float, float]]:
+    """(start, end, share that belongs to the best tenth of the tokens) of each segment, start and end as shares of the run."""
+    bins = np.zeros(QUALITY_BINS)
+    for shard in shards:
+        for segment in shard["segments"]:
+            for name, tokens in segment["quality"].items():
+                bins[int(name)] += tokens
+    above = np.concatenate([np.cumsum(bins[::-1])[::-1][1:], [0.0]])
+    # Of the bin in which the best tenth begins, the share that completes it.
+    share = np.clip((total / 10 - above) / np.maximum(bins, 1), 0.0, 1.0)
+    first = 0
+    for shard in shards:
+        for segment in shard["segments"]:
+            best = sum(share[int(name)] * tokens for name, tokens in segment["quality"].items())
+            yield first / total, (first + segment["tokens"]) / total, best / segment["tokens"] if segment["tokens"] else 0.0
+            first += segment["tokens"]
+
+
+def _warnings(recipe: Recipe, counts: Json, summaries: list[Json]) -> list[Json]:
+    found = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint.lint(recipe.curriculum)]
+    renamed = sum(summary["renamed"] for summary in summaries)
+    if renamed:
+        found.append(
+            {"code": "ids-renamed", "numbers": {"documents": renamed},
+             "message": f"{renamed:,} documents had the id of another; they are numbered (id#2). Ids that should be unique: set duplicate_ids: error"}
+        )
+    capped = sum(summary["capped"] for summary in summaries)
+    if capped:
+        found.append(
+            {"code": "dedup-capped", "numbers": {"documents": capped},
+             "message": f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; copies of them may remain"}
+        )
+    read = counts["records"] - counts["rejected"]
+    for reason in counts["reasons"]:
+        if read and reason["documents"] > DROP_SHARE * read:
+            found.append(
+                {"code": "drops-nearly-all", "numbers": {"share": reason["documents"] / read},
+                 "message": f"{reason['reason']} takes {reason['documents'] / read:.1%} of the documents; check its threshold and the text field"}
+            )
+    if not read:
+        found.append({"code": "no-documents", "numbers": {}, "message": "the input holds no documents"})
+    return found
+
+
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba", "scipy")}

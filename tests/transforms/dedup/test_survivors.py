@@ -278,10 +278,10 @@ def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
     table = table_of(rows)
     bands = pa.array([document["bands"] for document in rows], kind)
     table = table.set_column(table.column_names.index("bands"), "bands", pa.chunked_array([bands[:2], bands[2:]]))
-    verdicts, _ = survivors(pa.concat_tables([table.slice(3), table.slice(1, 2)]), 0.7, 1000)
+    verdicts = survivors(pa.concat_tables([table.slice(3), table.slice(1, 2)]), 0.7, 1000)
     assert verdicts["duplicate_of"].to_pylist() == [None, "d1", None, None]
     nothing = table.set_column(table.column_names.index("bands"), "bands", pa.nulls(len(rows), kind))
-    assert survivors(nothing, 0.7, 1000)[0]["copies"].to_pylist() == [1] * 5
+    assert survivors(nothing, 0.7, 1000)["copies"].to_pylist() == [1] * 5
 
 
 def from_texts(texts, options):
@@ -307,7 +307,7 @@ def from_texts(texts, options):
             "shingles": shingles,
         }
     )
-    return survivors(table, options.threshold, options.max_candidates)[0].to_pylist(), [*map(set, shingles.to_pylist())]
+    return survivors(table, options.threshold, options.max_candidates).to_pylist(), [*map(set, shingles.to_pylist())]
 
 
 def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():

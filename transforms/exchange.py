@@ -155,11 +155,11 @@ class _Spill(beam.DoFn):
         self.via = via
 
     def process(self, batch: pa.RecordBatch) -> Iterable[tuple[int, Piece]]:
+        if not batch.num_rows:
+            return
         runs = list(_runs(batch))
         if self.via == "runner":
             yield from ((to, Piece("", 0, _encode(rows))) for to, rows in runs)
-            return
-        if not runs:
             return
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, runs[0][1].schema, options=_IPC) as writer:
@@ -177,7 +177,7 @@ def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     to = batch[TO].to_numpy()
     order = np.argsort(to, kind="stable")
     rows = batch.drop_columns([TO])
-    if len(order) and np.any(np.diff(to.astype(np.int64)) < 0):
+    if np.any(np.diff(to.astype(np.int64)) < 0):
         rows, to = rows.take(pa.array(order)), to[order]
     starts = np.flatnonzero(np.diff(to, prepend=to[:1] + np.uint32(1)))
     for start, stop in zip(starts, [*starts[1:], len(to)], strict=True):

@@ -1,0 +1,79 @@
+"""What the tests of the rule-based raters share: texts that break things, equality with a plain reference."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import zstandard
+from hypothesis import strategies as st
+
+from transforms.rate.rater import Rater
+from transforms.text.segment import segment
+
+WORDS = re.compile(r"\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]")
+
+EDGES = [
+    "",
+    " \n\t\n ",
+    "word",
+    "one line of text without a newline.",
+    "汉字没有空格。第二句！\nかなも、少し。\nالعربية؟ हिन्दी में।",
+    "long " * 200_000,
+    "x" * 1_000_000,
+    "\n\n\n",
+    "a\n",
+    "\x00",
+]
+
+Reference = Callable[[str], list[float | None]]
+
+words = ["the", "The", "be", "of", "and", "a", "b", "ab", "c", "é", "語", "x9", "J", "[1]", "[edit]", "JavaScript"]
+phrases = ["[citation needed]", "Lorem ipsum", "Use Cookies", "privacy policy"]
+pieces = st.sampled_from([*words, *phrases, *"#…•-.?!\"'”){[]\n\t\u00a0\u2028", "...", *"    ", "\n\n", "\r\n"])
+sentences = st.sampled_from(
+    ["The cat sat on a mat.\n", "a b c d e f. G h!\n", "- item\n", "see it (now.) Then go on...\n"]
+)
+documents = st.lists(st.one_of(pieces, sentences, st.characters(exclude_categories=["Cs"])), max_size=60).map("".join)
+batches = st.lists(documents, max_size=4)
+
+
+def rows(rater: Rater, texts: list[str]) -> list[list[Any]]:
+    batch = rater.rate(segment(pa.array(texts, pa.large_string())))
+    assert batch.schema.names == [signal.name for signal in rater.signals]
+    assert batch.num_rows == len(texts)
+    return [list(row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
+
+
+def check(rater: Rater, reference: Reference, texts: list[str]) -> None:
+    """Every value equals the reference's: whole numbers and nulls exactly, shares to the last bits."""
+    for text, measured in zip(texts, rows(rater, texts), strict=True):
+        for signal, got, wanted in zip(rater.signals, measured, reference(text), strict=True):
+            same = got is wanted is None or (
+                got is not None and wanted is not None and math.isclose(got, wanted, rel_tol=1e-12)
+            )
+            assert same, f"{signal.name} of {text[:200]!r}: {got}, reference {wanted}"
+
+
+def check_batches(rater: Rater, texts: list[str]) -> None:
+    """A value depends on its document alone: not on the neighbours, nor on where the array is sliced."""
+    together = rows(rater, texts)
+    assert together == [rows(rater, [text])[0] for text in texts]
+    array = pa.array(["before", *texts, "after"], pa.large_string())
+    sliced = rater.rate(segment(array.slice(1, len(texts))))
+    assert [list(row) for row in zip(*(column.to_pylist() for column in sliced.columns), strict=True)] == together
+
+
+def real_texts(shared: Path, count: int = 150) -> list[str]:
+    with (shared / "web/weborganizer-00.jsonl.zst").open("rb") as file:
+        lines = zstandard.ZstdDecompressor().stream_reader(file).read().splitlines()
+    return [json.loads(line)["text"] for line in lines[:count]]
+
+
+def ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,153 @@
+"""C4's signals equal a plain reading of TFDS `clean_page`, with its sentences counted by the documented rule."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
+
+from transforms.rate.c4 import C4, C4Rater
+
+RATER = C4Rater(C4())
+NAMES = [signal.name.removeprefix("c4.") for signal in RATER.signals]
+CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
+POLICY = (b"terms of use", b"privacy policy", b"cookie policy", b"uses cookies", b"use of cookies", b"use cookies")
+
+
+def ends_sentence(word: str) -> bool:
+    """Has a mark in its tail of marks, quotes and brackets, the dot of an initial apart."""
+    tail = re.search(r"""[.?!)\]"'”’]*\Z""", word)
+    assert tail is not None
+    marks = tail.group()
+    if re.search(r"(?<!\w)[^\W\d_]\.\Z", word[: tail.start() + 1]):
+        marks = marks[1:]
+    return any(mark in marks for mark in ".?!")
+
+
+def sentences(line: str) -> int:
+    words = line.split()
+    return 1 + sum(ends_sentence(a) and not b[0].islower() for a, b in pairwise(words))
+
+
+def reference(text: str) -> list[float | None]:
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    kept = []
+    curly = lorem = longest = policy = javascript = 0
+    for line in lines:
+        longest_here = max(map(len, line.split()))
+        bare = CITATION.sub("", line)
+        lower = bare.encode().lower()
+        curly += bare.count("{")
+        lorem += lower.count(b"lorem ipsum")
+        longest = max(longest, longest_here)
+        has_policy = any(phrase in lower for phrase in POLICY)
+        has_javascript = b"javascript" in lower
+        policy += has_policy
+        javascript += has_javascript
+        ended = bare.endswith((".", "?", "!", '"')) and not bare.endswith("...")
+        if ended and len(bare.split()) >= 5 and longest_here <= 1000 and not has_policy and not has_javascript:
+            kept.append(bare)
+    return [
+        sum(map(sentences, kept)),
+        ratio(len(kept), len(lines)),
+        ratio(sum(map(len, kept)), sum(map(len, lines))),
+        curly,
+        lorem,
+        longest,
+        policy,
+        javascript,
+        len(text),
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches)
+def test_equals_the_reference(texts: list[str]) -> None:
+    check(RATER, reference, texts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text("aB1é_.?!)”' \n", max_size=80).map(lambda text: text + " one two three four five."), max_size=3)
+)
+def test_equals_the_reference_where_marks_abound(texts: list[str]) -> None:
+    check(RATER, reference, texts)
+
+
+def test_edges_and_batches() -> None:
+    check(RATER, reference, EDGES)
+    check_batches(RATER, EDGES)
+
+
+def test_real_texts(shared: Path) -> None:
+    check(RATER, reference, real_texts(shared))
+
+
+def values(text: str, rater: C4Rater = RATER) -> dict[str, float | None]:
+    return dict(zip(NAMES, rows(rater, [text])[0], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("This line has five words.", True),
+        ("Only four words here.", False),
+        ("This line has no end mark", False),
+        ("This line trails off slowly...", False),
+        ("A fact with its citation.[12]", True),
+        ("A fact with its citation.[citation needed][edit]", True),
+        ("Please enable JavaScript to see this.", False),
+        ("We USE COOKIES on this site.", False),
+        (f"One word here is long: {'x' * 1001}.", False),
+        ('He said that it was "so"', True),
+        ("四 五 六 七 八。", False),
+    ],
+)
+def test_which_lines_are_kept(line: str, kept: bool) -> None:
+    assert values(line)["kept_lines_share"] == kept
+
+
+@pytest.mark.parametrize(
+    ("line", "sentences"),
+    [
+        ("One sentence of five words.", 1),
+        ("Here is one. Here is another.", 2),
+        ("Version 3.5 is out now. Get it!", 2),
+        ("So said J. R. Tolkien in a book.", 1),
+        ('"Is it so?" "It is so!" he cried.', 2),
+        ("Wait... what is this about, then?", 1),
+        ("No end mark means no sentence", 0),
+    ],
+)
+def test_sentences(line: str, sentences: int) -> None:
+    assert values(line)["sentences"] == sentences
+
+
+def test_counts_by_hand() -> None:
+    page = values("function() { return {}; }\nLorem ipsum, LOREM IPSUM\nterms of use; privacy policy")
+    assert page["curly"] == 2
+    assert page["lorem_ipsum"] == 2
+    assert page["policy_lines"] == 1
+    assert page["longest_word"] == len("function()")
+
+
+def test_a_blank_page_has_no_shares() -> None:
+    assert values(" \n")["kept_lines_share"] is None
+    assert values("")["kept_chars_share"] is None
+    assert values("")["sentences"] == 0
+
+
+def test_options_change_values_and_fingerprint() -> None:
+    rater = C4Rater(C4(min_words=2, end_marks=("。",), policy_phrases=("Impressum", "x")))
+    assert values("四 五。", rater)["kept_lines_share"] == 1
+    assert values("Zum IMPRESSUM\nX", rater)["policy_lines"] == 2
+    assert rater.fingerprint != RATER.fingerprint
+
+
+def test_no_phrases() -> None:
+    assert values("terms of use", C4Rater(C4(policy_phrases=())))["policy_lines"] == 0

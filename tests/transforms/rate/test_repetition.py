@@ -1,0 +1,114 @@
+"""Repetition signals equal datatrove's definitions, word ends and single occurrences aside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rule_checks import EDGES, WORDS, batches, check, check_batches, ratio, real_texts, rows
+
+from transforms.rate.repetition import Repetition, RepetitionRater
+
+RATER = RepetitionRater(Repetition())
+NAMES = [signal.name.removeprefix("repetition.") for signal in RATER.signals]
+
+
+def said_before(items: list[str]) -> list[str]:
+    return [item for k, item in enumerate(items) if item in set(items[:k])]
+
+
+def top(words: list[str], n: int) -> int:
+    grams = [tuple(words[k : k + n]) for k in range(len(words) - n + 1)]
+    if not grams:
+        return 0
+    gram, times = Counter(grams).most_common(1)[0]
+    return len(" ".join(gram)) * times if times > 1 else 0
+
+
+def duplicated(words: list[str], n: int) -> int:
+    read: set[tuple[str, ...]] = set()
+    chars = k = 0
+    while k + n <= len(words):
+        gram = tuple(words[k : k + n])
+        if gram in read:
+            chars += sum(map(len, gram))
+            k += n
+        else:
+            read.add(gram)
+            k += 1
+    return chars
+
+
+def reference(text: str) -> list[float | None]:
+    lines = [line for line in text.split("\n") if line]
+    paragraphs = re.split(r"\n{2,}", text.strip()) if text.strip() else []
+    words = WORDS.findall(text)
+    return [
+        ratio(len(said_before(lines)), len(lines)),
+        ratio(len("".join(said_before(lines))), len(text)),
+        ratio(len(said_before(paragraphs)), len(paragraphs)),
+        ratio(len("".join(said_before(paragraphs))), len(text)),
+        *(ratio(top(words, n), len(text)) for n in (2, 3, 4)),
+        *(ratio(duplicated(words, n), len(text)) for n in (5, 6, 7, 8, 9, 10)),
+    ]
+
+
+few_words = st.lists(st.sampled_from(["a ", "b ", "c ", "ab ", "a. ", "\n", "\n\n"]), max_size=80).map("".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(few_words, few_words.map(lambda t: t * 3)), max_size=4))
+def test_equals_the_reference_where_all_repeats(texts: list[str]) -> None:
+    check(RATER, reference, texts)
+
+
+@settings(max_examples=150, deadline=None)
+@given(batches)
+def test_equals_the_reference(texts: list[str]) -> None:
+    check(RATER, reference, texts)
+
+
+def test_edges_and_batches() -> None:
+    check(RATER, reference, EDGES)
+    check_batches(RATER, [*EDGES, "a b\n\na b\n\n" * 50])
+
+
+def test_real_texts(shared: Path) -> None:
+    check(RATER, reference, real_texts(shared))
+
+
+def values(text: str) -> dict[str, float | None]:
+    return dict(zip(NAMES, rows(RATER, [text])[0], strict=True))
+
+
+def test_an_ngram_that_occurs_once_is_no_repetition() -> None:
+    assert values("two words")["top_2gram_chars"] == 0
+    assert values("two words two words")["top_2gram_chars"] == len("two words") * 2 / len("two words two words")
+
+
+def test_word_ends_matter() -> None:
+    assert values("ab c d e f. a bc d e f.")["duplicate_5gram_chars"] == 0
+
+
+def test_lines_and_paragraphs_by_hand() -> None:
+    text = "one\ntwo\n\none\ntwo\n\nthree"
+    page = values(text)
+    assert page["duplicate_line_share"] == 2 / 5
+    assert page["duplicate_line_chars"] == 6 / len(text)
+    assert page["duplicate_paragraph_share"] == 1 / 3
+    assert page["duplicate_paragraph_chars"] == 7 / len(text)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  "])
+def test_nothing_is_null(text: str) -> None:
+    assert values(text)["duplicate_paragraph_share"] is None
+
+
+def test_all_that_repeats_is_a_duplicate() -> None:
+    sentence = "every word of this sentence will be read exactly twice here "
+    page = values(sentence * 2)
+    assert page["duplicate_10gram_chars"] == pytest.approx(len(sentence.replace(" ", "")) / len(sentence * 2), abs=0.1)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -212,7 +213,7 @@ def _segments(rows: pa.Table) -> list[dict[str, object]]:
     quality = np.nan_to_num(rows["quality"].to_numpy(), nan=0.0)
     bins = np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)
     segments = []
-    for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    for start, stop in pairwise((*starts, len(tokens))):
         if stop <= start:
             continue
         part = rows.slice(start, stop - start)

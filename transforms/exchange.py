@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import apache_beam as beam
@@ -180,7 +181,7 @@ def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
     if np.any(np.diff(to.astype(np.int64)) < 0):
         rows, to = rows.take(pa.array(order)), to[order]
     starts = np.flatnonzero(np.diff(to, prepend=to[:1] + np.uint32(1)))
-    for start, stop in zip(starts, [*starts[1:], len(to)], strict=True):
+    for start, stop in pairwise((*starts, len(to))):
         yield int(to[start]), rows.slice(start, stop - start)
 
 

@@ -9,6 +9,7 @@ Nothing is compared across components, and inside one nothing is dropped that wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 import apache_beam as beam
 import numpy as np
@@ -170,7 +171,7 @@ def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
     order = np.argsort(ticket)
     ticket, component = ticket[order], component[order]
     starts = np.flatnonzero(np.diff(part_of(ticket), prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(ticket)], strict=True):
+    for start, stop in pairwise((*starts, len(ticket))):
         yield pa.record_batch({"ticket": ticket[start:stop], "component": component[start:stop]})
 
 

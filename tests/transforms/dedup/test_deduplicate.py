@@ -1,0 +1,123 @@
+"""Deduplication over parts gives what one look at everything gives, and keeps the best copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.transforms.beam_run import dossiers_of, handle, run
+from transforms.dedup.deduplicate import Deduplicate, SpanningForest
+from transforms.dedup.minhash import MinHash, sketch
+from transforms.documents import row_of
+from transforms.exchange import Dossier
+from transforms.text.hashing import hash128
+from transforms.text.segment import segment
+
+OPTIONS = MinHash()
+WORDS = np.array([f"{a}{b}" for a in ("ba", "co", "di", "fu", "ge", "hy", "lo", "mi") for b in ("n", "rt", "sk", "tan", "lum", "ves")])
+
+
+def planted(seed: int = 0, originals: int = 40) -> pa.Table:
+    """Originals of 200 words; of every third an equal copy, of every fourth a copy with four words changed (Jaccard about 0.8)."""
+    draw = np.random.default_rng(seed)
+    texts, ids = [], []
+    for number in range(originals):
+        words = draw.choice(WORDS, 200)
+        texts.append(" ".join(words))
+        ids.append(f"original-{number:02d}")
+        if number % 3 == 0:
+            texts.append(" ".join(words))
+            ids.append(f"equal-{number:02d}")
+        if number % 4 == 0:
+            changed = words.copy()
+            changed[[20, 70, 120, 170]] = ["eins", "zwei", "drei", "vier"]
+            texts.append(" ".join(changed))
+            ids.append(f"edited-{number:02d}")
+    texts += ["", "same", "same", "other"]
+    ids += ["empty", "short-1", "short-2", "short-3"]
+    text = pa.array(texts, pa.large_string())
+    hashes = hash128(text)
+    return pa.table(
+        {
+            "id": ids,
+            "quality": pa.array(draw.random(len(ids)), pa.float32()),
+            "tie": pa.array(draw.integers(0, 2**63, len(ids)).astype(np.uint64)),
+            "text_hash_0": pa.array(hashes[:, 0]),
+            "text_hash_1": pa.array(hashes[:, 1]),
+            "bands": sketch(segment(text), OPTIONS)[0],
+            "text": text,
+        }
+    )
+
+
+def rows(dossier: Dossier) -> pa.RecordBatch:
+    return handle(dossier).drop_columns(["text"])
+
+
+def texts(dossier: Dossier, wanted: np.ndarray):
+    for chunk in np.array_split(wanted, 2):
+        if len(chunk):
+            yield chunk, handle(dossier)["text"].take(pa.array(chunk))
+
+
+def rows_without_bands(dossier: Dossier) -> pa.RecordBatch:
+    return handle(dossier).drop_columns(["text", "bands"])
+
+
+def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage"):
+    load = rows if options is not None else rows_without_bands
+    found = {}
+    out = run(dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via), folder)
+    for dossier in out:
+        answers = dossier.answer("copies")
+        ids = handle(dossier)["id"].to_pylist()
+        for row in answers.to_pylist() if answers is not None else []:
+            identifier = ids[int(row_of(np.array([row["ticket"]], np.uint64))[0])]
+            found[identifier] = (row["duplicate_of"], row["kind"], row["jaccard"], row["copies"])
+    return found
+
+
+def test_planted_copies_are_found_and_the_best_of_them_stays(tmp_path):
+    table = planted()
+    quality = dict(zip(table["id"].to_pylist(), table["quality"].to_pylist(), strict=True))
+    found = verdicts(table, [list(range(30)), list(range(30, len(table)))], tmp_path)
+    for number in range(0, 40, 3):
+        pair = {f"original-{number:02d}", f"equal-{number:02d}"}
+        pair |= {f"edited-{number:02d}"} if number % 4 == 0 else set()
+        kept = [name for name in pair if found[name][0] is None]
+        assert kept == [max(pair, key=quality.__getitem__)]
+        assert found[kept[0]][3] == len(pair)
+    assert {name for name in found if "short" in name} == {"short-1", "short-2"}
+    assert "empty" not in found
+    edited = [row for name, row in found.items() if row[1] == "near"]
+    assert edited
+    assert all(0.7 <= row[2] < 1 for row in edited)
+
+
+@pytest.mark.parametrize(("partitions", "via"), [(1, "storage"), (5, "storage"), (2, "runner")])
+def test_the_answer_does_not_depend_on_cut_partitions_or_carrier(tmp_path, partitions, via):
+    table = planted(seed=4)
+    order = np.random.default_rng(7).permutation(len(table)).tolist()
+    one = verdicts(table, [list(range(len(table)))], tmp_path)
+    cut = [order[:10], [], order[10:33], order[33:]]
+    assert verdicts(table, cut, tmp_path, partitions=partitions, via=via) == one
+
+
+def test_without_minhash_only_equal_texts_are_copies(tmp_path):
+    found = verdicts(planted(), [list(range(20)), list(range(20, len(planted())))], tmp_path, options=None)
+    assert {row[1] for row in found.values()} == {None, "exact"}
+    assert sum(row[1] == "exact" for row in found.values()) == 15
+
+
+def test_no_documents(tmp_path):
+    assert verdicts(planted().slice(0, 0), [[], []], tmp_path) == {}
+
+
+def test_partial_forests_merge_in_any_order():
+    draw = np.random.default_rng(3)
+    edges = draw.integers(0, 300, (400, 2)).astype(np.uint64)
+    fn = SpanningForest()
+    whole = fn.extract_output(fn.add_input(fn.create_accumulator(), edges))
+    pieces = [fn.add_input(fn.create_accumulator(), piece) for piece in np.array_split(edges[draw.permutation(400)], 7)]
+    assert np.array_equal(fn.extract_output(fn.merge_accumulators(pieces[::-1])), whole)

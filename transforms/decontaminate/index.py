@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
 _FILTER_BITS = 16  # a head; two of them set: about one word in 70 of clean text is looked up in vain
+_VARIED: Final = 4  # distinct words an n-gram needs: "0, 1, 2, …", once every digit is 0, is in every table
 _COUNTS = ("passages", "short", "template")
 
 
@@ -66,7 +67,7 @@ class Index:
     names: pa.LargeStringArray
     """[b]"""
     counts: npt.NDArray[np.int64]
-    """[b × 3], flat: passages, those too short to match, and those of templates alone; see `unmatchable`."""
+    """[b × 3], flat: passages, those that give no n-gram, those that give templates only; see `unmatchable`."""
     slots: npt.NDArray[np.int32]
     """Open addressing, linear probing: place of an n-gram in `keys`, or -1; a power of two long, at most half full."""
     filter: npt.NDArray[np.uint64]
@@ -74,7 +75,7 @@ class Index:
 
     @property
     def unmatchable(self) -> dict[str, dict[str, int]]:
-        """By benchmark: how many `passages` it has, how many are too `short` or hold `template` n-grams only."""
+        """By benchmark: how many `passages` it has, too `short` or uniform ones, ones of `template` n-grams only."""
         rows = self.counts.reshape(-1, len(_COUNTS)).tolist()
         return {
             name: dict(zip(_COUNTS, row, strict=True)) for name, row in zip(self.names.to_pylist(), rows, strict=True)
@@ -135,7 +136,7 @@ def build(options: Decontaminate) -> Index:
 
     A passage of at least `ngram` words gives its distinct n-grams; one of `min_ngram` to `ngram` - 1 words gives a
     single n-gram, itself; a shorter one cannot be matched. An n-gram that more than `max_items` items of one benchmark
-    have is a template of it ("Which of the following is …") and does not count for it; it may still count for another.
+    have is a template of it ("Which of the following is …") and does not count for it; it may still count for another. One of fewer than four distinct words never counts.
     """
     texts: list[str] = []
     labels: list[str] = []
@@ -245,10 +246,15 @@ def _grams(
         width = min(n, ngram)
         for i in range(n - width + 1):
             h = np.uint64(0)
+            varied = 0
             for k in range(width):
                 h = h * _BASE + kept[i + k]
                 if k == min_ngram - 1:
                     head[size] = h
+                if varied < _VARIED:
+                    varied += not (kept[i + k] == kept[i : i + k]).any()
+            if varied < min(_VARIED, min_ngram):
+                continue
             key[size] = mix64(h, np.uint64(width))
             length[size] = width
             owner[size] = p

@@ -11,6 +11,7 @@ from transforms import storage
 from transforms.decontaminate.benchmarks import Benchmark
 from transforms.options import Options, fingerprint
 from transforms.rate.rater import Signal
+from transforms.text import SEGMENTATION
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +117,10 @@ class Contamination:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint([self.name, VERSION, self.index.fingerprint])
+        return self._identity()
+
+    def _identity(self) -> str:
+        return fingerprint([self.name, VERSION, SEGMENTATION, self.index.fingerprint])
 
     def __getstate__(self) -> dict[str, object]:
         return {"options": self.options, "uri": self.uri, "fingerprint": self.fingerprint}
@@ -126,7 +130,7 @@ class Contamination:
 
         from transforms.text.segment import segment
 
-        if fingerprint([self.name, VERSION, self.index.fingerprint]) != self.fingerprint:
+        if self._identity() != self.fingerprint:
             raise ValueError("the benchmarks changed after the run was planned; start it again")
         self.index.match(segment(pa.array([""], pa.large_string())))  # compiles
 

@@ -136,7 +136,8 @@ def build(options: Decontaminate) -> Index:
 
     A passage of at least `ngram` words gives its distinct n-grams; one of `min_ngram` to `ngram` - 1 words gives a
     single n-gram, itself; a shorter one cannot be matched. An n-gram that more than `max_items` items of one benchmark
-    have is a template of it ("Which of the following is …") and does not count for it; it may still count for another. One of fewer than four distinct words never counts.
+    have is a template of it ("Which of the following is …") and does not count for it; it may still count for another.
+    One of fewer than four distinct words never counts.
     """
     texts: list[str] = []
     labels: list[str] = []

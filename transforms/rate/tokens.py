@@ -27,9 +27,10 @@ class Tokens(Options):
     """What counts the tokens.
 
     The estimate adds a cost for every run of letters, digits, white space, punctuation and other bytes. Against
-    cl100k_base, sums over a corpus and the spread (standard deviation) over its documents are: web pages +1.3 % ± 6 %,
-    documentation +1.5 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python −1 % ± 5 %, HTML 0 % ± 5 %,
-    arithmetic problems +0.4 % ± 4 %; other scripts within about 40 %: budgets over those need the tokenizer.
+    cl100k_base, the error of a corpus's sum and the spread (standard deviation) over its documents are: web pages
+    +1.3 % ± 6 %, documentation +2 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python +0.4 % ± 5 %, HTML
+    +0.4 % ± 5 %, arithmetic problems +0.4 % ± 4 %. In other scripts it is within about 40 %: a budget over those needs
+    the tokenizer.
     """
 
     tokenizer: str | None = Field(

@@ -48,14 +48,15 @@ class Decontaminate(Options):
         0.8,
         gt=0,
         description="A document with at least this coverage of a passage is dropped: a copy with an edit or two. Every "
-        "verbatim passage of eight words or more in 14 benchmarks reaches it, templates apart; of 24,500 web pages, "
-        "PEPs, e-mails, Wikipedia paragraphs and Python files one does, by a phrase of the First Amendment.",
+        "verbatim copy of eight words or more of 14 benchmarks reaches it, unless all of it is template or repeats "
+        "fewer than four words; of 24,500 web pages, PEPs, e-mails, Wikipedia paragraphs and Python files one does, by "
+        "a phrase of the First Amendment.",
     )
     review: float = Field(
         0.5,
         gt=0,
         description="From this coverage up to `drop` a document is set aside for review: half a passage is there, often "
-        "because the benchmark quotes a public page (two of those 24,500, both true copies of BoolQ passages).",
+        "because the benchmark quotes a public page (two of those 24,500, true copies of BoolQ passages).",
     )
 
     @model_validator(mode="after")

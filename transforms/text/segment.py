@@ -121,44 +121,28 @@ def _word_at(data, i, end, flags):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _grown(array, used, need):  # type: ignore[no-untyped-def]
-    """`array`, or a larger copy of its `used` values when it cannot hold `need`."""
-    if need <= len(array):
-        return array
-    larger = np.empty(max(need, 2 * len(array)), array.dtype)
-    larger[:used] = array[:used]
-    return larger
-
-
-@njit(cache=True, nogil=True)
 def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
     n = len(text_start) - 1
-    total = text_start[n] - text_start[0]
+    most_words = text_start[n] - text_start[0]  # one a byte: memory that is not written costs nothing
+    most_lines = n
+    for byte in data[text_start[0] : text_start[n]]:
+        most_lines += byte == 0x0A
     text_chars = np.empty(n, np.int64)
     word_first = np.empty(n + 1, np.int64)
     line_first = np.empty(n + 1, np.int64)
-    word_start = np.empty(total // 4 + 64, np.int64)
-    word_end = np.empty(total // 4 + 64, np.int64)
-    word_chars = np.empty(total // 4 + 64, np.int32)
-    word_kind = np.empty(total // 4 + 64, np.uint8)
-    line_start = np.empty(total // 16 + 64, np.int64)
-    line_end = np.empty(total // 16 + 64, np.int64)
-    line_chars = np.empty(total // 16 + 64, np.int32)
-    line_word_first = np.empty(total // 16 + 64, np.int64)
+    word_start = np.empty(most_words, np.int64)
+    word_end = np.empty(most_words, np.int64)
+    word_chars = np.empty(most_words, np.int32)
+    word_kind = np.empty(most_words, np.uint8)
+    line_start = np.empty(most_lines, np.int64)
+    line_end = np.empty(most_lines, np.int64)
+    line_chars = np.empty(most_lines, np.int32)
+    line_word_first = np.empty(most_lines + 1, np.int64)
     words = 0
     lines = 0
     for d in range(n):
         i = text_start[d]
         end = text_start[d + 1]
-        # Room for the worst case, a word a byte and a line a byte: pages that are not written cost nothing.
-        word_start = _grown(word_start, words, words + end - i)
-        word_end = _grown(word_end, words, words + end - i)
-        word_chars = _grown(word_chars, words, words + end - i)
-        word_kind = _grown(word_kind, words, words + end - i)
-        line_start = _grown(line_start, lines, lines + end - i + 2)
-        line_end = _grown(line_end, lines, lines + end - i + 2)
-        line_chars = _grown(line_chars, lines, lines + end - i + 2)
-        line_word_first = _grown(line_word_first, lines, lines + end - i + 2)
         word_first[d] = words
         line_first[d] = lines
         line_start[lines] = i
@@ -217,19 +201,17 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
         line_end[lines] = end
         line_chars[lines] = seen - before_line
         lines += 1
-        line_word_first[lines] = words
         text_chars[d] = seen
     word_first[n] = words
     line_first[n] = lines
-    if lines == 0:
-        line_word_first[0] = 0
+    line_word_first[lines] = words
     return (
         text_chars,
         word_first,
         (word_start[:words], word_end[:words], word_chars[:words], word_kind[:words]),
         line_first,
-        (line_start[:lines], line_end[:lines], line_chars[:lines]),
-        line_word_first[: lines + 1],
+        (line_start, line_end, line_chars),
+        line_word_first,
     )
 
 
@@ -237,7 +219,10 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
 def _hash_words(data, start, end, kind, folded):  # type: ignore[no-untyped-def]
     word_hash = np.empty(len(start), np.uint64)
     fold_hash = np.empty(len(start), np.uint64)
-    scratch = np.empty(256, np.uint8)
+    longest = 0
+    for k in range(len(start)):
+        longest = max(longest, end[k] - start[k])
+    scratch = np.empty(2 * longest, np.uint8)  # a code point of two bytes may fold to one of three, never worse
     for k in range(len(start)):
         word_hash[k] = xxh64(data, start[k], end[k], np.uint64(0))
         if kind[k] & FOLDED:
@@ -245,8 +230,6 @@ def _hash_words(data, start, end, kind, folded):  # type: ignore[no-untyped-def]
         elif kind[k] & SYMBOL:
             fold_hash[k] = 0
         else:
-            # A code point of two bytes may fold to one of three, never worse.
-            scratch = _grown(scratch, 0, 2 * (end[k] - start[k]))
             i = start[k]
             size = 0
             while i < end[k]:

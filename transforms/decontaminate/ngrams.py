@@ -49,14 +49,14 @@ class Decontaminate(Options):
         gt=0,
         description="A document with at least this coverage of a passage is dropped: a copy with an edit or two. Every "
         "verbatim copy of eight words or more of 14 benchmarks reaches it, unless all of it is template or repeats "
-        "fewer than four words; of 24,500 web pages, PEPs, mails, Wikipedia paragraphs and Python files one does, by "
+        "fewer than four words; of 19,500 web pages, PEPs, mails, Wikipedia paragraphs and Python files one does, by "
         "a phrase of the First Amendment.",
     )
     review: float = Field(
         0.5,
         gt=0,
         description="From this coverage up to `drop` a document is set aside for review: half a passage is there, "
-        "often because the benchmark quotes a public page (two of those 24,500, true copies of BoolQ passages).",
+        "often because the benchmark quotes a public page (two of those 19,500, true copies of BoolQ passages).",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,171 @@
+"""Gathers records of any format into batches of documents: field mapping, ids of those that have none, rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import documents
+from transforms.read.inputs import Fields, Input, Reject
+from transforms.text.hashing import hash128, mix
+
+EXCERPT = 200
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+_MOST_REJECTS = 1000  # in one batch, so that a file of nothing else does not pile up
+
+
+class Unfit(ValueError):
+    """A record that is no document; the message says why."""
+
+
+class Rows:
+    """Documents and rejects on their way into a batch."""
+
+    def __init__(self, uri: str, options: Input) -> None:
+        self._uri = uri
+        self._source = options.source
+        self._mapping = Mapping(options.fields)
+        self._columns: list[list[str | None]] = [[] for _ in documents.SCHEMA]
+        self._rejects: list[Reject] = []
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to `take`."""
+        return self._bytes >= documents.BATCH_BYTES or len(self._rejects) >= _MOST_REJECTS
+
+    def add(
+        self,
+        text: str,
+        size: int,
+        *,
+        id: str | None = None,
+        source: str | None = None,
+        url: str | None = None,
+        licence: str | None = None,
+        date: str | None = None,
+        metadata: str | None = None,
+    ) -> None:
+        """One document; `size` is its bytes, about."""
+        row = (id, text, source or self._source, url, licence, date, metadata)
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        self._bytes += size
+
+    def add_record(self, record: dict[str, Any], size: int) -> None:
+        """One document from named fields, which are consumed. Raises Unfit."""
+        self.add(size=size, **self._mapping.take(record))
+
+    def reject(self, offset: int, error: str, excerpt: bytes | str = b"", line: int | None = None) -> None:
+        """What could not be read, where and why."""
+        self._rejects.append(Reject(self._uri, offset, line, error, safe(excerpt)))
+
+    def take(self) -> tuple[pa.RecordBatch, list[Reject]]:
+        """The batch so far; begins the next."""
+        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, documents.SCHEMA, strict=True)]
+        arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
+        taken = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA), self._rejects
+        self._columns, self._rejects, self._bytes = [[] for _ in documents.SCHEMA], [], 0
+        return taken
+
+    def rest(self) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+        """The last batch, if there is anything in it."""
+        if self._columns[0] or self._rejects:
+            yield self.take()
+
+
+class Mapping:
+    """Takes a document's parts out of a record by the names that `Fields` gives them."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._names = {part: getattr(fields, part) for part in Fields.model_fields}
+
+    def take(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The parts of a document; what is left of `record` becomes its metadata. Raises Unfit."""
+        had = tuple(record)
+        values = {part: _first(record, names) for part, names in self._names.items()}
+        text, key = values["text"], values["id"]
+        if text is None:
+            present = [name for name in self._names["text"] if name.split(".")[0] in had]
+            names = " or ".join(f"'{name}'" for name in self._names["text"])
+            seen = ", ".join(sorted(map(str, had))[:20]) or "none"
+            raise Unfit(f"text field {names} is null" if present else f"no text field {names}; the fields are: {seen}")
+        if not isinstance(text, str):
+            raise Unfit(f"the text field is {_kind(text)}, not a string")
+        if key is not None and (isinstance(key, bool) or not isinstance(key, str | int)):
+            raise Unfit(f"the id is {_kind(key)}; an id is a string or an integer of at most 64 bits")
+        values["id"] = None if key is None or key == "" else str(key)
+        for part in ("url", "source", "licence", "date"):
+            values[part] = as_text(values[part])
+        values["metadata"] = canonical(record)
+        return values
+
+
+def _first(record: dict[str, Any], names: tuple[str, ...]) -> Any:
+    first = None
+    for name in names:  # all are taken out, so that a mapped name is never metadata
+        value = pop(record, name)
+        if first is None:
+            first = value
+    return first
+
+
+def pop(record: dict[str, Any], name: str) -> Any:
+    """Takes a field out: the one of this very name, else `b` of the object `a` for `a.b`; None when there is none."""
+    if name in record or "." not in name:
+        return record.pop(name, None)
+    head, tail = name.split(".", 1)
+    inner = record.get(head)
+    return pop(inner, tail) if isinstance(inner, dict) else None
+
+
+def canonical(record: dict[str, Any]) -> str | None:
+    """The record as JSON with sorted keys, without its null and empty fields; None when nothing is left."""
+    left = {key: value for key, value in record.items() if value is not None and value != {}}
+    if not left:
+        return None
+    return orjson.dumps(left, default=_plain, option=_CANONICAL).decode()
+
+
+def as_text(value: Any) -> str | None:
+    """A string as it is, anything else as JSON; None for null."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value, default=_plain, option=_CANONICAL).decode().strip('"')
+
+
+def _plain(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", bool: "a boolean", int: "an integer", float: "a number"}.get(
+        type(value), f"of type {type(value).__name__}"
+    )
+
+
+def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
+    """`ids` with each null replaced by the 128-bit hash of source and text, as 32 hexadecimal digits.
+
+    It depends on nothing else, so the id of a document survives any re-sharding of the input.
+    """
+    if not ids.null_count:
+        return ids
+    missing = ids.is_null()
+    source, text = hash128(sources.filter(missing)), hash128(texts.filter(missing))
+    halves = [mix(mix(source[:, half], seed=half) + text[:, half], seed=half) for half in (0, 1)]
+    digits = np.stack(halves, axis=1).astype(">u8").tobytes().hex().encode()
+    offsets = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
+    hashed = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))
+    return pc.replace_with_mask(ids, missing, hashed)
+
+
+def safe(excerpt: bytes | str) -> str:
+    """The first `EXCERPT` characters, fit for a terminal and a JSON file: what cannot be printed becomes U+FFFD."""
+    text = excerpt[: EXCERPT * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
+    return "".join(char if char.isprintable() else "\ufffd" for char in text[:EXCERPT])

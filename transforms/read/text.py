@@ -1,0 +1,48 @@
+"""Reads plain UTF-8 text: a file is a document, or each of its lines is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from transforms import storage
+from transforms.read.compression import Stream
+from transforms.read.inputs import Input, Reject, Split
+from transforms.read.lines import lines
+from transforms.read.records import Rows
+
+
+def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+    """The documents of a file; an empty file and a blank line are none. A byte order mark and the CR of CRLF go."""
+    rows = Rows(split.uri, options)
+    with storage.open_binary(split.uri) as file:
+        stream = Stream(file, split.uri)
+        if options.text_unit == "file":
+            _file(rows, stream, options.max_record_bytes)
+        else:
+            for line in lines(stream, options.max_record_bytes):
+                if line.error is not None:
+                    rows.reject(line.offset, line.error, line.data, line.number)
+                elif line.data and not line.data.isspace():
+                    _add(rows, line.data.removesuffix(b"\r"), line.offset, line.number)
+                if rows.full:
+                    yield rows.take()
+    yield from rows.rest()
+
+
+def _file(rows: Rows, stream: Stream, longest: int) -> None:
+    data = stream.read(longest + 1)
+    if len(data) > longest:
+        rows.reject(0, f"a file of more than {longest} bytes; that is max_record_bytes", data)
+    elif stream.damage is not None:
+        rows.reject(len(data), f"{stream.damage}; the text is not whole", data)
+    elif data:
+        _add(rows, data.removeprefix(b"\xef\xbb\xbf"), 0, None)
+
+
+def _add(rows: Rows, data: bytes, offset: int, number: int | None) -> None:
+    try:
+        rows.add(data.decode(), len(data))
+    except UnicodeDecodeError as invalid:
+        rows.reject(offset, f"invalid UTF-8 at byte {invalid.start} of the record", data, number)

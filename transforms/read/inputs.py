@@ -57,7 +57,7 @@ class Input(Options):
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A piece of work: row groups `[start, stop)` of a Parquet file, or files of a distribution; (0, -1) is the whole file.
+    """A piece of work: row groups `[start, stop)` of Parquet, files of a distribution; (0, -1) is the whole of a file.
 
     `size` is its bytes as stored (for progress and balance), `stamp` changes when the file's bytes may have.
     """

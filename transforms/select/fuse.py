@@ -1,0 +1,111 @@
+"""Quality: one number from 0 to 1 out of many signals, each mapped from its useful range and weighted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from transforms.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ALIKE = 0.5
+"""Quality of every document when the recipe weighs no signal."""
+
+
+class Weight(Options):
+    """How much one signal counts, and how its values map to 0 (worst) to 1 (best)."""
+
+    signal: str
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    direction: Annotated[
+        Literal["up", "down", "band"] | None,
+        Field(description="up: more is better; down: less is; band: best inside the range; null: as its rater declares"),
+    ] = None
+    range: Annotated[
+        tuple[float, float] | None,
+        Field(description="the useful range [low, high], mapped to 0 and 1 and clipped; null: as its rater declares"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _range_has_width(self) -> Weight:
+        if self.range is not None and not -np.inf < self.range[0] < self.range[1] < np.inf:
+            raise ValueError(f"range of '{self.signal}' is [low, high] with low below high, not {list(self.range)}")
+        return self
+
+
+class Declared(Protocol):
+    """What fusion reads of a signal's declaration."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+def fuse(
+    columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, Declared]
+) -> npt.NDArray[np.float32]:
+    """Weighted mean of the mapped signals for n documents: n float32 in [0, 1], NaN where every signal is missing.
+
+    A missing signal leaves its weight out. Sums run in float64 over the signals by name, so that the order of the
+    recipe's lines changes no bit. Raises ValueError, naming the signal, where a direction or range is neither declared
+    nor given, and where a signal is weighed twice.
+    """
+    if not weights:
+        return np.full(columns.num_rows, ALIKE, np.float32)
+    total, present = np.zeros(columns.num_rows), np.zeros(columns.num_rows)
+    if twice := [name for name, times in Counter(weight.signal for weight in weights).items() if times > 1]:
+        raise ValueError(f"quality weighs '{twice[0]}' twice")
+    for weight in sorted(weights, key=lambda weight: weight.signal):
+        direction, low, high = _mapping(weight, signals[weight.signal])
+        score = _score(_values(columns, weight.signal), direction, low, high)
+        measured = ~np.isnan(score)
+        total[measured] += weight.weight * score[measured]
+        present[measured] += weight.weight
+    quality = np.divide(total, present, out=np.full_like(total, np.nan), where=present > 0)
+    return quality.astype(np.float32)
+
+
+def _mapping(weight: Weight, declared: Declared) -> tuple[str, float, float]:
+    """(direction, low, high) of a weighed signal: the recipe's word, else its rater's."""
+    direction = weight.direction or declared.direction
+    if declared.kind == "string":
+        raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")
+    if direction == "none":
+        raise ValueError(f"quality needs a direction for '{weight.signal}': up, down or band")
+    low, high = (0.0, 1.0) if declared.kind == "bool" else (declared.low, declared.high)
+    if weight.range is not None:
+        low, high = weight.range
+    if low is None or high is None or not low < high:
+        raise ValueError(f"quality needs a range for '{weight.signal}': range: [low, high]")
+    return direction, low, high
+
+
+def _score(values: npt.NDArray[np.float64], direction: str, low: float, high: float) -> npt.NDArray[np.float64]:
+    """0 to 1. A band falls from 1 at its edges to 0 one width of the band away."""
+    if direction == "band":
+        outside = np.maximum(np.maximum(low - values, values - high), 0.0)
+        return 1.0 - np.minimum(outside / (high - low), 1.0)
+    score = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return 1.0 - score if direction == "down" else score
+
+
+def _values(columns: pa.Table | pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
+    """The signal as float64, NaN where missing."""
+    import pyarrow as pa
+
+    column = columns[name]
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -1,0 +1,177 @@
+"""Limits on signals: which documents fail, at which rule, and why, for a whole batch at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from transforms.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DECISIONS = ("keep", "review", "drop")
+"""By severity: a rule that drops overrides an earlier one that sends to review."""
+
+_KEEP, _REVIEW, _DROP = range(3)
+_DIGITS = 6
+
+
+class Threshold(Options):
+    """What one signal must measure.
+
+    Limits are themselves allowed; a missing value never passes; true and false count as 1 and 0.
+    """
+
+    min: Annotated[float | None, Field(allow_inf_nan=False, description="least value that passes")] = None
+    max: Annotated[float | None, Field(allow_inf_nan=False, description="greatest value that passes")] = None
+    one_of: Annotated[tuple[str, ...] | None, Field(description="labels that pass, for a signal that is text")] = None
+    action: Annotated[Literal["drop", "review"], Field(description="what becomes of a document that fails")] = "drop"
+    margin: Annotated[
+        float,
+        Field(ge=0, lt=1, description="values within this share of a limit, on either side, are too close: review"),
+    ] = 0.0
+
+    @model_validator(mode="after")
+    def _can_decide(self) -> Threshold:
+        if self.one_of is not None:
+            if self.min is not None or self.max is not None or self.margin:
+                raise ValueError("one_of is for labels; min, max and margin are for numbers: give one kind")
+            if not self.one_of:
+                raise ValueError("one_of names no label: every document would fail")
+        elif self.min is None and self.max is None:
+            raise ValueError("a threshold needs min, max or one_of")
+        elif self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}: every document would fail")
+        return self
+
+
+def check_names(rules: Iterable[str], known_signals: Iterable[str]) -> None:
+    """Raises ValueError for a rule on a signal that no rater measures, naming the nearest one that is measured."""
+    known = sorted(known_signals)
+    for name in rules:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        listed = f"measured are {', '.join(known)}" if known else "no rater is set up"
+        hint = f"did you mean '{near[0]}'?" if near else listed
+        raise ValueError(f"no signal '{name}': {hint}")
+
+
+def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold]) -> pa.Table:
+    """Applies the rules, in their order, to the signals of n documents.
+
+    Returns n rows, dictionary-encoded: `decision` (keep, review, drop), `reason` (the signal of the first rule with
+    that decision) and `detail` ("12 < 50", "missing", "fr not in en,de"), both null where the document is kept. Raises
+    ValueError, naming the signal, for a rule whose kind does not fit its column.
+    """
+    import pyarrow as pa
+
+    decision = np.full(columns.num_rows, _KEEP, np.int8)
+    rule_of = np.full(columns.num_rows, -1, np.int16)
+    detail_of = np.full(columns.num_rows, -1, np.int64)
+    details: list[pa.Array] = [pa.array([], pa.string())]
+    written = 0
+    for index, (name, rule) in enumerate(rules.items()):
+        for severity, failed, explain in _failures(name, rule, _column(columns, name)):
+            rows = np.flatnonzero(failed & (severity > decision))
+            decision[rows], rule_of[rows] = severity, index
+            # Text is made for the failing rows only.
+            detail_of[rows] = np.arange(written, written + len(rows))
+            details.append(explain(rows))
+            written += len(rows)
+    return pa.table(
+        {
+            "decision": pa.DictionaryArray.from_arrays(pa.array(decision), pa.array(DECISIONS)),
+            "reason": pa.DictionaryArray.from_arrays(pa.array(rule_of, mask=rule_of < 0), pa.array(list(rules), pa.string())),
+            "detail": pa.concat_arrays(details).take(pa.array(detail_of, mask=detail_of < 0)).dictionary_encode(),
+        }
+    )
+
+
+Failure = tuple[int, npt.NDArray[np.bool_], Callable[[npt.NDArray[np.int64]], "pa.Array"]]
+"""Severity, the documents concerned, and what to say of given rows of them."""
+
+
+def _failures(name: str, rule: Threshold, column: pa.Array) -> Iterator[Failure]:
+    """What the rule objects to: first what is missing, then what is beyond a limit, then what is too close to one."""
+    import pyarrow as pa
+
+    severity = _DROP if rule.action == "drop" else _REVIEW
+    labels = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not pa.types.is_null(column.type) and labels != (rule.one_of is not None):
+        raise ValueError(f"'{name}' is {'text: use one_of' if labels else 'a number: use min and max'}")
+    if rule.one_of is not None:
+        yield from _unlisted(rule.one_of, column, severity)
+    else:
+        yield from _beyond(rule, column, severity)
+
+
+def _unlisted(allowed: tuple[str, ...], column: pa.Array, severity: int) -> Iterator[Failure]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = _mask(column.is_null())
+    yield severity, missing, _constant("missing")
+    listed = _mask(pc.is_in(column, value_set=pa.array(allowed, column.type)))
+    yield severity, ~missing & ~listed, _phrase(column, "not in " + ",".join(allowed))
+
+
+def _beyond(rule: Threshold, column: pa.Array, severity: int) -> Iterator[Failure]:
+    import pyarrow as pa
+
+    values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    yield severity, np.isnan(values), _constant("missing")
+    close: list[Failure] = []
+    for limit, sign, relation in ((rule.min, 1, "<"), (rule.max, -1, ">")):
+        if limit is None:
+            continue
+        near = np.abs(values - limit) <= rule.margin * abs(limit) if rule.margin else np.zeros(len(values), np.bool_)
+        yield severity, (sign * values < sign * limit) & ~near, _phrase(column, f"{relation} {_number(limit)}", limit)
+        close.append((_REVIEW, near, _phrase(column, f"within {rule.margin:.0%} of {_number(limit)}", limit)))
+    yield from close
+
+
+def _constant(text: str) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
+    import pyarrow as pa
+
+    return lambda rows: pa.repeat(pa.scalar(text), len(rows))
+
+
+def _phrase(column: pa.Array, rest: str, limit: float | None = None) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
+    """The value of each row, then `rest`. Values are rounded unless that would make one look equal to its limit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def explain(rows: npt.NDArray[np.int64]) -> pa.Array:
+        values = column.take(pa.array(rows))
+        if pa.types.is_floating(values.type):
+            rounded = pc.round(values, ndigits=_DIGITS)
+            values = pc.if_else(pc.equal(rounded, limit), values, rounded)
+        elif pa.types.is_boolean(values.type):
+            values = values.cast(pa.int8())
+        return pc.binary_join_element_wise(values.cast(pa.string()), rest, " ")
+
+    return explain
+
+
+def _column(columns: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    import pyarrow as pa
+
+    column = columns[name]
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _number(value: float) -> str:
+    return f"{value:.15g}"

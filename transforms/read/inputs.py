@@ -119,7 +119,7 @@ def plan(options: Input) -> list[Split]:
 
         splits += python_env.plan(places, options)
     for entry in storage.expand(files) if files or not places else ():
-        kind = _format(entry.uri) if options.format == "auto" else options.format
+        kind = format_of(entry.uri) if options.format == "auto" else options.format
         if kind == "parquet":
             from transforms.read import parquet
 
@@ -143,7 +143,8 @@ def _is_environment(path: str) -> bool:
     return path.split(":", 1)[0] == ENVIRONMENT
 
 
-def _format(uri: str) -> Format:
+def format_of(uri: str) -> Format:
+    """The format of a file by its suffix, else by its first bytes. Raises ValueError."""
     kinds = [suffix for suffix in storage.suffixes(uri) if suffix not in storage.COMPRESSION_SUFFIXES]
     if kinds and kinds[-1] in _SUFFIXES:
         return _SUFFIXES[kinds[-1]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +14,7 @@ from pipelines import recipe as recipes
 from transforms.errors import RunError
 
 if TYPE_CHECKING:
-    from pipelines.plan import Plan
-    from pipelines.recipe import Recipe
+    pass
 
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
@@ -26,7 +25,9 @@ app = typer.Typer(
 
 PROBLEM, USAGE = 1, 2
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one (tamis recipes).")]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one (tamis recipes).")
+]
 RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Overrides a field of the recipe; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
@@ -42,18 +43,25 @@ RUNNERS = {
 @app.command()
 def run(
     recipe: RecipeName,
-    input: Annotated[list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")] = [],  # noqa: B006
+    input: Annotated[
+        list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
+    ] = [],  # noqa: B006
     output: Annotated[str, typer.Option("--output", "-o", help="The run directory: a path or an object-store URI.")] = "",
     set_: Overrides = [],  # noqa: B006
     runner: Annotated[str, typer.Option(help="Where the DAG runs: local.")] = "local",
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Runs a recipe: rate, decide, emit. The same command again finishes what was interrupted and redoes only what changed."""
     with _told(as_json):
         if RUNNERS.get(runner, "unknown"):
-            reason = RUNNERS.get(runner) or f"unknown; there is {', '.join(name for name, refused in RUNNERS.items() if not refused)}"
+            reason = (
+                RUNNERS.get(runner)
+                or f"unknown; there is {', '.join(name for name, refused in RUNNERS.items() if not refused)}"
+            )
             raise typer.BadParameter(f"{runner}: {reason}", param_hint="--runner")
         wanted = recipes.load(recipe, set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
@@ -77,7 +85,8 @@ def run(
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
     """Checks a recipe, and whether its order and learning-rate schedule fit together. Reads no data."""
     with _told(as_json):
-        from transforms.curriculum.lint import best_decile_mass, lint as lint_curriculum
+        from transforms.curriculum.lint import best_decile_mass
+        from transforms.curriculum.lint import lint as lint_curriculum
 
         checked = recipes.load(recipe, set_)
         warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
@@ -93,7 +102,9 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 
 
 @app.command()
-def explain(run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")], as_json: Json = False) -> None:
+def explain(
+    run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")], as_json: Json = False
+) -> None:
     """What became of a document: every signal, the rule that decided, its representative, its place."""
     with _told(as_json):
         from pipelines.explain import explanation, lines
@@ -191,7 +202,11 @@ def _summary(result: Any) -> dict[str, object]:
         "seconds": result.seconds,
         "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
         "warnings": result.manifest["warnings"],
-        "paths": {"data": f"{result.run}/data", "manifest": f"{result.run}/manifest.json", "report": f"{result.run}/report.html"},
+        "paths": {
+            "data": f"{result.run}/data",
+            "manifest": f"{result.run}/manifest.json",
+            "report": f"{result.run}/report.html",
+        },
     }
 
 

@@ -1,4 +1,7 @@
-"""The DAG: rate → decide → emit. What the steps compute is in rate.py, decide.py and emit.py; how rows move is in transforms/exchange.py."""
+"""The DAG: rate → decide → emit.
+
+What the steps compute is in rate.py, decide.py and emit.py; how rows move is in transforms/exchange.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pipelines.rate import rate_part, raters
 from pipelines.recipe import Recipe
 from transforms.dedup.deduplicate import Deduplicate
 from transforms.errors import RunError
-from transforms.exchange import Dossier, Exchange, Spread
+from transforms.exchange import Dossier, Exchange, Gathered, Spread
 from transforms.identity import Identify
 from transforms.parts import Receipt
 from transforms.ranking import Rank
@@ -118,7 +121,7 @@ class _Emit(beam.DoFn):
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
-    def process(self, gathered: object, layout: emit.Layout) -> None:
+    def process(self, gathered: Gathered, layout: emit.Layout) -> None:
         emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
         Progress(self.run, "emit").finish()
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
 from transforms import identity, ranking
-from transforms.curriculum.order import phase_of, place, sort_value
+from transforms.curriculum.order import Order, phase_of, place, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier
@@ -109,7 +109,7 @@ def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
 def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their source to cut them into phases."""
     table = kept(dossier, recipe)
-    order = "ascending" if recipe.curriculum.assign == "quality" else "uniform"
+    order: Order = "ascending" if recipe.curriculum.assign == "quality" else "uniform"
     major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1), 1)
     return _ranking_rows(table, _group(table, recipe), major)
 

@@ -29,9 +29,17 @@ class Display:
         """Shows the run that `start` starts while it goes on."""
         if self.quiet:
             return start(lambda _: None, lambda _: None)
-        columns = (SpinnerColumn(), TextColumn("{task.description:<7}"), BarColumn(), TextColumn("{task.fields[done]}"), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description:<7}"),
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.err) as bars:
-            tasks = {name: bars.add_task(name, total=None, start=name == "rate", done="") for name in ("rate", "decide", "emit")}
+            tasks = {
+                name: bars.add_task(name, total=None, start=name == "rate", done="") for name in ("rate", "decide", "emit")
+            }
             return start(lambda plan: self._planned(plan, bars, tasks), lambda done: _show(done, bars, tasks))
 
     def _planned(self, plan: Plan, bars: Progress, tasks: dict[str, TaskID]) -> None:
@@ -56,7 +64,9 @@ class Display:
         records = counts["records"] or 1
 
         def row(name: str, documents: int, tokens: int | None, style: str = "") -> None:
-            table.add_row(name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{documents / records:.1%}", style=style)
+            table.add_row(
+                name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{documents / records:.1%}", style=style
+            )
 
         row("in", counts["records"], counts["tokens"]["in"], "bold")
         row("kept", counts["kept"], counts["tokens"]["kept"], "green")

@@ -20,7 +20,7 @@ from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier, Gathered, addressed
 from transforms.parts import Part, Written
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 from transforms.write.shards import write_shard
 
 STATE = ".state"
@@ -36,7 +36,22 @@ SEGMENTS = 16
 SCATTER_BYTES = 48 << 20
 """Kept text that waits for one spill file."""
 
-LEDGER = ("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "representative", "jaccard", "copies", "phase", "place", "shard")
+LEDGER = (
+    "id",
+    "source",
+    "decision",
+    "reason",
+    "detail",
+    "quality",
+    "tokens",
+    "bytes",
+    "representative",
+    "jaccard",
+    "copies",
+    "phase",
+    "place",
+    "shard",
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,9 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "fingerprint": fingerprint,
         "file": asdict(Written(part.path("decisions", "parquet"), sink.size, sink.sha256)),
         "counts": _counts(table),
-        "histograms": {name: _histogram(part, signal, recipe) for name, signal in recipe.signals.items() if edges(signal, recipe)},
+        "histograms": {
+            name: _histogram(part, signal, recipe) for name, signal in recipe.signals.items() if edges(signal, recipe)
+        },
         "clusters": _largest(table),
         "contamination": _contaminated(table),
         "renamed": _answers(dossier, identity.TAG),
@@ -141,11 +158,13 @@ def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fin
         "tokens": int(pc.sum(rows["tokens"]).as_py()),
         "segments": _segments(rows),
     }
-    storage.write_bytes(storage.join(run, STATE, f"shard-{gathered.destination:05d}.json"), json.dumps(receipt, ensure_ascii=False).encode())
+    storage.write_bytes(
+        storage.join(run, STATE, f"shard-{gathered.destination:05d}.json"), json.dumps(receipt, ensure_ascii=False).encode()
+    )
 
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
-    """Histogram bin edges of a numeric signal: its useful range and its thresholds with a margin; None for labels and unbounded facts."""
+    """Histogram bin edges of a numeric signal: its useful range, its thresholds, a margin. None for labels and bare facts."""
     limits = [signal.low, signal.high]
     threshold = recipe.thresholds.get(signal.name)
     if threshold is not None:
@@ -179,7 +198,11 @@ def _histogram(part: Part, signal: Signal, recipe: Recipe) -> dict[str, object]:
 
 def _counts(table: pa.Table) -> list[dict[str, object]]:
     keys = ["source", "decision", "reason"]
-    sums = table.group_by(keys).aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")]).sort_by([(key, "ascending") for key in keys])
+    sums = (
+        table.group_by(keys)
+        .aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")])
+        .sort_by([(key, "ascending") for key in keys])
+    )
     names = {"id_count": "documents", "tokens_sum": "tokens", "bytes_sum": "bytes"}
     return [{names.get(name, name): value for name, value in row.items()} for row in sums.to_pylist()]
 
@@ -208,7 +231,11 @@ def _segments(rows: pa.Table) -> list[dict[str, object]]:
     """The shard in `SEGMENTS` stretches of about equal tokens: tokens, tokens by quality bin, tokens by source."""
     tokens = rows["tokens"].to_numpy()
     end = np.cumsum(tokens)
-    cut = np.searchsorted(end, end[-1] * np.arange(1, SEGMENTS + 1) / SEGMENTS, side="left") + 1 if len(end) else np.array([], int)
+    cut = (
+        np.searchsorted(end, end[-1] * np.arange(1, SEGMENTS + 1) / SEGMENTS, side="left") + 1
+        if len(end)
+        else np.array([], int)
+    )
     starts = np.unique(np.concatenate([[0], cut[:-1]]))
     quality = np.nan_to_num(rows["quality"].to_numpy(), nan=0.0)
     bins = np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)

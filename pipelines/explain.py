@@ -9,7 +9,7 @@ from transforms.provenance import ledger, manifest
 
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
-    """All that the run knows of a document. Raises KeyError when it never read it, FileNotFoundError when the run is unfinished."""
+    """All that the run knows of a document. Raises KeyError for one it never read, FileNotFoundError for an unfinished run."""
     recipe = manifest.read(run)["recipe"]
     account = ledger.account(run, identifier)
     rules = recipe["thresholds"]
@@ -42,7 +42,11 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     if found["shard"]:
         yield f"place {found['place']:.6f} of its source, row {found['row']} of {found['shard']}"
     quality = found["quality"]
-    yield f"quality {quality:.4f}, {found['tokens']:,} tokens" if quality is not None else f"no quality, {found['tokens']:,} tokens"
+    yield (
+        f"quality {quality:.4f}, {found['tokens']:,} tokens"
+        if quality is not None
+        else f"no quality, {found['tokens']:,} tokens"
+    )
     for name, value in found["signals"].items():
         rule = found["thresholds"].get(name, {})
         limits = ", ".join(f"{key} {rule[key]}" for key in ("min", "max", "one_of") if key in rule)

@@ -34,7 +34,12 @@ class Result:
 
 
 def launch(
-    recipe: Recipe, run: str, workers: int, fresh: bool = False, planned: Callable[[Plan], None] = lambda _: None, watch: Watch = lambda _: None
+    recipe: Recipe,
+    run: str,
+    workers: int,
+    fresh: bool = False,
+    planned: Callable[[Plan], None] = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> Result:
     """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do."""
     todo = plan.make(recipe, run, fresh)
@@ -61,7 +66,11 @@ def _run_local(recipe: Recipe, todo: Plan, workers: int) -> None:
 
     from pipelines.curate import Curate
 
-    options = {"direct_running_mode": "in_memory" if workers == 1 else "multi_processing", "direct_num_workers": workers}
+    options = {
+        "direct_running_mode": "in_memory" if workers == 1 else "multi_processing",
+        "direct_num_workers": workers,
+        "default_sdk_harness_log_level": "ERROR",
+    }
     # Kernels run single-threaded inside a worker: there is one worker a core.
     os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     try:

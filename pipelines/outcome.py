@@ -33,14 +33,14 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     """Writes the manifest, which finishes the run, and the report."""
     receipts = {work.part.ordinal: work.part.receipt() for work in todo.work}
     summaries, shards = plan.summaries(todo.run), plan.shard_receipts(todo.run)
-    inputs = [
+    inputs: list[Json] = [
         {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
         for ordinal, receipt in sorted(receipts.items())
         if receipt is not None
     ]
-    counts = _counts(summaries, sum(int(entry["rejected"]) for entry in inputs))
+    counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     curriculum = _curriculum(recipe, shards)
-    files = [vars(file) for receipt in receipts.values() if receipt is not None for file in receipt.files]
+    files: list[Json] = [vars(file) for receipt in receipts.values() if receipt is not None for file in receipt.files]
     files += [entry["file"] for entry in (*summaries, *shards)]
     body = {
         "tamis": version("tamis"),
@@ -51,7 +51,12 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
         "counts": counts,
         "curriculum": curriculum,
         "warnings": _warnings(recipe, counts, summaries),
-        manifests.ENVIRONMENT: {"python": platform.python_version(), "machine": platform.machine(), "packages": _packages(), **environment},
+        manifests.ENVIRONMENT: {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "packages": _packages(),
+            **environment,
+        },
     }
     sealed = manifests.seal(body, files)
     manifests.write(todo.run, sealed)
@@ -96,35 +101,47 @@ def _curriculum(recipe: Recipe, shards: list[Json]) -> Json:
     for shard in shards:
         low, high = schedule.lr_range(first / max(total, 1), (first + shard["tokens"]) / max(total, 1))
         placed.append(
-            {"path": shard["file"]["path"], "phase": shard["phase"], "documents": shard["documents"], "first_token": first,
-             "tokens": shard["tokens"], "lr_min": low, "lr_max": high}
+            {
+                "path": shard["file"]["path"],
+                "phase": shard["phase"],
+                "documents": shard["documents"],
+                "first_token": first,
+                "tokens": shard["tokens"],
+                "lr_min": low,
+                "lr_max": high,
+            }
         )
         first += shard["tokens"]
-    segments = list(_segments(shards, total))
     return {
         **recipe.curriculum.model_dump(mode="json"),
         "tokens": total,
-        "lr_mass_best_decile": lint.measured_mass(schedule, segments) if segments else None,
+        "lr_mass_best_decile": lint.measured_mass(schedule, *_best_decile(shards)),
         "shards": placed,
     }
 
 
-def _segments(shards: list[Json], total: int) -> Iterator[tuple[float, float, float]]:
-    """(start, end, share that belongs to the best tenth of the tokens) of each segment, start and end as shares of the run."""
-    bins = np.zeros(QUALITY_BINS)
-    for shard in shards:
-        for segment in shard["segments"]:
-            for name, tokens in segment["quality"].items():
-                bins[int(name)] += tokens
-    above = np.concatenate([np.cumsum(bins[::-1])[::-1][1:], [0.0]])
-    # Of the bin in which the best tenth begins, the share that completes it.
-    share = np.clip((total / 10 - above) / np.maximum(bins, 1), 0.0, 1.0)
+def segments(shards: list[Json]) -> Iterator[Json]:
+    """The segments of all shards in training order, each with its first token."""
     first = 0
     for shard in shards:
         for segment in shard["segments"]:
-            best = sum(share[int(name)] * tokens for name, tokens in segment["quality"].items())
-            yield first / total, (first + segment["tokens"]) / total, best / segment["tokens"] if segment["tokens"] else 0.0
+            yield {"first_token": first, **segment}
             first += segment["tokens"]
+
+
+def _best_decile(shards: list[Json]) -> tuple[list[int], list[int], list[float]]:
+    """First token, tokens, and tokens that belong to the best tenth, of every segment."""
+    bins = np.zeros(QUALITY_BINS)
+    for segment in segments(shards):
+        for name, tokens in segment["quality"].items():
+            bins[int(name)] += tokens
+    above = bins.sum() - np.cumsum(bins)
+    # Of the bin in which the best tenth begins, the share that completes it.
+    share = np.clip((bins.sum() / 10 - above) / np.maximum(bins, 1), 0.0, 1.0)
+    best = [
+        sum(float(share[int(name)]) * tokens for name, tokens in segment["quality"].items()) for segment in segments(shards)
+    ]
+    return [s["first_token"] for s in segments(shards)], [s["tokens"] for s in segments(shards)], best
 
 
 def _warnings(recipe: Recipe, counts: Json, summaries: list[Json]) -> list[Json]:
@@ -132,21 +149,33 @@ def _warnings(recipe: Recipe, counts: Json, summaries: list[Json]) -> list[Json]
     renamed = sum(summary["renamed"] for summary in summaries)
     if renamed:
         found.append(
-            {"code": "ids-renamed", "numbers": {"documents": renamed},
-             "message": f"{renamed:,} documents had the id of another; they are numbered (id#2). Ids that should be unique: set duplicate_ids: error"}
+            {
+                "code": "ids-renamed",
+                "numbers": {"documents": renamed},
+                "message": f"{renamed:,} documents had the id of another; they are numbered (id#2). "
+                "Ids that should be unique: set duplicate_ids: error",
+            }
         )
     capped = sum(summary["capped"] for summary in summaries)
     if capped:
         found.append(
-            {"code": "dedup-capped", "numbers": {"documents": capped},
-             "message": f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; copies of them may remain"}
+            {
+                "code": "dedup-capped",
+                "numbers": {"documents": capped},
+                "message": f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; "
+                "copies of them may remain",
+            }
         )
     read = counts["records"] - counts["rejected"]
     for reason in counts["reasons"]:
         if read and reason["documents"] > DROP_SHARE * read:
             found.append(
-                {"code": "drops-nearly-all", "numbers": {"share": reason["documents"] / read},
-                 "message": f"{reason['reason']} takes {reason['documents'] / read:.1%} of the documents; check its threshold and the text field"}
+                {
+                    "code": "drops-nearly-all",
+                    "numbers": {"share": reason["documents"] / read},
+                    "message": f"{reason['reason']} takes {reason['documents'] / read:.1%} of the documents; "
+                    "check its threshold and the text field",
+                }
             )
     if not read:
         found.append({"code": "no-documents", "numbers": {}, "message": "the input holds no documents"})
@@ -155,3 +184,8 @@ def _warnings(recipe: Recipe, counts: Json, summaries: list[Json]) -> list[Json]
 
 def _packages() -> dict[str, str]:
     return {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba", "scipy")}
+
+
+def write_report(run: str) -> str:
+    """Writes report.html and returns where."""
+    return storage.join(run, "report.html")

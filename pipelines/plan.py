@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pipelines.emit import STATE
 from pipelines.recipe import Recipe
@@ -88,18 +89,20 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     try:
         storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
     except OSError as error:
-        raise RunError(f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output") from None
+        raise RunError(
+            f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
+        ) from None
     return Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
 
 
-def shard_receipts(run: str) -> list[dict[str, object]]:
+def shard_receipts(run: str) -> list[dict[str, Any]]:
     """The receipts of the emitted shards, in training order."""
     room = storage.join(run, STATE)
     names = [name for name in storage.names(room) if name.startswith("shard-")]
     return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
 
 
-def summaries(run: str) -> list[dict[str, object]]:
+def summaries(run: str) -> list[dict[str, Any]]:
     """The summaries of the decided parts, by part."""
     room = storage.join(run, STATE)
     names = [name for name in storage.names(room) if name.startswith("part-")]
@@ -126,7 +129,12 @@ def _assign(recipe: Recipe, run: str, splits: list[Split]) -> list[Work]:
 
 
 def _parts(run: str) -> list[Part]:
-    ordinals = {int(name[5:10]) for room in ("rated", "sketches", "rejects") for name in storage.names(storage.join(run, room)) if name.startswith("part-")}
+    ordinals = {
+        int(name[5:10])
+        for room in ("rated", "sketches", "rejects")
+        for name in storage.names(storage.join(run, room))
+        if name.startswith("part-")
+    }
     return [Part(run, ordinal) for ordinal in sorted(ordinals)]
 
 

@@ -13,7 +13,7 @@ from pipelines.recipe import Recipe
 from transforms.dedup.minhash import sketch
 from transforms.documents import SCHEMA
 from transforms.parts import Part, PartWriter, Receipt
-from transforms.rate.rater import Rater
+from transforms.rater import Rater
 from transforms.read.inputs import Split, read
 from transforms.text.hashing import hash128, hash_texts, mix
 from transforms.text.segment import segment

@@ -32,12 +32,12 @@ from transforms.select.thresholds import Threshold, check_names
 from transforms.write.shards import Output
 
 if TYPE_CHECKING:
-    from transforms.rate.rater import Rater, Signal
+    from transforms.rater import Rater, Signal
 
 RECIPES = resources.files("pipelines") / "recipes"
 
 CODE_VERSION = 1
-"""Raised whenever the same input and recipe would give other bytes in rated/ or sketches/: finished parts are then rated again."""
+"""Raised whenever the same input and recipe would give other bytes in rated/ or sketches/: parts are then rated again."""
 
 
 class Rating(Options):
@@ -49,7 +49,7 @@ class Rating(Options):
     fineweb: FineWeb | None = None
     language: Language | None = None
     compression: Compression | None = None
-    fasttext: list[FastText] = []
+    fasttext: tuple[FastText, ...] = ()
     tokens: Tokens = Tokens()
 
 
@@ -57,7 +57,9 @@ class Dedup(Options):
     """What counts as a copy. The best document of the copies stays: highest quality, then a seeded hash of the id."""
 
     exact: bool = Field(True, description="documents with equal text are one document")
-    minhash: MinHash | None = Field(None, description="near-duplicates: proposed by MinHash bands, decided by exact Jaccard similarity")
+    minhash: MinHash | None = Field(
+        None, description="near-duplicates: proposed by MinHash bands, decided by exact Jaccard similarity"
+    )
 
     @model_validator(mode="after")
     def _near_includes_exact(self) -> Dedup:
@@ -87,10 +89,14 @@ class Recipe(Options):
         "suffix", description="two documents with one id: number the later ones (id#2), or stop"
     )
     rate: Rating = Rating()
-    thresholds: dict[str, Threshold] = Field({}, description="what a document must measure, signal by signal; the first that fails decides")
+    thresholds: dict[str, Threshold] = Field(
+        {}, description="what a document must measure, signal by signal; the first that fails decides"
+    )
     decontaminate: Decontaminate | None = None
     dedup: Dedup | None = None
-    quality: list[Weight] = Field([], description="the signals that make up quality, 0 to 1; without any, all documents are alike")
+    quality: list[Weight] = Field(
+        [], description="the signals that make up quality, 0 to 1; without any, all documents are alike"
+    )
     select: Selection = Selection()
     curriculum: Curriculum = Curriculum()
     output: Output = Output()
@@ -130,7 +136,7 @@ class Recipe(Options):
 
     @cached_property
     def rate_fingerprint(self) -> str:
-        """Covers everything that can change rated/ and sketches/ apart from the input bytes; thresholds, weights and order cannot."""
+        """Covers all that can change rated/ and sketches/ apart from the input bytes; thresholds, weights and order cannot."""
         minhash = self.dedup.minhash if self.dedup is not None else None
         return fingerprint(
             {
@@ -144,7 +150,12 @@ class Recipe(Options):
     @cached_property
     def decide_fingerprint(self) -> str:
         """Covers everything in the recipe that can change decisions/ and data/."""
-        return fingerprint({"rate": self.rate_fingerprint, "recipe": self.model_dump(mode="json", exclude={"input", "name", "max_rejects"})})
+        return fingerprint(
+            {
+                "rate": self.rate_fingerprint,
+                "recipe": self.model_dump(mode="json", exclude={"input", "name", "max_rejects", "rate"}),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -182,7 +193,9 @@ def source(name: str) -> tuple[str, str]:
     return name, path.read_text("utf-8")
 
 
-def load(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = (), fields: Mapping[str, object] | None = None) -> Recipe:
+def load(
+    name: str, overrides: Sequence[str] = (), paths: Sequence[str] = (), fields: Mapping[str, object] | None = None
+) -> Recipe:
     """The recipe `name` with `a.b=c` overrides and input paths put in. Raises RecipeError naming file, line and field."""
     file, text = source(name)
     tree, lines = _parse(file, text)
@@ -222,10 +235,14 @@ def _lines(file: str, node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
-                raise RecipeError(file, [Problem(key.start_mark.line + 1, ".".join(map(str, (*path, key.value))), "named twice")])
+                raise RecipeError(
+                    file, [Problem(key.start_mark.line + 1, ".".join(map(str, (*path, key.value))), "named twice")]
+                )
             seen.add(key.value)
-            yield from ((where, max(line, key.start_mark.line + 1) if where != (*path, key.value) else key.start_mark.line + 1)
-                        for where, line in _lines(file, value, (*path, key.value)))
+            yield from (
+                (where, max(line, key.start_mark.line + 1) if where != (*path, key.value) else key.start_mark.line + 1)
+                for where, line in _lines(file, value, (*path, key.value))
+            )
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _lines(file, value, (*path, index))
@@ -271,7 +288,9 @@ def _problem(entry: Any, lines: Mapping[tuple[str | int, ...], int]) -> Problem:
 def _nearest(loc: tuple[str | int, ...]) -> str:
     model: Any = Recipe
     for key in loc[:-1]:
-        annotation = model.model_fields[key].annotation if isinstance(key, str) and key in getattr(model, "model_fields", {}) else None
+        annotation = (
+            model.model_fields[key].annotation if isinstance(key, str) and key in getattr(model, "model_fields", {}) else None
+        )
         model = next((a for a in (annotation, *getattr(annotation, "__args__", ())) if hasattr(a, "model_fields")), None)
         if model is None:
             return ""

@@ -20,7 +20,7 @@ SCHEMA = pa.schema(
 """A batch of documents. `id` is the user's or, where there is none, the 128-bit hash of source and text in hexadecimal."""
 
 BATCH_BYTES = 2 << 20
-"""Text in one batch, about: large enough to amortise a kernel call, small enough for the second-level cache and Beam's bundles."""
+"""Text in one batch, about: large enough to amortise a kernel call, small enough that a batch and its words fit a cache."""
 
 _ROW_BITS = 32
 

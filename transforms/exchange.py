@@ -1,9 +1,9 @@
 """The one shuffle: rows go to numbered destinations, by default as claim tickets on files, never as text through a runner.
 
-Cost: with ``via="storage"`` a row is written once and read once (Arrow IPC, zstd) and the runner shuffles one small `Piece` for each
-(batch, destination); memory is one batch on the writing side and what a consumer loads on the reading side. With ``via="runner"`` the
-engine's own shuffle carries the same packed Arrow bytes. Measured on 1.2 GB through Beam's local runner: 7-10 GB of memory when the
-text itself is grouped, 1.3 GB with staged files.
+Cost: with ``via="storage"`` a row is written once and read once (Arrow IPC, zstd) and the runner shuffles one small `Piece` for
+each (batch, destination); memory is one batch on the writing side and what a consumer loads on the reading side. With
+``via="runner"`` the engine's own shuffle carries the same packed Arrow bytes. Measured on 1.2 GB through Beam's local runner:
+7-10 GB of memory when the text itself is grouped, 1.3 GB with staged files.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Dossier:
-    """One rated part and what other movements answered about its documents, by tag. Small: it travels in place of the columns."""
+    """One rated part and what was answered about its documents, by tag. Small: it travels in place of the columns."""
 
     part: int
     handle: object

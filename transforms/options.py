@@ -1,7 +1,7 @@
 """The base of every capability's options: typed, closed to unknown fields, with a stable fingerprint.
 
-Importing an options model costs milliseconds: modules that hold one import numba, pyarrow, fastText or Beam inside the functions
-that use them, so that `tamis lint` and `tamis schema` start at once.
+Importing an options model costs milliseconds: modules that hold one import numba, pyarrow, fastText or Beam inside the
+functions that use them, so that `tamis lint` and `tamis schema` start at once.
 """
 
 from __future__ import annotations

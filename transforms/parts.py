@@ -1,9 +1,9 @@
 """A rated part: what one split of the input became on disk, committed by a receipt that names every file with its checksum.
 
-    rated/part-00017.parquet      documents with their text and signals
-    sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
-    rejects/part-00017.jsonl      records that could not be read
-    rated/part-00017.json         the receipt, written last: without it the part does not exist
+rated/part-00017.parquet      documents with their text and signals
+sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
+rejects/part-00017.jsonl      records that could not be read
+rated/part-00017.json         the receipt, written last: without it the part does not exist
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a finished part holds. `fingerprint` covers the input bytes, the part of the recipe that can affect them and the code version."""
+    """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in the recipe, the code."""
 
     fingerprint: str
     input: dict[str, object]
@@ -86,7 +86,7 @@ class Part:
         return table.add_column(0, "ticket", pa.array(tickets(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """`names` of the given ascending rows, one row group at a time: (rows, batch). Groups without a wanted row are not read."""
+        """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups without one stay unread."""
         if not len(rows):
             return
         with storage.open_binary(self.uri("rated", "parquet")) as file:
@@ -102,7 +102,7 @@ class Part:
 
 
 class PartWriter:
-    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without `finish` leaves nothing behind."""
+    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without it leaves nothing behind."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -124,7 +124,9 @@ class PartWriter:
         """Appends documents: the same rows in both batches."""
         rated_sink, sketch_sink, _ = self._sinks.values()
         if self._rated is None or self._sketch is None:
-            self._rated = pq.ParquetWriter(rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=["source"])
+            self._rated = pq.ParquetWriter(
+                rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=["source"]
+            )
             self._sketch = pa.ipc.new_file(sketch_sink, sketch.schema)
         self._sketch.write_batch(sketch)
         text_bytes = int(rated["text"].nbytes)
@@ -138,7 +140,9 @@ class PartWriter:
     def reject(self, line: dict[str, object]) -> None:
         """Appends one unreadable record to rejects/."""
         self.rejected += 1
-        self._sinks[self.part.path("rejects", "jsonl")].write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        self._sinks[self.part.path("rejects", "jsonl")].write(
+            json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        )
 
     def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, object]) -> Receipt:
         """Commits the files, then the receipt. `empty` are the two schemas, for a part without a document."""
@@ -146,7 +150,8 @@ class PartWriter:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
             self.write(rated, sketch)
         self._flush()
-        assert self._rated is not None and self._sketch is not None
+        assert self._rated is not None
+        assert self._sketch is not None
         self._rated.close()
         self._sketch.close()
         self._stack.close()

@@ -1,7 +1,7 @@
-"""Exact ranks in tokens within groups, independent of sharding: a sampled range partition, a sort in each range, offsets between them.
+"""Exact ranks in tokens within groups, independent of sharding: sampled ranges, a sort in each, offsets between them.
 
-Cost: two passes over the small columns (three when `partitions` > 1), one `Exchange`, and one table of partitions × groups totals.
-Rows are ordered by (major, tie, ticket-free id hash); equal keys therefore cannot depend on where a document lay.
+Cost: two passes over the small columns (three when `partitions` > 1), one `Exchange`, and a table of partitions × groups. Rows
+are ordered by (major, tie, hash of the id): where a document lay cannot matter.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]]) -> Iterable[p
 
 
 def aligned(tickets: pa.Array, answers: pa.Table | None, column: str, default: object) -> pa.Array:
-    """`column` of the answers in the order of `tickets`; `default` where nobody answered. Both sides are joined on the ticket."""
+    """`column` of the answers in the order of `tickets`, joined on the ticket; `default` where nobody answered."""
     if answers is None:
         return pa.repeat(pa.scalar(default), len(tickets))
     place = pc.index_in(tickets, value_set=answers["ticket"])

@@ -39,7 +39,9 @@ def numbered(rows, parts, folder, error=False):
     found = set()
     for dossier in run(dossiers_of(table(rows), parts), lambda spill: Identify(handle, error, spill, 3), folder):
         batch, answers = handle(dossier), dossier.answer("identity")
-        ordinals = dict(zip(answers["ticket"].to_pylist(), answers["ordinal"].to_pylist(), strict=True)) if answers is not None else {}
+        ordinals = (
+            dict(zip(answers["ticket"].to_pylist(), answers["ordinal"].to_pylist(), strict=True)) if answers is not None else {}
+        )
         for row in batch.to_pylist():
             found.add((row["id"], row["text_hash_0"], row["record_hash"], ordinals.get(row["ticket"], 1)))
     return found

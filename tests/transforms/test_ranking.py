@@ -52,7 +52,7 @@ def ranked(table: pa.Table, parts: list[list[int]], partitions: int, folder, via
 @pytest.mark.parametrize("partitions", [1, 2, 7])
 def test_ranks_are_those_of_one_global_sort(tmp_path, partitions, constant):
     table = corpus(900, 3, constant)
-    parts = [list(range(0, 500)), list(range(500, 520)), [], list(range(520, 900))]
+    parts = [list(range(500)), list(range(500, 520)), [], list(range(520, 900))]
     assert ranked(table, parts, partitions, tmp_path) == reference(table)
 
 
@@ -69,7 +69,9 @@ def test_partitions_are_even_though_every_key_is_equal():
 
     table = corpus(20_000, 9, constant=True)
     fn = _Cuts(8)
-    sample = fn.merge_accumulators([fn.add_input(fn.create_accumulator(), _bottom(_keys(table.slice(i * 5000, 5000)), 512)) for i in range(4)])
+    sample = fn.merge_accumulators(
+        [fn.add_input(fn.create_accumulator(), _bottom(_keys(table.slice(i * 5000, 5000)), 512)) for i in range(4)]
+    )
     cuts = fn.extract_output(sample)
     sizes = np.histogram(table["tie"].to_numpy(), [0, *cuts[:, 1], np.iinfo(np.uint64).max])[0]
     assert sizes.max() < 1.6 * sizes.mean()

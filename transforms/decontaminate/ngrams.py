@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from transforms import storage
 from transforms.decontaminate.benchmarks import Benchmark
 from transforms.options import Options, fingerprint
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 from transforms.text import SEGMENTATION
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
     band and text hashes → buckets → edges → components → shingles of the documents in them → survivors
 
-Cost: 16 bytes a band and document through `Exchange`, then the shingles (8 bytes a word) of documents that share a bucket with another.
-Nothing is compared across components, and inside one nothing is dropped that was not verified against the document kept for it.
+Cost: 16 bytes a band and document through `Exchange`, then the shingles (8 bytes a word) of documents that share a bucket.
+Nothing is compared across components, and nothing is dropped that was not verified against the document kept for it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Texts = Callable[[Dossier, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
 
 
 class Deduplicate(beam.PTransform):
-    """Answers, under `copies`, for every document that shares a bucket with another: `duplicate_of`, `jaccard`, `kind`, `copies`.
+    """Answers, under `copies`, for every document that shares a bucket with another, what `survivors.SCHEMA` says.
 
     `rows` yields the documents that take part, `texts` loads their texts. With `options` None only equal texts are duplicates.
     """
@@ -90,9 +90,10 @@ class Deduplicate(beam.PTransform):
 
 
 class SpanningForest(beam.CombineFn):
-    """Connected components in one reduction: partial forests merge in any order, so no rounds are unrolled.
+    """Connected components in one reduction: partial forests merge in any order.
 
-    Holds 16 bytes for each document that shares a bucket with another, on one worker. Measured: 300 k edges in 1.7 CPU s, 15 M in 32.
+    Holds 16 bytes for each document that shares a bucket with another, on one worker.
+    Measured: 300 k edges in 1.7 CPU s, 15 M in 32.
     """
 
     _COMPACT = 1 << 20  # pending edges before the first merge; then three times the last forest, or merging would be quadratic
@@ -109,7 +110,9 @@ class SpanningForest(beam.CombineFn):
             return [merged], len(merged), max(self._COMPACT, 3 * len(merged))
         return pending, size, limit
 
-    def merge_accumulators(self, accumulators: Iterable[tuple[list[np.ndarray], int, int]]) -> tuple[list[np.ndarray], int, int]:
+    def merge_accumulators(
+        self, accumulators: Iterable[tuple[list[np.ndarray], int, int]]
+    ) -> tuple[list[np.ndarray], int, int]:
         merged = self.extract_output(([edges for pending, _, _ in accumulators for edges in pending], 0, 0))
         return [merged], len(merged), max(self._COMPACT, 3 * len(merged))
 
@@ -129,9 +132,7 @@ def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.Recor
     bucket = banded["bands"].flatten()
     member = np.repeat(banded["ticket"].to_numpy(), bands)
     if len(member):
-        yield addressed(
-            pa.record_batch({"bucket": bucket, "ticket": member}), partition_of(bucket.to_numpy(), partitions)
-        )
+        yield addressed(pa.record_batch({"bucket": bucket, "ticket": member}), partition_of(bucket.to_numpy(), partitions))
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
@@ -175,9 +176,7 @@ def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
         yield pa.record_batch({"ticket": ticket[start:stop], "component": component[start:stop]})
 
 
-def _members(
-    dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, partitions: int
-) -> Iterable[pa.RecordBatch]:
+def _members(dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, partitions: int) -> Iterable[pa.RecordBatch]:
     components = dossier.answer("component")
     if components is None:
         return
@@ -185,7 +184,11 @@ def _members(
     chosen = np.searchsorted(batch["ticket"].to_numpy(), components["ticket"].to_numpy())
     members = pa.table(batch.take(pa.array(chosen))).append_column("component", components["component"])
     lesser = dossier.answer("lesser")
-    repeats = np.isin(members["ticket"].to_numpy(), lesser["ticket"].to_numpy()) if lesser is not None else np.zeros(len(members), bool)
+    repeats = (
+        np.isin(members["ticket"].to_numpy(), lesser["ticket"].to_numpy())
+        if lesser is not None
+        else np.zeros(len(members), bool)
+    )
     if "bands" not in members.column_names:
         members = members.append_column("bands", pa.nulls(len(members), pa.list_(pa.uint64(), 1)))
     if options is None:

@@ -23,21 +23,15 @@ class MinHash(Options):
     whatever shares a band; `threshold` is ours and sits at the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72.
     """
 
-    bands: int = Field(
-        default=14, ge=1, description="bands of the signature; two documents that agree on one are compared"
-    )
+    bands: int = Field(default=14, ge=1, description="bands of the signature; two documents that agree on one are compared")
     rows: int = Field(default=8, ge=1, description="hashes a band")
     ngram: int = Field(default=5, ge=1, description="words a shingle")
-    threshold: float = Field(
-        default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of a near-duplicate"
-    )
+    threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of a near-duplicate")
     seed: int = Field(default=1, ge=0, description="seed of the hash family")
     max_candidates: int = Field(default=1000, ge=1, description="kept documents compared with one document, best first")
 
 
-def signatures(
-    first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], k: int, seed: int
-) -> npt.NDArray[np.uint64]:
+def signatures(first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], k: int, seed: int) -> npt.NDArray[np.uint64]:
     """MinHash signatures (n, k): the least a·x + b mod 2^64 over the shingles x, for k pairs of odd a and any b.
 
     Multiplication by an odd number permutes the 64-bit numbers, so a slot of two documents is equal just when one

@@ -1,7 +1,7 @@
 """The manifest of a run: every file with its checksum, every document accounted for, and the proof that both are so.
 
-The roots are Merkle trees over (path, SHA-256): equal roots are equal bytes under equal names. `corpus_root` covers data/ alone and does
-not depend on how the input was cut into files; `root` covers every file of the run.
+The roots are Merkle trees over (path, SHA-256): equal roots are equal bytes under equal names. `corpus_root` covers data/ alone
+and does not depend on how the input was cut into files; `root` covers every file of the run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Manifest = dict[str, Any]
 
 
 def merkle_root(files: Iterable[Mapping[str, Any]]) -> str:
-    """SHA-256 Merkle root over the files in the order of their paths; an odd node moves up unpaired (RFC 6962 splits otherwise)."""
+    """SHA-256 Merkle root over the files in the order of their paths; an odd node moves up."""
     level = [
         hashlib.sha256(b"\0" + str(file["path"]).encode() + b"\0" + bytes.fromhex(str(file["sha256"]))).digest()
         for file in sorted(files, key=lambda file: str(file["path"]))
@@ -79,13 +79,15 @@ def read(run: str) -> Manifest:
     """The manifest of a finished run. Raises FileNotFoundError for a run that is not finished."""
     uri = storage.join(run, NAME)
     if not storage.exists(uri):
-        raise FileNotFoundError(f"'{run}' has no {NAME}: it is no run, or one that has not finished; start it again to finish it")
+        raise FileNotFoundError(
+            f"'{run}' has no {NAME}: it is no run, or one that has not finished; start it again to finish it"
+        )
     manifest: Manifest = json.loads(storage.read_bytes(uri))
     return manifest
 
 
 def verify(run: str) -> list[str]:
-    """Everything wrong with a finished run, by file: bytes missing or changed, checksums, roots, conservation. Empty means sound."""
+    """Everything wrong with a finished run, by file: missing or changed bytes, roots, conservation. Empty means sound."""
     manifest = read(run)
     problems = []
     for file in manifest["files"]:

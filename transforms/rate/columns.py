@@ -6,7 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from transforms.options import Options, fingerprint
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 from transforms.text import SEGMENTATION
 
 if TYPE_CHECKING:

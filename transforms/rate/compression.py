@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from transforms.options import Options, fingerprint
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa

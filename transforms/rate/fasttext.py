@@ -19,7 +19,7 @@ from pydantic import Field
 
 from transforms import storage
 from transforms.options import Options, fingerprint
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa

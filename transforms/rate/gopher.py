@@ -8,7 +8,7 @@ from pydantic import Field
 
 from transforms.options import Options
 from transforms.rate.columns import columns, rule_fingerprint, share
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ from pydantic import Field
 from transforms import storage
 from transforms.options import Options, fingerprint
 from transforms.rate.fasttext import decoded
-from transforms.rate.rater import Signal
+from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa

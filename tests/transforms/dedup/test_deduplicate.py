@@ -15,11 +15,13 @@ from transforms.text.hashing import hash128
 from transforms.text.segment import segment
 
 OPTIONS = MinHash()
-WORDS = np.array([f"{a}{b}" for a in ("ba", "co", "di", "fu", "ge", "hy", "lo", "mi") for b in ("n", "rt", "sk", "tan", "lum", "ves")])
+WORDS = np.array(
+    [f"{a}{b}" for a in ("ba", "co", "di", "fu", "ge", "hy", "lo", "mi") for b in ("n", "rt", "sk", "tan", "lum", "ves")]
+)
 
 
 def planted(seed: int = 0, originals: int = 40) -> pa.Table:
-    """Originals of 200 words; of every third an equal copy, of every fourth a copy with four words changed (Jaccard about 0.8)."""
+    """Originals of 200 words, of every third an equal copy, of every fourth one with four words changed (Jaccard about 0.8)."""
     draw = np.random.default_rng(seed)
     texts, ids = [], []
     for number in range(originals):

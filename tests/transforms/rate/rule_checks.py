@@ -13,7 +13,7 @@ import pyarrow as pa
 import zstandard
 from hypothesis import strategies as st
 
-from transforms.rate.rater import Rater
+from transforms.rater import Rater
 from transforms.text.segment import segment
 
 WORDS = re.compile(r"\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]")

@@ -1,4 +1,4 @@
-"""What a rater is: the contract every file of this folder keeps, and the declaration of a signal."""
+"""What a rater is: the contract of rate/ and of the benchmark matcher, and the declaration of a signal."""
 
 from __future__ import annotations
 
@@ -44,8 +44,13 @@ class Signal:
 class Rater(Protocol):
     """Measures signals of a batch. Made in the driver, pickled to the workers, set up once in each process."""
 
-    name: str
-    signals: tuple[Signal, ...]
+    @property
+    def name(self) -> str:
+        """Its part of the recipe, and what its signals begin with."""
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What it measures, in the order of its columns."""
 
     @property
     def fingerprint(self) -> str:

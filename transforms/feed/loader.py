@@ -1,0 +1,45 @@
+"""Reads a finished run back in exactly the order it was made for, with the learning rate each stretch was placed at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transforms import storage
+from transforms.errors import RunError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One shard in training order: its documents, the offset of its first token in the run, and the learning rates it meets."""
+
+    path: str
+    documents: pa.Table
+    first_token: int
+    tokens: int
+    lr_min: float
+    lr_max: float
+
+
+def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
+    """The shards of a finished run in training order, from the one that holds `first_token` on. Memory: one shard.
+
+    Raises FileNotFoundError when the run is not finished and RunError when a shard is not the one the manifest promises: a
+    loader that feeds other bytes, or the same bytes in another order, would undo the curriculum without a sign.
+    """
+    from transforms.provenance import manifest as manifests
+    from transforms.write.shards import read_shard
+
+    manifest = manifests.read(run)
+    promised = {file["path"]: file["sha256"] for file in manifest["files"]}
+    for shard in manifest["curriculum"]["shards"]:
+        if shard["first_token"] + shard["tokens"] <= first_token:
+            continue
+        uri = storage.join(run, shard["path"])
+        if storage.sha256(uri) != promised[shard["path"]]:
+            raise RunError(f"{uri} is not the shard the manifest promises (its SHA-256 differs); run: tamis verify {run}")
+        yield Stretch(shard["path"], read_shard(uri), shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])

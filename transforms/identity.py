@@ -29,7 +29,7 @@ TAG = "identity"
 
 class Identify(beam.PTransform):
     """Answers, under `identity`, `ordinal` > 1 for every document whose id an earlier one has. Documents of one id are
-    ordered by the hash of their text, then of their other fields: two that agree on those too are the same document and interchangeable.
+    ordered by the hash of their text, then of their other fields: two that agree on those too are the same and interchangeable.
 
     With `error`, a shared id stops the run and is named. Cost: one `Exchange` of 60 bytes a document.
     """

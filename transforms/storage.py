@@ -450,15 +450,17 @@ def remove(uri: str) -> None:
 
 
 def remove_tree(uri: str) -> None:
-    """Removes a folder and all below it; a missing one is fine."""
+    """Removes a folder and all below it, or a file; a missing one is fine."""
     path = local_path(uri)
-    if path is not None:
-        if path.exists():
-            shutil.rmtree(path)
-        return
-    store = _store(uri)
-    for found in list(store.entries(uri.rstrip("/") + "/")):
-        store.delete(found.uri)
+    if path is None:
+        store = _store(uri)
+        for found in list(store.entries(uri.rstrip("/") + "/")):
+            store.delete(found.uri)
+        store.delete(uri)
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sweep(folder: str) -> list[str]:

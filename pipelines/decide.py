@@ -6,6 +6,7 @@ handful of file names, and reading the columns back costs less than carrying the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,6 +38,19 @@ def identity_rows(dossier: Dossier) -> pa.RecordBatch:
 
 
 def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """`_standing`, remembered for the last dossier: the steps of one stage ask for the same one after another."""
+    answers = tuple(sorted(dossier.answers.items()))
+    mark = (dossier.handle, answers, recipe.decide_fingerprint)
+    if getattr(_last, "mark", None) != mark:
+        _last.table, _last.mark = _standing(dossier, recipe), mark
+    table: pa.Table = _last.table
+    return table
+
+
+_last = threading.local()
+
+
+def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     """Every document of the part as far as the answers reach, in the order of its rows.
 
     Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, decision (keep, drop or review), reason, detail,

@@ -107,9 +107,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "fingerprint": fingerprint,
         "file": asdict(Written(part.path("decisions", "parquet"), sink.size, sink.sha256)),
         "counts": _counts(table),
-        "histograms": {
-            name: _histogram(part, signal, recipe) for name, signal in recipe.signals.items() if edges(signal, recipe)
-        },
+        "histograms": _histograms(part, recipe),
         "clusters": _largest(table),
         "contamination": _contaminated(table),
         "renamed": _answers(dossier, identity.TAG),
@@ -187,13 +185,16 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     return table.append_column("shard", paths.take(pa.array(to, mask=~inside)))
 
 
-def _histogram(part: Part, signal: Signal, recipe: Recipe) -> dict[str, object]:
-    bins = np.array(edges(signal, recipe))
-    column = part.columns([signal.name])[signal.name].combine_chunks()
-    values = column.drop_null().cast(pa.float64()).to_numpy(zero_copy_only=False)
-    # What lies outside is counted in the outermost bins.
-    counts, _ = np.histogram(np.clip(values, bins[0], bins[-1]), bins)
-    return {"counts": counts.tolist(), "missing": column.null_count}
+def _histograms(part: Part, recipe: Recipe) -> dict[str, dict[str, object]]:
+    """Documents by bin of each numeric signal; what lies outside its edges is counted in the outermost bins."""
+    bins = {name: np.array(found) for name, signal in recipe.signals.items() if (found := edges(signal, recipe))}
+    columns = part.columns(list(bins))
+    histograms: dict[str, dict[str, object]] = {}
+    for name, edge in bins.items():
+        values = columns[name].drop_null().cast(pa.float64()).to_numpy()
+        counts, _ = np.histogram(np.clip(values, edge[0], edge[-1]), edge)
+        histograms[name] = {"counts": counts.tolist(), "missing": columns[name].null_count}
+    return histograms
 
 
 def _counts(table: pa.Table) -> list[dict[str, object]]:

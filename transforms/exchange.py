@@ -170,7 +170,7 @@ class _Spill(beam.DoFn):
         # Named by content: a bundle that is tried again writes the same file, and the name orders pieces alike on every runner.
         name = hashlib.blake2b(content, digest_size=16).hexdigest()
         uri = storage.join(self.spill, f"{name}.arrow")
-        storage.write_bytes(uri, content)
+        storage.write_bytes(uri, content, durable=False)
         yield from ((to, Piece(uri, index)) for index, (to, _) in enumerate(runs))
 
 

@@ -391,29 +391,33 @@ class Sink(io.RawIOBase):
 
 
 @contextmanager
-def commit(uri: str) -> Iterator[Sink]:
+def commit(uri: str, durable: bool = True) -> Iterator[Sink]:
     """Yields the sink of a file that appears under `uri`, replacing what was there, only when the block ends well.
 
-    Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: spooled, then one put.
+    Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: spooled, then one put. What need
+    not survive a power cut is not `durable`: it spares the disk two waits.
     """
     path = local_path(uri)
-    with _renamed(path) if path is not None else _put(uri) as file, Sink(file) as sink:
+    with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file) as sink:
         yield sink
 
 
 @contextmanager
-def _renamed(path: Path) -> Iterator[BinaryIO]:
+def _renamed(path: Path, durable: bool) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")  # two hosts may share a pid
     try:
         with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if not durable:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the rename itself survives a power cut
@@ -434,9 +438,9 @@ def _put(uri: str) -> Iterator[BinaryIO]:
             shutil.copyfileobj(spool, remote, _CHUNK)
 
 
-def write_bytes(uri: str, data: bytes) -> None:
+def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
     """Writes the whole file at once, or nothing."""
-    with commit(uri) as sink:
+    with commit(uri, durable) as sink:
         sink.write(data)
 
 

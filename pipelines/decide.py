@@ -53,8 +53,8 @@ _last = threading.local()
 def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     """Every document of the part as far as the answers reach, in the order of its rows.
 
-    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, decision (keep, drop or review), reason, detail,
-    representative, jaccard, copies, phase, place. The first step that does not keep a document decides.
+    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
+    detail, representative, jaccard, copies, phase, place. The first step that does not keep a document decides.
     """
     part = _part(dossier)
     sketch = part.sketch(["id", "source", "bytes"])
@@ -75,7 +75,7 @@ def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
         "id_hash": pa.array(np.ascontiguousarray(id_hash[:, 1])),
     }
     state = _State(evaluate(signals, recipe.thresholds))
-    _contamination(state, signals, recipe)
+    rows["benchmark"] = _contamination(state, signals, recipe)
     _copies(state, rows, dossier)
     _budget(state, rows, dossier, recipe)
     rows |= {"decision": state.decision, "reason": state.reason, "detail": state.detail}
@@ -156,15 +156,17 @@ class _State:
         self.detail = pc.if_else(mask, detail, self.detail)
 
 
-def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> None:
+def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> pa.Array:
+    """Closes contaminated documents; returns the benchmark each document comes closest to."""
     options = recipe.decontaminate
     if options is None:
-        return
+        return pa.nulls(signals.num_rows, pa.string())
+    benchmark = signals["contamination.benchmark"].combine_chunks()
     coverage = signals["contamination.coverage"].combine_chunks().fill_null(0.0)
     detail = pc.binary_join_element_wise(
         _rounded(coverage),
         "of",
-        signals["contamination.benchmark"].combine_chunks(),
+        benchmark,
         signals["contamination.item"].combine_chunks(),
         " ",
         null_handling="skip",
@@ -172,6 +174,7 @@ def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> None:
     value = coverage.to_numpy()
     state.close(value >= options.drop, "drop", "contamination", detail)
     state.close(value >= options.review, "review", "contamination", detail)
+    return benchmark
 
 
 def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:

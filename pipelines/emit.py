@@ -214,7 +214,7 @@ def _largest(table: pa.Table) -> list[dict[str, object]]:
 
 
 def _contaminated(table: pa.Table) -> list[dict[str, object]]:
-    found = table.filter(pc.equal(table["reason"], "contamination")).select(["ticket", "id", "decision", "detail"])
+    found = table.filter(pc.equal(table["reason"], "contamination")).select(["ticket", "id", "decision", "benchmark", "detail"])
     return found.sort_by("id").to_pylist()
 
 

@@ -6,19 +6,30 @@ import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines import plan
-from pipelines.emit import QUALITY_BINS
-from pipelines.plan import Plan
+from pipelines.emit import QUALITY_BINS, edges
+from pipelines.plan import REPORT, Plan
 from pipelines.recipe import Recipe
 from transforms import storage
 from transforms.curriculum import lint
+from transforms.documents import part_of, row_of
+from transforms.parts import Part
 from transforms.provenance import manifest as manifests
 
+if TYPE_CHECKING:
+    from pipelines.report import Benchmark, Cluster, Contaminated, Data, Histogram, Segment
+
 Json = dict[str, Any]
+
+SHOWN = 10
+"""Clusters, and contaminated documents of a benchmark, that the report shows."""
+
+EXCERPT = 240
+"""Characters of a document that the report shows."""
 
 DROP_SHARE = 0.9
 """A run that drops more than this share of its documents is told so: most often a threshold is wrong, or a field."""
@@ -187,5 +198,76 @@ def _packages() -> dict[str, str]:
 
 
 def write_report(run: str) -> str:
-    """Writes report.html and returns where."""
-    return storage.join(run, "report.html")
+    """Writes report.html from the manifest and what the run's receipts hold, and returns where."""
+    from pipelines.report import render
+
+    finished = manifests.read(run)
+    recipe = Recipe.model_validate(finished["recipe"])
+    summaries, shards = plan.summaries(run), plan.shard_receipts(run)
+    uri = storage.join(run, REPORT)
+    data: Data = {
+        "histograms": _histograms(recipe, summaries),
+        "clusters": _clusters(run, summaries),
+        "contamination": _contamination(run, recipe, summaries),
+        "segments": _drawn(shards),
+    }
+    storage.write_bytes(uri, render(finished, data).encode())
+    return uri
+
+
+def _histograms(recipe: Recipe, summaries: list[Json]) -> dict[str, Histogram]:
+    found: dict[str, Histogram] = {}
+    for name, signal in recipe.signals.items():
+        bins = edges(signal, recipe)
+        if bins is not None and summaries:
+            counted = [summary["histograms"][name] for summary in summaries]
+            found[name] = {
+                "unit": signal.unit,
+                "edges": bins,
+                "counts": np.sum([each["counts"] for each in counted], axis=0).tolist(),
+                "missing": sum(each["missing"] for each in counted),
+            }
+    return found
+
+
+def _clusters(run: str, summaries: list[Json]) -> list[Cluster]:
+    rows = [row for summary in summaries for row in summary["clusters"]]
+    rows = sorted(rows, key=lambda row: (-row["copies"], row["id"]))[:SHOWN]
+    shown = [(row, *_glimpse(run, row["ticket"])) for row in rows]
+    return [{"id": row["id"], "copies": row["copies"], "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
+
+
+def _contamination(run: str, recipe: Recipe, summaries: list[Json]) -> list[Benchmark]:
+    """Documents by the benchmark they hold items of; an item is named `benchmark item:field` in the detail."""
+    rows = sorted((row for summary in summaries for row in summary["contamination"]), key=lambda row: row["id"])
+    found: list[Benchmark] = []
+    for benchmark in recipe.decontaminate.benchmarks if recipe.decontaminate is not None else ():
+        of = [row for row in rows if row["benchmark"] == benchmark.name]
+        examples: list[Contaminated] = [
+            {
+                "id": row["id"],
+                "decision": row["decision"],
+                "detail": row["detail"],
+                "excerpt": _glimpse(run, row["ticket"])[1],
+            }
+            for row in of[:SHOWN]
+        ]
+        found.append({"name": benchmark.name, "documents": len(of), "examples": examples})
+    return found
+
+
+def _glimpse(run: str, ticket: int) -> tuple[str, str]:
+    """Source and first words of a document."""
+    place = np.array([ticket], np.uint64)
+    _, batch = next(Part(run, int(part_of(place)[0])).read(row_of(place), ["source", "text"]))
+    return batch["source"][0].as_py(), batch["text"][0].as_py()[:EXCERPT]
+
+
+def _drawn(shards: list[Json]) -> list[Segment]:
+    """The segments with their mean quality, by the middles of its bins."""
+    drawn: list[Segment] = []
+    for segment in segments(shards):
+        middle = sum((int(name) + 0.5) / QUALITY_BINS * tokens for name, tokens in segment["quality"].items())
+        mean = middle / segment["tokens"] if segment["tokens"] else None
+        drawn.append({"tokens": segment["tokens"], "quality": mean, "sources": segment["sources"]})
+    return drawn

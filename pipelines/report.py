@@ -300,7 +300,8 @@ def _histogram(name: str, histogram: Histogram, threshold: Mapping[str, Any] | N
     box = SIGNAL_BOX
 
     def share(value: float) -> float:
-        return min(max(_ratio(value - low, high - low), 0.0), 1.0)
+        """Bins are drawn equally wide, whatever their edges: a value lies in proportion within its bin."""
+        return float(np.interp(value, edges, np.linspace(0, 1, len(edges))))
 
     bars = []
     for (left, right), count in zip(pairwise(edges), counts, strict=True):
@@ -411,8 +412,8 @@ def _bands(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) ->
     floor = np.zeros_like(sizes)
     bands = []
     for colour, group in enumerate(groups):
-        tokens = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
-        top = floor + tokens / sizes
+        given = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
+        top = floor + given / sizes
         upper = [point for span, y in zip(spans, top, strict=True) for point in _step(span, y)]
         lower = [point for span, y in zip(spans, floor, strict=True) for point in _step(span, y)]
         label = group[0] if len(group) == 1 else f"{len(group)} others"
@@ -439,6 +440,7 @@ def _environment() -> Environment:
         "count": _count,
         "compact": _compact,
         "share": _share,
+        "percent": _percent,
         "number": _number,
         "bytes": _bytes,
     }
@@ -466,6 +468,10 @@ def _compact(value: float) -> str:
         if value >= size:
             return f"{value / (1e3 if suffix == 'k' else size):.3g}{suffix}"
     return f"{value:,.0f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}%"
 
 
 def _share(value: float) -> str:

@@ -177,7 +177,8 @@ def test_nothing_appears_after_an_error(base):
             sink.write(b"half")
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert storage.read_bytes(uri) == b"before"
     assert storage.names(base) == ["x.bin"]
     assert not storage.sweep(base)

@@ -15,7 +15,7 @@ from transforms.read.inputs import Fields, Input, Reject, Split
 from transforms.read.records import Unfit, as_text, canonical, fill_ids, pop
 
 _MOST_ROWS = 1 << 16
-_DAMAGE = (pa.ArrowException, OSError)  # Arrow's OSError about data carries no errno, the system's does
+_DAMAGE = (pa.ArrowException, OSError)
 
 
 def plan(entry: storage.Entry, options: Input) -> list[Split]:
@@ -231,7 +231,7 @@ def _only(split: Split, row: int, error: str) -> tuple[pa.RecordBatch, list[Reje
 
 
 def _reason(error: Exception) -> str:
-    """The first line of Arrow's message. Raises the error again if it is the system's."""
-    if isinstance(error, OSError) and error.errno is not None:
+    """The first line of Arrow's message about data. Raises the error again if it is the system's or a store's."""
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error
     return str(error).splitlines()[0]

@@ -52,7 +52,7 @@ class Rows:
         metadata: str | None = None,
     ) -> None:
         """One document; `size` is its bytes, about."""
-        row = (id, text, source or self._source, url, licence, date, metadata)
+        row = (id or None, text, source or self._source, url, licence, date, metadata)
         for column, value in zip(self._columns, row, strict=True):
             column.append(value)
         self._bytes += size
@@ -90,26 +90,28 @@ class Mapping:
         had = tuple(record)
         values = {part: _first(record, names) for part, names in self._names.items()}
         text, key = values["text"], values["id"]
-        if text is None:
-            present = [name for name in self._names["text"] if name.split(".")[0] in had]
-            names = " or ".join(f"'{name}'" for name in self._names["text"])
-            seen = ", ".join(sorted(map(str, had))[:20]) or "none"
-            raise Unfit(f"text field {names} is null" if present else f"no text field {names}; the fields are: {seen}")
-        if not isinstance(text, str):
-            raise Unfit(f"the text field is {_kind(text)}, not a string")
-        if key is not None and (isinstance(key, bool) or not isinstance(key, str | int)):
-            raise Unfit(f"the id is {_kind(key)}; an id is a string or an integer of at most 64 bits")
-        values["id"] = None if key is None or key == "" else str(key)
+        if type(text) is not str:
+            if text is not None:
+                raise Unfit(f"the text field is {_kind(text)}, not a string")
+            names = self._names["text"]
+            wanted, seen = " or ".join(f"'{name}'" for name in names), ", ".join(sorted(had)[:20]) or "none"
+            present = any(name.split(".")[0] in had for name in names)
+            raise Unfit(f"text field {wanted} is null" if present else f"no text field {wanted}; the fields are: {seen}")
+        if type(key) is not str and key is not None:
+            if type(key) is not int:
+                raise Unfit(f"the id is {_kind(key)}; an id is a string or an integer of at most 64 bits")
+            values["id"] = str(key)
         for part in ("url", "source", "licence", "date"):
-            values[part] = as_text(values[part])
-        values["metadata"] = canonical(record)
+            if type(values[part]) is not str:
+                values[part] = as_text(values[part])
+        values["metadata"] = canonical(record) if record else None
         return values
 
 
 def _first(record: dict[str, Any], names: tuple[str, ...]) -> Any:
     first = None
     for name in names:  # all are taken out, so that a mapped name is never metadata
-        value = pop(record, name)
+        value = record.pop(name) if name in record else pop(record, name) if "." in name else None
         if first is None:
             first = value
     return first

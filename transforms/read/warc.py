@@ -46,7 +46,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
                 if rows.full:
                     yield rows.take()
         except OSError as error:
-            if error.errno is not None:  # the system's, not the format's
+            if type(error) is not OSError or error.errno is not None:  # the system's or a store's, not the format's
                 raise
             rows.reject(last, f"{error}, behind the record at this place; nothing from there on can be read")
         if stream.damage is not None:

@@ -37,7 +37,10 @@ def read(uri: str) -> pa.Table:
         raise ValueError(f"{uri}: damaged shard: {'bytes after its end' if frame.eof else 'its end is missing'}")
     rows = [orjson.loads(line) for line in lines if line]
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else documents.SCHEMA.names)}
-    return pa.table({name: _array(name, values) for name, values in columns.items()})
+    arrays = {name: _array(name, values) for name, values in columns.items()}
+    known = {name: documents.SCHEMA.field(name) for name in documents.SCHEMA.names}
+    fields = [known.get(name) or pa.field(name, array.type) for name, array in arrays.items()]
+    return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
 
 
 def _array(name: str, values: list[object]) -> pa.Array:

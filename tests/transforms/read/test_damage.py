@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_inputs import documents_of, jsonl
 
+from transforms import storage
 from transforms.read.compression import Stream
+from transforms.read.inputs import Input, Split, read
 from transforms.read.lines import lines
 
 GOOD = [{"id": f"{k}", "text": f"document {k} " + "word " * (k % 50)} for k in range(500)]
@@ -300,3 +302,30 @@ def test_a_damaged_row_group_costs_no_other(tmp_path):
     assert reject.offset == 100
     assert "row group 1 is damaged" in reject.error
     assert "rows 100 to 199 are lost" in reject.error
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), io.UnsupportedOperation("no ranges"), OSError(5, "disk")])
+@pytest.mark.parametrize("name", ["a.parquet", "a.warc", "a.jsonl"])
+def test_trouble_of_the_system_is_not_bad_data(tmp_path, monkeypatch, error, name):
+    class Broken(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def seekable(self):
+            return True
+
+        def seek(self, offset, whence=0):
+            return 1000
+
+        def tell(self):
+            return 1000
+
+        def readinto(self, buffer):
+            raise error
+
+    write(tmp_path / name, b"x" * 1000)
+    split = Split(str(tmp_path / name), name[2:], 0, -1, 1000, "")
+    monkeypatch.setattr(storage, "open_binary", lambda uri: Broken())
+    monkeypatch.setattr(storage, "local_path", lambda uri: None)
+    with pytest.raises(type(error)):
+        list(read(split, Input(paths=())))

@@ -43,7 +43,7 @@ def test_any_documents_come_back(tmp_path, options, rows):
     written = write_shard(table(rows), uri, options)
     back = read_shard(uri)
     assert back.to_pylist() == table(rows).to_pylist()
-    assert back.schema.types == documents.SCHEMA.types
+    assert back.schema == documents.SCHEMA
     data = storage.read_bytes(uri)
     assert (written.rows, written.bytes, written.sha256) == (len(rows), len(data), hashlib.sha256(data).hexdigest())
 

@@ -86,11 +86,11 @@ class Schedule(Options):
         if self.shape == "cosine":
             yield _Piece(self.warmup, 1.0, "cosine", self.peak, self.final)
             return
-        decay = self.decay if self.shape == "wsd" else 0.0
-        if self.warmup + decay < 1:
-            yield _Piece(self.warmup, 1.0 - decay, "linear", self.peak, self.peak)
-        if decay > 0:
-            yield _Piece(1.0 - decay, 1.0, self.decay_shape, self.peak, self.final)
+        turn = max(1.0 - self.decay, self.warmup) if self.shape == "wsd" else 1.0
+        if self.warmup < turn:
+            yield _Piece(self.warmup, turn, "linear", self.peak, self.peak)
+        if turn < 1:
+            yield _Piece(turn, 1.0, self.decay_shape, self.peak, self.final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,8 @@ class _Piece:
     last: float
 
     def value(self, t: Floats) -> Floats:
+        if self.first == self.last:
+            return np.full_like(t, self.first)
         r = self._progress(t)
         if self.curve == "sqrt":
             r = np.sqrt(r)

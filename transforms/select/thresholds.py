@@ -118,7 +118,7 @@ def _unlisted(allowed: tuple[str, ...], column: pa.Array, severity: int) -> Iter
 
     missing = _mask(column.is_null())
     yield severity, missing, _constant("missing")
-    listed = _mask(pc.is_in(column, value_set=pa.array(allowed, column.type)))
+    listed = _mask(pc.is_in(column.cast(pa.large_string()), value_set=pa.array(allowed, pa.large_string())))
     yield severity, ~missing & ~listed, _phrase(column, "not in " + ",".join(allowed))
 
 

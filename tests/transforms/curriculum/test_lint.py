@@ -1,0 +1,146 @@
+"""The linter knows where the best tenth lies and flags what the paper found to waste it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.curriculum.lint import best_decile_mass, lint, measured_mass
+from transforms.curriculum.order import Curriculum, Phase
+from transforms.curriculum.schedule import Schedule
+
+CDMA = Schedule(final=1e-3)
+TO_ZERO = Schedule(final=1e-5)
+COSINE = Schedule(shape="cosine", final=1e-5)
+CONSTANT = Schedule(shape="constant")
+
+
+def codes(curriculum: Curriculum) -> list[str]:
+    return [warning.code for warning in lint(curriculum)]
+
+
+def simulated(curriculum: Curriculum, steps: int = 20_000) -> float:
+    """The same share, by ordering `steps` equal documents of one source as the curriculum says."""
+    quality = np.arange(steps)
+    rng = np.random.default_rng(0)
+    pool = quality if curriculum.assign == "quality" else rng.permutation(quality)
+    cuts = np.round(np.cumsum([phase.share for phase in curriculum.stretches]) * steps).astype(int)[:-1]
+    order: list[int] = []
+    for phase, members in zip(curriculum.stretches, np.split(pool, cuts), strict=True):
+        if phase.order == "uniform":
+            order += rng.permutation(members).tolist()
+        elif phase.order == "descending":
+            order += sorted(members.tolist(), reverse=True)
+        else:
+            folds = phase.folds if phase.order == "folded" else 1
+            for fold in np.array_split(rng.permutation(members), folds):
+                order += sorted(fold.tolist())
+    rate = curriculum.schedule.learning_rate((np.arange(steps) + 0.5) / steps)
+    return float(rate[np.array(order) >= 0.9 * steps].sum() / rate.sum())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "percent"),
+    [
+        (CONSTANT, 10.000),
+        (Schedule(decay=0.06), 6.263),
+        (CDMA, 4.750),
+        (TO_ZERO, 1.799),
+        (Schedule(decay=0.37), 0.982),
+        (COSINE, 0.229),
+    ],
+)
+def test_an_ascending_order_gives_the_best_tenth_the_papers_share(schedule: Schedule, percent: float) -> None:
+    assert 100 * best_decile_mass(Curriculum(order="ascending", schedule=schedule)) == pytest.approx(percent, abs=5e-4)
+
+
+def test_a_uniform_order_gives_an_even_share() -> None:
+    for schedule in (CONSTANT, CDMA, COSINE):
+        assert best_decile_mass(Curriculum(order="uniform", schedule=schedule)) == pytest.approx(0.1)
+
+
+PHASES = (
+    Phase(name="a", share=0.6, order="ascending"),
+    Phase(name="b", share=0.35, order="descending"),
+    Phase(name="c", share=0.05, order="uniform"),
+)
+
+
+@pytest.mark.parametrize(
+    "curriculum",
+    [
+        Curriculum(order="ascending", schedule=COSINE),
+        Curriculum(order="descending", schedule=TO_ZERO),
+        Curriculum(order="folded", folds=3, schedule=COSINE),
+        Curriculum(phases=PHASES, schedule=COSINE),
+        Curriculum(phases=PHASES, schedule=COSINE, assign="uniform"),
+        Curriculum(phases=(Phase(name="a", share=0.5), Phase(name="b", share=0.5, order="folded", folds=2)), schedule=CDMA),
+    ],
+)
+def test_the_planned_share_is_that_of_a_simulated_run(curriculum: Curriculum) -> None:
+    assert best_decile_mass(curriculum) == pytest.approx(simulated(curriculum), abs=2e-3)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 1)), min_size=1, max_size=20))
+def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, float]]) -> None:
+    tokens = np.array([size for size, _ in segments])
+    best = np.array([size * share for size, share in segments])
+    start = np.cumsum(tokens) - tokens
+    total = int(tokens.sum())
+    measured = measured_mass(TO_ZERO, start, tokens, best)
+    if not total:
+        assert measured == 0
+        return
+    ends = np.arange(total + 1) / total
+    a_token = TO_ZERO.mass(ends[:-1], ends[1:]) / TO_ZERO.mass(0, 1)
+    share = np.repeat([s for _, s in segments], tokens)
+    assert measured == pytest.approx(float((a_token * share).sum()), abs=1e-9)
+
+
+def test_measured_equals_planned_where_the_best_tenth_is_last() -> None:
+    assert measured_mass(CDMA, [0, 900], [900, 100], [0, 100]) == pytest.approx(
+        best_decile_mass(Curriculum(order="ascending", schedule=CDMA))
+    )
+
+
+@pytest.mark.parametrize("schedule", [TO_ZERO, COSINE, Schedule(decay=0.37), Schedule(decay_shape="linear")])
+def test_a_decay_that_mutes_the_best_documents_is_flagged(schedule: Schedule) -> None:
+    (warning,) = lint(Curriculum(order="ascending", schedule=schedule))
+    assert warning.code == "ascending-muted"
+    assert f"{warning.numbers['best_decile_mass']:.2%}" in warning.message
+    assert warning.numbers["remedy_mass"] == pytest.approx(0.0475, abs=1e-4)
+    assert "final: 0.001" in warning.message
+
+
+@pytest.mark.parametrize("schedule", [CDMA, CONSTANT, Schedule(decay=0.06)])
+def test_a_moderate_decay_is_not_flagged(schedule: Schedule) -> None:
+    assert codes(Curriculum(order="ascending", schedule=schedule)) == []
+
+
+def test_the_remedy_removes_the_warning() -> None:
+    for warmup in (0.0, 0.05, 0.3):
+        muted = Curriculum(order="ascending", schedule=Schedule(shape="cosine", peak=6e-4, warmup=warmup))
+        (warning,) = lint(muted)
+        remedy = Schedule(peak=6e-4, final=warning.numbers["remedy_final"], warmup=warmup)
+        assert codes(Curriculum(order="ascending", schedule=remedy)) == []
+
+
+def test_the_shuffled_baseline_is_not_flagged() -> None:
+    for schedule in (TO_ZERO, COSINE, CONSTANT):
+        assert codes(Curriculum(schedule=schedule)) == []
+
+
+def test_sorting_only_the_last_phase_is_flagged() -> None:
+    last = Phase(name="b", share=0.3, order="ascending")
+    uniform, sorted_ = Phase(name="a", share=0.7), Phase(name="a", share=0.7, order="ascending")
+    assert codes(Curriculum(phases=(uniform, last), schedule=CONSTANT)) == ["last-phase-only"]
+    assert codes(Curriculum(phases=(sorted_, last), schedule=CONSTANT)) == []
+
+
+def test_folding_and_descending_are_flagged() -> None:
+    assert codes(Curriculum(order="folded", folds=4, schedule=CONSTANT)) == ["folding"]
+    assert codes(Curriculum(order="folded", folds=1, schedule=CONSTANT)) == []
+    assert codes(Curriculum(order="descending", schedule=CONSTANT)) == ["descending"]

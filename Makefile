@@ -22,6 +22,7 @@ lock: $(VENV)/.ready
 
 clean:
 	rm -rf $(VENV) run build *.egg-info
+	find pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tamis needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'

@@ -7,6 +7,8 @@ from typing import Any
 
 from transforms.provenance import ledger, manifest
 
+_DECIDED = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
+
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
     """All that the run knows of a document. Raises KeyError for one it never read, FileNotFoundError for an unfinished run."""
@@ -34,7 +36,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     """The explanation as text."""
     yield f"{found['id']}  ({found['source']}{', ' + found['url'] if found['url'] else ''})"
     because = f" because of {found['reason']}: {found['detail']}" if found["reason"] else ""
-    yield f"{found['decision']}{because}"
+    yield f"{_DECIDED[found['decision']]}{because}"
     if found["representative"]:
         yield f"its copy {found['representative']} was kept (Jaccard {found['jaccard']:.4f})"
     if found["copies"] and found["copies"] > 1:

@@ -63,7 +63,8 @@ class Curriculum(Options):
     def _phases_fill_the_run(self) -> Curriculum:
         if not self.phases:
             return self
-        if {"order", "folds"} & self.model_fields_set:
+        # By value, not by what was set: a recipe read back from a manifest has every field set.
+        if (self.order, self.folds) != tuple(type(self).model_fields[name].default for name in ("order", "folds")):
             raise ValueError("with phases, order and folds are set in each phase: leave them out beside 'phases'")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):

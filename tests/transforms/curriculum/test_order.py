@@ -183,6 +183,12 @@ def test_the_run_is_one_phase_unless_phases_are_given() -> None:
     assert Curriculum(phases=phases).stretches == phases
 
 
+def test_a_curriculum_reads_back_from_its_own_dump() -> None:
+    phases = (Phase(name="web", share=0.8), Phase(name="best", share=0.2, order="folded", folds=2))
+    for curriculum in (Curriculum(phases=phases), Curriculum(order="folded", folds=7)):
+        assert Curriculum.model_validate(curriculum.model_dump(mode="json")) == curriculum
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

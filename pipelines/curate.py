@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines import decide, emit
 from pipelines.plan import Plan, Work
 from pipelines.progress import Progress
-from pipelines.rate import rate_part, raters
+from pipelines.rate import rate_part
 from pipelines.recipe import Recipe
 from transforms.dedup.deduplicate import Deduplicate
 from transforms.errors import RunError
@@ -73,14 +73,13 @@ class _Rate(beam.DoFn):
 
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
-        self.run = plan.run
+        self.run, self.index = plan.run, plan.index
 
     def process(self, work: Work) -> Iterable[tuple[Dossier, Receipt]]:
         progress = Progress(self.run, "rate")
         receipt = work.part.receipt() if work.finished else None
         if receipt is None:
-            raters(self.recipe)
-            receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, progress.advance)
+            receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
         progress.finish()
         yield Dossier(work.ordinal, work.part), receipt
 

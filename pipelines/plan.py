@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.emit import STATE
 from pipelines.recipe import Recipe
 from transforms import storage
+from transforms.decontaminate.ngrams import Contamination
 from transforms.errors import RunError
 from transforms.options import fingerprint
 from transforms.parts import Part, Receipt
@@ -53,6 +54,11 @@ class Plan:
         return storage.join(self.run, ".spill")
 
     @property
+    def index(self) -> str:
+        """Where the benchmarks' n-grams are saved for the workers."""
+        return storage.join(self.run, STATE, "benchmarks.arrow")
+
+    @property
     def reused(self) -> int:
         return sum(work.finished for work in self.work)
 
@@ -95,7 +101,11 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
         raise RunError(
             f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
         ) from None
-    return Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
+    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
+    for rater in recipe.raters:
+        if isinstance(rater, Contamination) and planned.reused < len(work):
+            rater.index.save(planned.index)
+    return planned
 
 
 def shard_receipts(run: str) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.recipe import Recipe
+from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.minhash import sketch
 from transforms.documents import SCHEMA
 from transforms.parts import Part, PartWriter, Receipt
@@ -25,34 +26,41 @@ _ready: dict[str, tuple[Rater, ...]] = {}
 _lock = threading.Lock()
 
 
-def raters(recipe: Recipe) -> tuple[Rater, ...]:
-    """The recipe's raters, set up once in this process: threads share their models."""
+def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
+    """The recipe's raters, set up once in this process: threads share their models.
+
+    `index` is where the driver saved the benchmarks' n-grams, so that processes map one file in place of building it each.
+    """
     with _lock:
         if recipe.rate_fingerprint not in _ready:
-            for rater in recipe.raters:
+            raters = tuple(
+                Contamination(rater.options, index) if isinstance(rater, Contamination) else rater for rater in recipe.raters
+            )
+            for rater in raters:
                 rater.setup()
-            _ready[recipe.rate_fingerprint] = recipe.raters
+            _ready[recipe.rate_fingerprint] = raters
         return _ready[recipe.rate_fingerprint]
 
 
-def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, advance: Advance) -> Receipt:
+def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> Receipt:
     """Reads `split`, measures every signal on one segmentation of each batch, and commits the part."""
+    raters = ready(recipe, index)
     with PartWriter(part) as writer:
         for batch, rejects in read(split, recipe.input):
             for reject in rejects:
                 writer.reject(asdict(reject))
             if batch.num_rows:
-                writer.write(*measure(batch, recipe))
+                writer.write(*measure(batch, recipe, raters))
             advance(batch.num_rows, int(batch["text"].nbytes))
-        empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe))
+        empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters))
         return writer.finish((next(empty), next(empty)), fingerprint, asdict(split))
 
 
-def measure(batch: pa.RecordBatch, recipe: Recipe) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """(documents with their signals, sketch) of one batch of documents, row by row the same documents."""
     texts = segment(batch["text"])
     rated = pa.table(batch)
-    for rater in raters(recipe):
+    for rater in raters:
         signals = rater.rate(texts)
         for field, column in zip(rater.signals, signals.columns, strict=True):
             rated = rated.append_column(field.field(), column.cast(field.field().type))

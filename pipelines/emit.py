@@ -29,6 +29,9 @@ STATE = ".state"
 BINS = 40
 """Bins of a signal's histogram, over its useful range and its thresholds."""
 
+WIDE = 1000
+"""A signal that reaches beyond this is a count over orders of magnitude: its bins widen from 1 by a constant factor."""
+
 QUALITY_BINS = 100
 SEGMENTS = 16
 """Segments of a shard whose quality and sources the report draws along the order."""
@@ -171,8 +174,10 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     if signal.kind == "string" or not known:
         return None
     low, high = min(0.0, *known), max(known)
-    if signal.unit != "share":
+    if not signal.unit.startswith("share"):
         high *= 1.5
+    if high > WIDE:
+        return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
     return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]
 
 

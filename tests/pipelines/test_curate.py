@@ -1,0 +1,150 @@
+"""The whole DAG on documents small enough to know by heart: what every step does with them, and where they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipelines import launch, recipe
+from pipelines.explain import explanation
+from transforms.feed.loader import stretches
+
+QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
+PROSE = (
+    "The river that ran past the mill was slow in summer and the children of the village would wade in it to the other bank. "
+    "They knew that the miller did not mind, and that he would be there with bread when they came back in the evening. "
+)
+
+
+def prose(number: int) -> str:
+    """Prose of its own: every sentence names the number, in letters, since digits count as one in a shingle."""
+    mark = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+    names = [f"{word}{mark}" for word in ("Anna", "Bela", "Cato", "Dora", "Emil", "Fred", "Gina", "Hugo")]
+    return " ".join(
+        f"{name} walked to the river {mark} and said that the water was cold, and {name} went home." for name in names
+    )
+
+
+DOCUMENTS = [
+    *({"id": f"web-{n}", "text": prose(n), "source": "web"} for n in range(8)),
+    *({"id": f"book-{n}", "text": PROSE + prose(100 + n), "source": "book"} for n in range(4)),
+    {"id": "copy", "text": prose(3), "source": "web"},
+    {"id": "short", "text": "Too short.", "source": "web"},
+    {"id": "leak", "text": PROSE + QUESTION + "? " + PROSE, "source": "web"},
+]
+
+RECIPE = {
+    "rate": {"gopher": {}, "repetition": {}},
+    "thresholds": {"gopher.word_count": {"min": 20}},
+    "dedup": {"minhash": {}},
+    "quality": [{"signal": "gopher.alphabetic_words", "range": [0, 1]}],
+    "curriculum": {"order": "ascending", "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3}},
+}
+
+
+def curated(folder: Path, **changed: object) -> tuple[dict, dict[str, dict], str]:
+    """(manifest, ledger rows by id, run directory) of a run over DOCUMENTS with sections of the recipe changed."""
+    (folder / "in.jsonl").write_text("".join(json.dumps(document) + "\n" for document in DOCUMENTS))
+    (folder / "benchmark.jsonl").write_text(json.dumps({"question": QUESTION, "answer": "48"}) + "\n")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | changed))
+    run = str(folder / "run")
+    loaded = recipe.load(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
+    result = launch.launch(loaded, run, workers=1)
+    rows = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
+    return result.manifest, {row["id"]: row for row in rows}, run
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    benchmark = {"name": "bakery", "path": str(folder / "benchmark.jsonl"), "fields": ["question"]}
+    return curated(folder, decontaminate={"benchmarks": [benchmark]})
+
+
+def test_each_document_ends_where_its_first_failing_rule_says(plain):
+    manifest, ledger, _ = plain
+    assert (ledger["short"]["decision"], ledger["short"]["reason"], ledger["short"]["detail"]) == (
+        "drop",
+        "gopher.word_count",
+        "2 < 20",
+    )
+    assert (ledger["leak"]["decision"], ledger["leak"]["reason"]) == ("drop", "contamination")
+    assert "bakery" in ledger["leak"]["detail"]
+    pair = {ledger["web-3"]["decision"], ledger["copy"]["decision"]}
+    assert pair == {"keep", "drop"}
+    dropped, kept = sorted((ledger["web-3"], ledger["copy"]), key=lambda row: row["decision"])
+    assert (dropped["reason"], dropped["representative"], dropped["jaccard"]) == ("dedup.exact", kept["id"], 1.0)
+    assert kept["copies"] == 2
+    counts = manifest["counts"]
+    assert (counts["records"], counts["kept"], counts["dropped"], counts["review"], counts["rejected"]) == (15, 12, 3, 0, 0)
+
+
+def test_the_corpus_reads_back_in_order_with_its_learning_rates(plain):
+    manifest, ledger, run = plain
+    read = list(stretches(run))
+    ids = [identifier for stretch in read for identifier in stretch.documents["id"].to_pylist()]
+    assert sorted(ids) == sorted(name for name, row in ledger.items() if row["decision"] == "keep")
+    assert ids == sorted(ids, key=lambda name: ledger[name]["place"])
+    assert read[0].first_token == 0
+    assert sum(stretch.tokens for stretch in read) == manifest["curriculum"]["tokens"]
+    assert (read[-1].lr_min, read[0].lr_max) == (pytest.approx(1e-3), pytest.approx(3e-3))
+
+
+def test_a_document_can_be_explained(plain):
+    _, _, run = plain
+    found = explanation(run, "short")
+    assert (found["reason"], found["detail"], found["signals"]["gopher.word_count"]) == ("gopher.word_count", "2 < 20", 2)
+    placed = explanation(run, "web-1")
+    assert placed["decision"] == "keep"
+    assert placed["shard"] == "data/phase-1/shard-00000.parquet"
+    assert placed["row"] is not None
+
+
+def test_contamination_below_the_drop_goes_to_review(tmp_path):
+    benchmark = {"name": "bakery", "path": str(tmp_path / "benchmark.jsonl"), "fields": ["question"]}
+    _, ledger, _ = curated(tmp_path, decontaminate={"benchmarks": [benchmark], "drop": 2.0, "review": 0.5})
+    assert (ledger["leak"]["decision"], ledger["leak"]["reason"]) == ("review", "contamination")
+
+
+def test_a_budget_keeps_the_best_and_never_more_than_it(tmp_path):
+    manifest, ledger, _ = curated(tmp_path, select={"tokens": 1200})
+    kept = [row for row in ledger.values() if row["decision"] == "keep"]
+    over = [row for row in ledger.values() if row["reason"] == "select.tokens"]
+    assert 0 < sum(row["tokens"] for row in kept) <= 1200
+    assert sum(row["tokens"] for row in kept) + min(row["tokens"] for row in over) > 1200
+    assert min(row["quality"] for row in kept) >= max(row["quality"] for row in over)
+    assert manifest["counts"]["tokens"]["kept"] == sum(row["tokens"] for row in kept)
+
+
+def test_a_budget_can_be_set_for_each_source(tmp_path):
+    _, ledger, _ = curated(tmp_path, select={"tokens": {"web": 500, "book": 0}})
+    kept = [row for row in ledger.values() if row["decision"] == "keep"]
+    assert {row["source"] for row in kept} == {"web"}
+    assert sum(row["tokens"] for row in kept) <= 500
+
+
+def test_phases_are_bands_of_quality_each_in_its_order(tmp_path):
+    phases = [{"name": "stable", "share": 0.5, "order": "uniform"}, {"name": "decay", "share": 0.5, "order": "ascending"}]
+    curriculum = {"phases": phases, "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3}}
+    manifest, ledger, _ = curated(tmp_path, curriculum=curriculum)
+    assert [shard["phase"] for shard in manifest["curriculum"]["shards"]] == ["stable", "decay"]
+    for source in ("web", "book"):
+        rows = [row for row in ledger.values() if row["decision"] == "keep" and row["source"] == source]
+        early = [row["quality"] for row in rows if row["phase"] == 0]
+        late = [row["quality"] for row in rows if row["phase"] == 1]
+        assert early
+        assert late
+        assert max(early) <= min(late)
+    assert manifest["warnings"][0]["code"] == "last-phase-only"
+
+
+def test_jsonl_output_and_nothing_kept(tmp_path):
+    manifest, _, run = curated(tmp_path, output={"format": "jsonl.zst"}, thresholds={"gopher.word_count": {"min": 9999}})
+    assert manifest["counts"]["kept"] == 0
+    assert manifest["curriculum"]["shards"] == []
+    assert "drops-nearly-all" in {warning["code"] for warning in manifest["warnings"]}
+    assert list(stretches(run)) == []

@@ -124,6 +124,7 @@ def explain(
 def verify(run: RunDirectory, as_json: Json = False) -> None:
     """Checks a finished run: every checksum, and that every document is accounted for. Names the file that is wrong."""
     with _told(as_json):
+        from transforms import release
         from transforms.provenance import manifest
 
         problems = manifest.verify(run)
@@ -133,7 +134,7 @@ def verify(run: RunDirectory, as_json: Json = False) -> None:
             for problem in problems:
                 typer.secho(problem, fg="red")
         else:
-            counts = manifest.read(run)["counts"]
+            counts = release.read(run)["counts"]
             typer.echo(
                 f"sound: {counts['records']:,} records = {counts['kept']:,} kept + {counts['dropped']:,} dropped + "
                 f"{counts['review']:,} review + {counts['rejected']:,} rejected; every checksum holds"

@@ -19,9 +19,10 @@ from transforms import identity, storage
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier, Gathered, addressed
-from transforms.parts import Part, Written
+from transforms.parts import Part
 from transforms.rater import Signal
-from transforms.write.shards import write_shard
+from transforms.release import File
+from transforms.shards import write_shard
 
 STATE = ".state"
 """The room of the receipts of Emit: what is finished, and the numbers the manifest and the report are made of."""
@@ -108,7 +109,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         pq.write_table(table.select(list(LEDGER)), sink, compression="zstd", write_page_checksum=True)
     summary = {
         "fingerprint": fingerprint,
-        "file": asdict(Written(part.path("decisions", "parquet"), sink.size, sink.sha256)),
+        "file": asdict(File(part.path("decisions", "parquet"), sink.size, sink.sha256)),
         "counts": _counts(table),
         "histograms": _histograms(part, recipe),
         "clusters": _largest(table),
@@ -154,7 +155,7 @@ def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fin
         "fingerprint": fingerprint,
         "destination": gathered.destination,
         "phase": path.split("/")[1],
-        "file": asdict(Written(path, written.bytes, written.sha256)),
+        "file": asdict(File(path, written.bytes, written.sha256)),
         "documents": rows.num_rows,
         "tokens": int(pc.sum(rows["tokens"]).as_py()),
         "segments": _segments(rows),

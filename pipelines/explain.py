@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from transforms.provenance import ledger, manifest
+from transforms import release
+from transforms.provenance import ledger
 
 _DECIDED = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
     """All that the run knows of a document. Raises KeyError for one it never read, FileNotFoundError for an unfinished run."""
-    recipe = manifest.read(run)["recipe"]
+    recipe = release.read(run)["recipe"]
     account = ledger.account(run, identifier)
     rules = recipe["thresholds"]
     return {

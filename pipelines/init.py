@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from transforms import storage
-from transforms.read.inputs import ENVIRONMENT, format_of
+from transforms.read.inputs import format_of
+from transforms.read.options import ENVIRONMENT
 
 BASE = "gopher"
 FILES = 5

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipelines import outcome, plan, progress
 from pipelines.plan import Plan
 from pipelines.recipe import Recipe
-from transforms import storage
+from transforms import release, storage
 from transforms.errors import RunError
 
 MOVEMENTS = ("rate", "decide", "emit")
@@ -45,7 +45,7 @@ def launch(
     todo = plan.make(recipe, run, fresh)
     planned(todo)
     if todo.unchanged:
-        return Result(run, outcome.manifest(run), 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+        return Result(run, release.read(run), 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
     progress.clear(run)
     with _Clock(run, watch) as clock:
         _run_local(recipe, todo, workers)

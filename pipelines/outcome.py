@@ -14,7 +14,7 @@ from pipelines import plan
 from pipelines.emit import QUALITY_BINS, edges
 from pipelines.plan import REPORT, Plan
 from pipelines.recipe import Recipe
-from transforms import storage
+from transforms import release, storage
 from transforms.curriculum import lint
 from transforms.documents import part_of, row_of
 from transforms.parts import Part
@@ -33,11 +33,6 @@ EXCERPT = 240
 
 DROP_SHARE = 0.9
 """A run that drops more than this share of its documents is told so: most often a threshold is wrong, or a field."""
-
-
-def manifest(run: str) -> Json:
-    """The manifest of a finished run."""
-    return manifests.read(run)
 
 
 def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
@@ -201,7 +196,7 @@ def write_report(run: str) -> str:
     """Writes report.html from the manifest and what the run's receipts hold, and returns where."""
     from pipelines.report import render
 
-    finished = manifests.read(run)
+    finished = release.read(run)
     recipe = Recipe.model_validate(finished["recipe"])
     summaries, shards = plan.summaries(run), plan.shard_receipts(run)
     uri = storage.join(run, REPORT)

@@ -8,20 +8,20 @@ from typing import Any
 
 from pipelines.emit import STATE
 from pipelines.recipe import Recipe
-from transforms import storage
+from transforms import release, storage
 from transforms.decontaminate.ngrams import Contamination
 from transforms.errors import RunError
 from transforms.options import fingerprint
 from transforms.parts import Part, Receipt
-from transforms.provenance import manifest
-from transforms.read.inputs import Split, plan
+from transforms.read.inputs import plan
+from transforms.read.options import Split
 
 REPORT = "report.html"
 
 PARTITION_BYTES = 64 << 20
 """Input bytes for each partition of an exchange of small columns: the shingles of that much text are about as large."""
 
-OURS = ("rated", "sketches", "rejects", "decisions", "data", STATE, ".spill", ".progress", manifest.NAME, REPORT)
+OURS = ("rated", "sketches", "rejects", "decisions", "data", STATE, ".spill", ".progress", release.NAME, REPORT)
 """What a run directory holds. Nothing else in it is ever deleted."""
 
 
@@ -89,12 +89,12 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
     current = _state(run)
     if current != mark:
-        for name in (manifest.NAME, REPORT, "decisions", "data", STATE):
+        for name in (release.NAME, REPORT, "decisions", "data", STATE):
             storage.remove_tree(storage.join(run, name))
     for room in ("rated", "sketches", "rejects", "decisions", STATE):
         storage.sweep(storage.join(run, room))
     storage.remove_tree(storage.join(run, ".spill"))
-    unchanged = current == mark and storage.exists(storage.join(run, manifest.NAME))
+    unchanged = current == mark and storage.exists(storage.join(run, release.NAME))
     try:
         storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
     except OSError as error:

@@ -15,7 +15,8 @@ from transforms.dedup.minhash import sketch
 from transforms.documents import SCHEMA
 from transforms.parts import Part, PartWriter, Receipt
 from transforms.rater import Rater
-from transforms.read.inputs import Split, read
+from transforms.read.inputs import read
+from transforms.read.options import Split
 from transforms.text.hashing import hash128, hash_texts, mix
 from transforms.text.segment import segment
 

@@ -26,10 +26,10 @@ from transforms.rate.gopher import Gopher, GopherRater
 from transforms.rate.language import Language, LanguageRater
 from transforms.rate.repetition import Repetition, RepetitionRater
 from transforms.rate.tokens import Tokens, TokensRater
-from transforms.read.inputs import Input
+from transforms.read.options import Input
 from transforms.select.fuse import Weight
 from transforms.select.thresholds import Threshold, check_names
-from transforms.write.shards import Output
+from transforms.shards import Output
 
 if TYPE_CHECKING:
     from transforms.rater import Rater, Signal

@@ -21,18 +21,10 @@ import pyarrow.parquet as pq
 
 from transforms import storage
 from transforms.documents import tickets
+from transforms.release import File
 
 ROW_GROUP_BYTES = 16 << 20
 """Text in one row group of a rated part: what a reader of single rows has to decompress."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """A finished file, `path` relative to the run directory."""
-
-    path: str
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class Receipt:
     documents: int
     rejected: int
     text_bytes: int
-    files: list[Written] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class Part:
         if not storage.exists(uri):
             return None
         fields = json.loads(storage.read_bytes(uri))
-        return Receipt(**{**fields, "files": [Written(**file) for file in fields["files"]]})
+        return Receipt(**{**fields, "files": [File(**file) for file in fields["files"]]})
 
     def remove(self) -> None:
         """Deletes the part, receipt first, so that no moment shows a finished part with files missing."""
@@ -155,7 +147,7 @@ class PartWriter:
         self._rated.close()
         self._sketch.close()
         self._stack.close()
-        files = [Written(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
+        files = [File(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
         receipt = Receipt(fingerprint, source, self.documents, self.rejected, self.text_bytes, files)
         storage.write_bytes(self.part.uri("rated", "json"), json.dumps(asdict(receipt), ensure_ascii=False).encode())
         return receipt

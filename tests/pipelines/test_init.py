@@ -11,7 +11,8 @@ import yaml
 
 from pipelines.init import input_block, starter
 from pipelines.recipe import load
-from transforms.read.inputs import Input, plan, read
+from transforms.read.inputs import plan, read
+from transforms.read.options import Input
 
 
 def seen(path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transforms import storage
+from transforms import release, storage
 from transforms.errors import RunError
 
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
     Raises FileNotFoundError when the run is not finished and RunError when a shard is not the one the manifest promises: a
     loader that feeds other bytes, or the same bytes in another order, would undo the curriculum without a sign.
     """
-    from transforms.provenance import manifest as manifests
-    from transforms.write.shards import read_shard
+    from transforms.shards import read_shard
 
-    manifest = manifests.read(run)
+    manifest = release.read(run)
     promised = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:
         if shard["first_token"] + shard["tokens"] <= first_token:

@@ -67,7 +67,7 @@ def _place(run: str, decision: dict[str, Any]) -> tuple[str | None, int | None]:
     """Shard and row of a kept document."""
     if decision["shard"] is None:
         return None, None
-    from transforms.write.shards import read_shard
+    from transforms.shards import read_shard
 
     ids = read_shard(storage.join(run, decision["shard"]))["id"]
     return decision["shard"], pc.index(ids, decision["id"]).as_py()

@@ -12,13 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transforms import storage
-
-NAME = "manifest.json"
+from transforms.release import NAME, Manifest, read
 
 ENVIRONMENT = "environment"
 """The one field of a manifest that may differ between two runs of the same recipe on the same input."""
-
-Manifest = dict[str, Any]
 
 
 def merkle_root(files: Iterable[Mapping[str, Any]]) -> str:
@@ -73,17 +70,6 @@ def conservation(manifest: Manifest) -> list[str]:
 def write(run: str, manifest: Manifest) -> None:
     """Writes the manifest, after which the run is finished."""
     storage.write_bytes(storage.join(run, NAME), json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-
-
-def read(run: str) -> Manifest:
-    """The manifest of a finished run. Raises FileNotFoundError for a run that is not finished."""
-    uri = storage.join(run, NAME)
-    if not storage.exists(uri):
-        raise FileNotFoundError(
-            f"'{run}' has no {NAME}: it is no run, or one that has not finished; start it again to finish it"
-        )
-    manifest: Manifest = json.loads(storage.read_bytes(uri))
-    return manifest
 
 
 def verify(run: str) -> list[str]:

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from transforms import storage
 from transforms.read.compression import Stream
-from transforms.read.inputs import Input, Reject, Split
 from transforms.read.lines import lines
+from transforms.read.options import Input, Reject, Split
 from transforms.read.records import Rows, Unfit
 
 

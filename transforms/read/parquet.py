@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import documents, storage
-from transforms.read.inputs import Fields, Input, Reject, Split
+from transforms.read.options import Fields, Input, Reject, Split
 from transforms.read.records import Unfit, as_text, canonical, fill_ids, pop
 
 _MOST_ROWS = 1 << 16

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from transforms.read.inputs import ENVIRONMENT, Input, Reject, Split
+from transforms.read.options import ENVIRONMENT, Input, Reject, Split
 from transforms.read.records import Rows, canonical
 
 STDLIB = "stdlib"

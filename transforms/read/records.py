@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import documents
-from transforms.read.inputs import Fields, Input, Reject
+from transforms.read.options import Fields, Input, Reject
 from transforms.text.hashing import hash128, mix
 
 EXCERPT = 200

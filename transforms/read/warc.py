@@ -17,7 +17,7 @@ from resiliparse.parse.html import HTMLTree
 
 from transforms import storage
 from transforms.read.compression import Stream
-from transforms.read.inputs import Input, Reject, Split
+from transforms.read.options import Input, Reject, Split
 from transforms.read.records import Rows, Unfit, canonical
 
 _HTML = ("text/html", "application/xhtml+xml")

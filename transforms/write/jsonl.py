@@ -9,7 +9,7 @@ import pyarrow as pa
 import zstandard
 
 from transforms import documents, storage
-from transforms.write.shards import Output
+from transforms.shards import Output
 
 _ROWS = 1000
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
-from transforms.write.shards import Output
+from transforms.shards import Output
 
 _DISTINCT = {"id", "text", "url"}  # a dictionary of what is never repeated is work for nothing; so are bounds of texts
 

@@ -19,8 +19,9 @@ from test_inputs import documents_of, jsonl
 
 from transforms import storage
 from transforms.read.compression import Stream
-from transforms.read.inputs import Input, Split, read
+from transforms.read.inputs import read
 from transforms.read.lines import lines
+from transforms.read.options import Input, Split
 
 GOOD = [{"id": f"{k}", "text": f"document {k} " + "word " * (k % 50)} for k in range(500)]
 LINES = [orjson.dumps(record) + b"\n" for record in GOOD]

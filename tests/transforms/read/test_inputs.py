@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms import documents
-from transforms.read.inputs import Input, Split, format_of, plan, read
+from transforms.read.inputs import format_of, plan, read
+from transforms.read.options import Input, Split
 from transforms.text.hashing import hash128
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

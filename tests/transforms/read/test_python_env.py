@@ -12,7 +12,8 @@ import pytest
 from test_inputs import documents_of
 
 from transforms.read import python_env
-from transforms.read.inputs import Input, plan
+from transforms.read.inputs import plan
+from transforms.read.options import Input
 
 SOME = ["python-env:stdlib", "python-env:pyyaml", "python-env:pydantic"]
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms import documents, storage
-from transforms.read.inputs import Input, plan, read
-from transforms.write.shards import Output, read_shard, write_shard
+from transforms.read.inputs import plan, read
+from transforms.read.options import Input
+from transforms.shards import Output, read_shard, write_shard
 
 FORMATS = ["parquet", "jsonl.zst"]
 OUTPUTS = [Output(format=format) for format in FORMATS]

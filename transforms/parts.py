@@ -153,6 +153,10 @@ class PartWriter:
         return receipt
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:  # the writers first: they still write when they are closed
+            for writer in (self._rated, self._sketch):
+                if writer is not None:
+                    writer.close()
         self._stack.__exit__(kind, error, trace)
 
     def _flush(self) -> None:

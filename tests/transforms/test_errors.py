@@ -1,0 +1,22 @@
+"""An error for a person survives a runner that keeps only its text."""
+
+from transforms.errors import RunError
+
+TRACEBACK = """Traceback (most recent call last):
+  File "worker.py", line 3, in process
+    raise RunError("two lines,\\nboth kept")
+transforms.errors.RunError: two lines,
+both kept [while running 'Curate/Accept-ptransform-12']
+
+Traceback (most recent call last):
+  File "runner.py"
+"""
+
+
+def test_the_message_is_found_in_a_workers_traceback():
+    found = RunError.from_traceback(TRACEBACK)
+    assert str(found) == "two lines,\nboth kept"
+
+
+def test_other_errors_are_not_taken_for_one():
+    assert RunError.from_traceback("Traceback ...\nValueError: transforms.errors is a module") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-PROBLEM, USAGE = 1, 2
+PROBLEM, USAGE, INTERRUPTED = 1, 2, 130
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one (tamis recipes).")
@@ -66,6 +67,7 @@ def run(
         wanted = recipes.load(recipe, set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
+        logging.disable()  # Beam's; what goes wrong reaches the person as an exception, once
         from pipelines import launch
         from pipelines.display import Display
 
@@ -190,6 +192,9 @@ def _told(as_json: bool) -> Iterator[None]:
         for line in str(error).splitlines():
             typer.secho(line, fg="red", err=True)
         raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        typer.secho("interrupted; the same command finishes the run", fg="yellow", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _summary(result: Any) -> dict[str, object]:
@@ -219,8 +224,5 @@ def main() -> None:
     """The entry point of the command."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.secho("interrupted; the same command finishes the run", fg="yellow", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(PROBLEM)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-from pipelines import outcome, plan, progress
+from pipelines import outcome, plan, progress, worker
+from pipelines.claim import Claim
 from pipelines.plan import Plan
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.errors import RunError
 
 MOVEMENTS = ("rate", "decide", "emit")
+
+_WORKER = "run_worker"
+"""The thread in which Beam waits for a worker process (worker_handlers.py)."""
+
+_WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
+"""All that end when a worker process does; unless it ended well, with an exception."""
 
 Watch = Callable[[dict[str, progress.Done]], None]
 """Called a few times a second with what each movement has done."""
@@ -42,47 +50,86 @@ def launch(
     watch: Watch = lambda _: None,
 ) -> Result:
     """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do."""
-    todo = plan.make(recipe, run, fresh)
-    planned(todo)
-    if todo.unchanged:
-        return Result(run, release.read(run), 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
-    progress.clear(run)
-    with _Clock(run, watch) as clock:
-        _run_local(recipe, todo, workers)
-    environment = {"runner": "local", "workers": workers, "seconds": clock.seconds}
-    manifest = outcome.finish(recipe, todo, environment)
-    storage.remove_tree(todo.spill)
-    progress.clear(run)
+    with Claim(run, "alone") as claim:
+        todo = plan.make(recipe, run, fresh)
+        planned(todo)
+        if todo.unchanged:
+            return Result(run, release.read(run), 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+        progress.clear(run)
+        claim.share()
+        with _Clock(run, watch) as clock:
+            _run_local(recipe, todo, workers)
+        environment = {"runner": "local", "workers": workers, "seconds": clock.seconds}
+        manifest = outcome.finish(recipe, todo, environment)
+        storage.remove_tree(todo.spill)
+        progress.clear(run)
     return Result(run, manifest, len(todo.work) - todo.reused, todo.reused, clock.seconds, False)
 
 
 def _run_local(recipe: Recipe, todo: Plan, workers: int) -> None:
+    """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the others,
+    for hours perhaps, and then say that a channel closed."""
+    # Kernels run single-threaded inside a worker: there is one worker a core.
+    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    wanted = storage.join(todo.spill, "workers-wanted")
+    storage.write_bytes(wanted, b"")
+    done: Future[None] = Future()
+    lost: list[str] = []
+
+    def run() -> None:
+        try:
+            _run_beam(recipe, todo, workers, wanted)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        name = failed.thread.name if failed.thread is not None else ""
+        if name == _WORKER:
+            lost.append(str(failed.exc_value))
+        elif name not in _WORKER_THREADS:
+            otherwise(failed)
+
+    otherwise, threading.excepthook = threading.excepthook, hook
+    try:
+        threading.Thread(target=run, name="beam", daemon=True).start()
+        while not done.done() and not lost:
+            wait([done], timeout=0.2)
+        if not done.done():
+            raise RunError(
+                f"a worker process died ({lost[0]}), most often for want of memory. "
+                "The same command goes on where it stopped; fewer --workers need less memory"
+            )
+        done.result()
+    finally:
+        storage.remove(wanted)
+        for thread in threading.enumerate():
+            if thread.name in _WORKER_THREADS:
+                thread.join(timeout=5)
+        threading.excepthook = otherwise
+
+
+def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
     """Beam's FnApiRunner, named explicitly: `DirectRunner` becomes another engine when the machine is online."""
-    # Beam configures the root logger on import; ours is configured first so that its warnings do not reach the terminal.
-    logging.basicConfig(level=logging.ERROR)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
 
     from pipelines.curate import Curate
 
-    options = {
-        "direct_running_mode": "in_memory" if workers == 1 else "multi_processing",
-        "direct_num_workers": workers,
-        "default_sdk_harness_log_level": "ERROR",
-    }
-    # Kernels run single-threaded inside a worker: there is one worker a core.
-    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    if workers == 1:
+        environment = EmbeddedPythonEnvironment.default()
+    else:
+        environment = SubprocessSDKEnvironment.from_command_string(worker.command(todo.run, wanted))
     try:
-        with beam.Pipeline(FnApiRunner(), PipelineOptions.from_dictionary(options)) as pipeline:
+        with beam.Pipeline(FnApiRunner(environment), PipelineOptions.from_dictionary({"direct_num_workers": workers})) as pipeline:
             pipeline | Curate(recipe, todo)
-    except RunError:
-        raise
-    except RuntimeError as error:
-        told = RunError.from_traceback(str(error))
-        if told is not None:
-            raise told from None
-        raise
+    except (RunError, RuntimeError) as error:
+        told = RunError.from_traceback("".join(traceback.format_exception_only(error)))
+        if told is None:
+            raise
+        raise told from None
 
 
 class _Clock:

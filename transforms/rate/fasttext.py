@@ -128,7 +128,6 @@ class FastTextRater:
     """Measures `<name>.probability`. Abstains on a document that is blank once normalised."""
 
     def __init__(self, options: FastText) -> None:
-        check(options.model)
         self.options = options
         self.name = options.name
         self.signals = (
@@ -145,6 +144,7 @@ class FastTextRater:
 
     @cached_property
     def fingerprint(self) -> str:
+        check(self.options.model)
         options = self.options.model_dump(exclude={"model"})
         return fingerprint(["fasttext", VERSION, options, storage.sha256(self.options.model)])
 

@@ -81,10 +81,10 @@ class LanguageRater:
     def __init__(self, options: Language) -> None:
         self.options = options
         self.model = options.model or packaged_model()
-        check(self.model)
 
     @cached_property
     def fingerprint(self) -> str:
+        check(self.model)
         normalisation = "newline to space; a letter in the prefix"
         return fingerprint([self.name, VERSION, self.options.prefix_chars, normalisation, storage.sha256(self.model)])
 

@@ -73,19 +73,17 @@ class TokensRater:
 
     def __init__(self, options: Tokens) -> None:
         self.options = options
-        tokenizer = options.tokenizer
-        if tokenizer and not tokenizer.startswith(_TIKTOKEN) and not os.path.isfile(tokenizer):
-            raise FileNotFoundError(
-                f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{_TIKTOKEN}NAME`"
-            )
-        source = "estimate of cl100k_base" if tokenizer is None else os.path.basename(tokenizer)
+        source = "estimate of cl100k_base" if options.tokenizer is None else os.path.basename(options.tokenizer)
         self.signals = (Signal("tokens.count", "int64", "tokens", "none", source),)
 
     @cached_property
     def fingerprint(self) -> str:
         tokenizer = self.options.tokenizer
-        named = tokenizer is None or tokenizer.startswith(_TIKTOKEN)
-        return fingerprint([self.name, VERSION, tokenizer if named else storage.sha256(str(tokenizer))])
+        if tokenizer is None or tokenizer.startswith(_TIKTOKEN):
+            return fingerprint([self.name, VERSION, tokenizer])
+        if not os.path.isfile(tokenizer):
+            raise FileNotFoundError(f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{_TIKTOKEN}NAME`")
+        return fingerprint([self.name, VERSION, storage.sha256(tokenizer)])
 
     def setup(self) -> None:
         tokenizer = self.options.tokenizer

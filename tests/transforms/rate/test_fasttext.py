@@ -129,7 +129,7 @@ def test_the_fingerprint_follows_the_models_bytes_not_its_path(two: Path, three:
 
 def test_errors_say_what_to_do(two: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.bin: no fastText model there"):
-        FastTextRater(FastText(name="q", model=str(tmp_path / "nowhere.bin")))
+        _ = FastTextRater(FastText(name="q", model=str(tmp_path / "nowhere.bin"))).fingerprint
     (tmp_path / "bad.bin").write_bytes(b"nonsense" * 99)
     with pytest.raises(ValueError, match=r"bad\.bin: not a fastText model"):
         FastTextRater(FastText(name="q", model=str(tmp_path / "bad.bin"))).setup()

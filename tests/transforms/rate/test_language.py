@@ -91,4 +91,4 @@ def test_identity(rater: LanguageRater, tmp_path: Path) -> None:
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ftz"):
-        LanguageRater(Language(model=str(tmp_path / "nowhere.ftz")))
+        _ = LanguageRater(Language(model=str(tmp_path / "nowhere.ftz"))).fingerprint

@@ -132,7 +132,7 @@ def test_identity(tokenizer: str, tmp_path: Path) -> None:
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no tokenizer there; give the path of a tokenizer\.json"):
-        TokensRater(Tokens(tokenizer=str(tmp_path / "nowhere.json")))
+        _ = TokensRater(Tokens(tokenizer=str(tmp_path / "nowhere.json"))).fingerprint
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match=r"bad\.json: not a tokenizer\.json"):
         TokensRater(Tokens(tokenizer=str(tmp_path / "bad.json"))).setup()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
-from transforms import identity, ranking
+from transforms import identity, ranking, storage
 from transforms.curriculum.order import Order, phase_of, place, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
@@ -40,7 +40,9 @@ def identity_rows(dossier: Dossier) -> pa.RecordBatch:
 def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     """`_standing`, remembered for the last dossier: the steps of one stage ask for the same one after another."""
     answers = tuple(sorted(dossier.answers.items()))
-    mark = (dossier.handle, answers, recipe.decide_fingerprint)
+    # The stamp, because one process may do several runs into one directory.
+    stamp = storage.entry(_part(dossier).uri("rated", "parquet")).stamp
+    mark = (dossier.handle, stamp, answers, recipe.decide_fingerprint)
     if getattr(_last, "mark", None) != mark:
         _last.table, _last.mark = _standing(dossier, recipe), mark
     table: pa.Table = _last.table

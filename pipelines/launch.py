@@ -67,8 +67,8 @@ def launch(
 
 
 def _run_local(recipe: Recipe, todo: Plan, workers: int) -> None:
-    """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the others,
-    for hours perhaps, and then say that a channel closed."""
+    """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the
+    others, for hours perhaps, and then say that a channel closed."""
     # Kernels run single-threaded inside a worker: there is one worker a core.
     os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     wanted = storage.join(todo.spill, "workers-wanted")
@@ -122,8 +122,9 @@ def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
         environment = EmbeddedPythonEnvironment.default()
     else:
         environment = SubprocessSDKEnvironment.from_command_string(worker.command(todo.run, wanted))
+    options = PipelineOptions.from_dictionary({"direct_num_workers": workers})
     try:
-        with beam.Pipeline(FnApiRunner(environment), PipelineOptions.from_dictionary({"direct_num_workers": workers})) as pipeline:
+        with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
             pipeline | Curate(recipe, todo)
     except (RunError, RuntimeError) as error:
         told = RunError.from_traceback("".join(traceback.format_exception_only(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,17 +13,18 @@ from transforms import release, storage
 from transforms.decontaminate.ngrams import Contamination
 from transforms.errors import RunError
 from transforms.options import fingerprint
-from transforms.parts import Part, Receipt
+from transforms.parts import Part
 from transforms.read.inputs import plan
 from transforms.read.options import Split
+from transforms.release import File
 
 REPORT = "report.html"
 
 PARTITION_BYTES = 64 << 20
 """Input bytes for each partition of an exchange of small columns: the shingles of that much text are about as large."""
 
-OURS = ("rated", "sketches", "rejects", "decisions", "data", STATE, ".spill", ".progress", release.NAME, REPORT)
-"""What a run directory holds. Nothing else in it is ever deleted."""
+OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress")
+"""What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,23 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     if fresh:
         for name in OURS:
             storage.remove_tree(storage.join(run, name))
-    work = _assign(recipe, run, splits)
+    work, stale = _assign(recipe, run, splits)
     mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
     current = _state(run)
-    if current != mark:
-        for name in (release.NAME, REPORT, "decisions", "data", STATE):
+    unchanged = current == mark and all(item.finished for item in work) and _sound(run)
+    if not unchanged:
+        for name in (release.NAME, REPORT) if current == mark else OURS[: OURS.index(STATE) + 1]:
             storage.remove_tree(storage.join(run, name))
+    for part in stale:
+        part.remove()
+    ordinals = {item.ordinal for item in work}
+    for room in ("decisions", STATE):
+        for name in storage.names(storage.join(run, room)):
+            if name.startswith("part-") and _ordinal(name) not in ordinals:
+                storage.remove(storage.join(run, room, name))
     for room in ("rated", "sketches", "rejects", "decisions", STATE):
         storage.sweep(storage.join(run, room))
     storage.remove_tree(storage.join(run, ".spill"))
-    unchanged = current == mark and storage.exists(storage.join(run, release.NAME))
     try:
         storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
     except OSError as error:
@@ -122,28 +131,29 @@ def summaries(run: str) -> list[dict[str, Any]]:
     return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
 
 
-def _assign(recipe: Recipe, run: str, splits: list[Split]) -> list[Work]:
-    """Finished parts keep their number, new splits get free ones, parts of splits that are gone or changed are removed.
+def _assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:
+    """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.
     """
     marks = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
     kept: dict[str, Part] = {}
+    stale = []
     for part in _parts(run):
         receipt = part.receipt()
-        if receipt is not None and receipt.fingerprint in marks and _complete(run, receipt):
+        if receipt is not None and receipt.fingerprint in marks.keys() - kept.keys() and _complete(run, receipt.files):
             kept[receipt.fingerprint] = part
         else:
-            part.remove()
+            stale.append(part)
     taken = {part.ordinal for part in kept.values()}
     free = (ordinal for ordinal in range(len(marks) + len(taken)) if ordinal not in taken)
     work = [Work(kept.get(mark) or Part(run, next(free)), split, mark, mark in kept) for mark, split in marks.items()]
-    return sorted(work, key=lambda item: (-item.split.size, item.ordinal))
+    return sorted(work, key=lambda item: (-item.split.size, item.ordinal)), stale
 
 
 def _parts(run: str) -> list[Part]:
     ordinals = {
-        int(name[5:10])
+        _ordinal(name)
         for room in ("rated", "sketches", "rejects")
         for name in storage.names(storage.join(run, room))
         if name.startswith("part-")
@@ -151,11 +161,22 @@ def _parts(run: str) -> list[Part]:
     return [Part(run, ordinal) for ordinal in sorted(ordinals)]
 
 
-def _complete(run: str, receipt: Receipt) -> bool:
+def _ordinal(name: str) -> int:
+    return int(name.removeprefix("part-").split(".")[0])
+
+
+def _complete(run: str, files: Iterable[File]) -> bool:
     try:
-        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in receipt.files)
+        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in files)
     except FileNotFoundError:
         return False
+
+
+def _sound(run: str) -> bool:
+    """Whether a run is finished and every file of it is there. `tamis verify` reads them too."""
+    return storage.exists(storage.join(run, release.NAME)) and _complete(
+        run, (File(**file) for file in release.read(run)["files"])
+    )
 
 
 def _state(run: str) -> str | None:
@@ -164,7 +185,11 @@ def _state(run: str) -> str | None:
 
 
 def _finished_shards(run: str, mark: str) -> frozenset[int]:
-    return frozenset(int(str(receipt["destination"])) for receipt in shard_receipts(run) if receipt["fingerprint"] == mark)
+    return frozenset(
+        int(receipt["destination"])
+        for receipt in shard_receipts(run)
+        if receipt["fingerprint"] == mark and _complete(run, [File(**receipt["file"])])
+    )
 
 
 def _check_directory(run: str) -> None:

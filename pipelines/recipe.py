@@ -149,11 +149,11 @@ class Recipe(Options):
 
     @cached_property
     def decide_fingerprint(self) -> str:
-        """Covers everything in the recipe that can change decisions/ and data/."""
+        """Covers everything in the recipe that can change decisions/ and data/, or whether there are any (`max_rejects`)."""
         return fingerprint(
             {
                 "rate": self.rate_fingerprint,
-                "recipe": self.model_dump(mode="json", exclude={"input", "name", "max_rejects", "rate"}),
+                "recipe": self.model_dump(mode="json", exclude={"input", "name", "rate"}),
             }
         )
 

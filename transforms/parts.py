@@ -73,8 +73,12 @@ class Part:
 
     def sketch(self, names: Sequence[str]) -> pa.Table:
         """Columns of the sketch, all rows, with the tickets of the documents in front."""
-        with storage.open_binary(self.uri("sketches", "arrow")) as file, pa.ipc.open_file(file) as reader:
-            table = reader.read_all().select(list(names))
+        with storage.open_binary(self.uri("sketches", "arrow")) as file:
+            with pa.ipc.open_file(file) as reader:
+                fields = [reader.schema.get_field_index(name) for name in names]
+            # Read again for these columns alone: the bands are half of the file, and most readers want none of them.
+            with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
+                table = reader.read_all().select(list(names))
         return table.add_column(0, "ticket", pa.array(tickets(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:

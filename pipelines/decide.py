@@ -237,8 +237,7 @@ def _final_ids(dossier: Dossier, sketch: pa.Table) -> pa.Array:
     if answers is None:
         return ids
     ordinal = aligned(sketch["ticket"].combine_chunks(), answers, "ordinal", None)
-    numbered = pc.binary_join_element_wise(ids, ordinal.cast(pa.string()), "#")
-    return pc.coalesce(numbered, ids)
+    return pc.coalesce(identity.numbered(ids, ordinal), ids)
 
 
 def _group(table: pa.Table, recipe: Recipe) -> pa.Array:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transforms.errors import RunError
 from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
+from transforms.text.hashing import hash128
 
 ROWS = pa.schema(
     [
@@ -28,8 +30,9 @@ TAG = "identity"
 
 
 class Identify(beam.PTransform):
-    """Answers, under `identity`, `ordinal` > 1 for every document whose id an earlier one has. Documents of one id are
-    ordered by the hash of their text, then of their other fields: two that agree on those too are the same and interchangeable.
+    """Answers, under `identity`, `ordinal` > 1 for every document whose id an earlier one has: `numbered` makes its id of it.
+    Documents of one id are ordered by the hash of their text, then of their other fields: two that agree on those too are the
+    same and interchangeable. Numbers that make an id of the input are skipped.
 
     With `error`, a shared id stops the run and is named. Cost: one `Exchange` of 60 bytes a document.
     """
@@ -52,9 +55,16 @@ class Identify(beam.PTransform):
         return dossiers | "Return" >> Answer({TAG: ordinals}, self.spill, self.via)
 
 
+def numbered(ids: pa.Array, ordinals: pa.Array) -> pa.Array:
+    """The ids of documents that have an ordinal: id#2, id#3."""
+    return pc.binary_join_element_wise(ids, ordinals.cast(pa.string()), "#")
+
+
 def _address(dossier: Dossier, rows: Rows, partitions: int) -> pa.RecordBatch:
     batch = rows(dossier)
-    return addressed(batch, partition_of(batch["id_hash_0"].to_numpy(), partitions))
+    # id, id#2 and id#2#2 go to one place: there the numbers that are taken can be seen.
+    bare = hash128(pc.replace_substring_regex(batch["id"], r"(#\d+)+$", ""))
+    return addressed(batch, partition_of(np.ascontiguousarray(bare[:, 0]), partitions))
 
 
 def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
@@ -66,14 +76,19 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
         same[1:] = (first[1:] == first[:-1]) & (second[1:] == second[:-1])
     if not same.any():
         return
+    ids = rows["id"].combine_chunks()
+    later = ids.filter(pa.array(same))
     if error:
-        ids = rows["id"].filter(pa.array(same)).unique().to_pylist()
+        names = sorted(later.unique().to_pylist())
         raise RunError(
-            f"{len(ids)} ids name more than one document, for example {', '.join(map(repr, sorted(ids)[:5]))}. "
-            "Make them unique, map another field with input.fields.id, or set input.duplicate_ids: suffix"
+            f"{len(names)} ids name more than one document, for example {', '.join(map(repr, names[:5]))}. "
+            "Make them unique, map another field with input.fields.id, or set duplicate_ids: suffix"
         )
     position = np.arange(len(rows))
     start = np.maximum.accumulate(np.where(same, 0, position))
-    yield pa.record_batch(
-        {"ticket": rows["ticket"].combine_chunks().filter(pa.array(same)), "ordinal": (position - start + 1)[same]}
-    )
+    ordinal = (position - start + 1)[same]
+    group = np.searchsorted(start[same], start[same])  # where the rows of each id begin among the later ones
+    while (taken := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
+        skipped = np.cumsum(taken)
+        ordinal += skipped - np.concatenate([[0], skipped])[group]
+    yield pa.record_batch({"ticket": rows["ticket"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})

@@ -89,6 +89,6 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
     ordinal = (position - start + 1)[same]
     group = np.searchsorted(start[same], start[same])  # where the rows of each id begin among the later ones
     while (taken := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
-        skipped = np.cumsum(taken)
-        ordinal += skipped - np.concatenate([[0], skipped])[group]
+        until = np.cumsum(taken)
+        ordinal += until > np.concatenate([[0], until])[group]  # all from the first that is taken move up by one
     yield pa.record_batch({"ticket": rows["ticket"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})

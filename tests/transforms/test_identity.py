@@ -25,7 +25,7 @@ def table(rows: list[tuple[str, int, int]]) -> pa.Table:
     u64 = pa.uint64()
     return pa.table(
         {
-            "id": ids,
+            "id": pa.array(ids, pa.string()),
             "id_hash_0": pa.array([int.from_bytes(i.encode()) << 16 for i in ids], u64),
             "id_hash_1": pa.array([int.from_bytes(i.encode()) for i in ids], u64),
             "text_hash_0": pa.array([row[1] for row in rows], u64),

@@ -18,6 +18,7 @@ from transforms.rater import Rater
 from transforms.read.inputs import read
 from transforms.read.options import Split
 from transforms.text.hashing import hash128, hash_texts, mix
+from transforms.text.memory import keep_freed_memory
 from transforms.text.segment import segment
 
 Advance = Callable[[int, int], None]
@@ -34,6 +35,7 @@ def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
     """
     with _lock:
         if recipe.rate_fingerprint not in _ready:
+            keep_freed_memory()
             raters = tuple(
                 Contamination(rater.options, index) if isinstance(rater, Contamination) else rater for rater in recipe.raters
             )

@@ -67,11 +67,10 @@ class GopherRater:
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np
-        import pyarrow as pa
 
         from transforms.text.characters import membership
         from transforms.text.counts import distinct_members, line_edges, word_kinds
-        from transforms.text.hashing import hash_texts
+        from transforms.text.hashing import hash_words
 
         words = np.diff(texts.word_first)
         plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(
@@ -88,7 +87,7 @@ class GopherRater:
             membership(self.options.bullets),
             membership(()),
         )
-        stop_words = hash_texts(pa.array(sorted(set(self.options.stop_words)), pa.large_string()))
+        stop_words = hash_words(sorted(set(self.options.stop_words)))
         return columns(
             self.signals,
             [

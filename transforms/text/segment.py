@@ -17,7 +17,10 @@ import pyarrow as pa
 from numba import njit
 
 from transforms.text.characters import LETTER, PLAIN, PUNCTUATION, SPACE, WORD, characters, decode, encode
-from transforms.text.hashing import text_buffer, xxh64
+from transforms.text.hashing import PADDING, load64, text_buffer, trailing_zeros, word_hash64, xxh64
+
+_ONES = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
 
 ALPHABETIC = 1
 """`word_kind`: has a letter."""
@@ -51,9 +54,9 @@ class Segmented:
     word_start: npt.NDArray[np.int64]
     word_end: npt.NDArray[np.int64]
     word_hash: npt.NDArray[np.uint64]
-    """XXH64, seed 0, of the word as written."""
+    """`word_hash64` of the word as written."""
     fold_hash: npt.NDArray[np.uint64]
-    """XXH64, seed 0, of the word in lower case, no diacritics, no punctuation, all digits 0; 0 if nothing is left."""
+    """`word_hash64` of the word in lower case, no diacritics, no punctuation, all digits 0; 0 if nothing is left."""
     word_chars: npt.NDArray[np.int32]
     word_kind: npt.NDArray[np.uint8]
     """Flags ALPHABETIC, SYMBOL, HASH, ELLIPSIS, FOLDED."""
@@ -101,11 +104,37 @@ def segment(texts: pa.Array) -> Segmented:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _between(block, low, high):  # type: ignore[no-untyped-def]
+    """The high bit of each byte of `block` in [low, high], exact below the first byte that is not ASCII."""
+    return (block + _ONES * np.uint64(0x80 - low)) & ~(block + _ONES * np.uint64(0x7F - high)) & _HIGH
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-def]
-    r"""Consumes `\w*` from `i`; returns the index behind it, and the count, the or and the and of its flags."""
+    r"""Consumes `\w*` from `i`; returns the index behind it, and the count, the or and the and of its flags.
+
+    ASCII goes eight bytes at a time: adding to a byte that is in a range carries into its high bit; one addition tests eight.
+    """
     while i < end:
+        block = load64(data, i)
+        letter = _between(block | _ONES << np.uint64(5), 0x61, 0x7A)
+        alphanumeric = letter | _between(block, 0x30, 0x39)
+        stop = ~(alphanumeric | _between(block, 0x5F, 0x5F)) & _HIGH | block & _HIGH
+        ascii = min(np.int64(trailing_zeros(stop) >> np.uint64(3)), end - i)
+        if ascii:
+            inside = _HIGH >> np.uint64(64 - 8 * ascii)
+            some |= LETTER if letter & inside else 0
+            every &= ~PUNCTUATION if alphanumeric & inside else 0xFF
+            plain = _between(block, 0x61, 0x7A) | _between(block, 0x30, 0x30)
+            every &= 0xFF if plain & inside == inside else ~PLAIN
+            i += ascii
+            chars += ascii
+            if ascii == 8:
+                continue
+        if i >= end or data[i] < 0x80:
+            break
         point, size = decode(data, i)
-        flag = flags[point]
+        flag = np.int64(flags[point])
         if not flag & WORD:
             break
         i += size
@@ -113,6 +142,12 @@ def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-de
         some |= flag
         every &= flag
     return i, chars, some, every
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _joins(byte):  # type: ignore[no-untyped-def]
+    """One of `. - / @ :`."""
+    return byte == 0x2E or byte == 0x2D or byte == 0x2F or byte == 0x40 or byte == 0x3A
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -150,8 +185,12 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
         seen = 0  # code points before i
         before_line = 0  # code points before the line
         while i < end:
+            if data[i] == 0x20:  # most of the white space
+                i += 1
+                seen += 1
+                continue
             point, size = decode(data, i)
-            flag = flags[point]
+            flag = np.int64(flags[point])
             if flag & SPACE:
                 if point == 0x0A:
                     line_end[lines] = i
@@ -170,15 +209,13 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
             every = flag
             kind = 0
             if flag & WORD:
-                i, chars, some, every = _run(data, i, end, flags, chars, some, every)
-                while i < end and (
-                    data[i] == 0x2E or data[i] == 0x2D or data[i] == 0x2F or data[i] == 0x40 or data[i] == 0x3A
-                ):
+                i, chars, some, every = _run(data, word_start[words], end, flags, 0, 0, 0xFF)
+                while i < end and data[i] != 0x20 and _joins(data[i]):
                     if not _word_at(data, i + 1, end, flags):
                         break
-                    i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & flags[data[i]])
+                    i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & np.int64(flags[data[i]]))
             elif point == 0x27 and _word_at(data, i, end, flags):
-                i, chars, some, every = _run(data, i, end, flags, chars, some, every & flags[0x27])
+                i, chars, some, every = _run(data, i, end, flags, chars, some, every & np.int64(flags[0x27]))
             elif point == 0x2E and i + 1 < end and data[i] == 0x2E and data[i + 1] == 0x2E:
                 i += 2
                 chars = 3
@@ -222,9 +259,9 @@ def _hash_words(data, start, end, kind, folded):  # type: ignore[no-untyped-def]
     longest = 0
     for k in range(len(start)):
         longest = max(longest, end[k] - start[k])
-    scratch = np.empty(2 * longest, np.uint8)  # a code point of two bytes may fold to one of three, never worse
+    scratch = np.zeros(2 * longest + PADDING, np.uint8)  # a code point of two bytes may fold to one of three, never worse
     for k in range(len(start)):
-        word_hash[k] = xxh64(data, start[k], end[k], np.uint64(0))
+        word_hash[k] = word_hash64(data, start[k], end[k])
         if kind[k] & FOLDED:
             fold_hash[k] = word_hash[k]
         elif kind[k] & SYMBOL:
@@ -237,7 +274,7 @@ def _hash_words(data, start, end, kind, folded):  # type: ignore[no-untyped-def]
                 i += width
                 if folded[point]:
                     size = encode(scratch, size, folded[point])
-            fold_hash[k] = xxh64(scratch, 0, size, np.uint64(0)) if size else np.uint64(0)
+            fold_hash[k] = word_hash64(scratch, 0, size) if size else np.uint64(0)
     return word_hash, fold_hash
 
 

@@ -11,7 +11,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.text.hashing import PADDING, hash128, hash_spans, hash_texts, mix, text_buffer
+from transforms.text.hashing import PADDING, hash128, hash_spans, hash_texts, hash_words, mix, text_buffer
 
 seeds = st.integers(0, 2**64 - 1)
 
@@ -76,3 +76,11 @@ def test_mix_is_splitmix64() -> None:
         0x6E789E6AA1B965F4,
         0x06C45D188009454F,
     ]
+
+
+def test_words_do_not_collide_and_every_bit_is_even():
+    words = [f"{prefix}{n}" for prefix in ("", "a", "wort", "überlang-und-mehr-") for n in range(50_000)]
+    hashes = hash_words(words)
+    assert len(np.unique(hashes)) == len(set(words))
+    ones = np.array([(hashes >> np.uint64(bit) & np.uint64(1)).mean() for bit in range(64)])
+    assert np.abs(ones - 0.5).max() < 0.01

@@ -7,15 +7,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipelines import recipe as recipes
+from pipelines.recipe_file import RecipeError
 from transforms.errors import RunError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
@@ -186,7 +184,7 @@ def _told(as_json: bool) -> Iterator[None]:
     try:
         yield
     except (RunError, FileNotFoundError, PermissionError) as error:
-        code = USAGE if isinstance(error, recipes.RecipeError) else PROBLEM
+        code = USAGE if isinstance(error, RecipeError) else PROBLEM
         if as_json:
             _print({"error": str(error)})
         for line in str(error).splitlines():

@@ -13,6 +13,7 @@ from pipelines.recipe import Recipe
 from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.minhash import sketch
 from transforms.documents import SCHEMA
+from transforms.errors import RunError
 from transforms.parts import Part, PartWriter, Receipt
 from transforms.rater import Rater
 from transforms.read.inputs import read
@@ -40,7 +41,10 @@ def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
                 Contamination(rater.options, index) if isinstance(rater, Contamination) else rater for rater in recipe.raters
             )
             for rater in raters:
-                rater.setup()
+                try:
+                    rater.setup()
+                except (ImportError, OSError, ValueError) as error:
+                    raise RunError(f"rater '{rater.name}': {error}") from error
             _ready[recipe.rate_fingerprint] = raters
         return _ready[recipe.rate_fingerprint]
 

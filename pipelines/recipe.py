@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from pipelines.recipe_file import Misfits, Problem, RecipeError, RecipeFile
 from transforms.curriculum.order import Curriculum
 from transforms.decontaminate.ngrams import Contamination, Decontaminate
 from transforms.dedup.minhash import MinHash
@@ -27,8 +27,8 @@ from transforms.rate.language import Language, LanguageRater
 from transforms.rate.repetition import Repetition, RepetitionRater
 from transforms.rate.tokens import Tokens, TokensRater
 from transforms.read.options import Input
-from transforms.select.fuse import Weight
-from transforms.select.thresholds import Threshold, check_names
+from transforms.select.fuse import Weight, mapping
+from transforms.select.thresholds import Threshold, check_kind, check_names
 from transforms.shards import Output
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ class Rating(Options):
     compression: Compression | None = None
     fasttext: tuple[FastText, ...] = ()
     tokens: Tokens = Tokens()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Rating:
+        taken = [*type(self).model_fields, "contamination", *(classifier.name for classifier in self.fasttext)]
+        if twice := [name for name, times in Counter(taken).items() if times > 1]:
+            raise ValueError(f"two raters are called '{twice[0]}'; name the fasttext one otherwise")
+        return self
 
 
 class Dedup(Options):
@@ -89,10 +96,10 @@ class Recipe(Options):
         "suffix", description="two documents with one id: number the later ones (id#2), or stop"
     )
     rate: Rating = Rating()
+    decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="what a document must measure, signal by signal; the first that fails decides"
     )
-    decontaminate: Decontaminate | None = None
     dedup: Dedup | None = None
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, 0 to 1; without any, all documents are alike"
@@ -101,38 +108,41 @@ class Recipe(Options):
     curriculum: Curriculum = Curriculum()
     output: Output = Output()
 
-    @model_validator(mode="after")
-    def _signals_exist(self) -> Recipe:
-        check_names(self.thresholds, self.signals)
-        check_names({weight.signal: weight for weight in self.quality}, self.signals)
-        return self
+    @field_validator("thresholds")
+    @classmethod
+    def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
+        signals = _measured(info)
+
+        def check(name: str) -> None:
+            check_names([name], signals)
+            check_kind(name, rules[name], signals[name].kind == "string")
+
+        Misfits.collect({(name,): partial(check, name) for name in rules if signals})
+        return rules
+
+    @field_validator("quality")
+    @classmethod
+    def _weights_fit(cls, weights: list[Weight], info: ValidationInfo) -> list[Weight]:
+        signals = _measured(info)
+
+        def check(weight: Weight) -> None:
+            check_names([weight.signal], signals)
+            mapping(weight, signals[weight.signal])
+            if sum(weight.signal == other.signal for other in weights) > 1:
+                raise ValueError(f"'{weight.signal}' is weighed twice")
+
+        Misfits.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
+        return weights
 
     @cached_property
     def raters(self) -> tuple[Rater, ...]:
         """Every rater of the recipe, in the order of their columns."""
-        rate = self.rate
-        found: list[Rater] = [TokensRater(rate.tokens)]
-        if rate.gopher is not None:
-            found.append(GopherRater(rate.gopher))
-        if rate.repetition is not None:
-            found.append(RepetitionRater(rate.repetition))
-        if rate.c4 is not None:
-            found.append(C4Rater(rate.c4))
-        if rate.fineweb is not None:
-            found.append(FineWebRater(rate.fineweb))
-        if rate.compression is not None:
-            found.append(CompressionRater(rate.compression))
-        found.extend(FastTextRater(options) for options in rate.fasttext)
-        if self.decontaminate is not None:
-            found.append(Contamination(self.decontaminate))
-        if rate.language is not None:
-            found.append(LanguageRater(rate.language))
-        return tuple(found)
+        return _raters(self.rate, self.decontaminate)
 
     @cached_property
     def signals(self) -> dict[str, Signal]:
         """Every signal the recipe measures, by name."""
-        return {signal.name: signal for rater in self.raters for signal in rater.signals}
+        return _signals(self.raters)
 
     @cached_property
     def rate_fingerprint(self) -> str:
@@ -141,7 +151,7 @@ class Recipe(Options):
         return fingerprint(
             {
                 "code": CODE_VERSION,
-                "raters": [[rater.name, rater.fingerprint] for rater in self.raters],
+                "raters": [[rater.name, _identity(rater)] for rater in self.raters],
                 "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed"}) if minhash is not None else None,
                 "input": self.input.model_dump(mode="json", exclude={"paths"}),
             }
@@ -158,22 +168,43 @@ class Recipe(Options):
         )
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a recipe: where, and what."""
+def _raters(rate: Rating, decontaminate: Decontaminate | None) -> tuple[Rater, ...]:
+    found: list[Rater] = [TokensRater(rate.tokens)]
+    if rate.gopher is not None:
+        found.append(GopherRater(rate.gopher))
+    if rate.repetition is not None:
+        found.append(RepetitionRater(rate.repetition))
+    if rate.c4 is not None:
+        found.append(C4Rater(rate.c4))
+    if rate.fineweb is not None:
+        found.append(FineWebRater(rate.fineweb))
+    if rate.compression is not None:
+        found.append(CompressionRater(rate.compression))
+    found.extend(FastTextRater(options) for options in rate.fasttext)
+    if decontaminate is not None:
+        found.append(Contamination(decontaminate))
+    if rate.language is not None:
+        found.append(LanguageRater(rate.language))
+    return tuple(found)
 
-    line: int | None
-    field: str
-    message: str
+
+def _signals(raters: Sequence[Rater]) -> dict[str, Signal]:
+    return {signal.name: signal for rater in raters for signal in rater.signals}
 
 
-class RecipeError(RunError):
-    """A recipe that cannot be used; `problems` lists all of them."""
+def _measured(info: ValidationInfo) -> dict[str, Signal]:
+    """The signals by name; none when what measures them is itself wrong, which is then the thing to mend first."""
+    if not {"rate", "decontaminate"} <= info.data.keys():
+        return {}
+    return _signals(_raters(info.data["rate"], info.data["decontaminate"]))
 
-    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        lines = [f"{name}:{p.line}: {p.field}: {p.message}" if p.line else f"{name}: {p.field}: {p.message}" for p in problems]
-        super().__init__("\n".join(lines))
+
+def _identity(rater: Rater) -> str:
+    """The rater's fingerprint, which reads its model or benchmarks."""
+    try:
+        return rater.fingerprint
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"rater '{rater.name}': {error}") from None
 
 
 def shipped() -> list[str]:
@@ -189,110 +220,26 @@ def source(name: str) -> tuple[str, str]:
     if not path.is_file():
         close = difflib.get_close_matches(name, shipped(), n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise RunError(f"no recipe file '{name}', and no shipped recipe of that name ({', '.join(shipped())}){hint}")
-    return name, path.read_text("utf-8")
+        raise RecipeError(Problem(name, "", f"no such file, and no shipped recipe ({', '.join(shipped())}){hint}"))
+    try:
+        return name, path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(Problem(name, "", f"not UTF-8 at byte {error.start}: {error.reason}")) from None
 
 
-def load(
-    name: str, overrides: Sequence[str] = (), paths: Sequence[str] = (), fields: Mapping[str, object] | None = None
-) -> Recipe:
-    """The recipe `name` with `a.b=c` overrides and input paths put in. Raises RecipeError naming file, line and field."""
+def load(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = ()) -> Recipe:
+    """The recipe `name` with `a.b=c` overrides and input paths put in. Raises RecipeError naming file, line and field.
+
+    A section of which nothing is left but its name is a section left out.
+    """
     file, text = source(name)
-    tree, lines = _parse(file, text)
+    written = RecipeFile(file, text)
     for override in overrides:
-        _override(tree, override)
+        written.set(override)
     if paths:
-        tree.setdefault("input", {})["paths"] = list(paths)
-    tree.setdefault("name", Path(file).name.removesuffix(".yaml"))
+        written.put(["input", "paths"], list(paths), "--input")
+    sections = {section: value for section, value in written.data.items() if value is not None}
     try:
-        return Recipe.model_validate({**tree, **(fields or {})})
+        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections})
     except ValidationError as error:
-        raise RecipeError(file, [_problem(entry, lines) for entry in error.errors()]) from None
-
-
-def _parse(file: str, text: str) -> tuple[dict[str, Any], dict[tuple[str | int, ...], int]]:
-    """The YAML as plain data, and the line of every field. Only plain YAML: a tag that would make an object is an error."""
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        if root is None:
-            return {}, {}
-        lines = dict(_lines(file, root, ()))
-        tree = loader.construct_document(root)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise RecipeError(file, [Problem(mark.line + 1 if mark else None, "YAML", str(error.problem or error))]) from None
-    except yaml.YAMLError as error:
-        raise RecipeError(file, [Problem(None, "YAML", str(error))]) from None
-    if not isinstance(tree, dict):
-        raise RecipeError(file, [Problem(1, "recipe", "must be a mapping of sections, for example 'rate:'")])
-    return tree, lines
-
-
-def _lines(file: str, node: yaml.Node, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise RecipeError(
-                    file, [Problem(key.start_mark.line + 1, ".".join(map(str, (*path, key.value))), "named twice")]
-                )
-            seen.add(key.value)
-            yield from (
-                (where, max(line, key.start_mark.line + 1) if where != (*path, key.value) else key.start_mark.line + 1)
-                for where, line in _lines(file, value, (*path, key.value))
-            )
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield from _lines(file, value, (*path, index))
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    path, separator, value = override.partition("=")
-    if not separator or not path:
-        raise RunError(f"--set takes section.field=value, not '{override}'")
-    place = tree
-    *sections, name = _split(path, tree)
-    for section in sections:
-        nested = place.get(section)
-        place[section] = nested = nested if isinstance(nested, dict) else {}
-        place = nested
-    place[name] = yaml.safe_load(value)
-
-
-def _split(path: str, tree: Mapping[str, Any]) -> list[str]:
-    """The keys of a dotted path. Signal names hold a dot themselves: thresholds.gopher.word_count.min has three keys."""
-    keys = path.split(".")
-    if keys[0] == "thresholds" and len(keys) > 3:
-        return ["thresholds", ".".join(keys[1:-1]), keys[-1]]
-    return keys
-
-
-def _problem(entry: Any, lines: Mapping[tuple[str | int, ...], int]) -> Problem:
-    # pydantic names the member of a union it tried inside `loc`; the recipe has no such level.
-    path: tuple[str | int, ...] = ()
-    for key in entry["loc"]:
-        if (*path, key) in lines:
-            path = (*path, key)
-    message = str(entry["msg"]).removeprefix("Value error, ")
-    field = ".".join(map(str, entry["loc"])) or "recipe"
-    if entry["type"] == "extra_forbidden":
-        message = f"no such field{_nearest(entry['loc'])}"
-    for where, line in lines.items():
-        if not entry["loc"] and where and str(where[-1]) in message.split("'")[1:2]:
-            return Problem(line, ".".join(map(str, where)), message)
-    return Problem(lines.get(path), field, message)
-
-
-def _nearest(loc: tuple[str | int, ...]) -> str:
-    model: Any = Recipe
-    for key in loc[:-1]:
-        annotation = (
-            model.model_fields[key].annotation if isinstance(key, str) and key in getattr(model, "model_fields", {}) else None
-        )
-        model = next((a for a in (annotation, *getattr(annotation, "__args__", ())) if hasattr(a, "model_fields")), None)
-        if model is None:
-            return ""
-    close = difflib.get_close_matches(str(loc[-1]), model.model_fields, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(model.model_fields)}"
+        raise RecipeError(*written.problems(error, Recipe)) from None

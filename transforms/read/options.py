@@ -40,7 +40,7 @@ class Input(Options):
     paths: tuple[str, ...] = Field(
         description="files, globs (** too), folders, @list files; s3://, gs://, azure://, http://; or python-env"
     )
-    format: Format | Literal["auto"] = Field("auto", description="auto: by suffix, else by the first bytes")
+    format: Literal[Format, "auto"] = Field("auto", description="auto: by suffix, else by the first bytes")
     fields: Fields = Field(default_factory=lambda: Fields.model_validate({}), description="JSONL and Parquet only")
     source: str = Field("default", min_length=1, description="the source of documents that name none")
     text_unit: Literal["file", "line"] = Field("file", description="a plain text file is one document, or one a line")

@@ -68,7 +68,7 @@ def fuse(
     if twice := [name for name, times in Counter(weight.signal for weight in weights).items() if times > 1]:
         raise ValueError(f"quality weighs '{twice[0]}' twice")
     for weight in sorted(weights, key=lambda weight: weight.signal):
-        direction, low, high = _mapping(weight, signals[weight.signal])
+        direction, low, high = mapping(weight, signals[weight.signal])
         score = _score(_values(columns, weight.signal), direction, low, high)
         measured = ~np.isnan(score)
         total[measured] += weight.weight * score[measured]
@@ -77,8 +77,8 @@ def fuse(
     return quality.astype(np.float32)
 
 
-def _mapping(weight: Weight, declared: Declared) -> tuple[str, float, float]:
-    """(direction, low, high) of a weighed signal: the recipe's word, else its rater's."""
+def mapping(weight: Weight, declared: Declared) -> tuple[str, float, float]:
+    """(direction, low, high) of a weighed signal: the recipe's word, else its rater's. Raises ValueError where neither says."""
     direction = weight.direction or declared.direction
     if declared.kind == "string":
         raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")

@@ -63,6 +63,12 @@ def check_names(rules: Iterable[str], known_signals: Iterable[str]) -> None:
         raise ValueError(f"no signal '{name}': {hint}")
 
 
+def check_kind(name: str, rule: Threshold, text: bool) -> None:
+    """Raises ValueError for labels asked of a number, or limits of a text."""
+    if text != (rule.one_of is not None):
+        raise ValueError(f"'{name}' is {'text: use one_of' if text else 'a number: use min and max'}")
+
+
 def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold]) -> pa.Table:
     """Applies the rules, in their order, to the signals of n documents.
 
@@ -103,9 +109,8 @@ def _failures(name: str, rule: Threshold, column: pa.Array) -> Iterator[Failure]
     import pyarrow as pa
 
     severity = _DROP if rule.action == "drop" else _REVIEW
-    labels = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if not pa.types.is_null(column.type) and labels != (rule.one_of is not None):
-        raise ValueError(f"'{name}' is {'text: use one_of' if labels else 'a number: use min and max'}")
+    if not pa.types.is_null(column.type):
+        check_kind(name, rule, pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
     if rule.one_of is not None:
         yield from _unlisted(rule.one_of, column, severity)
     else:

@@ -1,0 +1,85 @@
+"""Runs the real thing, in this process or as the command a person types, and reads what it left, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines import launch, recipe
+
+TAMIS = str(Path(sys.executable).with_name("tamis"))
+
+RECIPE: dict[str, Any] = {
+    "rate": {"gopher": {}, "repetition": {}},
+    "thresholds": {"gopher.word_count": {"min": 20}, "gopher.mean_word_length": {"min": 2, "max": 12}},
+    "dedup": {"minhash": {}},
+    "quality": [
+        {"signal": "gopher.stop_words", "range": [0, 8]},
+        {"signal": "repetition.top_2gram_chars", "range": [0, 0.1]},
+    ],
+    "curriculum": {"order": "ascending", "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}},
+    "output": {"shard_bytes": 60_000},
+}
+"""Every step that the corpus of the tests gives work; small shards, so that there are many."""
+
+
+def write_recipe(folder: Path, **changed: object) -> Path:
+    """RECIPE with some sections changed, as a file."""
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(RECIPE | changed))
+    return path
+
+
+def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool = False) -> launch.Result:
+    """A run in this process, by one worker."""
+    return launch.launch(recipe.load(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
+
+
+def command(recipe_file: Path, source: Path, output: Path, *more: str, workers: int = 2) -> list[str]:
+    """The command line of a run."""
+    return [
+        *(TAMIS, "run", str(recipe_file), "--input", str(source), "--output", str(output)),
+        *("--workers", str(workers), *more),
+    ]
+
+
+def typed(argv: Sequence[str], code: int = 0) -> tuple[str, str]:
+    """(standard output, standard error) of a command that ends with `code`."""
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def left(run: Path) -> dict[str, bytes]:
+    """Every file of a finished run; of the manifest all but the environment."""
+    files = {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    manifest = json.loads(files["manifest.json"])
+    del manifest["environment"]
+    return files | {"manifest.json": json.dumps(manifest).encode()}
+
+
+def corpus_of(run: Path) -> tuple[str, dict[str, bytes]]:
+    """(corpus_root, the files of data/)."""
+    root = json.loads((run / "manifest.json").read_text())["corpus_root"]
+    return root, {name: content for name, content in left(run).items() if name.startswith("data/")}
+
+
+def processes(mark: str) -> dict[int, int]:
+    """{process: parent} of every live process on whose command line `mark` appears."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words, status = (folder / "cmdline").read_bytes(), (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue  # it ended meanwhile
+            if mark.encode() in words and status[0] != "Z" and int(folder.name) != os.getpid():
+                found[int(folder.name)] = int(status[1])
+    return found

@@ -1,0 +1,82 @@
+"""The corpus is a function of documents and recipe: workers, files, formats, order and partitions do not show in a byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines import plan
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import command, corpus_of, left, run, typed, write_recipe
+
+
+def test_the_whole_run_is_the_same_for_one_worker_and_two_and_when_done_afresh(base, tmp_path):
+    run(base.recipe, base.source, tmp_path)
+    assert left(tmp_path) == left(base.run)
+    assert run(base.recipe, base.source, tmp_path, fresh=True).rated == 3
+    assert left(tmp_path) == left(base.run)
+
+
+@pytest.mark.parametrize(("files", "kind"), [(1, "jsonl.gz"), (7, "jsonl.zst"), (3, "parquet")])
+def test_the_corpus_is_the_same_however_its_documents_are_cut_into_files(base, tmp_path, files, kind):
+    source = save(tmp_path / "in", dealt(base.records, files, seed=files), kind)
+    run(base.recipe, source, tmp_path / "run")
+    assert corpus_of(tmp_path / "run") == corpus_of(base.run)
+
+
+def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base, tmp_path):
+    # A third has no id, and texts recur; a third has one of five ids, of which two look as if they had been numbered.
+    names = ("a", "b", "a#2", "c", "b#3")
+    records = [dict(record) for record in base.records]
+    for number, record in enumerate(records):
+        if number % 3 == 0:
+            del record["id"]
+        elif number % 3 == 1:
+            record["id"] = names[number % 5]
+    runs = [tmp_path / "one", tmp_path / "seven"]
+    for output, files, kind in zip(runs, (1, 7), ("jsonl", "parquet"), strict=True):
+        found = run(base.recipe, save(tmp_path / f"in-{files}", dealt(records, files, seed=files), kind), output)
+        assert {warning["code"] for warning in found.manifest["warnings"]} == {"ids-renamed"}
+    assert corpus_of(runs[0]) == corpus_of(runs[1])
+
+
+@pytest.mark.parametrize("partitions", [1, 5])
+def test_partitions_bound_memory_and_nothing_else(base, tmp_path, monkeypatch, partitions):
+    monkeypatch.setattr(plan.Plan, "partitions", partitions)
+    run(base.recipe, base.source, tmp_path)
+    assert left(tmp_path) == left(base.run)
+
+
+VARIED = {
+    "phases and a budget": {
+        "select": {"tokens": 60_000},
+        "curriculum": {
+            "phases": [{"name": "early", "share": 0.7}, {"name": "late", "share": 0.3, "order": "folded", "folds": 3}],
+            "schedule": {"shape": "cosine", "peak": 1e-3},
+        },
+    },
+    "budgets by source, one order, lines": {
+        "select": {"tokens": {"web": 20_000, "code": 5_000}},
+        "curriculum": {"order": "descending", "interleave_by": "none"},
+        "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
+    },
+    "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIED)
+def test_every_kind_of_recipe_gives_one_corpus_for_any_cut(tmp_path, monkeypatch, name):
+    records = corpus(400, seed=len(name))
+    recipe = write_recipe(tmp_path, **VARIED[name])
+    first = tmp_path / "first"
+    run(recipe, save(tmp_path / "in", [records]), first)
+    for number, (files, kind, partitions) in enumerate(((2, "parquet", 7), (5, "jsonl.zst", 1), (9, "jsonl", 3))):
+        output = tmp_path / f"run-{number}"
+        source = save(tmp_path / f"in-{number}", dealt(records, files, seed=number), kind)
+        if partitions == 3:
+            typed(command(recipe, source, output, workers=3))
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(plan.Plan, "partitions", partitions)
+                run(recipe, source, output)
+        assert corpus_of(output) == corpus_of(first)

@@ -65,7 +65,6 @@ def run(
         wanted = recipes.load(recipe, set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
-        logging.disable()  # Beam's; what goes wrong reaches the person as an exception, once
         from pipelines import launch
         from pipelines.display import Display
 
@@ -183,7 +182,9 @@ def _told(as_json: bool) -> Iterator[None]:
     """Turns the errors a person can act on into a message and an exit code."""
     try:
         yield
-    except (RunError, FileNotFoundError, PermissionError) as error:
+    except BrokenPipeError:
+        raise
+    except (RunError, ImportError, OSError) as error:
         code = USAGE if isinstance(error, RecipeError) else PROBLEM
         if as_json:
             _print({"error": str(error)})
@@ -208,6 +209,8 @@ def _summary(result: Any) -> dict[str, object]:
         "warnings": result.manifest["warnings"],
         "paths": {
             "data": f"{result.run}/data",
+            "decisions": f"{result.run}/decisions",
+            "rejects": f"{result.run}/rejects",
             "manifest": f"{result.run}/manifest.json",
             "report": f"{result.run}/report.html",
         },
@@ -220,6 +223,7 @@ def _print(value: object) -> None:
 
 def main() -> None:
     """The entry point of the command."""
+    logging.disable()  # Beam's and its friends'; what goes wrong reaches the person as an exception, once
     try:
         app()
     except BrokenPipeError:

@@ -132,7 +132,8 @@ def _accept(rated: tuple[Dossier, Receipt], recipe: Recipe, rejects: list[tuple[
     limit = recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
     if rejected > limit:
         raise RunError(
-            f"{rejected} of {records} records could not be read; max_rejects is {recipe.max_rejects}. "
-            "They are listed with file, offset and error in rejects/; mend the input, or allow more with --set max_rejects=…"
+            f"{rejected:,} of {records:,} records could not be read; max_rejects is {recipe.max_rejects}. "
+            "They are listed with file, offset and error in rejects/ of the run directory: "
+            "mend the input, or allow more with --set max_rejects=…"
         )
     return rated[0]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+from pipelines.progress import MOVEMENTS
 
 if TYPE_CHECKING:
     from pipelines.launch import Result, Watch
@@ -26,33 +30,38 @@ class Display:
         self.err = Console(stderr=True, highlight=False)
 
     def during(self, start: Start) -> Result:
-        """Shows the run that `start` starts while it goes on."""
+        """Shows the run that `start` starts while it goes on: bars on a terminal, else one line of what there is to do."""
         if self.quiet:
             return start(lambda _: None, lambda _: None)
-        columns = (
+        bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<7}"),
             BarColumn(),
             TextColumn("{task.fields[done]}"),
             TimeElapsedColumn(),
+            console=self.err,
         )
-        with Progress(*columns, console=self.err) as bars:
-            tasks = {
-                name: bars.add_task(name, total=None, start=name == "rate", done="") for name in ("rate", "decide", "emit")
-            }
-            return start(lambda plan: self._planned(plan, bars, tasks), lambda done: _show(done, bars, tasks))
+        tasks = {name: bars.add_task(name, total=None, start=False, visible=False, done="") for name in MOVEMENTS}
+        with ExitStack() as shown:
+            result = start(lambda plan: self._planned(plan, bars, tasks, shown), lambda done: _show(done, bars, tasks))
+            for task in tasks.values():
+                bars.update(task, total=1, completed=1)
+        return result
 
-    def _planned(self, plan: Plan, bars: Progress, tasks: dict[str, TaskID]) -> None:
+    def _planned(self, plan: Plan, bars: Progress, tasks: dict[str, TaskID], shown: ExitStack) -> None:
         fresh = len(plan.work) - plan.reused
         if plan.unchanged:
             self.err.print("nothing changed since this run finished; its results stand")
-        elif plan.reused and not fresh:
-            self.err.print(f"all {plan.reused} parts are rated already: only Decide and Emit run")
+            return
+        if plan.reused and not fresh:
+            self.err.print(f"{_counted(plan.reused, 'part')} rated already: only Decide and Emit run")
         else:
             reused = f", {plan.reused} rated already" if plan.reused else ""
-            self.err.print(f"{fresh} parts to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
-        for name in ("rate", "decide"):
+            self.err.print(f"{_counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
+        for name in ("rate", "decide"):  # how many shards there will be to emit is not known before Decide ends
             bars.update(tasks[name], total=len(plan.work))
+        if self.err.is_terminal:
+            shown.enter_context(bars)
 
     def result(self, result: Result) -> None:
         """Prints what became of the documents, where the time went, and where everything lies."""
@@ -79,14 +88,23 @@ class Display:
         row("rejected", counts["rejected"], None, "red" if counts["rejected"] else "dim")
         self.out.print(table)
         for warning in manifest["warnings"]:
-            self.out.print(f"[yellow]warning[/] [{warning['code']}] ", end="", markup=True)
-            self.out.print(warning["message"], markup=False)
+            self._line("warning", f"[{warning['code']}] {warning['message']}", "yellow")
         if not result.unchanged:
             spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-            self.out.print(f"time     {spent}; {result.rated} parts rated, {result.reused} reused")
+            self._line("time", f"{spent}; {_counted(result.rated, 'part')} rated, {result.reused} reused")
         shards = manifest["curriculum"]["shards"]
-        self.out.print(f"corpus   {result.run}/data ({len(shards)} shards, {counts['tokens']['kept']:,} tokens)", markup=False)
-        self.out.print(f"report   {result.run}/report.html", markup=False)
+        self._line("corpus", f"{result.run}/data ({_counted(len(shards), 'shard')}, {counts['tokens']['kept']:,} tokens)")
+        if counts["rejected"]:
+            self._line("rejects", f"{result.run}/rejects (file, offset and error of each)", "red")
+        self._line("report", f"{result.run}/report.html")
+
+    def _line(self, name: str, text: str, style: str = "") -> None:
+        """A line as it is: paths are for copying, so nothing is wrapped."""
+        self.out.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> None:
@@ -95,4 +113,4 @@ def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> No
             bars.start_task(task)
             state = done[name]
             words = f"{state.documents:,} documents, {state.bytes / 1e6:,.0f} MB" if state.documents else f"{state.items:,}"
-            bars.update(task, completed=state.items, done=words)
+            bars.update(task, completed=state.items, done=words, visible=True)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pipelines import outcome, plan, progress, worker
 from pipelines.claim import Claim
 from pipelines.plan import Plan
+from pipelines.progress import MOVEMENTS
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.errors import RunError
-
-MOVEMENTS = ("rate", "decide", "emit")
 
 _WORKER = "run_worker"
 """The thread in which Beam waits for a worker process (worker_handlers.py)."""

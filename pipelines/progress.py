@@ -12,6 +12,8 @@ from transforms import storage
 
 ROOM = ".progress"
 
+MOVEMENTS = ("rate", "decide", "emit")
+
 
 class Progress:
     """A worker's side. Does nothing when the run directory is not on a file system."""

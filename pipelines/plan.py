@@ -104,12 +104,13 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     for room in ("rated", "sketches", "rejects", "decisions", STATE):
         storage.sweep(storage.join(run, room))
     storage.remove_tree(storage.join(run, ".spill"))
-    try:
-        storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
-    except OSError as error:
-        raise RunError(
-            f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
-        ) from None
+    if current != mark:
+        try:
+            storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
+        except OSError as error:
+            raise RunError(
+                f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
+            ) from None
     planned = Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
     for rater in recipe.raters:
         if isinstance(rater, Contamination) and planned.reused < len(work):

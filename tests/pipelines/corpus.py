@@ -16,7 +16,7 @@ Record = dict[str, object]
 
 SOURCES = {"web": 0.6, "books": 0.25, "code": 0.15}
 _STOP = ("the", "be", "to", "of", "and", "that", "have", "with")
-_SYLLABLES = [first + vowel + last for first in "b d k l m p r st".split() for vowel in "aeiou" for last in ("", "n", "r")]
+_SYLLABLES = [first + vowel + last for first in (*"bdklmpr", "st") for vowel in "aeiou" for last in ("", "n", "r")]
 
 
 def corpus(size: int, seed: int = 0, sentences: tuple[int, int] = (4, 40)) -> list[Record]:

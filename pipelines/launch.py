@@ -125,8 +125,8 @@ def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
     try:
         with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
             pipeline | Curate(recipe, todo)
-    except (RunError, RuntimeError) as error:
-        told = RunError.from_traceback("".join(traceback.format_exception_only(error)))
+    except Exception as error:
+        told = RunError.from_traceback("".join(traceback.format_exception(error)))
         if told is None:
             raise
         raise told from None

@@ -1,17 +1,32 @@
 """The error a person can act on: it says what, where and what to do, and reaches them without a traceback."""
 
+import errno
+import re
+
+_MACHINE = {getattr(errno, name) for name in "ENOSPC EDQUOT EFBIG EROFS EIO EACCES EPERM EMFILE ENFILE ENOMEM".split()}
+"""What the machine refuses, through no fault of the program."""
+
 
 class RunError(Exception):
     """Stops a run. The message is for the person who started it; a runner may carry it across processes as text."""
 
     @classmethod
     def from_traceback(cls, text: str) -> "RunError | None":
-        """The error inside a worker's traceback: runners in other processes keep its text and lose its type."""
+        """The error inside a worker's traceback: runners in other processes keep its text and lose its type.
+
+        A full disk and its like count too: they need a person, not a programmer.
+        """
         marker = f"{cls.__module__}.{cls.__qualname__}: "
-        if marker not in text:
-            return None
-        message = text.rsplit(marker, 1)[1]
-        # Beam appends the step ("… [while running 'Rate/…']") and its own frames after the message.
-        for end in (" [while running", "\nTraceback", "\n\nDuring handling", "\n\nThe above exception"):
-            message = message.split(end, 1)[0]
-        return cls(message.strip())
+        if marker in text:
+            return cls(_message(text.rsplit(marker, 1)[1]))
+        for found in re.finditer(r"\[Errno (\d+)\] ", text):
+            if int(found[1]) in _MACHINE:
+                return cls(f"{_message(text[found.end() :])}. Once that is mended, the same command goes on where it stopped")
+        return None
+
+
+def _message(text: str) -> str:
+    """Up to where Beam appends the step ("… [while running 'Rate/…']") and its own frames."""
+    for end in (" [while running", "\nTraceback", "\n\nDuring handling", "\n\nThe above exception"):
+        text = text.split(end, 1)[0]
+    return text.strip()

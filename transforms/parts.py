@@ -150,6 +150,7 @@ class PartWriter:
         assert self._sketch is not None
         self._rated.close()
         self._sketch.close()
+        self._rated = self._sketch = None
         self._stack.close()
         files = [File(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
         receipt = Receipt(fingerprint, source, self.documents, self.rejected, self.text_bytes, files)
@@ -157,10 +158,9 @@ class PartWriter:
         return receipt
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None:  # the writers first: they still write when they are closed
-            for writer in (self._rated, self._sketch):
-                if writer is not None:
-                    writer.close()
+        for writer in (self._rated, self._sketch):
+            if writer is not None:
+                self._stack.callback(writer.close)  # before the sinks are: they still write when they are closed
         self._stack.__exit__(kind, error, trace)
 
     def _flush(self) -> None:

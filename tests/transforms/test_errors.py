@@ -20,3 +20,9 @@ def test_the_message_is_found_in_a_workers_traceback():
 
 def test_other_errors_are_not_taken_for_one():
     assert RunError.from_traceback("Traceback ...\nValueError: transforms.errors is a module") is None
+
+
+def test_a_full_disk_is_for_the_person_and_a_missing_file_is_not():
+    text = "Traceback ...\nOSError: [Errno 28] No space left on device [while running 'Rate']\n\nTraceback ..."
+    assert str(RunError.from_traceback(text)).startswith("No space left on device. Once that is mended")
+    assert RunError.from_traceback("FileNotFoundError: [Errno 2] No such file or directory: 'spill'") is None

@@ -101,7 +101,8 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
         for name in storage.names(storage.join(run, room)):
             if name.startswith("part-") and _ordinal(name) not in ordinals:
                 storage.remove(storage.join(run, room, name))
-    for room in ("rated", "sketches", "rejects", "decisions", STATE):
+    phases = [f"data/{name}" for name in storage.names(storage.join(run, "data"))]
+    for room in ("", "rated", "sketches", "rejects", "decisions", STATE, *phases):
         storage.sweep(storage.join(run, room))
     storage.remove_tree(storage.join(run, ".spill"))
     if current != mark:

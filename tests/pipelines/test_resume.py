@@ -69,10 +69,10 @@ def finishes(recipe: Path, source: Path, output: Path, undisturbed: Path) -> Non
     finished_before = (output / "manifest.json").exists()
     out, _ = typed(command(recipe, source, output, "--json"))
     told = json.loads(out)
-    assert told["shards"]["reused"] == len(before)
+    assert told["shards"]["reused"] >= len(before)  # more where a worker outlived its driver by the last bit of a part
     assert told["unchanged"] == finished_before
     after = receipts(output)
-    assert all(after[name] == mark for name, mark in before.items())
+    assert before.items() <= after.items()
     assert left(output) == left(undisturbed)
 
 

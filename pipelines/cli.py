@@ -45,7 +45,9 @@ def run(
     input: Annotated[
         list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
     ] = [],  # noqa: B006
-    output: Annotated[str, typer.Option("--output", "-o", help="The run directory: a path or an object-store URI.")] = "",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The run directory, or its URI in an object store; default: run/<recipe>.")
+    ] = "",
     set_: Overrides = [],  # noqa: B006
     runner: Annotated[str, typer.Option(help="Where the DAG runs: local.")] = "local",
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core.")] = 0,

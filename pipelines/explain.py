@@ -13,9 +13,14 @@ _DECIDED = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
     """All that the run knows of a document. Raises KeyError for one it never read, FileNotFoundError for an unfinished run."""
-    recipe = release.read(run)["recipe"]
-    account = ledger.account(run, identifier)
-    rules = recipe["thresholds"]
+    manifest = release.read(run)
+    try:
+        account = ledger.account(run, identifier)
+    except KeyError as error:
+        rejected = manifest["counts"]["rejected"]
+        among = f". {rejected:,} records could not be read and have no id: {run}/rejects" if rejected else ""
+        raise KeyError(f"{error.args[0]}{among}") from None
+    rules = manifest["recipe"]["thresholds"]
     return {
         "id": identifier,
         "decision": account.decision["decision"],
@@ -52,8 +57,12 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     )
     for name, value in found["signals"].items():
         rule = found["thresholds"].get(name, {})
-        limits = ", ".join(f"{key} {rule[key]}" for key in ("min", "max", "one_of") if key in rule)
+        limits = ", ".join(f"{key} {_limit(rule[key])}" for key in ("min", "max", "one_of") if key in rule)
         mark = " <- decided" if name == found["reason"] else ""
         shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
         yield f"  {name:<36} {shown:>14}{'   ' + limits if limits else ''}{mark}"
     yield f"text: {found['excerpt']!r}"
+
+
+def _limit(value: float | list[str]) -> str:
+    return ", ".join(value) if isinstance(value, list) else f"{value:.15g}"

@@ -15,6 +15,10 @@ from transforms.documents import SCHEMA
 from transforms.parts import Part
 
 
+_COMPARED = 50_000
+"""Ids compared letter by letter with one that is not there, to name the nearest."""
+
+
 @dataclass(frozen=True)
 class Account:
     """One document: its decision, its signals, where it came from and where it lies now."""
@@ -37,7 +41,8 @@ def account(run: str, identifier: str) -> Account:
 
     Cost: reads the id column of decisions/ until found, then one row group.
     """
-    near: list[str] = []
+    near: set[str] = set()
+    left = _COMPARED
     for part in parts(run):
         with storage.open_binary(part.uri("decisions", "parquet")) as file:
             ledger = pq.ParquetFile(file)
@@ -46,9 +51,11 @@ def account(run: str, identifier: str) -> Account:
             if found >= 0:
                 decision = ledger.read().slice(found, 1).to_pylist()[0]
                 return _account(run, part, found, decision)
-        containing = ids.filter(pc.match_substring(ids, identifier)).slice(0, 5).to_pylist()
-        near = sorted({*near, *containing, *difflib.get_close_matches(identifier, ids.slice(0, 20_000).to_pylist(), n=3)})[:5]
-    hint = f"; near it: {', '.join(near)}" if near else ""
+        near.update(ids.filter(pc.match_substring(ids, identifier)).slice(0, 5).to_pylist())
+        near.update(difflib.get_close_matches(identifier, ids.slice(0, left).to_pylist(), n=3))
+        left -= min(left, len(ids))
+    nearest = difflib.get_close_matches(identifier, sorted(near), n=5, cutoff=0.0)
+    hint = f"; near it: {', '.join(nearest)}" if nearest else ""
     raise KeyError(f"no document '{identifier}' in {run}{hint}")
 
 

@@ -14,7 +14,6 @@ from transforms import storage
 from transforms.documents import SCHEMA
 from transforms.parts import Part
 
-
 _COMPARED = 50_000
 """Ids compared letter by letter with one that is not there, to name the nearest."""
 

@@ -1,11 +1,11 @@
-# make run: the main job on text this machine already has.  make test: every check.  make lock: refresh the pinned dependencies.
+# make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= run/python-env
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lock clean
+.PHONY: run test bench lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/tamis run python-env --output $(RUN)
@@ -15,13 +15,16 @@ test: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
 
+bench: $(VENV)/.ready-dev
+	$(BIN)/python tests/bench/run.py $(BENCH)
+
 lock: $(VENV)/.ready
 	$(PIP) install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) run build *.egg-info
+	rm -rf $(VENV) .venv-bench run build *.egg-info
 	find pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

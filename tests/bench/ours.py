@@ -1,0 +1,221 @@
+"""What Tamis takes for each kind of work, by itself and as `tamis run` does it; one JSON line, as peers/measure.py says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from measure import Task, main, megabytes
+
+from pipelines.launch import launch
+from pipelines.rate import measure, ready
+from pipelines.recipe import Recipe, load
+from transforms.decontaminate.ngrams import Contamination
+from transforms.dedup.components import bucket_edges, forest
+from transforms.dedup.minhash import MinHash, sketch
+from transforms.dedup.survivors import survivors
+from transforms.rate.language import Language, LanguageRater
+from transforms.read.inputs import plan, read
+from transforms.read.options import Input
+from transforms.text.hashing import hash128
+from transforms.text.memory import keep_freed_memory
+from transforms.text.segment import Segmented, segment
+
+RULES = ("gopher", "repetition", "c4", "fineweb")
+
+MATCHED_MB = 50
+"""Text of which the segmentation is held in memory, where segmenting is not what is measured."""
+
+_EMPTY = pa.array([""], pa.large_string())
+_scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
+
+
+def batches(corpus: Path) -> list[pa.RecordBatch]:
+    """The documents of a corpus, in batches as a run reads them; from here on the process keeps its memory as a run does."""
+    keep_freed_memory()
+    options = Input(paths=(str(corpus / "parquet"),))
+    return [batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows]
+
+
+def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False) -> Recipe:
+    """The shipped recipe `fineweb`: language, Gopher, C4 and FineWeb rules, MinHash; on request the corpus's benchmarks too."""
+    fineweb = load("fineweb", paths=[str(corpus / kind)])
+    if not decontaminate:
+        return fineweb
+    block = yaml.safe_load((corpus / "benchmarks" / "recipe.yaml").read_text())
+    return Recipe.model_validate({**fineweb.model_dump(exclude_unset=True), "decontaminate": block})
+
+
+def segmentation(corpus: Path) -> Task:
+    texts = [batch["text"] for batch in batches(corpus)]
+    segment(_EMPTY)
+    return Task(megabytes(corpus), lambda: [segment(text) for text in texts].clear())
+
+
+def rules(corpus: Path) -> Task:
+    texts = [batch["text"] for batch in batches(corpus)]
+    raters = [rater for rater in recipe(corpus).raters if rater.name in RULES]
+    for rater in raters:
+        rater.setup()
+
+    def run() -> None:
+        for text in texts:
+            words = segment(text)
+            for rater in raters:
+                rater.rate(words)
+
+    return Task(megabytes(corpus), run)
+
+
+def minhash(corpus: Path) -> Task:
+    texts = [batch["text"] for batch in batches(corpus)]
+    sketch(segment(_EMPTY), MinHash())
+
+    def run() -> None:
+        for text in texts:
+            sketch(segment(text), MinHash())
+
+    return Task(megabytes(corpus), run)
+
+
+def duplicates(corpus: Path) -> Task:
+    """From text to the rows to be removed, as `transforms.dedup.deduplicate` finds them, in one process."""
+    texts = [batch["text"] for batch in batches(corpus)]
+    find_duplicates(texts[:1])
+    return Task(megabytes(corpus), lambda: {"removed": find_duplicates(texts)})
+
+
+def find_duplicates(texts: list[pa.Array]) -> list[int]:
+    """Rows that near-duplicate detection drops."""
+    options = MinHash()
+    sketches = [(*sketch(segment(text), options), hash128(text)) for text in texts]
+    bands = pa.concat_arrays([banded for banded, _, _ in sketches])
+    hashes = np.concatenate([text_hash for _, _, text_hash in sketches])
+    row = np.arange(len(bands), dtype=np.uint64)
+    bucket, member = bands.flatten().to_numpy(), np.repeat(row[bands.is_valid().to_numpy(zero_copy_only=False)], options.bands)
+    star = forest(bucket_edges(bucket, member))
+    component = row.copy()
+    component[star[:, 1].astype(np.int64)] = star[:, 0]
+    inside = pa.array(np.unique(star))
+    documents = pa.table(
+        {
+            "component": pa.array(component),
+            "ticket": pa.array(row),
+            "id": pc.cast(pa.array(row), pa.string()),
+            "quality": pa.nulls(len(row), pa.float32()),
+            "tie": pa.array(row),
+            "text_hash_0": np.ascontiguousarray(hashes[:, 0]),
+            "text_hash_1": np.ascontiguousarray(hashes[:, 1]),
+            "bands": bands,
+            "shingles": pa.concat_arrays([found for _, found, _ in sketches]),
+        }
+    )
+    verdicts = survivors(documents.take(inside), options.threshold, options.max_candidates)
+    return [int(ticket) for ticket in verdicts.filter(verdicts["duplicate_of"].is_valid())["ticket"].to_pylist()]
+
+
+def benchmarks(corpus: Path) -> Task:
+    """The n-grams of the corpus's benchmarks, looked for in texts that are segmented already, as every rater finds them."""
+    options = recipe(corpus, decontaminate=True).decontaminate
+    assert options is not None
+    rater = Contamination(options)
+    rater.setup()
+    texts, mb = _segmented([batch["text"] for batch in batches(corpus)])
+    return Task(mb, lambda: [rater.rate(words) for words in texts].clear())
+
+
+def language(corpus: Path) -> Task:
+    """The first `prefix_chars` of every text, which is all that the rater looks at."""
+    options = Language()
+    rater = LanguageRater(options)
+    rater.setup()
+    texts, mb = _segmented([pc.utf8_slice_codeunits(batch["text"], 0, options.prefix_chars) for batch in batches(corpus)])
+    return Task(mb, lambda: [rater.rate(words) for words in texts].clear())
+
+
+def _segmented(texts: list[pa.Array]) -> tuple[list[Segmented], float]:
+    """Segmentations of `MATCHED_MB` of the texts, and how many MB they are."""
+    held: list[Segmented] = []
+    size = 0
+    for text in texts:
+        if size < MATCHED_MB * 1e6:
+            held.append(segment(text))
+            size += int(held[-1].text_start[-1] - held[-1].text_start[0])
+    return held, size / 1e6
+
+
+def rate_pass(corpus: Path, decontaminate: bool) -> Task:
+    """Everything that Rate measures of a batch, reading and writing left out."""
+    documents, whole = batches(corpus), recipe(corpus, decontaminate=decontaminate)
+    index = f"{_scratch.name}/benchmarks.arrow"
+    for rater in whole.raters:
+        if isinstance(rater, Contamination):
+            rater.index.save(index)
+    raters = ready(whole, index)
+    measure(documents[0], whole, raters)
+
+    def run() -> None:
+        for batch in documents:
+            measure(batch, whole, raters)
+
+    return Task(megabytes(corpus), run)
+
+
+def end_to_end(corpus: Path, kind: str, workers: int = 1, decontaminate: bool = False) -> Task:
+    """A whole run through Beam; Beam, models and kernels are in memory from a run on a few documents."""
+    launch(recipe(few_documents(corpus, 20), "jsonl", False), f"{_scratch.name}/warm", 1)
+
+    def run() -> dict[str, object]:
+        result = launch(recipe(corpus, kind, decontaminate), f"{_scratch.name}/run", workers)
+        return {"seconds": result.seconds, "counts": result.manifest["counts"]}
+
+    return Task(megabytes(corpus), run, once=True)
+
+
+def start_up(corpus: Path) -> Task:
+    """The `tamis` command on one document: what every run takes before its first batch and after its last."""
+    tamis = str(Path(sys.executable).parent / "tamis")
+    command = [tamis, "run", "fineweb", "--input", str(few_documents(corpus, 1) / "jsonl"), "--output", f"{_scratch.name}/run"]
+    return Task(0.0, lambda: _quiet(command), once=True)
+
+
+def _quiet(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def few_documents(corpus: Path, documents: int) -> Path:
+    """A corpus of the first documents."""
+    folder = Path(_scratch.name) / f"few-{documents}"
+    (folder / "jsonl").mkdir(parents=True, exist_ok=True)
+    rows = batches(corpus)[0].slice(0, documents).to_pylist()
+    (folder / "jsonl" / "part-00000.jsonl").write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in rows))
+    return folder
+
+
+WORKS = {
+    "segmentation": segmentation,
+    "rules": rules,
+    "minhash": minhash,
+    "duplicates": duplicates,
+    "benchmarks": benchmarks,
+    "language": language,
+    "rate": partial(rate_pass, decontaminate=False),
+    "rate+benchmarks": partial(rate_pass, decontaminate=True),
+    "run jsonl": partial(end_to_end, kind="jsonl"),
+    "run jsonl, 2 workers": partial(end_to_end, kind="jsonl", workers=2),
+    "run jsonl + benchmarks": partial(end_to_end, kind="jsonl", decontaminate=True),
+    "run parquet": partial(end_to_end, kind="parquet"),
+    "run parquet, 2 workers": partial(end_to_end, kind="parquet", workers=2),
+    "start-up": start_up,
+}
+
+if __name__ == "__main__":
+    main("tamis", WORKS)

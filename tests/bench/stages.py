@@ -1,0 +1,110 @@
+"""Where the CPU seconds of a run go: every stage by itself, in the order in which a batch passes through them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from measure import Task, main, megabytes
+from ours import few_documents, recipe
+
+from pipelines.launch import launch
+from pipelines.rate import measure, ready
+from pipelines.recipe import Recipe
+from transforms.decontaminate.ngrams import Contamination
+from transforms.dedup.minhash import band_hashes, signatures
+from transforms.dedup.shingles import shingles
+from transforms.documents import SCHEMA
+from transforms.parts import Part, PartWriter
+from transforms.read.inputs import plan, read
+from transforms.text.hashing import hash128
+from transforms.text.segment import segment
+
+
+class Stages:
+    """CPU seconds of this process by stage."""
+
+    def __init__(self) -> None:
+        self.cpu_s: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        begun = time.process_time()
+        yield
+        self.cpu_s[stage] = self.cpu_s.get(stage, 0.0) + time.process_time() - begun
+
+
+def profile(corpus: Path) -> Task:
+    """The stages of recipe `fineweb` with the corpus's benchmarks, one worker."""
+    whole = recipe(corpus, decontaminate=True)
+    scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
+    index = f"{scratch.name}/benchmarks.arrow"
+    for rater in whole.raters:
+        if isinstance(rater, Contamination):
+            rater.index.save(index)
+    measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, ready(whole, index))  # every kernel is compiled now
+
+    def run() -> dict[str, object]:
+        stage = Stages()
+        for kind in ("jsonl", "parquet"):
+            options = recipe(corpus, kind).input
+            with stage(f"read {kind}"):
+                documents = [batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows]
+        _rate(documents, whole, index, f"{scratch.name}/parts", stage)
+        _whole_run(corpus, f"{scratch.name}/run", stage)
+        return {"stages": stage.cpu_s}
+
+    return Task(megabytes(corpus), run, once=True)
+
+
+def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: str, stage: Stages) -> None:
+    """What `pipelines.rate.rate_part` does with each batch, step by step; then all of it, to see what the steps leave out."""
+    assert whole.dedup is not None
+    options = whole.dedup.minhash
+    assert options is not None
+    raters = ready(whole, index)
+    for batch in documents:
+        with stage("segment"):
+            texts = segment(batch["text"])
+        for rater in raters:
+            with stage(f"rate {rater.name}"):
+                rater.rate(texts)
+        with stage("text hashes"):
+            hash128(batch["text"])
+        with stage("shingles"):
+            first, hashes = shingles(texts, options.ngram)
+        with stage("minima"):
+            signed = signatures(first, hashes, options.bands * options.rows, options.seed)
+        with stage("bands"):
+            band_hashes(signed, options.bands, options.rows)
+    apart = sum(stage.cpu_s.values()) - sum(seconds for name, seconds in stage.cpu_s.items() if name.startswith("read"))
+    with PartWriter(Part(folder, 0)) as writer:
+        for batch in documents:
+            with stage("other columns"):
+                rated, sketch = measure(batch, whole, raters)
+            with stage("write rated part"):
+                writer.write(rated, sketch)
+        with stage("write rated part"):
+            writer.finish((rated.schema, sketch.schema), "", {})
+    stage.cpu_s["other columns"] = max(0.0, stage.cpu_s["other columns"] - apart)
+
+
+def _whole_run(corpus: Path, run: str, stage: Stages) -> None:
+    """Decide and Emit are what a run takes whose parts are rated already, less what every run takes, however small."""
+    few = recipe(few_documents(corpus, 20), "jsonl")
+    whole = recipe(corpus, "parquet")
+    for one, folder in ((few, f"{run}-few"), (whole, run)):
+        launch(one, folder, 1)
+    with stage("fixed cost (Beam, plan, manifest, report)"):
+        launch(few.model_copy(update={"seed": 1}), f"{run}-few", 1)
+    with stage("decide and emit"):
+        launch(whole.model_copy(update={"seed": 1}), run, 1)
+    stage.cpu_s["decide and emit"] -= stage.cpu_s["fixed cost (Beam, plan, manifest, report)"]
+
+
+if __name__ == "__main__":
+    main("tamis", {"stages": profile})

@@ -80,7 +80,7 @@ class _Rate(beam.DoFn):
         receipt = work.part.receipt() if work.finished else None
         if receipt is None:
             receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
-        progress.finish()
+        progress.finish(work.split.size)
         yield Dossier(work.ordinal, work.part), receipt
 
 

@@ -11,12 +11,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.progress import MOVEMENTS
+from pipelines.progress import MOVEMENTS, Done
 
 if TYPE_CHECKING:
     from pipelines.launch import Result, Watch
     from pipelines.plan import Plan
-    from pipelines.progress import Done
 
 Start = Callable[[Callable[["Plan"], None], "Watch"], "Result"]
 
@@ -44,8 +43,9 @@ class Display:
         tasks = {name: bars.add_task(name, total=None, start=False, visible=False, done="") for name in MOVEMENTS}
         with ExitStack() as shown:
             result = start(lambda plan: self._planned(plan, bars, tasks, shown), lambda done: _show(done, bars, tasks))
-            for task in tasks.values():
-                bars.update(task, total=1, completed=1)
+            bars.update(tasks["emit"], total=1)
+            for task in bars.tasks:
+                bars.update(task.id, completed=task.total)
         return result
 
     def _planned(self, plan: Plan, bars: Progress, tasks: dict[str, TaskID], shown: ExitStack) -> None:
@@ -58,8 +58,10 @@ class Display:
         else:
             reused = f", {plan.reused} rated already" if plan.reused else ""
             self.err.print(f"{_counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
-        for name in ("rate", "decide"):  # how many shards there will be to emit is not known before Decide ends
-            bars.update(tasks[name], total=len(plan.work))
+        bars.update(tasks["rate"], total=max(plan.bytes, 1))
+        bars.update(tasks["decide"], total=len(plan.work))
+        # How many shards there will be to emit is not known before Decide ends.
+        _show({}, bars, tasks)
         if self.err.is_terminal:
             shown.enter_context(bars)
 
@@ -108,9 +110,11 @@ def _counted(number: int, name: str) -> str:
 
 
 def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> None:
+    """Moves the bars: a movement shows when it has done something, or when the one before it has ended."""
     for name, task in tasks.items():
-        if name in done:
-            bars.start_task(task)
-            state = done[name]
-            words = f"{state.documents:,} documents, {state.bytes / 1e6:,.0f} MB" if state.documents else f"{state.items:,}"
-            bars.update(task, completed=state.items, done=words, visible=True)
+        state = done.get(name, Done())
+        words = f"{state.documents:,} documents, {state.bytes / 1e6:,.0f} MB" if state.documents else ""
+        bars.start_task(task)
+        bars.update(task, completed=state.work, done=words, visible=True)
+        if not bars.tasks[task].finished:
+            return

@@ -26,9 +26,9 @@ class Progress:
         """Records documents and bytes done."""
         self._append(f"{documents} {text_bytes} 0\n")
 
-    def finish(self) -> None:
-        """Records one finished item: a part rated, a part decided, a shard emitted."""
-        self._append("0 0 1\n")
+    def finish(self, work: int = 1) -> None:
+        """Records what is finished: the input bytes of a part rated, a part decided, a shard emitted."""
+        self._append(f"0 0 {work}\n")
 
     def _append(self, line: str) -> None:
         if self._file is not None:
@@ -43,7 +43,7 @@ class Done:
 
     documents: int = 0
     bytes: int = 0
-    items: int = 0
+    work: int = 0
 
 
 def done(run: str) -> dict[str, Done]:
@@ -55,7 +55,7 @@ def done(run: str) -> dict[str, Done]:
         for line in file.read_text().splitlines():
             numbers = line.split()
             if len(numbers) == 3:  # a line that is being written is counted next time
-                total.update(dict(zip(("documents", "bytes", "items"), map(int, numbers), strict=True)))
+                total.update(dict(zip(("documents", "bytes", "work"), map(int, numbers), strict=True)))
     return {movement: Done(**total) for movement, total in sums.items()}
 
 

@@ -307,3 +307,12 @@ def test_what_stops_a_worker_reaches_the_person_once_and_in_words(tmp_path: Path
     start, message = stopped.stderr.splitlines()
     assert start == "1 part to rate, 0.0 MB of input"
     assert message.startswith("1 ids name more than one document, for example 'same'. Make them unique")
+
+
+def test_a_rater_that_cannot_be_set_up_says_which_and_why(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(record("a"))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    command = ("run", "gopher", "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "run"), "--workers", "1")
+    done = CliRunner().invoke(app, [*command, "--set", f"rate.tokens.tokenizer={tmp_path}/tokenizer.json"])
+    assert done.exit_code == 1
+    assert re.search(r"^rater 'tokens': .*/tokenizer\.json: not a tokenizer\.json: ", done.stderr, re.MULTILINE)

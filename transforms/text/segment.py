@@ -1,8 +1,9 @@
 r"""Cuts a batch of texts once into words and lines, hashed and measured; every heuristic, shingle and match reads this.
 
-A word is a match of `\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]` with Python's Unicode `\w` and `\s`: `state-of-the-art`,
-`3.14` and `user@host` are one word, so is `...`, every other mark stands alone. Of cheap definitions this agrees best
-with the spaCy words that the published thresholds were tuned on (96 % of Gopher decisions; whitespace words 76 %).
+A word is a match of `\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]` with Python's Unicode `\w` and
+`\s`: `3.14`, `1,000` and `user@host` are one word, so is `...`, `don’t` is `don` and `’t`, every other mark stands alone, a
+hyphen too. Of cheap definitions this agrees best with the spaCy words that the published thresholds were tuned on: 98 %
+of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions (`tests/peers`; whitespace words 76 %).
 Combining vowel signs are not `\w` to Python, so Indic scripts are cut at them; scripts without spaces give one word a
 clause.
 """
@@ -145,14 +146,22 @@ def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _joins(byte):  # type: ignore[no-untyped-def]
-    """One of `. - / @ :`."""
-    return byte == 0x2E or byte == 0x2D or byte == 0x2F or byte == 0x40 or byte == 0x3A
+def _word_at(data, i, end, flags):  # type: ignore[no-untyped-def]
+    return i < end and flags[decode(data, i)[0]] & WORD != 0
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _word_at(data, i, end, flags):  # type: ignore[no-untyped-def]
-    return i < end and flags[decode(data, i)[0]] & WORD != 0
+def _digit(byte):  # type: ignore[no-untyped-def]
+    return 0x30 <= byte <= 0x39
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
+    r"""Whether the mark behind a word holds it together: one of `. / @ :` before `\w`, a comma between ASCII digits."""
+    byte = data[i]
+    if byte == 0x2E or byte == 0x2F or byte == 0x40 or byte == 0x3A:
+        return _word_at(data, i + 1, end, flags)
+    return byte == 0x2C and i + 1 < end and _digit(data[i - 1]) and _digit(data[i + 1])
 
 
 @njit(cache=True, nogil=True)
@@ -210,12 +219,10 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
             kind = 0
             if flag & WORD:
                 i, chars, some, every = _run(data, word_start[words], end, flags, 0, 0, 0xFF)
-                while i < end and data[i] != 0x20 and _joins(data[i]):
-                    if not _word_at(data, i + 1, end, flags):
-                        break
+                while i < end and data[i] != 0x20 and _joins(data, i, end, flags):
                     i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & np.int64(flags[data[i]]))
-            elif point == 0x27 and _word_at(data, i, end, flags):
-                i, chars, some, every = _run(data, i, end, flags, chars, some, every & np.int64(flags[0x27]))
+            elif (point == 0x27 or point == 0x2019) and _word_at(data, i, end, flags):
+                i, chars, some, every = _run(data, i, end, flags, chars, some, every)
             elif point == 0x2E and i + 1 < end and data[i] == 0x2E and data[i + 1] == 0x2E:
                 i += 2
                 chars = 3

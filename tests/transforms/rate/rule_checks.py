@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transforms.rater import Rater
 from transforms.text.segment import segment
 
-WORDS = re.compile(r"\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]")
+WORDS = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
 
 EDGES = [
     "",

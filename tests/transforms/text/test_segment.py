@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
 
-WORDS = re.compile(r"\w+(?:[.\-_/@:]\w+)*|'\w+|\.\.\.|[^\w\s]")
+WORDS = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
 EDGES = [
     "",
     " \n\t ",
@@ -33,7 +33,7 @@ EDGES = [
 ]
 
 alphabet = st.one_of(
-    st.sampled_from("aB0_.-/@:'# \n\t…é\u0301語한İ🙂\u00a0\x1c\u2028"), st.characters(exclude_categories=["Cs"])
+    st.sampled_from("aB0_.,-/@:'’# \n\t…é٣\u0301語한İ🙂\u00a0\x1c\u2028"), st.characters(exclude_categories=["Cs"])
 )
 texts = st.lists(st.text(alphabet, max_size=60), max_size=6)
 

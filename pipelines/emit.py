@@ -37,7 +37,7 @@ QUALITY_BINS = 100
 SEGMENTS = 16
 """Segments of a shard whose quality and sources the report draws along the order."""
 
-SCATTER_BYTES = 48 << 20
+SCATTER_BYTES = 24 << 20
 """Kept text that waits for one spill file."""
 
 LEDGER = (

@@ -20,8 +20,9 @@ from transforms.release import File
 
 REPORT = "report.html"
 
-PARTITION_BYTES = 64 << 20
-"""Input bytes for each partition of an exchange of small columns: the shingles of that much text are about as large."""
+PARTITION_BYTES = 16 << 20
+"""Stored input bytes for each partition of an exchange of small columns. Text may be four times that when it is decompressed,
+and the shingles of so much text are about as large."""
 
 OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress")
 """What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""

@@ -38,6 +38,10 @@ class ArrowBatchCoder(beam.coders.Coder):
     def decode(self, encoded: bytes) -> pa.RecordBatch:
         return _decode(encoded)
 
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        # Beam asks for the size of most batches that pass between steps; its default encodes them to find out.
+        return int(value.nbytes)
+
     def is_deterministic(self) -> bool:
         return True
 

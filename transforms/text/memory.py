@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 def keep_freed_memory() -> None:
-    """From now on blocks up to 32 MB come from the heap, of which up to 256 MB stay with the process. Without glibc, nothing."""
+    """From now on blocks up to 32 MB come from the heap, of which up to 256 MB stay with the process. Only glibc can do it."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes

@@ -15,18 +15,31 @@ if TYPE_CHECKING:
 
     from transforms.text.segment import Segmented
 
-VERSION = 1
+VERSION = 2
 
 _SOURCE = "Penedo et al. 2024, 3.6; datatrove filters/fineweb_quality_filter.py"
+
+_SENTENCE_TERMINAL = """
+    21 2e 3f 589 61d-61f 6d4 700-702 7f9 837 839 83d-83e 964-965 104a-104b 1362 1367-1368 166e 1735-1736 17d4-17d6 17d9-17da
+    1803 1809 1944-1945 1aa8-1aab 1b5a-1b5b 1b5e-1b5f 1b7d-1b7e 1c3b-1c3c 1c7e-1c7f 203c-203d 2047-2049 2e2e 2e3c 2e53-2e54
+    3002 a4ff a60e-a60f a6f3 a6f7 a876-a877 a8ce-a8cf a92f a9c8-a9c9 aa5d-aa5f aaf0-aaf1 abeb fe52 fe56-fe57 ff01 ff0e ff1f
+    ff61 10a56-10a57 10f55-10f59 10f86-10f89 11047-11048 110be-110c1 11141-11143 111c5-111c6 111cd 111de-111df 11238-11239
+    1123b-1123c 112a9 1144b-1144c 115c2-115c3 115c9-115d7 11641-11642 1173c-1173e 11944 11946 11a42-11a43 11a9b-11a9c
+    11c41-11c42 11ef7-11ef8 11f43-11f44 16a6e-16a6f 16af5 16b37-16b38 16b44 16e98 1bc9f 1da88
+"""
+"""Unicode 15's characters of the property Sentence_Terminal, and three marks of Khmer, as datatrove has them; hexadecimal."""
+
+
+def _characters(ranges: str) -> tuple[str, ...]:
+    bounds = [[int(bound, 16) for bound in part.split("-")] for part in ranges.split()]
+    return tuple(chr(point) for bound in bounds for point in range(bound[0], bound[-1] + 1))
 
 
 class FineWeb(Options):
     """What the signals look for. Thresholds on them are the recipe's."""
 
-    terminal_punctuation: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = tuple(
-        ".!?\"'…’”。！？．｡」』؟۔।॥։።፧၊။។៕"
-    )
-    """Characters that end a sentence: FineWeb's five, their typographic forms, and the full stops of other scripts."""
+    terminal_punctuation: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = _characters(_SENTENCE_TERMINAL)
+    """Characters that end a sentence, in any script. FineWeb itself was made with five: `.`, `!`, `?`, `"` and `'`."""
     short_line: PositiveInt = 30
     """A line of at most so many characters is short."""
 
@@ -34,9 +47,9 @@ class FineWeb(Options):
 class FineWebRater:
     r"""Shares of lines that are not blank, of characters, and newlines a word.
 
-    As datatrove 0.10 measures them, but that white space at the end of a line (the `\r` of a file from Windows) does
-    not hide its punctuation. Duplicate lines are compared as written and their characters divided by those of the text
-    without its newlines. A share of nothing is null.
+    As datatrove 0.10 measures them, but that the `\r` of a file from Windows does not hide the punctuation at the end of
+    a line, which would condemn the whole file; other white space there does. Duplicate lines are compared as written and
+    their characters divided by those of the text without its newlines. A share of nothing is null.
     """
 
     name = "fineweb"
@@ -72,6 +85,7 @@ class FineWebRater:
         edges = line_edges(
             texts.data,
             texts.line_first,
+            texts.line_end,
             texts.line_word_first,
             texts.word_start,
             texts.word_end,

@@ -32,11 +32,16 @@ class Gopher(Options):
 class GopherRater:
     """Counts and shares of words and lines.
 
-    Words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are for datatrove. Lengths
+    As datatrove measures them: words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are for datatrove. Lengths
     and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all words, symbols
-    included, as datatrove has it. Lines end at a newline alone (datatrove also cuts at other separators, which normal
-    text lacks); blank lines count, the nothing behind a final newline does not. A document without words has null
-    shares and mean length, one without lines null line shares.
+    included. Blank lines count, the nothing behind a final newline does not. A document without words has null shares
+    and mean length, one without lines null line shares.
+
+    Where we differ, and why:
+    - Symbols are told by Unicode category. datatrove's list of marks takes `•`, `©`, `→` and emoji for words, and a
+      fullwidth `１` for a mark.
+    - Lines end at a newline alone. datatrove also cuts at separators that seldom end a line: U+0085 in a web page is
+      mostly an ellipsis of Windows text read as Latin-1, amid a sentence.
     """
 
     name = "gopher"
@@ -81,6 +86,7 @@ class GopherRater:
         edges = line_edges(
             texts.data,
             texts.line_first,
+            texts.line_end,
             texts.line_word_first,
             texts.word_start,
             texts.word_end,

@@ -56,10 +56,11 @@ def distinct_members(first, hashes, members):
 
 
 @njit(cache=True, nogil=True)
-def line_edges(data, line_first, line_word_first, word_start, word_end, opening, closing):
+def line_edges(data, line_first, line_end, line_word_first, word_start, word_end, opening, closing):
     """Columns of i64[n, 4]: lines not blank, first character in `opening`, last in `closing`, ending in an ellipsis.
 
-    Lines are stripped; `opening` and `closing` are boolean tables by code point, false beyond their length.
+    Lines are stripped, but for `closing` of no more than a carriage return at their end. `opening` and `closing` are
+    boolean tables by code point, false beyond their length.
     """
     counts = np.zeros((len(line_first) - 1, 4), np.int64)
     for d in range(len(line_first) - 1):
@@ -75,7 +76,8 @@ def line_edges(data, line_first, line_word_first, word_start, word_end, opening,
             while data[last] & 0xC0 == 0x80:
                 last -= 1
             point = decode(data, last)[0]
-            counts[d, 2] += point < len(closing) and closing[point]
+            if end == line_end[k] or (end == line_end[k] - 1 and data[end] == 0x0D):
+                counts[d, 2] += point < len(closing) and closing[point]
             dots = end - start >= 3 and data[end - 1] == 0x2E and data[end - 2] == 0x2E and data[end - 3] == 0x2E
             counts[d, 3] += point == 0x2026 or dots
     return counts

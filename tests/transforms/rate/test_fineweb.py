@@ -17,7 +17,7 @@ def reference(text: str) -> list[float | None]:
     lines = [line for line in text.split("\n") if line.strip()]
     ends = FineWeb().terminal_punctuation
     return [
-        ratio(sum(line.rstrip().endswith(ends) for line in lines), len(lines)),
+        ratio(sum(line.removesuffix("\r").endswith(ends) for line in lines), len(lines)),
         ratio(sum(len(line) <= 30 for line in lines), len(lines)),
         ratio(sum(len(line) for k, line in enumerate(lines) if line in set(lines[:k])), len(text.replace("\n", ""))),
         ratio(text.count("\n"), len(WORDS.findall(text))),
@@ -45,7 +45,7 @@ def values(text: str, rater: FineWebRater = RATER) -> dict[str, float | None]:
 
 def test_a_page_by_hand() -> None:
     page = values("Menu\n\nA sentence that is rather longer than thirty.\r\nMenu\nEr sagte: „Nein.”")
-    assert page["line_punctuation"] == 2 / 4
+    assert page["line_punctuation"] == 1 / 4
     assert page["short_lines"] == 3 / 4
     assert page["duplicate_line_chars"] == 4 / (4 + 46 + 4 + 17)
     assert page["newlines_per_word"] == 4 / 18
@@ -64,3 +64,11 @@ def test_nothing_is_null() -> None:
 
 def test_fingerprint_follows_the_options() -> None:
     assert FineWebRater(FineWeb(short_line=31)).fingerprint != RATER.fingerprint
+
+
+def test_what_ends_a_line() -> None:
+    for line in ("One.", "Zwei!", "三。", "चार।", "خمسة؟", "Six.\r"):
+        assert values(line)["line_punctuation"] == 1, line
+    for line in ("One", "two,", "Three. ", "“Four.”", "five.\r\r"):
+        assert values(line)["line_punctuation"] == 0, line
+    assert values("“Four.”", FineWebRater(FineWeb(terminal_punctuation=("”",))))["line_punctuation"] == 1

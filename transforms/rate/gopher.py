@@ -32,10 +32,10 @@ class Gopher(Options):
 class GopherRater:
     """Counts and shares of words and lines.
 
-    As datatrove measures them: words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are for datatrove. Lengths
-    and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all words, symbols
-    included. Blank lines count, the nothing behind a final newline does not. A document without words has null shares
-    and mean length, one without lines null line shares.
+    As datatrove measures them: words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are
+    for datatrove. Lengths and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all
+    words, symbols included. Blank lines count, the nothing behind a final newline does not. A document without words has
+    null shares and mean length, one without lines null line shares.
 
     Where we differ, and why:
     - Symbols are told by Unicode category. datatrove's list of marks takes `•`, `©`, `→` and emoji for words, and a

@@ -6,7 +6,6 @@ handful of file names, and reading the columns back costs less than carrying the
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,13 +42,16 @@ def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     # The stamp, because one process may do several runs into one directory.
     stamp = storage.entry(_part(dossier).uri("rated", "parquet")).stamp
     mark = (dossier.handle, stamp, answers, recipe.decide_fingerprint)
-    if getattr(_last, "mark", None) != mark:
-        _last.table, _last.mark = _standing(dossier, recipe), mark
-    table: pa.Table = _last.table
+    last = _last[0]
+    if last[0] != mark:
+        _last[0] = None, None  # before the next one is made: two would be held at once
+        last = _last[0] = mark, _standing(dossier, recipe)
+    table: pa.Table = last[1]
     return table
 
 
-_last = threading.local()
+_last: list[tuple[object, object]] = [(None, None)]
+"""One for the process, whose threads take turns: a runner gives each bundle a thread, and each would keep its own."""
 
 
 def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:

@@ -36,6 +36,9 @@ ROWS = pa.schema(
 
 TAG = "copies"
 
+_ENTRIES = 1 << 20
+"""Bands in one batch: a part of many short documents has a hundred megabytes of them."""
+
 Texts = Callable[[Dossier, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
 """Loads the texts of the given rows of a part, some at a time: (rows, texts)."""
 
@@ -127,11 +130,12 @@ def _by_text(dossier: Dossier, rows: Rows, partitions: int) -> pa.RecordBatch:
 
 def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.RecordBatch]:
     batch = rows(dossier)
-    banded = batch.filter(batch["bands"].is_valid())
+    banded = batch.filter(batch["bands"].is_valid()).select(["bands", "ticket"])
     bands = banded["bands"].type.list_size
-    bucket = banded["bands"].flatten()
-    member = np.repeat(banded["ticket"].to_numpy(), bands)
-    if len(member):
+    for start in range(0, banded.num_rows, max(1, _ENTRIES // bands)):
+        some = banded.slice(start, max(1, _ENTRIES // bands))
+        bucket = some["bands"].flatten()
+        member = np.repeat(some["ticket"].to_numpy(), bands)
         yield addressed(pa.record_batch({"bucket": bucket, "ticket": member}), partition_of(bucket.to_numpy(), partitions))
 
 

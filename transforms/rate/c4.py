@@ -48,9 +48,10 @@ class C4Rater:
     web page is mostly an ellipsis of Windows text read as Latin-1, amid a sentence). Sentences are counted by a rule where
     TFDS runs NLTK's Punkt: marks `.?!` and closing quotes, white space, then no lower-case letter; the dot of an initial
     ends none. Unlike TFDS, which stops at the first that it meets in a kept line, `curly` and `lorem_ipsum` count over the
-    whole page.
-    The shares are of the stripped lines that are not blank, null where there is none; sentences count in kept lines
-    only. datatrove's filter differs from TFDS: 5 sentences and 3 words are swapped, an apostrophe is an end mark, and
+    whole page. The shares are of the stripped lines that are not blank, null where there is none; sentences count in kept
+    lines only.
+
+    datatrove's filter differs from TFDS: 5 sentences and 3 words are swapped, an apostrophe is an end mark, and
     citations count as words.
     """
 

@@ -121,6 +121,7 @@ class _Emit(beam.DoFn):
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
     def process(self, gathered: Gathered, layout: emit.Layout) -> None:
+        decide.forget()
         emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
         Progress(self.run, "emit").finish()
 

@@ -44,10 +44,15 @@ def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     mark = (dossier.handle, stamp, answers, recipe.decide_fingerprint)
     last = _last[0]
     if last[0] != mark:
-        _last[0] = None, None  # before the next one is made: two would be held at once
+        forget()  # before the next one is made: two would be held at once
         last = _last[0] = mark, _standing(dossier, recipe)
     table: pa.Table = last[1]
     return table
+
+
+def forget() -> None:
+    """Frees what `standing` remembers: Emit needs the memory for its shards."""
+    _last[0] = None, None
 
 
 _last: list[tuple[object, object]] = [(None, None)]

@@ -13,8 +13,8 @@ from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, processes, write_recipe
 
 BOUND = 1700 << 20
-"""Resident bytes of a driver and two workers together. Measured: 1.4 GiB on 200 MB of near copies and on 1 GB of text, of which code
-is 0.7 GiB. The promise is 2 GiB on 1 GB."""
+"""Resident bytes of a driver and two workers together. Measured: 1.4 GiB on 200 MB of near copies as on 1 GB of text, half
+of it code. The promise is 2 GiB on 1 GB."""
 
 
 def resident(pids: list[int]) -> int:

@@ -1,11 +1,12 @@
-# make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.  make lock: refresh the pinned dependencies.
+# make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.
+# make peers: the same values as the peers.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= run/python-env
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test bench lock clean
+.PHONY: run test bench peers lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/tamis run python-env --output $(RUN)
@@ -18,13 +19,16 @@ test: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
+peers: $(VENV)/.ready-dev .venv-peers/.ready
+	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"
+
 lock: $(VENV)/.ready
 	$(PIP) install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .venv-bench run build *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-peers run build *.egg-info
 	find pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -38,4 +42,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	$(PIP) install -q --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv-peers/.ready: tests/peers/requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r $<
 	touch $@

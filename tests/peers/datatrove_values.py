@@ -1,0 +1,321 @@
+r"""What datatrove's own filters measure and decide; runs under the peers' Python, JSON lines of texts in, of results out.
+
+    python datatrove_values.py MODE < texts.jsonl > values.jsonl
+
+MODE is one of
+- own: datatrove as it is, but with Tamis's words (and sentences) through its pluggable tokenizer;
+- exchanged: the same with the parts exchanged in which Tamis differs on purpose, each with its reason below, and nothing else;
+- shipped: decisions alone, with datatrove's own English words (spaCy);
+- languages: spaCy's example sentences of some sixty languages, for no input.
+
+No formula is repeated here: where a filter compares a value with a threshold, it meets a `Probe`, which takes the value down.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from itertools import pairwise
+from typing import Any
+
+import spacy.lang
+from datatrove.data import Document
+from datatrove.pipeline.filters import c4_filters, gopher_quality_filter, gopher_repetition_filter
+from datatrove.pipeline.filters.base_filter import get_filter_result
+from datatrove.pipeline.filters.fineweb_quality_filter import FineWebQualityFilter
+from datatrove.utils.text import split_into_sentences
+from datatrove.utils.word_tokenizers import WordTokenizer
+
+GopherQualityFilter = gopher_quality_filter.GopherQualityFilter
+GopherRepetitionFilter = gopher_repetition_filter.GopherRepetitionFilter
+
+Values = dict[str, Any]
+
+WORD = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
+CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
+C4_WORDS, C4_SENTENCES = 5, 3  # as the paper and TFDS have them; datatrove's defaults are 3 and 5
+
+
+class Probe:
+    """Stands where a threshold would: takes down what it is compared with, and lets all pass."""
+
+    __array_ufunc__ = None  # numpy's scalars, too, then ask the probe
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def __lt__(self, value: float) -> bool:
+        self.seen.append(float(value))
+        return False
+
+    __gt__ = __lt__
+
+
+class TamisWords(WordTokenizer):
+    """Tamis's words; and sentences where the line rules of C4 ask for them."""
+
+    def word_tokenize(self, text: str) -> list[str]:
+        return WORD.findall(text)
+
+    def sent_tokenize(self, text: str) -> list[str]:
+        return [text[start:end] for start, end in self.span_tokenize(text)]
+
+    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+        ends = [a.end() for a, b in pairwise(re.finditer(r"\S+", text)) if _ends(a.group()) and not b.group()[0].islower()]
+        return list(pairwise([0, *ends, len(text)]))
+
+
+def _ends(word: str) -> bool:
+    """Has a sentence mark in its tail of marks, quotes and brackets, the dot of an initial apart."""
+    bare = word.rstrip(""".?!)]"'”’""")
+    tail = word[len(bare) :]
+    if tail.startswith(".") and bare[-1:].isalpha() and not re.search(r"\w.\Z", bare):
+        tail = tail[1:]
+    return any(mark in tail for mark in ".?!")
+
+
+class Symbols:
+    """Whatever is neither letter, number nor combining mark, in place of a list that lacks `•`, `©`, `→`, emoji …"""
+
+    def __contains__(self, character: str) -> bool:
+        return not character.isalnum() and not unicodedata.category(character).startswith("M")
+
+
+class Line(str):
+    """The carriage return of a Windows file does not hide the punctuation before it."""
+
+    def endswith(self, ends: Any) -> bool:  # type: ignore[override]
+        return self.removesuffix("\r").endswith(ends)
+
+
+class Text(str):
+    """Lines end at a newline and nowhere else: U+0085 in a web page is a mis-decoded ellipsis in mid-sentence."""
+
+    def splitlines(self) -> list[str]:  # type: ignore[override]
+        return str(self).removesuffix("\n").split("\n") if self else []
+
+    def split(self, separator: str) -> list[str]:  # type: ignore[override]
+        return [Line(line) for line in str(self).split(separator)]
+
+
+class PageText(Text):
+    """For C4: as in TFDS citations are no words; and the kelvin sign U+212A, whose lower case is `k`, is no ASCII letter."""
+
+    def splitlines(self) -> list[str]:  # type: ignore[override]
+        lines = Text(self.replace("\u212a", "\u0137")).splitlines()
+        return [line for line in lines if not len(CITATION.sub("", line).split()) < C4_WORDS <= len(line.split())]
+
+
+class Lines:
+    """The nothing before a leading and behind a final newline is no line."""
+
+    def split(self, text: str) -> list[str]:
+        return [line for line in text.split("\n") if line] or [""]
+
+
+def exchange() -> None:
+    """Puts Tamis's choice in the place of datatrove's, part by part."""
+    gopher_quality_filter.PUNCTUATION_SET = Symbols()
+    own_top, own_all = gopher_repetition_filter.find_top_duplicate, gopher_repetition_filter.find_all_duplicate
+
+    def top(grams: list[str]) -> int:
+        """An n-gram that occurs once is no repetition."""
+        return own_top(grams) if len(set(grams)) < len(grams) else 0
+
+    def all_duplicate(words: list[str], n: int) -> int:
+        """Word ends count: "ab", "c" is not "a", "bc". What a space behind each word adds is what a second one adds."""
+        return 2 * own_all([word + " " for word in words], n) - own_all([word + "  " for word in words], n)
+
+    gopher_repetition_filter.find_top_duplicate = top
+    gopher_repetition_filter.find_all_duplicate = all_duplicate
+    c4_filters.END_PUNCTUATION = (".", "?", "!", '"')  # the paper's and TFDS's; datatrove adds the apostrophe
+
+
+def result(step: Any, text: str) -> tuple[bool, str | None]:
+    """Of the filter; a document it cannot divide by is dropped, with no reason."""
+    try:
+        return get_filter_result(step.filter(Document(text=text, id="")))
+    except ZeroDivisionError:
+        return False, None
+
+
+class Measured:
+    """A filter's values by name: `seen[name]` is the probe to be given to it as a threshold."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Probe] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.seen.setdefault(name, Probe())
+
+    def values(self) -> Values:
+        return {name: probe.seen[-1] for name, probe in self.seen.items() if probe.seen}
+
+
+def gopher(text: str, words: Any) -> Values:
+    seen = Measured()
+    symbols = Probe()
+    step = GopherQualityFilter(
+        min_doc_words=seen["gopher.word_count"],
+        max_doc_words=None,
+        min_avg_word_length=seen["gopher.mean_word_length"],
+        max_avg_word_length=None,
+        max_symbol_word_ratio=symbols,  # type: ignore[arg-type]
+        max_bullet_lines_ratio=seen["gopher.bullet_lines"],
+        max_ellipsis_lines_ratio=seen["gopher.ellipsis_lines"],
+        max_non_alpha_words_ratio=seen["gopher.alphabetic_words"],
+        min_stop_words=seen["gopher.stop_words"],
+        language=words,
+    )
+    result(step, text)
+    return seen.values() | dict(zip(("gopher.hash_ratio", "gopher.ellipsis_ratio"), symbols.seen, strict=False))
+
+
+def repetition_filter(words: Any, exchanged: bool, **limits: Any) -> Any:
+    step = GopherRepetitionFilter(language=words, **limits)
+    if exchanged:
+        step._line_splitter = Lines()
+    return step
+
+
+def repetition(text: str, words: Any, exchanged: bool) -> Values:
+    seen = Measured()
+    step = repetition_filter(
+        words,
+        exchanged,
+        dup_line_frac=seen["repetition.duplicate_line_share"],
+        dup_para_frac=seen["repetition.duplicate_paragraph_share"],
+        dup_line_char_frac=seen["repetition.duplicate_line_chars"],
+        dup_para_char_frac=seen["repetition.duplicate_paragraph_chars"],
+        top_n_grams=tuple((n, seen[f"repetition.top_{n}gram_chars"]) for n in (2, 3, 4)),
+        dup_n_grams=tuple((n, seen[f"repetition.duplicate_{n}gram_chars"]) for n in (5, 6, 7, 8, 9, 10)),
+    )
+    result(step, text)
+    return seen.values()
+
+
+def fineweb(text: str, words: Any) -> Values:
+    seen = Measured()
+    step = FineWebQualityFilter(
+        line_punct_thr=seen["fineweb.line_punctuation"],
+        short_line_thr=seen["fineweb.short_lines"],
+        char_duplicates_ratio=seen["fineweb.duplicate_line_chars"],
+        new_line_ratio=seen["fineweb.newlines_per_word"],
+        language=words,
+    )
+    result(step, text)
+    return seen.values()
+
+
+class C4Lines(c4_filters.C4QualityFilter):
+    """One or more of C4's rules; counts the lines that each turned away."""
+
+    def __init__(self, words: Any, *rules: str, **limits: Any) -> None:
+        super().__init__(
+            filter_no_terminal_punct="terminal" in rules,
+            filter_lorem_ipsum="lorem_ipsum" in rules,
+            filter_javascript="javascript" in rules,
+            filter_curly_bracket="curly_bracket" in rules,
+            filter_policy="policy" in rules,
+            **{"min_num_sentences": -1, "min_words_per_line": -1, "max_word_length": -1} | limits,
+            language=words,
+        )
+        self.counts: Counter[str] = Counter()
+
+    def stat_update(self, *labels: str, value: int = 1, unit: str | None = None) -> None:
+        self.counts.update(labels)
+
+
+def c4(text: str, whole: str, words: Any) -> Values:
+    """`text` for the rules on lines that are kept, `whole` for what is sought on every line."""
+    kept: list[str] = []
+    sentences = Probe()
+
+    def split(line: str, language: Any) -> list[str]:
+        kept.append(line)
+        return split_into_sentences(line, language)
+
+    c4_filters.split_into_sentences = split
+    limits: dict[str, Any] = {"min_num_sentences": sentences, "min_words_per_line": C4_WORDS, "max_word_length": 1000}
+    result(C4Lines(words, "terminal", "javascript", "policy", **limits), text)
+    c4_filters.split_into_sentences = split_into_sentences
+    longest = Probe()
+    result(C4Lines(words, max_word_length=longest), whole)
+    javascript, policy = C4Lines(words, "javascript"), C4Lines(words, "policy")
+    result(javascript, whole)
+    result(policy, whole)
+    return {
+        "c4.sentences": sentences.seen[-1],
+        "c4.kept_lines": len(kept),
+        "c4.kept_chars": sum(map(len, kept)),
+        "c4.curly": not result(C4Lines(words, "curly_bracket"), whole)[0],
+        "c4.lorem_ipsum": not result(C4Lines(words, "lorem_ipsum"), whole)[0],
+        "c4.longest_word": max(longest.seen, default=0),
+        "c4.policy_lines": policy.counts["line-filter-policy"],
+        "c4.javascript_lines": javascript.counts["line-filter-javascript"],
+    }
+
+
+def decisions(text: str, words: Any, exchanged: bool) -> Values:
+    """Keep or drop at datatrove's own thresholds; C4 with the numbers the right way round."""
+    steps = {
+        "gopher": GopherQualityFilter(language=words),
+        "repetition": repetition_filter(words, exchanged),
+        "fineweb": FineWebQualityFilter(language=words),
+    }
+    kept = {name: result(step, text)[0] for name, step in steps.items()}
+    step = c4_filters.C4QualityFilter(min_num_sentences=C4_SENTENCES, min_words_per_line=C4_WORDS, language=words)
+    return kept | {"c4": result(step, PageText(text) if exchanged else text)[0]}
+
+
+def own(text: str) -> Values:
+    words: Any = TamisWords()
+    values = gopher(text, words) | repetition(text, words, False) | fineweb(text, words) | c4(text, text, words)
+    return {"values": values, "kept": decisions(text, words, False)}
+
+
+def exchanged(text: str) -> Values:
+    words: Any = TamisWords()
+    # The kelvin sign is exchanged on every line; too few words matter only where lines are kept.
+    page, whole, text = PageText(text), Text(text.replace("\u212a", "\u0137")), Text(text)
+    values = gopher(text, words) | repetition(text, words, True) | fineweb(text, words) | c4(page, whole, words)
+    return {"values": values, "kept": decisions(text, words, True)}
+
+
+def shipped(text: str) -> Values:
+    return {"kept": decisions(text, "eng", False)}
+
+
+def languages() -> Iterator[dict[str, str]]:
+    for module in sorted(module.name for module in pkgutil.iter_modules(spacy.lang.__path__) if module.ispkg):
+        try:
+            examples = importlib.import_module(f"spacy.lang.{module}.examples")
+        except ModuleNotFoundError:
+            continue
+        yield {"language": module, "text": "\n".join(examples.sentences)}
+
+
+MODES: dict[str, Callable[[str], Values]] = {"own": own, "exchanged": exchanged, "shipped": shipped}
+
+
+def main(mode: str) -> None:
+    print(json.dumps({"datatrove": metadata.version("datatrove"), "unicode": unicodedata.unidata_version}))
+    if mode == "languages":
+        for row in languages():
+            print(json.dumps(row))
+        return
+    if mode == "exchanged":
+        exchange()
+    for line in sys.stdin:
+        print(json.dumps(MODES[mode](json.loads(line))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

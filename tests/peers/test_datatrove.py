@@ -1,0 +1,187 @@
+"""Every signal is datatrove's, value by value, but for the parts that were exchanged for a reason; so are the decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import peer_documents
+import pyarrow as pa
+import pytest
+
+from pipelines import recipe
+from transforms.rate.c4 import C4, C4Rater
+from transforms.rate.fineweb import FineWeb, FineWebRater
+from transforms.rate.gopher import Gopher, GopherRater
+from transforms.rate.repetition import Repetition, RepetitionRater
+from transforms.select.thresholds import evaluate
+from transforms.text.segment import segment
+
+pytestmark = pytest.mark.slow
+
+Datatrove = Callable[..., list[dict[str, Any]]]
+
+RATERS = (GopherRater(Gopher()), RepetitionRater(Repetition()), FineWebRater(FineWeb()), C4Rater(C4()))
+SIGNALS = [signal.name for rater in RATERS for signal in rater.signals if signal.name != "c4.characters"]
+
+_NEWLINE = "a line ends at a newline and nowhere else"
+DIFFERENT = {
+    "gopher.word_count": "symbols by Unicode category, not by a list of marks",
+    "gopher.mean_word_length": "symbols by Unicode category, not by a list of marks",
+    "gopher.bullet_lines": _NEWLINE,
+    "gopher.ellipsis_lines": _NEWLINE,
+    "repetition.duplicate_line_share": "the nothing before a leading and behind a final newline is no line",
+    **{f"repetition.top_{n}gram_chars": "an n-gram that occurs once is no repetition" for n in (2, 3, 4)},
+    **{f"repetition.duplicate_{n}gram_chars": "word ends count" for n in (5, 6, 7, 8, 9, 10)},
+    "fineweb.line_punctuation": "a carriage return does not hide the mark before it",
+    "c4.sentences": f"TFDS's end marks; citations are no words; {_NEWLINE}",
+    "c4.kept_lines_share": f"TFDS's end marks; citations are no words; {_NEWLINE}",
+    "c4.kept_chars_share": f"TFDS's end marks; citations are no words; {_NEWLINE}",
+    "c4.policy_lines": f"the kelvin sign is no k; {_NEWLINE}",
+    "c4.javascript_lines": _NEWLINE,
+}
+"""Why a value may differ from datatrove's as it is; it must equal datatrove's with these parts exchanged, on every document."""
+
+
+def measure(texts: list[str]) -> pa.Table:
+    tables = []
+    for start in range(0, len(texts), 2_000):
+        cut = segment(pa.array(texts[start : start + 2_000], pa.large_string()))
+        batches = [rater.rate(cut) for rater in RATERS]
+        tables.append(
+            pa.table(
+                {name: column for batch in batches for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+            )
+        )
+    return pa.concat_tables(tables)
+
+
+def kept(table: pa.Table, name: str, prefix: str) -> list[bool]:
+    """What the shipped recipe `name` keeps by its rules on the signals `prefix`."""
+    rules = {signal: rule for signal, rule in recipe.load(name, paths=["any"]).thresholds.items() if signal.startswith(prefix)}
+    assert rules
+    return [decision == "keep" for decision in evaluate(table.combine_chunks(), rules)["decision"].to_pylist()]
+
+
+class Compared:
+    """The documents, what Tamis measures of them, and what datatrove does: as it is, and with the parts exchanged."""
+
+    def __init__(self, datatrove: Datatrove, shared: Path | None) -> None:
+        languages = [row["text"] for row in datatrove("languages")]
+        self.texts = peer_documents.unique(
+            [*languages, *(line for text in languages for line in text.split("\n"))],
+            peer_documents.environment(),
+            peer_documents.adversarial(15_000),
+            peer_documents.real(shared) if shared else [],
+        )
+        self.table = measure(self.texts)
+        self.own = datatrove("own", self.texts)
+        self.exchanged = datatrove("exchanged", self.texts)
+
+    @cached_property
+    def lines(self) -> list[list[str]]:
+        return [[line.strip() for line in text.split("\n") if line.strip()] for text in self.texts]
+
+    def ours(self, name: str) -> list[float | None]:
+        """In datatrove's terms: it says only whether there is a curly bracket, and how many lines and characters are kept."""
+        values = self.table[name].to_pylist()
+        if name in ("c4.curly", "c4.lorem_ipsum"):
+            return [float(value > 0) for value in values]
+        if name == "c4.kept_lines_share":
+            return [value and value * len(lines) for value, lines in zip(values, self.lines, strict=True)]
+        if name == "c4.kept_chars_share":
+            return [value and value * sum(map(len, lines)) for value, lines in zip(values, self.lines, strict=True)]
+        return values
+
+    def unequal(self, name: str, rows: list[dict[str, Any]]) -> list[tuple[str, float | None, float | None]]:
+        """Text, our value and theirs, wherever they are not the same."""
+        theirs = [row["values"].get(name.removesuffix("_share") if name.startswith("c4.") else name) for row in rows]
+        pairs = zip(self.texts, self.ours(name), theirs, strict=True)
+        return [pair for pair in pairs if not same(*pair)]
+
+
+def same(text: str, ours: float | None, theirs: float | None) -> bool:
+    """To 1e-9. Where datatrove has no value (it divides by zero, or the text has no n-gram so long), ours is null or 0.
+
+    Where ours is null, datatrove has no value, not a number, or makes it 0 for a text that is blank.
+    """
+    if theirs is None:
+        return not ours
+    if ours is None:
+        return math.isnan(theirs) or (theirs == 0 and not text.strip())
+    return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def compared(datatrove: Datatrove, request: pytest.FixtureRequest) -> Compared:
+    try:
+        shared = request.getfixturevalue("shared")
+    except pytest.skip.Exception:
+        shared = None
+    return Compared(datatrove, shared)
+
+
+def test_twenty_thousand_documents(compared: Compared) -> None:
+    assert len(compared.texts) >= 20_000
+    assert {"", " ", "\n", "word"} <= set(compared.texts)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_the_same_value_for_the_same_words(compared: Compared, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared.unequal(name, compared.exchanged)[:3] == []
+    different = compared.unequal(name, compared.own)
+    with capsys.disabled():
+        share = 1 - len(different) / len(compared.texts)
+        print(f"\n{name:37}{share:9.3%} of {len(compared.texts):,} equal datatrove's as it is", end="")
+        print(f"; all with: {DIFFERENT[name]}" if name in DIFFERENT else "", end=" ")
+    assert bool(different) == (name in DIFFERENT), different[:3]
+
+
+@pytest.mark.parametrize("name", ["gopher", "fineweb"])
+def test_the_same_decision_for_the_same_words(compared: Compared, name: str) -> None:
+    """By the limits of the shipped recipe of that name, on every document."""
+    decisions = zip(compared.texts, kept(compared.table, name, f"{name}."), compared.exchanged, strict=True)
+    assert [text for text, ours, row in decisions if ours != row["kept"][name]][:3] == []
+
+
+def test_the_same_repetition_decision_for_the_same_words(compared: Compared) -> None:
+    """A blank text, which has no lines and no paragraphs to judge, is dropped: datatrove drops it only when it is empty."""
+    ours = kept(compared.table, "gopher", "repetition.")
+    for text, mine, row in zip(compared.texts, ours, compared.exchanged, strict=True):
+        assert mine == (row["kept"]["repetition"] and bool(text.strip())), text[:200]
+
+
+def test_the_same_c4_decision_for_the_same_sentences(compared: Compared) -> None:
+    """A bracket or lorem ipsum condemns a page wherever it stands: datatrove, as TFDS, looks for it in kept lines alone."""
+    rules = recipe.load("c4", paths=["any"]).thresholds
+    enough = evaluate(compared.table.combine_chunks(), {"c4.sentences": rules["c4.sentences"]})["decision"].to_pylist()
+    sought = zip(compared.ours("c4.curly"), compared.ours("c4.lorem_ipsum"), strict=True)
+    for text, decision, found, row in zip(compared.texts, enough, sought, compared.exchanged, strict=True):
+        assert row["kept"]["c4"] == (decision == "keep") or (any(found) and not row["kept"]["c4"]), text[:200]
+
+
+def test_decisions_agree_with_datatrove_as_shipped(
+    datatrove: Datatrove, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On 2,000 pages of Common Crawl, with datatrove's own words (spaCy), sentences and limits; C4 with TFDS's 3 and 5."""
+    pages = peer_documents.pages(shared, 2_000)
+    table = measure(pages)
+    theirs = datatrove("shipped", pages)
+    ours = {
+        "gopher": kept(table, "gopher", "gopher."),
+        "repetition": kept(table, "gopher", "repetition."),
+        "fineweb": kept(table, "fineweb", "fineweb."),
+        "c4": list(map(all, zip(*(kept(table, "c4", f"c4.{rule}") for rule in ("sentences", "curly", "lorem")), strict=True))),
+    }
+    agree = {
+        name: sum(mine == row["kept"][name] for mine, row in zip(rows, theirs, strict=True)) / len(pages)
+        for name, rows in ours.items()
+    }
+    with capsys.disabled():
+        shares = ", ".join(f"{name} {share:.2%}" for name, share in agree.items())
+        print(f"\nof {len(pages):,} pages decided as by datatrove as shipped: {shares}", end="")
+    for name, least in (("gopher", 0.96), ("repetition", 0.98), ("fineweb", 0.999), ("c4", 0.98)):
+        assert agree[name] >= least

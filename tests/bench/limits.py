@@ -54,7 +54,12 @@ def on_lines(prepare: Callable[[str], Any], work: Callable[[Any], object]) -> Ca
         documents = _text(corpus)
         prepared = [prepare(text) for text in documents]
         size = sum(len(text.encode()) for text in documents) / 1e6
-        return Task(size, lambda: [work(one) for one in prepared].clear())
+
+        def run() -> None:
+            for one in prepared:
+                work(one)
+
+        return Task(size, run)
 
     return task
 

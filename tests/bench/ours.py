@@ -45,9 +45,9 @@ def batches(corpus: Path) -> list[pa.RecordBatch]:
     return [batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows]
 
 
-def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False) -> Recipe:
+def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False, seed: int = 0) -> Recipe:
     """The shipped recipe `fineweb`: language, Gopher, C4 and FineWeb rules, MinHash; on request the corpus's benchmarks too."""
-    fineweb = load("fineweb", paths=[str(corpus / kind)])
+    fineweb = load("fineweb", [f"seed={seed}"], [str(corpus / kind)])
     if not decontaminate:
         return fineweb
     block = yaml.safe_load((corpus / "benchmarks" / "recipe.yaml").read_text())
@@ -57,7 +57,12 @@ def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False) -> 
 def segmentation(corpus: Path) -> Task:
     texts = [batch["text"] for batch in batches(corpus)]
     segment(_EMPTY)
-    return Task(megabytes(corpus), lambda: [segment(text) for text in texts].clear())
+
+    def run() -> None:
+        for text in texts:
+            segment(text)
+
+    return Task(megabytes(corpus), run)
 
 
 def rules(corpus: Path) -> Task:

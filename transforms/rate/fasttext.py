@@ -11,9 +11,8 @@ import difflib
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from transforms.text.segment import Segmented
 
-VERSION = 1
+VERSION = 2
 
 Normalisation = Literal["dclm", "kaiyuan"]
 
@@ -60,50 +59,6 @@ def kaiyuan(text: str) -> str:
 _NORMALISE = {"dclm": dclm, "kaiyuan": kaiyuan}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A loaded fastText model. `labels` are all it can give."""
-
-    path: str
-    labels: tuple[str, ...]
-    _predict: Any
-
-    def best(self, line: str) -> tuple[str, float]:
-        """The most likely label of one line (which has no newline in it) and its probability, at most 1."""
-        probability, label = self._predict(line + "\n", 1, 0.0, "strict")[0]
-        # fastText adds 1e-5 before it takes the logarithm, so a certain label comes back as 1.00001.
-        return label, min(probability, 1.0)
-
-    def probability(self, line: str, label: str) -> float:
-        """Of `label`, 0 to 1.
-
-        With two labels it is asked as DCLM asks: the likelier label's p, or 1 − p when that is the other one. Asking
-        for the label itself differs by fastText's 1e-5, which matters beside a threshold such as 0.018.
-        """
-        best, probability = self.best(line)
-        if best == label:
-            return probability
-        if len(self.labels) == 2:
-            return 1.0 - probability
-        return next(min(p, 1.0) for p, found in self._predict(line + "\n", -1, 0.0, "strict") if found == label)
-
-
-@cache
-def load(path: str) -> Model:
-    """The model at a local path, loaded once in each process. Raises FileNotFoundError or ValueError with the path."""
-    import fasttext
-
-    check(path)
-    try:
-        predict = fasttext.load_model(path).f.predict
-    except ValueError as error:
-        raise ValueError(f"{path}: not a fastText model: {error}") from error
-    labels = tuple(sorted(label for _, label in predict("\n", -1, 0.0, "strict")))
-    if not labels:
-        raise ValueError(f"{path}: not a supervised fastText model (it has no labels)")
-    return Model(path, labels, predict)
-
-
 def check(path: str) -> None:
     """Raises FileNotFoundError, with what to do, when there is no model at `path`."""
     if not os.path.isfile(path):
@@ -112,20 +67,14 @@ def check(path: str) -> None:
         )
 
 
-def decoded(texts: Segmented, prefix_chars: int | None = None) -> Iterator[str]:
-    """Each document, or its first `prefix_chars` code points, as the str that fastText wants."""
-    starts = texts.text_start.tolist()
-    for start, end in itertools.pairwise(starts):
-        if prefix_chars is None:
-            yield texts.data[start:end].tobytes().decode()
-        else:  # four bytes a code point at most; the cut may split the last one, which the slice drops or `ignore` does
-            yield (
-                texts.data[start : min(end, start + 4 * prefix_chars)].tobytes().decode(errors="ignore")[:prefix_chars]
-            )
+def decoded(texts: Segmented) -> Iterator[str]:
+    """Each document as a str."""
+    for start, end in itertools.pairwise(texts.text_start.tolist()):
+        yield texts.data[start:end].tobytes().decode()
 
 
 class FastTextRater:
-    """Measures `<name>.probability`. Abstains on a document that is blank once normalised."""
+    """Measures `<name>.probability`. Abstains on a document that is blank once normalised, or has nothing the model knows."""
 
     def __init__(self, options: FastText) -> None:
         self.options = options
@@ -149,18 +98,30 @@ class FastTextRater:
         return fingerprint(["fasttext", VERSION, options, storage.sha256(self.options.model)])
 
     def setup(self) -> None:
+        import pyarrow as pa
+
+        from transforms.rate.fasttext_model import load
+        from transforms.text.segment import segment
+
         labels = load(self.options.model).labels
         if self.options.label not in labels:
             nearest = difflib.get_close_matches(self.options.label, labels, n=1, cutoff=0.0)[0]
             raise ValueError(
                 f"{self.options.model}: no label {self.options.label!r}; nearest of its {len(labels)} is {nearest!r}"
             )
+        self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import pyarrow as pa
 
-        model, normalise, label = load(self.options.model), _NORMALISE[self.options.normalisation], self.options.label
-        lines = (normalise(text) for text in decoded(texts))
-        values = [model.probability(line, label) if line else None for line in lines]
+        from transforms.rate.fasttext_model import load
+        from transforms.text.hashing import text_buffer
+
+        normalise = _NORMALISE[self.options.normalisation]
+        lines = pa.array([normalise(text) for text in decoded(texts)], pa.large_string())
+        data, start = text_buffer(lines)
+        probability = load(self.options.model).probability(data, start[:-1], start[1:], self.options.label)
+        probability[start[:-1] == start[1:]] = float("nan")
         (signal,) = self.signals
-        return pa.record_batch([pa.array(values, pa.float64())], schema=pa.schema([signal.field()]))
+        columns = [pa.array(probability, pa.float64(), from_pandas=True)]  # nan is null
+        return pa.record_batch(columns, schema=pa.schema([signal.field()]))

@@ -1,0 +1,307 @@
+"""Reads a supervised fastText model (.bin or .ftz) into the arrays that score texts.
+
+The format is version 12 (or 11) of fastText, `src/{fasttext,args,dictionary,densematrix,quantmatrix,productquantizer}.cc`:
+settings, vocabulary, input matrix (a row a word, then a row a bucket of n-grams) and output matrix (a row a label). All
+that the kernels index by is checked here.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from transforms.rate import fasttext_score
+from transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Tables
+
+_MAGIC = 793712314
+_VERSIONS = (11, 12)
+_LOSSES = {1: HIERARCHICAL, 2: SIGMOID, 3: SOFTMAX, 4: SIGMOID}  # hs, ns, softmax, ova
+_SUPERVISED = 3
+_CENTROIDS = 256
+_NEVER = 10**15  # the count of a node that is not yet made
+
+DENSE_BYTES = 64 << 20
+"""A quantised input matrix of up to this size is unpacked when it is read, a larger one row by row as rows are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model in memory. `labels` are all it can give, as the file writes them, in the order of their numbers."""
+
+    path: str
+    labels: tuple[str, ...]
+    tables: Tables
+
+    def best(
+        self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """The likeliest label of each text, i32[n], and its probability, f32[n]; -1 and nan where no feature is known.
+
+        A text is the UTF-8 of `data[start[d]:end[d]]`; a line break in it is a space.
+        """
+        return fasttext_score.score(self.tables, data, start, end, -1)
+
+    def probability(
+        self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], label: str
+    ) -> npt.NDArray[np.float64]:
+        """That of one of `labels` in each text, f64[n]; nan where no feature is known.
+
+        With two labels it is asked as DCLM asks: the likelier label's p, or 1 − p when that is the other one. Asking
+        for the label itself differs by fastText's 1e-5, which matters beside a threshold such as 0.018.
+        """
+        wanted = self.labels.index(label)
+        two = len(self.labels) == 2
+        found, p = fasttext_score.score(self.tables, data, start, end, -1 if two else wanted)
+        probability = p.astype(np.float64)
+        return np.where(found == wanted, probability, 1.0 - probability)
+
+
+@cache
+def load(path: str) -> Model:
+    """The model at a local path, read once in each process. Raises FileNotFoundError, or ValueError with the path.
+
+    The file stays mapped: a dense matrix is read where it lies, so processes share it.
+    """
+    with open(path, "rb") as file:
+        try:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError as error:
+            raise ValueError(f"{path}: not a fastText model: the file is empty") from error
+    if hasattr(mmap, "MADV_WILLNEED"):
+        mapped.madvise(mmap.MADV_WILLNEED)
+    return _model(_File(path, np.frombuffer(mapped, np.uint8)))
+
+
+class _File:
+    """The bytes of a model and how far they have been read."""
+
+    def __init__(self, path: str, data: npt.NDArray[np.uint8]) -> None:
+        self.path = path
+        self.data = data
+        self.at = 0
+
+    def bad(self, reason: str) -> NoReturn:
+        raise ValueError(f"{self.path}: not a fastText model that can be used: {reason}")
+
+    def check(self, sound: Any, reason: str) -> None:
+        if not sound:
+            self.bad(f"damaged: {reason}")
+
+    def take(self, size: int, what: str) -> npt.NDArray[np.uint8]:
+        """The next `size` bytes, a view."""
+        if not 0 <= size <= len(self.data) - self.at:
+            self.bad(f"damaged or cut short: {what} of {size:,} bytes at byte {self.at:,} of {len(self.data):,}")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def fields(self, layout: str, what: str) -> tuple[Any, ...]:
+        """The next values in a little-endian `struct` layout."""
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout), what).tobytes())
+
+    def floats(self, count: int, what: str) -> npt.NDArray[np.float32]:
+        """The next `count` numbers, a copy."""
+        return self.take(4 * count, what).view(np.dtype("<f4")).astype(np.float32)
+
+
+def _model(file: _File) -> Model:
+    if len(file.data) < 8 or file.fields("i", "the mark")[0] != _MAGIC:
+        file.bad("it does not begin with the mark of one")
+    (version,) = file.fields("i", "the version")
+    if version not in _VERSIONS:
+        file.bad(f"version {version} of the format; known are {_VERSIONS}")
+    dim, _, _, _, _, word_ngrams, loss, kind, bucket, shortest, longest, _ = file.fields("12i", "settings")
+    file.fields("d", "settings")
+    if kind != _SUPERVISED:
+        file.bad("it was not trained with labels (supervised)")
+    longest = 0 if version == 11 else max(0, longest)  # models of version 11 were trained without character n-grams
+    hashed = longest > 0 or word_ngrams > 1
+    file.check(loss in _LOSSES, f"loss {loss}")
+    sound = dim > 0 and longest <= 1000 and word_ngrams <= 1000 and bucket <= 1 << 28 and (bucket > 0 or not hashed)
+    file.check(sound, "settings out of range")
+
+    size, words, labels, _, pruned = file.fields("3i2q", "sizes of the vocabulary")
+    file.check(words >= 0 and labels > 0 and size == words + labels, f"{words:,} words and {labels:,} labels of {size:,}")
+    file.check(10 * size <= len(file.data), f"{size:,} words and labels in a file of {len(file.data):,} bytes")
+    first, last, counts, kinds, file.at = _entries(file.data, file.at, size)
+    file.check(len(first) == size, f"the vocabulary is cut short at entry {len(first):,} of {size:,}")
+    file.check(not kinds[:words].any() and (kinds[words:] == 1).all(), "words and labels are mixed")
+    file.check(((counts >= 0) & (counts < _NEVER)).all(), "a word or label was counted too often")
+    try:
+        names = tuple(file.data[first[k] : last[k]].tobytes().decode() for k in range(words, size))
+    except UnicodeDecodeError as error:
+        file.bad(f"a label is not UTF-8: {error}")
+    kept = file.take(8 * max(0, pruned), "kept n-grams").view(np.dtype("<i4")).astype(np.int64).reshape(-1, 2)
+
+    (quantised,) = file.fields("?", "the kind of the input")
+    source = _quantised(file, "input") if quantised else _dense(file, "input")
+    (quantised_output,) = file.fields("?", "the kind of the output")
+    target = _quantised(file, "output") if quantised and quantised_output else _dense(file, "output")
+    file.check(source.dim == target.dim == dim, f"matrices of {source.dim} and {target.dim} columns, settings of {dim}")
+    file.check(target.rows == labels, f"{target.rows:,} rows of output for {labels:,} labels")
+    file.check(quantised or pruned < 0, "n-grams are pruned, yet the matrix is not quantised")
+    if pruned >= 0:
+        order = np.argsort(kept[:, 0], kind="stable")
+        ngrams, places = kept[order].T
+        file.check(
+            not pruned or (ngrams[0] >= 0 and ngrams[-1] < bucket and (np.diff(ngrams) > 0).all()), "kept n-grams are no set"
+        )
+        file.check(not pruned or (places.min() >= 0 and places.max() < source.rows - words), "a kept n-gram has no row")
+        file.check(words <= source.rows, "fewer rows than words")
+        source = source.chosen(np.concatenate([np.arange(words), words + places]))
+        cells = _cells(ngrams, bucket)
+    else:
+        file.check(words + (bucket if hashed else 0) <= source.rows, "fewer rows than words and buckets")
+        cells = np.zeros(0, np.uint64)
+
+    hashes = fasttext_score.fnv(file.data, first, last)
+    slots = fasttext_score.index(file.data, first, last, hashes)
+    line_ends = np.flatnonzero((hashes[:words].view(np.int32) == LINE_END_HASH) & (last[:words] - first[:words] == 4))
+    unpack = quantised and 4 * source.rows * dim <= DENSE_BYTES
+    hierarchical = _LOSSES[loss] == HIERARCHICAL
+    children, parents = _tree(counts[words:].tolist()) if hierarchical else (np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
+    output, scale = target.unscaled()
+    tables = Tables(
+        dim=dim,
+        words=words,
+        line_end=int(line_ends[-1]) if len(line_ends) else -1,
+        shortest=shortest,
+        longest=longest,
+        word_ngrams=word_ngrams,
+        bucket=bucket,
+        reciprocal=np.uint64((2**64 // max(bucket, 1) + 1) % 2**64),
+        pruned=pruned >= 0,
+        loss=_LOSSES[loss],
+        slots=slots,
+        hashes=hashes,
+        text=file.data,
+        first=first,
+        last=last,
+        kept=cells,
+        rows=source.unpacked() if unpack else source.dense,
+        codes=source.codes,
+        norms=source.norms,
+        centroids=source.centroids,
+        output=output if hierarchical else np.ascontiguousarray(output.T),
+        scale=scale,
+        children=children,
+        parents=parents,
+    )
+    for table in tables:
+        if isinstance(table, np.ndarray):
+            table.flags.writeable = False  # as the mapped ones are: the kernels compile once for all models
+    return Model(file.path, names, tables)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """Dense (float32 as bytes) or product-quantised (Jégou et al. 2011): the other's fields are empty."""
+
+    rows: int
+    dim: int
+    dense: npt.NDArray[np.uint8]
+    codes: npt.NDArray[np.uint8]
+    norms: npt.NDArray[np.float32]
+    centroids: npt.NDArray[np.float32]
+
+    def chosen(self, rows: npt.NDArray[np.int64]) -> _Matrix:
+        """A quantised matrix of some of the rows."""
+        return _Matrix(len(rows), self.dim, self.dense, self.codes[rows], self.norms[rows], self.centroids)
+
+    def unscaled(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The rows, [rows, dim], and what each is still to be multiplied with."""
+        if len(self.dense):
+            dense = self.dense.view(np.dtype("<f4")).astype(np.float32).reshape(self.rows, self.dim)
+            return dense, np.ones(self.rows, np.float32)
+        parts = self.centroids[np.arange(self.codes.shape[1]), self.codes]
+        return np.ascontiguousarray(parts.reshape(self.rows, -1)[:, : self.dim]), self.norms
+
+    def unpacked(self) -> npt.NDArray[np.uint8]:
+        """The rows, dense, as bytes."""
+        rows, scale = self.unscaled()
+        return (rows * scale[:, None]).reshape(-1).view(np.uint8)
+
+
+def _dense(file: _File, what: str) -> _Matrix:
+    rows, dim = file.fields("2q", f"size of the {what}")
+    file.check(rows > 0 and dim > 0, f"{what} of {rows:,} × {dim:,}")
+    dense = file.take(4 * rows * dim, f"{what} of {rows:,} × {dim:,}")
+    no_codes, no_norms, no_centroids = np.zeros((0, 0), np.uint8), np.zeros(0, np.float32), np.zeros((0, 0, 0), np.float32)
+    return _Matrix(rows, dim, dense, no_codes, no_norms, no_centroids)
+
+
+def _quantised(file: _File, what: str) -> _Matrix:
+    normed, rows, dim, size = file.fields("?2qi", f"size of the {what}")
+    codes = file.take(size, f"codes of the {what}")
+    columns, parts, width, last = file.fields("4i", f"quantiser of the {what}")
+    file.check(rows > 0 and dim == columns > 0 and size == rows * parts, f"{what} of {rows:,} × {dim:,}, {size:,} codes")
+    file.check(
+        parts > 0 and 0 < last <= width and (parts - 1) * width + last == dim, f"{what} in {parts} parts of {width}, {last}"
+    )
+    flat = file.floats(dim * _CENTROIDS, f"centroids of the {what}")
+    centroids = np.zeros((parts, _CENTROIDS, width), np.float32)
+    whole = (parts - 1) * _CENTROIDS * width
+    centroids[:-1] = flat[:whole].reshape(parts - 1, _CENTROIDS, width)
+    centroids[-1, :, :last] = flat[whole:].reshape(_CENTROIDS, last)
+    norms = np.ones(rows, np.float32)
+    if normed:
+        norm_codes = file.take(rows, f"norms of the {what}")
+        file.check(file.fields("4i", f"norms of the {what}") == (1, 1, 1, 1), f"quantiser of the norms of the {what}")
+        norms = file.floats(_CENTROIDS, f"norms of the {what}")[norm_codes]
+    return _Matrix(rows, dim, np.zeros(0, np.uint8), codes.reshape(rows, parts), norms, centroids)
+
+
+@njit(cache=True, nogil=True)
+def _entries(data, at, size):  # type: ignore[no-untyped-def]
+    """Where the words of the vocabulary lie, their counts and kinds, as many as are whole; where the last one ends."""
+    first = np.empty(size, np.int64)
+    last = np.empty(size, np.int64)
+    counts = np.zeros(size, np.int64)
+    kinds = np.empty(size, np.int8)
+    for k in range(size):
+        end = at
+        while end < len(data) and data[end]:
+            end += 1
+        if end + 10 > len(data):
+            return first[:k], last[:k], counts[:k], kinds[:k], at
+        first[k] = at
+        last[k] = end
+        for j in range(8):
+            counts[k] |= np.int64(data[end + 1 + j]) << (8 * j)
+        kinds[k] = data[end + 9]
+        at = end + 10
+    return first, last, counts, kinds, at
+
+
+def _cells(ngrams: npt.NDArray[np.int64], bucket: int) -> npt.NDArray[np.uint64]:
+    """`Tables.kept` of sorted n-grams."""
+    cell = ngrams >> 5
+    number = np.bincount(cell, minlength=(bucket >> 5) + 1)  # one more: n-gram number `bucket` stands for none
+    cells = (np.cumsum(number) - number).astype(np.uint64) << np.uint64(32)
+    np.bitwise_or.at(cells, cell, np.uint64(1) << (ngrams & 31).astype(np.uint64))
+    return cells
+
+
+def _tree(counts: list[int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """`Tables.children` and `parents`: the Huffman tree of the labels, which come in falling order of their counts."""
+    labels = len(counts)
+    weight = counts + [_NEVER] * (labels - 1)
+    children = np.zeros((labels - 1, 2), np.int32)
+    parents = np.full(2 * labels - 1, -1, np.int32)
+    leaf, node = labels - 1, labels
+    for new in range(labels, 2 * labels - 1):
+        for side in range(2):
+            if leaf >= 0 and weight[leaf] < weight[node]:
+                child, leaf = leaf, leaf - 1
+            else:
+                child, node = node, node + 1
+            children[new - labels, side] = child
+            parents[child] = new
+        weight[new] = sum(weight[child] for child in children[new - labels])
+    return children, parents

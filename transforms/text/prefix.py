@@ -1,0 +1,37 @@
+"""The beginning of each text, cut at a number of code points."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from transforms.text.characters import LETTER, characters, decode
+from transforms.text.segment import Segmented
+
+
+def prefix(texts: Segmented, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Where the first `chars` code points of each text end in `texts.data`, and whether one of them is a letter."""
+    return _prefix(texts.data, texts.text_start, texts.text_chars, chars, characters().flags)
+
+
+@njit(cache=True, nogil=True)
+def _prefix(data, text_start, text_chars, chars, flags):  # type: ignore[no-untyped-def]
+    n = len(text_chars)
+    ends = np.empty(n, np.int64)
+    lettered = np.zeros(n, np.bool_)
+    for d in range(n):
+        i = text_start[d]
+        end = text_start[d + 1]
+        if text_chars[d] > chars:
+            left = chars  # code points, the first byte of the next one ends them
+            end = i
+            while left or data[end] & 0xC0 == 0x80:
+                left -= data[end] & 0xC0 != 0x80
+                end += 1
+        ends[d] = end
+        while i < end and not lettered[d]:
+            point, size = decode(data, i)
+            lettered[d] = flags[point] & LETTER != 0
+            i += size
+    return ends, lettered

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from transforms import storage
 from transforms.decontaminate.benchmarks import passages
+from transforms.kernels import njit
 from transforms.text.hashing import mix64
 from transforms.text.segment import segment
 

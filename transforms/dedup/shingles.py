@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.hashing import mix64
 
 if TYPE_CHECKING:

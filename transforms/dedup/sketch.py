@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.hashing import mix64
 
 _BLOCK = 2048  # shingles that stay in the first-level cache while every permutation passes over them

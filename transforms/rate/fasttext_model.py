@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.rate import fasttext_score
 from transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Tables
 

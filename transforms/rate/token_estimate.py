@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from transforms.kernels import njit
 
 # Costs in sixteenths of a token, rounded from a least-squares fit to cl100k_base over English web pages, documentation,
 # e-mail, encyclopaedia prose, Python, HTML and arithmetic problems, and over Article 1 of the Universal Declaration in

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from transforms.kernels import njit
 
 WORD = 1
 r"""Python's `\w`: letters and numbers of every script, and `_`. Combining marks are not."""

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from transforms.kernels import njit
 
 PADDING = 8
 """Bytes that may be read behind the last text of a buffer that `text_buffer` returns."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.characters import LETTER, characters, decode
 from transforms.text.segment import Segmented
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.characters import LETTER, PLAIN, PUNCTUATION, SPACE, WORD, characters, decode, encode
 from transforms.text.hashing import PADDING, load64, text_buffer, trailing_zeros, word_hash64, xxh64
 

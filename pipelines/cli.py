@@ -67,13 +67,13 @@ def run(
         wanted = recipes.load(recipe, set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
-        from pipelines import launch
+        from pipelines import launch, local
         from pipelines.display import Display
 
         display = Display(quiet=as_json)
         result = display.during(
             lambda planned, watch: launch.launch(
-                wanted, output or f"run/{wanted.name}", workers or launch.default_workers(), fresh, planned, watch
+                wanted, output or f"run/{wanted.name}", workers or local.default_workers(), fresh, planned, watch
             )
         )
         if as_json:

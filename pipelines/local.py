@@ -1,0 +1,102 @@
+"""The local runner: Beam's FnApiRunner with a worker process a core, or in this process for one worker."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from concurrent.futures import Future, wait
+
+from pipelines import worker
+from pipelines.plan import Plan
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.errors import RunError
+
+_WORKER_ENVIRONMENT = {
+    # Kernels run single-threaded inside a worker: there is one worker a core.
+    "OMP_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Beam takes a new thread for each bundle. With an arena each, and a pool of Arrow's own, no stage can use what another has
+    # freed: on 1 GB of text two workers peak at 1.3 GiB instead of 1.6.
+    "MALLOC_ARENA_MAX": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+
+_WORKER = "run_worker"
+"""The thread in which Beam waits for a worker process (worker_handlers.py)."""
+
+_WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
+"""All that end when a worker process does; unless it ended well, with an exception."""
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run(recipe: Recipe, todo: Plan, workers: int) -> None:
+    """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the
+    others, for hours perhaps, and then say that a channel closed."""
+    os.environ.update(_WORKER_ENVIRONMENT)
+    wanted = storage.join(todo.spill, "workers-wanted")
+    storage.write_bytes(wanted, b"")
+    done: Future[None] = Future()
+    lost: list[str] = []
+
+    def beam() -> None:
+        try:
+            _run_beam(recipe, todo, workers, wanted)
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        name = failed.thread.name if failed.thread is not None else ""
+        if name == _WORKER:
+            lost.append(str(failed.exc_value))
+        elif name not in _WORKER_THREADS:
+            otherwise(failed)
+
+    otherwise, threading.excepthook = threading.excepthook, hook
+    try:
+        threading.Thread(target=beam, name="beam", daemon=True).start()
+        while not done.done() and not lost:
+            wait([done], timeout=0.2)
+        if not done.done():
+            raise RunError(
+                f"a worker process died ({lost[0]}), most often for want of memory. "
+                "The same command goes on where it stopped; fewer --workers need less memory"
+            )
+        done.result()
+    finally:
+        storage.remove(wanted)
+        for thread in threading.enumerate():
+            if thread.name in _WORKER_THREADS:
+                thread.join(timeout=5)
+        threading.excepthook = otherwise
+
+
+def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
+    """Beam's FnApiRunner, named explicitly: `DirectRunner` becomes another engine when the machine is online."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
+
+    from pipelines.curate import Curate
+
+    if workers == 1:
+        environment = EmbeddedPythonEnvironment.default()
+    else:
+        environment = SubprocessSDKEnvironment.from_command_string(worker.command(todo.run, wanted))
+    options = PipelineOptions.from_dictionary({"direct_num_workers": workers})
+    try:
+        with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
+            pipeline | Curate(recipe, todo)
+    except Exception as error:
+        told = RunError.from_traceback("".join(traceback.format_exception(error)))
+        if told is None:
+            raise
+        raise told from None

@@ -14,26 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.decide import kept, standing
+from pipelines.receipts import QUALITY_BINS, STATE, edges
 from pipelines.recipe import Recipe
 from transforms import identity, storage
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier, Gathered, addressed
 from transforms.parts import Part
-from transforms.rater import Signal
 from transforms.release import File
 from transforms.shards import write_shard
 
-STATE = ".state"
-"""The room of the receipts of Emit: what is finished, and the numbers the manifest and the report are made of."""
-
-BINS = 40
-"""Bins of a signal's histogram, over its useful range and its thresholds."""
-
-WIDE = 1000
-"""A signal that reaches beyond this is a count over orders of magnitude: its bins widen from 1 by a constant factor."""
-
-QUALITY_BINS = 100
 SEGMENTS = 16
 """Segments of a shard whose quality and sources the report draws along the order."""
 
@@ -163,23 +153,6 @@ def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fin
     storage.write_bytes(
         storage.join(run, STATE, f"shard-{gathered.destination:05d}.json"), json.dumps(receipt, ensure_ascii=False).encode()
     )
-
-
-def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
-    """Histogram bin edges of a numeric signal: its useful range, its thresholds, a margin. None for labels and bare facts."""
-    limits = [signal.low, signal.high]
-    threshold = recipe.thresholds.get(signal.name)
-    if threshold is not None:
-        limits += [threshold.min, threshold.max]
-    known = [float(limit) for limit in limits if limit is not None]
-    if signal.kind == "string" or not known:
-        return None
-    low, high = min(0.0, *known), max(known)
-    if not signal.unit.startswith("share"):
-        high *= 1.5
-    if high > WIDE:
-        return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
-    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]
 
 
 def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines import plan
-from pipelines.emit import QUALITY_BINS, edges
+from pipelines import receipts
 from pipelines.plan import REPORT, Plan
+from pipelines.receipts import QUALITY_BINS, edges
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.curriculum import lint
@@ -37,16 +37,16 @@ DROP_SHARE = 0.9
 
 def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     """Writes the manifest, which finishes the run, and the report."""
-    receipts = {work.part.ordinal: work.part.receipt() for work in todo.work}
-    summaries, shards = plan.summaries(todo.run), plan.shard_receipts(todo.run)
+    parts = {work.part.ordinal: work.part.receipt() for work in todo.work}
+    summaries, shards = receipts.summaries(todo.run), receipts.shards(todo.run)
     inputs: list[Json] = [
         {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
-        for ordinal, receipt in sorted(receipts.items())
+        for ordinal, receipt in sorted(parts.items())
         if receipt is not None
     ]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     curriculum = _curriculum(recipe, shards)
-    files: list[Json] = [vars(file) for receipt in receipts.values() if receipt is not None for file in receipt.files]
+    files: list[Json] = [vars(file) for receipt in parts.values() if receipt is not None for file in receipt.files]
     files += [entry["file"] for entry in (*summaries, *shards)]
     body = {
         "tamis": version("tamis"),
@@ -198,7 +198,7 @@ def write_report(run: str) -> str:
 
     finished = release.read(run)
     recipe = Recipe.model_validate(finished["recipe"])
-    summaries, shards = plan.summaries(run), plan.shard_receipts(run)
+    summaries, shards = receipts.summaries(run), receipts.shards(run)
     uri = storage.join(run, REPORT)
     data: Data = {
         "histograms": _histograms(recipe, summaries),

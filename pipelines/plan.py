@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from pipelines.emit import STATE
+from pipelines import receipts
+from pipelines.receipts import STATE
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.decontaminate.ngrams import Contamination
@@ -120,20 +120,6 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     return planned
 
 
-def shard_receipts(run: str) -> list[dict[str, Any]]:
-    """The receipts of the emitted shards, in training order."""
-    room = storage.join(run, STATE)
-    names = [name for name in storage.names(room) if name.startswith("shard-")]
-    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
-
-
-def summaries(run: str) -> list[dict[str, Any]]:
-    """The summaries of the decided parts, by part."""
-    room = storage.join(run, STATE)
-    names = [name for name in storage.names(room) if name.startswith("part-")]
-    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
-
-
 def _assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:
     """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
@@ -190,7 +176,7 @@ def _state(run: str) -> str | None:
 def _finished_shards(run: str, mark: str) -> frozenset[int]:
     return frozenset(
         int(receipt["destination"])
-        for receipt in shard_receipts(run)
+        for receipt in receipts.shards(run)
         if receipt["fingerprint"] == mark and _complete(run, [File(**receipt["file"])])
     )
 

@@ -1,0 +1,54 @@
+"""What Emit leaves beside a run's files: the room of its receipts, how to read them, the bins of their histograms."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.rater import Signal
+
+STATE = ".state"
+"""The room of the receipts: what is finished, and the numbers the manifest and the report are made of."""
+
+BINS = 40
+"""Bins of a signal's histogram, over its useful range and its thresholds."""
+
+WIDE = 1000
+"""A signal that reaches beyond this is a count over orders of magnitude: its bins widen from 1 by a constant factor."""
+
+QUALITY_BINS = 100
+
+
+def shards(run: str) -> list[dict[str, Any]]:
+    """The receipts of the emitted shards, in training order."""
+    room = storage.join(run, STATE)
+    names = [name for name in storage.names(room) if name.startswith("shard-")]
+    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+
+
+def summaries(run: str) -> list[dict[str, Any]]:
+    """The summaries of the decided parts, by part."""
+    room = storage.join(run, STATE)
+    names = [name for name in storage.names(room) if name.startswith("part-")]
+    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+
+
+def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
+    """Histogram bin edges of a numeric signal: its useful range, its thresholds, a margin. None for labels and bare facts."""
+    limits = [signal.low, signal.high]
+    threshold = recipe.thresholds.get(signal.name)
+    if threshold is not None:
+        limits += [threshold.min, threshold.max]
+    known = [float(limit) for limit in limits if limit is not None]
+    if signal.kind == "string" or not known:
+        return None
+    low, high = min(0.0, *known), max(known)
+    if not signal.unit.startswith("share"):
+        high *= 1.5
+    if high > WIDE:
+        return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
+    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]

@@ -54,8 +54,23 @@ def plan(options: Input) -> list[Split]:
 
             splits += parquet.plan(entry, options)
         else:
-            splits.append(Split(entry.uri, kind, 0, -1, entry.size, entry.stamp))
+            splits += _by_bytes(entry, kind, options)
     return sorted(splits, key=lambda split: (split.uri, split.start))
+
+
+def _by_bytes(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
+    """Ranges of the bytes of a file of lines, or of a crawl whose records are compressed each by itself."""
+    starts = [0]
+    if entry.size > options.split_bytes // 4 and (kind != "text" or options.text_unit == "line"):
+        from transforms.read.compression import cuts
+
+        crawl = kind in ("warc", "wet")
+        starts = cuts(entry.uri, entry.size, options.split_bytes, b"WARC/" if crawl else b"", anywhere=not crawl)
+    stops = [*starts[1:], entry.size]
+    return [
+        Split(entry.uri, kind, start, stop if stop < entry.size else -1, stop - start, entry.stamp)
+        for start, stop in zip(starts, stops, strict=True)
+    ]
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

@@ -45,13 +45,16 @@ class Input(Options):
     source: str = Field("default", min_length=1, description="the source of documents that name none")
     text_unit: Literal["file", "line"] = Field("file", description="a plain text file is one document, or one a line")
     max_record_bytes: int = Field(256 << 20, gt=0, le=1 << 30, description="a longer record is rejected")
-    split_bytes: int = Field(96 << 20, gt=0, description="Parquet is split into row groups of about so many bytes")
+    split_bytes: int = Field(96 << 20, gt=0, description="text in a piece of a larger file, about, if it can be split")
     harvest_bytes: int = Field(64 << 20, gt=0, description="how much of the Python environment python-env reads")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A piece of work: row groups `[start, stop)` of Parquet, files of a distribution; (0, -1) is the whole of a file.
+    """A piece of work: row groups `[start, stop)` of Parquet, files of a distribution, bytes of a file as stored.
+
+    A `stop` of -1 is the end; (0, -1) is the whole of a file. Of bytes, a split owns the records that begin behind `start`, up
+    to and including `stop`, where those are bytes of the decompressed text; the first split owns the first record too.
 
     `size` is its bytes as stored (for progress and balance), `stamp` changes when the file's bytes may have.
     """
@@ -68,7 +71,8 @@ class Split:
 class Reject:
     """A record, or the rest of a file, that could not be read.
 
-    `offset` is the byte offset of the record in the decompressed stream; in Parquet, the number of its row from 0.
+    `offset` is the byte offset of the record in what byte `start` of the file and those behind it decompress to, and `line`
+    counts from there: `start` is 0 but in a split, and behind damage. In Parquet, `offset` is the number of the row from 0.
     """
 
     uri: str
@@ -76,3 +80,4 @@ class Reject:
     line: int | None  # from 1, where records are lines
     error: str
     excerpt: str
+    start: int = 0

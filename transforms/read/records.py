@@ -16,6 +16,7 @@ from transforms.text.hashing import hash128, mix
 
 EXCERPT = 200
 _CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+_AS_TEXT = 2  # parts of a record from here on may be of any type
 _MOST_REJECTS = 1000  # in one batch, so that a file of nothing else does not pile up
 
 
@@ -30,7 +31,7 @@ class Rows:
         self._uri = uri
         self._source = options.source
         self._mapping = Mapping(options.fields)
-        self._columns: list[list[str | None]] = [[] for _ in documents.SCHEMA]
+        self._rows: list[tuple[str | None, ...]] = []
         self._rejects: list[Reject] = []
         self._bytes = 0
 
@@ -52,30 +53,34 @@ class Rows:
         metadata: str | None = None,
     ) -> None:
         """One document; `size` is its bytes, about."""
-        row = (id or None, text, source or self._source, url, licence, date, metadata)
-        for column, value in zip(self._columns, row, strict=True):
-            column.append(value)
+        self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
         self._bytes += size
 
-    def add_record(self, record: dict[str, Any], size: int) -> None:
-        """One document from named fields, which are consumed. Raises Unfit."""
-        self.add(size=size, **self._mapping.take(record))
+    def add_record(self, record: object, size: int) -> None:
+        """One document from a JSON object, which is consumed. Raises Unfit, for what is no object too."""
+        if type(record) is not dict:
+            array = " (a file that is one JSON array must be turned into lines first: jq -c '.[]')"
+            raise Unfit(f"not a JSON object but {type(record).__name__}{array if isinstance(record, list) else ''}")
+        text, id, url, source, licence, date, metadata = self._mapping.take(record)
+        self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
+        self._bytes += size
 
-    def reject(self, offset: int, error: str, excerpt: bytes | str = b"", line: int | None = None) -> None:
+    def reject(self, offset: int, error: str, excerpt: bytes | str = b"", line: int | None = None, start: int = 0) -> None:
         """What could not be read, where and why."""
-        self._rejects.append(Reject(self._uri, offset, line, error, safe(excerpt)))
+        self._rejects.append(Reject(self._uri, offset, line, error, safe(excerpt), start))
 
     def take(self) -> tuple[pa.RecordBatch, list[Reject]]:
         """The batch so far; begins the next."""
-        arrays = [pa.array(column, field.type) for column, field in zip(self._columns, documents.SCHEMA, strict=True)]
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(documents.SCHEMA)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, documents.SCHEMA, strict=True)]
         arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
         taken = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA), self._rejects
-        self._columns, self._rejects, self._bytes = [[] for _ in documents.SCHEMA], [], 0
+        self._rows, self._rejects, self._bytes = [], [], 0
         return taken
 
     def rest(self) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
         """The last batch, if there is anything in it."""
-        if self._columns[0] or self._rejects:
+        if self._rows or self._rejects:
             yield self.take()
 
 
@@ -83,38 +88,42 @@ class Mapping:
     """Takes a document's parts out of a record by the names that `Fields` gives them."""
 
     def __init__(self, fields: Fields) -> None:
-        self._names = {part: getattr(fields, part) for part in Fields.model_fields}
+        self._names = [getattr(fields, part) for part in ("text", "id", "url", "source", "licence", "date")]
 
-    def take(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The parts of a document; what is left of `record` becomes its metadata. Raises Unfit."""
+    def take(self, record: dict[str, Any]) -> list[str | None]:
+        """Text, id, URL, source, licence and date; what is left of `record` is the metadata, last. Raises Unfit."""
         had = tuple(record)
-        values = {part: _first(record, names) for part, names in self._names.items()}
-        text, key = values["text"], values["id"]
-        if type(text) is not str:
-            if text is not None:
-                raise Unfit(f"the text field is {_kind(text)}, not a string")
-            names = self._names["text"]
-            wanted, seen = " or ".join(f"'{name}'" for name in names), ", ".join(sorted(had)[:20]) or "none"
-            present = any(name.split(".")[0] in had for name in names)
-            raise Unfit(f"text field {wanted} is null" if present else f"no text field {wanted}; the fields are: {seen}")
-        if type(key) is not str and key is not None:
-            if type(key) is not int:
-                raise Unfit(f"the id is {_kind(key)}; an id is a string or an integer of at most 64 bits")
-            values["id"] = str(key)
-        for part in ("url", "source", "licence", "date"):
-            if type(values[part]) is not str:
-                values[part] = as_text(values[part])
-        values["metadata"] = canonical(record) if record else None
+        values: list[Any] = []
+        for names in self._names:
+            first = None
+            for name in names:  # all are taken out, so that a mapped name is never metadata
+                if name in record:
+                    value = record.pop(name)
+                elif "." in name:
+                    value = pop(record, name)
+                else:
+                    continue
+                if first is None:
+                    first = value
+            if first is not None and type(first) is not str and len(values) >= _AS_TEXT:
+                first = as_text(first)
+            values.append(first)
+        if type(values[0]) is not str:
+            raise Unfit(self._textless(values[0], had))
+        if type(values[1]) is not str and values[1] is not None:
+            if type(values[1]) is not int:
+                raise Unfit(f"the id is {_kind(values[1])}; an id is a string or an integer of at most 64 bits")
+            values[1] = str(values[1])
+        values.append(canonical(record) if record else None)
         return values
 
-
-def _first(record: dict[str, Any], names: tuple[str, ...]) -> Any:
-    first = None
-    for name in names:  # all are taken out, so that a mapped name is never metadata
-        value = record.pop(name) if name in record else pop(record, name) if "." in name else None
-        if first is None:
-            first = value
-    return first
+    def _textless(self, text: object, had: tuple[str, ...]) -> str:
+        if text is not None:
+            return f"the text field is {_kind(text)}, not a string"
+        names = self._names[0]
+        wanted, seen = " or ".join(f"'{name}'" for name in names), ", ".join(sorted(had)[:20]) or "none"
+        present = any(name.split(".")[0] in had for name in names)
+        return f"text field {wanted} is null" if present else f"no text field {wanted}; the fields are: {seen}"
 
 
 def pop(record: dict[str, Any], name: str) -> Any:

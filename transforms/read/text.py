@@ -7,27 +7,27 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from transforms import storage
-from transforms.read.compression import Stream
+from transforms.read.compression import Stream, streams
 from transforms.read.lines import lines
 from transforms.read.options import Input, Reject, Split
 from transforms.read.records import Rows
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a file; an empty file and a blank line are none. A byte order mark and the CR of CRLF go."""
+    """The documents of a split; an empty file and a blank line are none. A byte order mark and the CR of CRLF go."""
     rows = Rows(split.uri, options)
     with storage.open_binary(split.uri) as file:
-        stream = Stream(file, split.uri)
         if options.text_unit == "file":
-            _file(rows, stream, options.max_record_bytes)
+            _file(rows, Stream(file, split.uri), options.max_record_bytes)
         else:
-            for line in lines(stream, options.max_record_bytes):
-                if line.error is not None:
-                    rows.reject(line.offset, line.error, line.data, line.number)
-                elif line.data and not line.data.isspace():
-                    _add(rows, line.data.removesuffix(b"\r"), line.offset, line.number)
-                if rows.full:
-                    yield rows.take()
+            for stream in streams(file, split.uri, split.start, split.stop):
+                for line in lines(stream, options.max_record_bytes):
+                    if line.error is not None:
+                        rows.reject(line.offset, line.error, line.data, line.number, stream.start)
+                    elif line.data and not line.data.isspace() and not line.torn:
+                        _add(rows, line.data.removesuffix(b"\r"), line.offset, line.number, stream.start)
+                    if rows.full:
+                        yield rows.take()
     yield from rows.rest()
 
 
@@ -38,11 +38,11 @@ def _file(rows: Rows, stream: Stream, longest: int) -> None:
     elif stream.damage is not None:
         rows.reject(len(data), f"{stream.damage}; the text is not whole", data)
     elif data:
-        _add(rows, data.removeprefix(b"\xef\xbb\xbf"), 0, None)
+        _add(rows, data.removeprefix(b"\xef\xbb\xbf"), 0, None, 0)
 
 
-def _add(rows: Rows, data: bytes, offset: int, number: int | None) -> None:
+def _add(rows: Rows, data: bytes, offset: int, number: int | None, start: int) -> None:
     try:
         rows.add(data.decode(), len(data))
     except UnicodeDecodeError as invalid:
-        rows.reject(offset, f"invalid UTF-8 at byte {invalid.start} of the record", data, number)
+        rows.reject(offset, f"invalid UTF-8 at byte {invalid.start} of the record", data, number, start)

@@ -16,9 +16,12 @@ from resiliparse.parse.encoding import detect_encoding
 from resiliparse.parse.html import HTMLTree
 
 from transforms import storage
-from transforms.read.compression import Stream
+from transforms.read.compression import streams
 from transforms.read.options import Input, Reject, Split
 from transforms.read.records import Rows, Unfit, canonical
+
+START = b"WARC/"
+"""What a record begins with."""
 
 _HTML = ("text/html", "application/xhtml+xml")
 
@@ -30,27 +33,29 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
     resiliparse takes for the main content; it may be empty.
     """
     rows = Rows(split.uri, options)
-    last = 0
     with storage.open_binary(split.uri) as file:
-        stream = Stream(file, split.uri)
-        try:
-            # The HTTP layer is parsed here: the iterator's own decoding cannot go on after a bad response.
-            for record in ArchiveIterator(
-                cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
-            ):
-                last = record.stream_pos
-                try:
-                    _add(rows, record, options.max_record_bytes)
-                except Unfit as unfit:
-                    rows.reject(last, str(unfit), record.headers.get("WARC-Target-URI") or "")
-                if rows.full:
-                    yield rows.take()
-        except OSError as error:
-            if type(error) is not OSError or error.errno is not None:  # the system's or a store's, not the format's
-                raise
-            rows.reject(last, f"{error}, behind the record at this place; nothing from there on can be read")
-        if stream.damage is not None:
-            rows.reject(stream.tell(), f"{stream.damage}; nothing from here on can be read")
+        for stream in streams(file, split.uri, split.start, split.stop, START):
+            last = 0
+            try:
+                # The HTTP layer is parsed here: the iterator's own decoding cannot go on after a bad response.
+                for record in ArchiveIterator(
+                    cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
+                ):
+                    last = record.stream_pos
+                    try:
+                        _add(rows, record, options.max_record_bytes)
+                    except Unfit as unfit:
+                        rows.reject(last, str(unfit), record.headers.get("WARC-Target-URI") or "", start=stream.start)
+                    if rows.full:
+                        yield rows.take()
+            except OSError as error:
+                if type(error) is not OSError or error.errno is not None:  # the system's or a store's, not the format's
+                    raise
+                reason = f"{error}, behind the record at this place; nothing from there on can be read"
+                rows.reject(last, reason, start=stream.start)
+            if stream.damage is not None:
+                reason = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
+                rows.reject(stream.tell(), reason, start=stream.start)
     yield from rows.rest()
 
 

@@ -125,7 +125,7 @@ def test_a_record_that_is_too_long_is_rejected_and_the_next_passes(tmp_path, nam
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5), longest=st.integers(1, 60))
 def test_lines_are_those_of_the_bytes_however_they_come(data, cuts, longest):
     class Blocks:
-        damage = None
+        damage, start, end, torn = None, 0, None, False
 
         def __iter__(self):
             edges = sorted({0, *(min(cut, len(data)) for cut in cuts), len(data)})

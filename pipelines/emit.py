@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -75,11 +76,13 @@ class Layout:
 def layout(totals: Iterable[dict[int, int]], recipe: Recipe) -> Layout:
     """The layout for the kept bytes of each phase, summed over the parts."""
     stretches = recipe.curriculum.stretches
-    size = [0] * len(stretches)
+    size: Counter[int] = Counter()
     for total in totals:
-        for phase, text_bytes in total.items():
-            size[phase] += text_bytes
-    shards = tuple(math.ceil(b / recipe.output.shard_bytes) for b in size)
+        size.update(total)
+    # A phase whose documents are all empty has no bytes, yet a shard.
+    shards = tuple(
+        max(1, math.ceil(size[phase] / recipe.output.shard_bytes)) if phase in size else 0 for phase in range(len(stretches))
+    )
     return Layout(shards, tuple(stretch.name for stretch in stretches), recipe.output.format)
 
 

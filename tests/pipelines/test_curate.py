@@ -148,3 +148,12 @@ def test_jsonl_output_and_nothing_kept(tmp_path):
     assert manifest["curriculum"]["shards"] == []
     assert "drops-nearly-all" in {warning["code"] for warning in manifest["warnings"]}
     assert list(stretches(run)) == []
+
+
+def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", str(tmp_path / "run")
+    source.write_text('{"id": "empty", "text": ""}\n{"id": "words", "text": "one two"}\n')
+    halves = {"curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(halves))
+    result = launch.launch(recipe.load(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
+    assert [shard["documents"] for shard in result.manifest["curriculum"]["shards"]] == [1, 1]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.recipe import Recipe
+from transforms.ahead import ahead
 from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.minhash import sketch
 from transforms.documents import SCHEMA
@@ -52,13 +53,16 @@ def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
 def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> Receipt:
     """Reads `split`, measures every signal on one segmentation of each batch, and commits the part."""
     raters = ready(recipe, index)
+    measured = (  # a thread reads, a second measures, this one writes: nearly all they do is done without Python's lock
+        (rejects, *measure(batch, recipe, raters)) for batch, rejects in ahead(read(split, recipe.input))
+    )
     with PartWriter(part) as writer:
-        for batch, rejects in read(split, recipe.input):
+        for rejects, rated, sketch in ahead(measured):
             for reject in rejects:
                 writer.reject(asdict(reject))
-            if batch.num_rows:
-                writer.write(*measure(batch, recipe, raters))
-            advance(batch.num_rows, int(batch["text"].nbytes))
+            if rated.num_rows:
+                writer.write(rated, sketch)
+            advance(rated.num_rows, int(rated["text"].nbytes))
         empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters))
         return writer.finish((next(empty), next(empty)), fingerprint, asdict(split))
 

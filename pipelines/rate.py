@@ -85,7 +85,7 @@ def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> t
         "record_hash": _record_hash(batch),
     }
     if recipe.dedup is not None and recipe.dedup.minhash is not None:
-        columns["bands"], _ = sketch(texts, recipe.dedup.minhash)
+        columns["bands"] = sketch(texts, recipe.dedup.minhash)
     return rated.combine_chunks().to_batches()[0] if rated.num_rows else _no_rows(rated), pa.record_batch(columns)
 
 

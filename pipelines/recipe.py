@@ -152,7 +152,7 @@ class Recipe(Options):
             {
                 "code": CODE_VERSION,
                 "raters": [[rater.name, _identity(rater)] for rater in self.raters],
-                "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed"}) if minhash is not None else None,
+                "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}) if minhash is not None else None,
                 "input": self.input.model_dump(mode="json", exclude={"paths"}),
             }
         )

@@ -20,7 +20,8 @@ from pipelines.rate import measure, ready
 from pipelines.recipe import Recipe, load
 from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.components import bucket_edges, forest
-from transforms.dedup.minhash import MinHash, sketch
+from transforms.dedup.minhash import MinHash, Scheme, sketch
+from transforms.dedup.shingles import shingles
 from transforms.dedup.survivors import survivors
 from transforms.rate.language import Language, LanguageRater
 from transforms.read.inputs import plan, read
@@ -80,28 +81,33 @@ def rules(corpus: Path) -> Task:
     return Task(megabytes(corpus), run)
 
 
-def minhash(corpus: Path) -> Task:
+def minhash(corpus: Path, scheme: Scheme) -> Task:
     texts = [batch["text"] for batch in batches(corpus)]
-    sketch(segment(_EMPTY), MinHash())
+    options = MinHash(scheme=scheme)
+    sketch(segment(_EMPTY), options)
 
     def run() -> None:
         for text in texts:
-            sketch(segment(text), MinHash())
+            sketch(segment(text), options)
 
     return Task(megabytes(corpus), run)
 
 
-def duplicates(corpus: Path) -> Task:
+def duplicates(corpus: Path, scheme: Scheme) -> Task:
     """From text to the rows to be removed, as `transforms.dedup.deduplicate` finds them, in one process."""
     texts = [batch["text"] for batch in batches(corpus)]
-    find_duplicates(texts[:1])
-    return Task(megabytes(corpus), lambda: {"removed": find_duplicates(texts)})
+    options = MinHash(scheme=scheme)
+    find_duplicates(texts[:1], options)
+    return Task(megabytes(corpus), lambda: {"removed": find_duplicates(texts, options)})
 
 
-def find_duplicates(texts: list[pa.Array]) -> list[int]:
+def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     """Rows that near-duplicate detection drops."""
-    options = MinHash()
-    sketches = [(*sketch(segment(text), options), hash128(text)) for text in texts]
+    sketches = []
+    for text in texts:
+        words = segment(text)
+        first, found = shingles(words, options.ngram)
+        sketches.append((sketch(words, options), pa.LargeListArray.from_arrays(first, found), hash128(text)))
     bands = pa.concat_arrays([banded for banded, _, _ in sketches])
     hashes = np.concatenate([text_hash for _, _, text_hash in sketches])
     row = np.arange(len(bands), dtype=np.uint64)
@@ -208,8 +214,10 @@ def few_documents(corpus: Path, documents: int) -> Path:
 WORKS = {
     "segmentation": segmentation,
     "rules": rules,
-    "minhash": minhash,
-    "duplicates": duplicates,
+    "minhash": partial(minhash, scheme="fss"),
+    "minhash multiply": partial(minhash, scheme="multiply"),
+    "duplicates": partial(duplicates, scheme="fss"),
+    "duplicates multiply": partial(duplicates, scheme="multiply"),
     "benchmarks": benchmarks,
     "language": language,
     "rate": partial(rate_pass, decontaminate=False),

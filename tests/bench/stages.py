@@ -17,7 +17,7 @@ from pipelines.rate import measure, ready
 from pipelines.recipe import Recipe
 from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.minhash import band_hashes, signatures
-from transforms.dedup.shingles import shingles
+from transforms.dedup.shingles import windows
 from transforms.documents import SCHEMA
 from transforms.parts import Part, PartWriter
 from transforms.read.inputs import plan, read
@@ -78,9 +78,9 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: st
         with stage("text hashes"):
             hash128(batch["text"])
         with stage("shingles"):
-            first, hashes = shingles(texts, options.ngram)
-        with stage("minima"):
-            signed = signatures(first, hashes, options.bands * options.rows, options.seed)
+            first, hashes = windows(texts, options.ngram)
+        with stage("sketch"):
+            signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
         with stage("bands"):
             band_hashes(signed, options.bands, options.rows)
     apart = sum(seconds for name, seconds in stage.cpu_s.items() if not name.startswith("read"))

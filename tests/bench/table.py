@@ -18,7 +18,9 @@ WORKS = {
     "segmentation": "segmentation: words, lines, hashes",
     "rules": "Gopher quality + repetition + C4 + FineWeb",
     "minhash": "MinHash 14 × 8, word 5-grams: text to bands",
+    "minhash multiply": "MinHash, scheme multiply: text to bands",
     "duplicates": "near-duplicates: text to the documents removed",
+    "duplicates multiply": "near-duplicates, scheme multiply: text to the documents removed",
     "benchmarks": "n-grams of 20 benchmarks matched",
     "language": "language identification, first 2,000 characters",
     "rate": "Rate pass, every rule of recipe fineweb",
@@ -137,7 +139,8 @@ def _findings(rows: Sequence[Row]) -> str:
             found.append(f"2 workers, {kind}: the Rate movement {rate:.2f} × faster, the run {whole:.2f} × (wall time).")
     for row in rows:
         if "recall" in row:
-            found.append(f"{row['tool']}: recall {row['recall']:.3f} at 0.8, precision {row['precision']:.3f} at 0.7.")
+            whose = f"{row['work'].split(':')[0]}, {row['tool']}"
+            found.append(f"{whose}: recall {row['recall']:.3f} at 0.8, precision {row['precision']:.3f} at 0.7.")
     return "\n".join(f"- {one}" for one in found)
 
 

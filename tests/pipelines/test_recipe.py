@@ -218,7 +218,7 @@ def test_only_what_can_change_a_stage_changes_its_fingerprint(tmp_path: Path) ->
         changed = load(tmp_path, text, decision)
         assert changed.rate_fingerprint == base.rate_fingerprint, decision
         assert changed.decide_fingerprint != base.decide_fingerprint, decision
-    for rating in ("rate.c4={}", "dedup.minhash.bands=13", "input.paths=[a]", "input.source=web"):
+    for rating in ("rate.c4={}", "dedup.minhash.bands=13", "dedup.minhash.scheme=multiply", "input.paths=[a]", "input.source=web"):
         changed = load(tmp_path, text, *([rating] if rating == "input.paths=[a]" else ["input.paths=[a]", rating]))
         assert (changed.rate_fingerprint == base.rate_fingerprint) == (rating == "input.paths=[a]"), rating
     assert load(tmp_path, text, "name=other").decide_fingerprint == base.decide_fingerprint

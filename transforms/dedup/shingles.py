@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from transforms.text.segment import Segmented
 
 
-def shingles(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Sorted, unique 64-bit hashes of the `ngram`-word shingles of each document.
+def windows(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """64-bit hashes of the `ngram`-word shingles of each document, in text order with all repeats: enough for a sketch.
 
     Words are compared folded (lower case, no diacritics, every digit 0, no punctuation: datatrove `utils/text.py`); a
     word of which nothing is left does not count. A document with fewer than `ngram` words has one shingle, all of it,
@@ -26,7 +26,13 @@ def shingles(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.N
     """
     if ngram < 1:
         raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
-    first, hashes = _shingles(texts.word_first, texts.fold_hash, ngram)
+    first, hashes = _windows(texts.word_first, texts.fold_hash, ngram)
+    return first, hashes
+
+
+def shingles(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """The shingles of `windows` as sets: each document's are sorted and unique, which is what `jaccard` compares."""
+    first, hashes = _sets(*windows(texts, ngram))
     return first, hashes
 
 
@@ -50,14 +56,12 @@ def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], floor: float =
 
 
 @njit(cache=True, nogil=True)
-def _shingles(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
+def _windows(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
     documents = word_first.size - 1
     longest = 0
     for d in range(documents):
         longest = max(longest, word_first[d + 1] - word_first[d])
     words = np.empty(longest, np.uint64)
-    chained = np.empty(longest, np.uint64)
-    ends = np.empty(longest + 2, np.int64)
     first = np.zeros(documents + 1, np.int64)
     hashes = np.empty(fold_hash.size, np.uint64)  # a document has no more shingles than words
     total = 0
@@ -68,21 +72,34 @@ def _shingles(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
             count += fold_hash[w] != 0
         if count:
             size = min(ngram, count)
-            windows = chained[: count - size + 1]
+            chained = hashes[total : total + count - size + 1]
             # Each word is mixed on the stream that the words before it name. Windows do not depend on one another, so
             # they advance together.
-            windows[:] = np.uint64(size)
+            chained[:] = np.uint64(size)
             for place in range(size):
-                shifted = words[place : place + windows.size]
-                for i in range(windows.size):
-                    windows[i] = mix64(shifted[i], windows[i])
-            total += _sorted_unique(windows, ends, hashes[total:])
+                shifted = words[place : place + chained.size]
+                for i in range(chained.size):
+                    chained[i] = mix64(shifted[i], chained[i])
+            total += chained.size
         first[d + 1] = total
     return first, hashes[:total]
 
 
 @njit(cache=True, nogil=True)
-def _sorted_unique(values, ends, out):  # type: ignore[no-untyped-def]
+def _sets(first, hashes):  # type: ignore[no-untyped-def]
+    longest = 0
+    for d in range(first.size - 1):
+        longest = max(longest, first[d + 1] - first[d])
+    ends = np.empty(longest + 2, np.int64)
+    unique = np.empty(hashes.size, np.uint64)
+    begin = np.zeros(first.size, np.int64)
+    for d in range(first.size - 1):
+        begin[d + 1] = begin[d] + sort_unique(hashes[first[d] : first[d + 1]], ends, unique[begin[d] :])
+    return begin, unique[: begin[-1]]
+
+
+@njit(cache=True, nogil=True)
+def sort_unique(values: npt.NDArray[np.uint64], ends: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]) -> int:
     """Write `values` to `out` sorted without repeats; returns how many. `ends` is scratch of at least len(values) + 2.
 
     Hashes are uniform: their high bits put each near its place (counting sort), insertion does the rest.

@@ -47,7 +47,7 @@ def planted(seed: int = 0, originals: int = 40) -> pa.Table:
             "tie": pa.array(draw.integers(0, 2**63, len(ids)).astype(np.uint64)),
             "text_hash_0": pa.array(hashes[:, 0]),
             "text_hash_1": pa.array(hashes[:, 1]),
-            "bands": sketch(segment(text), OPTIONS)[0],
+            "bands": sketch(segment(text), OPTIONS),
             "text": text,
         }
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.dedup.shingles import jaccard, shingles
+from transforms.dedup.shingles import jaccard, shingles, windows
 from transforms.text.hashing import mix64
 from transforms.text.segment import segment
 
@@ -49,6 +49,16 @@ def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
     assert first[-1] == hashes.size
     for d, document in enumerate(documents):
         assert hashes[first[d] : first[d + 1]].tolist() == sorted(map(hashed, ngrams(document, n)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
+def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
+    first, hashes = windows(words_of(documents), n)
+    for d, document in enumerate(documents):
+        words = [word for word in document if word]
+        found = [hashed(words[i : i + n]) for i in range(max(1, len(words) - n + 1))] if words else []
+        assert hashes[first[d] : first[d + 1]].tolist() == found
 
 
 @settings(deadline=None)

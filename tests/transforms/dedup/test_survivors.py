@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from transforms.dedup.components import bucket_edges, forest
 from transforms.dedup.minhash import MinHash, sketch
+from transforms.dedup.shingles import shingles
 from transforms.dedup.survivors import SCHEMA, best_first, survivors
 from transforms.text.hashing import hash128, mix
 from transforms.text.segment import segment
@@ -287,7 +288,9 @@ def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
 def from_texts(texts, options):
     """The whole way from texts to verdicts without a pipeline: (verdicts, shingle sets)."""
     column = pa.array(texts, pa.large_string())
-    bands, shingles = sketch(segment(column), options)
+    words = segment(column)
+    bands, (first, hashes) = sketch(words, options), shingles(words, options.ngram)
+    sets = pa.LargeListArray.from_arrays(first, hashes)
     text = hash128(column)
     ticket = np.arange(len(texts), dtype=np.uint64)
     member = np.repeat(ticket[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
@@ -304,10 +307,10 @@ def from_texts(texts, options):
             "text_hash_0": text[:, 0],
             "text_hash_1": text[:, 1],
             "bands": bands,
-            "shingles": shingles,
+            "shingles": sets,
         }
     )
-    return survivors(table, options.threshold, options.max_candidates).to_pylist(), [*map(set, shingles.to_pylist())]
+    return survivors(table, options.threshold, options.max_candidates).to_pylist(), [*map(set, sets.to_pylist())]
 
 
 def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():
@@ -319,14 +322,14 @@ def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():
         edited = words.copy()
         edited[150] = "changed"  # 5 of 296 shingles differ: J = 291 / 301
         texts += [" ".join(words), " ".join(edited).upper() + "!", " ".join(words)]
-    verdicts, shingles = from_texts([*texts, "", "", "?", "cat", "dog", "Cat."], MinHash())
+    verdicts, sets = from_texts([*texts, "", "", "?", "cat", "dog", "Cat."], MinHash())
     for base in range(0, len(texts), 3):
         cluster = verdicts[base : base + 3]
         (keeper,) = [v for v in cluster if v["duplicate_of"] is None]
         assert keeper["copies"] == 3
         for verdict in cluster:
             if verdict is not keeper:
-                a, b = shingles[verdict["ticket"]], shingles[keeper["ticket"]]
+                a, b = sets[verdict["ticket"]], sets[keeper["ticket"]]
                 assert verdict["duplicate_of"] == f"d{keeper['ticket']}"
                 assert verdict["jaccard"] == len(a & b) / len(a | b)
                 assert verdict["jaccard"] in (1.0, 291 / 301)
@@ -347,13 +350,13 @@ def test_on_web_pages_nothing_above_the_threshold_that_shares_a_band_stays(share
         with zstandard.open(shared / "web" / f"weborganizer-{part:02}.jsonl.zst", "rt", encoding="utf-8") as lines:
             texts += [json.loads(line)["text"] for line in lines]
     texts += [text[: len(text) * 9 // 10] for text in texts[:300]]
-    verdicts, shingles = from_texts(texts, MinHash())
+    verdicts, sets = from_texts(texts, MinHash())
     assert sum(v["copies"] or 0 for v in verdicts) == len(texts)
     dropped = [v for v in verdicts if v["duplicate_of"] is not None]
     assert len(dropped) > 250
     for verdict in dropped:
         representative = int(verdict["duplicate_of"][1:])
-        a, b = shingles[verdict["ticket"]], shingles[representative]
+        a, b = sets[verdict["ticket"]], sets[representative]
         assert verdicts[representative]["duplicate_of"] is None
         assert verdict["jaccard"] == (len(a & b) / len(a | b) if verdict["kind"] == "near" else 1.0)
         assert verdict["jaccard"] >= 0.7

@@ -83,6 +83,8 @@ class RepetitionRater:
             texts.line_first,
             texts.line_start,
             texts.line_end,
+            texts.line_chars,
+            texts.line_hash,
             texts.word_first,
             texts.word_start,
             texts.word_end,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from transforms.kernels import njit
 from transforms.text.hashing import xxh64
 
 # mypy: disable-error-code="no-untyped-def"
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ONE = np.uint64(1)  # what is unsigned indexes an array without a test for a negative index
+_NOWHERE = np.uint32(0xFFFFFFFF)
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -17,55 +19,40 @@ DUPLICATE = (5, 6, 7, 8, 9, 10)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _identity(key, keys, known, slots, bits):
-    """Index of `key` in `keys[:known]`, through the hash table `slots` of 2^bits entries; `known` if it was added."""
-    mask = (1 << bits) - 1
-    slot = np.int64((key * _GOLDEN) >> np.uint64(64 - bits))
-    while slots[slot]:
-        if keys[slots[slot] - 1] == key:
-            return slots[slot] - 1
-        slot = (slot + 1) & mask
-    keys[known] = key
-    slots[slot] = known + 1
-    return known
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _clear(slots, items):
-    """Empties the part of the table that `items` keys need at half load; returns its size in bits."""
+def _bits(items):
+    """Size in bits of a hash table that `items` fill to a third at most."""
     bits = 4
-    while 1 << bits < 2 * items:
+    while 1 << bits < 3 * items:
         bits += 1
-    slots[: 1 << bits] = 0
     return bits
 
 
 @njit(cache=True, nogil=True)
-def _table(first):
-    """An empty hash table large enough for the document with the most items, and that number."""
+def _most(first):
+    """Items of the document that has the most."""
     most = 0
     for d in range(len(first) - 1):
         most = max(most, first[d + 1] - first[d])
-    size = 16
-    while size < 2 * most:
-        size *= 2
-    return np.zeros(size, np.int32), most
+    return most
 
 
 @njit(cache=True, nogil=True)
 def duplicates(first, hashes, chars, counted):
     """Columns of i64[n, 3]: counted items of each document, those equal to an earlier one, the code points of these."""
     counts = np.zeros((len(first) - 1, 3), np.int64)
-    slots, most = _table(first)
-    keys = np.empty(most, np.uint64)
+    table = np.empty(1 << _bits(_most(first)), np.uint32)
     for d in range(len(first) - 1):
-        bits = _clear(slots, first[d + 1] - first[d])
-        known = 0
+        start = np.uint64(first[d])
+        bits = _bits(first[d + 1] - first[d])
+        table[: 1 << bits] = _NOWHERE
         for k in range(first[d], first[d + 1]):
             if counted[k]:
                 counts[d, 0] += 1
-                if _identity(hashes[k], keys, known, slots, bits) == known:
-                    known += 1
+                slot = hashes[k] * _GOLDEN >> np.uint64(64 - bits)
+                while table[slot] != _NOWHERE and hashes[start + table[slot]] != hashes[k]:
+                    slot = slot + _ONE & np.uint64((1 << bits) - 1)
+                if table[slot] == _NOWHERE:
+                    table[slot] = k - first[d]
                 else:
                     counts[d, 1] += 1
                     counts[d, 2] += chars[k]
@@ -73,11 +60,14 @@ def duplicates(first, hashes, chars, counted):
 
 
 @njit(cache=True, nogil=True)
-def paragraphs(data, line_first, line_start, line_end, word_first, word_start, word_end):
-    r"""Pieces of the stripped text between two newlines or more: first of each document [n + 1], XXH64, length."""
+def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, word_first, word_start, word_end):
+    r"""Pieces of the stripped text between two newlines or more: first of each document [n + 1], hash, length.
+
+    The hash is made of the hashes of the lines; only lines that stripping the text has cut are read again.
+    """
     first = np.zeros(len(line_first), np.int64)
-    starts = np.empty(len(line_start), np.int64)
-    ends = np.empty(len(line_start), np.int64)
+    hashes = np.empty(len(line_start), np.uint64)
+    chars = np.empty(len(line_start), np.int32)
     found = 0
     for d in range(len(line_first) - 1):
         if word_first[d] < word_first[d + 1]:
@@ -91,18 +81,20 @@ def paragraphs(data, line_first, line_start, line_end, word_first, word_start, w
                     inside = False
                     continue
                 if not inside:
-                    starts[found] = max(line_start[k], text_start)
+                    hashes[found] = 0
+                    chars[found] = -1  # the newline that the first line does not have before it
                     found += 1
                     inside = True
-                ends[found - 1] = min(line_end[k], text_end)
+                line = line_hash[k]
+                length = 1 + line_chars[k]
+                if line_start[k] < text_start or line_end[k] > text_end:
+                    line = xxh64(data, max(line_start[k], text_start), min(line_end[k], text_end), np.uint64(0))
+                    for i in range(line_start[k], line_end[k]):
+                        length -= (i < text_start or i >= text_end) and data[i] & 0xC0 != 0x80
+                hashes[found - 1] = hashes[found - 1] * _GOLDEN + line
+                chars[found - 1] += length
         first[d + 1] = found
-    hashes = np.empty(found, np.uint64)
-    chars = np.zeros(found, np.int32)
-    for k in range(found):
-        hashes[k] = xxh64(data, starts[k], ends[k], np.uint64(0))
-        for i in range(starts[k], ends[k]):
-            chars[k] += data[i] & 0xC0 != 0x80
-    return first, hashes, chars
+    return first, hashes[:found], chars[:found]
 
 
 @njit(cache=True, nogil=True)
@@ -115,83 +107,113 @@ def repeated_ngrams(first, hashes, chars):
 
     Exact but for collisions of the 64-bit word hashes: an n-gram is the pair of its two (n - 1)-grams, so where one
     word ends and the next begins always matters, and only pairs in which both repeat are looked at, which soon leaves
-    few.
+    few. What repeats mostly goes on as it did where it came first: then no table is asked.
     """
     documents = len(first) - 1
     top = np.zeros((documents, len(TOP)), np.int64)
     duplicate = np.zeros((documents, len(DUPLICATE)), np.int64)
-    slots, most = _table(first)
-    keys = np.empty(most, np.uint64)
-    times = np.empty(most, np.int32)
-    earliest = np.empty(most, np.int32)
-    place = np.empty(most, np.int32)
-    gram = np.empty(most, np.int32)
+    most = _most(first)
+    table = np.empty(1 << _bits(most), np.uint32)
+    link = np.empty(most, np.uint32)
+    place = np.empty(most, np.uint32)  # of the n-grams that repeat, in order
+    asked = np.empty(most, np.uint32)
+    origin = np.empty(most + 1, np.uint32)  # where the n-gram at a place comes first; _NOWHERE if it does not repeat
+    longer = np.empty(most + 1, np.uint32)  # the same for n + 1
+    times = np.empty(most + 1, np.uint32)  # occurrences of the n-gram that comes first at a place
     before = np.empty(most + 1, np.int64)  # code points of the words before each word
     before[0] = 0
     for d in range(documents):
-        words = first[d + 1] - first[d]
-        bits = _clear(slots, words)
-        known = 0
+        start = first[d]
+        words = first[d + 1] - start
+        nobody = np.uint32(words)  # a place where writing does no harm
         for i in range(words):
-            k = first[d] + i
-            before[i + 1] = before[i] + chars[k]
-            g = _identity(hashes[k], keys, known, slots, bits)
-            if g == known:
-                times[g] = 0
-                known += 1
-            times[g] += 1
-            place[i] = i
-            gram[i] = g
-        active = _repeated(place, gram, times, words)
-        for n in range(2, DUPLICATE[-1] + 1):
-            if active < 2:
+            before[i + 1] = before[i] + chars[start + i]
+            asked[i] = i
+            origin[i] = _NOWHERE
+        origin[words] = _NOWHERE
+        _trace(hashes[start : start + words], asked, words - 1, origin, times, table, link)
+        active = 0
+        for i in range(words):
+            place[active] = i
+            active += origin[i] != _NOWHERE
+        for n in range(TOP[0], DUPLICATE[-1] + 1):
+            if n > TOP[0]:
+                unlike = 0
+                for j in range(active):
+                    p = place[j]
+                    q = origin[p]
+                    tail = origin[p + _ONE]
+                    repeats = tail != _NOWHERE
+                    alike = repeats & (origin[q + _ONE] == tail)
+                    o = q if alike & (p != q) else nobody
+                    longer[p] = _NOWHERE if o == nobody else o
+                    longer[o] = o
+                    times[p] = 1
+                    times[o] += np.uint32(1)
+                    asked[unlike] = p
+                    unlike += repeats & (not alike)
+                _trace(origin, asked, unlike, longer, times, table, link)
+                kept = 0
+                for j in range(active):
+                    p = place[j]
+                    o = longer[p]
+                    origin[p] = o
+                    place[kept] = p
+                    kept += o != _NOWHERE
+                active = kept
+            if not active:
                 break
-            bits = _clear(slots, active)
-            known = 0
-            pairs = 0
-            for j in range(active - 1):
-                if place[j + 1] != place[j] + 1:
-                    continue
-                key = np.uint64(gram[j]) << np.uint64(32) | np.uint64(gram[j + 1])
-                g = _identity(key, keys, known, slots, bits)
-                if g == known:
-                    times[g] = 0
-                    earliest[g] = place[j]
-                    known += 1
-                times[g] += 1
-                place[pairs] = place[j]
-                gram[pairs] = g
-                pairs += 1
             if n <= TOP[-1]:
-                best = 0
-                for g in range(1, known):
-                    if times[g] > times[best]:
-                        best = g
-                if known and times[best] > 1:
-                    start = earliest[best]
-                    top[d, n - TOP[0]] = (before[start + n] - before[start] + n - 1) * times[best]
-            active = _repeated(place, gram, times, pairs)
-            if n >= DUPLICATE[0]:
-                earliest[:known] = -1  # now: not read yet
+                best = np.uint32(0)
+                most_times = np.uint32(0)
+                for j in range(active):
+                    o = origin[place[j]]
+                    if times[o] > most_times:
+                        best, most_times = o, times[o]
+                top[d, n - TOP[0]] = (before[best + n] - before[best] + n - 1) * most_times
+            else:
                 free = 0
                 for j in range(active):
-                    if place[j] < free:
+                    p = np.int64(place[j])
+                    if p < free:
                         continue
-                    if earliest[gram[j]] < 0:
-                        earliest[gram[j]] = place[j]
+                    o = origin[p]
+                    if times[o]:
+                        times[o] = 0  # from now on: read before
                     else:
-                        duplicate[d, n - DUPLICATE[0]] += before[place[j] + n] - before[place[j]]
-                        free = place[j] + n
+                        duplicate[d, n - DUPLICATE[0]] += before[p + n] - before[p]
+                        free = p + n
     return top, duplicate
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _repeated(place, gram, times, items):
-    """Keeps, in place and in order, the items whose n-gram occurs more than once; returns how many."""
-    kept = 0
+def _trace(ids, asked, items, origin, times, table, link):
+    """Finds equal pairs (`ids[p]`, `ids[p + 1]`) among the ascending places `asked[:items]`, which it uses up.
+
+    Where a pair repeats, `origin[p]` becomes its first place, and `times` there its number. The table holds the last place of
+    each hash and `link` the one before it: few pairs that do not repeat are ever compared.
+    """
+    shift = np.uint64(64 - _bits(items))
+    table[: 1 << _bits(items)] = _NOWHERE
+    met = 0
     for j in range(items):
-        if times[gram[j]] > 1:
-            place[kept] = place[j]
-            gram[kept] = gram[j]
-            kept += 1
-    return kept
+        p = asked[j]
+        slot = (np.uint64(ids[p]) * _GOLDEN + np.uint64(ids[p + _ONE])) * _GOLDEN >> shift
+        q = table[slot]
+        table[slot] = p
+        link[p] = q
+        asked[met] = p
+        met += q != _NOWHERE
+    for j in range(met):
+        p = asked[j]
+        q = link[p]
+        while q != _NOWHERE and not ((ids[q] == ids[p]) & (ids[q + _ONE] == ids[p + _ONE])):
+            q = link[q]
+        if q != _NOWHERE:
+            o = origin[q]
+            if o == _NOWHERE:
+                o = q
+                origin[q] = q
+                times[q] = 1
+            origin[p] = o
+            times[o] += np.uint32(1)

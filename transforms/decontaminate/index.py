@@ -154,7 +154,7 @@ def build(options: Decontaminate) -> Index:
     key, head, length, owner = _grams(cut.fold_hash, cut.word_first, options.ngram, options.min_ngram)
     of_passage, of_item = np.array(benchmark, np.int64), np.array(item, np.int64)
 
-    order = np.lexsort((owner, key))
+    order = np.argsort(key, kind="stable")  # by key, then owner: they come in the order of owners
     order = order[_changes(key[order], owner[order])]  # an n-gram counts once a passage
     key, head, length, owner = key[order], head[order], length[order], owner[order]
     template = _templates(key, of_passage[owner], of_item[owner], options.max_items)
@@ -163,11 +163,12 @@ def build(options: Decontaminate) -> Index:
     size = np.bincount(owner, minlength=len(texts)).astype(np.int32)
 
     start = np.flatnonzero(_changes(key))
+    head.sort()
     keys = key[start]
     states = (np.ones(len(texts), bool), ~long_enough, long_enough & (size == 0))
     counts = [np.bincount(of_passage, state, len(options.benchmarks)).astype(np.int64) for state in states]
     return Index(
-        lengths=np.unique(length[start]),
+        lengths=np.flatnonzero(np.bincount(length[start])),
         min_ngram=options.min_ngram,
         keys=keys,
         first=np.append(start, len(key)),
@@ -178,7 +179,7 @@ def build(options: Decontaminate) -> Index:
         names=pa.array([source.name for source in options.benchmarks], pa.large_string()),
         counts=np.stack(counts, axis=1).ravel(),
         slots=_slots(keys),
-        filter=_filter(np.unique(head)),
+        filter=_filter(head[_changes(head)]),
     )
 
 
@@ -196,8 +197,9 @@ def _templates(
 ) -> npt.NDArray[np.bool_]:
     """Which n-grams more than `max_items` items of their benchmark have; rows ascend by `key`, then benchmark."""
     run = np.cumsum(_changes(key, benchmark)) - 1
-    order = np.lexsort((item, run))
-    items = np.bincount(run[order][_changes(run[order], item[order])], minlength=run[-1] + 1 if len(run) else 0)
+    width = item.max(initial=0) + 1
+    pair = np.sort(run * width + item)
+    items = np.bincount(pair[_changes(pair)] // width, minlength=run[-1] + 1 if len(run) else 0)
     return items[run] > max_items
 
 

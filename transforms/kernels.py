@@ -13,8 +13,6 @@ import os
 import platform
 import re
 import shutil
-import sys
-import tempfile
 import threading
 import uuid
 import warnings
@@ -29,7 +27,8 @@ import numba
 import numpy as np
 from numba.core import config
 
-_NAME = "tamis-kernels"
+from transforms import caches
+
 _PACKAGE = Path(__file__).parent
 _IMPORT = re.compile(rb"^from (%b[\w.]*) import (\([^)]*\)|.*)" % _PACKAGE.name.encode(), re.MULTILINE)
 _lock = threading.Lock()
@@ -60,15 +59,15 @@ def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callab
 def folder() -> Path | None:
     """Where this process keeps its kernels; None, after a KernelWarning, where no place can be written.
 
-    It is NUMBA_CACHE_DIR, or beside the environment, or else in the user's cache or temporary folder, and in it the one for
-    this processor and these versions of Python, numpy and numba.
+    It is in NUMBA_CACHE_DIR, or beside the environment, or else in the user's cache or among temporary files, and there the one
+    for this processor and these versions of Python, numpy and numba.
     """
-    places = _places()
-    for place in places:
-        if _writable(place, private=place == places[-1]):
-            return place / _machine()
+    found = _places()
+    place = caches.first_writable(found)
+    if place is not None:
+        return place / _machine()
     warnings.warn(
-        f"compiled kernels cannot be kept: none of {', '.join(map(str, places))} can be written. "
+        f"compiled kernels cannot be kept: none of {', '.join(map(str, found))} can be written. "
         "Each process compiles them again, for about 20 seconds; name a folder with NUMBA_CACHE_DIR",
         KernelWarning,
         stacklevel=2,
@@ -76,25 +75,21 @@ def folder() -> Path | None:
     return None
 
 
+@cache
+def digest(source: Path) -> str:
+    """16 hex digits over a file and, in turn, over the files of this package that its head imports."""
+    text = source.read_bytes()
+    total = hashlib.blake2b(text, digest_size=8)
+    for package, names in _IMPORT.findall(text):
+        base = _PACKAGE.parent.joinpath(*package.decode().split("."))
+        inside = (base / f"{name.decode()}.py" for name in re.findall(rb"\w+", names))
+        for file in filter(Path.is_file, [base.with_suffix(".py"), base / "__init__.py", *inside]):
+            total.update(digest(file).encode())
+    return total.hexdigest()
+
+
 def _places() -> list[Path]:
-    """Where the kernels may be, the best first. The last is one that strangers may have made."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    found = [Path(named) if named else Path(sys.prefix, "var")]
-    if os.path.isabs(users):
-        found.append(Path(users))
-    return [*(place / _NAME for place in found), Path(tempfile.gettempdir(), f"{_NAME}-{os.getuid()}")]
-
-
-def _writable(place: Path, private: bool) -> bool:
-    """Whether files can be made in `place`, which is made; for a private one, whether nobody else can."""
-    try:
-        place.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-        state = place.lstat()
-    except OSError:
-        return False
-    foreign = place.is_symlink() or state.st_uid != os.getuid() or state.st_mode & 0o022
-    return os.access(place, os.W_OK | os.X_OK) and not (private and foreign)
+    return caches.places("tamis-kernels", os.environ.get("NUMBA_CACHE_DIR"))
 
 
 def _machine() -> str:
@@ -114,7 +109,7 @@ def _module_folder(source: Path) -> Path | None:
     home = folder()
     if home is None:
         return None
-    name = f"{source.stem}-{_digest(source)}"
+    name = f"{source.stem}-{digest(source)}"
     warm, own = _places()[0] / home.name / name, home / name
     if warm != own and warm.is_dir() and not own.exists():
         copy = own.with_name(f"{name}.{uuid.uuid4().hex}")
@@ -128,18 +123,3 @@ def _module_folder(source: Path) -> Path | None:
     except OSError:
         return None
     return own
-
-
-@cache
-def _digest(source: Path) -> str:
-    """16 hex digits over a file and, in turn, over the files of this package that its head imports."""
-    text = source.read_bytes()
-    digest = hashlib.blake2b(text, digest_size=8)
-    for package, names in _IMPORT.findall(text):
-        base = _PACKAGE.parent.joinpath(*package.decode().split("."))
-        for file in [base.with_suffix(".py"), *(base / f"{name.decode()}.py" for name in re.findall(rb"\w+", names))]:
-            if file.is_file():
-                digest.update(_digest(file).encode())
-        if (base / "__init__.py").is_file():
-            digest.update((base / "__init__.py").read_bytes())
-    return digest.hexdigest()

@@ -28,7 +28,7 @@ print(scaled(2), "kept" if scaled.stats.cache_hits else "compiled")
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    cached = (kernels.folder, kernels._module_folder, kernels._digest)
+    cached = (kernels.folder, kernels._module_folder, kernels.digest)
     for function in cached:
         function.cache_clear()
     yield
@@ -87,9 +87,9 @@ def test_a_folder_that_is_removed_is_made_again(module: Path, tmp_path: Path) ->
 def test_what_a_read_only_place_holds_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed, own = tmp_path / "installed", tmp_path / "own"
     monkeypatch.setattr(kernels, "_places", lambda: [installed, own])
-    monkeypatch.setattr(kernels, "_writable", lambda place, private: place == own)
+    monkeypatch.setattr("transforms.caches._writable", lambda place, private: place == own)
     source = Path(kernels.__file__)
-    warm = installed / kernels._machine() / f"kernels-{kernels._digest(source)}"
+    warm = installed / kernels._machine() / f"kernels-{kernels.digest(source)}"
     warm.mkdir(parents=True)
     (warm / "compiled").write_text("code")
     folder = kernels._module_folder(source)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.hashing import xxh64
 
 # mypy: disable-error-code="no-untyped-def"
@@ -172,7 +172,7 @@ def repeated_ngrams(first, hashes, chars):
                         best, most_times = o, times[o]
                 top[d, n - TOP[0]] = (before[best + n] - before[best] + n - 1) * most_times
             else:
-                free = 0
+                free = np.int64(0)
                 for j in range(active):
                     p = np.int64(place[j])
                     if p < free:

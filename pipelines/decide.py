@@ -6,7 +6,7 @@ handful of file names, and reading the columns back costs less than carrying the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
 from transforms import identity, ranking, storage
-from transforms.curriculum.order import Order, phase_of, place, sort_value
+from transforms.curriculum.order import BY_QUANTILE, Ordering, phase_of, place, quantile, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier
@@ -24,8 +24,8 @@ from transforms.select.fuse import fuse
 from transforms.select.thresholds import evaluate
 from transforms.text.hashing import hash128, mix
 
-SELECTED, PHASED, PLACED = "selected", "phased", "placed"
-"""Tags of the rankings: by quality for the budget, by quality for the phases, by the curriculum."""
+SELECTED, PHASED, GRADED, PLACED = "selected", "phased", "graded", "placed"
+"""Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum."""
 
 
 def identity_rows(dossier: Dossier) -> pa.RecordBatch:
@@ -37,7 +37,8 @@ def identity_rows(dossier: Dossier) -> pa.RecordBatch:
 
 
 def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
-    """`_standing`, remembered for the last dossier: the steps of one stage ask for the same one after another."""
+    """`explained` without the details, remembered for the last dossier: the steps of one stage ask for the same one after
+    another."""
     answers = tuple(sorted(dossier.answers.items()))
     # The stamp, because one process may do several runs into one directory.
     stamp = storage.entry(_part(dossier).uri("rated", "parquet")).stamp
@@ -45,9 +46,14 @@ def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     last = _last[0]
     if last[0] != mark:
         forget()  # before the next one is made: two would be held at once
-        last = _last[0] = mark, _standing(dossier, recipe)
+        last = _last[0] = mark, _standing(dossier, recipe, False)
     table: pa.Table = last[1]
     return table
+
+
+def explained(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """`_standing` with every detail, which only the ledger tells."""
+    return _standing(dossier, recipe, True)
 
 
 def forget() -> None:
@@ -59,11 +65,12 @@ _last: list[tuple[object, object]] = [(None, None)]
 """One for the process, whose threads take turns: a runner gives each bundle a thread, and each would keep its own."""
 
 
-def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def _standing(dossier: Dossier, recipe: Recipe, explain: bool) -> pa.Table:
     """Every document of the part as far as the answers reach, in the order of its rows.
 
     Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
-    detail, representative, jaccard, copies, phase, place. The first step that does not keep a document decides.
+    detail (null unless they `explain`), representative, jaccard, copies, phase, place. The first step that does not keep a
+    document decides.
     """
     part = _part(dossier)
     sketch = part.sketch(["id", "source", "bytes"])
@@ -83,7 +90,7 @@ def _standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
         "tie": pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed)),
         "id_hash": pa.array(np.ascontiguousarray(id_hash[:, 1])),
     }
-    state = _State(evaluate(signals, recipe.thresholds))
+    state = _State(evaluate(signals, recipe.thresholds, explain), explain)
     rows["benchmark"] = _contamination(state, signals, recipe)
     _copies(state, rows, dossier)
     _budget(state, rows, dossier, recipe)
@@ -125,44 +132,58 @@ def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
         group = table["source"]
     else:
         group = pa.repeat(pa.scalar(""), len(table))
-    major = sort_value("descending", table["quality"].to_numpy(), table["tie"].to_numpy(), 1)
+    major = sort_value(Ordering(order="descending"), table["quality"].to_numpy(), table["tie"].to_numpy())
     return _ranking_rows(table, group, major)
 
 
 def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their source to cut them into phases."""
     table = kept(dossier, recipe)
-    order: Order = "ascending" if recipe.curriculum.assign == "quality" else "uniform"
-    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1), 1)
+    order = Ordering(order="ascending" if recipe.curriculum.assign == "quality" else "uniform")
+    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1))
     return _ranking_rows(table, _group(table, recipe), major)
+
+
+def grade_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks documents by quality within their phase and source, where the phase's order asks for quantiles."""
+    table = kept(dossier, recipe)
+    asking = [index for index, stretch in enumerate(recipe.curriculum.stretches) if stretch.order in BY_QUANTILE]
+    table = table.filter(pc.is_in(table["phase"], value_set=pa.array(asking, pa.int64())))
+    major = sort_value(Ordering(order="ascending"), table["quality"].to_numpy(), table["tie"].to_numpy())
+    return _ranking_rows(table, _phase_group(table, recipe), major)
 
 
 def place_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their phase and source by the curriculum."""
     table = kept(dossier, recipe)
-    phase, quality, tie = (table[name].to_numpy() for name in ("phase", "quality", "tie"))
+    curriculum = recipe.curriculum
+    phase, quality, tie, tokens = (table[name].to_numpy() for name in ("phase", "quality", "tie", "tokens"))
+    through, whole = _ranked(table["ticket"].combine_chunks(), dossier.answer(GRADED))
+    share = quantile(through, tokens, whole)
     major = np.zeros(len(table), np.uint64)
-    for index, stretch in enumerate(recipe.curriculum.stretches):
+    for index, stretch in enumerate(curriculum.stretches):
         inside = phase == index
-        major[inside] = sort_value(stretch.order, quality[inside], tie[inside], stretch.folds)
-    group = pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
-    return _ranking_rows(table, group, major)
+        cells = curriculum.cells(index) if stretch.order == "lr_weighted" else None
+        major[inside] = sort_value(stretch, quality[inside], tie[inside], share[inside], cells)
+    return _ranking_rows(table, _phase_group(table, recipe), major)
 
 
 class _State:
     """Decision, reason and detail of each document; a step changes only documents that are still kept."""
 
-    def __init__(self, verdict: pa.Table) -> None:
+    def __init__(self, verdict: pa.Table, explain: bool) -> None:
         self.decision, self.reason, self.detail = (
             verdict[name].combine_chunks().cast(pa.string()) for name in ("decision", "reason", "detail")
         )
+        self.explain = explain
 
-    def close(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: pa.Array) -> None:
-        """Ends the documents that are kept and `failed`; `reason` and `detail` have a value a document."""
+    def close(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: Callable[[pa.Array], pa.Array]) -> None:
+        """Ends the documents that are kept and `failed`; `reason` has a value a document, `detail` makes those of some rows."""
         mask = pc.and_(pc.equal(self.decision, "keep"), pa.array(failed))
         self.decision = pc.if_else(mask, decision, self.decision)
         self.reason = pc.if_else(mask, reason, self.reason)
-        self.detail = pc.if_else(mask, detail, self.detail)
+        if self.explain:
+            self.detail = pc.replace_with_mask(self.detail, mask, detail(pc.indices_nonzero(mask)))
 
 
 def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> pa.Array:
@@ -172,14 +193,12 @@ def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> pa.Array
         return pa.nulls(signals.num_rows, pa.string())
     benchmark = signals["contamination.benchmark"].combine_chunks()
     coverage = signals["contamination.coverage"].combine_chunks().fill_null(0.0)
-    detail = pc.binary_join_element_wise(
-        _rounded(coverage),
-        "of",
-        benchmark,
-        signals["contamination.item"].combine_chunks(),
-        " ",
-        null_handling="skip",
-    )
+    item = signals["contamination.item"].combine_chunks()
+
+    def detail(rows: pa.Array) -> pa.Array:
+        found = (_rounded(coverage.take(rows)), "of", benchmark.take(rows), item.take(rows))
+        return pc.binary_join_element_wise(*found, " ", null_handling="skip")
+
     value = coverage.to_numpy()
     state.close(value >= options.drop, "drop", "contamination", detail)
     state.close(value >= options.review, "review", "contamination", detail)
@@ -199,7 +218,11 @@ def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
     }
     if answers is not None:
         reason = pc.binary_join_element_wise("dedup", kind, ".")
-        detail = pc.binary_join_element_wise("Jaccard", _rounded(rows["jaccard"]), "with", rows["representative"], " ")
+
+        def detail(of: pa.Array) -> pa.Array:
+            jaccard, representative = _rounded(rows["jaccard"].take(of)), rows["representative"].take(of)
+            return pc.binary_join_element_wise("Jaccard", jaccard, "with", representative, " ")
+
         state.close(representative.is_valid().to_numpy(zero_copy_only=False), "drop", reason, detail)
 
 
@@ -215,7 +238,11 @@ def _budget(state: _State, rows: dict[str, pa.Array], dossier: Dossier, recipe: 
         limit = pa.repeat(pa.scalar(budget, pa.int64()), len(rows["ticket"]))
     rank = aligned(rows["ticket"], answers, "rank", None)
     over = pc.fill_null(pc.greater(rank, limit), False)
-    detail = pc.binary_join_element_wise("token", rank.cast(pa.string()), "of", limit.cast(pa.string()), " ")
+
+    def detail(of: pa.Array) -> pa.Array:
+        numbers = (values.take(of).cast(pa.string()) for values in (rank, limit))
+        return pc.binary_join_element_wise("token", next(numbers), "of", next(numbers), " ")
+
     state.close(over.to_numpy(zero_copy_only=False), "drop", "select.tokens", detail)
 
 
@@ -232,9 +259,16 @@ def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict
 
 
 def _fraction(rows: dict[str, pa.Array], answers: pa.Table | None) -> np.ndarray:
-    rank = aligned(rows["ticket"], answers, "rank", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    whole = aligned(rows["ticket"], answers, "group_tokens", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return place(rank, whole)
+    return place(*_ranked(rows["ticket"], answers))
+
+
+def _ranked(tickets: pa.Array, answers: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
+    """Rank in tokens and tokens of the group, as floats; NaN where a document was not ranked."""
+    rank, whole = (
+        aligned(tickets, answers, name, None).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for name in ("rank", "group_tokens")
+    )
+    return rank, whole
 
 
 def _final_ids(dossier: Dossier, sketch: pa.Table) -> pa.Array:
@@ -251,6 +285,10 @@ def _group(table: pa.Table, recipe: Recipe) -> pa.Array:
     if recipe.curriculum.interleave_by == "source":
         return table["source"].combine_chunks()
     return pa.repeat(pa.scalar(""), len(table))
+
+
+def _phase_group(table: pa.Table, recipe: Recipe) -> pa.Array:
+    return pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
 
 
 def _ranking_rows(table: pa.Table, group: pa.Array, major: np.ndarray) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.decide import kept, standing
+from pipelines.decide import explained, kept
 from pipelines.receipts import QUALITY_BINS, STATE, edges
 from pipelines.recipe import Recipe
 from transforms import identity, storage
@@ -96,7 +96,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
     """Writes decisions/part-N.parquet, one row for every document of the part, and the part's summary."""
     part = dossier.handle
     assert isinstance(part, Part)
-    table = _with_shard(standing(dossier, recipe), layout)
+    table = _with_shard(explained(dossier, recipe), layout)
     uri = part.uri("decisions", "parquet")
     with storage.commit(uri) as sink:
         pq.write_table(table.select(list(LEDGER)), sink, compression="zstd", write_page_checksum=True)

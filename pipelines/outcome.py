@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SHOWN = 10
+CLUSTERS, EXAMPLES = 10, 5
 """Clusters, and contaminated documents of a benchmark, that the report shows."""
 
 EXCERPT = 240
@@ -227,35 +227,42 @@ def _histograms(recipe: Recipe, summaries: list[Json]) -> dict[str, Histogram]:
 
 def _clusters(run: str, summaries: list[Json]) -> list[Cluster]:
     rows = [row for summary in summaries for row in summary["clusters"]]
-    rows = sorted(rows, key=lambda row: (-row["copies"], row["id"]))[:SHOWN]
-    shown = [(row, *_glimpse(run, row["ticket"])) for row in rows]
+    rows = sorted(rows, key=lambda row: (-row["copies"], row["id"]))[:CLUSTERS]
+    seen = _glimpses(run, (row["ticket"] for row in rows))
+    shown = [(row, *seen[row["ticket"]]) for row in rows]
     return [{"id": row["id"], "copies": row["copies"], "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
 
 
 def _contamination(run: str, recipe: Recipe, summaries: list[Json]) -> list[Benchmark]:
     """Documents by the benchmark they hold items of; an item is named `benchmark item:field` in the detail."""
     rows = sorted((row for summary in summaries for row in summary["contamination"]), key=lambda row: row["id"])
+    by_name: dict[str, list[Json]] = (
+        {benchmark.name: [] for benchmark in recipe.decontaminate.benchmarks} if recipe.decontaminate is not None else {}
+    )
+    for row in rows:
+        by_name[row["benchmark"]].append(row)
+    seen = _glimpses(run, (row["ticket"] for of in by_name.values() for row in of[:EXAMPLES]))
     found: list[Benchmark] = []
-    for benchmark in recipe.decontaminate.benchmarks if recipe.decontaminate is not None else ():
-        of = [row for row in rows if row["benchmark"] == benchmark.name]
+    for name, of in by_name.items():
         examples: list[Contaminated] = [
-            {
-                "id": row["id"],
-                "decision": row["decision"],
-                "detail": row["detail"],
-                "excerpt": _glimpse(run, row["ticket"])[1],
-            }
-            for row in of[:SHOWN]
+            {"id": row["id"], "decision": row["decision"], "detail": row["detail"], "excerpt": seen[row["ticket"]][1]}
+            for row in of[:EXAMPLES]
         ]
-        found.append({"name": benchmark.name, "documents": len(of), "examples": examples})
+        found.append({"name": name, "documents": len(of), "examples": examples})
     return found
 
 
-def _glimpse(run: str, ticket: int) -> tuple[str, str]:
-    """Source and first words of a document."""
-    place = np.array([ticket], np.uint64)
-    _, batch = next(Part(run, int(part_of(place)[0])).read(row_of(place), ["source", "text"]))
-    return batch["source"][0].as_py(), batch["text"][0].as_py()[:EXCERPT]
+def _glimpses(run: str, tickets: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Source and first words of documents, by ticket: a row group is read once however many of them it holds."""
+    wanted = np.unique(np.fromiter(tickets, np.uint64))
+    seen: dict[int, tuple[str, str]] = {}
+    for part in np.unique(part_of(wanted)).tolist():
+        here = wanted[part_of(wanted) == part]
+        for read, batch in Part(run, part).read(row_of(here), ["source", "text"]):
+            found = here[np.searchsorted(row_of(here), read)].tolist()
+            texts = (text[:EXCERPT] for text in batch["text"].to_pylist())
+            seen |= zip(found, zip(batch["source"].to_pylist(), texts, strict=True), strict=True)
+    return seen
 
 
 def _drawn(shards: list[Json]) -> list[Segment]:

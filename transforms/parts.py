@@ -69,7 +69,7 @@ class Part:
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Columns of the rated documents, all rows; text is read only when named."""
         with storage.open_binary(self.uri("rated", "parquet")) as file:
-            return pq.ParquetFile(file).read(columns=list(names))
+            return pq.ParquetFile(file).read(columns=list(names), use_threads=False)
 
     def sketch(self, names: Sequence[str]) -> pa.Table:
         """Columns of the sketch, all rows, with the tickets of the documents in front."""
@@ -92,7 +92,7 @@ class Part:
                 size = parquet.metadata.row_group(group).num_rows
                 wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + size)]
                 if len(wanted):
-                    table = parquet.read_row_group(group, columns=list(names)).take(pa.array(wanted - first))
+                    table = parquet.read_row_group(group, columns=list(names), use_threads=False).take(pa.array(wanted - first))
                     yield wanted, table.combine_chunks().to_batches()[0]
                 first += size
 

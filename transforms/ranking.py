@@ -48,7 +48,7 @@ class Rank(beam.PTransform):
             cuts = beam.pvalue.AsSingleton(
                 dossiers
                 | "Sample" >> beam.Map(_sample, self.rows, self.partitions * _SAMPLE)
-                | "Cuts" >> beam.CombineGlobally(_Cuts(self.partitions))
+                | "Cuts" >> beam.CombineGlobally(_Cuts(self.partitions)).without_defaults()
             )
         else:
             cuts = np.empty((0, 2), np.uint64)

@@ -78,7 +78,7 @@ class Deduplicate(beam.PTransform):
         components = (
             edges
             | "Edges" >> beam.Flatten()
-            | "Components" >> beam.CombineGlobally(SpanningForest())
+            | "Components" >> beam.CombineGlobally(SpanningForest()).without_defaults()
             | "Roots" >> beam.FlatMap(_roots).with_output_types(pa.RecordBatch)
         )
         copies = (

@@ -69,12 +69,13 @@ def check_kind(name: str, rule: Threshold, text: bool) -> None:
         raise ValueError(f"'{name}' is {'text: use one_of' if text else 'a number: use min and max'}")
 
 
-def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold]) -> pa.Table:
+def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold], explained: bool = True) -> pa.Table:
     """Applies the rules, in their order, to the signals of n documents.
 
     Returns n rows, dictionary-encoded: `decision` (keep, review, drop), `reason` (the signal of the first rule with
-    that decision) and `detail` ("12 < 50", "missing", "fr not in en,de"), both null where the document is kept. Raises
-    ValueError, naming the signal, for a rule whose kind does not fit its column.
+    that decision) and `detail` ("12 < 50", "missing", "fr not in en,de"), both null where the document is kept; every
+    detail is null when it need not be `explained`, which takes longer than deciding. Raises ValueError, naming the
+    signal, for a rule whose kind does not fit its column.
     """
     import pyarrow as pa
 
@@ -87,10 +88,10 @@ def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold])
         for severity, failed, explain in _failures(name, rule, _column(columns, name)):
             rows = np.flatnonzero(failed & (severity > decision))
             decision[rows], rule_of[rows] = severity, index
-            # Text is made for the failing rows only.
-            detail_of[rows] = np.arange(written, written + len(rows))
-            details.append(explain(rows))
-            written += len(rows)
+            if explained and len(rows):  # text is made for the failing rows only
+                detail_of[rows] = np.arange(written, written + len(rows))
+                details.append(explain(rows))
+                written += len(rows)
     return pa.table(
         {
             "decision": pa.DictionaryArray.from_arrays(pa.array(decision), pa.array(DECISIONS)),

@@ -12,15 +12,17 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms import storage
+from transforms import caches, kernels, storage
 from transforms.decontaminate.benchmarks import passages
 from transforms.kernels import njit
+from transforms.options import fingerprint
 from transforms.text.hashing import mix64
 from transforms.text.segment import segment
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
 _FILTER_BITS = 16  # a head; two of them set: about one word in 70 of clean text is looked up in vain
 _VARIED: Final = 4  # distinct words an n-gram needs: "0, 1, 2, …", once every digit is 0, is in every table
+_KEPT = 8  # indexes in the cache: those used last
 _COUNTS = ("passages", "short", "template")
 
 
@@ -129,6 +132,40 @@ class Index:
             return cls(**{field.name: _from_row(table.column(field.name).chunk(0)) for field in fields(cls)})
         except (KeyError, IndexError, pa.ArrowInvalid) as error:
             raise ValueError(f"{uri}: not an index of benchmark n-grams: {error}") from error
+
+
+def built(options: Decontaminate) -> Index:
+    """What `build` gives, or gave before of the same bytes by the same code: indexes are kept beside the environment.
+
+    Raises as `build` does. Where nothing can be kept, every run builds.
+    """
+    home = caches.first_writable(caches.places("tamis-benchmarks"))
+    if home is None:
+        return build(options)
+    mark = _mark(options)
+    path = home / f"{mark}.arrow"
+    if path.is_file():
+        try:
+            index = Index.load(str(path))
+            path.touch()
+            return index
+        except (OSError, ValueError):
+            path.unlink(missing_ok=True)
+    index = build(options)
+    if _mark(options) == mark:  # else a file changed while it was read
+        try:
+            index.save(str(path))
+            for old in sorted(home.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-_KEPT]:
+                old.unlink(missing_ok=True)
+        except OSError:
+            pass  # the disk is full, or another process cleared the same file: the next run builds again
+    return index
+
+
+def _mark(options: Decontaminate) -> str:
+    """Covers all that an index is made of: the code, the options, and every file's name and contents."""
+    files = [[entry.uri, storage.sha256(entry.uri)] for one in options.benchmarks for entry in storage.expand([one.path])]
+    return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), files])
 
 
 def build(options: Decontaminate) -> Index:

@@ -74,9 +74,9 @@ class Decontaminate(Options):
 @lru_cache(maxsize=2)
 def _built(options: str, stamps: tuple[str, ...]) -> Index:
     """The index of options in JSON, once a process for each state of the files."""
-    from transforms.decontaminate.index import build
+    from transforms.decontaminate.index import built
 
-    return build(Decontaminate.model_validate_json(options))
+    return built(Decontaminate.model_validate_json(options))
 
 
 def _stamps(options: Decontaminate) -> tuple[str, ...]:

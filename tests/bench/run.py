@@ -52,7 +52,7 @@ PEERS = (
     _peer("datatrove, words at white space", _DATATROVE, "datatrove", ("whitespace",), slow=True),
     _peer("dolma", ("rules",), slow=True),
     _peer("gaoya", ("minhash", "duplicates")),
-    _peer("gaoya, hashes of 64 bits as ours", ("minhash", "duplicates"), "gaoya", ("64",)),
+    _peer("gaoya, 64-bit hashes", ("minhash", "duplicates"), "gaoya", ("64",)),
     _peer("rensa", ("minhash", "duplicates")),
     _peer("datasketch", ("minhash", "duplicates"), slow=True),
     _peer("text-dedup", ("minhash",), "text_dedup", slow=True),

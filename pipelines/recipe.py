@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 RECIPES = resources.files("pipelines") / "recipes"
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised whenever the same input and recipe would give other bytes in rated/ or sketches/: parts are then rated again."""
 
 

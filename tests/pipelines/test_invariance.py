@@ -23,6 +23,17 @@ def test_the_corpus_is_the_same_however_its_documents_are_cut_into_files(base, t
     assert corpus_of(tmp_path / "run") == corpus_of(base.run)
 
 
+def test_the_corpus_is_the_same_however_its_files_are_split(base, tmp_path):
+    pieces = dealt(base.records, 12, seed=2)
+    save(tmp_path / "in", [pieces[0]], "jsonl")
+    save(tmp_path / "members", pieces[1:], "jsonl.gz")
+    members = [file.read_bytes() for file in sorted((tmp_path / "members").iterdir())]
+    (tmp_path / "in/members.jsonl.gz").write_bytes(b"".join(members))
+    found = run(base.recipe, tmp_path / "in", tmp_path / "run", "input.split_bytes=4000")
+    assert found.rated > len(members)
+    assert corpus_of(tmp_path / "run") == corpus_of(base.run)
+
+
 def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base, tmp_path):
     # A third has no id, and texts recur; a third has one of five ids, of which two look as if they had been numbered.
     names = ("a", "b", "a#2", "c", "b#3")

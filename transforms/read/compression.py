@@ -15,6 +15,7 @@ from isal import igzip_lib
 
 from transforms import storage
 from transforms.errors import RunError
+from transforms.read.options import pieces
 
 _BLOCK = 1 << 20
 _LONGEST_START = 16  # bytes that `_Codec.start` may match
@@ -274,8 +275,8 @@ def cuts(uri: str, size: int, piece: int, content: bytes = b"", anywhere: bool =
 
 
 def _even(size: int, piece: int) -> list[int]:
-    pieces = -(-size // piece)
-    return [size * number // pieces for number in range(pieces)]
+    count = min(size, pieces(size, piece))
+    return [size * number // count for number in range(count)]
 
 
 def _member(file: BinaryIO, uri: str, codec: _Codec, at: int, stop: int, content: bytes) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import documents, storage
-from transforms.read.options import Fields, Input, Reject, Split
+from transforms.read.options import Fields, Input, Reject, Split, pieces
 from transforms.read.records import Unfit, as_text, canonical, fill_ids, pop
 
 _MOST_ROWS = 1 << 16
@@ -29,14 +30,16 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
     except _DAMAGE as error:
         _reason(error)
         return [whole]
-    splits, start, held = [], 0, 0
-    for group in range(footer.num_row_groups):
-        row_group = footer.row_group(group)
-        if held and held + row_group.total_byte_size > options.split_bytes:
-            splits.append(Split(entry.uri, "parquet", start, group, held, entry.stamp))
-            start, held = group, 0
-        held += row_group.total_byte_size
-    return [*splits, Split(entry.uri, "parquet", start, footer.num_row_groups, held, entry.stamp)]
+    sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
+    ends = np.cumsum([0, *sizes])
+    count = pieces(int(ends[-1]), options.split_bytes)
+    # A row group belongs to the piece in which its middle lies.
+    piece = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))
+    starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(piece)))]
+    return [
+        Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.stamp)
+        for start, stop in pairwise([*starts, footer.num_row_groups])
+    ]
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

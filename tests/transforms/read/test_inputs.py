@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from transforms import documents
 from transforms.read.inputs import format_of, plan, read
-from transforms.read.options import Input, Split
+from transforms.read.options import Input, Split, pieces
 from transforms.text.hashing import hash128
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -156,6 +156,21 @@ def test_each_row_is_in_one_split(tmp_path):
     for size in (1, 50_000, 1 << 30):
         rows, _ = documents_of([tmp_path / "a.parquet"], split_bytes=size)
         assert [row["text"] for row in rows] == texts
+
+
+@given(size=st.integers(0, 10_000), piece=st.integers(1, 3000))
+def test_pieces_are_no_larger_than_wished_and_a_power_of_two(size, piece):
+    count = pieces(size, piece)
+    assert count * piece >= size
+    assert count & (count - 1) == 0
+    assert count == 1 or count // 2 * piece < size
+
+
+def test_splits_of_row_groups_are_even(tmp_path):
+    pq.write_table(pa.table({"text": ["x" * 1000] * 900}), tmp_path / "a.parquet", row_group_size=10, use_dictionary=False)
+    splits = plan(Input(paths=(str(tmp_path / "a.parquet"),), split_bytes=300_000))
+    assert [split.stop - split.start for split in splits] in ([22, 23, 22, 23], [23, 22, 23, 22], [22, 23, 23, 22])
+    assert (splits[0].start, splits[-1].stop) == (0, 90)
 
 
 def test_batches_are_of_even_size(tmp_path):

@@ -1,0 +1,74 @@
+"""How the Rate movement scales on one huge file: seconds to the first batch rated, and from there to the last, by workers.
+
+    python scaling.py CORPUS [--workers 1 2] [--repeats 3]
+
+CORPUS is a folder that corpus.py made. Its gzip files, one behind the other, are the one file of several members. The speed-up
+is the ratio of the seconds between the first batch and the last, each the least of the repeats; runs alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipelines.launch import launch
+from pipelines.progress import Done
+from pipelines.recipe import load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--once", type=Path, help="rate this file and print what it took: how a repeat calls this program")
+    options = parser.parse_args()
+    if options.once is not None:
+        print(json.dumps(once(options.once, options.workers[0])))
+        return
+    best: dict[int, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
+        huge = Path(folder) / "huge.jsonl.gz"
+        with huge.open("wb") as file:
+            for part in sorted((options.corpus / "jsonl").iterdir()):
+                with part.open("rb") as member:
+                    shutil.copyfileobj(member, file)
+        for _ in range(options.repeats):
+            for workers in options.workers:
+                argv = [sys.executable, __file__, str(options.corpus), "--once", str(huge), "--workers", str(workers)]
+                took = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout)
+                print(f"{workers} workers: {took}, load {os.getloadavg()[0]:.1f}", flush=True)
+                best[workers] = {name: min(value, best.get(workers, took)[name]) for name, value in took.items()}
+    for workers, took in best.items():
+        ratio = best[options.workers[0]]["rest"] / took["rest"]
+        print(
+            f"{workers} workers: first batch {took['first']:.1f} s, the others {took['rest']:.1f} s, {ratio:.2f} times as fast"
+        )
+
+
+def once(file: Path, workers: int) -> dict[str, float]:
+    """Seconds from the start to the first batch rated, and from there to the last."""
+    begun = time.monotonic()
+    first, last, documents = 0.0, 0.0, 0
+
+    def watch(movements: dict[str, Done]) -> None:
+        nonlocal first, last, documents
+        done = movements.get("rate", Done()).documents
+        if done > documents:
+            documents, last = done, time.monotonic() - begun
+            first = first or last
+
+    with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
+        launch(load("fineweb", [], [str(file)]), folder, workers, watch=watch)
+    return {"first": round(first, 2), "rest": round(last - first, 2)}
+
+
+if __name__ == "__main__":
+    main()

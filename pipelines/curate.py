@@ -51,6 +51,8 @@ class Curate(beam.PTransform):
             dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size)
         if len(recipe.curriculum.stretches) > 1:
             dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, size)
+        if recipe.curriculum.by_quantile:
+            dossiers |= "Grade" >> Rank(decide.GRADED, of(decide.grade_rows), spill, size)
         dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, size)
 
         layout = beam.pvalue.AsSingleton(

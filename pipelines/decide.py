@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
 from transforms import identity, ranking, storage
-from transforms.curriculum.order import Order, phase_of, place, sort_value
+from transforms.curriculum.order import BY_QUANTILE, Ordering, phase_of, place, quantile, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.exchange import Dossier
@@ -24,8 +24,8 @@ from transforms.select.fuse import fuse
 from transforms.select.thresholds import evaluate
 from transforms.text.hashing import hash128, mix
 
-SELECTED, PHASED, PLACED = "selected", "phased", "placed"
-"""Tags of the rankings: by quality for the budget, by quality for the phases, by the curriculum."""
+SELECTED, PHASED, GRADED, PLACED = "selected", "phased", "graded", "placed"
+"""Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum."""
 
 
 def identity_rows(dossier: Dossier) -> pa.RecordBatch:
@@ -132,28 +132,40 @@ def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
         group = table["source"]
     else:
         group = pa.repeat(pa.scalar(""), len(table))
-    major = sort_value("descending", table["quality"].to_numpy(), table["tie"].to_numpy(), 1)
+    major = sort_value(Ordering(order="descending"), table["quality"].to_numpy(), table["tie"].to_numpy())
     return _ranking_rows(table, group, major)
 
 
 def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their source to cut them into phases."""
     table = kept(dossier, recipe)
-    order: Order = "ascending" if recipe.curriculum.assign == "quality" else "uniform"
-    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1), 1)
+    order = Ordering(order="ascending" if recipe.curriculum.assign == "quality" else "uniform")
+    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1))
     return _ranking_rows(table, _group(table, recipe), major)
+
+
+def grade_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks documents by quality within their phase and source, where the phase's order asks for quantiles."""
+    table = kept(dossier, recipe)
+    asking = [index for index, stretch in enumerate(recipe.curriculum.stretches) if stretch.order in BY_QUANTILE]
+    table = table.filter(pc.is_in(table["phase"], value_set=pa.array(asking, pa.int64())))
+    major = sort_value(Ordering(order="ascending"), table["quality"].to_numpy(), table["tie"].to_numpy())
+    return _ranking_rows(table, _phase_group(table, recipe), major)
 
 
 def place_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their phase and source by the curriculum."""
     table = kept(dossier, recipe)
-    phase, quality, tie = (table[name].to_numpy() for name in ("phase", "quality", "tie"))
+    curriculum = recipe.curriculum
+    phase, quality, tie, tokens = (table[name].to_numpy() for name in ("phase", "quality", "tie", "tokens"))
+    through, whole = _ranked(table["ticket"].combine_chunks(), dossier.answer(GRADED))
+    share = quantile(through, tokens, whole)
     major = np.zeros(len(table), np.uint64)
-    for index, stretch in enumerate(recipe.curriculum.stretches):
+    for index, stretch in enumerate(curriculum.stretches):
         inside = phase == index
-        major[inside] = sort_value(stretch.order, quality[inside], tie[inside], stretch.folds)
-    group = pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
-    return _ranking_rows(table, group, major)
+        cells = curriculum.cells(index) if stretch.order == "lr_weighted" else None
+        major[inside] = sort_value(stretch, quality[inside], tie[inside], share[inside], cells)
+    return _ranking_rows(table, _phase_group(table, recipe), major)
 
 
 class _State:
@@ -247,9 +259,16 @@ def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict
 
 
 def _fraction(rows: dict[str, pa.Array], answers: pa.Table | None) -> np.ndarray:
-    rank = aligned(rows["ticket"], answers, "rank", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    whole = aligned(rows["ticket"], answers, "group_tokens", None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return place(rank, whole)
+    return place(*_ranked(rows["ticket"], answers))
+
+
+def _ranked(tickets: pa.Array, answers: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
+    """Rank in tokens and tokens of the group, as floats; NaN where a document was not ranked."""
+    rank, whole = (
+        aligned(tickets, answers, name, None).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for name in ("rank", "group_tokens")
+    )
+    return rank, whole
 
 
 def _final_ids(dossier: Dossier, sketch: pa.Table) -> pa.Array:
@@ -266,6 +285,10 @@ def _group(table: pa.Table, recipe: Recipe) -> pa.Array:
     if recipe.curriculum.interleave_by == "source":
         return table["source"].combine_chunks()
     return pa.repeat(pa.scalar(""), len(table))
+
+
+def _phase_group(table: pa.Table, recipe: Recipe) -> pa.Array:
+    return pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
 
 
 def _ranking_rows(table: pa.Table, group: pa.Array, major: np.ndarray) -> pa.RecordBatch:

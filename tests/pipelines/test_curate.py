@@ -127,6 +127,25 @@ def test_a_budget_can_be_set_for_each_source(tmp_path):
     assert sum(row["tokens"] for row in kept) <= 500
 
 
+def test_under_a_constant_rate_lr_weighted_and_a_blend_without_temperature_give_the_ascending_corpus(tmp_path):
+    schedule = {"shape": "constant"}
+    roots = set()
+    for order in ({"order": "ascending"}, {"order": "lr_weighted", "half_life": 0.1}, {"order": "blended", "temperature": 0.0}):
+        (tmp_path / order["order"]).mkdir()
+        manifest, _, _ = curated(tmp_path / order["order"], curriculum={**order, "schedule": schedule})
+        roots.add(manifest["corpus_root"])
+    assert len(roots) == 1
+
+
+def test_lr_weighted_puts_the_best_of_each_source_where_the_schedule_makes_them_count(tmp_path):
+    curriculum = {"order": "lr_weighted", "half_life": None, "schedule": {"shape": "linear", "final": 0.0}}
+    _, ledger, _ = curated(tmp_path, curriculum=curriculum)
+    for source in ("web", "book"):
+        rows = [row for row in ledger.values() if row["decision"] == "keep" and row["source"] == source]
+        falling = [row["quality"] for row in sorted(rows, key=lambda row: row["place"])]
+        assert falling == sorted(falling, reverse=True)
+
+
 def test_phases_are_bands_of_quality_each_in_its_order(tmp_path):
     phases = [{"name": "stable", "share": 0.5, "order": "uniform"}, {"name": "decay", "share": 0.5, "order": "ascending"}]
     curriculum = {"phases": phases, "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3}}

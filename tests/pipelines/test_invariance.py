@@ -70,6 +70,17 @@ VARIED = {
         "curriculum": {"order": "descending", "interleave_by": "none"},
         "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
     },
+    "orders by quantile, in phases drawn evenly": {
+        "curriculum": {
+            "phases": [
+                {"name": "early", "share": 0.5, "order": "bucketed", "buckets": 7},
+                {"name": "middle", "share": 0.2, "order": "blended"},
+                {"name": "late", "share": 0.3, "order": "lr_weighted", "half_life": 0.05},
+            ],
+            "assign": "uniform",
+            "schedule": {"final": 1.0e-5, "decay": 0.2},
+        },
+    },
     "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +49,10 @@ class Schedule(Options):
             "step: fall at `steps`; points: through `points`"
         ),
     ] = "wsd"
+    tokens: Annotated[
+        int | None,
+        Field(gt=0, description="planned length of the run, for what is given in tokens (points tell it themselves)"),
+    ] = None
     peak: Annotated[float, Field(gt=0, allow_inf_nan=False, description="highest learning rate (of points: theirs)")] = 3e-3
     final: Annotated[
         float,
@@ -123,12 +128,16 @@ class Schedule(Options):
             raise ValueError("points: their tokens rise from 0 to the length of the run")
         if self.peak != max(rate for _, rate in self.points):
             raise ValueError(f"peak {self.peak:g} is not the highest learning rate of the points: leave it out")
+        if self.tokens is not None:
+            raise ValueError("points say how long the run is: leave tokens out")
         if self.warmup:
             raise ValueError("points hold their own warm-up: leave warmup out")
 
     def learning_rate(self, t: npt.ArrayLike) -> Floats:
         """Learning rate at each point of the run, `t` from 0 (start) to 1 (end); at a jump, the rate from there on."""
         at = _within_run(t)
+        if self.points:
+            return self._polyline.value(at)
         rate = np.empty_like(at)
         for piece in self._pieces():
             # Pieces come in order and share their ends: the later one overwrites.
@@ -139,6 +148,8 @@ class Schedule(Options):
     def mass(self, a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
         """Exact integral of the learning rate over [a, b] of the run; `mass(0, 1)` is the mean learning rate."""
         start, end = np.broadcast_arrays(_within_run(a), _within_run(b))
+        if self.points:
+            return np.asarray(self._polyline.through(end) - self._polyline.through(start))
         total = np.zeros(start.shape)
         for piece in self._pieces():
             low, high = np.clip(start, piece.start, piece.end), np.clip(end, piece.start, piece.end)
@@ -176,6 +187,8 @@ class Schedule(Options):
         if a >= b:
             rate = float(self.learning_rate(a))
             return rate, rate
+        if self.points:
+            return self._polyline.extremes(a, b)
         # No piece turns inside: extremes lie at the ends of the stretch or where two pieces meet.
         rates = [
             float(rate)
@@ -185,13 +198,21 @@ class Schedule(Options):
         ]
         return min(rates), max(rates)
 
+    @property
+    def length(self) -> float | None:
+        """Tokens of the run, where the schedule says so."""
+        return self.points[-1][0] if self.points else self.tokens
+
+    @cached_property
+    def _polyline(self) -> _Polyline:
+        tokens, rate = np.array(self.points, np.float64).T
+        at = tokens / tokens[-1]
+        width = np.diff(at)
+        slope = np.divide(np.diff(rate), width, out=np.zeros_like(width), where=width > 0)
+        before = np.append(0.0, np.cumsum(width * (rate[:-1] + rate[1:]) / 2))
+        return _Polyline(at, rate, slope, before)
+
     def _pieces(self) -> Iterator[_Piece]:
-        if self.shape == "points":
-            whole = self.points[-1][0]
-            for (start, first), (end, last) in pairwise(self.points):
-                if start < end:
-                    yield _Piece(start / whole, end / whole, "linear", first, last)
-            return
         if self.warmup > 0:
             yield _Piece(0.0, self.warmup, "linear", 0.0, self.peak)
         if self.shape == "cosine" or self.shape == "linear":
@@ -278,6 +299,38 @@ class _Piece:
 
     def _progress(self, t: Floats) -> Floats:
         return np.clip((t - self.start) / (self.end - self.start), 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Polyline:
+    """Straight lines between points; a logged run has one for each of its steps, so nothing here walks through them."""
+
+    at: Floats
+    rate: Floats
+    slope: Floats  # from each point to the next; 0 where they are at one place
+    before: Floats  # integral up to each point
+
+    def value(self, t: Floats) -> Floats:
+        line, on = self._line(t)
+        return np.asarray(self.rate[line] + self.slope[line] * on)
+
+    def through(self, t: Floats) -> Floats:
+        """Integral from 0 to t."""
+        line, on = self._line(t)
+        return np.asarray(self.before[line] + on * (self.rate[line] + self.slope[line] * on / 2))
+
+    def extremes(self, a: float, b: float) -> tuple[float, float]:
+        """Lowest and highest within [a, b), a < b."""
+        first, last = np.searchsorted(self.at, [a, b])
+        end = max(int(last) - 1, 0)
+        meets = [*self.value(np.array([a])), *self.rate[first:last][self.at[first:last] > a]]
+        meets.append(self.rate[end] + self.slope[end] * (b - self.at[end]))
+        return float(min(meets)), float(max(meets))
+
+    def _line(self, t: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+        """The line each t lies on, the later one where two meet, and how far on it."""
+        line = np.clip(np.searchsorted(self.at, t, side="right") - 1, 0, len(self.slope) - 1)
+        return line, t - self.at[line]
 
 
 def _within_run(t: npt.ArrayLike) -> Floats:

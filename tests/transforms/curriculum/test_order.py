@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.curriculum.order import Curriculum, Phase, phase_of, place, sort_value
+from transforms.curriculum.order import Curriculum, Ordering, Phase, phase_of, place, sort_value
 from transforms.text.hashing import mix
 
+UP = Ordering(order="ascending")
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
 
@@ -43,7 +44,7 @@ def arranged(corpus: list[Document], order: str, folds: int = 1) -> list[Documen
     """The slow and obvious order of a small corpus: rank each source by sort value and tie, then all by place and tie."""
     ties = mix(np.array([document.id for document in corpus], np.uint64), 0)
     quality = np.array([document.quality for document in corpus], np.float32)
-    majors = sort_value(order, quality, ties, folds)
+    majors = sort_value(Ordering(order=order, folds=folds), quality, ties)
     rows = sorted(zip(corpus, majors.tolist(), ties.tolist(), strict=True), key=lambda row: (row[0].source, row[1], row[2]))
     placed = []
     for _, group in groupby(rows, key=lambda row: row[0].source):
@@ -57,7 +58,7 @@ def arranged(corpus: list[Document], order: str, folds: int = 1) -> list[Documen
 @given(st.lists(FLOATS, min_size=2))
 def test_ascending_keeps_the_order_of_float32_and_puts_missing_lowest(values: list[float]) -> None:
     quality = np.array(values, np.float32)
-    key = sort_value("ascending", quality, np.zeros(len(values), np.uint64), 1).astype(object)
+    key = sort_value(UP, quality, np.zeros(len(values), np.uint64)).astype(object)
     for i, one in enumerate(quality):
         for j, other in enumerate(quality):
             if np.isnan(one) or np.isnan(other):
@@ -69,12 +70,12 @@ def test_ascending_keeps_the_order_of_float32_and_puts_missing_lowest(values: li
 @given(st.lists(FLOATS))
 def test_descending_is_the_reverse_of_ascending(values: list[float]) -> None:
     quality, ties = np.array(values, np.float32), np.zeros(len(values), np.uint64)
-    up, down = (sort_value(order, quality, ties, 1) for order in ("ascending", "descending"))
+    up, down = (sort_value(order, quality, ties) for order in (UP, Ordering(order="descending")))
     np.testing.assert_array_equal(up + down, np.full(len(values), 2**32 - 1, np.uint64))
 
 
 def test_uniform_leaves_all_to_the_tie() -> None:
-    assert not sort_value("uniform", np.array([0.1, np.nan], np.float32), np.array([3, 4], np.uint64), 1).any()
+    assert not sort_value(Ordering(), np.array([0.1, np.nan], np.float32), np.array([3, 4], np.uint64)).any()
 
 
 @settings(deadline=None)
@@ -82,13 +83,14 @@ def test_uniform_leaves_all_to_the_tie() -> None:
 def test_one_fold_is_ascending(values: list[float], seed: int) -> None:
     quality = np.array(values, np.float32)
     ties = mix(np.arange(len(values), dtype=np.uint64), seed)
-    np.testing.assert_array_equal(sort_value("folded", quality, ties, 1), sort_value("ascending", quality, ties, 1))
+    once = sort_value(Ordering(order="folded", folds=1), quality, ties)
+    np.testing.assert_array_equal(once, sort_value(UP, quality, ties))
 
 
 def test_folds_are_even_and_each_has_the_whole_range() -> None:
     ties = mix(np.arange(30_000, dtype=np.uint64), 5)
     quality = np.linspace(0, 1, 30_000, dtype=np.float32)
-    key = sort_value("folded", quality, ties, 3)
+    key = sort_value(Ordering(order="folded", folds=3), quality, ties)
     fold = (key >> np.uint64(32)).astype(int)
     assert set(fold.tolist()) == {0, 1, 2}
     for index in range(3):
@@ -195,7 +197,7 @@ def test_a_curriculum_reads_back_from_its_own_dump() -> None:
         ({"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}]}, "sum to 0.9, not 1"),
         ({"phases": [{"name": "a", "share": 0.5}, {"name": "a", "share": 0.5}]}, "names of their own"),
         ({"phases": [{"name": "../a"}]}, "pattern"),
-        ({"phases": [{"name": "a"}], "order": "ascending"}, "leave them out beside 'phases'"),
+        ({"phases": [{"name": "a"}], "order": "ascending"}, "order is set in each phase: leave it out"),
         ({"order": "upwards"}, "ascending"),
         ({"folds": 0}, "greater than or equal to 1"),
     ],

@@ -121,6 +121,7 @@ def test_a_constant_schedule_has_no_final_rate() -> None:
         ({"points": [[0, 0.1], [2, 0.1], [1, 0.1]]}, "rise from 0"),
         ({"points": [[0, 0.1], [2, 0.1]], "peak": 1}, "leave it out"),
         ({"points": [[0, 0.1], [2, 0.1]], "warmup": 0.1}, "their own warm-up"),
+        ({"points": [[0, 0.1], [2, 0.1]], "tokens": 5}, "leave tokens out"),
         ({"points": [[0, 0.0], [2, 0.0]]}, "greater than 0"),
         ({"points": [[0, "x"]]}, "valid number"),
         ({"points": "no/such.csv"}, "no such file"),
@@ -209,3 +210,13 @@ def test_without_forgetting_the_weight_is_the_mass(schedule: Schedule, one: floa
     mass = float(schedule.mass(a, b))
     assert float(schedule.weight(a, b, 0.0)) == pytest.approx(max(mass, 0))
     assert float(schedule.weight(a, b, schedule.curvature(1e6))) == pytest.approx(max(mass, 0), rel=1e-4, abs=1e-12)
+
+
+def test_a_logged_run_of_many_steps_is_read_at_once() -> None:
+    cosine = Schedule(shape="cosine", peak=1.0, final=0.1)
+    at = np.arange(200_001)
+    logged = Schedule(points=tuple(zip(at.tolist(), cosine.learning_rate(at / at[-1]).tolist(), strict=True)))
+    assert logged.length == 200_000
+    ends = np.linspace(0, 1, 5_000)
+    np.testing.assert_allclose(logged.mass(ends[:-1], ends[1:]), cosine.mass(ends[:-1], ends[1:]), rtol=1e-6)
+    assert logged.lr_range(0.25, 0.75) == pytest.approx(cosine.lr_range(0.25, 0.75))

@@ -58,7 +58,8 @@ def said(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
         ("\n\nselect:\n  tokens: {web: -5}\n", "r.yaml:4: select.tokens.web: should be greater than or equal to 0"),
         (
             "curriculum:\n  order: sideways\n",
-            "r.yaml:2: curriculum.order: should be 'uniform', 'ascending', 'descending' or 'folded'",
+            "r.yaml:2: curriculum.order: should be 'uniform', 'ascending', 'descending', 'folded', 'bucketed', "
+            "'blended' or 'lr_weighted'",
         ),
         (
             GOPHER + "thresholds:\n  gopher.word_count:\n    min: 5\n    max: 2\n",
@@ -108,7 +109,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
         "r.yaml:4: thresholds.gopher.word_cont: no signal 'gopher.word_cont': did you mean 'gopher.word_count'?",
         "r.yaml:5: thresholds.gopher.hash_ration: no signal 'gopher.hash_ration': did you mean 'gopher.hash_ratio'?",
         "r.yaml:6: quality.0: no signal 'gopher.words': did you mean 'gopher.stop_words'?",
-        "r.yaml:7: curriculum.order: should be 'uniform', 'ascending', 'descending' or 'folded'",
+        "r.yaml:7: curriculum.order: should be 'uniform', 'ascending', 'descending', 'folded', 'bucketed', "
+        "'blended' or 'lr_weighted'",
         "r.yaml:8: max_rejects: should be a valid integer, unable to parse string as an integer; "
         "or should be a valid number, unable to parse string as a number",
         "--set seed=x: seed: should be a valid integer, unable to parse string as an integer",
@@ -218,7 +220,13 @@ def test_only_what_can_change_a_stage_changes_its_fingerprint(tmp_path: Path) ->
         changed = load(tmp_path, text, decision)
         assert changed.rate_fingerprint == base.rate_fingerprint, decision
         assert changed.decide_fingerprint != base.decide_fingerprint, decision
-    for rating in ("rate.c4={}", "dedup.minhash.bands=13", "dedup.minhash.scheme=multiply", "input.paths=[a]", "input.source=web"):
+    for rating in (
+        "rate.c4={}",
+        "dedup.minhash.bands=13",
+        "dedup.minhash.scheme=multiply",
+        "input.paths=[a]",
+        "input.source=web",
+    ):
         changed = load(tmp_path, text, *([rating] if rating == "input.paths=[a]" else ["input.paths=[a]", rating]))
         assert (changed.rate_fingerprint == base.rate_fingerprint) == (rating == "input.paths=[a]"), rating
     assert load(tmp_path, text, "name=other").decide_fingerprint == base.decide_fingerprint

@@ -15,11 +15,10 @@ from isal import igzip_lib
 
 from transforms import storage
 from transforms.errors import RunError
-from transforms.read.options import pieces
+from transforms.read.options import RATIO, pieces
 
 _BLOCK = 1 << 20
 _LONGEST_START = 16  # bytes that `_Codec.start` may match
-_RATIO = 4  # of a text's bytes to those it is compressed to
 
 _WINDOW = 16 << 20
 """How far behind a wished cut a member is looked for: planning reads near the cuts only."""
@@ -259,16 +258,14 @@ def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"
 def cuts(uri: str, size: int, piece: int, content: bytes = b"", anywhere: bool = True) -> list[int]:
     """Where the splits of a file of `size` bytes begin, all about as large and of `piece` bytes at most; the first is 0.
 
-    A compressed file is cut where members begin whose bytes begin with `content`, into pieces a quarter as large, as text is
-    about four times what it is compressed; where none begins, pieces are larger. Another file is cut `anywhere`, or not at all.
+    A compressed file is cut where members begin whose bytes begin with `content`, into pieces smaller by `RATIO`; where none
+    begins, a piece is larger. Another file is cut `anywhere`, or not at all.
     """
-    if size <= piece // _RATIO:
-        return [0]
     with storage.open_binary(uri) as file:
         codec = _codec(file) if file.seekable() else None
         if codec is None:
             return [0] if _named(uri) or not anywhere or not file.seekable() else _even(size, piece)
-        points = [*_even(size, max(1, piece // _RATIO)), size]
+        points = [*_even(size, max(1, piece // RATIO)), size]
         near = [(point, min(point + _WINDOW, end)) for point, end in pairwise(points)]
         found = [_member(file, uri, codec, point, end, content) for point, end in near[1:]]
         return [0, *(place for place in found if place is not None)]

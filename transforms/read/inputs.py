@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from transforms import storage
-from transforms.read.options import ENVIRONMENT, Format, Input, Reject, Split
+from transforms.read.options import ENVIRONMENT, RATIO, WARC, Format, Input, Reject, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,11 +61,11 @@ def plan(options: Input) -> list[Split]:
 def _by_bytes(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
     """Ranges of the bytes of a file of lines, or of a crawl whose records are compressed each by itself."""
     starts = [0]
-    if entry.size > options.split_bytes // 4 and (kind != "text" or options.text_unit == "line"):
+    if entry.size > options.split_bytes // RATIO and (kind != "text" or options.text_unit == "line"):
         from transforms.read.compression import cuts
 
         crawl = kind in ("warc", "wet")
-        starts = cuts(entry.uri, entry.size, options.split_bytes, b"WARC/" if crawl else b"", anywhere=not crawl)
+        starts = cuts(entry.uri, entry.size, options.split_bytes, WARC if crawl else b"", anywhere=not crawl)
     stops = [*starts[1:], entry.size]
     return [
         Split(entry.uri, kind, start, stop if stop < entry.size else -1, stop - start, entry.stamp)
@@ -98,7 +98,7 @@ def format_of(uri: str) -> Format:
         head = Stream(file, uri).read(512)
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(b"WARC/"):
+    if head.startswith(WARC):
         return "warc"
     if re.match(rb"(\xef\xbb\xbf)?\s*\{", head):
         return "jsonl"

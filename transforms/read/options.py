@@ -12,6 +12,12 @@ from transforms.options import Options
 ENVIRONMENT = "python-env"
 """Where documents come from when they come from the running Python: the path and the format have this name."""
 
+WARC = b"WARC/"
+"""What a record of a crawl begins with."""
+
+RATIO = 4
+"""Bytes of text for one that is stored when it is compressed, about."""
+
 Format = Literal["jsonl", "parquet", "text", "warc", "wet", "python-env"]
 
 
@@ -58,8 +64,8 @@ def pieces(size: int, piece: int) -> int:
 class Split:
     """A piece of work: row groups `[start, stop)` of Parquet, files of a distribution, bytes of a file as stored.
 
-    A `stop` of -1 is the end; (0, -1) is the whole of a file. Of bytes, a split owns the records that begin behind `start`, up
-    to and including `stop`, where those are bytes of the decompressed text; the first split owns the first record too.
+    A `stop` of -1 is the end; (0, -1) is the whole of a file. Of bytes, a split owns the lines that begin behind its first byte
+    as decompressed, and up to and including the first of the split behind it; the first split owns the first line too.
 
     `size` is its bytes as stored (for progress and balance), `stamp` changes when the file's bytes may have.
     """

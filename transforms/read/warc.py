@@ -17,11 +17,8 @@ from resiliparse.parse.html import HTMLTree
 
 from transforms import storage
 from transforms.read.compression import streams
-from transforms.read.options import Input, Reject, Split
+from transforms.read.options import WARC, Input, Reject, Split
 from transforms.read.records import Rows, Unfit, canonical
-
-START = b"WARC/"
-"""What a record begins with."""
 
 _HTML = ("text/html", "application/xhtml+xml")
 
@@ -34,7 +31,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
     """
     rows = Rows(split.uri, options)
     with storage.open_binary(split.uri) as file:
-        for stream in streams(file, split.uri, split.start, split.stop, START):
+        for stream in streams(file, split.uri, split.start, split.stop, WARC):
             last = 0
             try:
                 # The HTTP layer is parsed here: the iterator's own decoding cannot go on after a bad response.

@@ -62,9 +62,7 @@ _NORMALISE = {"dclm": dclm, "kaiyuan": kaiyuan}
 def check(path: str) -> None:
     """Raises FileNotFoundError, with what to do, when there is no model at `path`."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"{path}: no fastText model there; give the path of a .bin or .ftz file on this machine"
-        )
+        raise FileNotFoundError(f"{path}: no fastText model there; give the path of a .bin or .ftz file on this machine")
 
 
 def decoded(texts: Segmented) -> Iterator[str]:

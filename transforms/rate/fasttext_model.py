@@ -27,9 +27,6 @@ _SUPERVISED = 3
 _CENTROIDS = 256
 _NEVER = 10**15  # the count of a node that is not yet made
 
-DENSE_BYTES = 64 << 20
-"""A quantised input matrix of up to this size is unpacked when it is read, a larger one row by row as rows are needed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -67,7 +64,7 @@ class Model:
 def load(path: str) -> Model:
     """The model at a local path, read once in each process. Raises FileNotFoundError, or ValueError with the path.
 
-    The file stays mapped: a dense matrix is read where it lies, so processes share it.
+    The file stays mapped: a dense matrix is read where it lies, so processes share it. A quantised one is unpacked.
     """
     with open(path, "rb") as file:
         try:
@@ -105,10 +102,6 @@ class _File:
         """The next values in a little-endian `struct` layout."""
         return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout), what).tobytes())
 
-    def floats(self, count: int, what: str) -> npt.NDArray[np.float32]:
-        """The next `count` numbers, a copy."""
-        return self.take(4 * count, what).view(np.dtype("<f4")).astype(np.float32)
-
 
 def _model(file: _File) -> Model:
     if len(file.data) < 8 or file.fields("i", "the mark")[0] != _MAGIC:
@@ -123,7 +116,7 @@ def _model(file: _File) -> Model:
     longest = 0 if version == 11 else max(0, longest)  # models of version 11 were trained without character n-grams
     hashed = longest > 0 or word_ngrams > 1
     file.check(loss in _LOSSES, f"loss {loss}")
-    sound = dim > 0 and longest <= 1000 and word_ngrams <= 1000 and bucket <= 1 << 28 and (bucket > 0 or not hashed)
+    sound = dim > 0 and longest <= 1000 and word_ngrams <= 1000 and hashed <= bucket <= 1 << 28
     file.check(sound, "settings out of range")
 
     size, words, labels, _, pruned = file.fields("3i2q", "sizes of the vocabulary")
@@ -140,42 +133,38 @@ def _model(file: _File) -> Model:
     kept = file.take(8 * max(0, pruned), "kept n-grams").view(np.dtype("<i4")).astype(np.int64).reshape(-1, 2)
 
     (quantised,) = file.fields("?", "the kind of the input")
-    source = _quantised(file, "input") if quantised else _dense(file, "input")
+    rows, norms = _quantised(file, "input") if quantised else _dense(file, "input")
     (quantised_output,) = file.fields("?", "the kind of the output")
-    target = _quantised(file, "output") if quantised and quantised_output else _dense(file, "output")
-    file.check(source.dim == target.dim == dim, f"matrices of {source.dim} and {target.dim} columns, settings of {dim}")
-    file.check(target.rows == labels, f"{target.rows:,} rows of output for {labels:,} labels")
-    file.check(quantised or pruned < 0, "n-grams are pruned, yet the matrix is not quantised")
-    if pruned >= 0:
-        order = np.argsort(kept[:, 0], kind="stable")
-        ngrams, places = kept[order].T
-        file.check(
-            not pruned or (ngrams[0] >= 0 and ngrams[-1] < bucket and (np.diff(ngrams) > 0).all()), "kept n-grams are no set"
-        )
-        file.check(not pruned or (places.min() >= 0 and places.max() < source.rows - words), "a kept n-gram has no row")
-        file.check(words <= source.rows, "fewer rows than words")
-        source = source.chosen(np.concatenate([np.arange(words), words + places]))
-        cells = _cells(ngrams, bucket)
+    output, scale = _quantised(file, "output") if quantised and quantised_output else _dense(file, "output")
+    file.check(rows.shape[1] == output.shape[1] == dim, f"matrices of {rows.shape} and {output.shape}, settings of {dim}")
+    file.check(len(output) == labels, f"{len(output):,} rows of output for {labels:,} labels")
+    ngrams = np.zeros(0, np.int64)
+    if pruned < 0:
+        file.check(words + (bucket if hashed else 0) <= len(rows), "fewer rows than words and buckets")
     else:
-        file.check(words + (bucket if hashed else 0) <= source.rows, "fewer rows than words and buckets")
-        cells = np.zeros(0, np.uint64)
+        file.check(quantised, "n-grams are pruned, yet the matrix is not quantised")
+        ngrams, places = kept[np.argsort(kept[:, 0], kind="stable")].T
+        sound = not pruned or (ngrams[0] >= 0 and ngrams[-1] < bucket and (np.diff(ngrams) > 0).all())
+        file.check(sound, "kept n-grams are no set")
+        sound = words <= len(rows) and (not pruned or (places.min() >= 0 and places.max() < len(rows) - words))
+        file.check(sound, "a word or a kept n-gram has no row")
+        order = np.concatenate([np.arange(words), words + places])
+        rows, norms = rows[order], norms[order]
+    if quantised:
+        rows = rows * norms[:, None]
 
     hashes = fasttext_score.fnv(file.data, first, last)
     slots = fasttext_score.index(file.data, first, last, hashes)
     line_ends = np.flatnonzero((hashes[:words].view(np.int32) == LINE_END_HASH) & (last[:words] - first[:words] == 4))
-    unpack = quantised and 4 * source.rows * dim <= DENSE_BYTES
-    hierarchical = _LOSSES[loss] == HIERARCHICAL
-    children, parents = _tree(counts[words:].tolist()) if hierarchical else (np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
-    output, scale = target.unscaled()
+    tree = _LOSSES[loss] == HIERARCHICAL
+    children, parents = _tree(counts[words:].tolist()) if tree else (np.zeros((0, 2), np.int32), np.zeros(0, np.int32))
     tables = Tables(
-        dim=dim,
         words=words,
         line_end=int(line_ends[-1]) if len(line_ends) else -1,
         shortest=shortest,
         longest=longest,
         word_ngrams=word_ngrams,
         bucket=bucket,
-        reciprocal=np.uint64((2**64 // max(bucket, 1) + 1) % 2**64),
         pruned=pruned >= 0,
         loss=_LOSSES[loss],
         slots=slots,
@@ -183,12 +172,9 @@ def _model(file: _File) -> Model:
         text=file.data,
         first=first,
         last=last,
-        kept=cells,
-        rows=source.unpacked() if unpack else source.dense,
-        codes=source.codes,
-        norms=source.norms,
-        centroids=source.centroids,
-        output=output if hierarchical else np.ascontiguousarray(output.T),
+        kept=_cells(ngrams, bucket) if pruned >= 0 else np.zeros(0, np.uint64),
+        rows=rows,
+        output=np.array(output if tree else output.T, order="C"),
         scale=scale,
         children=children,
         parents=parents,
@@ -199,62 +185,33 @@ def _model(file: _File) -> Model:
     return Model(file.path, names, tables)
 
 
-@dataclass(frozen=True, slots=True)
-class _Matrix:
-    """Dense (float32 as bytes) or product-quantised (Jégou et al. 2011): the other's fields are empty."""
-
-    rows: int
-    dim: int
-    dense: npt.NDArray[np.uint8]
-    codes: npt.NDArray[np.uint8]
-    norms: npt.NDArray[np.float32]
-    centroids: npt.NDArray[np.float32]
-
-    def chosen(self, rows: npt.NDArray[np.int64]) -> _Matrix:
-        """A quantised matrix of some of the rows."""
-        return _Matrix(len(rows), self.dim, self.dense, self.codes[rows], self.norms[rows], self.centroids)
-
-    def unscaled(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The rows, [rows, dim], and what each is still to be multiplied with."""
-        if len(self.dense):
-            dense = self.dense.view(np.dtype("<f4")).astype(np.float32).reshape(self.rows, self.dim)
-            return dense, np.ones(self.rows, np.float32)
-        parts = self.centroids[np.arange(self.codes.shape[1]), self.codes]
-        return np.ascontiguousarray(parts.reshape(self.rows, -1)[:, : self.dim]), self.norms
-
-    def unpacked(self) -> npt.NDArray[np.uint8]:
-        """The rows, dense, as bytes."""
-        rows, scale = self.unscaled()
-        return (rows * scale[:, None]).reshape(-1).view(np.uint8)
-
-
-def _dense(file: _File, what: str) -> _Matrix:
+def _dense(file: _File, what: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """A matrix where it lies in the file, [rows, dim], and 1 for each row."""
     rows, dim = file.fields("2q", f"size of the {what}")
     file.check(rows > 0 and dim > 0, f"{what} of {rows:,} × {dim:,}")
-    dense = file.take(4 * rows * dim, f"{what} of {rows:,} × {dim:,}")
-    no_codes, no_norms, no_centroids = np.zeros((0, 0), np.uint8), np.zeros(0, np.float32), np.zeros((0, 0, 0), np.float32)
-    return _Matrix(rows, dim, dense, no_codes, no_norms, no_centroids)
+    dense = file.take(4 * rows * dim, f"{what} of {rows:,} × {dim:,}").view(np.dtype("<f4"))
+    return dense.reshape(rows, dim), np.ones(rows, np.float32)
 
 
-def _quantised(file: _File, what: str) -> _Matrix:
+def _quantised(file: _File, what: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """A product-quantised matrix (Jégou et al. 2011) unpacked, [rows, dim], and what each row is to be multiplied with."""
     normed, rows, dim, size = file.fields("?2qi", f"size of the {what}")
     codes = file.take(size, f"codes of the {what}")
     columns, parts, width, last = file.fields("4i", f"quantiser of the {what}")
     file.check(rows > 0 and dim == columns > 0 and size == rows * parts, f"{what} of {rows:,} × {dim:,}, {size:,} codes")
-    file.check(
-        parts > 0 and 0 < last <= width and (parts - 1) * width + last == dim, f"{what} in {parts} parts of {width}, {last}"
-    )
-    flat = file.floats(dim * _CENTROIDS, f"centroids of the {what}")
-    centroids = np.zeros((parts, _CENTROIDS, width), np.float32)
-    whole = (parts - 1) * _CENTROIDS * width
-    centroids[:-1] = flat[:whole].reshape(parts - 1, _CENTROIDS, width)
-    centroids[-1, :, :last] = flat[whole:].reshape(_CENTROIDS, last)
+    sound = parts > 0 and 0 < last <= width and (parts - 1) * width + last == dim
+    file.check(sound, f"{what} in {parts} parts of {width}, {last}")
+    centroids = file.take(4 * _CENTROIDS * dim, f"centroids of the {what}").view(np.dtype("<f4"))
     norms = np.ones(rows, np.float32)
     if normed:
         norm_codes = file.take(rows, f"norms of the {what}")
         file.check(file.fields("4i", f"norms of the {what}") == (1, 1, 1, 1), f"quantiser of the norms of the {what}")
-        norms = file.floats(_CENTROIDS, f"norms of the {what}")[norm_codes]
-    return _Matrix(rows, dim, np.zeros(0, np.uint8), codes.reshape(rows, parts), norms, centroids)
+        norms = file.take(4 * _CENTROIDS, f"norms of the {what}").view(np.dtype("<f4"))[norm_codes]
+    unpacked = np.empty((rows, dim), np.float32)
+    for part, code in enumerate(codes.reshape(rows, parts).T):
+        begin, end = part * width, min((part + 1) * width, dim)
+        unpacked[:, begin:end] = centroids[_CENTROIDS * begin : _CENTROIDS * end].reshape(_CENTROIDS, -1)[code]
+    return unpacked, norms
 
 
 @njit(cache=True, nogil=True)

@@ -7,14 +7,10 @@ and probabilities are those of the library.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from transforms.kernels import njit
 
@@ -30,15 +26,16 @@ _OPEN, _CLOSE = ord("<"), ord(">")
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _LINE_END = np.frombuffer(b"</s>", np.uint8)
 LINE_END_HASH = np.int32(-677604519)
-_ROOM = 256  # rows chosen before they are summed; a text that has more is summed in turns
-_MEMO_WORDS = 4096  # places for the rows of words seen in this batch: two of three words of web text are there
-_MEMO_ROWS = 30
+
+_SEEN_WORDS = 4096
+"""Places for the rows of words seen in this batch, a third faster: two of three words of web text are there."""
+_SEEN_ROWS = 29
+"""A word with more rows than this is worked out each time."""
 
 
 class Tables(NamedTuple):
     """What the kernel reads. A row is one of the input matrix: those of the words first, then those of the n-grams."""
 
-    dim: int
     words: int
     """Entries of the vocabulary below this are words, the others labels, which count for nothing in a text."""
     line_end: int
@@ -49,8 +46,6 @@ class Tables(NamedTuple):
     word_ngrams: int
     bucket: int
     """N-grams are hashed into so many."""
-    reciprocal: np.uint64
-    """⌊2⁶⁴ / bucket⌋ + 1."""
     pruned: bool
     """Only the n-grams in `kept` have a row."""
     loss: int
@@ -63,15 +58,9 @@ class Tables(NamedTuple):
     last: npt.NDArray[np.int64]
     """[entries]: an entry is `text[first:last]`."""
     kept: npt.NDArray[np.uint64]
-    """[bucket / 32]: which of 32 n-grams are kept in the low half; in the high half, how many are before them."""
-    rows: npt.NDArray[np.uint8]
-    """The input matrix, float32 as bytes (in a mapped file it is not aligned); empty where it is quantised."""
-    codes: npt.NDArray[np.uint8]
-    """[rows, m]: the centroid of each of the m parts of a quantised row."""
-    norms: npt.NDArray[np.float32]
-    """[rows]"""
-    centroids: npt.NDArray[np.float32]
-    """[m, 256, dim of a part]"""
+    """[⌈bucket / 32⌉]: which of 32 n-grams are kept in the low half; in the high half, how many are before them."""
+    rows: npt.NDArray[np.float32]
+    """[rows, dim]: the input matrix; not aligned where it lies in a mapped file."""
     output: npt.NDArray[np.float32]
     """[dim, labels]; [labels, dim] for the hierarchical softmax."""
     scale: npt.NDArray[np.float32]
@@ -80,79 +69,6 @@ class Tables(NamedTuple):
     """[labels - 1, 2]: of the inner nodes of the hierarchical softmax; nodes are numbered behind the labels."""
     parents: npt.NDArray[np.int32]
     """[2 labels - 1]"""
-
-
-@intrinsic
-def _popcount(_context, word):
-    return types.uint64(types.uint64), lambda context, builder, signature, arguments: builder.ctpop(arguments[0])
-
-
-def _adder(width: int) -> Any:
-    """An intrinsic `add(sums, at, rows, dim, chosen, count)`: adds `width` columns from `at` on of each chosen row."""
-
-    def add(_context, sums, at, rows, dim, chosen, count):
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            sums, at, rows, dim, chosen, count = arguments
-            sums, rows, chosen = (
-                context.make_array(kind)(context, builder, value).data
-                for kind, value in zip(signature.args[::2], (sums, rows, chosen), strict=True)
-            )
-            vector = ir.VectorType(ir.FloatType(), width)
-            total = cgutils.alloca_once(builder, vector)
-            place = builder.bitcast(builder.gep(sums, [at]), vector.as_pointer())
-            builder.store(builder.load(place, align=4), total)
-            with cgutils.for_range(builder, count) as loop:
-                row = builder.load(builder.gep(chosen, [loop.index]))
-                offset = builder.add(builder.mul(row, dim), at)
-                source = builder.bitcast(rows, ir.FloatType().as_pointer())
-                source = builder.bitcast(builder.gep(source, [offset]), vector.as_pointer())
-                builder.store(builder.fadd(builder.load(total), builder.load(source, align=1)), total)
-            builder.store(builder.load(total), place, align=4)
-            return context.get_dummy_value()
-
-        return types.void(sums, types.intp, rows, types.intp, chosen, types.intp), generate
-
-    return intrinsic(add)
-
-
-_add16, _add4, _add1 = _adder(16), _adder(4), _adder(1)
-
-
-@njit(cache=True, nogil=True)
-def _sum_quantised(tables, chosen, count, hidden):
-    _, _, width = tables.centroids.shape
-    for at in range(0, len(hidden), 2):  # of two columns at once: the parts are two columns wide by default
-        part, j = at // width, at % width
-        other = min(at + 1, len(hidden) - 1)
-        part2, j2 = other // width, other % width
-        one, two = hidden[at], hidden[other]
-        for k in range(count):
-            row = chosen[k]
-            norm = tables.norms[row]
-            one += norm * tables.centroids[part, tables.codes[row, part], j]
-            two += norm * tables.centroids[part2, tables.codes[row, part2], j2]
-        hidden[at] = one
-        hidden[other] = two
-
-
-@njit(cache=True, nogil=True)
-def _sum(tables, chosen, count, hidden):
-    """Adds `count` chosen rows to `hidden`, one after the other; returns `count`."""
-    dim = tables.dim
-    if not len(tables.rows):
-        _sum_quantised(tables, chosen, count, hidden)
-        return count
-    at = 0
-    while at + 16 <= dim:
-        _add16(hidden, at, tables.rows, dim, chosen, count)
-        at += 16
-    while at + 4 <= dim:
-        _add4(hidden, at, tables.rows, dim, chosen, count)
-        at += 4
-    while at < dim:
-        _add1(hidden, at, tables.rows, dim, chosen, count)
-        at += 1
-    return count
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -210,43 +126,31 @@ def index(text, first, last, hashes):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _remainder(h, divisor, reciprocal):
-    """`h % divisor` of 32-bit numbers without a division (Lemire, Kaser, Kurz 2019, arXiv 1902.01961)."""
-    fraction = reciprocal * np.uint64(h)
-    low = ((fraction & np.uint64(0xFFFFFFFF)) * divisor) >> np.uint64(32)
-    return ((fraction >> np.uint64(32)) * divisor + low) >> np.uint64(32)
+def _ones(word):
+    """How many bits of a u64 are 1 (Knuth 4A, 7.1.3)."""
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _choose(tables, ngram, chosen, count):
-    """Writes the row of an n-gram behind the chosen ones; returns their number, which grows if there is such a row."""
+def _row(tables, h):
+    """The row of the n-gram with hash `h`; -1 where it was pruned."""
+    ngram = h % np.uint64(tables.bucket)
     if not tables.pruned:
-        chosen[count] = tables.words + np.int64(ngram)
-        return count + 1
+        return tables.words + np.int64(ngram)
     cell = tables.kept[ngram >> np.uint64(5)]
-    bit = ngram & np.uint64(31)
-    before = _popcount(cell & ((np.uint64(1) << bit) - np.uint64(1)))
-    chosen[count] = tables.words + np.int64((cell >> np.uint64(32)) + before)
-    return count + np.int64((cell >> bit) & np.uint64(1))
+    bit = np.uint64(1) << (ngram & np.uint64(31))
+    if not cell & bit:
+        return -1
+    return tables.words + np.int64((cell >> np.uint64(32)) + _ones(cell & (bit - np.uint64(1))))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _choose_from(tables, word, size, first, chosen, count):
-    """Chooses the character n-grams that start at byte `first` of `<word>`, which has a 0 behind it."""
-    h = _BASIS
-    k = first
-    n = 1
-    while n <= tables.longest and k < size:
-        h = _step(h, word[k])
-        k += 1
-        while word[k] & 0xC0 == 0x80:
-            h = _step(h, word[k])
-            k += 1
-        if n >= tables.shortest and not (n == 1 and (first == 0 or k == size)):  # `<` and `>` alone are none
-            ngram = _remainder(h, np.uint64(tables.bucket), tables.reciprocal)
-            count = _choose(tables, ngram, chosen, count)
-        n += 1
-    return count
+def _add(hidden, tables, row):
+    for j in range(len(hidden)):
+        hidden[j] += tables.rows[row, j]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -254,14 +158,71 @@ def _blank(byte):
     return byte <= 32 and (_BLANKS >> byte) & 1
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _add_word(hidden, tables, entry, data, first, size, room, rows):
+    """Adds the rows of the word `data[first : first + size]` and of its character n-grams.
+
+    Returns how many, and writes the first ones to `rows`. `entry` is -1 for a word that is not in the vocabulary; `room`
+    has space for three bytes more than the word has.
+    """
+    count = 0
+    if entry >= 0:
+        _add(hidden, tables, entry)
+        rows[count] = entry
+        count += 1
+    if tables.longest <= 0:
+        return count
+    room[0] = _OPEN
+    for k in range(size):
+        room[1 + k] = data[first + k]
+    room[1 + size] = _CLOSE
+    room[2 + size] = 0  # no continuation byte: a code point ends at the latest here
+    for begin in range(size + 2):
+        if room[begin] & 0xC0 == 0x80:
+            continue
+        h = _BASIS
+        end = begin
+        n = 0
+        while n < tables.longest and end < size + 2:
+            h = _step(h, room[end])
+            end += 1
+            while room[end] & 0xC0 == 0x80:
+                h = _step(h, room[end])
+                end += 1
+            n += 1
+            if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone are none
+                row = _row(tables, np.uint64(h))
+                if row >= 0:
+                    _add(hidden, tables, row)
+                    if count < len(rows):
+                        rows[count] = row
+                    count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add_word_ngrams(hidden, tables, hashes, words):
+    """Adds the rows of the n-grams of `hashes[:words]`, two words or more; returns how many."""
+    count = 0
+    for first in range(words):
+        h = np.uint64(np.int64(hashes[first]))
+        for last in range(first + 1, min(words, first + tables.word_ngrams)):
+            h = h * _WORD_NGRAM + np.uint64(np.int64(hashes[last]))
+            row = _row(tables, h)
+            if row >= 0:
+                _add(hidden, tables, row)
+                count += 1
+    return count
+
+
 @njit(cache=True, nogil=True)
-def _embed(tables, data, i, end, hidden, room):
-    """The mean of the rows of all features of one text, to `hidden`; returns how many there are."""
-    word, hashes, chosen, memo_first, memo = room
+def _embed(tables, data, i, end, hidden, room, hashes, seen):
+    """The mean of the rows of all features of `data[i:end]`, to `hidden`; returns how many there are.
+
+    `seen` keeps the rows of earlier words of `data`: a line is the word's size and start, how many rows, the rows.
+    """
     hidden[:] = 0
-    full = len(chosen) - max(_MEMO_ROWS, tables.longest + 1)  # room for one step more
     words = 0
-    summed = 0
     count = 0
     while True:
         while i < end and _blank(data[i]):
@@ -274,69 +235,33 @@ def _embed(tables, data, i, end, hidden, room):
         size = i - first
         if size == 0 or (size == 4 and _same(data, first, _LINE_END, 0, 4)):
             break
-        if count >= full:
-            summed += _sum(tables, chosen, count, hidden)
-            count = 0
-        place = np.int64(h) & (_MEMO_WORDS - 1)
-        seen = memo[place]
-        if seen[0] == size and _same(data, memo_first[place], data, first, size):
-            for k in range(seen[1]):
-                chosen[count + k] = seen[2 + k]
-            count += seen[1]
+        before = seen[np.int64(h) & (_SEEN_WORDS - 1)]
+        if before[0] == size and _same(data, before[1], data, first, size):
+            for k in range(3, 3 + before[2]):
+                _add(hidden, tables, before[k])
         else:
             slot = _slot(tables.slots, tables.hashes, tables.text, tables.first, tables.last, h, data, first, i)
             entry = np.int64(tables.slots[slot])
             if entry >= tables.words or (entry < 0 and size >= 9 and _same(data, first, _LABEL, 0, 9)):
                 continue
-            before = summed + count
-            if entry >= 0:
-                chosen[count] = entry
-                count += 1
-            if tables.longest > 0:
-                word[0] = _OPEN
-                for k in range(size):
-                    word[1 + k] = data[first + k]
-                word[1 + size] = _CLOSE
-                word[2 + size] = 0
-                for k in range(size + 2):
-                    if word[k] & 0xC0 == 0x80:
-                        continue
-                    if count >= full:
-                        summed += _sum(tables, chosen, count, hidden)
-                        count = 0
-                    count = _choose_from(tables, word, size + 2, k, chosen, count)
-            rows = summed + count - before
-            if rows <= min(_MEMO_ROWS, count):  # all of them are still there
-                memo_first[place] = first
-                seen[0] = size
-                seen[1] = rows
-                for k in range(rows):
-                    seen[2 + k] = chosen[count - rows + k]
+            before[2] = _add_word(hidden, tables, entry, data, first, size, room, before[3:])
+            before[1] = first
+            before[0] = size if before[2] <= _SEEN_ROWS else 0
+        count += before[2]
         if tables.word_ngrams > 1:
             hashes[words] = np.int32(h)
             words += 1
-    if count >= full:
-        summed += _sum(tables, chosen, count, hidden)
-        count = 0
     if tables.line_end >= 0:
-        chosen[count] = tables.line_end
+        _add(hidden, tables, tables.line_end)
         count += 1
     if tables.word_ngrams > 1:
         hashes[words] = LINE_END_HASH
-        for first in range(words):
-            g = np.uint64(np.int64(hashes[first]))
-            for k in range(first + 1, min(words + 1, first + tables.word_ngrams)):
-                if count >= full:
-                    summed += _sum(tables, chosen, count, hidden)
-                    count = 0
-                g = g * _WORD_NGRAM + np.uint64(np.int64(hashes[k]))
-                count = _choose(tables, g % np.uint64(tables.bucket), chosen, count)
-    summed += _sum(tables, chosen, count, hidden)
-    if summed:
-        mean = np.float32(1.0 / summed)
+        count += _add_word_ngrams(hidden, tables, hashes, words + 1)
+    if count:
+        mean = np.float32(1.0 / count)
         for j in range(len(hidden)):
             hidden[j] *= mean
-    return summed
+    return count
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -360,7 +285,7 @@ def _flat(tables, hidden, activation, wanted):
     """Label and log probability where each label has its own row of the output."""
     labels = len(activation)
     activation[:] = 0
-    for j in range(tables.dim):
+    for j in range(len(hidden)):
         for label in range(labels):
             activation[label] += hidden[j] * tables.output[j, label]
     top = -np.float32(np.inf)
@@ -393,7 +318,7 @@ def _flat(tables, hidden, activation, wanted):
 def _branch(tables, hidden, node):
     """Probability that the label is right of an inner node."""
     x = np.float32(0)
-    for j in range(tables.dim):
+    for j in range(len(hidden)):
         x += hidden[j] * tables.output[node, j]
     return np.float32(1.0 / (np.float32(1) + math.exp(-(x * tables.scale[node]))))
 
@@ -453,16 +378,10 @@ def score(tables, data, start, end, wanted):
     for d in range(n):
         longest = max(longest, end[d] - start[d])
     labels = len(tables.scale)
-    hidden = np.empty(tables.dim, np.float32)
-    memo = np.empty((_MEMO_WORDS, 2 + _MEMO_ROWS), np.int32)
-    memo[:, 0] = 0
-    room = (
-        np.empty(longest + 3, np.uint8),
-        np.empty(longest // 2 + 2 if tables.word_ngrams > 1 else 0, np.int32),
-        np.empty(_ROOM + tables.longest, np.int64),
-        np.empty(_MEMO_WORDS, np.int64),
-        memo,
-    )
+    hidden = np.empty(tables.rows.shape[1], np.float32)
+    room = np.empty(longest + 3, np.uint8)
+    hashes = np.empty(longest // 2 + 2 if tables.word_ngrams > 1 else 0, np.int32)
+    seen = np.zeros((_SEEN_WORDS, 3 + _SEEN_ROWS), np.int64)
     activation = np.empty(labels, np.float32)
     nodes = np.empty(labels + 1, np.int64)
     found = np.empty(n, np.int32)
@@ -470,7 +389,7 @@ def score(tables, data, start, end, wanted):
     for d in range(n):
         found[d] = -1
         probability[d] = np.nan
-        if _embed(tables, data, start[d], end[d], hidden, room):
+        if _embed(tables, data, start[d], end[d], hidden, room, hashes, seen):
             if tables.loss == HIERARCHICAL:
                 label, logarithm = _tree(tables, hidden, nodes, activation, wanted)
             else:

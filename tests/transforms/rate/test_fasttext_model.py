@@ -21,7 +21,6 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.rate import fasttext_model
 from transforms.rate.fasttext_model import Model, load
 from transforms.rate.language import packaged_model
 from transforms.text.hashing import text_buffer
@@ -235,17 +234,6 @@ def test_each_labels_probability(small: str) -> None:
                 assert p < 1.1e-5
                 continue
             assert p == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", ["quantised", "quantised-plain", "quantised-pruned", "quantised-tree"])
-def test_large_quantised_models_are_unpacked_row_by_row(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = trained(folder, name)
-    texts = ADVERSARIAL + list(ARTICLE_1.values())
-    dense = best(load(path), texts)
-    monkeypatch.setattr(fasttext_model, "DENSE_BYTES", 0)
-    packed = load.__wrapped__(path)
-    assert not len(packed.tables.rows)
-    assert best(packed, texts) == dense
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,42 +16,52 @@ def word_kinds(first, kind, chars):
     """Columns of i64[n, 5]: words that are no symbol, their code points, words with a letter, `#`, ellipses."""
     counts = np.zeros((len(first) - 1, 5), np.int64)
     for d in range(len(first) - 1):
+        plain = plain_chars = alphabetic = hashes = ellipses = 0
         for k in range(first[d], first[d + 1]):
             flags = kind[k]
-            if not flags & SYMBOL:
-                counts[d, 0] += 1
-                counts[d, 1] += chars[k]
-            counts[d, 2] += flags & ALPHABETIC != 0
-            counts[d, 3] += flags & HASH != 0
-            counts[d, 4] += flags & ELLIPSIS != 0
+            symbol = flags & SYMBOL != 0
+            plain += not symbol
+            plain_chars += 0 if symbol else chars[k]
+            alphabetic += flags & ALPHABETIC != 0
+            hashes += flags & HASH != 0
+            ellipses += flags & ELLIPSIS != 0
+        counts[d] = plain, plain_chars, alphabetic, hashes, ellipses
     return counts
 
 
 @njit(cache=True, nogil=True)
 def distinct_members(first, hashes, members):
     """i64[n]: how many of the distinct hashes `members` occur among the words of each document."""
-    mask = 15
-    while mask < 8 * len(members):
-        mask = 2 * mask + 1
-    slots = np.full(mask + 1, -1, np.int64)
-    for m in range(len(members)):
-        slot = np.int64(members[m]) & mask
-        while slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        slots[slot] = m
-    last_document = np.full(len(members), -1, np.int64)
     found = np.zeros(len(first) - 1, np.int64)
-    for d in range(len(first) - 1):
-        for k in range(first[d], first[d + 1]):
-            slot = np.int64(hashes[k]) & mask
-            while slots[slot] >= 0:
-                member = slots[slot]
-                if members[member] == hashes[k]:
-                    if last_document[member] != d:
-                        last_document[member] = d
-                        found[d] += 1
-                    break
-                slot = (slot + 1) & mask
+    size = 16
+    while size < 32 * len(members):
+        size *= 2
+    mask = np.uint64(size - 1)
+    waiting = members.copy()
+    while len(waiting):  # a pass over the words, without a branch, for members that differ in their last bits: seldom a second
+        keys = np.zeros(size, np.uint64)
+        seen = np.zeros(size, np.bool_)
+        now = left = 0
+        slots = np.empty(len(waiting), np.uint64)
+        for member in waiting:
+            slot = member & mask
+            if seen[slot]:
+                waiting[left] = member
+                left += 1
+            else:
+                seen[slot] = True
+                keys[slot] = member
+                slots[now] = slot
+                now += 1
+        seen[:] = False
+        for d in range(len(first) - 1):
+            for k in range(first[d], first[d + 1]):
+                slot = hashes[k] & mask
+                seen[slot] |= keys[slot] == hashes[k]
+            for slot in slots[:now]:
+                found[d] += seen[slot]
+                seen[slot] = False
+        waiting = waiting[:left]
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from tests.transforms.beam_run import dossiers_of, handle, run
-from transforms.exchange import Answer, ArrowBatchCoder, Exchange, Gathered, addressed, partition_of
+from transforms.exchange import Answer, ArrowBatchCoder, Exchange, Gathered, _Spill, addressed, partition_of
 
 _seen: list[tuple[int, list[dict]]] = []
 
@@ -59,6 +59,14 @@ def test_a_spill_file_is_named_by_its_content(tmp_path):
     exchanged([batch(0, 5, [1, 1, 2, 2, 3])], tmp_path, "storage")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == first
     assert len(first) == 1
+
+
+def test_a_piece_is_read_from_its_own_bytes_of_the_file(tmp_path):
+    pieces = dict(_Spill(str(tmp_path), "storage").process(batch(0, 5, [1, 1, 2, 2, 3])))
+    assert {to: piece.load()["n"].to_pylist() for to, piece in pieces.items()} == {1: [0, 1], 2: [2, 3], 3: [4]}
+    (file,) = tmp_path.iterdir()
+    assert [piece.offset for piece in pieces.values()] == [0, pieces[1].size, pieces[1].size + pieces[2].size]
+    assert sum(piece.size for piece in pieces.values()) == file.stat().st_size
 
 
 def test_the_coder_writes_a_slice_without_its_parent():

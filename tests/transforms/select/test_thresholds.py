@@ -44,6 +44,13 @@ def test_a_value_is_rounded_but_never_to_its_limit() -> None:
     assert details == ["0.1 < 0.3", "0.2999999999 < 0.3", "missing", None, "0.123457 < 0.3"]
 
 
+def test_what_is_not_explained_is_decided_alike() -> None:
+    rules = {"words": Threshold(min=50, max=100), "share": Threshold(min=0.3, action="review")}
+    found = evaluate(COLUMNS, rules, explained=False)
+    assert found["detail"].null_count == len(found)
+    assert found.drop_columns("detail").to_pylist() == evaluate(COLUMNS, rules).drop_columns("detail").to_pylist()
+
+
 def test_labels_and_flags() -> None:
     assert [detail for _, _, detail in verdicts({"label": Threshold(one_of=("en", "de"))})] == [
         None,

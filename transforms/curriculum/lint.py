@@ -1,14 +1,16 @@
-"""Says before a run is paid for what its schedule does to the best documents, and which orders are known to lose."""
+"""Says before a run is paid for what its schedule does to the best documents, and which orders are known to lose; and of a
+finished corpus, what its order came to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.curriculum.order import Curriculum, Phase
+from transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
 from transforms.curriculum.schedule import Schedule
 
 BEST = 0.1
@@ -20,6 +22,12 @@ MUTED = 0.04
 In arXiv 2511.18903 decaying to a third of the peak leaves it 4.75 % and gains 1.64 points over the shuffled baseline;
 decaying to 1e-5 leaves it 1.80 % and ends 0.22 points below.
 """
+
+DRIFT = 0.05
+"""How far a source's share of a stretch may lie from its share of the corpus. Interleaved, it lies within a document or two."""
+
+CORRELATED = 0.5
+"""Spearman's ρ of quality with length above which sorting by quality is largely sorting by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +41,20 @@ class LintWarning:
 
 def best_decile_mass(curriculum: Curriculum) -> float:
     """Share (0 to 1) of the run's LR mass that the plan puts on the best tenth of its tokens; 0.1 where it shuffles."""
-    schedule = curriculum.schedule
-    best = sum(portion * float(schedule.mass(a, b)) for a, b, portion in _best_windows(curriculum))
-    return best / float(schedule.mass(0.0, 1.0))
+    return _best_share(curriculum, 0.0)
+
+
+def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
+    """Share (0 to 1) of the final model's weight that the best tenth gets, were the whole run in each of the orders.
+
+    Weights as `Schedule.weight` has them, with the curriculum's half-life (of phases: of the last).
+    """
+    chosen = {name: getattr(curriculum.stretches[-1], name) for name in Ordering.model_fields}
+    found: dict[Order, float] = {}
+    for order in get_args(Order):
+        one = Curriculum(schedule=curriculum.schedule, **{**chosen, "order": order})
+        found[order] = _best_share(one, one.curvature(one.stretches[0]))
+    return found
 
 
 def measured_mass(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, best_tokens: npt.ArrayLike) -> float:
@@ -58,56 +77,180 @@ def lint(curriculum: Curriculum) -> list[LintWarning]:
     return [*_muted(curriculum), *_last_phase_only(curriculum), *_losing_orders(curriculum)]
 
 
+def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, stretches: int = 16) -> list[LintWarning]:
+    """The source whose share drifts most along the finished order, when it drifts by more than `DRIFT`.
+
+    `segments` are tokens by source, in training order; they are looked at in about so many stretches of equal tokens.
+    `document` is the size in tokens of a large document: by two of them a source may always be ahead or behind.
+    """
+    names = sorted({name for segment in segments for name in segment})
+    tokens = np.array([[segment.get(name, 0) for name in names] for segment in segments], np.float64)
+    whole = tokens.sum()
+    if not whole:
+        return []
+    through = np.cumsum(tokens.sum(axis=1)) / whole
+    stretch = np.minimum(np.ceil(through * stretches - 1e-9), stretches).astype(int) - 1
+    sums = np.zeros((stretches, len(names)))
+    np.add.at(sums, np.maximum(stretch, 0), tokens)
+    sums = sums[sums.sum(axis=1) > 0]
+    size = sums.sum(axis=1, keepdims=True)
+    drift = np.abs(sums / size - tokens.sum(axis=0) / whole) - 2 * document / size
+    at, worst = np.unravel_index(int(drift.argmax()), drift.shape)
+    if drift[at, worst] <= DRIFT:
+        return []
+    here, overall = float(sums[at, worst] / sums[at].sum()), float(tokens[:, worst].sum() / whole)
+    return [
+        LintWarning(
+            "share-drifts",
+            f"Source '{names[worst]}' is {overall:.1%} of the tokens, but {here:.1%} of stretch {at + 1} of {len(sums)} of the "
+            "order: the mixture changes while the model trains. interleave_by: source keeps every source's share throughout.",
+            {"share": overall, "stretch_share": here, "drift": abs(here - overall), "threshold": DRIFT},
+        )
+    ]
+
+
+def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
+    """Copies of a document nearer to each other than `distance` tokens; `closest` of `spread.closest` (None: no copies)."""
+    if closest is None or closest >= distance:
+        return []
+    return [
+        LintWarning(
+            "repeats-too-close",
+            f"Two copies of a document are {closest:,} tokens apart, not {distance:,}: the second teaches little while the "
+            "first is fresh. Repeat less, or ask for less distance.",
+            {"closest": closest, "distance": distance},
+        )
+    ]
+
+
+def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike) -> list[LintWarning]:
+    """A quality that is mostly length: Spearman's ρ of the two beyond `CORRELATED`, of a sample of documents."""
+    found = spearman(quality, tokens)
+    if abs(found) <= CORRELATED:
+        return []
+    longer = "longer" if found > 0 else "shorter"
+    return [
+        LintWarning(
+            "quality-is-length",
+            f"Quality goes with length (Spearman's ρ is {found:.2f}, beyond ±{CORRELATED:g}): an order by it mostly puts "
+            f"{longer} documents last. Weigh signals that do not grow with a document.",
+            {"spearman": found, "threshold": CORRELATED},
+        )
+    ]
+
+
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Spearman's rank correlation, equal values at their mean rank; pairs with a missing value (NaN) are left out.
+
+    0 where a side does not vary.
+    """
+    values = np.stack([np.asarray(one, np.float64), np.asarray(other, np.float64)])
+    values = values[:, ~np.isnan(values).any(axis=0)]
+    ranks = []
+    for side in values:
+        _, level, times = np.unique(side, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(times) - (times + 1) / 2)[level])
+    a, b = (rank - rank.mean() if len(rank) else rank for rank in ranks)
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum() / scale) if scale else 0.0
+
+
+def _best_share(curriculum: Curriculum, curvature: float) -> float:
+    schedule = curriculum.schedule
+    windows = np.array(list(_best_windows(curriculum)))
+    start, end, portion = windows.clip(0.0, 1.0).T
+    best = float(np.sum(schedule.weight(start, end, curvature) * portion))
+    return best / float(schedule.weight(0.0, 1.0, curvature))
+
+
 def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]]:
     """(from, to, portion): the stretches that hold the best tenth, and what portion of their tokens belongs to it."""
-    start, above = 0.0, 1.0  # `above`: share of the tokens in bands at or above this phase's
-    for phase in curriculum.stretches:
-        end = min(start + phase.share, 1.0)
+    above = 1.0  # share of the tokens in bands at or above this phase's
+    for index, (phase, (start, end)) in enumerate(zip(curriculum.stretches, curriculum.bounds, strict=True)):
         if curriculum.assign == "quality":
             above_next = max(above - phase.share, 0.0)
             portion = min(max(BEST - above_next, 0.0) / phase.share, 1.0)
             above = above_next
         else:
             portion = BEST
-        yield from _best_of_phase(phase, start, end, portion)
-        start = end
+        if portion == 0:
+            continue
+        cells = curriculum.cells(index) if phase.order == "lr_weighted" else None
+        for low, high, share in _best_of_phase(phase, portion, cells):
+            yield start + low * (end - start), end if high == 1 else start + high * (end - start), share
 
 
-def _best_of_phase(phase: Phase, start: float, end: float, portion: float) -> Iterator[tuple[float, float, float]]:
-    if portion == 0:
-        return
-    length = end - start
+def _best_of_phase(phase: Phase, portion: float, cells: Cells | None) -> Iterator[tuple[float, float, float]]:
+    """The same of one phase, from 0 to 1, that holds `portion` of the best."""
     if phase.order == "uniform":
-        yield start, end, portion
+        yield 0.0, 1.0, portion
     elif phase.order == "descending":
-        yield start, start + portion * length, 1.0
+        yield 0.0, portion, 1.0
+    elif phase.order == "bucketed":
+        whole = int(portion * phase.buckets + 1e-9)
+        first = 1 - whole / phase.buckets
+        yield first, 1.0, 1.0
+        if whole < phase.buckets:
+            yield first - 1 / phase.buckets, first, portion * phase.buckets - whole
+    elif phase.order == "blended" and phase.temperature > 0:
+        yield from _best_of_blend(phase.temperature, portion)
+    elif cells is not None:
+        whole = int(portion * CELLS)
+        for cell in cells.by_weight[CELLS - whole :].tolist():
+            yield cell / CELLS, (cell + 1) / CELLS, 1.0
+        if whole < CELLS:
+            cell, rest = int(cells.by_weight[CELLS - whole - 1]), portion * CELLS - whole
+            start = cell if cells.falls[cell] else cell + 1 - rest
+            yield start / CELLS, (start + rest) / CELLS, 1.0
     else:
         sweeps = phase.folds if phase.order == "folded" else 1
         for sweep in range(1, sweeps + 1):
-            stop = end if sweep == sweeps else start + length * sweep / sweeps
-            yield stop - portion * length / sweeps, stop, 1.0
+            stop = sweep / sweeps
+            yield stop - portion / sweeps, stop, 1.0
+
+
+def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, float, float]]:
+    """Documents are sorted by z = quantile + temperature·u: where each slice of z lies, and how much of it is of the best."""
+    z = np.linspace(0, 1 + temperature, CELLS + 1)
+
+    def area(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:  # ∫ of the share of quantiles below y
+        return np.where(y <= 1, np.maximum(y, 0.0) ** 2 / 2, y - 0.5)
+
+    place = np.clip((area(z) - area(z - temperature)) / temperature, 0.0, 1.0)
+    # What of a slice is of the best: the same difference over quantiles above 1 − portion alone.
+    above = np.clip(z, 1 - portion, None) - (1 - portion)
+    late = np.clip(z - temperature, 1 - portion, None) - (1 - portion)
+    best = (portion**2) * (area(above / portion) - area(late / portion)) / temperature
+    width = np.diff(place)
+    shares = np.divide(np.diff(best), width, out=np.zeros(CELLS), where=width > 0)
+    yield from zip(place[:-1].tolist(), place[1:].tolist(), shares.tolist(), strict=True)
+
+
+_RISING: frozenset[Order] = frozenset({"ascending", "folded", "bucketed", "blended"})
+"""Orders that put the best documents at the end of something."""
 
 
 def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
     mass = best_decile_mass(curriculum)
-    if mass >= MUTED or not any(phase.order in ("ascending", "folded") for phase in curriculum.stretches):
+    if mass >= MUTED or not any(phase.order in _RISING for phase in curriculum.stretches):
         return
     schedule = curriculum.schedule
-    remedy = Schedule(peak=schedule.peak, final=schedule.peak / 3, warmup=min(schedule.warmup, 0.82))
+    remedy = Schedule.moderate(schedule.peak, warmup=min(schedule.warmup, 0.82))
     better = best_decile_mass(curriculum.model_copy(update={"schedule": remedy}))
     yield LintWarning(
         "ascending-muted",
         f"The best tenth of the tokens gets {mass:.2%} of the LR mass (an even share is 10%): it comes where the "
         "rate has decayed, which wastes what the order gains. "
         f"Let the rate end at a third of its peak (shape: wsd, decay: 0.18, final: {remedy.final:g}), which gives "
-        f"it {better:.2%}, and average the last checkpoints; or shuffle (order: uniform).",
-        {"best_decile_mass": mass, "threshold": MUTED, "remedy_final": schedule.peak / 3, "remedy_mass": better},
+        f"it {better:.2%}, and average the last checkpoints; or shuffle (order: uniform); or let the schedule place them "
+        "(order: lr_weighted).",
+        {"best_decile_mass": mass, "threshold": MUTED, "remedy_final": remedy.final, "remedy_mass": better},
     )
 
 
 def _last_phase_only(curriculum: Curriculum) -> Iterator[LintWarning]:
     *earlier, last = curriculum.stretches
-    if earlier and last.order == "ascending" and all(phase.order == "uniform" for phase in earlier):
+    if earlier and last.order in _RISING - {"folded"} and all(phase.order == "uniform" for phase in earlier):
         yield LintWarning(
             "last-phase-only",
             f"Only the last phase '{last.name}' ({last.share:.0%} of the tokens) is sorted. In arXiv 2511.18903 that "

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from transforms.curriculum.lint import best_decile_mass, lint, measured_mass
-from transforms.curriculum.order import Curriculum, Phase
+from transforms.curriculum.lint import (
+    best_decile_mass,
+    best_decile_weights,
+    lint,
+    lint_length,
+    lint_repeats,
+    lint_shares,
+    measured_mass,
+    spearman,
+)
+from transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
 from transforms.curriculum.schedule import Schedule
 
 CDMA = Schedule(final=1e-3)
@@ -33,6 +43,12 @@ def simulated(curriculum: Curriculum, steps: int = 20_000) -> float:
             order += rng.permutation(members).tolist()
         elif phase.order == "descending":
             order += sorted(members.tolist(), reverse=True)
+        elif phase.order in ("bucketed", "blended", "lr_weighted"):
+            members = np.sort(members)
+            ones, tie = np.ones(len(members)), rng.integers(0, 2**64, len(members), np.uint64)
+            share = quantile(np.cumsum(ones), ones, np.full(len(members), len(members)))
+            cells = curriculum.cells(curriculum.stretches.index(phase))
+            order += members[np.lexsort((tie, sort_value(phase, members.astype(np.float32), tie, share, cells)))].tolist()
         else:
             folds = phase.folds if phase.order == "folded" else 1
             for fold in np.array_split(rng.permutation(members), folds):
@@ -66,6 +82,11 @@ PHASES = (
     Phase(name="b", share=0.35, order="descending"),
     Phase(name="c", share=0.05, order="uniform"),
 )
+QUANTILES = (
+    Phase(name="a", share=0.6, order="bucketed", buckets=16),
+    Phase(name="b", share=0.36, order="lr_weighted"),
+    Phase(name="c", share=0.04, order="blended"),
+)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +95,13 @@ PHASES = (
         Curriculum(order="ascending", schedule=COSINE),
         Curriculum(order="descending", schedule=TO_ZERO),
         Curriculum(order="folded", folds=3, schedule=COSINE),
+        Curriculum(order="bucketed", buckets=7, schedule=COSINE),
+        Curriculum(order="blended", temperature=0.3, schedule=COSINE),
+        Curriculum(order="blended", temperature=5, schedule=TO_ZERO),
+        Curriculum(order="lr_weighted", half_life=0.3, schedule=COSINE),
+        Curriculum(order="lr_weighted", schedule=TO_ZERO),
+        Curriculum(phases=QUANTILES, schedule=TO_ZERO),
+        Curriculum(phases=QUANTILES, schedule=TO_ZERO, assign="uniform"),
         Curriculum(phases=PHASES, schedule=COSINE),
         Curriculum(phases=PHASES, schedule=COSINE, assign="uniform"),
         Curriculum(phases=(Phase(name="a", share=0.5), Phase(name="b", share=0.5, order="folded", folds=2)), schedule=CDMA),
@@ -144,3 +172,59 @@ def test_folding_and_descending_are_flagged() -> None:
     assert codes(Curriculum(order="folded", folds=4, schedule=CONSTANT)) == ["folding"]
     assert codes(Curriculum(order="folded", folds=1, schedule=CONSTANT)) == []
     assert codes(Curriculum(order="descending", schedule=CONSTANT)) == ["descending"]
+
+
+def test_lr_weighted_gives_the_best_tenth_the_most_of_the_final_model() -> None:
+    """What the report says: the share of w the best decile gets in each order."""
+    for schedule in (CONSTANT, CDMA, TO_ZERO, COSINE, Schedule(shape="linear")):
+        shares = best_decile_weights(Curriculum(schedule=schedule))
+        assert max(shares.values()) <= shares["lr_weighted"] + 1e-9
+        assert shares["uniform"] == pytest.approx(0.1)
+        if schedule is CONSTANT:
+            assert shares["lr_weighted"] == pytest.approx(shares["ascending"])
+            assert shares["ascending"] == pytest.approx(0.5, abs=1e-3)  # one half-life
+    alone = best_decile_weights(Curriculum(schedule=COSINE, half_life=None))
+    assert alone["ascending"] == pytest.approx(0.00229, abs=5e-6)
+    assert alone["lr_weighted"] == pytest.approx(alone["descending"], abs=1e-4)
+
+
+def test_a_source_whose_share_drifts_is_named_with_its_numbers() -> None:
+    assert lint_shares([{"web": 90, "code": 10}] * 32) == []
+    assert lint_shares([]) == []
+    drifting = [{"web": 100 - k, "code": k} for k in range(32)]
+    (warning,) = lint_shares(drifting)
+    assert warning.code == "share-drifts"
+    assert warning.numbers["share"] == pytest.approx(0.845 if "'web'" in warning.message else 0.155)
+    assert warning.numbers["drift"] == pytest.approx(0.15)
+    assert lint_shares(drifting, document=15) == []
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(0, 9)), max_size=40))
+def test_any_segments_are_looked_at(segments: list[dict[str, int]]) -> None:
+    lint_shares(segments)
+
+
+def test_repeats_too_close_are_flagged() -> None:
+    assert lint_repeats(None, 10) == []
+    assert lint_repeats(10, 10) == []
+    (warning,) = lint_repeats(9, 10)
+    assert (warning.code, warning.numbers) == ("repeats-too-close", {"closest": 9, "distance": 10})
+
+
+def test_a_quality_that_is_length_is_flagged() -> None:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 10_000, 5_000)
+    assert lint_length(rng.random(5_000), tokens) == []
+    (warning,) = lint_length(-np.log(tokens) + rng.normal(0, 0.3, 5_000), tokens)
+    assert warning.code == "quality-is-length"
+    assert "shorter documents last" in warning.message
+    assert warning.numbers["spearman"] < -0.8
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.0, float("nan")]), st.integers(0, 3)), max_size=30))
+def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
+    known = [(a, b) for a, b in pairs if a == a]
+    one, other = [a for a, _ in known], [b for _, b in known]
+    expected = stats.spearmanr(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
+    assert spearman([a for a, _ in pairs], [b for _, b in pairs]) == pytest.approx(expected, abs=1e-9)

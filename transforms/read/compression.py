@@ -23,6 +23,9 @@ _LONGEST_START = 16  # bytes that `_Codec.start` may match
 _WINDOW = 16 << 20
 """How far behind a wished cut a member is looked for: planning reads near the cuts only."""
 
+_VAIN = 64 << 20
+"""A file in which no member is found in so many bytes is taken for a single one, so that planning reads little of it."""
+
 _PROOF = 256 << 10
 """Bytes of the file that must decode from a supposed member on. What a codec cannot compress it stores as it is, and that may
 be a compressed file, but in pieces of at most 64 KiB (gzip) or 128 KiB (zstd) with something between."""
@@ -266,9 +269,16 @@ def cuts(uri: str, size: int, piece: int, content: bytes = b"", anywhere: bool =
         if codec is None:
             return [0] if _named(uri) or not anywhere or not file.seekable() else _even(size, piece)
         points = [*_even(size, max(1, piece // RATIO)), size]
-        near = [(point, min(point + _WINDOW, end)) for point, end in pairwise(points)]
-        found = [_member(file, uri, codec, point, end, content) for point, end in near[1:]]
-        return [0, *(place for place in found if place is not None)]
+        found, sought = [0], 0
+        for point, end in pairwise(points[1:]):
+            end = min(point + _WINDOW, end)
+            place = _member(file, uri, codec, point, end, content)
+            sought += end - point
+            if place is not None:
+                found.append(place)
+            elif sought >= _VAIN and len(found) == 1:
+                break
+        return found
 
 
 def _even(size: int, piece: int) -> list[int]:

@@ -51,7 +51,7 @@ class Input(Options):
     source: str = Field("default", min_length=1, description="the source of documents that name none")
     text_unit: Literal["file", "line"] = Field("file", description="a plain text file is one document, or one a line")
     max_record_bytes: int = Field(256 << 20, gt=0, le=1 << 30, description="a longer record is rejected")
-    split_bytes: int = Field(96 << 20, gt=0, description="most text in a piece of a larger file, about")
+    split_bytes: int = Field(48 << 20, gt=0, description="most text in a piece of a larger file, about")
     harvest_bytes: int = Field(64 << 20, gt=0, description="how much of the Python environment python-env reads")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import struct
 import zlib
 from itertools import pairwise
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from test_inputs import documents_of
 from test_warc import page, record, response
 
+from transforms import storage
 from transforms.errors import RunError
 from transforms.read import compression
 from transforms.read.inputs import plan, read
@@ -99,29 +101,25 @@ def test_a_text_file_that_is_one_document_is_one_split(tmp_path):
     assert len(splits_of(tmp_path / "a.txt", split_bytes=100, text_unit="line")) == 64
 
 
-def test_planning_reads_near_the_cuts_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "_WINDOW", 1 << 16)
-    path = tmp_path / "a.jsonl.gz"
-    noise = np.random.default_rng(0).bytes(1 << 16)
-    path.write_bytes(COMPRESS[".gz"](noise) + COMPRESS[".gz"](noise * 64) + COMPRESS[".gz"](noise) * 3)
+def test_planning_reads_near_the_cuts_only_and_little_of_a_single_member(tmp_path, monkeypatch):
     sought = []
 
-    class Counted:
-        def __init__(self, file):
-            self.file = file
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
+    class Counted(io.FileIO):
         def read(self, size=-1):
-            data = self.file.read(size)
+            data = super().read(size)
             sought.append(len(data))
             return data
 
-    with path.open("rb") as file:
-        codec = compression._codec(file)
-        assert compression._member(Counted(file), str(path), codec, 1 << 20, (1 << 20) + (1 << 16), b"") is None
-    assert sum(sought) <= 2 << 20
+    monkeypatch.setattr(storage, "open_binary", lambda uri: Counted(uri))
+    monkeypatch.setattr(compression, "_WINDOW", 1 << 20)
+    monkeypatch.setattr(compression, "_VAIN", 4 << 20)
+    noise = np.random.default_rng(0).bytes(1 << 20)
+    (tmp_path / "one.jsonl.gz").write_bytes(COMPRESS[".gz"](noise * 60))
+    (tmp_path / "many.jsonl.gz").write_bytes(COMPRESS[".gz"](noise) * 60)
+    for name, pieces, most in (("one", 1, 10 << 20), ("many", 16, 50 << 20)):
+        sought.clear()
+        assert len(splits_of(tmp_path / f"{name}.jsonl.gz", split_bytes=16 << 20)) == pieces
+        assert sum(sought) < most
 
 
 def test_bgzf_is_split(tmp_path):

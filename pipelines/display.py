@@ -58,6 +58,10 @@ class Display:
         else:
             reused = f", {plan.reused} rated already" if plan.reused else ""
             self.err.print(f"{_counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
+            from pipelines.warmup import is_warm
+
+            if not is_warm():
+                self.err.print("kernels not there yet are compiled first, for up to 20 seconds; tamis warmup does it ahead")
         bars.update(tasks["rate"], total=max(plan.bytes, 1))
         bars.update(tasks["decide"], total=len(plan.work))
         # How many shards there will be to emit is not known before Decide ends.

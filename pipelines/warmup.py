@@ -36,7 +36,7 @@ _RECIPE: dict[str, Any] = {
     "curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]},
 }
 
-_VARIANTS: tuple[dict[str, Any], ...] = ({},)
+_VARIANTS: tuple[dict[str, Any], ...] = ({}, {"dedup": {"minhash": {"scheme": "multiply"}}})
 """What is put over `_RECIPE`: a run for each choice that takes other kernels, or the same ones with other types."""
 
 

@@ -54,7 +54,9 @@ def test_a_warm_run_compiles_nothing(tmp_path: Path) -> None:
     (plain / "one.txt").write_text(str(records[0]["text"]))
 
     names = [str(dclm) if name == "dclm" else name for name in recipe.shipped()]
-    runs = [(name, source) for name in names for source in (lines,)]
+    multiply = tmp_path / "multiply.yaml"
+    multiply.write_text("dedup: {minhash: {scheme: multiply}}\n")
+    runs = [(name, lines) for name in [*names, str(multiply)]]
     runs += [("fineweb", parquet), ("fineweb", others), ("gopher", plain)]
     typed([TAMIS, "warmup"])
     arguments = [str(argument) for run in runs for argument in run]

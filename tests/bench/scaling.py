@@ -2,8 +2,8 @@
 
     python scaling.py CORPUS [--workers 1 2] [--repeats 3]
 
-CORPUS is a folder that corpus.py made. Its gzip files, one behind the other, are the one file of several members. The speed-up
-is the ratio of the seconds between the first batch and the last, each the least of the repeats; runs alternate.
+CORPUS is a folder that corpus.py made. Its lines, in gzip members of `MEMBER` bytes one behind the other, are the one file.
+The speed-up is the ratio of the seconds between the first batch and the last, each the least of the repeats; runs alternate.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from isal import igzip
+
 from pipelines.launch import launch
 from pipelines.progress import Done
 from pipelines.recipe import load
+
+MEMBER = 1 << 20
 
 
 def main() -> None:
@@ -38,8 +41,9 @@ def main() -> None:
         huge = Path(folder) / "huge.jsonl.gz"
         with huge.open("wb") as file:
             for part in sorted((options.corpus / "jsonl").iterdir()):
-                with part.open("rb") as member:
-                    shutil.copyfileobj(member, file)
+                with igzip.open(part) as lines:
+                    while data := lines.read(MEMBER):
+                        file.write(igzip.compress(data, 2))
         for _ in range(options.repeats):
             for workers in options.workers:
                 argv = [sys.executable, __file__, str(options.corpus), "--once", str(huge), "--workers", str(workers)]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +43,12 @@ _scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
 def batches(corpus: Path) -> list[pa.RecordBatch]:
     """The documents of a corpus, in batches as a run reads them; from here on the process keeps its memory as a run does."""
     keep_freed_memory()
+    return list(_read(corpus))
+
+
+def _read(corpus: Path) -> Iterator[pa.RecordBatch]:
     options = Input(paths=(str(corpus / "parquet"),))
-    return [batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows]
+    return (batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows)
 
 
 def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False, seed: int = 0) -> Recipe:
@@ -206,7 +211,7 @@ def few_documents(corpus: Path, documents: int) -> Path:
     """A corpus of the first documents."""
     folder = Path(_scratch.name) / f"few-{documents}"
     (folder / "jsonl").mkdir(parents=True, exist_ok=True)
-    rows = batches(corpus)[0].slice(0, documents).to_pylist()
+    rows = next(_read(corpus)).slice(0, documents).to_pylist()  # only these: all of a corpus would be the peak of its memory
     (folder / "jsonl" / "part-00000.jsonl").write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in rows))
     return folder
 

@@ -75,7 +75,7 @@ class Schedule(Options):
         tuple[tuple[Rate, Rate], ...],
         Field(
             description="[tokens, learning rate], in order from 0 tokens to the end of the run, straight between; two at one "
-            "token are a jump; or a CSV file of two such columns (points)",
+            "token are a jump, a run of another length stretches them; or a CSV file of two such columns (points)",
             json_schema_extra=_or_a_file,
         ),
     ] = ()
@@ -128,6 +128,8 @@ class Schedule(Options):
             raise ValueError("points: their tokens rise from 0 to the length of the run")
         if self.peak != max(rate for _, rate in self.points):
             raise ValueError(f"peak {self.peak:g} is not the highest learning rate of the points: leave it out")
+        if self._polyline.before[-1] == 0:
+            raise ValueError("points: their learning rate is 0 all along")
         if self.tokens is not None:
             raise ValueError("points say how long the run is: leave tokens out")
         if self.warmup:
@@ -312,7 +314,7 @@ class _Polyline:
 
     def value(self, t: Floats) -> Floats:
         line, on = self._line(t)
-        return np.asarray(self.rate[line] + self.slope[line] * on)
+        return np.maximum(self.rate[line] + self.slope[line] * on, 0.0)  # rounding may step below it
 
     def through(self, t: Floats) -> Floats:
         """Integral from 0 to t."""
@@ -324,7 +326,7 @@ class _Polyline:
         first, last = np.searchsorted(self.at, [a, b])
         end = max(int(last) - 1, 0)
         meets = [*self.value(np.array([a])), *self.rate[first:last][self.at[first:last] > a]]
-        meets.append(self.rate[end] + self.slope[end] * (b - self.at[end]))
+        meets.append(max(self.rate[end] + self.slope[end] * (b - self.at[end]), 0.0))
         return float(min(meets)), float(max(meets))
 
     def _line(self, t: Floats) -> tuple[npt.NDArray[np.int64], Floats]:

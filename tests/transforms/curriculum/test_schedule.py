@@ -21,7 +21,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
     peak = draw(st.floats(1e-6, 1))
     shape = draw(st.sampled_from(["constant", "linear", "cosine", "wsd", "step", "points"]))
     if shape == "points":
-        tokens = sorted(draw(st.lists(st.integers(0, 1000), max_size=6)))
+        tokens = sorted(draw(st.lists(st.integers(1, 1000), max_size=6)))
         rates = draw(st.lists(SHARES, min_size=len(tokens) + 2, max_size=len(tokens) + 2))
         rates[0] = max(rates[0], 1e-3)
         return Schedule(points=tuple((at, peak * rate) for at, rate in zip([0, *tokens, 1000], rates, strict=True)))
@@ -123,6 +123,7 @@ def test_a_constant_schedule_has_no_final_rate() -> None:
         ({"points": [[0, 0.1], [2, 0.1]], "warmup": 0.1}, "their own warm-up"),
         ({"points": [[0, 0.1], [2, 0.1]], "tokens": 5}, "leave tokens out"),
         ({"points": [[0, 0.0], [2, 0.0]]}, "greater than 0"),
+        ({"points": [[0, 1.0], [0, 0.0], [2, 0.0]]}, "0 all along"),
         ({"points": [[0, "x"]]}, "valid number"),
         ({"points": "no/such.csv"}, "no such file"),
         ({"peak": 0}, "greater than 0"),

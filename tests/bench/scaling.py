@@ -58,7 +58,8 @@ def main() -> None:
 
 
 def once(file: Path, workers: int) -> dict[str, float]:
-    """Seconds from the start to the first batch rated, and from there to the last."""
+    """Seconds from the start to the first batch rated, and from there to the last, on as many cores as workers."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:workers])
     begun = time.monotonic()
     first, last, documents = 0.0, 0.0, 0
 

@@ -27,6 +27,32 @@ DIGIT = 32
 r"""Python's `\d`."""
 PLAIN = 64
 """Folds to itself."""
+EXTENDS = 128
+"""Part of the word character before it: a combining mark (M), or a joiner, U+200C or U+200D (UAX #29, rule WB4)."""
+UNSPACED = 256
+"""A letter of a script that puts no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese and their relatives."""
+
+_JOINERS = "\u200c\u200d"
+_UNSPACED = (
+    range(0x0E00, 0x0F00),  # Thai, Lao
+    range(0x1000, 0x10A0),  # Myanmar
+    range(0x1780, 0x1800),  # Khmer
+    range(0x1950, 0x19E0),  # Tai Le, New Tai Lue
+    range(0x1A20, 0x1AB0),  # Tai Tham
+    range(0x3005, 0x3008),  # 々 〆 〇
+    range(0x3021, 0x3100),  # Hangzhou numerals, Hiragana, Katakana
+    range(0x31F0, 0x3200),  # Katakana, phonetic extensions
+    range(0x3400, 0x4DC0),  # Han, extension A
+    range(0x4E00, 0xA000),  # Han
+    range(0xA9E0, 0xAA00),  # Myanmar, extended B
+    range(0xAA60, 0xAAE0),  # Myanmar, extended A; Tai Viet
+    range(0xF900, 0xFB00),  # Han, compatibility
+    range(0xFF66, 0xFFA0),  # Katakana, half width
+    range(0x116D0, 0x11700),  # Myanmar, extended C
+    range(0x1AFF0, 0x1B170),  # kana, extended and supplement
+    range(0x20000, 0x40000),  # Han, the planes of its extensions
+)
+"""Blocks of the Unicode Character Database; Python knows no scripts. UAX #14 calls them ID and SA."""
 
 _ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
 """Where Unicode has characters; beyond lie private use and the unassigned, which are all alike."""
@@ -36,7 +62,7 @@ _ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
 class Characters:
     """Both tables are indexed by code point, read-only."""
 
-    flags: npt.NDArray[np.uint8]
+    flags: npt.NDArray[np.uint16]
     """WORD, SPACE, …"""
     folded: npt.NDArray[np.uint32]
     """The code point in lower case without diacritics, '0' for a digit, 0 for what folding removes."""
@@ -45,7 +71,7 @@ class Characters:
 @functools.cache
 def characters() -> Characters:
     """The tables of this Python's Unicode version, built once a process (a quarter of a second)."""
-    flags = np.full(sys.maxunicode + 1, PUNCTUATION, np.uint8)
+    flags = np.full(sys.maxunicode + 1, PUNCTUATION, np.uint16)
     folded = np.zeros(sys.maxunicode + 1, np.uint32)
     for block in _ASSIGNED:
         text = "".join(map(chr, block))
@@ -66,9 +92,14 @@ def characters() -> Characters:
             + punctuation * PUNCTUATION
             + _each(str.isdecimal, text) * DIGIT
             + (lower == np.arange(block.start, block.stop)) * PLAIN
+            + mark * EXTENDS
         )
     flags[ord("_")] |= WORD
-    flags[0] &= ~np.uint8(PLAIN)
+    flags[0] &= ~np.uint16(PLAIN)
+    flags[list(map(ord, _JOINERS))] |= EXTENDS
+    for script in _UNSPACED:
+        among = flags[script.start : script.stop]
+        among[(among & (WORD | DIGIT)) == WORD] |= UNSPACED
     for table in (flags, folded):
         table.flags.writeable = False
     return Characters(flags, folded)

@@ -115,6 +115,31 @@ def mix64(h: np.uint64, seed: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def word_begin(length: int) -> np.uint64:
+    """State of `word_hash64` before the first byte of a span of `length`."""
+    return np.uint64(length) * _PRIME_2
+
+
+@njit(cache=True, nogil=True, inline="always")
+def word_step(h: np.uint64, block: np.uint64) -> np.uint64:
+    """State after eight bytes that are not the last."""
+    h = (h ^ block) * _PRIME_1
+    return h ^ (h >> np.uint64(32))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def word_finish(h: np.uint64, block: np.uint64) -> np.uint64:
+    """The hash, when `block` is the last eight bytes of the span, or all of it with zeros behind."""
+    return _finish(h ^ block)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def low_bytes(block: np.uint64, count: int) -> np.uint64:
+    """The first `count` bytes of a loaded block, 1 to 8, and zeros."""
+    return block & (_ALL >> np.uint64(64 - 8 * count))
+
+
+@njit(cache=True, nogil=True, inline="always")
 def word_hash64(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """64-bit hash of a short span that is not empty: a word. `data` must be readable `PADDING` bytes past `end`; for kernels.
 
@@ -122,16 +147,14 @@ def word_hash64(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
     bytes, which overlap the one before, and a span shorter than eight is padded with zeros; then SplitMix64's finaliser. Three
     multiplications for most words, where XXH64 takes nine. Different spans of one length up to eight never collide.
     """
-    length = end - start
-    h = np.uint64(length) * _PRIME_2
-    if length <= 8:
-        return _finish(h ^ (load64(data, start) & (_ALL >> np.uint64(64 - 8 * length))))
+    h = word_begin(end - start)
+    if end - start <= 8:
+        return word_finish(h, low_bytes(load64(data, start), end - start))
     i = start
     while i + 8 < end:
-        h = (h ^ load64(data, i)) * _PRIME_1
-        h ^= h >> np.uint64(32)
+        h = word_step(h, load64(data, i))
         i += 8
-    return _finish(h ^ load64(data, end - 8))
+    return word_finish(h, load64(data, end - 8))
 
 
 @njit(cache=True, nogil=True)

@@ -1,24 +1,52 @@
 r"""Cuts a batch of texts once into words and lines, hashed and measured; every heuristic, shingle and match reads this.
 
-A word is a match of `\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]` with Python's Unicode `\w` and
-`\s`: `3.14`, `1,000` and `user@host` are one word, so is `...`, `don’t` is `don` and `’t`, every other mark stands alone, a
-hyphen too. Of cheap definitions this agrees best with the spaCy words that the published thresholds were tuned on: 98 %
-of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions (`tests/peers`; whitespace words 76 %).
-Combining vowel signs are not `\w` to Python, so Indic scripts are cut at them; scripts without spaces give one word a
-clause.
+By default a word is a match of `U\M*|S(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))S)*|['’]S|\.\.\.|[^\w\s]`, where `\w` and `\s` are
+Python's, `\M` is a combining mark or a joiner, `U` a letter of a script without spaces, and `S` a `\w[\w\M]*` without those:
+`3.14`, `1,000` and `user@host` are one word, so is `...`, `don’t` is `don` and `’t`, every other mark stands alone, a hyphen
+too; `हिन्दी` is one word, `漢字` two. Of cheap definitions this agrees best with the spaCy words that the published thresholds
+were tuned on: 98 % of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions (`tests/peers`; whitespace
+words 76 %).
+With `clause` there is no U, with `icu` it is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.kernels import njit
-from transforms.text.characters import LETTER, PLAIN, PUNCTUATION, SPACE, WORD, characters, decode, encode
-from transforms.text.hashing import PADDING, load64, text_buffer, trailing_zeros, word_hash64, xxh64
+from transforms.text import dictionary
+from transforms.text.blocks import SIZE, classes
+from transforms.text.characters import (
+    EXTENDS,
+    LETTER,
+    PLAIN,
+    PUNCTUATION,
+    SPACE,
+    UNSPACED,
+    WORD,
+    characters,
+    decode,
+    encode,
+)
+from transforms.text.hashing import (
+    PADDING,
+    load64,
+    low_bytes,
+    text_buffer,
+    trailing_zeros,
+    word_begin,
+    word_finish,
+    word_hash64,
+    word_step,
+    xxh64,
+)
+from transforms.text.words import DEFAULT, Words
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
@@ -28,11 +56,13 @@ ALPHABETIC = 1
 SYMBOL = 2
 """`word_kind`: nothing but punctuation, symbols, controls and underscores."""
 HASH = 4
-"""`word_kind`: is `#`."""
+"""`word_kind`: is `#`; a white-space word has one."""
 ELLIPSIS = 8
-"""`word_kind`: is `...` or `…`."""
+"""`word_kind`: is `...` or `…`; a white-space word has one."""
 FOLDED = 16
 """`word_kind`: folding leaves it as it is, so both hashes are equal."""
+
+_WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # what a byte may be, and what must follow another for a word to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +106,59 @@ class Segmented:
         return len(self.text_chars)
 
 
-def segment(texts: pa.Array) -> Segmented:
-    """Cuts a null-free string or large_string array; sliced arrays need no copy. Raises as `text_buffer` does."""
-    table = characters()
+class _Rules(NamedTuple):
+    """A definition of words, as tables."""
+
+    flags: npt.NDArray[np.uint16]
+    """Those of `characters`, by code point, where WORD is what words are made of."""
+    behind: npt.NDArray[np.uint8]
+    """[256]: what must follow this byte for a run of ASCII letters and digits before it to be less than a word."""
+    alone: npt.NDArray[np.uint8]
+    """[256]: what must follow this byte, at the beginning of a word, for it to be less than a word."""
+    kinds: npt.NDArray[np.uint8]
+    """[256]: what a byte is, when it follows."""
+    whitespace: bool
+
+
+@cache
+def _rules(words: Words) -> _Rules:
+    flags = characters().flags.copy()
+    if words.unspaced == "clause":
+        flags &= ~np.uint16(UNSPACED)
+    behind = np.full(256, _ANY, np.uint8)
+    alone = behind.copy()
+    kinds = behind.copy()
+    for byte in range(0x80):
+        character = chr(byte)
+        alphanumeric = character.isalnum()
+        kinds[byte] |= _WORDLIKE * (alphanumeric or character == "_")
+        kinds[byte] |= _DIGIT * character.isdecimal() | _DOT * (character == ".")
+        if words.definition == "whitespace":
+            behind[byte] = _ANY * (not alphanumeric and not character.isspace())
+        elif character != "_":
+            behind[byte] = _WORDLIKE * (character in "./@:") | _DIGIT * (character == ",")
+            if not character.isspace():
+                alone[byte] = _WORDLIKE * (character == "'") | _DOT * (character == ".")
+    kinds[0x80:] |= _WORDLIKE
+    if words.definition == "whitespace":
+        flags[flags & SPACE == 0] |= WORD
+    return _Rules(flags, behind, alone, kinds, words.definition == "whitespace")
+
+
+def segment(texts: pa.Array, words: Words = DEFAULT) -> Segmented:
+    """Cuts a null-free string or large_string array; sliced arrays need no copy. Raises as `text_buffer` does.
+
+    Raises ImportError when `words` asks for a dictionary that is not installed.
+    """
+    rules = _rules(words)
     data, text_start = text_buffer(texts)
-    text_chars, word_first, words, line_first, lines, line_word_first = _cut(data, text_start, table.flags)
-    word_start, word_end, word_chars, word_kind = words
+    glue = dictionary.joints(data, text_start, rules.flags) if words.unspaced == "icu" else np.empty(0, np.int64)
+    text_chars, word_first, spans, hashes, line_first, lines, line_word_first = _cut(
+        data, text_start, rules, characters().folded, glue
+    )
+    word_start, word_end, word_chars, word_kind = spans
+    word_hash, fold_hash = hashes
     line_start, line_end, line_chars = lines
-    word_hash, fold_hash = _hash_words(data, word_start, word_end, word_kind, table.folded)
     return Segmented(
         data=data,
         text_start=text_start,
@@ -106,48 +181,25 @@ def segment(texts: pa.Array) -> Segmented:
 
 @njit(cache=True, nogil=True, inline="always")
 def _between(block, low, high):  # type: ignore[no-untyped-def]
-    """The high bit of each byte of `block` in [low, high], exact below the first byte that is not ASCII."""
+    """The high bit of each byte of `block`, all ASCII, in [low, high]: adding to one in a range carries into its high bit."""
     return (block + _ONES * np.uint64(0x80 - low)) & ~(block + _ONES * np.uint64(0x7F - high)) & _HIGH
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-def]
-    r"""Consumes `\w*` from `i`; returns the index behind it, and the count, the or and the and of its flags.
+def _letters(block):  # type: ignore[no-untyped-def]
+    return _between(block | _ONES << np.uint64(5), 0x61, 0x7A)
 
-    ASCII goes eight bytes at a time: adding to a byte that is in a range carries into its high bit; one addition tests eight.
-    """
-    while i < end:
-        block = load64(data, i)
-        letter = _between(block | _ONES << np.uint64(5), 0x61, 0x7A)
-        alphanumeric = letter | _between(block, 0x30, 0x39)
-        stop = ~(alphanumeric | _between(block, 0x5F, 0x5F)) & _HIGH | block & _HIGH
-        ascii = min(np.int64(trailing_zeros(stop) >> np.uint64(3)), end - i)
-        if ascii:
-            inside = _HIGH >> np.uint64(64 - 8 * ascii)
-            some |= LETTER if letter & inside else 0
-            every &= ~PUNCTUATION if alphanumeric & inside else 0xFF
-            plain = _between(block, 0x61, 0x7A) | _between(block, 0x30, 0x30)
-            every &= 0xFF if plain & inside == inside else ~PLAIN
-            i += ascii
-            chars += ascii
-            if ascii == 8:
-                continue
-        if i >= end or data[i] < 0x80:
-            break
-        point, size = decode(data, i)
-        flag = np.int64(flags[point])
-        if not flag & WORD:
-            break
-        i += size
-        chars += 1
-        some |= flag
-        every &= flag
-    return i, chars, some, every
+
+@njit(cache=True, nogil=True, inline="always")
+def _fold(block):  # type: ignore[no-untyped-def]
+    """Letters in lower case and every digit 0, of a block of ASCII letters and digits."""
+    digits = _between(block, 0x30, 0x39)
+    return (block | _between(block, 0x41, 0x5A) >> np.uint64(2)) & ~((digits >> np.uint64(7)) * np.uint64(0x0F))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _word_at(data, i, end, flags):  # type: ignore[no-untyped-def]
-    return i < end and flags[decode(data, i)[0]] & WORD != 0
+    return i < end and flags[decode(data, i)[0]] & (WORD | UNSPACED) == WORD
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -165,7 +217,37 @@ def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
+def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-def]
+    r"""Consumes word characters and marks from `i`; returns the index behind them, and their count, or and and of flags."""
+    while i < end:
+        point, size = decode(data, i)
+        flag = np.int64(flags[point])
+        if not flag & (WORD | EXTENDS) or flag & UNSPACED:
+            break
+        i += size
+        chars += 1
+        some |= flag
+        every &= flag
+    return i, chars, some, every
+
+
+@njit(cache=True, nogil=True)
+def _marks(data, start, end):  # type: ignore[no-untyped-def]
+    """HASH and ELLIPSIS of a white-space word."""
+    kind = 0
+    for i in range(start, end):
+        if data[i] == 0x23:
+            kind |= HASH
+        elif (data[i] == 0x2E and i + 2 < end and data[i + 1] == 0x2E and data[i + 2] == 0x2E) or (
+            data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == 0xA6
+        ):
+            kind |= ELLIPSIS
+    return kind
+
+
+@njit(cache=True, nogil=True)
+def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
+    flags = rules.flags
     n = len(text_start) - 1
     most_words = text_start[n] - text_start[0]  # one a byte: memory that is not written costs nothing
     most_lines = n
@@ -178,12 +260,18 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
     word_end = np.empty(most_words, np.int64)
     word_chars = np.empty(most_words, np.int32)
     word_kind = np.empty(most_words, np.uint8)
+    word_hash = np.empty(most_words, np.uint64)
+    fold_hash = np.empty(most_words, np.uint64)
     line_start = np.empty(most_lines, np.int64)
     line_end = np.empty(most_lines, np.int64)
     line_chars = np.empty(most_lines, np.int32)
     line_word_first = np.empty(most_lines + 1, np.int64)
+    scratch = np.zeros(1024, np.uint8)
+    tail = np.zeros(SIZE, np.uint8)
+    outside = space = np.uint64(0)
     words = 0
     lines = 0
+    g = 0
     for d in range(n):
         i = text_start[d]
         end = text_start[d + 1]
@@ -191,34 +279,99 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
         line_first[d] = lines
         line_start[lines] = i
         line_word_first[lines] = words
-        seen = 0  # code points before i
-        before_line = 0  # code points before the line
+        origin = i  # of the line, moved on by each byte that begins no code point: `i - origin` is code points
+        chars_before = 0
+        base = i - SIZE
         while i < end:
-            if data[i] == 0x20:  # most of the white space
+            place = i - base
+            stops = np.uint64(0) if place >= SIZE else outside >> np.uint64(place)
+            if not stops:  # the block ends here, or the word may go on behind it
+                base = i
+                place = 0
+                if i + SIZE <= len(data):
+                    word, space = classes(data, i)
+                else:
+                    tail[:] = 0
+                    tail[: end - i] = data[i:end]
+                    word, space = classes(tail, 0)
+                outside = ~word
+                if end - i < SIZE:
+                    outside |= np.uint64(1) << np.uint64(end - i)
+                stops = outside
+            if space >> np.uint64(place) & np.uint64(1):
                 i += 1
-                seen += 1
+                continue
+            byte = data[i]
+            block = load64(data, i)
+            j = i + np.int64(trailing_zeros(stops))  # stops is 0 in a long word: then SIZE
+            symbol = i == j
+            if stops and not (rules.alone if symbol else rules.behind)[data[j]] & rules.kinds[data[j + 1]]:
+                j += symbol
+                length = j - i
+                h = word_begin(length)
+                f = h
+                letters = np.uint64(0)
+                other = np.uint64(0)
+                k = i
+                while k + 8 < j:
+                    fold = _fold(block)
+                    letters |= _letters(block)
+                    other |= fold ^ block
+                    h = word_step(h, block)
+                    f = word_step(f, fold)
+                    k += 8
+                    block = load64(data, k)
+                block = load64(data, j - 8) if length > 8 else low_bytes(block, length)
+                fold = _fold(block)
+                letters |= _letters(block)
+                other |= fold ^ block
+                word_start[words] = i
+                word_end[words] = j
+                word_chars[words] = length
+                kind = (ALPHABETIC if letters else 0) | (0 if other else FOLDED)
+                word_kind[words] = (SYMBOL | HASH * (byte == 0x23)) if symbol else kind
+                word_hash[words] = word_finish(h, block)
+                fold_hash[words] = np.uint64(0) if symbol else word_finish(f, fold)
+                words += 1
+                i = j + np.int64(space >> np.uint64(j - 1 - base) >> np.uint64(1) & np.uint64(1))
                 continue
             point, size = decode(data, i)
             flag = np.int64(flags[point])
             if flag & SPACE:
                 if point == 0x0A:
                     line_end[lines] = i
-                    line_chars[lines] = seen - before_line
+                    line_chars[lines] = i - origin
+                    chars_before += i + 1 - origin
                     lines += 1
                     line_start[lines] = i + 1
                     line_word_first[lines] = words
-                    before_line = seen + 1
+                    origin = i + 1
                 i += size
-                seen += 1
+                origin += size - 1
                 continue
-            word_start[words] = i
+            start = i
             i += size
             chars = 1
             some = flag
             every = flag
             kind = 0
-            if flag & WORD:
-                i, chars, some, every = _run(data, word_start[words], end, flags, 0, 0, 0xFF)
+            if flag & UNSPACED:
+                while i < end:
+                    point, size = decode(data, i)
+                    flag = np.int64(flags[point])
+                    if flag & UNSPACED:
+                        while g < len(glue) and glue[g] < i:
+                            g += 1
+                        if g == len(glue) or glue[g] > i:
+                            break
+                    elif not flag & EXTENDS:
+                        break
+                    i += size
+                    chars += 1
+                    some |= flag
+                    every &= flag
+            elif flag & WORD:
+                i, chars, some, every = _run(data, i, end, flags, 1, some, every)
                 while i < end and data[i] != 0x20 and _joins(data, i, end, flags):
                     i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & np.int64(flags[data[i]]))
             elif (point == 0x27 or point == 0x2019) and _word_at(data, i, end, flags):
@@ -231,21 +384,41 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
                 kind = ELLIPSIS
             elif point == 0x23:
                 kind = HASH
+            if rules.whitespace:
+                kind = _marks(data, start, i)
             if some & LETTER:
                 kind |= ALPHABETIC
-            if every & PUNCTUATION:
-                kind |= SYMBOL
+            h = word_hash64(data, start, i)
+            f = np.uint64(0)
             if every & PLAIN:
                 kind |= FOLDED
+                f = h
+            elif every & PUNCTUATION:
+                kind |= SYMBOL
+            else:
+                if 2 * (i - start) + PADDING > len(scratch):  # of two bytes may become three, never worse
+                    scratch = np.zeros(4 * (i - start) + PADDING, np.uint8)
+                k = start
+                size = 0
+                while k < i:
+                    point, width = decode(data, k)
+                    k += width
+                    if folded[point]:
+                        size = encode(scratch, size, folded[point])
+                if size:
+                    f = word_hash64(scratch, 0, size)
+            word_start[words] = start
             word_end[words] = i
             word_chars[words] = chars
             word_kind[words] = kind
+            word_hash[words] = h
+            fold_hash[words] = f
             words += 1
-            seen += chars
+            origin += i - start - chars
         line_end[lines] = end
-        line_chars[lines] = seen - before_line
+        line_chars[lines] = end - origin
         lines += 1
-        text_chars[d] = seen
+        text_chars[d] = chars_before + end - origin
     word_first[n] = words
     line_first[n] = lines
     line_word_first[lines] = words
@@ -253,36 +426,11 @@ def _cut(data, text_start, flags):  # type: ignore[no-untyped-def]
         text_chars,
         word_first,
         (word_start[:words], word_end[:words], word_chars[:words], word_kind[:words]),
+        (word_hash[:words], fold_hash[:words]),
         line_first,
         (line_start, line_end, line_chars),
         line_word_first,
     )
-
-
-@njit(cache=True, nogil=True)
-def _hash_words(data, start, end, kind, folded):  # type: ignore[no-untyped-def]
-    word_hash = np.empty(len(start), np.uint64)
-    fold_hash = np.empty(len(start), np.uint64)
-    longest = 0
-    for k in range(len(start)):
-        longest = max(longest, end[k] - start[k])
-    scratch = np.zeros(2 * longest + PADDING, np.uint8)  # a code point of two bytes may fold to one of three, never worse
-    for k in range(len(start)):
-        word_hash[k] = word_hash64(data, start[k], end[k])
-        if kind[k] & FOLDED:
-            fold_hash[k] = word_hash[k]
-        elif kind[k] & SYMBOL:
-            fold_hash[k] = 0
-        else:
-            i = start[k]
-            size = 0
-            while i < end[k]:
-                point, width = decode(data, i)
-                i += width
-                if folded[point]:
-                    size = encode(scratch, size, folded[point])
-            fold_hash[k] = word_hash64(scratch, 0, size) if size else np.uint64(0)
-    return word_hash, fold_hash
 
 
 @njit(cache=True, nogil=True)

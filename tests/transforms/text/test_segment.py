@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +18,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
+from transforms.text.words import DEFAULT, Words
 
-WORDS = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
+EVERY = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
+SCRIPTS = ("CJK", "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC CLOSING", "IDEOGRAPHIC NUMBER", "VERTICAL IDEOGRAPHIC", "HANGZHOU")
+SCRIPTS += ("HIRAGANA", "KATAKANA", "HENTAIGANA", "HALFWIDTH KATAKANA", "VERTICAL KANA", "MASU")
+SCRIPTS += ("THAI ", "LAO ", "KHMER", "MYANMAR", "TAI ", "NEW TAI LUE")
+DEFINITIONS = [
+    Words(definition=definition, unspaced=unspaced)
+    for definition in ("punctuation", "whitespace")
+    for unspaced in ("character", "clause")
+]
 EDGES = [
     "",
     " \n\t ",
     "word",
     "no newline here",
     "汉字とかな 한국어 हिन्दी العربية",
-    "x" * 1_000_000,
+    "x" * 100_000,
     "\n",
     "a\n",
     "\x00\x00a",
@@ -33,9 +45,49 @@ EDGES = [
 ]
 
 alphabet = st.one_of(
-    st.sampled_from("aB0_.,-/@:'’# \n\t…é٣\u0301語한İ🙂\u00a0\x1c\u2028"), st.characters(exclude_categories=["Cs"])
+    st.sampled_from("aB0_.,-/@:'’# \n\t…é٣\u0301語한İ🙂\u00a0\x1c\u2028"),
+    st.sampled_from("漢字かなカ゛ー々ไทยก็ำ๓ລາວ့မြន្តីहिन्दीம்\u200c\u200d\ufe0f\u20e3"),
+    st.characters(exclude_categories=["Cs"]),
 )
 texts = st.lists(st.text(alphabet, max_size=60), max_size=6)
+
+
+def ranges(characters: Iterable[str]) -> str:
+    """For a class of a regular expression, which is slow over long lists."""
+    points = np.array(sorted(map(ord, characters)))
+    breaks = np.flatnonzero(np.diff(points, prepend=-2) != 1)
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in np.split(points, breaks[1:]))
+
+
+MARKS = ranges(c for c in EVERY if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d")
+
+
+@cache
+def pattern(words: Words) -> re.Pattern[str]:
+    """The words of a text, from their description."""
+    letters = (c for c in EVERY if c.isalnum() and not c.isdecimal() and unicodedata.name(c, "").startswith(SCRIPTS))
+    apart = "" if words.unspaced == "clause" else ranges(letters)
+    alone = f"(?P<apart>(?:[{apart}][{MARKS}]*){'+' if words.unspaced == 'icu' else ''})|" if apart else ""
+    if words.definition == "whitespace":
+        return re.compile(rf"{alone}[^\s{apart}]+")
+    run = rf"[^\W{apart}](?:[^\W{apart}]|[{MARKS}])*"
+    return re.compile(rf"{alone}{run}(?:(?:[./@:]|(?<=[0-9]),(?=[0-9])){run})*|['’]{run}|\.\.\.|[^\w\s]")
+
+
+def cut_by(words: Words, text: str) -> list[str]:
+    found = []
+    for match in pattern(words).finditer(text):
+        if words.unspaced == "icu" and match["apart"]:
+            from icu4py.breakers import WordBreaker
+
+            for piece in WordBreaker(match.group(), "und"):
+                if re.match(f"[{MARKS}]", piece):
+                    found[-1] += piece
+                else:
+                    found.append(piece)
+        else:
+            found.append(match.group())
+    return found
 
 
 def folded(word: str) -> str:
@@ -53,13 +105,13 @@ def folded(word: str) -> str:
     return "".join(out)
 
 
-def kind(word: str) -> int:
+def kind(word: str, whitespace: bool) -> int:
     symbol = all(not c.isalnum() and unicodedata.category(c)[0] != "M" for c in word)
     return (
         ALPHABETIC * any(c.isalpha() for c in word)
         | SYMBOL * symbol
-        | HASH * (word == "#")
-        | ELLIPSIS * (word in ("...", "…"))
+        | HASH * ("#" in word if whitespace else word == "#")
+        | ELLIPSIS * (("..." in word or "…" in word) if whitespace else word in ("...", "…"))
         | FOLDED * (folded(word) == word)
     )
 
@@ -89,19 +141,19 @@ def finish(z: int) -> int:
 ALL = 2**64 - 1
 
 
-def check(cut: Segmented, documents: list[str]) -> None:
+def check(cut: Segmented, documents: list[str], definition: Words = DEFAULT) -> None:
     assert len(cut) == len(documents)
 
     def spans(start: np.ndarray, end: np.ndarray) -> list[str]:
         return [bytes(cut.data[a:b]).decode() for a, b in zip(start.tolist(), end.tolist(), strict=True)]
 
-    words = [WORDS.findall(d) for d in documents]
+    words = [cut_by(definition, d) for d in documents]
     lines = [d.split("\n") for d in documents]
     flat = [w for document in words for w in document]
     assert cut.word_first.tolist() == np.cumsum([0, *map(len, words)]).tolist()
     assert spans(cut.word_start, cut.word_end) == flat
     assert cut.word_chars.tolist() == [len(w) for w in flat]
-    assert cut.word_kind.tolist() == [kind(w) for w in flat]
+    assert cut.word_kind.tolist() == [kind(w, definition.definition == "whitespace") for w in flat]
     assert cut.word_hash.tolist() == [word_hash(w) for w in flat]
     assert cut.fold_hash.tolist() == [word_hash(folded(w)) if folded(w) else 0 for w in flat]
     assert spans(cut.text_start[:-1], cut.text_start[1:]) == documents
@@ -111,32 +163,83 @@ def check(cut: Segmented, documents: list[str]) -> None:
     assert spans(cut.line_start, cut.line_end) == flat_lines
     assert cut.line_chars.tolist() == [len(line) for line in flat_lines]
     assert cut.line_hash.tolist() == [xxh(line) for line in flat_lines]
-    assert np.diff(cut.line_word_first).tolist() == [len(WORDS.findall(line)) for line in flat_lines]
+    assert np.diff(cut.line_word_first).tolist() == [len(cut_by(definition, line)) for line in flat_lines]
     assert len(cut.line_word_first) == len(flat_lines) + 1
 
 
-@settings(max_examples=300, deadline=None)
-@given(texts)
-def test_equals_the_regular_expression(documents: list[str]) -> None:
-    check(segment(pa.array(documents, pa.large_string())), documents)
+@settings(max_examples=400, deadline=None)
+@given(texts, st.sampled_from(DEFINITIONS))
+def test_equals_the_regular_expression(documents: list[str], words: Words) -> None:
+    check(segment(pa.array(documents, pa.large_string()), words), documents, words)
 
 
 @settings(max_examples=50, deadline=None)
-@given(texts, st.integers(0, 3), st.integers(0, 3))
-def test_sliced_and_32_bit_arrays(documents: list[str], first: int, length: int) -> None:
+@given(texts, st.integers(0, 3), st.integers(0, 3), st.sampled_from(DEFINITIONS))
+def test_sliced_and_32_bit_arrays(documents: list[str], first: int, length: int, words: Words) -> None:
     for kind_ in (pa.string(), pa.large_string()):
-        check(segment(pa.array(documents, kind_).slice(first, length)), documents[first : first + length])
+        check(segment(pa.array(documents, kind_).slice(first, length), words), documents[first : first + length], words)
 
 
-@pytest.mark.parametrize("document", EDGES)
-def test_edges(document: str) -> None:
-    check(segment(pa.array([document, "after"], pa.large_string())), [document, "after"])
+@settings(max_examples=100, deadline=None)
+@given(texts, st.sampled_from([Words(definition=d, unspaced="icu") for d in ("punctuation", "whitespace")]))
+def test_dictionary_words(documents: list[str], words: Words) -> None:
+    pytest.importorskip("icu4py")
+    check(segment(pa.array(documents, pa.large_string()), words), documents, words)
+    check(segment(pa.array(EDGES[:5]).slice(4), words), EDGES[4:5], words)
 
 
-def test_every_code_point() -> None:
-    every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    documents = ["a".join(every[k : k + 5000]) for k in range(0, 0x40000, 5000)]
-    check(segment(pa.array(documents, pa.large_string())), documents)
+def test_a_dictionary_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "icu4py", None)
+    for refused in (lambda words: words.identity, lambda words: segment(pa.array(["語"]), words)):
+        with pytest.raises(ImportError, match=r"tamis\[icu\]"):
+            refused(Words(unspaced="icu"))
+
+
+@pytest.mark.parametrize("words", DEFINITIONS, ids=str)
+@pytest.mark.parametrize("document", EDGES, ids=lambda document: document[:20])
+def test_edges(document: str, words: Words) -> None:
+    check(segment(pa.array([document, "after"], pa.large_string()), words), [document, "after"], words)
+
+
+@pytest.mark.parametrize("words", DEFINITIONS, ids=str)
+def test_words_that_meet_the_ends_of_blocks(words: Words) -> None:
+    behind = ("b", "b.", "# ", "é", " ")
+    documents = [before * count + word * 70 for count in range(60, 68) for before in "a .語" for word in behind]
+    check(segment(pa.array(documents, pa.large_string()), words), documents, words)
+
+
+@pytest.mark.parametrize("words", DEFINITIONS, ids=str)
+def test_every_code_point(words: Words) -> None:
+    documents = ["a".join(EVERY[k : k + 5000]) for k in range(0, 0x40000, 5000)]
+    check(segment(pa.array(documents, pa.large_string()), words), documents, words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "wanted"),
+    [
+        ("iPhone手机, 3月", Words(), "iPhone|手|机|,|3|月"),
+        ("iPhone手机, 3月", Words(unspaced="clause"), "iPhone手机|,|3月"),
+        ("iPhone手机, 3月", Words(definition="whitespace"), "iPhone|手|机|,|3|月"),
+        ("don't (stop) 手机!", Words(definition="whitespace", unspaced="clause"), "don't|(stop)|手机!"),
+        ("हिन्दी में लिखो", Words(), "हिन्दी|में|लिखो"),
+        ("می\u200cخواهم", Words(), "می\u200cخواهم"),
+        ("น้ำใจ", Words(), "น้|ำ|ใ|จ"),
+        ("កម្ពុជា", Words(), "ក|ម្|ពុ|ជា"),
+        ("cafe\u0301 ☺\ufe0f", Words(), "cafe\u0301|☺|\ufe0f"),
+        ("한국어 བོད་ཡིག", Words(), "한국어|བོད|་|ཡིག"),
+    ],
+)
+def test_scripts(text: str, words: Words, wanted: str) -> None:
+    cut = segment(pa.array([text]), words)
+    assert [bytes(cut.data[a:b]).decode() for a, b in zip(cut.word_start, cut.word_end, strict=True)] == wanted.split("|")
+    check(cut, [text], words)
+
+
+def test_a_line_of_a_megabyte() -> None:
+    cut = segment(pa.array(["xX" * 500_000]))
+    assert cut.word_end.tolist() == cut.text_chars.tolist() == [1_000_000]
+    assert cut.word_hash.tolist() == [word_hash("xX" * 500_000)]
+    assert cut.fold_hash.tolist() == [word_hash("x" * 1_000_000)]
 
 
 def test_batches_do_not_matter() -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel, ValidationError
 
 from pipelines import recipe as recipes
 from pipelines.recipe_file import RecipeError
@@ -156,9 +157,51 @@ def report(run: RunDirectory) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Prints the JSON schema of a recipe, for editors and checks."""
-    _print(recipes.Recipe.model_json_schema())
+def plan(
+    run: RunDirectory,
+    schedule: Annotated[
+        str,
+        typer.Option(help="Another schedule: a CSV file of tokens and learning rates, a YAML file, or '{shape: cosine, …}'."),
+    ] = "",
+    averaging: Annotated[str, typer.Option(help="How the last checkpoints are averaged: ema, sma, wma, none.")] = "ema",
+    checkpoints: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 6,
+    spacing: Annotated[float, typer.Option(help="Share of the run from one checkpoint to the next.")] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Writes plan.json: what a training job must know of a run, for its own schedule or another. Touches no data."""
+    with _told(as_json):
+        from pipelines.training_plan import schedule_of, write_plan
+        from transforms.curriculum.plan import Checkpoints
+
+        try:
+            kept = Checkpoints.model_validate({"averaging": averaging, "kept": checkpoints, "spacing": spacing})
+        except ValidationError as error:
+            raise RunError("; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())) from None
+        uri, made = write_plan(run, schedule_of(schedule) if schedule else None, kept)
+        if as_json:
+            _print(made.model_dump(mode="json"))
+            return
+        typer.echo(f"{uri}: {made.tokens:,} tokens in {len(made.shards)} shards, {len(made.checkpoints)} checkpoints to keep")
+        typer.echo("share of the final model that the best tenth of the data gets, by order:")
+        for order, share in made.best_decile_weight.items():
+            mark = "  (this run)" if {order} == {phase.order for phase in made.phases} else ""
+            typer.echo(f"  {order:<12} {share:7.2%}{mark}")
+        for warning in made.warnings:
+            typer.secho(warning, fg="yellow")
+
+
+@app.command()
+def schema(
+    of: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="Of a recipe, or of plan.json.")] = "recipe",
+) -> None:
+    """Prints a JSON schema, for editors and checks."""
+    with _told(False):
+        from transforms.curriculum.plan import TrainingPlan
+
+        models: dict[str, type[BaseModel]] = {"recipe": recipes.Recipe, "plan": TrainingPlan}
+        if of not in models:
+            raise RunError(f"no schema of '{of}': there is one of {' and one of '.join(models)}")
+        _print(models[of].model_json_schema())
 
 
 @app.command("recipes")

@@ -1,0 +1,78 @@
+"""`tamis plan` plans a finished run for its own schedule or another, touches nothing else, and says when it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from tests.transforms.curriculum.test_plan import manifest
+from transforms.curriculum.order import Curriculum
+from transforms.curriculum.plan import TrainingPlan
+
+
+def invoke(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def finished(folder: Path, curriculum: Curriculum) -> Path:
+    (folder / "manifest.json").write_text(json.dumps(manifest(curriculum, [("phase-1", 600), ("phase-1", 400)])))
+    return folder
+
+
+def planned(run: Path) -> TrainingPlan:
+    return TrainingPlan.model_validate_json((run / "plan.json").read_text())
+
+
+def test_a_run_is_planned_by_its_own_schedule_twice_alike(tmp_path: Path) -> None:
+    run = finished(tmp_path, Curriculum(order="ascending"))
+    told = invoke("plan", run)
+    assert told.exit_code == 0
+    assert "1,000 tokens in 2 shards, 6 checkpoints to keep" in told.stdout
+    assert "ascending" in told.stdout
+    assert "(this run)" in told.stdout
+    assert "[ascending-muted]" in told.stdout
+    first = (run / "plan.json").read_bytes()
+    assert json.loads(invoke("plan", run, "--json").stdout) == planned(run).model_dump(mode="json")
+    assert (run / "plan.json").read_bytes() == first
+
+
+@pytest.mark.parametrize("kind", ["flow", "yaml", "csv"])
+def test_another_schedule_comes_as_text_or_as_a_file(tmp_path: Path, kind: str) -> None:
+    run = finished(tmp_path, Curriculum(order="ascending"))
+    (tmp_path / "other.yaml").write_text("shape: linear\npeak: 2.0e-3\nfinal: 1.0e-3\n")
+    (tmp_path / "other.csv").write_text("tokens,lr\n0,2e-3\n1000,1e-3\n")
+    given = "{shape: linear, peak: 2e-3, final: 1e-3}" if kind == "flow" else tmp_path / f"other.{kind}"
+    assert invoke("plan", run, "--schedule", given, "--averaging", "sma", "--checkpoints", 2).exit_code == 0
+    made = planned(run)
+    assert [shard.lr_mean for shard in made.shards] == pytest.approx([1.7e-3, 1.2e-3])
+    assert [(point.token, point.weight) for point in made.checkpoints] == [(990, 0.5), (1000, 0.5)]
+
+
+def test_data_that_lie_in_an_order_made_for_another_schedule_are_not_planned(tmp_path: Path) -> None:
+    run = finished(tmp_path, Curriculum(order="lr_weighted"))
+    assert invoke("plan", run).exit_code == 0
+    refused = invoke("plan", run, "--schedule", "{shape: cosine}")
+    assert refused.exit_code == 1
+    assert "only Decide and Emit are redone" in refused.stderr
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    run = finished(tmp_path, Curriculum())
+    unfinished = invoke("plan", tmp_path / "none")
+    assert (unfinished.exit_code, "no manifest.json" in unfinished.stderr) == (1, True)
+    wrong = invoke("plan", run, "--schedule", "{shape: cosin}")
+    assert (wrong.exit_code, "shape: should be" in wrong.stderr) == (2, True)
+    lost = invoke("plan", run, "--schedule", "no.csv")
+    assert (lost.exit_code, "no such file" in lost.stderr) == (2, True)
+    assert "averaging" in invoke("plan", run, "--averaging", "mean").stderr
+    assert "no schema of 'plans'" in invoke("schema", "plans").stderr
+
+
+def test_the_schema_of_a_plan() -> None:
+    assert json.loads(invoke("schema", "plan").stdout)["title"] == "TrainingPlan"
+    assert json.loads(invoke("schema").stdout)["title"] == "Recipe"

@@ -47,10 +47,19 @@ def _peer(name: str, works: tuple[str, ...], folder: str = "", arguments: tuple[
 
 OURS = Tool(table.OURS, HERE / "ours.py", tuple(WORKS))
 _DATATROVE = ("rules", "minhash", "run jsonl", "run parquet")
+_END_TO_END = _DATATROVE[2:]
 PEERS = (
     _peer("datatrove", _DATATROVE, slow=True),
     _peer("datatrove, words at white space", _DATATROVE, "datatrove", ("whitespace",), slow=True),
-    _peer("dolma", ("rules",), slow=True),
+    _peer("datatrove, every signal of every document", _END_TO_END, "datatrove", ("every",), slow=True),
+    _peer(
+        "datatrove, every signal of every document, words at white space",
+        _END_TO_END,
+        "datatrove",
+        ("every", "whitespace"),
+        slow=True,
+    ),
+    _peer("dolma, words at white space, without FineWeb's rules", ("rules",), "dolma", slow=True),
     _peer("gaoya", ("minhash", "duplicates")),
     _peer("gaoya, 64-bit hashes", ("minhash", "duplicates"), "gaoya", ("64",)),
     _peer("rensa", ("minhash", "duplicates")),

@@ -1,6 +1,12 @@
 """datatrove: its filters, its MinHash and both together, with its English words (spaCy) or, on request, words at white space.
 
-python works.py WORK CORPUS [whitespace]
+python works.py WORK CORPUS [whitespace] [every]
+
+The rules are those of Tamis's recipe `fineweb` with the same limits. What the same rules do not say:
+- End to end as shipped, a document that one filter drops is seen by no later one and gets no signature. `every` does what Tamis
+  does: each filter measures the whole of each document, and each document gets a signature.
+- Inside a filter, datatrove stops at the first rule that fails, in every mode; Tamis measures all.
+- As shipped, language is told from the whole text, and with `every`, as Tamis does it, from the first 2,000 characters.
 """
 
 from __future__ import annotations
@@ -12,7 +18,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from datatrove.data import Document
+from datatrove.data import Document, DocumentsPipeline
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
@@ -22,9 +28,10 @@ from datatrove.pipeline.filters import (
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
+    LambdaFilter,
     LanguageFilter,
 )
-from datatrove.pipeline.filters.base_filter import BaseFilter
+from datatrove.pipeline.filters.base_filter import BaseFilter, get_filter_result
 from datatrove.pipeline.readers import JsonlReader, ParquetReader
 from datatrove.pipeline.writers import JsonlWriter, ParquetWriter
 from datatrove.utils import lid
@@ -51,6 +58,25 @@ class WhiteSpace(WordTokenizer):
 
 
 WORDS = WhiteSpace() if "whitespace" in sys.argv else "en"
+EVERY = "every" in sys.argv
+PREFIX = 2000  # characters
+
+
+class Every(PipelineStep):
+    """Asks every filter about every document, and passes all on, marked with whether all of them keep it."""
+
+    name = "every filter"
+
+    def __init__(self, language: BaseFilter, others: list[BaseFilter]) -> None:
+        super().__init__()
+        self.language = language
+        self.others = others
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        for document in data:
+            told = [keeps(self.language, document.text[:PREFIX]), *(keeps(step, document.text) for step in self.others)]
+            document.metadata["kept"] = all(told)
+            yield document
 
 
 def filters() -> list[BaseFilter]:
@@ -70,17 +96,17 @@ def rules(corpus: Path) -> Task:
     def run() -> None:
         for text in documents:
             for step in steps:
-                _filter(step, text)
+                keeps(step, text)
 
-    _filter(steps[0], "loads the tokenizer")
+    keeps(steps[0], "loads the tokenizer")
     return Task(megabytes(corpus), run)
 
 
-def _filter(step: BaseFilter, text: str) -> None:
+def keeps(step: BaseFilter, text: str) -> bool:
     try:
-        step.filter(Document(text=text, id=""))  # C4 rewrites the document: each filter gets one of its own
+        return get_filter_result(step.filter(Document(text=text, id="")))[0]  # C4 rewrites a document: each has its own
     except ZeroDivisionError:  # what datatrove makes of a text without words or lines
-        return
+        return False
 
 
 def minhash(corpus: Path) -> Task:
@@ -99,7 +125,7 @@ def minhash(corpus: Path) -> Task:
 
 
 def end_to_end(corpus: Path, kind: str) -> Task:
-    """Language, filters, the four stages of MinHash, as in examples/fineweb.py: one task, Parquet at the end."""
+    """Language, filters, the four stages of MinHash, in the order of examples/fineweb.py: one task, Parquet at the end."""
     scratch = Path(tempfile.mkdtemp(prefix="tamis-bench-"))
     reader = partial(JsonlReader, str(corpus / "jsonl")) if kind == "jsonl" else partial(ParquetReader, str(corpus / "parquet"))
     _run(reader(limit=1), scratch / "warm", corpus)
@@ -114,12 +140,16 @@ def end_to_end(corpus: Path, kind: str) -> Task:
 def _run(reader: PipelineStep, folder: Path, corpus: Path) -> None:
     lid.cached_asset_path_or_download = lambda *_, **__: str(corpus / "lid.176.ftz")  # it would fetch lid.176.bin
     signatures, buckets, remove, passed = (str(folder / name) for name in ("signatures", "buckets", "remove", "passed"))
+    language, kept = LanguageFilter(["en"], 0.65), LambdaFilter(lambda document: document.metadata["kept"])
+    measured: list[PipelineStep] = [Every(language, filters())] if EVERY else [language, *filters()]
+    writer = ParquetWriter(str(folder / "kept"), compression="zstd")
+    written: list[PipelineStep] = [kept, writer] if EVERY else [writer]
     stages: list[tuple[list[PipelineStep], int]] = [
-        ([reader, LanguageFilter(["en"], 0.65), *filters(), JsonlWriter(passed)], 1),
+        ([reader, *measured, JsonlWriter(passed)], 1),
         ([JsonlReader(passed), MinhashDedupSignature(signatures, CONFIG, language=WORDS)], 1),
         ([MinhashDedupBuckets(signatures, buckets, config=CONFIG)], CONFIG.num_buckets),
         ([MinhashDedupCluster(buckets, remove, config=CONFIG)], 1),
-        ([JsonlReader(passed), MinhashDedupFilter(remove), ParquetWriter(str(folder / "kept"), compression="zstd")], 1),
+        ([JsonlReader(passed), MinhashDedupFilter(remove), *written], 1),
     ]
     for number, (steps, tasks) in enumerate(stages):
         LocalPipelineExecutor(steps, tasks=tasks, workers=1, logging_dir=str(folder / f"logs-{number}")).run()

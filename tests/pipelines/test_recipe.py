@@ -182,6 +182,12 @@ def test_a_section_with_nothing_left_in_it_is_left_out(tmp_path: Path) -> None:
     assert load(tmp_path, "# nothing at all\n").raters[0].name == "tokens"
 
 
+def test_language_is_told_last(tmp_path: Path) -> None:
+    every = "rate: {language: {}, compression: {}, fineweb: {}, c4: {}, repetition: {}, gopher: {}}\n"
+    names = [rater.name for rater in load(tmp_path, every).raters]
+    assert names == ["tokens", "gopher", "repetition", "c4", "fineweb", "compression", "language"]
+
+
 @pytest.mark.parametrize(("name", "nearest"), [("gophr", "gopher"), ("fine-web", "fineweb"), ("python_env", "python-env")])
 def test_an_unknown_recipe_names_the_nearest(name: str, nearest: str) -> None:
     with pytest.raises(RecipeError, match=f"did you mean '{nearest}'"):

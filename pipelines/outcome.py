@@ -31,6 +31,9 @@ CLUSTERS, EXAMPLES = 10, 5
 EXCERPT = 240
 """Characters of a document that the report shows."""
 
+LARGE = 5
+"""A document this many times the mean is a large one; by so much a source may be ahead of its share."""
+
 DROP_SHARE = 0.9
 """A run that drops more than this share of its documents is told so: most often a threshold is wrong, or a field."""
 
@@ -56,7 +59,7 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
         "inputs": inputs,
         "counts": counts,
         "curriculum": curriculum,
-        "warnings": _warnings(recipe, counts, summaries),
+        "warnings": _warnings(recipe, counts, summaries, shards),
         manifests.ENVIRONMENT: {
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -118,10 +121,17 @@ def _curriculum(recipe: Recipe, shards: list[Json]) -> Json:
             }
         )
         first += shard["tokens"]
+    first_token, tokens = ([segment[name] for segment in segments(shards)] for name in ("first_token", "tokens"))
+    deciles = lint.measured_masses(schedule, first_token, tokens, _deciles(shards)).tolist()
+    sources, of_source = _sources(shards)
     return {
         **recipe.curriculum.model_dump(mode="json"),
         "tokens": total,
-        "lr_mass_best_decile": lint.measured_mass(schedule, *_best_decile(shards)),
+        "lr_mass_best_decile": deciles[0],
+        "lr_mass_deciles": deciles,
+        "lr_mass_sources": dict(
+            zip(sources, lint.measured_masses(schedule, first_token, tokens, of_source).tolist(), strict=True)
+        ),
         "shards": placed,
     }
 
@@ -135,23 +145,37 @@ def segments(shards: list[Json]) -> Iterator[Json]:
             first += segment["tokens"]
 
 
-def _best_decile(shards: list[Json]) -> tuple[list[int], list[int], list[float]]:
-    """First token, tokens, and tokens that belong to the best tenth, of every segment."""
+def _deciles(shards: list[Json]) -> np.ndarray:
+    """Tokens of every segment by tenth of the corpus, the best first: f64[segments, 10]."""
     bins = np.zeros(QUALITY_BINS)
     for segment in segments(shards):
         for name, tokens in segment["quality"].items():
             bins[int(name)] += tokens
-    above = bins.sum() - np.cumsum(bins)
-    # Of the bin in which the best tenth begins, the share that completes it.
-    share = np.clip((bins.sum() / 10 - above) / np.maximum(bins, 1), 0.0, 1.0)
-    best = [
-        sum(float(share[int(name)]) * tokens for name, tokens in segment["quality"].items()) for segment in segments(shards)
-    ]
-    return [s["first_token"] for s in segments(shards)], [s["tokens"] for s in segments(shards)], best
+    above, whole = bins.sum() - np.cumsum(bins), bins.sum()
+    ends = whole * np.arange(11) / 10
+    # A bin that several tenths share is given to them as if its tokens were even.
+    inside = np.clip(ends[None, 1:] - above[:, None], 0, bins[:, None]) - np.clip(
+        ends[None, :-1] - above[:, None], 0, bins[:, None]
+    )
+    share = inside / np.maximum(bins, 1)[:, None]
+    found = np.zeros((sum(1 for _ in segments(shards)), 10))
+    for row, segment in zip(found, segments(shards), strict=True):
+        for name, tokens in segment["quality"].items():
+            row += share[int(name)] * tokens
+    return found
 
 
-def _warnings(recipe: Recipe, counts: Json, summaries: list[Json]) -> list[Json]:
-    found = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint.lint(recipe.curriculum)]
+def _sources(shards: list[Json]) -> tuple[list[str], np.ndarray]:
+    """The sources, and the tokens of every segment by source: f64[segments, sources]."""
+    names = sorted({name for segment in segments(shards) for name in segment["sources"]})
+    tokens = [[segment["sources"].get(name, 0) for name in names] for segment in segments(shards)]
+    return names, np.array(tokens, np.float64).reshape(len(tokens), len(names))
+
+
+def _warnings(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> list[Json]:
+    large = LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1)
+    drifts = lint.lint_shares([segment["sources"] for segment in segments(shards)], large)
+    found = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in (*lint.lint(recipe.curriculum), *drifts)]
     renamed = sum(summary["renamed"] for summary in summaries)
     if renamed:
         found.append(

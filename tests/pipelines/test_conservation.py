@@ -100,6 +100,9 @@ def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_mee
     total = sum(row["tokens"] for row in read_back)
     assert curriculum["tokens"] == total
     assert len(curriculum["shards"]) > 5
+    assert sum(curriculum["lr_mass_deciles"]) == pytest.approx(1)
+    assert sum(curriculum["lr_mass_sources"].values()) == pytest.approx(1)
+    assert curriculum["lr_mass_deciles"][0] == curriculum["lr_mass_best_decile"] < 0.1 < curriculum["lr_mass_deciles"][-1]
 
     def rate(t: float) -> float:  # WSD of the recipe: 3e-3, to 1e-3 over the last 18 %
         root = math.sqrt(max(0.0, (t - 0.82) / 0.18))

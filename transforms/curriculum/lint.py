@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
-from transforms.curriculum.schedule import Schedule
+from transforms.curriculum.schedule import Floats, Schedule
 
 BEST = 0.1
 """The documents watched: the best tenth of the tokens."""
@@ -57,19 +57,19 @@ def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
     return found
 
 
-def measured_mass(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, best_tokens: npt.ArrayLike) -> float:
-    """Share (0 to 1) of the LR mass that fell on the best documents of a finished corpus.
+def measured_masses(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
+    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus: its best tenth, a source.
 
-    For each segment of the emitted order: its first token, its tokens, and how many of them belong to the best
-    documents. The segments together are the run; within one, the best tokens count as spread evenly.
+    For each segment of the emitted order: its first token, its tokens, and how many of them belong to each part
+    (f64[segments, parts]). The segments together are the run; within one, the tokens of a part count as spread evenly.
     """
-    start, size, best = (np.asarray(values, np.float64) for values in (start_token, tokens, best_tokens))
+    start, size, part = (np.asarray(values, np.float64) for values in (start_token, tokens, parts))
     total = size.sum()
     if total == 0:
-        return 0.0
-    density = np.divide(best, size, out=np.zeros_like(size), where=size > 0)
+        return np.zeros(part.shape[1])
+    density = np.divide(part, size[:, None], out=np.zeros_like(part), where=size[:, None] > 0)
     end = np.minimum((start + size) / total, 1.0)
-    return float(np.sum(schedule.mass(start / total, end) * density) / schedule.mass(0.0, 1.0))
+    return np.asarray(np.sum(schedule.mass(start / total, end)[:, None] * density, axis=0) / schedule.mass(0.0, 1.0))
 
 
 def lint(curriculum: Curriculum) -> list[LintWarning]:

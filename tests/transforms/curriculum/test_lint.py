@@ -15,7 +15,7 @@ from transforms.curriculum.lint import (
     lint_length,
     lint_repeats,
     lint_shares,
-    measured_mass,
+    measured_masses,
     spearman,
 )
 from transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
@@ -118,7 +118,8 @@ def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, floa
     best = np.array([size * share for size, share in segments])
     start = np.cumsum(tokens) - tokens
     total = int(tokens.sum())
-    measured = measured_mass(TO_ZERO, start, tokens, best)
+    measured, none = measured_masses(TO_ZERO, start, tokens, np.stack([best, 0 * best], axis=1)).tolist()
+    assert none == 0
     if not total:
         assert measured == 0
         return
@@ -129,9 +130,8 @@ def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, floa
 
 
 def test_measured_equals_planned_where_the_best_tenth_is_last() -> None:
-    assert measured_mass(CDMA, [0, 900], [900, 100], [0, 100]) == pytest.approx(
-        best_decile_mass(Curriculum(order="ascending", schedule=CDMA))
-    )
+    (found,) = measured_masses(CDMA, [0, 900], [900, 100], [[0], [100]])
+    assert found == pytest.approx(best_decile_mass(Curriculum(order="ascending", schedule=CDMA)))
 
 
 @pytest.mark.parametrize("schedule", [TO_ZERO, COSINE, Schedule(decay=0.37), Schedule(decay_shape="linear")])

@@ -103,7 +103,6 @@ class C4Rater:
             texts.word_start,
             texts.word_end,
             texts.word_chars,
-            texts.word_kind,
             characters().flags,
             membership(self.options.end_marks),
             self.options.min_words,

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from transforms.text.characters import DIGIT, LETTER, LOWER, WORD, decode
-from transforms.text.segment import SYMBOL
+from transforms.kernels import njit
+from transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, decode
+from transforms.text.hashing import PADDING, load64, trailing_zeros
 
 # mypy: disable-error-code="no-untyped-def"
 
 LINES, KEPT_LINES, CHARS, KEPT_CHARS, SENTENCES, LONGEST_WORD, CURLY, POLICY, JAVASCRIPT, LOREM_IPSUM = range(10)
 """Columns of what `measure` returns; the last three are also the groups a phrase can belong to."""
 
+_ONES = np.uint64(0x0101010101010101)
+_HIGH = np.uint64(0x8080808080808080)
+
 _EDIT = np.frombuffer(b"[edit]", np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _equal(block, byte):
+    """The high bit of each of eight bytes that is `byte`, exact up to the lowest."""
+    unlike = block ^ _ONES * np.uint64(byte)
+    return (unlike - _ONES) & ~unlike & _HIGH
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _length(data, start, end):
+    """Code points of `data[start:end]`."""
+    length = 0
+    for i in range(start, end):
+        length += data[i] & 0xC0 != 0x80
+    return length
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _back(data, i):
+    """Start of the code point before `data[i]`."""
+    i -= 1
+    while data[i] & 0xC0 == 0x80:
+        i -= 1
+    return i
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -46,21 +74,66 @@ def _citation(data, start, end, flags):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _length(data, start, end):
-    """Code points of `data[start:end]`."""
-    length = 0
-    for i in range(start, end):
-        length += data[i] & 0xC0 != 0x80
-    return length
+def _brackets(data, start, end):
+    """How many `{` are in `data[start:end]`, and whether a `[` is."""
+    curly = 0
+    square = False
+    for i in range(start, end, 8):
+        if _equal(load64(data, i) | _ONES << np.uint64(5), 0x7B):
+            for byte in data[i : min(i + 8, end)]:
+                curly += byte == 0x7B
+                square |= byte == 0x5B
+    return curly, square
+
+
+@njit(cache=True, nogil=True)
+def _without_citations(data, start, end, flags, bare):
+    """Writes `data[start:end]` without its citations; returns the bytes written and the code points left out."""
+    size = cited = 0
+    i = start
+    while i < end:
+        citation = _citation(data, i, end, flags) if data[i] == 0x5B else 0
+        if citation:
+            cited += _length(data, i, i + citation)
+            i += citation
+        else:
+            bare[size] = data[i]
+            size += 1
+            i += 1
+    return size, cited
+
+
+@njit(cache=True, nogil=True)
+def _count_words(text, size, flags):
+    """Stretches of `text[:size]` between white space."""
+    words = 0
+    i = 0
+    inside = False
+    while i < size:
+        point, width = decode(text, i)
+        space = flags[point] & SPACE != 0
+        words += not (space or inside)
+        inside = not space
+        i += width
+    return words
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _back(data, i):
-    """Start of the code point before `data[i]`."""
-    i -= 1
-    while data[i] & 0xC0 == 0x80:
-        i -= 1
-    return i
+def _continues(point):
+    """A sentence mark, or a closing quote or bracket: `.`, `?`, `!`, `"`, `'`, `)`, `]`, `’`, `”`."""
+    if point > 0x5D:
+        return point == 0x2019 or point == 0x201D
+    return point in (0x2E, 0x3F, 0x21, 0x22, 0x27, 0x29, 0x5D)
+
+
+@njit(cache=True, nogil=True)
+def _ends(text, start, end, end_marks):
+    """Whether `text[start:end]` ends in an end mark and not in `...`."""
+    if start == end:
+        return False
+    last = decode(text, _back(text, end))[0]
+    dots = end - start >= 3 and text[end - 1] == 0x2E and text[end - 2] == 0x2E and text[end - 3] == 0x2E
+    return last < len(end_marks) and end_marks[last] and not dots
 
 
 @njit(cache=True, nogil=True)
@@ -75,31 +148,36 @@ def _ends_in_initial(text, start, end, flags):
 
 
 @njit(cache=True, nogil=True)
-def _ends_a_line(text, start, end, end_marks):
-    """Whether `text[start:end]` ends in an end mark and not in `...`."""
-    if start == end:
-        return False
-    last = decode(text, _back(text, end))[0]
-    dots = end - start >= 3 and text[end - 1] == 0x2E and text[end - 2] == 0x2E and text[end - 3] == 0x2E
-    return last < len(end_marks) and end_marks[last] and not dots
-
-
-@njit(cache=True, nogil=True)
-def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, group, found):
-    """Sets `found[group]` to the occurrences of its phrases in `text[start:end]` (Horspool 1980, by pairs of bytes)."""
-    found[:] = 0
-    i = start + shortest - 2  # the last pair of where the shortest phrase could be
-    while i + 2 <= end:
-        skip = np.int64(skips[text[i] & 31, text[i + 1] & 31])
-        if skip == 0:
-            skip = 1
-            for p in range(len(group)):
-                found[group[p]] += _reads(text, i + 2 - shortest, end, phrases, phrase_first[p], phrase_first[p + 1])
-        i += skip
+def _sentences(text, start, end, flags, end_marks):
+    """Sentences of the line `text[start:end]`, by the rule that `measure` tells; 0 if it does not end as a kept line does."""
+    if not _ends(text, start, end, end_marks):
+        return 0
+    sentences = 1
+    i = np.int64(start)
+    while i < end:
+        block = load64(text, i)
+        stop = _equal(block, 0x2E) | _equal(block, 0x3F) | _equal(block, 0x21)
+        i += np.int64(trailing_zeros(stop) >> np.uint64(3))
+        if not stop or i >= end or (text[i] == 0x2E and _ends_in_initial(text, start, i, flags)):
+            i += stop != 0
+            continue
+        spaced = False
+        while i < end:
+            point, width = decode(text, i)
+            if flags[point] & SPACE:
+                spaced = True
+            elif spaced:
+                sentences += not flags[point] & LOWER
+                break
+            elif not _continues(point):
+                break
+            i += width
+    return sentences
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _reads(text, i, end, phrases, first, behind):
+    """Whether `text[i:end]` begins with `phrases[first:behind]`, which is lower-case; ASCII letters compare without case."""
     if i + behind - first > end:
         return False
     for k in range(first, behind):
@@ -107,6 +185,22 @@ def _reads(text, i, end, phrases, first, behind):
         if phrases[k] != (byte + 0x20 if 0x41 <= byte <= 0x5A else byte):
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, group, found):
+    """Sets `found[group]` to the occurrences of its phrases in `text[start:end]` (Horspool 1980, by pairs of bytes)."""
+    for p in range(len(found)):
+        found[p] = 0
+    before = min(shortest - 1, 1)  # of a single byte the table knows nothing, whatever is asked
+    i = np.int64(start + shortest - 1)  # the last byte of where the shortest phrase could be
+    while i < end:
+        skip = np.int64(skips[text[np.uint64(i - before)] & 31, text[np.uint64(i)] & 31])  # unsigned: no test for a negative
+        if skip == 0:
+            skip = np.int64(1)
+            for p in range(len(group)):
+                found[group[p]] += _reads(text, i + 1 - shortest, end, phrases, phrase_first[p], phrase_first[p + 1])
+        i += skip
 
 
 @njit(cache=True, nogil=True)
@@ -120,7 +214,6 @@ def measure(
     word_start,
     word_end,
     word_chars,
-    word_kind,
     flags,
     end_marks,
     min_words,
@@ -144,93 +237,51 @@ def measure(
     documents = len(line_first) - 1
     counts = np.zeros((documents, 10), np.int64)
     found = np.zeros(10, np.int64)
-    scratch = np.empty(1024, np.uint8)  # what is read of a line with citations
+    bare = np.empty(1024, np.uint8)  # a line with citations, without them
     for d in range(documents):
+        counts[d, CURLY], square = _brackets(data, line_start[line_first[d]], line_end[line_first[d + 1] - 1])
         for k in range(line_first[d], line_first[d + 1]):
-            first = line_word_first[k]
-            behind = line_word_first[k + 1]
-            if first == behind:
+            if line_word_first[k] == line_word_first[k + 1]:
                 continue
-            start = word_start[first]
-            end = word_end[behind - 1]
-            if end - start > len(scratch):
-                scratch = np.empty(2 * (end - start), np.uint8)
-            rest = start  # what lies before is in scratch or a citation
-            size = cited = 0
-            words = run = longest = curly = 0
-            sentences = 1
-            previous = start
-            gap = True  # white space before the word
-            ended = False  # a sentence mark was read, and since then only marks, quotes and brackets
-            for w in range(first, behind):
-                i = word_start[w]
-                adjacent = i == previous
+            start = word_start[line_word_first[k]]
+            end = word_end[line_word_first[k + 1] - 1]
+            chars = line_chars[k] - _length(data, line_start[k], start) - _length(data, end, line_end[k])
+            words = run = longest = 0  # segmentation may cut what white space does not: adjacent words are one here
+            previous = np.int64(-1)
+            for w in range(np.uint64(line_word_first[k]), np.uint64(line_word_first[k + 1])):
+                adjacent = word_start[w] == previous
                 previous = word_end[w]
+                words += not adjacent
                 run = word_chars[w] + (run if adjacent else 0)
                 longest = max(longest, run)
-                if i < rest:
-                    continue
-                gap |= not adjacent
-                symbol = word_kind[w] & SYMBOL != 0
-                if symbol and data[i] == 0x5B:
-                    citation = _citation(data, i, end, flags)
-                    if citation:
-                        scratch[size : size + i - rest] = data[rest:i]
-                        size += i - rest
-                        rest = i + citation
-                        cited += _length(data, i, rest)
-                        continue
-                words += gap
-                if gap & ended:
-                    sentences += not flags[decode(data, i)[0]] & LOWER
-                    ended = False
-                gap = False
-                if symbol:
-                    point = decode(data, i)[0]
-                    curly += point == 0x7B
-                    if point == 0x3F or point == 0x21:
-                        ended = True
-                    elif point == 0x2E:
-                        if word_chars[w] > 1:
-                            ended = True
-                        elif cited:
-                            scratch[size : size + i - rest] = data[rest:i]
-                            size += i - rest
-                            rest = i
-                            ended = not _ends_in_initial(scratch, 0, size, flags)
-                        else:
-                            ended = not _ends_in_initial(data, start, i, flags)
-                    elif not (_closes(point) and word_chars[w] == 1):
-                        ended = False
-                else:
-                    ended = False
+            size = cited = 0
+            if square and _brackets(data, start, end)[1]:
+                if end - start + PADDING > len(bare):
+                    bare = np.empty(2 * (end - start) + PADDING, np.uint8)
+                size, cited = _without_citations(data, start, end, flags, bare)
             if cited:
-                scratch[size : size + end - rest] = data[rest:end]
-                size += end - rest
-                _count_phrases(scratch, 0, size, skips, shortest, phrases, phrase_first, group, found)
-                ends = _ends_a_line(scratch, 0, size, end_marks)
+                words = _count_words(bare, size, flags)
+                _count_phrases(bare, 0, size, skips, shortest, phrases, phrase_first, group, found)
             else:
                 _count_phrases(data, start, end, skips, shortest, phrases, phrase_first, group, found)
-                ends = _ends_a_line(data, start, end, end_marks)
-            chars = line_chars[k] - _length(data, line_start[k], start) - _length(data, end, line_end[k])
             counts[d, LINES] += 1
             counts[d, CHARS] += chars
             counts[d, LONGEST_WORD] = max(counts[d, LONGEST_WORD], longest)
-            counts[d, CURLY] += curly
             counts[d, POLICY] += found[POLICY] > 0
             counts[d, JAVASCRIPT] += found[JAVASCRIPT] > 0
             counts[d, LOREM_IPSUM] += found[LOREM_IPSUM]
-            if ends and words >= min_words and longest <= max_word_chars and not found[POLICY] and not found[JAVASCRIPT]:
+            fits = words >= min_words and longest <= max_word_chars
+            if not fits or found[POLICY] or found[JAVASCRIPT]:
+                continue
+            if cited:
+                sentences = _sentences(bare, 0, size, flags, end_marks)
+            else:
+                sentences = _sentences(data, start, end, flags, end_marks)
+            if sentences:
                 counts[d, KEPT_LINES] += 1
                 counts[d, KEPT_CHARS] += chars - cited
                 counts[d, SENTENCES] += sentences
     return counts
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _closes(point):
-    """A closing quote or bracket: `"`, `'`, `)`, `]`, `’`, `”`."""
-    return point == 0x22 or point == 0x27 or point == 0x29 or point == 0x5D or point == 0x2019 or point == 0x201D
 
 
 def phrase_skips(phrases: list[bytes]) -> np.ndarray:

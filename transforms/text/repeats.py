@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from transforms.kernels import njit
 from transforms.text.hashing import xxh64
 
 # mypy: disable-error-code="no-untyped-def"

@@ -72,10 +72,17 @@ def test_equals_the_reference(texts: list[str]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.text("aB1é_½.?!)”' \n", max_size=80).map(lambda text: text + " one two three four five."), max_size=3)
-)
+@given(st.lists(st.text("aB1é_½.?!)”' \n", max_size=80).map(lambda text: text + " one two three four five."), max_size=3))
 def test_equals_the_reference_where_marks_abound(texts: list[str]) -> None:
+    check(RATER, reference, texts)
+
+
+cited = st.lists(st.sampled_from(["[1]", "[edit]", "[citation needed]", *'[]x J.?") A', "use coo", "kies "]), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(cited.map(lambda pieces: "One two three. " + "".join(pieces) + "."), max_size=3))
+def test_equals_the_reference_where_citations_abound(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 

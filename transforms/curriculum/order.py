@@ -204,12 +204,20 @@ def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:
 
 
 def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """Share of its group's tokens, 0 to 1, that lies before the middle of each document; 0 in a group without tokens.
+    """Share of its group's tokens, 0 to 1, that lies before a point inside each document; 0 in a group without tokens.
 
-    `through` counts tokens up to and including the document when the group is sorted by quality, ascending.
+    `through` counts tokens up to and including the document when the group is sorted by quality, ascending. The point is drawn
+    by the golden ratio from `through`, evenly over documents: at their middles, documents longer than a cell or bucket could
+    all fall into every second one. The quantile never falls when the rank rises.
     """
     end, size, whole = (np.asarray(values, np.float64) for values in (through, tokens, group_tokens))
-    return np.divide(2 * end - size, 2 * whole, out=np.zeros(np.broadcast_shapes(end.shape, whole.shape)), where=whole != 0)
+    counted = np.where(np.isnan(end), 0, end).astype(np.uint64)
+    inside = ((counted * _GOLDEN >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
+    return np.divide(end - size * inside, whole, out=np.zeros(np.broadcast_shapes(end.shape, whole.shape)), where=whole != 0)
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: its multiples are the most even sequence there is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,8 +233,9 @@ def weighted_cells(schedule: Schedule, start: float, end: float, curvature: floa
     """How the stretch [start, end] of the run is filled so that Σ quality × weight is the largest that it can be.
 
     The weight of a cell is what its samples weigh in the final model (`Schedule.weight`). By the rearrangement inequality
-    the sum is largest when the worst documents lie in the cell of the least weight, and so on up. Under a constant learning
-    rate weights rise with time, or are all equal: then the order is ascending. With λ = 0 the learning rate alone sorts.
+    the sum is largest when the worst documents lie in the cell of the least weight, and so on up. (A source of few documents
+    comes within about one of them of it.) Under a constant learning rate weights rise with time, or are all equal: then the
+    order is ascending. With λ = 0 the learning rate alone sorts.
     """
     ends = np.clip(start + (end - start) * np.arange(2 * CELLS + 1) / (2 * CELLS), 0.0, 1.0)
     weight = schedule.log_weight(ends[:-2:2], ends[2::2], curvature)

@@ -131,7 +131,7 @@ def test_shares_hold_in_every_stretch() -> None:
     up = np.argsort(quality, kind="stable")
     through = np.cumsum(tokens[up])
     place = np.empty(50_000)
-    place[up] = cells.by_weight[np.minimum((2 * through - tokens[up]) / (2 * through[-1]) * CELLS, CELLS - 1).astype(int)]
+    place[up] = cells.by_weight[(quantile(through, tokens[up], np.full(50_000, through[-1])) * CELLS).astype(int)]
     before = np.concatenate([[0], np.cumsum(tokens[order])[:-1]]) / tokens.sum()
     assert np.abs(before - place[order] / CELLS).max() < 5 / CELLS
 
@@ -157,9 +157,29 @@ def test_a_blend_moves_no_document_far_and_a_hot_one_is_a_shuffle() -> None:
     assert abs(np.corrcoef(np.arange(size), hot)[0, 1]) < 0.03
 
 
-def test_quantiles_are_middles_in_tokens() -> None:
-    np.testing.assert_allclose(quantile([2, 2, 10], [2, 0, 8], 10), [0.1, 0.2, 0.6])
-    assert quantile([0.0], [0], [0.0]).tolist() == [0]
+@pytest.mark.parametrize("size", [100, 128, 1000, 1024])
+def test_documents_longer_than_a_cell_do_not_all_fall_to_one_side(size: int) -> None:
+    """A rate that rises as it falls: of neighbours in quality, one goes before the peak and one behind it."""
+    schedule = Schedule(shape="linear", warmup=0.5, final=0.0)
+    quality, tokens = (np.arange(size) + 0.5) / size, np.full(size, 64)
+    found = ordered(Ordering(order="lr_weighted"), quality, tokens, weighted_cells(schedule, 0.0, 1.0, 0.0))
+    ends = np.arange(size + 1) / size
+    weight = schedule.weight(ends[:-1], ends[1:], 0.0)
+    assert (quality[found] * weight).sum() >= 0.995 * (quality * np.sort(weight)).sum()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=100))
+def test_quantiles_lie_inside_their_documents_and_never_fall(sizes: list[int]) -> None:
+    tokens = np.array(sizes)
+    through, whole = np.cumsum(tokens), tokens.sum()
+    found = quantile(through, tokens, np.full(len(sizes), whole))
+    assert (np.diff(found) >= 0).all()
+    if whole:
+        assert ((through - tokens) / whole <= found).all()
+        assert (found <= through / whole).all()
+    else:
+        assert not found.any()
 
 
 def test_a_half_life_in_tokens_needs_the_length_of_the_run() -> None:

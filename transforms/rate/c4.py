@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from transforms.options import Options
-from transforms.rate.columns import columns, rule_fingerprint, share
+from transforms.rate.columns import RuleRater, columns, share
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from transforms.text.segment import Segmented
-
-VERSION = 1
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
@@ -40,7 +38,7 @@ class C4(Options):
     """A kept line says none of these; ASCII letters compare without case."""
 
 
-class C4Rater:
+class C4Rater(RuleRater[C4]):
     r"""What the line rules of C4 would keep, and what they look for.
 
     Words are cut at white space, a line is stripped and measured without its citations (`[12]`, `[edit]`, `[citation
@@ -56,6 +54,7 @@ class C4Rater:
     """
 
     name = "c4"
+    VERSION = 1
     signals = (
         Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3),
         Signal("c4.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
@@ -67,20 +66,6 @@ class C4Rater:
         Signal("c4.javascript_lines", "int64", "lines", "down", _SOURCE, 0, 1),
         Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
     )
-
-    def __init__(self, options: C4) -> None:
-        self.options = options
-
-    @property
-    def fingerprint(self) -> str:
-        return rule_fingerprint(self.name, VERSION, self.options)
-
-    def setup(self) -> None:
-        import pyarrow as pa
-
-        from transforms.text.segment import segment
-
-        self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np

@@ -1,9 +1,10 @@
-"""What the rule-based raters share: shares that are null where undefined, the batch of signals, the fingerprint."""
+"""What the rule-based raters share: shares that are null where undefined, the batch of signals, how a rater is made ready."""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from transforms.options import Options, fingerprint
 from transforms.rater import Signal
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    from transforms.text.segment import Segmented
+
+Chosen = TypeVar("Chosen", bound=Options)
 
 
 def share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> pa.Array:
@@ -31,6 +36,29 @@ def columns(signals: tuple[Signal, ...], values: list[pa.Array | npt.NDArray[np.
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([signal.field() for signal in signals]))
 
 
-def rule_fingerprint(name: str, version: int, options: Options) -> str:
-    """Of a rater whose values follow from its code, its options, the segmentation and Python's Unicode tables alone."""
-    return fingerprint([name, version, options.model_dump(mode="json"), SEGMENTATION, unicodedata.unidata_version])
+class RuleRater(ABC, Generic[Chosen]):
+    """A rater whose values follow from its code, its options, the segmentation and Python's Unicode tables alone."""
+
+    name: ClassVar[str]
+    signals: ClassVar[tuple[Signal, ...]]
+    VERSION: ClassVar[int]
+    """Of the code: raise it when the same text would give another value."""
+
+    def __init__(self, options: Chosen) -> None:
+        self.options = options
+
+    @property
+    def fingerprint(self) -> str:
+        options = self.options.model_dump(mode="json")
+        return fingerprint([self.name, self.VERSION, options, SEGMENTATION, unicodedata.unidata_version])
+
+    def setup(self) -> None:
+        import pyarrow as pa
+
+        from transforms.text.segment import segment
+
+        self.rate(segment(pa.array(["compiles"], pa.large_string())))
+
+    @abstractmethod
+    def rate(self, texts: Segmented) -> pa.RecordBatch:
+        """As `transforms.rater.Rater` says."""

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from transforms.options import Options
-from transforms.rate.columns import columns, rule_fingerprint, share
+from transforms.rate.columns import RuleRater, columns, share
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from transforms.text.segment import Segmented
-
-VERSION = 2
 
 _SOURCE = "Penedo et al. 2024, 3.6; datatrove filters/fineweb_quality_filter.py"
 
@@ -44,7 +42,7 @@ class FineWeb(Options):
     """A line of at most so many characters is short."""
 
 
-class FineWebRater:
+class FineWebRater(RuleRater[FineWeb]):
     r"""Shares of lines that are not blank, of characters, and newlines a word.
 
     As datatrove 0.10 measures them, but that the `\r` of a file from Windows does not hide the punctuation at the end of
@@ -53,26 +51,13 @@ class FineWebRater:
     """
 
     name = "fineweb"
+    VERSION = 2
     signals = (
         Signal("fineweb.line_punctuation", "float64", "share of lines", "up", _SOURCE, 0.12, 1),
         Signal("fineweb.short_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.67),
         Signal("fineweb.duplicate_line_chars", "float64", "share of characters", "down", _SOURCE, 0, 0.01),
         Signal("fineweb.newlines_per_word", "float64", "newlines a word", "down", _SOURCE, 0, 0.3),
     )
-
-    def __init__(self, options: FineWeb) -> None:
-        self.options = options
-
-    @property
-    def fingerprint(self) -> str:
-        return rule_fingerprint(self.name, VERSION, self.options)
-
-    def setup(self) -> None:
-        import pyarrow as pa
-
-        from transforms.text.segment import segment
-
-        self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np

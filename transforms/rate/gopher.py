@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from transforms.options import Options
-from transforms.rate.columns import columns, rule_fingerprint, share
+from transforms.rate.columns import RuleRater, columns, share
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from transforms.text.segment import Segmented
-
-VERSION = 1
 
 _SOURCE = "Rae et al. 2021, A1.1; datatrove filters/gopher_quality_filter.py"
 
@@ -29,7 +27,7 @@ class Gopher(Options):
     """Characters that make a bullet of the line they begin."""
 
 
-class GopherRater:
+class GopherRater(RuleRater[Gopher]):
     """Counts and shares of words and lines.
 
     As datatrove measures them: words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are
@@ -45,6 +43,7 @@ class GopherRater:
     """
 
     name = "gopher"
+    VERSION = 1
     signals = (
         Signal("gopher.word_count", "int64", "words", "band", _SOURCE, 50, 100_000),
         Signal("gopher.mean_word_length", "float64", "characters", "band", _SOURCE, 3, 10),
@@ -56,20 +55,6 @@ class GopherRater:
         Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2),
     )
 
-    def __init__(self, options: Gopher) -> None:
-        self.options = options
-
-    @property
-    def fingerprint(self) -> str:
-        return rule_fingerprint(self.name, VERSION, self.options)
-
-    def setup(self) -> None:
-        import pyarrow as pa
-
-        from transforms.text.segment import segment
-
-        self.rate(segment(pa.array(["compiles"], pa.large_string())))
-
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np
 
@@ -78,9 +63,7 @@ class GopherRater:
         from transforms.text.hashing import hash_words
 
         words = np.diff(texts.word_first)
-        plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(
-            texts.word_first, texts.word_kind, texts.word_chars
-        ).T
+        plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(texts.word_first, texts.word_kind, texts.word_chars).T
         last = texts.line_first[1:] - 1
         lines = np.diff(texts.line_first) - (texts.line_start[last] == texts.line_end[last])
         edges = line_edges(

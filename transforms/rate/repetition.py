@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from transforms.options import Options
-from transforms.rate.columns import columns, rule_fingerprint, share
+from transforms.rate.columns import RuleRater, columns, share
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from transforms.text.segment import Segmented
-
-VERSION = 1
 
 _SOURCE = "Rae et al. 2021, table A1; datatrove filters/gopher_repetition_filter.py"
 
@@ -22,7 +20,7 @@ class Repetition(Options):
     """Nothing to choose: the table fixes what is measured, thresholds on it are the recipe's."""
 
 
-class RepetitionRater:
+class RepetitionRater(RuleRater[Repetition]):
     r"""Shares of a document that it has said before.
 
     As datatrove measures them: lines are pieces between runs of newlines, paragraphs pieces of the stripped text
@@ -40,6 +38,7 @@ class RepetitionRater:
     """
 
     name = "repetition"
+    VERSION = 1
     signals = (
         Signal("repetition.duplicate_line_share", "float64", "share of lines", "down", _SOURCE, 0, 0.3),
         Signal("repetition.duplicate_line_chars", "float64", "share of characters", "down", _SOURCE, 0, 0.2),
@@ -54,20 +53,6 @@ class RepetitionRater:
             for n, limit in ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10))
         ),
     )
-
-    def __init__(self, options: Repetition) -> None:
-        self.options = options
-
-    @property
-    def fingerprint(self) -> str:
-        return rule_fingerprint(self.name, VERSION, self.options)
-
-    def setup(self) -> None:
-        import pyarrow as pa
-
-        from transforms.text.segment import segment
-
-        self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np

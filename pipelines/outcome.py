@@ -19,6 +19,7 @@ from transforms.curriculum import lint
 from transforms.documents import part_of, row_of
 from transforms.parts import Part
 from transforms.provenance import manifest as manifests
+from transforms.redaction import public
 
 if TYPE_CHECKING:
     from pipelines.report import Benchmark, Cluster, Contaminated, Data, Histogram, Segment
@@ -53,7 +54,7 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     files += [entry["file"] for entry in (*summaries, *shards)]
     body = {
         "tamis": version("tamis"),
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": _public(recipe.model_dump(mode="json")),
         "fingerprint": todo.fingerprint,
         "parent": None,
         "inputs": inputs,
@@ -71,6 +72,15 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     manifests.write(todo.run, sealed)
     write_report(todo.run)
     return sealed
+
+
+def _public(value: Any) -> Any:
+    """A recipe may name files by addresses with credentials: they are not kept."""
+    if isinstance(value, dict):
+        return {name: _public(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_public(inner) for inner in value]
+    return public(value) if isinstance(value, str) else value
 
 
 def _counts(summaries: Iterable[Json], rejected: int) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from transforms.parts import Part, PartWriter, Receipt
 from transforms.rater import Rater
 from transforms.read.inputs import read
 from transforms.read.options import Split
+from transforms.redaction import public
 from transforms.text.hashing import hash128, hash_texts, mix
 from transforms.text.memory import keep_freed_memory
 from transforms.text.segment import segment
@@ -59,12 +60,12 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
     with PartWriter(part) as writer:
         for rejects, rated, sketch in ahead(measured):
             for reject in rejects:
-                writer.reject(asdict(reject))
+                writer.reject(asdict(replace(reject, uri=public(reject.uri), error=public(reject.error))))
             if rated.num_rows:
                 writer.write(rated, sketch)
             advance(rated.num_rows, int(rated["text"].nbytes))
         empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters))
-        return writer.finish((next(empty), next(empty)), fingerprint, asdict(split))
+        return writer.finish((next(empty), next(empty)), fingerprint, asdict(replace(split, uri=public(split.uri))))
 
 
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:

@@ -46,7 +46,9 @@ class Curate(beam.PTransform):
 
         dossiers |= "Identify" >> Identify(decide.identity_rows, recipe.duplicate_ids == "error", spill, size)
         if recipe.dedup is not None and recipe.dedup.exact:
-            dossiers |= "Deduplicate" >> Deduplicate(recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size)
+            dossiers |= "Deduplicate" >> Deduplicate(
+                recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size, words=recipe.words
+            )
         if recipe.select.tokens is not None:
             dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size)
         if len(recipe.curriculum.stretches) > 1:

@@ -40,7 +40,8 @@ def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
         if recipe.rate_fingerprint not in _ready:
             keep_freed_memory()
             raters = tuple(
-                Contamination(rater.options, index) if isinstance(rater, Contamination) else rater for rater in recipe.raters
+                Contamination(rater.options, index, rater.words) if isinstance(rater, Contamination) else rater
+                for rater in recipe.raters
             )
             for rater in raters:
                 try:
@@ -70,7 +71,7 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
 
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """(documents with their signals, sketch) of one batch of documents, row by row the same documents."""
-    texts = segment(batch["text"])
+    texts = segment(batch["text"], recipe.words)
     rated = pa.table(batch)
     for rater in raters:
         signals = rater.rate(texts)

@@ -30,6 +30,7 @@ from transforms.read.options import Input
 from transforms.select.fuse import Weight, mapping
 from transforms.select.thresholds import Threshold, check_kind, check_names
 from transforms.shards import Output
+from transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
     from transforms.rater import Rater, Signal
@@ -95,6 +96,7 @@ class Recipe(Options):
     duplicate_ids: Literal["suffix", "error"] = Field(
         "suffix", description="two documents with one id: number the later ones (id#2), or stop"
     )
+    words: Words = DEFAULT
     rate: Rating = Rating()
     decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
@@ -137,7 +139,7 @@ class Recipe(Options):
     @cached_property
     def raters(self) -> tuple[Rater, ...]:
         """Every rater of the recipe, in the order of their columns."""
-        return _raters(self.rate, self.decontaminate)
+        return _raters(self.rate, self.decontaminate, self.words)
 
     @cached_property
     def signals(self) -> dict[str, Signal]:
@@ -151,6 +153,7 @@ class Recipe(Options):
         return fingerprint(
             {
                 "code": CODE_VERSION,
+                "words": _cut(self.words),
                 "raters": [[rater.name, _identity(rater)] for rater in self.raters],
                 "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}) if minhash is not None else None,
                 "input": self.input.model_dump(mode="json", exclude={"paths"}),
@@ -168,7 +171,7 @@ class Recipe(Options):
         )
 
 
-def _raters(rate: Rating, decontaminate: Decontaminate | None) -> tuple[Rater, ...]:
+def _raters(rate: Rating, decontaminate: Decontaminate | None, words: Words) -> tuple[Rater, ...]:
     found: list[Rater] = [TokensRater(rate.tokens)]
     if rate.gopher is not None:
         found.append(GopherRater(rate.gopher))
@@ -182,7 +185,7 @@ def _raters(rate: Rating, decontaminate: Decontaminate | None) -> tuple[Rater, .
         found.append(CompressionRater(rate.compression))
     found.extend(FastTextRater(options) for options in rate.fasttext)
     if decontaminate is not None:
-        found.append(Contamination(decontaminate))
+        found.append(Contamination(decontaminate, words=words))
     if rate.language is not None:
         found.append(LanguageRater(rate.language))
     return tuple(found)
@@ -196,7 +199,14 @@ def _measured(info: ValidationInfo) -> dict[str, Signal]:
     """The signals by name; none when what measures them is itself wrong, which is then the thing to mend first."""
     if not {"rate", "decontaminate"} <= info.data.keys():
         return {}
-    return _signals(_raters(info.data["rate"], info.data["decontaminate"]))
+    return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT))
+
+
+def _cut(words: Words) -> dict[str, object]:
+    try:
+        return words.identity
+    except ImportError as error:
+        raise RunError(str(error)) from None
 
 
 def _identity(rater: Rater) -> str:

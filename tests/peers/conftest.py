@@ -12,19 +12,22 @@ from typing import Any
 
 import pytest
 
+from tests.transforms.text.word_reference import pattern
+from transforms.text.words import DEFAULT, Words
+
 DATATROVE = "0.10.1"
 
 
 @pytest.fixture(scope="session")
 def datatrove() -> Callable[..., list[dict[str, Any]]]:
-    """`datatrove(mode, texts)`: a row for each text; datatrove_values.py says of what."""
+    """`datatrove(mode, texts, words)`: a row for each text; datatrove_values.py says of what."""
     interpreter = os.environ.get("TAMIS_PEERS")
     if not interpreter:
         pytest.skip("TAMIS_PEERS names no Python that has datatrove; `make peers` makes one and runs these tests")
 
-    def values(mode: str, texts: list[str] | None = None) -> list[dict[str, Any]]:
+    def values(mode: str, texts: list[str] | None = None, words: Words = DEFAULT) -> list[dict[str, Any]]:
         done = subprocess.run(
-            [interpreter, "-W", "ignore", str(Path(__file__).with_name("datatrove_values.py")), mode],
+            [interpreter, "-W", "ignore", str(Path(__file__).with_name("datatrove_values.py")), mode, pattern(words).pattern],
             input="".join(json.dumps(text) + "\n" for text in texts or []),
             capture_output=True,
             text=True,

@@ -1,8 +1,8 @@
 r"""What datatrove's own filters measure and decide; runs under the peers' Python, JSON lines of texts in, of results out.
 
-    python datatrove_values.py MODE < texts.jsonl > values.jsonl
+    python datatrove_values.py MODE WORDS < texts.jsonl > values.jsonl
 
-MODE is one of
+WORDS is the regular expression of Tamis's words. MODE is one of
 - own: datatrove as it is, but with Tamis's words (and sentences) through its pluggable tokenizer;
 - exchanged: the same with the parts exchanged in which Tamis differs on purpose, each with its reason below, and nothing else;
 - shipped: decisions alone, with datatrove's own English words (spaCy);
@@ -38,7 +38,6 @@ GopherRepetitionFilter = gopher_repetition_filter.GopherRepetitionFilter
 
 Values = dict[str, Any]
 
-WORD = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 C4_WORDS, C4_SENTENCES = 5, 3  # as the paper and TFDS have them; datatrove's defaults are 3 and 5
 
@@ -61,8 +60,10 @@ class Probe:
 class TamisWords(WordTokenizer):
     """Tamis's words; and sentences where the line rules of C4 ask for them."""
 
+    pattern = re.compile(sys.argv[2])
+
     def word_tokenize(self, text: str) -> list[str]:
-        return WORD.findall(text)
+        return [match.group() for match in self.pattern.finditer(text)]
 
     def sent_tokenize(self, text: str) -> list[str]:
         return [text[start:end] for start, end in self.span_tokenize(text)]

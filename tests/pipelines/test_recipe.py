@@ -228,6 +228,8 @@ def test_only_what_can_change_a_stage_changes_its_fingerprint(tmp_path: Path) ->
         assert changed.decide_fingerprint != base.decide_fingerprint, decision
     for rating in (
         "rate.c4={}",
+        "words.definition=whitespace",
+        "words.unspaced=clause",
         "dedup.minhash.bands=13",
         "dedup.minhash.scheme=multiply",
         "input.paths=[a]",

@@ -25,6 +25,7 @@ from transforms.kernels import njit
 from transforms.options import fingerprint
 from transforms.text.hashing import mix64
 from transforms.text.segment import segment
+from transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
     from transforms.decontaminate.ngrams import Decontaminate
@@ -134,15 +135,15 @@ class Index:
             raise ValueError(f"{uri}: not an index of benchmark n-grams: {error}") from error
 
 
-def built(options: Decontaminate) -> Index:
+def built(options: Decontaminate, words: Words = DEFAULT) -> Index:
     """What `build` gives, or gave before of the same bytes by the same code: indexes are kept beside the environment.
 
     Raises as `build` does. Where nothing can be kept, every run builds.
     """
     home = caches.first_writable(caches.places("tamis-benchmarks"))
     if home is None:
-        return build(options)
-    mark = _mark(options)
+        return build(options, words)
+    mark = _mark(options, words)
     path = home / f"{mark}.arrow"
     if path.is_file():
         try:
@@ -151,8 +152,8 @@ def built(options: Decontaminate) -> Index:
             return index
         except (OSError, ValueError):
             path.unlink(missing_ok=True)
-    index = build(options)
-    if _mark(options) == mark:  # else a file changed while it was read
+    index = build(options, words)
+    if _mark(options, words) == mark:  # else a file changed while it was read
         try:
             index.save(str(path))
             for old in sorted(home.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-_KEPT]:
@@ -162,14 +163,14 @@ def built(options: Decontaminate) -> Index:
     return index
 
 
-def _mark(options: Decontaminate) -> str:
-    """Covers all that an index is made of: the code, the options, and every file's name and contents."""
+def _mark(options: Decontaminate, words: Words) -> str:
+    """Covers all that an index is made of: the code, the options, the words, and every file's name and contents."""
     files = [[entry.uri, storage.sha256(entry.uri)] for one in options.benchmarks for entry in storage.expand([one.path])]
-    return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), files])
+    return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), words.identity, files])
 
 
-def build(options: Decontaminate) -> Index:
-    """Reads the benchmarks and indexes their n-grams. Raises as `passages` does.
+def build(options: Decontaminate, words: Words = DEFAULT) -> Index:
+    """Reads the benchmarks and indexes their n-grams of `words`. Raises as `passages` does.
 
     A passage of at least `ngram` words gives its distinct n-grams; one of `min_ngram` to `ngram` - 1 words gives a
     single n-gram, itself; a shorter one cannot be matched. An n-gram that more than `max_items` items of one benchmark
@@ -187,7 +188,7 @@ def build(options: Decontaminate) -> Index:
             labels.append(f"{passage.item}:{passage.field}")
             benchmark.append(number)
             item.append(items.setdefault(passage.item, len(items)))
-    cut = segment(pa.array(texts, pa.large_string()))
+    cut = segment(pa.array(texts, pa.large_string()), words)
     key, head, length, owner = _grams(cut.fold_hash, cut.word_first, options.ngram, options.min_ngram)
     of_passage, of_item = np.array(benchmark, np.int64), np.array(item, np.int64)
 

@@ -11,7 +11,7 @@ from transforms import storage
 from transforms.decontaminate.benchmarks import Benchmark
 from transforms.options import Options, fingerprint
 from transforms.rater import Signal
-from transforms.text import SEGMENTATION
+from transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,11 +72,11 @@ class Decontaminate(Options):
 
 
 @lru_cache(maxsize=2)
-def _built(options: str, stamps: tuple[str, ...]) -> Index:
+def _built(options: str, words: Words, stamps: tuple[str, ...]) -> Index:
     """The index of options in JSON, once a process for each state of the files."""
     from transforms.decontaminate.index import built
 
-    return built(Decontaminate.model_validate_json(options))
+    return built(Decontaminate.model_validate_json(options), words)
 
 
 def _stamps(options: Decontaminate) -> tuple[str, ...]:
@@ -87,9 +87,9 @@ def _stamps(options: Decontaminate) -> tuple[str, ...]:
 class Contamination:
     """Measures what a document shares with the benchmarks. One that shares nothing has 0 n-grams and no benchmark.
 
-    With the URI of a saved `index` (of the same options; see `index.build` and `Index.save`) the workers map that file;
-    without one, each process reads the benchmarks itself, and stops if they are no longer what the driver's fingerprint
-    was taken of.
+    Documents and benchmarks are cut into the same `words`. With the URI of a saved `index` (of the same options and words; see
+    `index.build` and `Index.save`) the workers map that file; without one, each process reads the benchmarks itself, and
+    stops if they are no longer what the driver's fingerprint was taken of.
     """
 
     name = "contamination"
@@ -114,16 +114,19 @@ class Contamination:
         Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),
     )
 
-    def __init__(self, options: Decontaminate, index: str | None = None) -> None:
+    def __init__(self, options: Decontaminate, index: str | None = None, words: Words = DEFAULT) -> None:
         self.options = options
         self.uri = index
+        self.words = words
 
     @cached_property
     def index(self) -> Index:
         from transforms.decontaminate.index import Index
 
         return (
-            _built(self.options.model_dump_json(), _stamps(self.options)) if self.uri is None else Index.load(self.uri)
+            _built(self.options.model_dump_json(), self.words, _stamps(self.options))
+            if self.uri is None
+            else Index.load(self.uri)
         )
 
     @cached_property
@@ -131,10 +134,10 @@ class Contamination:
         return self._identity()
 
     def _identity(self) -> str:
-        return fingerprint([self.name, VERSION, SEGMENTATION, self.index.fingerprint])
+        return fingerprint([self.name, VERSION, self.words.identity, self.index.fingerprint])
 
     def __getstate__(self) -> dict[str, object]:
-        return {"options": self.options, "uri": self.uri, "fingerprint": self.fingerprint}
+        return {"options": self.options, "uri": self.uri, "words": self.words, "fingerprint": self.fingerprint}
 
     def setup(self) -> None:
         import pyarrow as pa
@@ -143,7 +146,7 @@ class Contamination:
 
         if self._identity() != self.fingerprint:
             raise ValueError("the benchmarks changed after the run was planned; start it again")
-        self.index.match(segment(pa.array([""], pa.large_string())))  # compiles
+        self.index.match(segment(pa.array([""], pa.large_string()), self.words))  # compiles
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np

@@ -20,6 +20,7 @@ from transforms.dedup.minhash import MinHash
 from transforms.dedup.survivors import best_first, survivors
 from transforms.documents import part_of, row_of
 from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
+from transforms.text.words import DEFAULT, Words
 
 ROWS = pa.schema(
     [
@@ -46,11 +47,19 @@ Texts = Callable[[Dossier, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
 class Deduplicate(beam.PTransform):
     """Answers, under `copies`, for every document that shares a bucket with another, what `survivors.SCHEMA` says.
 
-    `rows` yields the documents that take part, `texts` loads their texts. With `options` None only equal texts are duplicates.
+    `rows` yields the documents that take part, `texts` loads their texts, which are cut into `words` as for their bands. With
+    `options` None only equal texts are duplicates.
     """
 
     def __init__(
-        self, options: MinHash | None, rows: Rows, texts: Texts, spill: str, partitions: int, via: Via = "storage"
+        self,
+        options: MinHash | None,
+        rows: Rows,
+        texts: Texts,
+        spill: str,
+        partitions: int,
+        via: Via = "storage",
+        words: Words = DEFAULT,
     ) -> None:
         super().__init__()
         self.options = options
@@ -59,6 +68,7 @@ class Deduplicate(beam.PTransform):
         self.spill = spill
         self.partitions = partitions
         self.via = via
+        self.words = words
 
     def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
         equal = (
@@ -85,7 +95,9 @@ class Deduplicate(beam.PTransform):
             dossiers
             | "Candidates" >> Answer({"component": components, "lesser": lesser}, self.spill, self.via)
             | "Shingles"
-            >> beam.FlatMap(_members, self.rows, self.texts, self.options, self.partitions).with_output_types(pa.RecordBatch)
+            >> beam.FlatMap(_members, self.rows, self.texts, self.options, self.words, self.partitions).with_output_types(
+                pa.RecordBatch
+            )
             | "Members" >> Exchange(self.spill, self.via)
             | "Survivors" >> beam.FlatMap(_survivors, self.options or MinHash()).with_output_types(pa.RecordBatch)
         )
@@ -180,7 +192,9 @@ def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
         yield pa.record_batch({"ticket": ticket[start:stop], "component": component[start:stop]})
 
 
-def _members(dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, partitions: int) -> Iterable[pa.RecordBatch]:
+def _members(
+    dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, words: Words, partitions: int
+) -> Iterable[pa.RecordBatch]:
     components = dossier.answer("component")
     if components is None:
         return
@@ -202,17 +216,17 @@ def _members(dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None
         place = members["ticket"].to_numpy()
         for read, text in texts(dossier, row_of(place[~repeats])):
             found = members.take(pa.array(np.searchsorted(row_of(place), read)))
-            yield _member_batch(found, _shingles_of(text, options), partitions)
+            yield _member_batch(found, _shingles_of(text, options, words), partitions)
     if without.any():
         rest = members.filter(pa.array(without))
         yield _member_batch(rest, pa.nulls(len(rest), pa.large_list(pa.uint64())), partitions)
 
 
-def _shingles_of(texts: pa.Array, options: MinHash) -> pa.Array:
+def _shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
     from transforms.dedup.shingles import shingles
     from transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts), options.ngram)
+    first, hashes = shingles(segment(texts, words), options.ngram)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 

@@ -11,6 +11,7 @@ import pytest
 from transforms.decontaminate import index
 from transforms.decontaminate.benchmarks import Benchmark
 from transforms.decontaminate.ngrams import Decontaminate
+from transforms.text.words import DEFAULT, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"
 OTHER = "The river ran past the mill and the children waded in it to the other bank"
@@ -29,9 +30,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Decontaminate]:
     done: list[Decontaminate] = []
     build = index.build
 
-    def counted(options: Decontaminate) -> index.Index:
+    def counted(options: Decontaminate, words: Words = DEFAULT) -> index.Index:
         done.append(options)
-        return build(options)
+        return build(options, words)
 
     monkeypatch.setattr(index, "build", counted)
     return done
@@ -62,17 +63,18 @@ def test_other_items_other_options_and_other_code_are_built(
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # as many bytes, and as old
     index.built(changed)
     index.built(options(file, ITEM, ngram=10))
+    index.built(options(file, ITEM), Words(definition="whitespace"))
     monkeypatch.setattr("transforms.kernels.digest", lambda _: "other code")
     index.built(options(file, ITEM))
-    assert len(builds) == 4
+    assert len(builds) == 5
 
 
 def test_what_changes_while_it_is_read_is_not_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, build = options(tmp_path / "items.jsonl", ITEM), index.build
 
-    def disturbed(wanted: Decontaminate) -> index.Index:
+    def disturbed(wanted: Decontaminate, words: Words) -> index.Index:
         options(tmp_path / "items.jsonl", OTHER)
-        return build(wanted)
+        return build(wanted, words)
 
     monkeypatch.setattr(index, "build", disturbed)
     index.built(given)

@@ -21,6 +21,7 @@ from transforms.decontaminate.benchmarks import Benchmark, passages
 from transforms.decontaminate.index import Index, build
 from transforms.decontaminate.ngrams import Contamination, Decontaminate
 from transforms.text.segment import segment
+from transforms.text.words import DEFAULT, Words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -275,6 +276,20 @@ def test_fingerprint_follows_what_changes_a_value(tmp_path: Path) -> None:
         seen.add(Contamination(base.model_copy(update=change)).fingerprint)
     assert len(seen) == 4
     assert Contamination(base.model_copy(update={"drop": 0.9})).fingerprint in seen  # a threshold re-rates nothing
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [(Words(), True), (Words(definition="whitespace"), True), (Words(unspaced="clause"), False)]
+)
+def test_items_are_cut_as_the_documents_are(tmp_path: Path, words: Words, found: bool) -> None:
+    """A question in a script without spaces, in the middle of a sentence."""
+    given = options(tmp_path, {"b": [["小明有三个苹果又买了五个一共有几个"]]})
+    rater = Contamination(given, words=words)
+    rater.setup()
+    cut = segment(pa.array(["老师问小明有三个苹果又买了五个一共有几个的时候"]), words)
+    assert rater.rate(cut)["contamination.coverage"].to_pylist() == [1.0 * found]
+    assert (rater.fingerprint == Contamination(given).fingerprint) == (words == DEFAULT)
+    assert pickle.loads(pickle.dumps(rater)).words == words
 
 
 def test_contradictory_options_are_refused() -> None:

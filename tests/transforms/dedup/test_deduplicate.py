@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tests.transforms.beam_run import dossiers_of, handle, run
@@ -13,6 +14,7 @@ from transforms.documents import row_of
 from transforms.exchange import Dossier
 from transforms.text.hashing import hash128
 from transforms.text.segment import segment
+from transforms.text.words import DEFAULT, Words
 
 OPTIONS = MinHash()
 WORDS = np.array(
@@ -67,10 +69,12 @@ def rows_without_bands(dossier: Dossier) -> pa.RecordBatch:
     return handle(dossier).drop_columns(["text", "bands"])
 
 
-def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage"):
+def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage", words=DEFAULT):
     load = rows if options is not None else rows_without_bands
     found = {}
-    out = run(dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via), folder)
+    out = run(
+        dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via, words), folder
+    )
     for dossier in out:
         answers = dossier.answer("copies")
         ids = handle(dossier)["id"].to_pylist()
@@ -104,6 +108,16 @@ def test_the_answer_does_not_depend_on_cut_partitions_or_carrier(tmp_path, parti
     one = verdicts(table, [list(range(len(table)))], tmp_path)
     cut = [order[:10], [], order[10:33], order[33:]]
     assert verdicts(table, cut, tmp_path, partitions=partitions, via=via) == one
+
+
+def test_similarity_is_of_the_declared_words(tmp_path):
+    """Without a space in them the texts are one white-space word each, and that another."""
+    table = planted()
+    text = pc.replace_substring(table["text"], " ", "-")
+    table = table.set_column(table.schema.get_field_index("text"), "text", text)
+    for words, near in ((DEFAULT, True), (Words(definition="whitespace"), False)):
+        found = verdicts(table, [list(range(len(table)))], tmp_path, words=words)
+        assert any(row[1] == "near" for row in found.values()) == near
 
 
 def test_without_minhash_only_equal_texts_are_copies(tmp_path):

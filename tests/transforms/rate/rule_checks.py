@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 
 from transforms.rater import Rater
 from transforms.text.segment import segment
-
-WORDS = re.compile(r"\w+(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))\w+)*|['’]\w+|\.\.\.|[^\w\s]")
 
 EDGES = [
     "",
@@ -36,9 +33,7 @@ Reference = Callable[[str], list[float | None]]
 words = ["the", "The", "be", "of", "and", "a", "b", "ab", "c", "é", "語", "x9", "J", "[1]", "[edit]", "JavaScript"]
 phrases = ["[citation needed]", "Lorem ipsum", "Use Cookies", "privacy policy"]
 pieces = st.sampled_from([*words, *phrases, *"#…•-.?!\"'”){[]\n\t\u00a0\u2028", "...", *"    ", "\n\n", "\r\n"])
-sentences = st.sampled_from(
-    ["The cat sat on a mat.\n", "a b c d e f. G h!\n", "- item\n", "see it (now.) Then go on...\n"]
-)
+sentences = st.sampled_from(["The cat sat on a mat.\n", "a b c d e f. G h!\n", "- item\n", "see it (now.) Then go on...\n"])
 documents = st.lists(st.one_of(pieces, sentences, st.characters(exclude_categories=["Cs"])), max_size=60).map("".join)
 batches = st.lists(documents, max_size=4)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hypothesis import given, settings
-from rule_checks import EDGES, WORDS, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tests.transforms.text.word_reference import words_of
 from transforms.rate.fineweb import FineWeb, FineWebRater
 
 RATER = FineWebRater(FineWeb())
@@ -20,7 +21,7 @@ def reference(text: str) -> list[float | None]:
         ratio(sum(line.removesuffix("\r").endswith(ends) for line in lines), len(lines)),
         ratio(sum(len(line) <= 30 for line in lines), len(lines)),
         ratio(sum(len(line) for k, line in enumerate(lines) if line in set(lines[:k])), len(text.replace("\n", ""))),
-        ratio(text.count("\n"), len(WORDS.findall(text))),
+        ratio(text.count("\n"), len(words_of(text))),
     ]
 
 

@@ -6,8 +6,9 @@ import unicodedata
 from pathlib import Path
 
 from hypothesis import given, settings
-from rule_checks import EDGES, WORDS, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tests.transforms.text.word_reference import words_of
 from transforms.rate.gopher import Gopher, GopherRater
 
 RATER = GopherRater(Gopher())
@@ -19,7 +20,7 @@ def symbol(word: str) -> bool:
 
 
 def reference(text: str) -> list[float | None]:
-    words = WORDS.findall(text)
+    words = words_of(text)
     plain = [w for w in words if not symbol(w)]
     lines = text.removesuffix("\n").split("\n") if text else []
     return [

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_checks import EDGES, WORDS, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tests.transforms.text.word_reference import words_of
 from transforms.rate.repetition import Repetition, RepetitionRater
 
 RATER = RepetitionRater(Repetition())
@@ -46,7 +47,7 @@ def duplicated(words: list[str], n: int) -> int:
 def reference(text: str) -> list[float | None]:
     lines = [line for line in text.split("\n") if line]
     paragraphs = re.split(r"\n{2,}", text.strip()) if text.strip() else []
-    words = WORDS.findall(text)
+    words = words_of(text)
     return [
         ratio(len(said_before(lines)), len(lines)),
         ratio(len("".join(said_before(lines))), len(text)),

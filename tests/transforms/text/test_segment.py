@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import unicodedata
-from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +14,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.transforms.text.word_reference import EVERY, words_of
 from transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
 from transforms.text.words import DEFAULT, Words
 
-EVERY = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
-SCRIPTS = ("CJK", "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC CLOSING", "IDEOGRAPHIC NUMBER", "VERTICAL IDEOGRAPHIC", "HANGZHOU")
-SCRIPTS += ("HIRAGANA", "KATAKANA", "HENTAIGANA", "HALFWIDTH KATAKANA", "VERTICAL KANA", "MASU")
-SCRIPTS += ("THAI ", "LAO ", "KHMER", "MYANMAR", "TAI ", "NEW TAI LUE")
 DEFINITIONS = [
     Words(definition=definition, unspaced=unspaced)
     for definition in ("punctuation", "whitespace")
@@ -50,44 +44,6 @@ alphabet = st.one_of(
     st.characters(exclude_categories=["Cs"]),
 )
 texts = st.lists(st.text(alphabet, max_size=60), max_size=6)
-
-
-def ranges(characters: Iterable[str]) -> str:
-    """For a class of a regular expression, which is slow over long lists."""
-    points = np.array(sorted(map(ord, characters)))
-    breaks = np.flatnonzero(np.diff(points, prepend=-2) != 1)
-    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in np.split(points, breaks[1:]))
-
-
-MARKS = ranges(c for c in EVERY if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d")
-
-
-@cache
-def pattern(words: Words) -> re.Pattern[str]:
-    """The words of a text, from their description."""
-    letters = (c for c in EVERY if c.isalnum() and not c.isdecimal() and unicodedata.name(c, "").startswith(SCRIPTS))
-    apart = "" if words.unspaced == "clause" else ranges(letters)
-    alone = f"(?P<apart>(?:[{apart}][{MARKS}]*){'+' if words.unspaced == 'icu' else ''})|" if apart else ""
-    if words.definition == "whitespace":
-        return re.compile(rf"{alone}[^\s{apart}]+")
-    run = rf"[^\W{apart}](?:[^\W{apart}]|[{MARKS}])*"
-    return re.compile(rf"{alone}{run}(?:(?:[./@:]|(?<=[0-9]),(?=[0-9])){run})*|['’]{run}|\.\.\.|[^\w\s]")
-
-
-def cut_by(words: Words, text: str) -> list[str]:
-    found = []
-    for match in pattern(words).finditer(text):
-        if words.unspaced == "icu" and match["apart"]:
-            from icu4py.breakers import WordBreaker
-
-            for piece in WordBreaker(match.group(), "und"):
-                if re.match(f"[{MARKS}]", piece):
-                    found[-1] += piece
-                else:
-                    found.append(piece)
-        else:
-            found.append(match.group())
-    return found
 
 
 def folded(word: str) -> str:
@@ -147,7 +103,7 @@ def check(cut: Segmented, documents: list[str], definition: Words = DEFAULT) -> 
     def spans(start: np.ndarray, end: np.ndarray) -> list[str]:
         return [bytes(cut.data[a:b]).decode() for a, b in zip(start.tolist(), end.tolist(), strict=True)]
 
-    words = [cut_by(definition, d) for d in documents]
+    words = [words_of(d, definition) for d in documents]
     lines = [d.split("\n") for d in documents]
     flat = [w for document in words for w in document]
     assert cut.word_first.tolist() == np.cumsum([0, *map(len, words)]).tolist()
@@ -163,7 +119,7 @@ def check(cut: Segmented, documents: list[str], definition: Words = DEFAULT) -> 
     assert spans(cut.line_start, cut.line_end) == flat_lines
     assert cut.line_chars.tolist() == [len(line) for line in flat_lines]
     assert cut.line_hash.tolist() == [xxh(line) for line in flat_lines]
-    assert np.diff(cut.line_word_first).tolist() == [len(cut_by(definition, line)) for line in flat_lines]
+    assert np.diff(cut.line_word_first).tolist() == [len(words_of(line, definition)) for line in flat_lines]
     assert len(cut.line_word_first) == len(flat_lines) + 1
 
 

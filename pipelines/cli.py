@@ -89,14 +89,15 @@ def run(
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
     """Checks a recipe, and whether its order and learning-rate schedule fit together. Reads no data."""
     with _told(as_json):
-        from transforms.curriculum.lint import best_decile_mass
+        from transforms.curriculum.lint import best_decile_mass, best_decile_weights
         from transforms.curriculum.lint import lint as lint_curriculum
 
         checked = recipes.load(recipe, set_)
         warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
         mass = best_decile_mass(checked.curriculum)
         if as_json:
-            _print({"recipe": checked.name, "curriculum": {"lr_mass_best_decile": mass}, "warnings": warnings})
+            told = {"lr_mass_best_decile": mass, "weight_best_decile": best_decile_weights(checked.curriculum)}
+            _print({"recipe": checked.name, "curriculum": told, "warnings": warnings})
             return
         typer.echo(f"{checked.name}: the best tenth of the data gets {mass:.3%} of the learning rate's mass")
         for warning in warnings:

@@ -56,7 +56,6 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
         "tamis": version("tamis"),
         "recipe": _public(recipe.model_dump(mode="json")),
         "fingerprint": todo.fingerprint,
-        "parent": None,
         "inputs": inputs,
         "counts": counts,
         "curriculum": curriculum,

@@ -18,14 +18,21 @@ from transforms.read.inputs import plan
 from transforms.read.options import Split
 from transforms.release import File
 
-REPORT = "report.html"
+REPORT, METRICS, RELEASES = "report.html", "metrics.prom", "releases"
 
 PARTITION_BYTES = 16 << 20
 """Stored input bytes for each partition of an exchange of small columns. Text may be four times that when it is decompressed,
 and the shingles of so much text are about as large."""
 
-OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress")
+HISTORY = (METRICS, RELEASES)
+"""What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""
+
+OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress", *HISTORY)
 """What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
+
+
+class NoInput(RunError):
+    """There is no input file, and the recipe allows that (`input.allow_empty`). Nothing has been touched."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,12 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
 
     Raises RunError when the input is missing or the directory holds something that is not a run.
     """
-    try:
-        splits = plan(recipe.input)
-    except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"input: {error}") from None
+    splits = list_input(recipe)
     _check_directory(run)
     if fresh:
         for name in OURS:
             storage.remove_tree(storage.join(run, name))
-    work, stale = _assign(recipe, run, splits)
+    work, stale = assign(recipe, run, splits)
     mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
     current = _state(run)
     unchanged = current == mark and all(item.finished for item in work) and _sound(run)
@@ -120,7 +124,18 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     return planned
 
 
-def _assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:
+def list_input(recipe: Recipe) -> list[Split]:
+    """The splits of the input. Raises RunError when it is missing, and NoInput when it may be and is."""
+    try:
+        splits = plan(recipe.input)
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"input: {error}") from None
+    if not splits and recipe.input.allow_empty:
+        raise NoInput(f"no input: {', '.join(recipe.input.paths)} {'hold' if len(recipe.input.paths) > 1 else 'holds'} no file")
+    return splits
+
+
+def assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:
     """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.

@@ -156,7 +156,7 @@ class Recipe(Options):
                 "words": _cut(self.words),
                 "raters": [[rater.name, _identity(rater)] for rater in self.raters],
                 "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}) if minhash is not None else None,
-                "input": self.input.model_dump(mode="json", exclude={"paths"}),
+                "input": self.input.model_dump(mode="json", exclude={"paths", "allow_empty"}),
             }
         )
 

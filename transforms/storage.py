@@ -43,6 +43,10 @@ class Entry:
     stamp: str
 
 
+class NothingThere(FileNotFoundError):
+    """A folder, a glob or a list that is in order and holds no file, tonight perhaps. A wrong name is another matter."""
+
+
 class Store(Protocol):
     """What smart-open does not do on an object store. URIs come in and go out whole."""
 
@@ -193,7 +197,7 @@ def suffixes(uri: str) -> list[str]:
 # --- listing ---
 
 
-def expand(patterns: Sequence[str]) -> list[Entry]:
+def expand(patterns: Sequence[str], allow_empty: bool = False) -> list[Entry]:
     """The files that `patterns` name, each once, sorted by URI.
 
     A pattern is a path, a glob (`*`, `?`, `[…]`, `**` across folders), a folder (searched to the bottom for
@@ -201,26 +205,33 @@ def expand(patterns: Sequence[str]) -> list[Entry]:
     `#` comments skipped; relative ones are relative to the list). Files and folders whose names begin with `.` or `_`
     are found only when spelt out.
 
-    Raises FileNotFoundError naming the pattern that matches nothing.
+    Raises FileNotFoundError naming the pattern that matches nothing. With `allow_empty` a folder, a glob or a list may hold no
+    file; but a path that does not exist, or a glob in a folder that does not, is still an error. (A store has no empty
+    folders: there a glob may match nothing, a folder may not.)
     """
     found: dict[str, Entry] = {}
-    for pattern in _listed(patterns):
-        entries = _local(pattern) if local_path(pattern) is not None else _remote(pattern)
+    for pattern in _listed(patterns, allow_empty):
+        try:
+            entries = _local(pattern) if local_path(pattern) is not None else _remote(pattern)
+        except NothingThere:
+            if not allow_empty:
+                raise
+            continue
         for match in entries:
             path = local_path(match.uri)
             found.setdefault(match.uri if path is None else os.path.abspath(path), match)
     return sorted(found.values(), key=lambda match: match.uri)
 
 
-def _listed(patterns: Sequence[str]) -> Iterator[str]:
+def _listed(patterns: Sequence[str], allow_empty: bool) -> Iterator[str]:
     for pattern in patterns:
         if not pattern.startswith("@"):
             yield pattern
             continue
         lines = [line.strip() for line in read_bytes(pattern[1:]).decode().splitlines()]
         inner = [line for line in lines if line and not line.startswith("#")]
-        if not inner:
-            raise FileNotFoundError(f"{pattern}: the list names no file")
+        if not inner and not allow_empty:
+            raise NothingThere(f"{pattern}: the list names no file")
         folder = os.path.dirname(pattern[1:])
         yield from (line if _SCHEME.match(line) or os.path.isabs(line) else join(folder, line) for line in inner)
 
@@ -231,8 +242,12 @@ def _local(pattern: str) -> list[Entry]:
         return [_stat(file) for file in _data(pattern, list(_walk(path)))]
     if os.path.exists(path):  # before the glob: a name may hold a bracket
         return [_stat(path)]
-    if not _WILD.search(path):
+    wild = _WILD.search(path)
+    if wild is None:
         raise FileNotFoundError(f"{pattern}: no such file or folder")
+    folder = os.path.dirname(path[: wild.start()])
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(f"{pattern}: the pattern matches no file; there is no folder {folder}")
     files = [file for file in glob.glob(path, recursive=True) if os.path.isfile(file)]
     return [_stat(file) for file in _spelt(path, files)]
 
@@ -284,7 +299,7 @@ def _data(pattern: str, files: list[str]) -> list[str]:
     if not data:
         others = sorted(posixpath.basename(file) for file in files)[:3]
         seen = f"; there are others ({', '.join(others)}, …): name them by a glob" if others else ": it is empty"
-        raise FileNotFoundError(f"{pattern}: the folder holds no {', '.join(sorted(DATA_SUFFIXES))} file{seen}")
+        raise NothingThere(f"{pattern}: the folder holds no {', '.join(sorted(DATA_SUFFIXES))} file{seen}")
     return data
 
 
@@ -293,7 +308,7 @@ def _spelt(pattern: str, files: list[str]) -> list[str]:
     hidden_too = _hidden(posixpath.basename(pattern))
     files = [file for file in files if hidden_too or not _hidden(posixpath.basename(file))]
     if not files:
-        raise FileNotFoundError(f"{pattern}: the pattern matches no file")
+        raise NothingThere(f"{pattern}: the pattern matches no file")
     return files
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transforms import storage
+from transforms.provenance import releases
 from transforms.release import NAME, Manifest, read
 
 ENVIRONMENT = "environment"
@@ -86,4 +87,5 @@ def verify(run: str) -> list[str]:
             problems.append(f"{file['path']}: its bytes have changed (SHA-256 differs)")
     if merkle_root(manifest["files"]) != manifest["root"]:
         problems.append(f"{NAME}: its root does not match its list of files")
-    return problems + [f"{NAME}: {problem}" for problem in conservation(manifest)]
+    problems += [f"{NAME}: {problem}" for problem in conservation(manifest)]
+    return problems + releases.problems(run, manifest)

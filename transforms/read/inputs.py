@@ -35,7 +35,8 @@ _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 def plan(options: Input) -> list[Split]:
     """The splits of the input, sorted by URI and start.
 
-    Raises FileNotFoundError naming the path that matches nothing, ValueError naming a file whose format cannot be told.
+    Raises FileNotFoundError naming the path that matches nothing (see `storage.expand` for `allow_empty`), and ValueError naming
+    a file whose format cannot be told.
     A Parquet file whose footer cannot be read is planned as a whole: reading it rejects it.
     """
     places = [path for path in options.paths if _is_environment(path)]
@@ -47,7 +48,7 @@ def plan(options: Input) -> list[Split]:
         from transforms.read import python_env
 
         splits += python_env.plan(places, options)
-    for entry in storage.expand(files) if files or not places else ():
+    for entry in storage.expand(files, options.allow_empty) if files or not places else ():
         kind = format_of(entry.uri) if options.format == "auto" else options.format
         if kind == "parquet":
             from transforms.read import parquet

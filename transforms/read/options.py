@@ -46,6 +46,9 @@ class Input(Options):
     paths: tuple[str, ...] = Field(
         description="files, globs (** too), folders, @list files; s3://, gs://, azure://, http://; or python-env"
     )
+    allow_empty: bool = Field(
+        False, description="a folder, glob or list without files is no error: without any new file the last release stands"
+    )
     format: Literal[Format, "auto"] = Field("auto", description="auto: by suffix, else by the first bytes")
     fields: Fields = Field(default_factory=lambda: Fields.model_validate({}), description="JSONL and Parquet only")
     source: str = Field("default", min_length=1, description="the source of documents that name none")

@@ -1,14 +1,24 @@
 """One run at a time in a run directory: a claim on it that no way of dying leaves behind.
 
 Two drivers, or a driver and a worker that a killed one left, would write into each other's files. So a driver plans alone and
-then shares the directory with its workers. The claim is a lock (`flock`) on the directory itself, which the system releases.
+then shares the directory with its workers. On disk the claim is a lock (`flock`) on the directory itself, which the system releases.
+
+On an object store it is a lease: the object `.lease`, put there on the condition that there is none and beaten again every few
+seconds. A lease that is not beaten for `LEASE` seconds is dead, and whoever saw that takes it over, on the condition that it still is
+the one they saw. No clock is compared with another: each side measures how long it waited.
 """
 
 from __future__ import annotations
 
+import _thread
 import fcntl
+import json
 import os
+import secrets
+import socket
+import threading
 import time
+from types import TracebackType
 from typing import Literal
 
 from transforms import storage
@@ -19,9 +29,12 @@ _PATIENCE = 5.0
 
 _LOCKS = {"alone": fcntl.LOCK_EX, "shared": fcntl.LOCK_SH}
 
+LEASE = float(os.environ.get("TAMIS_LEASE", 60))
+"""Seconds without a beat after which a driver on an object store has died. Its own beats are six times as frequent."""
+
 
 class Claim:
-    """Holds a run directory, made if missing, for this process. Object stores, and file systems without locks, know no claims.
+    """Holds a run directory, made if missing, for this process. File systems without locks know no claims.
 
     Raises RunError when somebody else is at work there, or when the directory cannot be written.
     """
@@ -31,10 +44,15 @@ class Claim:
         self._path = storage.local_path(run)
         self._kind = kind
         self._lock: int | None = None
+        self._lease: _Lease | None = None
         self._made = False
 
     def __enter__(self) -> Claim:
-        if self._path is None or self._path.is_file():
+        if self._path is None:
+            if self._kind == "alone":  # workers on a store end when their driver's successor clears its files away
+                self._lease = _Lease(self._run)
+            return self
+        if self._path.is_file():
             return self
         self._made = not self._path.exists()
         try:
@@ -51,7 +69,11 @@ class Claim:
         """Lets this process's workers in, and nobody who wants to be alone."""
         self._take(_LOCKS["shared"])
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            if self._lease.lost and kind is not None:
+                raise _busy(self._run) from None
         if self._lock is None or self._path is None:
             return
         if self._made and not any(self._path.iterdir()):
@@ -66,9 +88,91 @@ class Claim:
                 return
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise RunError(
-                        f"another run is at work in '{self._run}'; wait for it, or name another directory with --output"
-                    ) from None
+                    raise _busy(self._run) from None
                 time.sleep(0.1)
             except OSError:
                 return  # a file system without locks
+
+
+class _Lease:
+    """A lease on a run on an object store, and the thread that keeps it. A driver that loses it is interrupted."""
+
+    def __init__(self, run: str) -> None:
+        self._uri = storage.join(run, ".lease")
+        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "token": secrets.token_hex(8)}
+        self._beats = 0
+        self.lost = False
+        self._stamp = self._put(None)
+        if self._stamp is None:
+            self._stamp = self._put(self._dead(run))
+        if self._stamp is None:
+            raise _busy(run)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        if not self.lost:
+            storage.remove(self._uri)
+
+    def _put(self, stamp: str | None) -> str | None:
+        self._beats += 1
+        return storage.swap(self._uri, json.dumps({**self._holder, "beat": self._beats}).encode(), stamp)
+
+    def _dead(self, run: str) -> str | None:
+        """The stamp of the lease that somebody has, once it was not beaten for `LEASE` seconds; None if it went away."""
+        first = _stamp(self._uri)
+        until = time.monotonic() + LEASE
+        while time.monotonic() < until:
+            time.sleep(LEASE / 30)
+            now = _stamp(self._uri)
+            if now is None:
+                return None
+            if now != first:
+                raise _busy(run)
+        return first
+
+    def _keep(self) -> None:
+        beaten = time.monotonic()
+        while not self._ended.wait(LEASE / 6):
+            try:
+                stamp = self._put(self._stamp)
+            except OSError:
+                stamp = self._stamp  # the store may come back before the lease ends
+            else:
+                beaten = time.monotonic()
+            if stamp is None or time.monotonic() > beaten + LEASE:
+                self.lost = True
+                _thread.interrupt_main()
+                return
+            self._stamp = stamp
+
+
+def _stamp(uri: str) -> str | None:
+    try:
+        return storage.entry(uri).stamp
+    except FileNotFoundError:
+        return None
+
+
+def _busy(run: str) -> RunError:
+    return RunError(f"another run is at work in '{run}'; wait for it, or name another directory with --output")
+
+
+def held(run: str) -> bool | None:
+    """Whether somebody is at work in a run directory, without a wait; None where no lock can tell, as on an object store."""
+    path = storage.local_path(run)
+    if path is None or not path.is_dir():
+        return None
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(lock)
+    return False

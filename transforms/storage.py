@@ -1,11 +1,12 @@
 """Opens, lists and commits files on local disk and object stores; a file has its name only when it is complete.
 
-A URI is a local path, or `s3://`, `gs://`, `azure://` (listed by the store's own client, carried by smart-open), or
-`http(s)://` (read only). Everything local goes through plain `os`.
+A URI is a local path, or `s3://`, `gs://`, `azure://` (each by the store's own client: only that can read again what came cut,
+and put an object on a condition), or `http(s)://` (read only, by smart-open). Everything local goes through plain `os`.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import io
@@ -15,6 +16,8 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,11 +30,16 @@ DATA_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".w
 
 COMPRESSION_SUFFIXES = frozenset({".gz", ".zst", ".zstd", ".bz2"})
 
-_CHUNK = 1 << 20
 _SPOOL = 64 << 20  # an object waits in memory up to this size, then on local disk, until it is put
+_BLOCK = 4 << 20  # what is read of an object at once, unless more is asked for
+_PART = 32 << 20  # a larger object is put to S3 in parts of this size
+_ATTEMPTS = 8
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp\Z")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _WILD = re.compile(r"[*?\[]")
+
+TIMEOUT = "TAMIS_STORE_TIMEOUT"
+"""The environment variable for the seconds that a store may stay silent before a request is sent again; 30 without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,102 +56,293 @@ class NothingThere(FileNotFoundError):
 
 
 class Store(Protocol):
-    """What smart-open does not do on an object store. URIs come in and go out whole."""
+    """What an object store must do. URIs come in and go out whole. A request that fails for a moment is sent again."""
+
+    def entry(self, uri: str) -> Entry | None:
+        """The object of this very name."""
+        ...
 
     def entries(self, prefix: str) -> Iterable[Entry]:
         """Every object whose URI begins with `prefix`."""
         ...
 
-    def delete(self, uri: str) -> None:
-        """Removes one object; a missing one is fine."""
+    def open(self, uri: str) -> BinaryIO:
+        """The object's bytes as a file."""
         ...
 
-    def transport(self) -> dict[str, Any]:
-        """smart-open's `transport_params` for this store."""
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
+        """Makes an object of all of `file`, or none."""
+        ...
+
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        """Puts a small object in place of the one of this stamp (None: where there is none); False when that is not so."""
+        ...
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """Removes objects; a missing one is fine."""
         ...
 
 
-class _S3:
+class _Ranged(ABC):
+    """A store whose objects are read in ranges. An object that is replaced meanwhile is an error, never a mixture."""
+
+    @abstractmethod
+    def entry(self, uri: str) -> Entry | None: ...
+
+    @abstractmethod
+    def read(self, entry: Entry, start: int, stop: int) -> bytes:
+        """Bytes `[start, stop)` of the object, if it is still the one of this stamp."""
+
+    def open(self, uri: str) -> BinaryIO:
+        found = self.entry(uri)
+        if found is None:
+            raise FileNotFoundError(f"{uri}: no such object")
+        return io.BufferedReader(_Object(self, found), _BLOCK)
+
+
+class _Object(io.RawIOBase):
+    """An object as a seekable file."""
+
+    def __init__(self, store: _Ranged, entry: Entry) -> None:
+        self._store, self._entry, self._at = store, entry, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._entry.size)[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        stop = min(self._at + len(view), self._entry.size)
+        if stop <= self._at:
+            return 0
+        with _plainly(self._entry.uri):
+            data = self._store.read(self._entry, self._at, stop)
+        if len(data) != stop - self._at:
+            raise OSError(errno.EIO, f"{self._entry.uri}: the store gave {len(data)} bytes of {stop - self._at}")
+        view[: len(data)] = data
+        self._at = stop
+        return len(data)
+
+
+class _S3(_Ranged):
     def __init__(self) -> None:
-        self.client = _module("boto3", "s3").client("s3")
+        boto3 = _module("boto3", "s3")
+        errors = import_module("botocore.exceptions")
+        config = import_module("botocore.config").Config(
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            connect_timeout=_timeout(),
+            read_timeout=_timeout(),
+            tcp_keepalive=True,
+        )
+        self.client = boto3.client("s3", config=config)
+        self._refused, self._cut = errors.ClientError, errors.HTTPClientError
+
+    def entry(self, uri: str) -> Entry | None:
+        try:
+            head = self.client.head_object(**_s3_place(uri))
+        except self._refused as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return Entry(uri, int(head["ContentLength"]), _stamp(head["ContentLength"], head["ETag"]))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = _bucket_key(prefix)
         for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
             for item in page.get("Contents", ()):
-                tag = item["ETag"].strip('"')
-                yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), f"{item['Size']}-{tag}")
+                yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), _stamp(item["Size"], item["ETag"]))
 
-    def delete(self, uri: str) -> None:
-        bucket, key = _bucket_key(uri)
-        self.client.delete_object(Bucket=bucket, Key=key)
+    def read(self, entry: Entry, start: int, stop: int) -> bytes:
+        place = _s3_place(entry.uri)
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer = self.client.get_object(**place, Range=f"bytes={start}-{stop - 1}", IfMatch=_tag(entry.stamp))
+                return cast(bytes, answer["Body"].read())
+            except self._cut:  # the answer began, so the client does not ask again
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError
 
-    def transport(self) -> dict[str, Any]:
-        return {"client": self.client}
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
+        place = _s3_place(uri)
+        if size <= _PART:
+            self.client.put_object(**place, Body=file.read())
+            return
+        place["UploadId"] = self.client.create_multipart_upload(**place)["UploadId"]
+        parts: list[dict[str, object]] = []
+        try:
+            while data := file.read(max(_PART, -(-size // 10_000))):
+                tag = self.client.upload_part(**place, PartNumber=len(parts) + 1, Body=data)["ETag"]
+                parts.append({"ETag": tag, "PartNumber": len(parts) + 1})
+            self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+        except self._refused as error:
+            # A first answer was lost, and the upload is no more because it is complete.
+            found = self.entry(uri) if error.response["Error"]["Code"] == "NoSuchUpload" else None
+            if found is None or found.size != size or not found.stamp.endswith(f"-{len(parts)}"):
+                self.client.abort_multipart_upload(**place)
+                raise
+        except BaseException:
+            self.client.abort_multipart_upload(**place)
+            raise
+
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        condition = {"IfNoneMatch": "*"} if stamp is None else {"IfMatch": _tag(stamp)}
+        try:
+            self.client.put_object(**_s3_place(uri), Body=data, **condition)
+        except self._refused as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
+                return False
+            raise
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        for first in range(0, len(uris), 1000):
+            places = [_bucket_key(uri) for uri in uris[first : first + 1000]]
+            objects = [{"Key": key} for _, key in places]
+            done = self.client.delete_objects(Bucket=places[0][0], Delete={"Objects": objects, "Quiet": True})
+            for left in done.get("Errors", ()):
+                raise OSError(errno.EIO, f"s3://{places[0][0]}/{left['Key']} could not be removed: {left.get('Code')}")
 
 
-class _Gcs:
+class _Gcs(_Ranged):
     def __init__(self) -> None:
-        self.client = _module("google.cloud.storage", "gcs").Client()
+        storage = _module("google.cloud.storage", "gcs")
+        self.client = storage.Client()
+        self._unmet = import_module("google.api_core.exceptions").PreconditionFailed
+        # The deadline is for all attempts. An upload is tried again too: it is the same bytes.
+        self._patient = {"timeout": _timeout(), "retry": import_module("google.cloud.storage.retry").DEFAULT_RETRY}
+
+    def _blob(self, uri: str) -> Any:
+        bucket, key = _bucket_key(uri)
+        return self.client.bucket(bucket).blob(key)
+
+    def entry(self, uri: str) -> Entry | None:
+        bucket, key = _bucket_key(uri)
+        blob = self.client.bucket(bucket).get_blob(key, **self._patient)
+        return None if blob is None else Entry(uri, int(blob.size), _stamp(blob.size, blob.generation))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = _bucket_key(prefix)
-        for blob in self.client.list_blobs(bucket, prefix=key):
-            yield Entry(f"{_scheme(prefix)}://{bucket}/{blob.name}", int(blob.size), f"{blob.size}-{blob.generation}")
+        for blob in self.client.list_blobs(bucket, prefix=key, **self._patient):
+            yield Entry(f"{_scheme(prefix)}://{bucket}/{blob.name}", int(blob.size), _stamp(blob.size, blob.generation))
 
-    def delete(self, uri: str) -> None:
-        bucket, key = _bucket_key(uri)
-        blob = self.client.bucket(bucket).get_blob(key)
-        if blob is not None:
-            blob.delete()
+    def read(self, entry: Entry, start: int, stop: int) -> bytes:
+        of = int(_tag(entry.stamp).strip('"'))
+        blob = self._blob(entry.uri)
+        return cast(bytes, blob.download_as_bytes(start=start, end=stop - 1, if_generation_match=of, **self._patient))
 
-    def transport(self) -> dict[str, Any]:
-        return {"client": self.client}
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
+        self._blob(uri).upload_from_file(file, size=size, **self._patient)
+
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        of = 0 if stamp is None else int(_tag(stamp).strip('"'))
+        try:
+            self._blob(uri).upload_from_string(data, if_generation_match=of, **self._patient)
+        except self._unmet:
+            return False
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        gone = import_module("google.api_core.exceptions").NotFound
+        for uri in uris:
+            try:
+                self._blob(uri).delete(**self._patient)
+            except gone:
+                continue
 
 
-class _Azure:
+class _Azure(_Ranged):
     def __init__(self) -> None:
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         if not connection:
-            raise OSError("azure:// needs the environment variable AZURE_STORAGE_CONNECTION_STRING")
-        self.client = _module("azure.storage.blob", "azure").BlobServiceClient.from_connection_string(connection)
+            raise OSError(errno.EACCES, "azure:// needs the environment variable AZURE_STORAGE_CONNECTION_STRING")
+        blobs = _module("azure.storage.blob", "azure")
+        self.client = blobs.BlobServiceClient.from_connection_string(
+            connection, retry_total=_ATTEMPTS, connection_timeout=_timeout(), read_timeout=_timeout()
+        )
+        core = import_module("azure.core")
+        self._same, self._errors = core.MatchConditions.IfNotModified, import_module("azure.core.exceptions")
+
+    def _blob(self, uri: str) -> Any:
+        return self.client.get_blob_client(*_bucket_key(uri))
+
+    def entry(self, uri: str) -> Entry | None:
+        try:
+            found = self._blob(uri).get_blob_properties()
+        except self._errors.ResourceNotFoundError:
+            return None
+        return Entry(uri, int(found.size), _stamp(found.size, found.etag))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = _bucket_key(prefix)
         for blob in self.client.get_container_client(bucket).list_blobs(name_starts_with=key):
-            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), f"{blob.size}-{blob.etag}")
+            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), _stamp(blob.size, blob.etag))
 
-    def delete(self, uri: str) -> None:
-        bucket, key = _bucket_key(uri)
-        blob = self.client.get_blob_client(bucket, key)
-        if blob.exists():
-            blob.delete_blob()
+    def read(self, entry: Entry, start: int, stop: int) -> bytes:
+        blob = self._blob(entry.uri)
+        condition = {"etag": _tag(entry.stamp), "match_condition": self._same}
+        return cast(bytes, blob.download_blob(offset=start, length=stop - start, **condition).readall())
 
-    def transport(self) -> dict[str, Any]:
-        return {"client": self.client}
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
+        self._blob(uri).upload_blob(file, length=size, overwrite=True)
+
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        condition = {} if stamp is None else {"etag": _tag(stamp), "match_condition": self._same}
+        try:
+            self._blob(uri).upload_blob(data, overwrite=stamp is not None, **condition)
+        except (self._errors.ResourceExistsError, self._errors.ResourceModifiedError, self._errors.ResourceNotFoundError):
+            return False
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        for uri in uris:
+            try:
+                self._blob(uri).delete_blob()
+            except self._errors.ResourceNotFoundError:
+                continue
 
 
 class _Http:
     """Reads single files; the web has no listing."""
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
+    def entry(self, uri: str) -> Entry | None:
         requests = import_module("requests")  # comes with smart-open
-        answer = requests.head(prefix, allow_redirects=True, timeout=60, headers={"Accept-Encoding": "identity"})
+        answer = requests.head(uri, allow_redirects=True, timeout=_timeout(), headers={"Accept-Encoding": "identity"})
         if answer.status_code == 404:
-            return
+            return None
         answer.raise_for_status()
         size = int(answer.headers.get("Content-Length", -1))
-        yield Entry(prefix, size, f"{size}-{answer.headers.get('ETag', answer.headers.get('Last-Modified', ''))}")
+        return Entry(uri, size, f"{size}-{answer.headers.get('ETag', answer.headers.get('Last-Modified', ''))}")
 
-    def delete(self, uri: str) -> None:
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        found = self.entry(prefix)
+        yield from () if found is None else (found,)
+
+    def open(self, uri: str) -> BinaryIO:
+        return cast(BinaryIO, import_module("smart_open").open(uri, "rb", compression="disable"))
+
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
         raise PermissionError(f"{uri}: http is read only")
 
-    def transport(self) -> dict[str, Any]:
-        return {}
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        raise PermissionError(f"{uri}: http is read only")
+
+    def delete(self, uris: Sequence[str]) -> None:
+        raise PermissionError(f"{uris[0]}: http is read only")
 
 
 STORES: dict[str, type[Store]] = {"s3": _S3, "gs": _Gcs, "gcs": _Gcs, "azure": _Azure, "http": _Http, "https": _Http}
-"""Which store serves a scheme. A scheme that is added here must be one that smart-open can open."""
+"""Which store serves a scheme."""
 
 _connected: dict[tuple[int, str], Store] = {}  # by process: a client must not cross a fork
 
@@ -163,6 +362,41 @@ def _scheme(uri: str) -> str:
 def _bucket_key(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.split("://", 1)[1].partition("/")
     return bucket, key
+
+
+def _s3_place(uri: str) -> dict[str, str]:
+    bucket, key = _bucket_key(uri)
+    return {"Bucket": bucket, "Key": key}
+
+
+def _stamp(size: int, tag: object) -> str:
+    return f"{size}-{str(tag).strip(chr(34))}"
+
+
+def _tag(stamp: str) -> str:
+    """The store's tag of an object, quoted as HTTP wants it."""
+    return f'"{stamp.split("-", 1)[1]}"'
+
+
+def _timeout() -> float:
+    return float(os.environ.get(TIMEOUT, 30))
+
+
+_CLIENTS = ("botocore", "boto3", "google", "azure", "requests", "urllib3")
+
+
+@contextmanager
+def _plainly(uri: str) -> Iterator[None]:
+    """What a store's client raises becomes an OSError that names the URI: a person can act on it."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in _CLIENTS:
+            raise
+        code = getattr(error, "response", None)
+        status = code["ResponseMetadata"]["HTTPStatusCode"] if isinstance(code, dict) else getattr(error, "status_code", 0)
+        kind = errno.EACCES if status in (401, 403) or "Credentials" in type(error).__name__ else errno.EIO
+        raise OSError(kind, f"{uri}: {type(error).__name__}: {error}") from error
 
 
 def _store(uri: str) -> Store:
@@ -259,10 +493,9 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _remote(pattern: str) -> list[Entry]:
-    store = _store(pattern)
     web = _scheme(pattern) in ("http", "https")
     wild = None if web else _WILD.search(pattern)
-    entries = list(store.entries(pattern[: wild.start()] if wild else pattern))
+    entries = list(_entries(pattern[: wild.start()] if wild else pattern))
     exact = [found for found in entries if found.uri == pattern]
     if exact and not pattern.endswith("/"):
         return exact
@@ -288,6 +521,11 @@ def _glob_regex(pattern: str) -> str:
         return special.get(piece) or re.escape(piece)
 
     return "".join(translate(piece) for piece in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern))
+
+
+def _entries(prefix: str) -> Iterator[Entry]:
+    with _plainly(prefix):
+        yield from _store(prefix).entries(prefix)
 
 
 def _data(pattern: str, files: list[str]) -> list[str]:
@@ -329,7 +567,8 @@ def entry(uri: str) -> Entry:
     path = local_path(uri)
     if path is not None:
         return replace(_stat(str(path)), uri=uri)
-    found = next((candidate for candidate in _store(uri).entries(uri) if candidate.uri == uri), None)
+    with _plainly(uri):
+        found = _store(uri).entry(uri)
     if found is None:
         raise FileNotFoundError(f"{uri}: no such object")
     return found
@@ -340,7 +579,8 @@ def exists(uri: str) -> bool:
     path = local_path(uri)
     if path is not None:
         return path.exists()
-    return any(candidate.uri == uri for candidate in _store(uri).entries(uri))
+    with _plainly(uri):
+        return _store(uri).entry(uri) is not None
 
 
 def open_binary(uri: str) -> BinaryIO:
@@ -348,8 +588,8 @@ def open_binary(uri: str) -> BinaryIO:
     path = local_path(uri)
     if path is not None:
         return open(path, "rb")
-    smart_open = import_module("smart_open")
-    return cast(BinaryIO, smart_open.open(uri, "rb", compression="disable", transport_params=_store(uri).transport()))
+    with _plainly(uri):
+        return _store(uri).open(uri)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -370,7 +610,7 @@ def names(folder: str) -> list[str]:
     if path is not None:
         return sorted(name for name in os.listdir(path) if not _TEMPORARY.match(name)) if path.is_dir() else []
     prefix = folder.rstrip("/") + "/"
-    below = (found.uri[len(prefix) :] for found in _store(folder).entries(prefix))
+    below = (found.uri[len(prefix) :] for found in _entries(prefix))
     return sorted({name.split("/", 1)[0] for name in below if name})
 
 
@@ -447,10 +687,10 @@ def _put(uri: str) -> Iterator[BinaryIO]:
         raise PermissionError(f"{uri}: http is read only")
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
         yield cast(BinaryIO, spool)
+        size = spool.tell()
         spool.seek(0)
-        smart_open = import_module("smart_open")
-        with smart_open.open(uri, "wb", compression="disable", transport_params=store.transport()) as remote:
-            shutil.copyfileobj(spool, remote, _CHUNK)
+        with _plainly(uri):
+            store.put(uri, cast(BinaryIO, spool), size)
 
 
 def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
@@ -459,23 +699,38 @@ def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
         sink.write(data)
 
 
+def swap(uri: str, data: bytes, stamp: str | None) -> str | None:
+    """Puts a small object where there is none (`stamp` None) or in place of the one of this stamp: its new stamp, or None when
+    somebody else was first. `data` must be like no other that was ever put there. On stores only; of all who try, one succeeds.
+    """
+    with _plainly(uri):
+        store = _store(uri)
+        store.swap(uri, data, stamp)
+        # Whatever it answered: the answer to a first attempt may have been lost, and the second then found itself late.
+        found = store.entry(uri)
+        if found is None:
+            return None
+        with store.open(uri) as file:
+            return found.stamp if file.read() == data else None
+
+
 def remove(uri: str) -> None:
     """Removes a file; a missing one is fine."""
     path = local_path(uri)
     if path is not None:
         path.unlink(missing_ok=True)
     else:
-        _store(uri).delete(uri)
+        with _plainly(uri):
+            _store(uri).delete([uri])
 
 
 def remove_tree(uri: str) -> None:
     """Removes a folder and all below it, or a file; a missing one is fine."""
     path = local_path(uri)
     if path is None:
-        store = _store(uri)
-        for found in list(store.entries(uri.rstrip("/") + "/")):
-            store.delete(found.uri)
-        store.delete(uri)
+        below = [found.uri for found in _entries(uri.rstrip("/") + "/")]
+        with _plainly(uri):
+            _store(uri).delete([*below, uri])
     elif path.is_dir():
         shutil.rmtree(path)
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.metrics import Metrics
 
 from pipelines import decide, emit
 from pipelines.plan import Plan, Work
@@ -61,7 +62,7 @@ class Curate(beam.PTransform):
             dossiers
             | "Kept" >> beam.ParDo(_Kept(recipe, plan))
             | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
-            | "Layout" >> beam.Map(emit.layout, recipe)
+            | "Layout" >> beam.Map(_layout, recipe, plan)
         )
         dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
         return (
@@ -72,6 +73,26 @@ class Curate(beam.PTransform):
         )
 
 
+class _Counted(Progress):
+    """Progress that the engine's own monitoring sees too. Its counters double on retries: nothing else reads them."""
+
+    def __init__(self, run: str, movement: str) -> None:
+        super().__init__(run, movement)
+        self._movement = movement
+
+    def advance(self, documents: int, text_bytes: int) -> None:
+        super().advance(documents, text_bytes)
+        self._count("documents", documents)
+        self._count("text_bytes", text_bytes)
+
+    def finish(self, work: int = 1) -> None:
+        super().finish(work)
+        self._count("finished", 1)
+
+    def _count(self, what: str, number: int) -> None:
+        Metrics.counter("tamis", f"{self._movement}.{what}").inc(number)
+
+
 class _Rate(beam.DoFn):
     """Rates the splits that are not finished yet; yields (dossier, receipt) of every part."""
 
@@ -80,7 +101,7 @@ class _Rate(beam.DoFn):
         self.run, self.index = plan.run, plan.index
 
     def process(self, work: Work) -> Iterable[tuple[Dossier, Receipt]]:
-        progress = Progress(self.run, "rate")
+        progress = _Counted(self.run, "rate")
         receipt = work.part.receipt() if work.finished else None
         if receipt is None:
             receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
@@ -95,7 +116,7 @@ class _Kept(beam.DoFn):
 
     def process(self, dossier: Dossier) -> Iterable[dict[int, int]]:
         yield emit.kept_bytes(dossier, self.recipe)
-        Progress(self.run, "decide").finish()
+        _Counted(self.run, "decide").finish()
 
 
 class _Scatter(beam.DoFn):
@@ -104,7 +125,7 @@ class _Scatter(beam.DoFn):
         self.run, self.finished = plan.run, plan.finished_shards
 
     def process(self, dossier: Dossier, layout: emit.Layout) -> Iterable[pa.RecordBatch]:
-        progress = Progress(self.run, "emit")
+        progress = _Counted(self.run, "emit")
         for batch in emit.scatter(dossier, self.recipe, layout, self.finished):
             progress.advance(batch.num_rows, int(batch["text"].nbytes))
             yield batch
@@ -127,7 +148,13 @@ class _Emit(beam.DoFn):
     def process(self, gathered: Gathered, layout: emit.Layout) -> None:
         decide.forget()
         emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
-        Progress(self.run, "emit").finish()
+        _Counted(self.run, "emit").finish()
+
+
+def _layout(totals: Iterable[dict[int, int]], recipe: Recipe, plan: Plan) -> emit.Layout:
+    layout = emit.layout(totals, recipe)
+    _Counted(plan.run, "emit").expect(sum(layout.shards) - len(plan.finished_shards))
+    return layout
 
 
 def _accept(rated: tuple[Dossier, Receipt], recipe: Recipe, rejects: list[tuple[int, int]]) -> Dossier:

@@ -64,7 +64,6 @@ class Display:
                 self.err.print("kernels not there yet are compiled first, for up to 20 seconds; tamis warmup does it ahead")
         bars.update(tasks["rate"], total=max(plan.bytes, 1))
         bars.update(tasks["decide"], total=len(plan.work))
-        # How many shards there will be to emit is not known before Decide ends.
         _show({}, bars, tasks)
         if self.err.is_terminal:
             shown.enter_context(bars)
@@ -120,5 +119,7 @@ def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> No
         words = f"{state.documents:,} documents, {state.bytes / 1e6:,.0f} MB" if state.documents else ""
         bars.start_task(task)
         bars.update(task, completed=state.work, done=words, visible=True)
+        if state.total:  # how many shards there are to emit is known when Decide has ended
+            bars.update(task, total=state.total)
         if not bars.tasks[task].finished:
             return

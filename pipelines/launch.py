@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from pipelines import local, outcome, plan, progress
+from pipelines import metrics, local, outcome, plan, progress
 from pipelines.claim import Claim
 from pipelines.plan import Plan
-from pipelines.progress import MOVEMENTS
+from pipelines.progress import EVERY, MOVEMENTS, Attempt
 from pipelines.recipe import Recipe
 from transforms import release, storage
+from transforms.provenance import releases
+from transforms.redaction import public
 
 Watch = Callable[[dict[str, progress.Done]], None]
 """Called a few times a second with what each movement has done."""
@@ -40,50 +46,86 @@ def launch(
 ) -> Result:
     """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do."""
     with Claim(run, "alone") as claim:
-        todo = plan.make(recipe, run, fresh)
+        if not fresh:
+            releases.record(run)  # if a run was killed between its manifest and its record
+        try:
+            todo = plan.make(recipe, run, fresh)
+        except plan.NoInput:
+            if storage.exists(storage.join(run, release.NAME)):
+                metrics.write_finished(run, release.read(run), time.time())
+            raise
         planned(todo)
         if todo.unchanged:
-            return Result(run, release.read(run), 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+            manifest = release.read(run)
+            metrics.write_finished(run, manifest, time.time())
+            return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
         progress.clear(run)
         claim.share()
-        with _Clock(run, watch) as clock:
+        with _Clock(_attempt(todo, "local", workers), run, watch) as clock:
             local.run(recipe, todo, workers)
-        environment = {"runner": "local", "workers": workers, "seconds": clock.seconds}
+        environment = {"runner": "local", "workers": workers, "seconds": clock.seconds, "finished": _now()}
         manifest = outcome.finish(recipe, todo, environment)
+        releases.record(run)
+        metrics.write_finished(run, manifest, time.time(), clock.attempt)
         storage.remove_tree(todo.spill)
         progress.clear(run)
     return Result(run, manifest, len(todo.work) - todo.reused, todo.reused, clock.seconds, False)
 
 
-class _Clock:
-    """Watches the progress files; a movement lasts until the last thing it did, the next one starts there."""
+def _attempt(todo: Plan, runner: str, workers: int) -> Attempt:
+    now = time.time()
+    reused = sum(work.split.size for work in todo.work if work.finished)
+    size = (len(todo.work), todo.reused, todo.bytes, reused)
+    return Attempt(now, now, socket.gethostname(), os.getpid(), runner, workers, *size)
 
-    def __init__(self, run: str, watch: Watch) -> None:
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class _Clock:
+    """Watches the progress files, and tells of them: to `watch`, and every `EVERY` seconds in the attempt and the metrics.
+
+    A movement lasts until the last thing it did, the next one starts there.
+    """
+
+    def __init__(self, attempt: Attempt, run: str, watch: Watch) -> None:
+        self.attempt = attempt
         self.run = run
         self.watch = watch
-        self.seconds: dict[str, float] = {}
         self._ended = dict.fromkeys(MOVEMENTS, 0.0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_often, daemon=True)
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each movement, once all have ended."""
+        return self.attempt.seconds
+
     def __enter__(self) -> _Clock:
         self._start = time.monotonic()
+        self._tell({})
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._stop.set()
         self._thread.join()
-        begun = 0.0
+        begun, seconds = 0.0, {}
         for movement in MOVEMENTS:
             ended = max(begun, self._ended[movement])
             if movement == MOVEMENTS[-1]:
                 ended = time.monotonic() - self._start
-            self.seconds[movement] = round(ended - begun, 2)
+            seconds[movement] = round(ended - begun, 2)
             begun = ended
+        if kind is not None:
+            self.attempt = replace(self.attempt, error=public(str(error)) or kind.__name__)
+            self._tell(progress.done(self.run))
+        self.attempt = replace(self.attempt, seconds=seconds)
 
     def _look_often(self) -> None:
         last: dict[str, progress.Done] = {}
+        told = self._start
         while not self._stop.wait(0.2):
             now = progress.done(self.run)
             for movement, done in now.items():
@@ -91,3 +133,24 @@ class _Clock:
                     self._ended[movement] = time.monotonic() - self._start
             last = now
             self.watch(now)
+            if time.monotonic() > told + EVERY:
+                told = time.monotonic()
+                self._tell(now)
+
+    def _tell(self, done: dict[str, progress.Done]) -> None:
+        self.attempt = replace(self.attempt, updated=time.time(), seconds=self._spent())
+        with suppress(OSError):  # who cannot be told of a full disk is told by what cannot be written there
+            progress.tell(self.run, self.attempt)
+        metrics.write_progress(self.run, self.attempt, done)
+
+    def _spent(self) -> dict[str, float]:
+        """Wall time so far of the movements that have begun."""
+        begun, seconds = 0.0, {}
+        for number, movement in enumerate(MOVEMENTS):
+            over = any(self._ended[later] for later in MOVEMENTS[number + 1 :])
+            ended = max(begun, self._ended[movement]) if over else time.monotonic() - self._start
+            seconds[movement] = round(ended - begun, 2)
+            if not over:
+                break
+            begun = ended
+        return seconds

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from pipelines import launch, recipe
+from pipelines.plan import HISTORY
 
 TAMIS = str(Path(sys.executable).with_name("tamis"))
 
@@ -58,8 +59,9 @@ def typed(argv: Sequence[str], code: int = 0) -> tuple[str, str]:
 
 
 def left(run: Path) -> dict[str, bytes]:
-    """Every file of a finished run; of the manifest all but the environment."""
-    files = {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    """Every file of a finished run that does not tell its history; of the manifest all but the environment."""
+    paths = [path for path in sorted(run.rglob("*")) if path.is_file() and path.relative_to(run).parts[0] not in HISTORY]
+    files = {str(path.relative_to(run)): path.read_bytes() for path in paths}
     manifest = json.loads(files["manifest.json"])
     del manifest["environment"]
     return files | {"manifest.json": json.dumps(manifest).encode()}

@@ -1,11 +1,11 @@
 """One run at a time in a run directory: a claim on it that no way of dying leaves behind.
 
 Two drivers, or a driver and a worker that a killed one left, would write into each other's files. So a driver plans alone and
-then shares the directory with its workers. On disk the claim is a lock (`flock`) on the directory itself, which the system releases.
+then shares the directory with its workers. On disk the claim is a lock (`flock`) on the directory, which the system releases.
 
 On an object store it is a lease: the object `.lease`, put there on the condition that there is none and beaten again every few
-seconds. A lease that is not beaten for `LEASE` seconds is dead, and whoever saw that takes it over, on the condition that it still is
-the one they saw. No clock is compared with another: each side measures how long it waited.
+seconds. A lease that is not beaten for `LEASE` seconds is dead, and whoever saw that takes it over, on the condition that it
+still is the one they saw. No clock is compared with another: each side measures how long it waited.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import zlib
 from collections.abc import Iterator
@@ -11,13 +10,11 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import detect_encoding
-from resiliparse.parse.html import HTMLTree
 
 from transforms import storage
 from transforms.read.compression import streams
 from transforms.read.options import WARC, Input, Reject, Split
+from transforms.read.pages import text_of
 from transforms.read.records import Rows, Unfit, canonical
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -74,10 +71,10 @@ def _add(rows: Rows, record: WarcRecord, longest: int) -> None:
             raise Unfit(f"invalid UTF-8 at byte {invalid.start} of the record's text") from invalid
         metadata = {"language": record.headers.get("WARC-Identified-Content-Language")}
     else:
-        html = _html(block)
-        if html is None:
+        page = _html(block, longest)
+        if page is None:
             return
-        text = extract_plain_text(html, main_content=True)
+        text = text_of(*page)
         metadata = {}
     rows.add(
         text,
@@ -93,8 +90,8 @@ def _bare(value: str | None) -> str | None:
     return value.strip("<>") if value else None
 
 
-def _html(response: bytes) -> HTMLTree | None:
-    """The page of an HTTP response; None where it is no HTML or no success. Raises Unfit."""
+def _html(response: bytes, longest: int) -> tuple[bytes, str | None] | None:
+    """The page of an HTTP response, and the charset it declares; None where it is no HTML or no success. Raises Unfit."""
     head, _, body = response.partition(b"\r\n\r\n")
     status, _, fields = head.partition(b"\r\n")
     if status.split(b" ")[1:2] != [b"200"]:
@@ -110,12 +107,17 @@ def _html(response: bytes) -> HTMLTree | None:
     coding = headers.get("Content-Encoding", "identity").strip().lower()
     if coding in ("gzip", "x-gzip") and body.startswith(b"\x1f\x8b"):  # many crawlers decode and leave the header
         try:
-            body = zlib.decompress(body, wbits=31)
+            inflate = zlib.decompressobj(wbits=31)
+            body = inflate.decompress(body, longest + 1)
         except zlib.error as error:
             raise Unfit(f"corrupt gzip in the HTTP response: {error}") from error
+        if len(body) > longest:
+            raise Unfit(f"a page of more than {longest} bytes, unpacked; max_record_bytes is {longest}")
+        if not inflate.eof:
+            raise Unfit("corrupt gzip in the HTTP response: incomplete or truncated stream")
     elif coding not in ("gzip", "x-gzip", "identity", ""):
         raise Unfit(f"the HTTP response is encoded as '{coding[:40]}', which is not read")
-    return HTMLTree.parse_from_bytes(body, _encoding(body, headers.get_content_charset()), errors="replace")
+    return body, headers.get_content_charset()
 
 
 def _unchunked(body: bytes) -> bytes:
@@ -132,20 +134,3 @@ def _unchunked(body: bytes) -> bytes:
             return b"".join(parts)
         parts.append(body[end + 2 : end + 2 + length])
         at = end + 2 + length + 2
-
-
-def _encoding(body: bytes, declared: str | None) -> str:
-    """UTF-8 where the bytes are that; else what the server declares, the page declares, or its bytes suggest."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return declared if declared and _is_codec(declared) else str(detect_encoding(body, from_html_meta=True))
-    return "utf-8"
-
-
-def _is_codec(name: str) -> bool:
-    try:
-        codecs.lookup(name)
-    except LookupError:
-        return False
-    return True

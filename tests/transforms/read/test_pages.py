@@ -1,0 +1,135 @@
+"""A page that crashes the extractor, never ends, or fills the memory is one reject; the pages around it are documents."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+
+import pytest
+from test_inputs import documents_of
+from test_warc import PAGE, record, response
+
+from transforms.read import pages
+from transforms.read.records import Unfit
+
+CHILD = """
+import os, signal, sys, time
+import resiliparse.extract.html2text as html2text
+from transforms.read import pages
+
+def poisoned(tree, main_content):
+    text = original(tree, main_content=main_content)
+    if "SEGFAULT" in text:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "OOM-KILL" in text and not os.path.exists(sys.argv[1]):
+        open(sys.argv[1], "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "EXIT" in text:
+        os._exit(3)
+    if "LOOP" in text:
+        while True:
+            pass
+    if "MEMORY" in text:
+        bytearray(1 << 40)
+    return text
+
+original, html2text.extract_plain_text = html2text.extract_plain_text, poisoned
+pages.SECONDS = 1
+pages.serve()
+"""
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """A child whose extractor does what a page tells it to."""
+    monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", CHILD, str(tmp_path / "killed")])
+    monkeypatch.setattr(pages, "SECONDS", 1)
+    monkeypatch.setattr(pages, "_children", {})
+
+
+def page(said: str) -> bytes:
+    return PAGE.format(said).encode()
+
+
+@pytest.mark.parametrize(
+    ("poison", "error"),
+    [
+        ("SEGFAULT", r"the page crashed the extractor \(SIGSEGV\)"),
+        ("EXIT", r"the page crashed the extractor \(exit code 3\)"),
+        ("LOOP", "the page kept the extractor busy for more than 1 seconds"),
+        ("MEMORY", "no text can be taken out of the page: MemoryError"),
+    ],
+)
+def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
+    said = ["one", "two", poison, "three"]
+    (tmp_path / "a.warc").write_bytes(b"".join(record(response(page(word)), number=n) for n, word in enumerate(said)))
+    rows, rejects = documents_of([tmp_path / "a.warc"])
+    assert [row["id"] for row in rows] == ["urn:uuid:0", "urn:uuid:1", "urn:uuid:3"]
+    assert "one" in rows[0]["text"]
+    (reject,) = rejects
+    assert reject.excerpt == "http://example.org/2"
+    assert re.fullmatch(error + ".*", reject.error)
+
+
+def test_a_page_that_the_extractor_really_does_not_end_with(child):
+    with pytest.raises(Unfit, match="busy"):
+        pages.text_of(b"<div>" * 200_000, None)  # quadratic in the depth: minutes
+
+
+def test_a_child_that_something_else_killed_is_no_fault_of_the_page(child):
+    assert "OOM-KILL" in pages.text_of(page("OOM-KILL"), None)
+    os.kill(pages._children[os.getpid()].pid, signal.SIGKILL)
+    assert "next" in pages.text_of(page("next"), None)
+
+
+def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
+    found: dict[int, str] = {}
+    pages.text_of(page("first"), None)
+    process = pages._children[os.getpid()]
+    threads = [
+        threading.Thread(target=lambda n=n: found.update({n: pages.text_of(page(f"page {n}"), None)})) for n in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(f"page {n}:" in found[n] for n in range(20))
+    assert pages._children[os.getpid()] is process
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_a_child_that_does_not_start_is_an_error_and_no_reject(child, monkeypatch):
+    monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
+    with pytest.raises(RuntimeError, match="does not start"):
+        pages.text_of(page("x"), None)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"<table><tr><td>" * 50_000,
+        b"<b><i><p>" * 3000,
+        b"<!--" * 100_000,
+        b"&#x110000;" * 50_000,
+        b"<svg><math>" * 20_000 + b"</p>" * 20_000,
+        b"\xff\xfe" + b"\x00" * 100_000,
+        b"",
+    ],
+    ids=["tables", "formatting", "comments", "entities", "foreign", "null", "empty"],
+)
+def test_hostile_markup_costs_itself_only(hostile):
+    try:
+        assert isinstance(pages.text_of(hostile, "utf-8"), str)
+    except Unfit as unfit:
+        print(unfit)
+    assert "sound" in pages.text_of(page("sound"), None)
+
+
+@pytest.mark.parametrize("charset", [None, "", "hex", "zlib", "undefined", "idna", "x\0y", "é" * 200, "utf-7", "utf-16"])
+def test_a_declared_charset_of_any_kind(charset):
+    text = pages.text_of(PAGE.format("ä").encode("cp1252"), charset)
+    assert isinstance(text, str)

@@ -302,16 +302,12 @@ def _flat(tables, hidden, activation, wanted):
     else:
         for label in range(labels):
             activation[label] = _sigmoid(activation[label])
-    if wanted >= 0:
-        return wanted, _log(activation[wanted])
-    best = -1
-    most = -np.float32(np.inf)
-    for label in range(labels):
-        score = _log(activation[label])
-        if score >= most:  # of equals the library keeps the last
-            best = label
-            most = score
-    return best, most
+    best = wanted
+    if wanted < 0:
+        for label in range(labels):
+            if best < 0 or activation[label] >= activation[best]:  # of equals the library keeps the last
+                best = label
+    return best, _log(activation[best])
 
 
 @njit(cache=True, nogil=True, inline="always")

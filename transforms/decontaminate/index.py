@@ -2,8 +2,9 @@
 
 An n-gram is n consecutive folded words (`Segmented.fold_hash`: lower case, no diacritics, every digit 0; words of
 punctuation alone are left out), so case, punctuation, line breaks and numbers do not hide a copy. All lengths that
-occur share one table. Every n-gram begins with a *head* of `min_ngram` words, so one rolling hash and one look into a
-bit filter a word decide whether anything can match there.
+occur share one table. Every n-gram begins with a *head* of `min_ngram` words, and wherever a head stands in a document it
+covers just one of the *halves* that begin at every fifth word or so (`_half`). So one look into a bit filter for five words
+decides, of clean text, that nothing matches there.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from transforms.text.segment import Segmented
 
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
-_FILTER_BITS = 16  # a head; two of them set: about one word in 70 of clean text is looked up in vain
+_FILTER_BITS = 8  # at least, for each gram, two of them set: of clean text one half in 20 is known, then one head in 25
 _VARIED: Final = 4  # distinct words an n-gram needs: "0, 1, 2, …", once every digit is 0, is in every table
 _KEPT = 8  # indexes in the cache: those used last
 _COUNTS = ("passages", "short", "template")
@@ -74,8 +75,10 @@ class Index:
     """[b × 3], flat: passages, those that give no n-gram, those that give templates only; see `unmatchable`."""
     slots: npt.NDArray[np.int32]
     """Open addressing, linear probing: place of an n-gram in `keys`, or -1; a power of two long, at most half full."""
-    filter: npt.NDArray[np.uint64]
+    heads: npt.NDArray[np.uint64]
     """Two bits of one word for every head."""
+    halves: npt.NDArray[np.uint64]
+    """Likewise for every run of `_half(min_ngram)` words of the passages."""
 
     @property
     def unmatchable(self) -> dict[str, dict[str, int]]:
@@ -100,7 +103,15 @@ class Index:
         Best is the highest coverage, then the most n-grams found, then the earliest passage.
         """
         document, gram = _scan(
-            texts.fold_hash, texts.word_first, self.lengths, self.min_ngram, self.keys, self.slots, self.filter
+            texts.fold_hash,
+            texts.word_first,
+            self.lengths,
+            self.min_ngram,
+            self.keys,
+            self.slots,
+            self.heads,
+            _half(self.min_ngram),
+            self.halves,
         )
         document, gram = _distinct(document, gram, len(self.keys))
         # Each n-gram counts for every passage that has it.
@@ -217,8 +228,14 @@ def build(options: Decontaminate, words: Words = DEFAULT) -> Index:
         names=pa.array([source.name for source in options.benchmarks], pa.large_string()),
         counts=np.stack(counts, axis=1).ravel(),
         slots=_slots(keys),
-        filter=_filter(head[_changes(head)]),
+        heads=_filter(head[_changes(head)]),
+        halves=_filter(np.unique(_runs(cut.fold_hash, cut.word_first, _half(options.min_ngram), options.min_ngram))),
     )
+
+
+def _half(head_words: int) -> int:
+    """Words of half a head. Of the halves that begin at every (head - half + 1)-th word, every head covers exactly one."""
+    return (head_words + 1) // 2
 
 
 def _changes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -265,6 +282,42 @@ def _from_row(column: pa.Array) -> Any:
 # --- kernels ----------------------------------------------------------------------------------------------------------
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _keep(words: npt.NDArray[np.uint64], start: int, end: int, kept: npt.NDArray[np.uint64]) -> int:
+    """Copies the words that are more than punctuation to the front of `kept`; returns their number."""
+    n = 0
+    for k in range(start, end):
+        kept[n] = words[k]
+        n += words[k] != 0
+    return n
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _polynomial(kept: npt.NDArray[np.uint64], start: int, end: int) -> np.uint64:
+    h = np.uint64(0)
+    for k in range(start, end):
+        h = h * _BASE + kept[k]
+    return h
+
+
+@njit(cache=True, nogil=True)
+def _runs(
+    words: npt.NDArray[np.uint64], word_first: npt.NDArray[np.int64], width: int, min_ngram: int
+) -> npt.NDArray[np.uint64]:
+    """Hash of every run of `width` words of the passages that have `min_ngram`, in text order."""
+    runs = np.empty(len(words), np.uint64)
+    kept = np.empty(len(words), np.uint64)
+    size = 0
+    for p in range(len(word_first) - 1):
+        n = _keep(words, word_first[p], word_first[p + 1], kept)
+        if n < min_ngram:
+            continue
+        for i in range(n - width + 1):
+            runs[size] = _polynomial(kept, i, i + width)
+            size += 1
+    return runs[:size]
+
+
 @njit(cache=True, nogil=True)
 def _grams(
     words: npt.NDArray[np.uint64], word_first: npt.NDArray[np.int64], ngram: int, min_ngram: int
@@ -277,11 +330,7 @@ def _grams(
     kept = np.empty(len(words), np.uint64)
     size = 0
     for p in range(len(word_first) - 1):
-        n = 0
-        for k in range(word_first[p], word_first[p + 1]):
-            if words[k]:
-                kept[n] = words[k]
-                n += 1
+        n = _keep(words, word_first[p], word_first[p + 1], kept)
         if n < min_ngram:
             continue
         width = min(n, ngram)
@@ -318,19 +367,25 @@ def _slots(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _bits(head: np.uint64) -> np.uint64:
-    return (np.uint64(1) << (head & np.uint64(63))) | (np.uint64(1) << ((head >> np.uint64(6)) & np.uint64(63)))
+def _bits(h: np.uint64) -> np.uint64:
+    return (np.uint64(1) << (h & np.uint64(63))) | (np.uint64(1) << ((h >> np.uint64(6)) & np.uint64(63)))
 
 
 @njit(cache=True, nogil=True)
-def _filter(heads: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _filter(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     capacity = 1
-    while capacity * 64 < _FILTER_BITS * len(heads):
+    while capacity * 64 < _FILTER_BITS * len(hashes):
         capacity *= 2
     bits = np.zeros(capacity, np.uint64)
-    for head in heads:
-        bits[np.int64((head >> np.uint64(12)) & np.uint64(capacity - 1))] |= _bits(head)
+    for h in hashes:
+        bits[np.int64((h >> np.uint64(12)) & np.uint64(capacity - 1))] |= _bits(h)
     return bits
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _known(h: np.uint64, bits: npt.NDArray[np.uint64]) -> bool:
+    wanted = _bits(h)
+    return bits[np.int64((h >> np.uint64(12)) & np.uint64(len(bits) - 1))] & wanted == wanted
 
 
 @njit(cache=True, nogil=True)
@@ -341,7 +396,9 @@ def _scan(
     head_words: int,
     keys: npt.NDArray[np.uint64],
     slots: npt.NDArray[np.int32],
-    bits: npt.NDArray[np.uint64],
+    heads: npt.NDArray[np.uint64],
+    half_words: int,
+    halves: npt.NDArray[np.uint64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(document, place in `keys`) of every n-gram occurrence, in text order."""
     document = np.empty(256, np.int64)
@@ -351,27 +408,20 @@ def _scan(
     for d in range(len(word_first) - 1):
         longest = max(longest, word_first[d + 1] - word_first[d])
     kept = np.empty(longest, np.uint64)
-    top = np.uint64(1)  # the weight of the word that leaves the window
-    for _ in range(head_words - 1):
-        top *= _BASE
-    words_mask = np.uint64(len(bits) - 1)
+    stride = head_words - half_words + 1
+    found = np.empty(longest // stride + 1, np.int64)
     slots_mask = np.int64(len(slots) - 1)
     for d in range(len(word_first) - 1):
-        n = 0
-        for k in range(word_first[d], word_first[d + 1]):
-            if words[k]:
-                kept[n] = words[k]
-                n += 1
-        if n < head_words:
-            continue
-        rolled = np.uint64(0)
-        for k in range(head_words - 1):
-            rolled = rolled * _BASE + kept[k]
-        for i in range(n - head_words + 1):
-            rolled = rolled * _BASE + kept[i + head_words - 1]
-            wanted = _bits(rolled)
-            if bits[np.int64((rolled >> np.uint64(12)) & words_mask)] & wanted == wanted:
-                h = rolled
+        n = _keep(words, word_first[d], word_first[d + 1], kept)
+        halves_found = 0
+        for k in range(stride - 1, n - half_words + 1, stride):  # without a branch, so looks into the filter overlap
+            found[halves_found] = k
+            halves_found += _known(_polynomial(kept, k, k + half_words), halves)
+        for k in found[:halves_found]:
+            for i in range(k - stride + 1, min(k, n - head_words) + 1):
+                h = _polynomial(kept, i, i + head_words)
+                if not _known(h, heads):
+                    continue
                 width = head_words
                 for length in lengths:
                     if i + length > n:
@@ -391,5 +441,4 @@ def _scan(
                             size += 1
                             break
                         slot = (slot + 1) & slots_mask
-            rolled -= kept[i] * top
     return document[:size], gram[:size]

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from pipelines import recipe as recipes
 from pipelines.recipe_file import RecipeError
-from transforms.errors import RunError
+from transforms.errors import NoInput, RunError
+from transforms.redaction import public
+
+if TYPE_CHECKING:
+    from pipelines.events import Level, Log
 
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
@@ -57,26 +63,55 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate from a sample what the run will take and keep; write nothing.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="A folder, glob or list without files is no error: the last release stands.")
+    ] = False,
+    log: Annotated[
+        str, typer.Option(envvar="TAMIS_LOG", help="Events on standard error in place of bars: text, or json, an object a line.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Runs a recipe: rate, decide, emit. The same command again finishes what was interrupted and redoes only what changed."""
-    with _told(as_json):
+    from pipelines.events import FORMS, Log
+
+    if log not in ("", *FORMS):
+        raise typer.BadParameter(f"'{log}' is none of {', '.join(FORMS)}", param_hint="--log")
+    events = Log(log, output) if log else None
+    if events is not None:
+        warnings.showwarning = lambda message, *_: events.tell("warning", "warning", message=str(message))
+    with _told(as_json, events):
         if RUNNERS.get(runner, "unknown"):
             reason = (
                 RUNNERS.get(runner)
                 or f"unknown; there is {', '.join(name for name, refused in RUNNERS.items() if not refused)}"
             )
             raise typer.BadParameter(f"{runner}: {reason}", param_hint="--runner")
-        wanted = recipes.load(recipe, set_, input)
+        wanted = recipes.load(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
         from pipelines import launch, local
         from pipelines.display import Display
 
+        directory = output or f"run/{wanted.name}"
+        if events is not None:
+            events.run = public(directory)
+        if dry_run:
+            from pipelines import dry_run as rehearsal
+
+            estimate = rehearsal.estimate(wanted, directory, workers)
+            if as_json:
+                _print(asdict(estimate))
+            else:
+                for line in rehearsal.lines(estimate):
+                    typer.echo(line)
+            return
         display = Display(quiet=as_json)
-        result = display.during(
+        result = (events or display).during(
             lambda planned, watch: launch.launch(
-                wanted, output or f"run/{wanted.name}", workers or local.default_workers(), fresh, planned, watch
+                wanted, directory, workers or local.default_workers(), fresh, planned, watch
             )
         )
         if as_json:
@@ -146,6 +181,21 @@ def verify(run: RunDirectory, as_json: Json = False) -> None:
             )
         if problems:
             raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def status(run: RunDirectory, as_json: Json = False) -> None:
+    """What a run directory is doing, or did: from any terminal, while a run goes on, after one was killed, before the first."""
+    with _told(as_json):
+        from pipelines.status import lines
+        from pipelines.status import status as status_of
+
+        found = status_of(run)
+        if as_json:
+            _print(asdict(found))
+        else:
+            for line in lines(found):
+                typer.echo(line)
 
 
 @app.command()
@@ -243,21 +293,32 @@ def warmup(as_json: Json = False) -> None:
 
 
 @contextmanager
-def _told(as_json: bool) -> Iterator[None]:
-    """Turns the errors a person can act on into a message and an exit code."""
+def _told(as_json: bool, log: Log | None = None) -> Iterator[None]:
+    """Turns the errors a person can act on into a message, without credentials, and an exit code."""
+
+    def say(event: str, message: str, colour: str, level: Level = "error") -> None:
+        if log is not None:
+            log.tell(event, level, message=message)
+        else:
+            typer.secho(message, fg=colour, err=True)
+
     try:
         yield
     except BrokenPipeError:
         raise
+    except NoInput as nothing:
+        if as_json:
+            _print({"unchanged": True, "message": public(str(nothing))})
+        say("no-input", f"{public(str(nothing))}; nothing to do", "yellow", "info")
     except (RunError, ImportError, OSError) as error:
         code = USAGE if isinstance(error, RecipeError) else PROBLEM
+        message = public(str(error))
         if as_json:
-            _print({"error": str(error)})
-        for line in str(error).splitlines():
-            typer.secho(line, fg="red", err=True)
+            _print({"error": message})
+        say("error", message, "red")
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        typer.secho("interrupted; the same command finishes the run", fg="yellow", err=True)
+        say("interrupted", "interrupted; the same command finishes the run", "yellow", "warning")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -286,9 +347,14 @@ def _print(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def _show_without_credentials(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(public("".join(traceback.format_exception(kind, error, trace))))
+
+
 def main() -> None:
     """The entry point of the command."""
     logging.disable()  # Beam's and its friends'; what goes wrong reaches the person as an exception, once
+    sys.excepthook = _show_without_credentials
     warnings.showwarning = lambda message, *_: typer.secho(str(message), fg="yellow", err=True)
     try:
         app()

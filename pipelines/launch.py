@@ -17,6 +17,7 @@ from pipelines.plan import Plan
 from pipelines.progress import EVERY, MOVEMENTS, Attempt
 from pipelines.recipe import Recipe
 from transforms import release, storage
+from transforms.errors import NoInput
 from transforms.provenance import releases
 from transforms.redaction import public
 
@@ -50,7 +51,7 @@ def launch(
             releases.record(run)  # if a run was killed between its manifest and its record
         try:
             todo = plan.make(recipe, run, fresh)
-        except plan.NoInput:
+        except NoInput:
             if storage.exists(storage.join(run, release.NAME)):
                 metrics.write_finished(run, release.read(run), time.time())
             raise
@@ -111,6 +112,8 @@ class _Clock:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._stop.set()
         self._thread.join()
+        if kind is None:
+            self.watch(progress.done(self.run))
         begun, seconds = 0.0, {}
         for movement in MOVEMENTS:
             ended = max(begun, self._ended[movement])

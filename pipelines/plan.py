@@ -11,28 +11,25 @@ from pipelines.receipts import STATE
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.decontaminate.ngrams import Contamination
-from transforms.errors import RunError
+from transforms.errors import NoInput, RunError
 from transforms.options import fingerprint
 from transforms.parts import Part
+from transforms.provenance import releases
 from transforms.read.inputs import plan
 from transforms.read.options import Split
 from transforms.release import File
 
-REPORT, METRICS, RELEASES = "report.html", "metrics.prom", "releases"
+REPORT, METRICS = "report.html", "metrics.prom"
 
 PARTITION_BYTES = 16 << 20
 """Stored input bytes for each partition of an exchange of small columns. Text may be four times that when it is decompressed,
 and the shingles of so much text are about as large."""
 
-HISTORY = (METRICS, RELEASES)
+HISTORY = (METRICS, releases.ROOM)
 """What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""
 
 OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress", *HISTORY)
 """What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
-
-
-class NoInput(RunError):
-    """There is no input file, and the recipe allows that (`input.allow_empty`). Nothing has been touched."""
 
 
 @dataclass(frozen=True)

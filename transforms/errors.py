@@ -36,6 +36,10 @@ class RunError(Exception):
         return None
 
 
+class NoInput(RunError):
+    """There is no input file, and the recipe allows that (`input.allow_empty`): nothing is touched, the last release stands."""
+
+
 def _message(text: str) -> str:
     """Up to where Beam appends the step ("… [while running 'Rate/…']") and its own frames."""
     for end in (" [while running", "\nTraceback", "\n\nDuring handling", "\n\nThe above exception"):

@@ -54,7 +54,7 @@ def record(run: str) -> None:
         "added": sorted(now - before),
         "removed": sorted(before - now),
     }
-    content = json.dumps(entry, indent=1, ensure_ascii=False).encode()
+    content = json.dumps(entry, ensure_ascii=False).encode()
     storage.write_bytes(storage.join(run, ROOM, f"{number:06d}.json"), content)
 
 

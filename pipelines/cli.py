@@ -17,6 +17,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from pipelines import recipe as recipes
+from pipelines import runners
 from pipelines.recipe_file import RecipeError
 from transforms.errors import NoInput, RunError
 from transforms.redaction import public
@@ -40,13 +41,6 @@ RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Overrides a field of the recipe; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 
-RUNNERS = {
-    "local": "",
-    "direct": "Beam's DirectRunner silently becomes another engine when the machine is online; use --runner local",
-    "dask": "Beam's DaskRunner drops sinks, bundles and tagged outputs without a word; use --runner local",
-}
-"""Known runners and, for the refused ones, why."""
-
 
 @app.command()
 def run(
@@ -58,8 +52,11 @@ def run(
         str, typer.Option("--output", "-o", help="The run directory, or its URI in an object store; default: run/<recipe>.")
     ] = "",
     set_: Overrides = [],  # noqa: B006
-    runner: Annotated[str, typer.Option(help="Where the DAG runs: local.")] = "local",
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core.")] = 0,
+    runner: Annotated[str, typer.Option(help="Where the DAG runs: local, flink, spark, prism or dataflow.")] = "local",
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core, or all that the cluster has.")] = 0,
+    option: Annotated[
+        list[str], typer.Option(metavar="name=value", help="A pipeline option of Beam, for the runner; repeatable.")
+    ] = [],  # noqa: B006
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")
     ] = False,
@@ -83,16 +80,14 @@ def run(
     if events is not None:
         warnings.showwarning = lambda message, *_: events.tell("warning", "warning", message=str(message))
     with _told(as_json, events):
-        if RUNNERS.get(runner, "unknown"):
-            reason = (
-                RUNNERS.get(runner)
-                or f"unknown; there is {', '.join(name for name, refused in RUNNERS.items() if not refused)}"
-            )
-            raise typer.BadParameter(f"{runner}: {reason}", param_hint="--runner")
+        options = dict(_pair(text) for text in option)
+        wrong = runners.unusable(runner, options)
+        if wrong:
+            raise typer.BadParameter(f"{runner}: {wrong}", param_hint="--runner")
         wanted = recipes.load(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, input)
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
-        from pipelines import launch, local
+        from pipelines import launch
         from pipelines.display import Display
 
         directory = output or f"run/{wanted.name}"
@@ -110,9 +105,7 @@ def run(
             return
         display = Display(quiet=as_json)
         result = (events or display).during(
-            lambda planned, watch: launch.launch(
-                wanted, directory, workers or local.default_workers(), fresh, planned, watch
-            )
+            lambda planned, watch: launch.launch(wanted, directory, workers, fresh, planned, watch, runner, options)
         )
         if as_json:
             _print(_summary(result))
@@ -290,6 +283,13 @@ def warmup(as_json: Json = False) -> None:
             typer.echo(f"nothing to compile: {found.files} kernels are there")
         if not as_json:
             typer.echo(f"they are kept in {found.folder}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"'{text}' is not of the form name=value", param_hint="--option")
+    return name.lstrip("-"), value
 
 
 @contextmanager

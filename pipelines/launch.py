@@ -6,12 +6,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
-from pipelines import metrics, local, outcome, plan, progress
+from pipelines import metrics, outcome, plan, progress, runners
 from pipelines.claim import Claim
 from pipelines.plan import Plan
 from pipelines.progress import EVERY, MOVEMENTS, Attempt
@@ -44,8 +45,14 @@ def launch(
     fresh: bool = False,
     planned: Callable[[Plan], None] = lambda _: None,
     watch: Watch = lambda _: None,
+    runner: str = "local",
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
-    """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do."""
+    """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do.
+
+    0 workers are as many as the runner has room for; `options` are the runner's.
+    """
+    chosen = runners.choose(runner, workers, options, run)
     with Claim(run, "alone") as claim:
         if not fresh:
             releases.record(run)  # if a run was killed between its manifest and its record
@@ -62,9 +69,14 @@ def launch(
             return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
         progress.clear(run)
         claim.share()
-        with _Clock(_attempt(todo, "local", workers), run, watch) as clock:
-            local.run(recipe, todo, workers)
-        environment = {"runner": "local", "workers": workers, "seconds": clock.seconds, "finished": _now()}
+        with _Clock(_attempt(todo, chosen.name, chosen.workers), run, watch) as clock:
+            chosen.run(recipe, todo)
+        environment = {
+            "runner": chosen.name,
+            "workers": chosen.workers,
+            "seconds": clock.seconds,
+            "finished": _now(),
+        }
         manifest = outcome.finish(recipe, todo, environment)
         releases.record(run)
         metrics.write_finished(run, manifest, time.time(), clock.attempt)

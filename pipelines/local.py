@@ -13,17 +13,6 @@ from pipelines.recipe import Recipe
 from transforms import storage
 from transforms.errors import RunError
 
-_WORKER_ENVIRONMENT = {
-    # Kernels run single-threaded inside a worker: there is one worker a core.
-    "OMP_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    # Beam takes a new thread for each bundle. With an arena each, and a pool of Arrow's own, no stage can use what another has
-    # freed: on 1 GB of text two workers peak at 1.3 GiB instead of 1.6.
-    "MALLOC_ARENA_MAX": "1",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-}
-
 _WORKER = "run_worker"
 """The thread in which Beam waits for a worker process (worker_handlers.py)."""
 
@@ -39,7 +28,7 @@ def default_workers() -> int:
 def run(recipe: Recipe, todo: Plan, workers: int) -> None:
     """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the
     others, for hours perhaps, and then say that a channel closed."""
-    os.environ.update(_WORKER_ENVIRONMENT)
+    os.environ.update(worker.ENVIRONMENT)
     wanted = storage.join(todo.spill, "workers-wanted")
     storage.write_bytes(wanted, b"")
     done: Future[None] = Future()

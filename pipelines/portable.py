@@ -1,0 +1,90 @@
+"""Runs the DAG through a Beam job server: on Flink, Spark or Prism."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines import worker
+from pipelines.plan import Plan
+from pipelines.recipe import Recipe
+from transforms.errors import RunError
+
+WORKER = str(Path(sys.executable).with_name("tamis-worker"))
+"""What a node starts; a cluster whose nodes keep Tamis elsewhere is told with --option worker=PATH."""
+
+
+def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
+    """Submits the DAG and waits for it. An error of the run arrives as RunError, as from a local worker.
+
+    `options` are Beam's, by name, with `worker` for the worker's command. Beam's environment is a process of the node: a worker
+    that cannot start is noticed and told, where Beam's own pool of workers would let the job wait for ever.
+    """
+    import apache_beam as beam
+    from apache_beam.runners.portability.portable_runner import PortableRunner
+
+    from pipelines.curate import Curate
+
+    with worker.Wanted(todo.spill) as wanted:
+        asked = dict(options)
+        command = asked.pop("worker", WORKER)
+        if "environment_type" not in asked:
+            asked |= {"environment_type": "PROCESS", "environment_config": environment(command, todo.run, wanted.uri)}
+        pipeline = beam.Pipeline(PortableRunner(), beam_options(asked))
+        pipeline | Curate(recipe, todo)
+        job = None
+        try:
+            job = pipeline.run()
+            job.wait_until_finish()
+        except KeyboardInterrupt:
+            if job is not None:
+                job.cancel()
+            raise
+        except Exception as error:
+            text = "".join(traceback.format_exception(error))
+            told = RunError.from_traceback(text) or _told(text, command, todo.run, asked["job_endpoint"])
+            if told is None:
+                raise
+            raise told from None
+
+
+def environment(command: str, run: str, wanted: str) -> str:
+    """The JSON of a process environment: the worker's command and what it must know of the run."""
+    known = {worker.RUN: run, worker.WANTED: wanted, worker.FOLDER: os.getcwd()}
+    return json.dumps({"command": command, "env": worker.ENVIRONMENT | known})
+
+
+def beam_options(options: Mapping[str, str]) -> object:
+    """Beam's PipelineOptions; the value `true` is a flag that is set."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return PipelineOptions([f"--{name}" if value == "true" else f"--{name}={value}" for name, value in options.items()])
+
+
+def _told(text: str, command: str, run: str, endpoint: str) -> RunError | None:
+    """What a runner says when it is not Tamis that failed, in words a person can act on."""
+    code = re.search(r"Process died with exit code (\d+)", text)
+    if code and int(code[1]) == worker.NOT_SHARED:
+        return RunError(
+            f"a node of the cluster does not see '{run}' or the folder {os.getcwd()}: every node must see both under the same "
+            "path. Use a shared file system, or an object store"
+        )
+    if code and int(code[1]) == worker.BUSY:
+        return RunError(f"another run is at work in '{run}'; wait for it, or name another directory with --output")
+    if code:
+        return RunError(
+            f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "
+            "name the command with --option worker=…"
+        )
+    if f'Cannot run program "{command}"' in text:
+        return RunError(
+            f"the cluster's nodes have no {command}: install Tamis there too, or name its command with --option worker=…"
+        )
+    if "StatusCode.UNAVAILABLE" in text or "StatusCode.CANCELLED" in text:
+        return RunError(f"the job server {endpoint} went away. The same command goes on where the run stopped")
+    return None

@@ -102,8 +102,8 @@ class _Rate(beam.DoFn):
 
     def process(self, work: Work) -> Iterable[tuple[Dossier, Receipt]]:
         progress = _Counted(self.run, "rate")
-        receipt = work.part.receipt() if work.finished else None
-        if receipt is None:
+        receipt = work.part.receipt()
+        if receipt is None or receipt.fingerprint != work.fingerprint:  # a runner that tries again finds what it did before
             receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
         progress.finish(work.split.size)
         yield Dossier(work.ordinal, work.part), receipt

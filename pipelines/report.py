@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from transforms.curriculum.schedule import Schedule
+from transforms.dedup.minhash import MinHash
 
 Manifest = Mapping[str, Any]
 Point = tuple[float, float]
@@ -324,16 +325,13 @@ def _scurve(recipe: Mapping[str, Any]) -> SCurve | None:
     minhash = (recipe.get("dedup") or {}).get("minhash")
     if not minhash:
         return None
-    bands, rows, threshold = int(minhash["bands"]), int(minhash["rows"]), float(minhash["threshold"])
-
-    def proposed(jaccard: float) -> float:
-        return float(1 - (1 - jaccard**rows) ** bands)
-
+    options = MinHash.model_validate(minhash)
+    proposed, threshold = options.proposed, options.threshold
     box = SCURVE_BOX
-    curve = _line((box.x(j), box.y(proposed(j))) for j in np.linspace(0, 1, 101))
+    curve = _line((box.x(j), box.y(proposed(j))) for j in np.linspace(0, 1, 101).tolist())
     mark = (box.x(threshold), box.y(proposed(threshold)))
     chances = [(j, proposed(j)) for j in sorted({0.5, 0.6, 0.7, 0.8, 0.9, threshold})]
-    return SCurve(box, curve, bands, rows, int(minhash["ngram"]), threshold, mark, chances)
+    return SCurve(box, curve, options.bands, options.rows, options.ngram, threshold, mark, chances)
 
 
 def _order(curriculum: Mapping[str, Any], segments: Sequence[Segment]) -> OrderChart | None:

@@ -38,6 +38,10 @@ class MinHash(Options):
     )
     max_candidates: int = Field(default=1000, ge=1, description="kept documents compared with one document, best first")
 
+    def proposed(self, jaccard: float) -> float:
+        """The probability that two documents of this Jaccard similarity share a band, and so are compared."""
+        return 1 - (1 - jaccard**self.rows) ** self.bands
+
 
 def signatures(
     first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], k: int, seed: int, scheme: Scheme

@@ -286,7 +286,8 @@ def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> _Piece:
         head, more = stream.read(_PIECE), stream.read(_AHEAD)
         given = len(head) + len(more)
         ended = given < _PIECE + _AHEAD
-        stored = split.size if ended else min(max(file.tell() - split.start, 1), split.size)
+        # Of a compressed file a little more is read than was given; of another one, as much was used as was given.
+        stored = split.size if ended else min(max(file.tell() - split.start, 1), given, split.size)
     seconds = time.thread_time() - began
     if split.format == "text" and recipe.input.text_unit == "file":
         head += more

@@ -20,21 +20,22 @@ from pipelines.rate import rate_part
 from pipelines.recipe import Recipe
 from transforms.dedup.deduplicate import Deduplicate
 from transforms.errors import RunError
-from transforms.exchange import Dossier, Exchange, Gathered, Spread
+from transforms.exchange import Dossier, Exchange, Gathered, Spread, Step
 from transforms.identity import Identify
 from transforms.parts import Receipt
 from transforms.ranking import Rank
 
 
 class Curate(beam.PTransform):
-    """From the work of a plan to the files of a run. Everything that reaches a person is in those files."""
+    """From the work of a plan to the files of a run. Everything that reaches a person is in those files: what is returned are
+    two empty collections, which end when the ledgers and the shards are written."""
 
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         super().__init__()
         self.recipe = recipe
         self.plan = plan
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+    def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
         recipe, plan = self.recipe, self.plan
         spill, size = plan.spill, plan.partitions
 
@@ -64,13 +65,14 @@ class Curate(beam.PTransform):
             | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
             | "Layout" >> beam.Map(_layout, recipe, plan)
         )
-        dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
-        return (
+        ledgers = dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
+        shards = (
             dossiers
             | "Scatter" >> beam.ParDo(_Scatter(recipe, plan), layout).with_output_types(pa.RecordBatch)
             | "Text" >> Exchange(spill)
             | "Emit" >> beam.ParDo(_Emit(recipe, plan), layout)
         )
+        return ledgers, shards
 
 
 class _Counted(Progress):
@@ -93,7 +95,7 @@ class _Counted(Progress):
         Metrics.counter("tamis", f"{self._movement}.{what}").inc(number)
 
 
-class _Rate(beam.DoFn):
+class _Rate(Step):
     """Rates the splits that are not finished yet; yields (dossier, receipt) of every part."""
 
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
@@ -109,7 +111,7 @@ class _Rate(beam.DoFn):
         yield Dossier(work.ordinal, work.part), receipt
 
 
-class _Kept(beam.DoFn):
+class _Kept(Step):
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
         self.run = plan.run
@@ -119,7 +121,7 @@ class _Kept(beam.DoFn):
         _Counted(self.run, "decide").finish()
 
 
-class _Scatter(beam.DoFn):
+class _Scatter(Step):
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
         self.run, self.finished = plan.run, plan.finished_shards
@@ -131,7 +133,7 @@ class _Scatter(beam.DoFn):
             yield batch
 
 
-class _Ledger(beam.DoFn):
+class _Ledger(Step):
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint
@@ -140,7 +142,7 @@ class _Ledger(beam.DoFn):
         emit.write_ledger(dossier, self.recipe, layout, self.fingerprint)
 
 
-class _Emit(beam.DoFn):
+class _Emit(Step):
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint

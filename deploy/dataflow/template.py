@@ -1,0 +1,78 @@
+"""The program of the Flex Template: plans a run and submits it as one Dataflow job, which finishes the run itself.
+
+`tamis run --runner dataflow` waits for its job and then writes manifest and report. The launcher of a template must end before
+the job begins, so here that is the last step of the job.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import dataflow, metrics, outcome, plan, progress, recipe
+from pipelines.claim import Claim
+from pipelines.curate import Curate
+from pipelines.plan import Plan
+from pipelines.recipe import Recipe
+from transforms import storage
+from transforms.errors import NoInput
+from transforms.provenance import releases
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--recipe", required=True)
+    parser.add_argument("--input", default="", help="separated by spaces")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--set", default="", help="a.b=c, separated by spaces")
+    asked, beams = parser.parse_known_args(argv)
+    wanted = load(asked.recipe, asked.set.split(), asked.input.split())
+    options = [f"--{name}={value}" for name, value in dataflow.DEFAULTS.items()]
+    pipeline = beam.Pipeline(options=PipelineOptions([*options, *beams]))
+    compose(pipeline, wanted, asked.output)
+    pipeline.run()
+
+
+def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
+    """The recipe `name`, which may lie in a bucket."""
+    if "://" not in name:
+        return recipe.load(name, overrides, paths)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / name.rpartition("/")[2]
+        copy.write_bytes(storage.read_bytes(name))
+        return recipe.load(str(copy), overrides, paths)
+
+
+def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
+    """Puts all that a run still has to do into `pipeline`; when that is nothing, a job that does nothing."""
+    with Claim(run, "alone"):
+        releases.record(run)
+        try:
+            todo = plan.make(wanted, run, fresh=False)
+        except NoInput:
+            todo = None
+        if todo is None or todo.unchanged:
+            pipeline | "Nothing to do" >> beam.Create([run])
+            return
+        progress.clear(run)
+    ended = [beam.pvalue.AsList(each) for each in pipeline | Curate(wanted, todo)]
+    pipeline | "Once" >> beam.Create([todo]) | "Finish" >> beam.Map(_finish, wanted, *ended)
+
+
+def _finish(todo: Plan, wanted: Recipe, *ended: Sequence[None]) -> None:
+    """As the end of `pipelines.launch.launch`. A second try writes the same."""
+    manifest = outcome.finish(wanted, todo, {"runner": "dataflow"})
+    releases.record(todo.run)
+    metrics.write_finished(todo.run, manifest, time.time())
+    storage.remove_tree(todo.spill)
+    progress.clear(todo.run)
+
+
+if __name__ == "__main__":
+    main()

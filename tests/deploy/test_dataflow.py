@@ -1,0 +1,99 @@
+"""The Flex Template: its metadata are what Dataflow takes and what its program reads, and its job leaves what a local run leaves."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import apache_beam as beam
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines import recipe
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import left, run, write_recipe
+
+DATAFLOW = Path(__file__).parents[2] / "deploy" / "dataflow"
+
+
+@pytest.fixture(scope="module")
+def template() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("template", DATAFLOW / "template.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_metadata() -> None:
+    """The fields and types of Dataflow's TemplateMetadata and ParameterMetadata."""
+    metadata = json.loads((DATAFLOW / "metadata.json").read_text())
+    assert metadata.keys() <= {"name", "description", "streaming", "parameters"}
+    assert metadata["name"]
+    assert metadata["streaming"] is False
+    names = [parameter["name"] for parameter in metadata["parameters"]]
+    assert len(set(names)) == len(names)
+    for parameter in metadata["parameters"]:
+        assert {"name", "label", "helpText"} <= parameter.keys()
+        assert parameter.keys() <= {"name", "label", "helpText", "paramType", "isOptional", "regexes", "customMetadata"}
+        assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", parameter["name"])
+        assert parameter["paramType"] in {"TEXT", "GCS_READ_BUCKET", "GCS_WRITE_BUCKET", "GCS_READ_FILE", "GCS_WRITE_FOLDER"}
+        for pattern in parameter.get("regexes", ()):
+            re.compile(pattern)
+
+
+def test_every_parameter_is_read(template: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of ours by the program, the image by Beam; and what is not optional is asked for."""
+    seen: dict[str, object] = {}
+
+    def compose(pipeline: beam.Pipeline, wanted: recipe.Recipe, output: str) -> None:
+        seen.update(output=output, paths=wanted.input.paths, seed=wanted.seed, options=pipeline.options.get_all_options())
+        pipeline | beam.Create([None])
+
+    monkeypatch.setattr(template, "compose", compose)
+    monkeypatch.setattr(beam.Pipeline, "run", lambda self: None)
+    given = {
+        "recipe": "gopher",
+        "input": "gs://crawl/a gs://crawl/b",
+        "output": "gs://corpus/run",
+        "set": "seed=7",
+        "sdk_container_image": "registry.example.com/tamis:1",
+    }
+    metadata = json.loads((DATAFLOW / "metadata.json").read_text())
+    assert given.keys() == {parameter["name"] for parameter in metadata["parameters"]}
+    for parameter in metadata["parameters"]:
+        assert all(re.search(pattern, given[parameter["name"]]) for pattern in parameter.get("regexes", ()))
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"  # Dataflow's would ask Google
+    launcher = [f"--runner={runner}", "--job_name=nightly"]
+    template.main([*(f"--{name}={value}" for name, value in given.items()), *launcher])
+    assert (seen["output"], seen["paths"], seen["seed"]) == ("gs://corpus/run", ("gs://crawl/a", "gs://crawl/b"), 7)
+    options = seen["options"]
+    assert isinstance(options, dict)
+    assert options["sdk_container_image"] == given["sdk_container_image"]
+    assert options["job_name"] == "nightly"
+    for parameter in metadata["parameters"]:
+        if not parameter.get("isOptional") and parameter["name"] != "sdk_container_image":
+            with pytest.raises(SystemExit):
+                template.main([f"--{name}={value}" for name, value in given.items() if name != parameter["name"]])
+
+
+def test_the_job_finishes_the_run(template: ModuleType, tmp_path: Path) -> None:
+    """Manifest and report too; and a job with nothing to do changes nothing."""
+    source, written = save(tmp_path / "in", dealt(corpus(60), 2, seed=1)), write_recipe(tmp_path)
+    run(written, source, tmp_path / "local")
+    wanted = template.load(str(written), [], [str(source)])
+    for _ in range(2):
+        with beam.Pipeline(FnApiRunner()) as pipeline:
+            template.compose(pipeline, wanted, str(tmp_path / "job"))
+        assert left(tmp_path / "job") == left(tmp_path / "local")
+        assert not (tmp_path / "job" / ".spill").exists()
+
+
+def test_the_recipe_may_lie_in_a_bucket(template: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template.storage, "read_bytes", {"gs://corpus/mine.yaml": b"rate: {gopher: {}}\nseed: 3\n"}.__getitem__)
+    wanted = template.load("gs://corpus/mine.yaml", ["seed=4"], ["gs://crawl/a"])
+    assert (wanted.name, wanted.seed, wanted.input.paths) == ("mine", 4, ("gs://crawl/a",))

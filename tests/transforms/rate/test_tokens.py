@@ -71,6 +71,22 @@ def test_the_estimate_equals_its_reference(texts: list[str]) -> None:
     assert rated(texts) == [reference(text) for text in texts]
 
 
+long_runs = st.lists(
+    st.builds(
+        lambda characters, count: (characters * count)[:count],
+        st.text(st.sampled_from("aZé\u0301ͿΩ09  \n\t.-“—汉😀\x00"), min_size=1, max_size=3),
+        st.sampled_from([1, 2, 3, 4, 6, 7, 15, 16, 17, 31, 33, 49, 63, 64, 65, 130]),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(long_runs, max_size=4))
+def test_the_estimate_of_runs_over_blocks(texts: list[str]) -> None:
+    assert rated(texts) == [reference(text) for text in texts]
+
+
 def test_the_estimate_of_awkward_texts() -> None:
     texts = ["", " ", "\n", "\x00", "’", "é", "word", "汉字", "x" * 1_000_000, " " * 1_000_000, "=" * 1_000_000]
     assert rated(texts) == [reference(text) for text in texts]

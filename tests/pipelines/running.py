@@ -51,9 +51,9 @@ def command(recipe_file: Path, source: Path, output: Path, *more: str, workers: 
     ]
 
 
-def typed(argv: Sequence[str], code: int = 0) -> tuple[str, str]:
+def typed(argv: Sequence[str], code: int = 0, seconds: float = 120) -> tuple[str, str]:
     """(standard output, standard error) of a command that ends with `code`."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 

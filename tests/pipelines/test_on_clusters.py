@@ -1,0 +1,217 @@
+"""The same bytes on a real Flink, a real Spark and Prism as on the local runner, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.clusters import SLOTS, needs, started
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import command, left, processes, typed, write_recipe
+from tests.pipelines.test_invariance import VARIED
+
+PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0"
+
+
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory):
+    with started("flink", tmp_path_factory.mktemp("flink")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory):
+    with started("spark", tmp_path_factory.mktemp("spark")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def prism():
+    """The arguments that run on a Prism built from source, where the clusters are kept too."""
+    needs("go")
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
+    subprocess.run(["go", "install", PRISM], env={**os.environ, "GOBIN": str(folder)}, check=True, timeout=600)
+    return ("--runner", "prism", "--option", f"prism={folder / 'prism'}")
+
+
+@pytest.fixture(scope="module")
+def slow_base(tmp_path_factory):
+    """(recipe, input, undisturbed local run): eight files, so that there is time to disturb it."""
+    folder = tmp_path_factory.mktemp("slow")
+    source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
+    recipe = write_recipe(folder, output={"shard_bytes": 200_000})
+    typed(command(recipe, source, folder / "run"))
+    return recipe, source, folder / "run"
+
+
+def same_for_any_recipe(arguments, workers, tmp_path, name):
+    recipe = write_recipe(tmp_path, **VARIED[name])
+    source = save(tmp_path / "in", dealt(corpus(400, seed=len(name)), 3, seed=1))
+    typed(command(recipe, source, tmp_path / "local"))
+    typed(command(recipe, source, tmp_path / "run", *arguments, workers=workers), seconds=300)
+    assert left(tmp_path / "run") == left(tmp_path / "local")
+
+
+def same(arguments, workers, base, tmp_path):
+    """Runs the base on a runner: the whole directory is that of the local run, and the manifest names who ran it."""
+    typed(command(base.recipe, base.source, tmp_path / "run", *arguments, workers=workers), seconds=300)
+    assert left(tmp_path / "run") == left(base.run)
+    environment = json.loads((tmp_path / "run/manifest.json").read_text())["environment"]
+    assert (environment["runner"], environment["workers"]) == (arguments[1], workers or SLOTS)
+    until = time.monotonic() + 10
+    while workers_of(tmp_path / "run") and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not workers_of(tmp_path / "run")
+
+
+def workers_of(run):
+    """The processes of the workers of a run."""
+    mark, found = f"TAMIS_RUN={run}\0".encode(), []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if mark in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue  # it ended meanwhile
+    return found
+
+
+def begun(argv):
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def shows(process, output, pattern):
+    """Waits for the first file of a run that matches."""
+    until = time.monotonic() + 120
+    while not any(output.glob(pattern)):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.flink
+@pytest.mark.slow
+class TestFlink:
+    @pytest.mark.parametrize("workers", [1, 2, 4])
+    def test_the_same_bytes_for_any_number_of_workers(self, flink, base, tmp_path, workers):
+        same(flink.arguments, workers, base, tmp_path)
+
+    @pytest.mark.parametrize("name", VARIED)
+    def test_the_same_bytes_for_any_recipe(self, flink, tmp_path, name):
+        same_for_any_recipe(flink.arguments, 2, tmp_path, name)
+
+    @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "rated/part-*.json", "decisions/part-*.parquet"])
+    def test_a_task_manager_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
+        recipe, source, undisturbed = slow_base
+        process = begun(command(recipe, source, tmp_path / "run", *flink.arguments))
+        shows(process, tmp_path / "run", moment)
+        os.kill(flink.processes()["taskmanager-1"], signal.SIGKILL)
+        try:
+            said, _ = process.communicate(timeout=180)
+        finally:
+            flink.do("replace")
+        assert process.returncode == 0, said
+        assert left(tmp_path / "run") == left(undisturbed)
+
+    @pytest.mark.parametrize("moment", ["rated/part-*.json", ".spill/*.arrow"])
+    def test_a_worker_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
+        recipe, source, undisturbed = slow_base
+        process = begun(command(recipe, source, tmp_path / "run", *flink.arguments))
+        shows(process, tmp_path / "run", moment)
+        os.kill(min(workers_of(tmp_path / "run")), signal.SIGKILL)
+        said, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, said
+        assert left(tmp_path / "run") == left(undisturbed)
+
+    @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", ".spill/*.arrow", "data/phase-1/shard-*.parquet"])
+    def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, flink, slow_base, tmp_path, moment):
+        recipe, source, undisturbed = slow_base
+        argv = command(recipe, source, tmp_path / "run", *flink.arguments)
+        process = begun(argv)
+        shows(process, tmp_path / "run", moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        typed(argv, seconds=300)  # at once: the cluster may not have noticed yet
+        assert left(tmp_path / "run") == left(undisturbed)
+
+    def test_interrupted_it_ends_the_job(self, flink, slow_base, tmp_path):
+        recipe, source, _ = slow_base
+        process = begun(command(recipe, source, tmp_path / "run", *flink.arguments))
+        shows(process, tmp_path / "run", "rated/.part-*.tmp")
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 130, said
+        until = time.monotonic() + 10
+        while workers_of(tmp_path / "run"):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+    def test_an_error_of_the_run_arrives_as_from_a_local_worker(self, flink, base, tmp_path):
+        source = shutil.copytree(base.source, tmp_path / "in")
+        (source / "bad.jsonl").write_text("{broken\n" * 3)
+        argv = command(base.recipe, source, tmp_path / "run", *flink.arguments, "--set", "max_rejects=2")
+        _, said = typed(argv, code=1, seconds=300)
+        assert "3 of 403 records could not be read; max_rejects is 2." in " ".join(said.split())
+        assert "Traceback" not in said
+
+    @pytest.mark.parametrize("broken", ["missing", "fails", "elsewhere"])
+    def test_a_worker_that_cannot_start_is_an_error_within_seconds(self, flink, base, tmp_path, broken):
+        script = tmp_path / "worker"
+        if broken != "missing":
+            script.write_text({"fails": "#!/bin/sh\nexit 3\n", "elsewhere": "#!/bin/sh\nexit 78\n"}[broken])
+            script.chmod(0o755)
+        argv = command(base.recipe, base.source, tmp_path / "run", *flink.arguments, "--option", f"worker={script}")
+        began = time.monotonic()
+        _, said = typed(argv, code=1, seconds=120)
+        assert {"missing": "install Tamis there", "fails": "exit code 3", "elsewhere": "must see both"}[broken] in said
+        assert time.monotonic() < began + 90
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+class TestSpark:
+    @pytest.mark.parametrize("workers", [1, 2, 4])
+    def test_the_same_bytes_for_any_number_of_workers(self, spark, base, tmp_path, workers):
+        same(spark.arguments, workers, base, tmp_path)
+
+    @pytest.mark.parametrize("name", VARIED)
+    def test_the_same_bytes_for_any_recipe(self, spark, tmp_path, name):
+        same_for_any_recipe(spark.arguments, 2, tmp_path, name)
+
+
+@pytest.mark.prism
+@pytest.mark.slow
+class TestPrism:
+    def test_the_same_bytes(self, prism, base, tmp_path):
+        same(prism, 1, base, tmp_path)
+        assert not processes("--serve_http=false")
+
+    @pytest.mark.parametrize("name", VARIED)
+    def test_the_same_bytes_for_any_recipe(self, prism, tmp_path, name):
+        same_for_any_recipe(prism, 1, tmp_path, name)
+
+    def test_a_killed_driver_takes_its_prism_along_and_the_same_command_finishes(self, prism, slow_base, tmp_path):
+        recipe, source, undisturbed = slow_base
+        argv = command(recipe, source, tmp_path / "run", *prism, workers=1)
+        process = begun(argv)
+        shows(process, tmp_path / "run", "rated/part-*.json")
+        process.kill()
+        process.wait()
+        typed(argv, seconds=300)
+        assert left(tmp_path / "run") == left(undisturbed)
+        assert not processes("--serve_http=false")
+
+    def test_an_error_of_the_run_arrives_as_from_a_local_worker(self, prism, base, tmp_path):
+        source = shutil.copytree(base.source, tmp_path / "in")
+        (source / "bad.jsonl").write_text("{broken\n" * 3)
+        argv = command(base.recipe, source, tmp_path / "run", *prism, "--set", "max_rejects=2", workers=1)
+        _, said = typed(argv, code=1, seconds=300)
+        assert "3 of 403 records could not be read; max_rejects is 2." in " ".join(said.split())

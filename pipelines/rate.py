@@ -72,11 +72,11 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """(documents with their signals, sketch) of one batch of documents, row by row the same documents."""
     texts = segment(batch["text"], recipe.words)
-    rated = pa.table(batch)
+    fields, rated = list(batch.schema), list(batch.columns)
     for rater in raters:
-        signals = rater.rate(texts)
-        for field, column in zip(rater.signals, signals.columns, strict=True):
-            rated = rated.append_column(field.field(), column.cast(field.field().type))
+        for signal, column in zip(rater.signals, rater.rate(texts).columns, strict=True):
+            fields.append(signal.field())
+            rated.append(column.cast(fields[-1].type))
     text_hash = hash128(batch["text"])
     columns: dict[str, pa.Array] = {
         "id": batch["id"],
@@ -88,7 +88,7 @@ def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> t
     }
     if recipe.dedup is not None and recipe.dedup.minhash is not None:
         columns["bands"] = sketch(texts, recipe.dedup.minhash)
-    return rated.combine_chunks().to_batches()[0] if rated.num_rows else _no_rows(rated), pa.record_batch(columns)
+    return pa.record_batch(rated, schema=pa.schema(fields)), pa.record_batch(columns)
 
 
 def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
@@ -98,7 +98,3 @@ def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
         column = batch[name]
         total = mix(total, number) ^ hash_texts(column.fill_null(""), seed=1) ^ column.is_null().to_numpy(zero_copy_only=False)
     return total
-
-
-def _no_rows(rated: pa.Table) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in rated.schema], schema=rated.schema)

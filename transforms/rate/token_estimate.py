@@ -44,7 +44,7 @@ def _later(mask: np.uint64, before: np.uint64, by: int) -> np.uint64:
 
 @njit(cache=True, nogil=True, inline="always")
 def _every(begins, before, step, inside):  # type: ignore[no-untyped-def]
-    """`begins`, and every `step`-th byte of the runs that begin there; `inside` are bytes that `step` others of a run precede."""
+    """`begins`, and every `step`-th byte of the runs that begin there: those `inside`, which `step` bytes of a run precede."""
     found = begins
     while True:
         more = found | (_later(found, before, step) & inside)

@@ -27,71 +27,101 @@ from transforms.text.hashing import hash128, mix
 SELECTED, PHASED, GRADED, PLACED = "selected", "phased", "graded", "placed"
 """Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum."""
 
+_CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
+
+_REMEMBERED = 64 << 20
+"""Bytes of measured parts that a process remembers from stage to stage: some 2 GB of text."""
+
 
 def identity_rows(dossier: Dossier) -> pa.RecordBatch:
     """What `Identify` reads of a part."""
     table = _part(dossier).sketch(["id", "text_hash_0", "text_hash_1", "record_hash"])
-    hashes = hash128(_text(table["id"]))
+    hashes = hash128(_whole(table["id"]))
     table = table.append_column("id_hash_0", pa.array(hashes[:, 0])).append_column("id_hash_1", pa.array(hashes[:, 1]))
     return _batch(table.select(identity.ROWS.names))
 
 
 def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
-    """`explained` without the details, remembered for the last dossier: the steps of one stage ask for the same one after
-    another."""
-    answers = tuple(sorted(dossier.answers.items()))
+    """Every document of the part as far as the answers reach, in the order of its rows.
+
+    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
+    detail (null: only the ledger tells, by `explained`), representative, jaccard, copies, phase, place. The first step that
+    does not keep a document decides.
+
+    Remembered for the last dossier: the steps of one stage ask for the same one after another.
+    """
     # The stamp, because one process may do several runs into one directory.
-    stamp = storage.entry(_part(dossier).uri("rated", "parquet")).stamp
-    mark = (dossier.handle, stamp, answers, recipe.decide_fingerprint)
-    last = _last[0]
-    if last[0] != mark:
-        forget()  # before the next one is made: two would be held at once
-        last = _last[0] = mark, _standing(dossier, recipe, False)
-    table: pa.Table = last[1]
+    mark = _part(dossier), storage.entry(_part(dossier).uri("rated", "parquet")).stamp, recipe.decide_fingerprint
+    answers = tuple(sorted(dossier.answers.items()))
+    known = _memory.last
+    if known[0] != (mark, answers):
+        _memory.last = None, None  # before the next one is made: two would be held at once
+        measured = _memory.measured.get(mark)
+        if measured is None:
+            measured = _measured(_part(dossier), recipe, False)
+            _memory.keep(mark, measured)
+        known = _memory.last = (mark, answers), _standing(dossier, recipe, measured, False)
+    table: pa.Table = known[1]
     return table
 
 
 def explained(dossier: Dossier, recipe: Recipe) -> pa.Table:
-    """`_standing` with every detail, which only the ledger tells."""
-    return _standing(dossier, recipe, True)
+    """`standing` with every detail, which only the ledger tells."""
+    return _standing(dossier, recipe, _measured(_part(dossier), recipe, True), True)
 
 
 def forget() -> None:
     """Frees what `standing` remembers: Emit needs the memory for its shards."""
-    _last[0] = None, None
+    _memory.forget()
 
 
-_last: list[tuple[object, object]] = [(None, None)]
-"""One for the process, whose threads take turns: a runner gives each bundle a thread, and each would keep its own."""
+class _Memory:
+    """What `standing` remembers, one for the process, whose threads take turns: a runner gives each bundle a thread, and each
+    would keep its own."""
+
+    def __init__(self) -> None:
+        self.last: tuple[object, object] = (None, None)
+        self.measured: dict[object, pa.Table] = {}
+        self._bytes = 0
+
+    def forget(self) -> None:
+        self.last = None, None
+        self.measured.clear()
+        self._bytes = 0
+
+    def keep(self, mark: object, measured: pa.Table) -> None:
+        """Keeps the first that come. Each stage asks for all parts in turn: the last ones would push out what comes next."""
+        if self._bytes + measured.nbytes <= _REMEMBERED:
+            self.measured[mark] = measured
+            self._bytes += measured.nbytes
 
 
-def _standing(dossier: Dossier, recipe: Recipe, explain: bool) -> pa.Table:
-    """Every document of the part as far as the answers reach, in the order of its rows.
+_memory = _Memory()
 
-    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
-    detail (null unless they `explain`), representative, jaccard, copies, phase, place. The first step that does not keep a
-    document decides.
-    """
-    part = _part(dossier)
+
+def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
+    """What needs no answer: the documents as they were rated, their quality, and what the thresholds make of them."""
     sketch = part.sketch(["id", "source", "bytes"])
     names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count"}
-    if recipe.decontaminate is not None:
-        names |= {"contamination.coverage", "contamination.benchmark", "contamination.item"}
-    signals = part.columns(sorted(names))
-    ids = _final_ids(dossier, sketch)
-    id_hash = hash128(_text(ids))
-    rows = {
-        "ticket": sketch["ticket"].combine_chunks(),
-        "id": ids,
-        "source": sketch["source"].combine_chunks(),
-        "tokens": signals["tokens.count"].combine_chunks().fill_null(0),
-        "bytes": sketch["bytes"].combine_chunks(),
-        "quality": pa.array(fuse(signals, recipe.quality, recipe.signals)),
-        "tie": pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed)),
-        "id_hash": pa.array(np.ascontiguousarray(id_hash[:, 1])),
-    }
-    state = _State(evaluate(signals, recipe.thresholds, explain), explain)
-    rows["benchmark"] = _contamination(state, signals, recipe)
+    found = _CONTAMINATION if recipe.decontaminate is not None else ()
+    signals = part.columns(sorted(names.union(found)))
+    verdict = evaluate(signals, recipe.thresholds, explain)
+    columns = {name: sketch[name] for name in ("ticket", "id", "source", "bytes")}
+    columns |= {name: verdict[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
+    columns |= {name: signals[name] for name in found}
+    columns["tokens"] = signals["tokens.count"].fill_null(0)
+    columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.signals))
+    return pa.table(columns).combine_chunks()
+
+
+def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
+    rows = {name: _whole(measured[name]) for name in ("ticket", "id", "source", "tokens", "bytes", "quality")}
+    rows["id"] = _final_ids(dossier, rows)
+    id_hash = hash128(rows["id"])
+    rows["tie"] = pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed))
+    rows["id_hash"] = pa.array(np.ascontiguousarray(id_hash[:, 1]))
+    state = _State(measured, explain)
+    rows["benchmark"] = _contamination(state, measured, recipe)
     _copies(state, rows, dossier)
     _budget(state, rows, dossier, recipe)
     rows |= {"decision": state.decision, "reason": state.reason, "detail": state.detail}
@@ -172,9 +202,7 @@ class _State:
     """Decision, reason and detail of each document; a step changes only documents that are still kept."""
 
     def __init__(self, verdict: pa.Table, explain: bool) -> None:
-        self.decision, self.reason, self.detail = (
-            verdict[name].combine_chunks().cast(pa.string()) for name in ("decision", "reason", "detail")
-        )
+        self.decision, self.reason, self.detail = (_whole(verdict[name]) for name in ("decision", "reason", "detail"))
         self.explain = explain
 
     def close(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: Callable[[pa.Array], pa.Array]) -> None:
@@ -271,13 +299,13 @@ def _ranked(tickets: pa.Array, answers: pa.Table | None) -> tuple[np.ndarray, np
     return rank, whole
 
 
-def _final_ids(dossier: Dossier, sketch: pa.Table) -> pa.Array:
+def _final_ids(dossier: Dossier, rows: dict[str, pa.Array]) -> pa.Array:
     """The ids, numbered where several documents had one: id, id#2, id#3."""
-    ids = sketch["id"].combine_chunks()
+    ids = rows["id"]
     answers = dossier.answer(identity.TAG)
     if answers is None:
         return ids
-    ordinal = aligned(sketch["ticket"].combine_chunks(), answers, "ordinal", None)
+    ordinal = aligned(rows["ticket"], answers, "ordinal", None)
     return pc.coalesce(identity.numbered(ids, ordinal), ids)
 
 
@@ -306,7 +334,7 @@ def _part(dossier: Dossier) -> Part:
     return dossier.handle
 
 
-def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 

@@ -80,7 +80,17 @@ def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
         environment = EmbeddedPythonEnvironment.default()
     else:
         environment = SubprocessSDKEnvironment.from_command_string(worker.command(todo.run, wanted))
-    options = PipelineOptions.from_dictionary({"direct_num_workers": workers})
+    views: dict[type[PipelineOptions], PipelineOptions] = {}
+
+    class Options(PipelineOptions):
+        """Keeps its views, which share their values: Beam asks for 500 to build the DAG, and makes a parser for each."""
+
+        def view_as(self, kind: type[PipelineOptions]) -> PipelineOptions:
+            if kind not in views:
+                views[kind] = super().view_as(kind)
+            return views[kind]
+
+    options = Options.from_dictionary({"direct_num_workers": workers})
     try:
         with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
             pipeline | Curate(recipe, todo)

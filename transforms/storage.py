@@ -618,18 +618,20 @@ def names(folder: str) -> list[str]:
 
 
 class Sink(io.RawIOBase):
-    """A writable binary file that knows the SHA-256 and the size of what went through it; pyarrow writes to it too."""
+    """A writable binary file that knows the SHA-256 (unless nobody will ask) and the size of what went through it; pyarrow
+    writes to it too."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, digest: bool = True) -> None:
         super().__init__()
         self._file = file
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if digest else None
         self.size = 0
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         self._file.write(view)
-        self._digest.update(view)
+        if self._digest is not None:
+            self._digest.update(view)
         self.size += len(view)
         return len(view)
 
@@ -642,6 +644,8 @@ class Sink(io.RawIOBase):
     @property
     def sha256(self) -> str:
         """Of the bytes written so far, in hexadecimal."""
+        if self._digest is None:
+            raise ValueError("what need not be durable has no checksum")
         return self._digest.hexdigest()
 
 
@@ -650,10 +654,10 @@ def commit(uri: str, durable: bool = True) -> Iterator[Sink]:
     """Yields the sink of a file that appears under `uri`, replacing what was there, only when the block ends well.
 
     Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: spooled, then one put. What need
-    not survive a power cut is not `durable`: it spares the disk two waits.
+    not survive a power cut is not `durable`: it spares the disk two waits, and has no checksum.
     """
     path = local_path(uri)
-    with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file) as sink:
+    with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file, digest=durable) as sink:
         yield sink
 
 

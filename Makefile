@@ -25,10 +25,11 @@ peers: $(VENV)/.ready-dev .venv-peers/.ready
 lock: $(VENV)/.ready
 	$(PIP) install -q uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra s3 --extra gcs --extra azure --extra dataflow -c requirements.lock pyproject.toml -o deploy/requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-peers run build *.egg-info
+	rm -rf $(VENV) .venv-airflow .venv-bench .venv-peers run build *.egg-info
 	find pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

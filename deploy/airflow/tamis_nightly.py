@@ -2,15 +2,15 @@
 
     cp deploy/airflow/tamis_nightly.py "$(airflow config get-value core dags_folder)"
 
-The worker that takes the tasks needs `tamis` on its PATH. A run that was killed is started again and finishes; a problem with the
-data or the recipe needs a person, and is not tried again.
+The worker that takes the tasks needs `tamis` on its PATH. A run that was killed is started again and finishes; a problem with
+the data or the recipe needs a person, and is not tried again.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException
 @dag(
     dag_id="tamis_nightly",
     schedule="30 2 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,  # a second run in the same directory is refused
     params={

@@ -1,4 +1,4 @@
-"""The Flex Template: its metadata are what Dataflow takes and what its program reads, and its job leaves what a local run leaves."""
+"""The Flex Template: its metadata are what Dataflow takes and its program reads, and its job leaves what a local run leaves."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""The manifests: valid for Kubernetes and for Flink's operator, and they agree with each other and with the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+
+from pipelines import cli, runners
+from pipelines.cli import app
+from tests.deploy.linters import DEPLOY, lint
+
+KUBERNETES = "1.33"
+"""The first in which a container that runs beside the others, from before them to after them, is no longer a beta."""
+
+FILES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+
+Json = dict[str, Any]
+
+
+def document(name: str) -> Json:
+    found: Json = yaml.safe_load((DEPLOY / "kubernetes" / name).read_text())
+    return found
+
+
+def flink() -> Json:
+    return document("flink.yaml")
+
+
+def pod() -> Json:
+    """The pod of the nightly driver."""
+    return document("nightly.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def only(containers: list[Json]) -> Json:
+    (found,) = containers
+    return found
+
+
+def test_lint() -> None:
+    lint("yamllint", "--strict", "-c", DEPLOY / "yamllint.yaml", *FILES)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
+def test_schema(file: Path) -> None:
+    for found in yaml.safe_load_all(file.read_text()):
+        if found["kind"] == "FlinkDeployment":
+            jsonschema.validate(found, json.loads((Path(__file__).parent / "flinkdeployment.json").read_text()))
+            found = found["spec"]["taskManager"]["podTemplate"]
+        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+
+
+def test_schema_finds_what_is_wrong() -> None:
+    wrong = flink()["spec"]["taskManager"]["podTemplate"]
+    only(wrong["spec"]["initContainers"])["restartPolicies"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, KUBERNETES, strict=True)
+
+
+def test_the_driver_is_a_command_that_the_cli_takes() -> None:
+    """With the addresses under which the other manifest puts Flink and its workers."""
+    arguments = only(pod()["containers"])["args"]
+    command: Any = typer.main.get_command(app)
+    assert arguments[0] == "run"
+    asked = command.commands["run"].make_context("run", arguments[1:]).params
+    options = dict(cli._pair(text) for text in asked["option"])
+    assert runners.unusable(asked["runner"], options) is None
+    assert options["flink_master"] == f"{flink()['metadata']['name']}-rest:8081"
+    pool = only(flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"])
+    port = next(word.removeprefix("--service_port=") for word in pool["command"] if word.startswith("--service_port="))
+    assert (options["environment_type"], options["environment_config"]) == ("EXTERNAL", f"localhost:{port}")
+    server = only(pod()["initContainers"])
+    assert f"--flink-master={options['flink_master']}" in server["args"]
+    assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == runners.JOB_SERVER
+
+
+def test_the_versions_agree() -> None:
+    spec = flink()["spec"]
+    version = spec["flinkVersion"].removeprefix("v").replace("_", ".")
+    assert f"flink:{version}." in spec["image"]
+    server = only(pod()["initContainers"])["image"]
+    assert f"beam_flink{version}_job_server:" in server
+    worker = only(spec["taskManager"]["podTemplate"]["spec"]["initContainers"])
+    assert worker["image"] == only(pod()["containers"])["image"]
+
+
+def test_nobody_is_root_and_memory_has_a_limit() -> None:
+    workers = flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"]
+    for container in (*workers, *pod()["containers"], *pod()["initContainers"]):
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+        if "tamis" in container["image"]:
+            assert container["securityContext"]["runAsNonRoot"] is True
+
+
+def test_a_problem_that_needs_a_person_is_not_tried_again() -> None:
+    rules = document("nightly.yaml")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    on_exit = {"containerName": only(pod()["containers"])["name"], "operator": "In", "values": [cli.PROBLEM, cli.USAGE]}
+    assert rules == [{"action": "FailJob", "onExitCodes": on_exit}]

@@ -88,7 +88,7 @@ class Recipe(Options):
     """All of a run. Sections left out switch their step off, except those that every run needs."""
 
     name: str = Field("recipe", description="appears in the manifest and the report")
-    seed: int = Field(0, ge=0, description="of every tie and shuffle")
+    seed: int = Field(0, ge=0, lt=1 << 64, description="of every tie and shuffle")
     input: Input = Input(paths=())
     max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="unreadable records allowed before the run stops: a number, or a share of the records"
@@ -109,6 +109,14 @@ class Recipe(Options):
     select: Selection = Selection()
     curriculum: Curriculum = Curriculum()
     output: Output = Output()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_name(cls, name: str) -> str:
+        """The run directory is named by it when no other is."""
+        if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\"):
+            raise ValueError(f"{name!r} cannot name a folder: it needs printable characters, none of them / or \\")
+        return name
 
     @field_validator("thresholds")
     @classmethod

@@ -16,6 +16,9 @@ Path = tuple[str | int, ...]
 """Keys and list positions that lead to a field."""
 
 
+_LONGEST, _DEEPEST = 1 << 20, 32
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong with a recipe: where it was written (`file:line`, or the option), which field, and what."""
@@ -126,9 +129,16 @@ class RecipeFile:
         return next(path[:length] for length in range(len(path), -1, -1) if path[:length] in self.places)
 
     def _read(self, text: str, where: str) -> yaml.Node | None:
-        """The nodes of the YAML. Aliases are refused: with them a few lines may stand for data without end."""
+        """The nodes of the YAML. Aliases are refused: with them a few lines may stand for data without end. So is what nests
+        deeper, or is longer, than any recipe: PyYAML takes quadratic time for the one and recursion for the other."""
+        if len(text) > _LONGEST:
+            raise RecipeError(Problem(where, "YAML", f"longer than {_LONGEST:,} characters; name many files by an @list"))
+        depth = 0
         try:
             for event in yaml.parse(text, yaml.SafeLoader):
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > _DEEPEST:
+                    raise RecipeError(self._problem(where, event.start_mark, f"nested more than {_DEEPEST} deep"))
                 if isinstance(event, yaml.AliasEvent):
                     said = f"the alias *{event.anchor} is not taken; write out what it stands for"
                     raise RecipeError(self._problem(where, event.start_mark, said))
@@ -137,13 +147,14 @@ class RecipeFile:
             raise self._unreadable(where, error) from None
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
-        """The node as plain data. A tag that would make an object of anything else is an error."""
+        """The node as plain data. A tag that would make an object of anything else is an error, as is a number or a date that
+        Python cannot hold."""
         try:
             return yaml.SafeLoader("").construct_document(node)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise self._unreadable(where, error) from None
 
-    def _unreadable(self, where: str, error: yaml.YAMLError) -> RecipeError:
+    def _unreadable(self, where: str, error: Exception) -> RecipeError:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         message = str(getattr(error, "problem", None) or error).splitlines()[0]
         return RecipeError(self._problem(where, mark, message))

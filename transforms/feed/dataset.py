@@ -1,0 +1,169 @@
+"""A finished run as batches for training: tokenised, packed, in exactly the planned order, with the learning rate of each step.
+
+Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B) and rank r of W its r-th
+part of them, so the ranks together, step by step, read the run in order whatever W is, and any step can be where one resumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final, Literal, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms import storage
+from transforms.ahead import ahead
+from transforms.errors import RunError
+from transforms.feed.corpus import promise
+from transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
+from transforms.feed.tokenize import Tokenizer, tokenizer
+from transforms.options import fingerprint
+
+FORMAT: Final = "tamis.feed/1"
+CACHE: Final = ".feed"
+
+
+class Batch(NamedTuple):
+    """What one rank trains on in one step. Arrays are (sequences of this rank, tokens of a sequence).
+
+    A segment is a stretch of one document: attention that stays inside segments, and positions that begin at 0 in each,
+    keep documents apart. Where `segments` is 0 there is nothing: the end of the run, or room that best fit left.
+    `learning_rate` is the plan's exact mean over the tokens [first_token, end_token) of the run that the step stands for, so
+    that all steps together have the plan's mass; tokens are those the run counted.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    segments: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int32]
+    step: int
+    learning_rate: float
+    first_token: int
+    end_token: int
+
+
+class CurriculumDataset:
+    """Iterates over the batches of one rank. Each iteration begins where `load_state_dict` put it, or at the start.
+
+    `batch_size` is the number of sequences of all ranks together. `end` is the id put behind each document: `"own"` the
+    tokenizer's, None none. `cache` is the folder or prefix where the numbers of tokens of documents are kept, by tokenizer; by
+    default `.feed` in the run, None keeps none. `prefetch` batches are made ahead, in one thread. Every byte of text is
+    checked against the manifest before it is yielded.
+
+    Raises FileNotFoundError for a run that is not finished, RunError for a plan or a shard that is not the manifest's.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        tokenizer_: str | Callable[[str], Sequence[int]] | Tokenizer,
+        sequence_length: int,
+        batch_size: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        packing: Packing = "cut",
+        end: int | Literal["own"] | None = "own",
+        cache: str | None = "",
+        prefetch: int = 2,
+    ) -> None:
+        if sequence_length < 1 or batch_size < 1 or batch_size % world_size:
+            raise RunError(
+                f"{batch_size} sequences of {sequence_length} tokens for {world_size} ranks: each must get as many, and some"
+            )
+        if not 0 <= rank < world_size:
+            raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
+        self.promise = promise(run)
+        self.tokenizer = tokenizer(tokenizer_)
+        self.sequence_length, self.batch_size = sequence_length, batch_size
+        self.rank, self.world_size = rank, world_size
+        self.packing, self.prefetch = packing, prefetch
+        self.end = self.tokenizer.end if end == "own" else end
+        self.cache = storage.join(run, CACHE) if cache == "" else cache
+        self._from = (0, 0)  # step, and its first sequence
+        self._done: int | None = None  # steps that this object has yielded itself
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._iterate(0, 1)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps from the start of the run to its end. Every document must have been counted for this."""
+        sequences = self._sequences()[1].count()
+        step, at = self._from
+        return step + -(-max(sequences - at, 0) // self.batch_size)
+
+    def state_dict(self, step: int | None = None) -> dict[str, Any]:
+        """Where to go on after so many finished steps; by default those that this object has yielded.
+
+        In a DataLoader with workers it is copies of this object that yield: give the step. The state fits any world size, and
+        any number of workers; the batch size may change too.
+        """
+        step = self._done if step is None else step
+        if step is None:
+            raise RunError("nothing was read through this object itself, perhaps by worker processes: give the finished steps")
+        begun, first = self._from
+        if step < begun:
+            raise RunError(f"step {step} lies before step {begun}, where this dataset began")
+        return {
+            "format": FORMAT,
+            "corpus": self.promise.root,
+            "stream": self._stream_mark,
+            "step": step,
+            "sequence": first + (step - begun) * self.batch_size,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on there. Raises RunError for the state of another corpus, tokenizer, sequence length or packing."""
+        if state.get("format") != FORMAT:
+            raise RunError(f"this is no state of {FORMAT}")
+        if state["corpus"] != self.promise.root:
+            raise RunError(f"this is the state of another corpus than '{self.promise.run}': {state['corpus'][:16]}…")
+        if state["stream"] != self._stream_mark:
+            raise RunError("this is the state of another tokenizer, end, sequence length or packing: its sequences are others")
+        self._from, self._done = (int(state["step"]), int(state["sequence"])), None
+
+    def shuffle(self, *_: object, **__: object) -> NoReturn:
+        """Always an error: the order is what the run was made for."""
+        raise RunError("a run is read in its planned order; for a shuffled one set curriculum.order: uniform in the recipe")
+
+    def __getitem__(self, _: object) -> NoReturn:
+        raise RunError("batches are read in their order, by iteration: a sampler would read them in another")
+
+    @property
+    def _stream_mark(self) -> str:
+        return fingerprint([self.tokenizer.name, self.end, self.sequence_length, self.packing])
+
+    def _sequences(self) -> tuple[Stream, Sequences]:
+        stream = Stream(self.promise, self.tokenizer, self.end, self.cache)
+        return stream, PACKINGS[self.packing](stream, self.sequence_length)
+
+    def _iterate(self, worker: int, workers: int) -> Iterator[Batch]:
+        """Every `workers`-th step: what a DataLoader puts together in turn is every step in order."""
+        batches = self._batches(worker, workers)
+        for batch in ahead(batches, self.prefetch) if self.prefetch else batches:
+            self._done = batch.step + 1
+            yield batch
+
+    def _batches(self, worker: int, workers: int) -> Iterator[Batch]:
+        stream, sequences = self._sequences()  # its own: an iteration runs in a thread
+        begun, start = self._from
+        share = self.batch_size // self.world_size
+        for step in count(begun + worker, workers):
+            first = start + (step - begun) * self.batch_size
+            if not sequences.has(first):
+                return
+            own = first + self.rank * share
+            arrays = laid(stream, sequences, own, own + share, self.sequence_length)
+            low, high = sequences.run_token(first), sequences.run_token(first + self.batch_size)
+            rate = self.promise.learning_rate(low, high)
+            yield Batch(arrays.tokens, arrays.segments, arrays.positions, step, rate, int(low), int(high))
+
+
+def in_order(batches: Iterable[Batch], step: int = 0) -> Iterator[Batch]:
+    """The batches of a loader, from `step` on. RunError at the first that was moved, lost or repeated on the way."""
+    for expected, batch in zip(count(step), batches, strict=False):
+        if batch.step != expected:
+            raise RunError(f"step {batch.step} came where step {expected} should: the loader changes the planned order")
+        yield batch

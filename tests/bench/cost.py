@@ -1,0 +1,183 @@
+"""What one run takes, by movement and by exchange, as one JSON line: CPU, memory, bytes kept and spilled, pieces shuffled.
+
+    python cost.py FILE... [--partition-bytes N]
+
+The files are read by one worker in this process, so that its memory is a worker's and all CPU is counted; kernels are compiled
+and Beam is imported before, by a run on a few documents, which also tells what every run takes, however small. `--kernels`
+tells instead what those steps take that a small run cannot show: the cut of a ranking, and the forest of duplicates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import resource
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ours import few_documents
+
+from pipelines import local, outcome, plan, progress
+from pipelines.progress import MOVEMENTS
+from pipelines.recipe import Recipe, load
+from transforms.dedup.components import forest
+from transforms.exchange import Dossier, Piece
+from transforms.ranking import ROWS, _address
+
+EXCHANGES = {
+    # a column that only its batches have
+    "record_hash": "identity: text, id and record hashes",
+    "ordinal": "identity: answers",
+    "bucket": "duplicates: bands",
+    "shingles": "duplicates: shingles of candidates",
+    "duplicate_of": "duplicates: answers",
+    "component": "duplicates: components",
+    "text_hash_0": "duplicates: equal texts",
+    "major": "ranking: keys",
+    "rank": "ranking: answers",
+    "text": "text to its shard",
+    "ticket": "duplicates: lesser copies",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--partition-bytes", type=int, default=plan.PARTITION_BYTES)
+    parser.add_argument("--kernels", action="store_true")
+    options = parser.parse_args()
+    print(json.dumps(kernels() if options.kernels else measured(options.files, options.partition_bytes)))
+
+
+def recipe(files: Sequence[str]) -> Recipe:
+    """The shipped recipe `fineweb` but for its language: generated words have none, and who drops nearly all shows little."""
+    fineweb = load("fineweb", [], files).model_dump(exclude_unset=True)
+    thresholds = {name: limit for name, limit in fineweb["thresholds"].items() if not name.startswith("language.")}
+    return Recipe.model_validate(fineweb | {"thresholds": thresholds})
+
+
+def measured(files: Sequence[str], partition_bytes: int) -> dict[str, object]:
+    plan.PARTITION_BYTES = partition_bytes
+    corpus = Path(files[0]).parents[1]
+    few = [str(path) for path in (few_documents(corpus, 20) / "jsonl").iterdir()]
+    took(few)
+    fixed, _ = took(few)
+    return took(files)[1] | {"fixed_cpu_s": fixed}
+
+
+def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
+    """(CPU seconds by movement, everything) of one run."""
+    wanted = recipe(files)
+    with tempfile.TemporaryDirectory(prefix="tamis-bench-") as run:
+        with _Clock(run) as clock:
+            todo = plan.make(wanted, run, fresh=False)
+            local.run(wanted, todo, workers=1)
+            spilled = spills(Path(todo.spill))
+            manifest = outcome.finish(wanted, todo, {})
+        rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches", "decisions", "data")}
+        decisions = pq.read_table(Path(run) / "decisions", columns=["bytes", "tokens", "copies", "decision"])
+    size, tokens = (decisions[name].to_numpy().astype(float) for name in ("bytes", "tokens"))
+    return clock.cpu_s, {
+        "documents": manifest["counts"]["records"],
+        "kept": manifest["counts"]["kept"],
+        "text_bytes": int(size.sum()),
+        "input_bytes": todo.bytes,
+        "parts": len(todo.work),
+        "partitions": todo.partitions,
+        "shard_bytes": wanted.output.shard_bytes,
+        "cpu_s": clock.cpu_s,
+        "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "rooms": rooms,
+        "exchanges": spilled,
+        "piece_bytes": len(pickle.dumps((1 << 20, Piece("s3://bucket/run/.spill/" + "0" * 32 + ".arrows", 1 << 20, 1 << 20)))),
+        # Shards are even in tokens: by how many bytes a document differs from its share.
+        "bytes_off": float((size - tokens * (size.sum() / tokens.sum())).std()),
+    }
+
+
+class _Clock:
+    """CPU seconds of this process until a movement last did something; the next begins there. The last takes the rest."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.cpu_s: dict[str, float] = {}
+        self._ended = dict.fromkeys(MOVEMENTS, 0.0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Clock:
+        self._begun = time.process_time()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._ended[MOVEMENTS[-1]] = time.process_time()
+        begun = self._begun
+        for movement in MOVEMENTS:
+            ended = max(begun, self._ended[movement])
+            self.cpu_s[movement], begun = ended - begun, ended
+
+    def _look(self) -> None:
+        last: dict[str, progress.Done] = {}
+        while not self._stop.wait(0.02):
+            now = progress.done(self.run)
+            for movement, done in now.items():
+                if done != last.get(movement):
+                    self._ended[movement] = time.process_time()
+            last = now
+
+
+def spills(folder: Path) -> dict[str, dict[str, int]]:
+    """Rows, pieces and bytes of every exchange, read from its files: each piece is one stream."""
+    found: dict[str, Counter[str]] = {}
+    for path in sorted(folder.glob("*.arrows")):
+        with pa.OSFile(str(path)) as file:
+            while file.tell() < file.size():
+                begun = file.tell()
+                with pa.ipc.open_stream(file) as reader:
+                    rows, names = sum(batch.num_rows for batch in reader), reader.schema.names
+                exchange = next(label for column, label in EXCHANGES.items() if column in names)
+                found.setdefault(exchange, Counter()).update(rows=rows, pieces=1, bytes=file.tell() - begun)
+    return {label: dict(found[label]) for label in sorted(found)}
+
+
+def kernels() -> dict[str, float]:
+    """Seconds to find the range of a row among a number of cuts; bytes and seconds a document in the forest of duplicates."""
+    rows, chance = 20_000, np.random.Generator(np.random.PCG64(0))
+    keys = chance.integers(0, 1 << 64, (rows, 2), dtype=np.uint64)
+    columns = {"major": keys[:, 0], "tie": keys[:, 1], "id_hash": keys[:, 1], "ticket": np.arange(rows, dtype=np.uint64)}
+    columns |= {"group": pa.repeat("", rows), "tokens": np.ones(rows, np.int64)}
+    batch = pa.record_batch({name: columns[name] for name in ROWS.names}, schema=ROWS)
+    seconds = {}
+    for cuts in (1_000, 8_000):
+        cut = np.sort(chance.integers(0, 1 << 64, (cuts, 2), dtype=np.uint64), axis=0)
+        begun = time.process_time()
+        list(_address(Dossier(0, None), lambda _: batch, cut))
+        seconds[cuts] = (time.process_time() - begun) / rows
+    nodes = 4_000_000
+    edges = np.sort(chance.integers(0, nodes, (nodes, 2), dtype=np.uint64), axis=1)
+    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    held = len(forest(edges))
+    return {
+        "cut_s": {str(cuts): taken for cuts, taken in seconds.items()},
+        "forest_cpu_s": (time.process_time() - begun) / held,
+        "forest_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / held,
+    }
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()

@@ -67,7 +67,7 @@ def run(
         bool, typer.Option("--allow-empty", help="A folder, glob or list without files is no error: the last release stands.")
     ] = False,
     log: Annotated[
-        str, typer.Option(envvar="TAMIS_LOG", help="Events on standard error in place of bars: text, or json, an object a line.")
+        str, typer.Option(envvar="TAMIS_LOG", help="Events on standard error in place of bars: text, or json, one a line.")
     ] = "",
     as_json: Json = False,
 ) -> None:

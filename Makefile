@@ -1,12 +1,12 @@
 # make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.
-# make peers: the same values as the peers.  make lock: refresh the pinned dependencies.
+# make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= run/python-env
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test bench peers lock clean
+.PHONY: run test test-flink test-spark test-prism bench scaling peers lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/tamis run python-env --output $(RUN)
@@ -16,8 +16,15 @@ test: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
 
+# On real clusters, which deploy/cluster downloads once and starts on the loopback; part of .ci/run.
+test-flink test-spark test-prism: test-%: $(VENV)/.ready-dev
+	$(BIN)/pytest tests/pipelines -m $* $(PYTEST)
+
 bench: $(VENV)/.ready-dev
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+scaling: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.bench.paper $(SCALING)
 
 peers: $(VENV)/.ready-dev .venv-peers/.ready
 	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"

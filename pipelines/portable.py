@@ -19,38 +19,55 @@ WORKER = str(Path(sys.executable).with_name("tamis-worker"))
 """What a node starts; a cluster whose nodes keep Tamis elsewhere is told with --option worker=PATH."""
 
 
+ATTEMPTS = 3
+"""How often a job is submitted whose nodes or workers die."""
+
+
 def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it. An error of the run arrives as RunError, as from a local worker.
 
     `options` are Beam's, by name, with `worker` for the worker's command. Beam's environment is a process of the node: a worker
-    that cannot start is noticed and told, where Beam's own pool of workers would let the job wait for ever.
+    that cannot start is noticed and told, where Beam's own pool of workers would let the job wait for ever. A job that lost a
+    worker is submitted again, since Beam keeps what is left of the dead worker until the job's end, and gives it to whoever
+    tries again in it; the next job takes the parts that are rated.
     """
+    for attempt in range(ATTEMPTS):
+        try:
+            _submit(recipe, todo, dict(options))
+            return
+        except Exception as error:
+            text = "".join(traceback.format_exception(error))
+            told = RunError.from_traceback(text) or _told(
+                text, options.get("worker", WORKER), todo.run, options["job_endpoint"]
+            )
+            if told is not None:
+                raise told from None
+            if _OURS in text or attempt == ATTEMPTS - 1:
+                raise
+
+
+_OURS = "Error received from SDK harness"
+"""How Java introduces an exception of Python's: it would come again."""
+
+
+def _submit(recipe: Recipe, todo: Plan, options: dict[str, str]) -> None:
     import apache_beam as beam
     from apache_beam.runners.portability.portable_runner import PortableRunner
 
     from pipelines.curate import Curate
 
+    command = options.pop("worker", WORKER)
     with worker.Wanted(todo.spill) as wanted:
-        asked = dict(options)
-        command = asked.pop("worker", WORKER)
-        if "environment_type" not in asked:
-            asked |= {"environment_type": "PROCESS", "environment_config": environment(command, todo.run, wanted.uri)}
-        pipeline = beam.Pipeline(PortableRunner(), beam_options(asked))
+        if "environment_type" not in options:
+            options |= {"environment_type": "PROCESS", "environment_config": environment(command, todo.run, wanted.uri)}
+        pipeline = beam.Pipeline(PortableRunner(), beam_options(options))
         pipeline | Curate(recipe, todo)
-        job = None
+        job = pipeline.run()
         try:
-            job = pipeline.run()
             job.wait_until_finish()
         except KeyboardInterrupt:
-            if job is not None:
-                job.cancel()
+            job.cancel()
             raise
-        except Exception as error:
-            text = "".join(traceback.format_exception(error))
-            told = RunError.from_traceback(text) or _told(text, command, todo.run, asked["job_endpoint"])
-            if told is None:
-                raise
-            raise told from None
 
 
 def environment(command: str, run: str, wanted: str) -> str:

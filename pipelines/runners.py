@@ -41,7 +41,7 @@ _PATIENCE = 5.0
 
 @dataclass(frozen=True)
 class Runner:
-    """Where the DAG runs, checked. `workers` is what the manifest names; `options` are Beam's."""
+    """Where the DAG runs, checked. `workers` is what the manifest names, 0 where the cluster decides; `options` are Beam's."""
 
     name: str
     workers: int
@@ -115,17 +115,18 @@ def _flink(workers: int, options: dict[str, str], run: str) -> Runner:
         "parallelism": str(workers),
         # Beam starts one Python for all the slots of a task manager unless it is told how many there are.
         "sdk_worker_parallelism": str(max(1, -(-slots // max(nodes, 1)))),
-        # Between two stages a worker would be ended and another started. At the end of a run it is wanted no more, and ends.
-        "environment_cache_millis": "600000",
         # A stage ends before the next begins: what a lost task manager held is made again, and nothing else.
         "execution_mode_for_batch": "BATCH_FORCED",
     }
-    return Runner("flink", workers, defaults | options)
+    return Runner("flink", workers, _KEPT | defaults | options)
 
 
 def _spark(workers: int, options: dict[str, str], run: str) -> Runner:
+    """Beam's job server, in whose settings Spark finds its master and how finely it cuts the work: no job can change them."""
+    if workers:
+        raise RunError("spark works on all cores that its job server was given (spark.cores.max there); leave --workers out")
     _answers(options.setdefault("job_endpoint", JOB_SERVER), "Beam's job server for Spark", "deploy/cluster spark start")
-    return Runner("spark", workers or 1, options)
+    return Runner("spark", 0, _KEPT | options)
 
 
 def _prism(workers: int, options: dict[str, str], run: str) -> Runner:
@@ -151,6 +152,10 @@ def _dataflow(workers: int, options: dict[str, str], run: str) -> Runner:
         raise RunError(f"the workers of Dataflow do not see '{run}'; name a run directory in a bucket: --output gs://…")
     sizes = {"num_workers": str(workers), "max_num_workers": str(workers)} if workers else {}
     return Runner("dataflow", workers, sizes | options)
+
+
+_KEPT = {"environment_cache_millis": "600000"}
+"""Without it workers end after every stage and new ones begin the next. After the run they end since nobody wants them."""
 
 
 def _answers(endpoint: str, what: str, start: str) -> None:

@@ -15,9 +15,6 @@ import pytest
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "deploy/cluster"
 
-SLOTS = 4
-"""Two nodes with two each: one node alone has room for two workers."""
-
 
 @dataclass(frozen=True)
 class Cluster:
@@ -41,15 +38,15 @@ class Cluster:
 
 
 @contextmanager
-def started(engine: str, room: Path) -> Iterator[Cluster]:
-    """Two nodes and a job server on free ports."""
+def started(engine: str, room: Path, nodes: int = 2, slots: int = 2) -> Iterator[Cluster]:
+    """A job server and nodes of some slots each, on free ports."""
     needs("java", "mvn")
     web, jobs = free_port(), free_port()
     more = ("--runner", engine, "--option", f"job_endpoint=localhost:{jobs}")
     if engine == "flink":
         more += ("--option", f"flink_master=localhost:{web}")
     cluster = Cluster(engine, room, more)
-    cluster.do("start", "--nodes", "2", "--slots", str(SLOTS // 2), "--web", str(web), "--jobs", str(jobs))
+    cluster.do("start", "--nodes", str(nodes), "--slots", str(slots), "--web", str(web), "--jobs", str(jobs))
     try:
         yield cluster
     finally:

@@ -263,6 +263,30 @@ def budget(
 
 
 @app.command()
+def export(
+    run: RunDirectory,
+    format: Annotated[str, typer.Option(help="megatron, mds, parquet, litdata or jsonl.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A new folder, or its URI in an object store.")],
+    tokenizer: Annotated[str, typer.Option(help="For megatron: bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "",
+    end: Annotated[int, typer.Option(help="For megatron: the id behind each document; default: the tokenizer's own.")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Writes a finished run for another loader, in its order, every checksum checked."""
+    with _told(as_json):
+        from transforms.feed.export import FORMATS
+        from transforms.feed.export import export as write
+
+        known = {name: name for name in FORMATS}
+        if format not in known:
+            raise typer.BadParameter(f"'{format}' is none of {', '.join(known)}", param_hint="--format")
+        found = write(run, known[format], output, tokenizer or None, end if end >= 0 else None)
+        if as_json:
+            _print(asdict(found))
+        else:
+            typer.echo(f"{found.documents:,} documents in {len(found.files)} files of {output}")
+
+
+@app.command()
 def schema(
     of: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="Of a recipe, or of plan.json.")] = "recipe",
 ) -> None:

@@ -130,12 +130,18 @@ class Texts:
     def _verified(self, index: int) -> Any:
         """A ParquetFile over bytes that were checked, or a table."""
         shard = self._shards[index]
-        data = storage.read_bytes(shard.uri)
-        if hashlib.sha256(data).hexdigest() != shard.sha256:
-            raise RunError(f"{shard.uri} is not the shard the manifest promises (its SHA-256 differs); run: tamis verify")
+        data = verified(shard)
         if shard.uri.endswith(".parquet"):
             return pq.ParquetFile(pa.BufferReader(data))
         return shards.read_shard(shard.uri)
+
+
+def verified(shard: Shard) -> bytes:
+    """All bytes of a shard. Raises RunError when they are not those the manifest promises."""
+    data = storage.read_bytes(shard.uri)
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise RunError(f"{shard.uri} is not the shard the manifest promises (its SHA-256 differs); run: tamis verify")
+    return data
 
 
 def _chosen(texts: pa.Array, rows: Ints) -> pa.Array:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms import storage
+from transforms.errors import RunError
 from transforms.tokenizer import TIKTOKEN, encoding, from_file
 
 if TYPE_CHECKING:
@@ -119,16 +120,21 @@ class Function:
 def tokenizer(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
     """`bytes`, `tiktoken:NAME`, the path of a `tokenizer.json`, a function of a text, or what is a tokenizer already.
 
-    Raises FileNotFoundError for a path where nothing is, ValueError or ImportError as its library does.
+    Raises FileNotFoundError for a path where nothing is, RunError for what is no tokenizer, ImportError without tiktoken.
     """
     if not isinstance(given, str):
         return cast(Tokenizer, given) if hasattr(given, "encode") else Function(given)
     if given == Bytes.name:
         return Bytes()
-    if given.startswith(TIKTOKEN):
-        return Tiktoken(given.removeprefix(TIKTOKEN))
-    if not os.path.isfile(given):
+    if not given.startswith(TIKTOKEN) and not os.path.isfile(given):
         raise FileNotFoundError(f"{given}: no tokenizer there; give `bytes`, `{TIKTOKEN}NAME` or the path of a tokenizer.json")
+    try:
+        if given.startswith(TIKTOKEN):
+            encoding(given.removeprefix(TIKTOKEN))
+            return Tiktoken(given.removeprefix(TIKTOKEN))
+        from_file(given)
+    except ValueError as error:
+        raise RunError(str(error)) from None
     return File(given)
 
 

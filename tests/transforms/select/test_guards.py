@@ -1,0 +1,93 @@
+"""Guards warn and fail at their limits, on the whole and along the order, and count a document of any of their kinds once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from transforms.select.guards import Guard, Guards, check, check_real, flagged
+
+
+def guards(**fields: object) -> Guards:
+    return Guards.model_validate(fields)
+
+
+SYNTHETIC = guards(synthetic={"where": {"source": ["cosmopedia"]}}, clean={"where": {"quality": {"min": 0.7}}})
+
+
+def found(synthetic: float, clean: float = 0.5) -> list[tuple[str, bool]]:
+    parts = {"synthetic": [synthetic * 100] * 32, "clean": [clean * 100] * 32}
+    return [(finding.code, finding.fails) for finding in check(SYNTHETIC, [100] * 32, parts)]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.2, []), (0.25, [("guard-synthetic", False)]), (0.3, [("guard-synthetic", False)]), (0.31, [("guard-synthetic", True)])],
+)
+def test_a_quarter_of_synthetic_text_warns_and_a_third_fails(share: float, said: list[tuple[str, bool]]) -> None:
+    assert found(share) == said
+
+
+def test_less_than_a_tenth_of_clean_text_warns() -> None:
+    assert found(0, 0.1) == []
+    assert found(0, 0.09) == [("guard-clean", False)]
+
+
+def test_a_stretch_of_the_order_fails_where_the_whole_does_not() -> None:
+    synthetic = [0.0] * 30 + [40, 40]
+    said = check(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32})
+    assert [(finding.code, finding.fails) for finding in said] == [("guard-synthetic", True)]
+    assert "40.0% of stretch 16 of 16 of the order, above the limit of 30%" in said[0].message
+    # What two documents may do is excused.
+    assert check(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32}, document=25) == []
+
+
+def test_shares_of_any_kind_are_capped_and_floored() -> None:
+    capped = guards(shares={"code": {"where": {"source": ["code"]}, "fail_above": 0.5, "warn_below": 0.1}})
+    assert check(capped, [10, 10], {"code": [5, 5]}) == []
+    (over,) = check(capped, [10, 10], {"code": [9, 5]})
+    assert (over.code, over.fails, over.numbers) == ("guard-code", True, {"share": 0.7, "limit": 0.5})
+    assert "guards.shares.code.fail_above" in over.message
+    assert [finding.fails for finding in check(capped, [10, 10], {"code": [0, 1]})] == [False]
+
+
+def test_no_tokens_say_nothing() -> None:
+    assert check(SYNTHETIC, [], {"synthetic": [], "clean": []}) == []
+    assert check(SYNTHETIC, [0], {"synthetic": [0], "clean": [0]}) == []
+
+
+def test_real_tokens_never_shrink() -> None:
+    assert check_real(5, None) == check_real(5, 5) == check_real(6, 5) == []
+    (lost,) = check_real(1_000, 3_500)
+    assert lost.fails
+    assert "2,500 fewer than the 3,500" in lost.message
+
+
+def test_documents_of_any_of_the_kinds_are_flagged_once() -> None:
+    columns = {
+        "source": pa.array(["a", "b", None, "c"]),
+        "quality": pa.array([0.1, 0.9, 0.9, None]),
+        "flag": pa.array([True, False, None, False]),
+    }
+
+    def mask(**where: object) -> list[bool]:
+        return flagged(columns, Guard.model_validate({"where": where, "warn_above": 0.5})).tolist()
+
+    assert mask(source=["a", "c"]) == [True, False, False, True]
+    assert mask(quality={"min": 0.9}) == [False, True, True, False]
+    assert mask(source=["b"], quality={"max": 0.1}) == [True, True, False, False]
+    assert mask(flag=["true"]) == [True, False, False, False]
+    with pytest.raises(ValueError, match="'quality' is a number"):
+        mask(quality=["high"])
+    with pytest.raises(ValueError, match="'source' is text"):
+        mask(source={"min": 1})
+    assert isinstance(flagged(columns, SYNTHETIC.named["synthetic"]), np.ndarray)
+
+
+def test_what_limits_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="limits nothing"):
+        guards(shares={"code": {"where": {"source": ["code"]}}})
+    with pytest.raises(ValidationError, match="a guard of its own"):
+        guards(shares={"clean": {"where": {"source": ["code"]}, "warn_above": 0.1}})

@@ -71,6 +71,7 @@ def launch(
         claim.share()
         with _Clock(_attempt(todo, chosen.name, chosen.workers), run, watch) as clock:
             chosen.run(recipe, todo)
+        plan.sweep(run)  # a runner that lost a worker went on without it
         environment = {
             "runner": chosen.name,
             "workers": chosen.workers,

@@ -103,9 +103,7 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
         for name in storage.names(storage.join(run, room)):
             if name.startswith("part-") and _ordinal(name) not in ordinals:
                 storage.remove(storage.join(run, room, name))
-    phases = [f"data/{name}" for name in storage.names(storage.join(run, "data"))]
-    for room in ("", "rated", "sketches", "rejects", "decisions", STATE, *phases):
-        storage.sweep(storage.join(run, room))
+    sweep(run)
     storage.remove_tree(storage.join(run, ".spill"))
     if current != mark:
         try:
@@ -130,6 +128,13 @@ def list_input(recipe: Recipe) -> list[Split]:
     if not splits and recipe.input.allow_empty:
         raise NoInput(f"no input: {', '.join(recipe.input.paths)} {'hold' if len(recipe.input.paths) > 1 else 'holds'} no file")
     return splits
+
+
+def sweep(run: str) -> None:
+    """Removes what killed workers left half-written."""
+    phases = [f"data/{name}" for name in storage.names(storage.join(run, "data"))]
+    for room in ("", "rated", "sketches", "rejects", "decisions", STATE, *phases):
+        storage.sweep(storage.join(run, room))
 
 
 def assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:

@@ -6,7 +6,7 @@ are ordered by (major, tie, hash of the id): where a document lay cannot matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import apache_beam as beam
 import numpy as np
@@ -27,21 +27,31 @@ ROWS = pa.schema(
 )
 """What a ranking reads of a document."""
 
+MARKED = ROWS.append(pa.field("mark", pa.int64()))
+"""What it reads where a document has several rows: the answers carry the mark that tells them apart."""
+
+Allot = Callable[[Mapping[str, int]], Mapping[str, int]]
+"""From the tokens of every group to a number for each."""
+
 _SAMPLE = 64
 """Sampled keys for each partition. 64 keep the largest range within about 1.3 times the mean."""
 
 
 class Rank(beam.PTransform):
     """Adds to each dossier, under `tag`, `rank` (tokens up to and including the document, in order within its group) and
-    `group_tokens` (tokens of the whole group) for every row that `rows` yields."""
+    `group_tokens` (tokens of the whole group) for every row that `rows` yields; with its `mark`, where rows have one, and with
+    what its group was `allotted`, where asked."""
 
-    def __init__(self, tag: str, rows: Rows, spill: str, partitions: int, via: Via = "storage") -> None:
+    def __init__(
+        self, tag: str, rows: Rows, spill: str, partitions: int, via: Via = "storage", allot: Allot | None = None
+    ) -> None:
         super().__init__()
         self.tag = tag
         self.rows = rows
         self.spill = spill
         self.partitions = partitions
         self.via = via
+        self.allot = allot
 
     def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
         if self.partitions > 1:
@@ -58,7 +68,7 @@ class Rank(beam.PTransform):
             | Exchange(self.spill, self.via)
         )
         totals = beam.pvalue.AsList(ranges | "Totals" >> beam.FlatMap(_totals))
-        ranks = ranges | "Rank" >> beam.FlatMap(_ranks, totals=totals).with_output_types(pa.RecordBatch)
+        ranks = ranges | "Rank" >> beam.FlatMap(_ranks, totals=totals, allot=self.allot).with_output_types(pa.RecordBatch)
         return dossiers | "Return" >> Answer({self.tag: ranks}, self.spill, self.via)
 
 
@@ -103,11 +113,12 @@ def _address(dossier: Dossier, rows: Rows, cuts: np.ndarray) -> Iterable[pa.Reco
     batch = rows(dossier)
     if not batch.num_rows:
         return
-    major, tie = batch["major"].to_numpy(), batch["tie"].to_numpy()
-    destination = np.zeros(batch.num_rows, np.uint32)
-    for cut_major, cut_tie in cuts:
-        destination += ((major > cut_major) | ((major == cut_major) & (tie >= cut_tie))).astype(np.uint32)
-    yield addressed(batch, destination)
+    keys = np.concatenate([cuts, _keys(batch)])
+    # A row's range is how many cuts are no greater. Sorted together, not compared one by one: there may be thousands.
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: a cut comes before the rows that equal it
+    destination = np.empty(len(keys), np.uint32)
+    destination[order] = np.cumsum(order < len(cuts))
+    yield addressed(batch, destination[len(cuts) :])
 
 
 def _totals(gathered: Gathered) -> Iterable[tuple[int, str, int]]:
@@ -116,7 +127,7 @@ def _totals(gathered: Gathered) -> Iterable[tuple[int, str, int]]:
         yield gathered.destination, group, tokens
 
 
-def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]]) -> Iterable[pa.RecordBatch]:
+def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]], allot: Allot | None) -> Iterable[pa.RecordBatch]:
     before: dict[str, int] = {}
     whole: dict[str, int] = {}
     for destination, group, tokens in totals:
@@ -131,11 +142,14 @@ def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]]) -> Iterable[p
     for index, group in enumerate(groups):
         of_group = code == index
         rank[of_group] = before.get(group, 0) + np.cumsum(tokens_of[of_group])
-    size = np.array([whole[group] for group in groups], np.int64)[code]
-    yield pa.record_batch(
-        {"ticket": rows["ticket"].combine_chunks(), "rank": rank, "group_tokens": size},
-        schema=pa.schema([("ticket", pa.uint64()), ("rank", pa.int64()), ("group_tokens", pa.int64())]),
-    )
+    answer = {"ticket": rows["ticket"].combine_chunks(), "rank": rank}
+    answer["group_tokens"] = np.array([whole[group] for group in groups], np.int64)[code]
+    if "mark" in rows.column_names:
+        answer["mark"] = rows["mark"].combine_chunks()
+    if allot is not None:
+        allotted = allot(whole)
+        answer["allotted"] = np.array([allotted[group] for group in groups], np.int64)[code]
+    yield pa.record_batch(answer)
 
 
 def aligned(tickets: pa.Array, answers: pa.Table | None, column: str, default: object) -> pa.Array:

@@ -134,7 +134,7 @@ class Units:
     piece_bytes: float  # of the claim ticket that the runner shuffles
     piece_s: float
     partition_s: float
-    cut_s: float  # a row and a cut
+    cut_s: float  # a part and a cut
     forest_s: float  # a candidate
     forest_bytes: float
 
@@ -238,7 +238,7 @@ def run(documents: float, cut: Cut, unit: Units, shard_bytes: int) -> Run:
             **{name: documents * seconds for name, seconds in unit.cpu.items()},
             "pieces": count * unit.piece_s,
             "partitions": partitions * unit.partition_s,
-            "cuts": documents * unit.rows[KEYS] * partitions * unit.cut_s,
+            "cuts": parts * partitions * unit.cut_s,
             "forest": candidates * unit.forest_s,
         },
         candidates * unit.forest_bytes,
@@ -340,7 +340,7 @@ def _units(unit: Units) -> str:
     others = [
         ("piece", f"{1e6 * unit.piece_s:.0f} CPU µs; {unit.piece_bytes:.0f} B through the runner", "×1 and ×4, finely cut"),
         ("partition", f"{1e3 * unit.partition_s:.1f} CPU ms, of all its exchanges", "×1 and ×4, finely cut"),
-        ("cut", f"{1e9 * unit.cut_s:.2f} CPU ns a ranked row and cut", "8,000 cuts less 1,000"),
+        ("cut", f"{1e9 * unit.cut_s:.0f} CPU ns for each part and cut of a ranking", "101,000 cuts less 1,000"),
         ("forest", f"{1e6 * unit.forest_s:.2f} CPU µs and {unit.forest_bytes:.0f} B of memory a candidate", "a random graph"),
     ]
     return table(["unit", "cost", "measured on"], [*cpu, *stored, *exchanges, *others])

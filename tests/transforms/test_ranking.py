@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tests.transforms.beam_run import dossiers_of, handle, run
-from transforms.ranking import ROWS, Rank, aligned
+from transforms.exchange import TO, Dossier
+from transforms.ranking import ROWS, Rank, _address, aligned
 
 
 def corpus(n: int, seed: int, constant: bool = False) -> pa.Table:
@@ -81,3 +85,13 @@ def test_no_documents(tmp_path):
     table = corpus(0, 1)
     assert ranked(table, [[], []], 3, tmp_path) == {}
     assert ROWS.names[0] == "ticket"
+
+
+@given(keys=arrays(np.uint64, (40, 2), elements=st.integers(0, 3)), count=st.integers(0, 12))
+def test_a_row_goes_behind_every_cut_that_is_no_greater(keys, count):
+    cuts, rows = np.array(sorted(map(tuple, keys[:count])), np.uint64).reshape(-1, 2), keys[count:]
+    table = {"major": rows[:, 0], "tie": rows[:, 1], "id_hash": rows[:, 1], "ticket": np.arange(len(rows), dtype=np.uint64)}
+    table |= {"group": pa.repeat("", len(rows)), "tokens": np.ones(len(rows), np.int64)}
+    batch = pa.record_batch({name: table[name] for name in ROWS.names}, schema=ROWS)
+    (sent,) = _address(Dossier(0, None), lambda _: batch, cuts)
+    assert sent[TO].to_pylist() == [sum(tuple(cut) <= tuple(row) for cut in cuts.tolist()) for row in rows.tolist()]

@@ -23,7 +23,7 @@ STATES = {
     "planned": ".state/plan.json",
     "first part begun": "rated/.part-*.tmp",
     "first part rated": "rated/part-*.json",
-    "rated": ".spill/*.arrow",
+    "rated": ".spill/*.arrows",
     "first part decided": "decisions/part-*.parquet",
     "first shard": "data/phase-1/shard-*.parquet",
     "shard receipts": ".state/shard-00003.json",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from pipelines import receipts
@@ -30,6 +31,10 @@ HISTORY = (METRICS, releases.ROOM)
 
 OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress", *HISTORY)
 """What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
+
+
+Complete = Callable[[str, Iterable[File]], bool]
+"""Whether files of a run are what they should be."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,13 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     if fresh:
         for name in OURS:
             storage.remove_tree(storage.join(run, name))
-    work, stale = assign(recipe, run, splits)
+    manifest = storage.read_json(storage.join(run, release.NAME))
+    # What an interrupted run left may be torn: a machine lost its power. On a store there is no half of an object.
+    complete = _complete if manifest is not None or storage.local_path(run) is None else _intact
+    work, stale = assign(recipe, run, splits, complete)
     mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
     current = _state(run)
-    unchanged = current == mark and all(item.finished for item in work) and _sound(run)
+    unchanged = current == mark and all(item.finished for item in work) and _sound(run, manifest)
     if not unchanged:
         for name in (release.NAME, REPORT) if current == mark else OURS[: OURS.index(STATE) + 1]:
             storage.remove_tree(storage.join(run, name))
@@ -112,11 +120,24 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
             raise RunError(
                 f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
             ) from None
-    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark), unchanged)
+    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged)
     for rater in recipe.raters:
         if isinstance(rater, Contamination) and planned.reused < len(work):
             rater.index.save(planned.index)
     return planned
+
+
+def _complete(run: str, files: Iterable[File]) -> bool:
+    try:
+        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in files)
+    except FileNotFoundError:
+        return False
+
+
+def _intact(run: str, files: Iterable[File]) -> bool:
+    """Whether the files are there, to the last byte."""
+    files = list(files)
+    return _complete(run, files) and all(storage.sha256(storage.join(run, file.path)) == file.sha256 for file in files)
 
 
 def list_input(recipe: Recipe) -> list[Split]:
@@ -137,7 +158,9 @@ def sweep(run: str) -> None:
         storage.sweep(storage.join(run, room))
 
 
-def assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], list[Part]]:
+def assign(
+    recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete
+) -> tuple[list[Work], list[Part]]:
     """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.
@@ -145,9 +168,12 @@ def assign(recipe: Recipe, run: str, splits: list[Split]) -> tuple[list[Work], l
     marks = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
     kept: dict[str, Part] = {}
     stale = []
-    for part in _parts(run):
-        receipt = part.receipt()
-        if receipt is not None and receipt.fingerprint in marks.keys() - kept.keys() and _complete(run, receipt.files):
+    parts = _parts(run)
+    found = [part.receipt() for part in parts]
+    with ThreadPoolExecutor() as pool:
+        whole = pool.map(lambda receipt: receipt is not None and complete(run, receipt.files), found)
+    for part, receipt, sound in zip(parts, found, whole, strict=True):
+        if receipt is not None and sound and receipt.fingerprint in marks.keys() - kept.keys():
             kept[receipt.fingerprint] = part
         else:
             stale.append(part)
@@ -171,30 +197,24 @@ def _ordinal(name: str) -> int:
     return int(name.removeprefix("part-").split(".")[0])
 
 
-def _complete(run: str, files: Iterable[File]) -> bool:
-    try:
-        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in files)
-    except FileNotFoundError:
-        return False
-
-
-def _sound(run: str) -> bool:
+def _sound(run: str, manifest: release.Manifest | None) -> bool:
     """Whether a run is finished and every file of it is there. `tamis verify` reads them too."""
-    return storage.exists(storage.join(run, release.NAME)) and _complete(
-        run, (File(**file) for file in release.read(run)["files"])
-    )
+    if manifest is None or not _complete(run, (File(**file) for file in manifest["files"])):
+        return False
+    state = [name for name in storage.names(storage.join(run, STATE)) if name.endswith(".json")]
+    return all(storage.read_json(storage.join(run, STATE, name)) is not None for name in state)
 
 
 def _state(run: str) -> str | None:
-    uri = storage.join(run, STATE, "plan.json")
-    return str(json.loads(storage.read_bytes(uri))["fingerprint"]) if storage.exists(uri) else None
+    found = storage.read_json(storage.join(run, STATE, "plan.json"))
+    return None if found is None else str(found["fingerprint"])
 
 
-def _finished_shards(run: str, mark: str) -> frozenset[int]:
+def _finished_shards(run: str, mark: str, complete: Complete) -> frozenset[int]:
     return frozenset(
         int(receipt["destination"])
         for receipt in receipts.shards(run)
-        if receipt["fingerprint"] == mark and _complete(run, [File(**receipt["file"])])
+        if receipt["fingerprint"] == mark and complete(run, [File(**receipt["file"])])
     )
 
 

@@ -27,7 +27,8 @@ def shards(run: str) -> list[dict[str, Any]]:
     """The receipts of the emitted shards, in training order."""
     room = storage.join(run, STATE)
     names = [name for name in storage.names(room) if name.startswith("shard-")]
-    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+    found = [storage.read_json(storage.join(room, name)) for name in names]
+    return [receipt for receipt in found if receipt is not None]
 
 
 def summaries(run: str) -> list[dict[str, Any]]:

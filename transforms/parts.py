@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 
 from transforms import storage
 from transforms.documents import tickets
+from transforms.errors import RunError
 from transforms.release import File
 
 ROW_GROUP_BYTES = 16 << 20
@@ -55,10 +57,9 @@ class Part:
 
     def receipt(self) -> Receipt | None:
         """The receipt, or None while the part is unfinished."""
-        uri = self.uri("rated", "json")
-        if not storage.exists(uri):
+        fields = storage.read_json(self.uri("rated", "json"))
+        if fields is None:
             return None
-        fields = json.loads(storage.read_bytes(uri))
         return Receipt(**{**fields, "files": [File(**file) for file in fields["files"]]})
 
     def remove(self) -> None:
@@ -68,12 +69,12 @@ class Part:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Columns of the rated documents, all rows; text is read only when named."""
-        with storage.open_binary(self.uri("rated", "parquet")) as file:
+        with self._open("rated", "parquet") as file:
             return pq.ParquetFile(file).read(columns=list(names), use_threads=False)
 
     def sketch(self, names: Sequence[str]) -> pa.Table:
         """Columns of the sketch, all rows, with the tickets of the documents in front."""
-        with storage.open_binary(self.uri("sketches", "arrow")) as file:
+        with self._open("sketches", "arrow") as file:
             with pa.ipc.open_file(file) as reader:
                 fields = [reader.schema.get_field_index(name) for name in names]
             # Read again for these columns alone: the bands are half of the file, and most readers want none of them.
@@ -85,7 +86,7 @@ class Part:
         """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups without one stay unread."""
         if not len(rows):
             return
-        with storage.open_binary(self.uri("rated", "parquet")) as file:
+        with self._open("rated", "parquet") as file:
             parquet = pq.ParquetFile(file)
             first = 0
             for group in range(parquet.num_row_groups):
@@ -95,6 +96,17 @@ class Part:
                     table = parquet.read_row_group(group, columns=list(names), use_threads=False).take(pa.array(wanted - first))
                     yield wanted, table.combine_chunks().to_batches()[0]
                 first += size
+
+
+    @contextmanager
+    def _open(self, room: str, suffix: str) -> Iterator[BinaryIO]:
+        uri = self.uri(room, suffix)
+        with storage.open_binary(uri) as file:
+            try:
+                yield file
+            except pa.ArrowInvalid as error:
+                again = f"remove {self.uri('rated', 'json')} and the same command rates that part again"
+                raise RunError(f"{uri} is damaged ({str(error).splitlines()[0]}): {again}") from error
 
 
 class PartWriter:

@@ -10,6 +10,7 @@ import errno
 import glob
 import hashlib
 import io
+import json
 import os
 import posixpath
 import random
@@ -616,6 +617,15 @@ def read_bytes(uri: str) -> bytes:
     """The whole file."""
     with open_binary(uri) as file:
         return file.read()
+
+
+def read_json(uri: str) -> Any:
+    """The JSON object of a file; None where there is no file, or only a torn one (a machine lost its power)."""
+    try:
+        found = json.loads(read_bytes(uri))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def sha256(uri: str) -> str:

@@ -31,9 +31,9 @@ def record(run: str) -> None:
 
     A run calls it when it ends, and when it begins: a run that was killed in between has its record then.
     """
-    if not storage.exists(storage.join(run, release.NAME)):
+    manifest = storage.read_json(storage.join(run, release.NAME))
+    if manifest is None:
         return
-    manifest = release.read(run)
     last = latest(run)
     if last is not None and _identity(last) == _identity(manifest):
         return

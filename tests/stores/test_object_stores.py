@@ -1,0 +1,198 @@
+"""Real servers: what `storage` promises holds on S3, GCS and Azure, on good days and bad ones."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.stores.faulty import KINDS, Faults, proxy
+from tests.stores.servers import KEY, SECRET
+from transforms import storage
+from transforms.errors import RunError
+
+every_store = pytest.mark.parametrize("folder", ["seaweed", "moto", "gcs", "azure"], indirect=True)
+s3 = pytest.mark.parametrize("folder", ["seaweed", "moto"], indirect=True)
+
+
+def noise(size: int) -> bytes:
+    return b"".join(hashlib.sha256(number.to_bytes(4)).digest() for number in range(size // 32 + 1))[:size]
+
+
+@every_store
+def test_written_read_listed_removed(folder):
+    data = noise(100_000)
+    for name in ("a.jsonl", "d/b.jsonl", "d/e/c.txt", "d.x"):
+        storage.write_bytes(f"{folder}/{name}", data)
+    assert storage.names(folder) == ["a.jsonl", "d", "d.x"]
+    data_files = [f"{folder}/{name}" for name in ("a.jsonl", "d/b.jsonl", "d/e/c.txt")]
+    assert [entry.uri for entry in storage.expand([folder])] == data_files
+    assert [entry.uri for entry in storage.expand([f"{folder}/**/*.txt"])] == [f"{folder}/d/e/c.txt"]
+    found = storage.entry(f"{folder}/a.jsonl")
+    assert (found.size, found) == (100_000, storage.expand([f"{folder}/a.jsonl"])[0])
+    assert storage.read_bytes(f"{folder}/a.jsonl") == data
+    assert storage.sha256(f"{folder}/a.jsonl") == hashlib.sha256(data).hexdigest()
+    assert not storage.exists(f"{folder}/a")
+    assert not storage.exists(f"{folder}/d")
+    storage.remove_tree(f"{folder}/d")
+    storage.remove(f"{folder}/nothing")
+    assert storage.names(folder) == ["a.jsonl", "d.x"]
+    storage.write_bytes(f"{folder}/a.jsonl", b"")
+    assert storage.read_bytes(f"{folder}/a.jsonl") == b""
+    with pytest.raises(FileNotFoundError, match=r"gone\.txt"):
+        storage.read_bytes(f"{folder}/gone.txt")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        storage.expand([f"{folder}/nothing*"])
+
+
+@every_store
+def test_ranges(folder):
+    data = noise(10_000_000)
+    storage.write_bytes(f"{folder}/x", data)
+    with storage.open_binary(f"{folder}/x") as file:
+        for offset, size in ((0, 10), (9_999_990, 100), (5_000_000, 4_500_000), (4_194_300, 10), (10_000_000, 5), (3, 0)):
+            file.seek(offset)
+            assert file.read(size) == data[offset : offset + size]
+        file.seek(-7, io.SEEK_END)
+        assert file.read() == data[-7:]
+    table = pa.table({"x": range(100_000)})
+    with storage.commit(f"{folder}/t.parquet") as sink:
+        pq.write_table(table, sink, row_group_size=10_000)
+    with storage.open_binary(f"{folder}/t.parquet") as file:
+        assert pq.ParquetFile(file).read_row_group(3).equals(table.slice(30_000, 10_000))
+
+
+@every_store
+def test_nothing_is_visible_before_it_is_complete(folder):
+    uri = f"{folder}/x"
+    storage.write_bytes(uri, b"before")
+    with storage.commit(uri) as sink:
+        sink.write(noise(1_000_000))
+        assert storage.read_bytes(uri) == b"before"
+    assert storage.entry(uri).size == 1_000_000
+
+    def fail():
+        with storage.commit(uri) as sink:
+            sink.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert storage.entry(uri).size == 1_000_000
+
+
+@every_store
+def test_more_keys_than_one_page_lists(folder):
+    names = [f"{number:04d}.txt" for number in range(1100)]
+
+    def write(own):
+        for name in own:
+            storage.write_bytes(f"{folder}/{name}", b"x")
+
+    threads = [threading.Thread(target=write, args=(names[k::8],)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert storage.names(folder) == names
+    assert len(storage.expand([f"{folder}/*.txt"])) == 1100
+    storage.remove_tree(folder)
+    assert storage.names(folder) == []
+
+
+@every_store
+def test_of_all_who_swap_one_succeeds(folder):
+    uri = f"{folder}/lease"
+    storage.exists(uri)  # the client is there before the threads are
+    won: list[str | None] = []
+    threads = [threading.Thread(target=lambda n=n: won.append(storage.swap(uri, b"%d" % n, None))) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (first,) = [stamp for stamp in won if stamp]
+    assert storage.swap(uri, b"other", None) is None
+    second = storage.swap(uri, b"next", first)
+    assert second
+    assert storage.swap(uri, b"late", first) is None
+    assert storage.read_bytes(uri) == b"next"
+    storage.remove(uri)
+    assert storage.swap(uri, b"back", second) is None
+
+
+@every_store
+def test_an_object_replaced_while_it_is_read_is_an_error_and_no_mixture(folder):
+    uri = f"{folder}/x"
+    storage.write_bytes(uri, noise(9_000_000))
+    with storage.open_binary(uri) as file:
+        file.read(10)
+        storage.write_bytes(uri, bytes(9_000_000))
+        file.seek(8_000_000)
+        with pytest.raises(OSError, match=uri):
+            file.read(10)
+
+
+@s3
+def test_multipart(folder, monkeypatch):
+    monkeypatch.setattr(storage, "_PART", 5 << 20)
+    data = noise(12 << 20)
+    storage.write_bytes(f"{folder}/x", data)
+    assert storage.entry(f"{folder}/x").stamp.endswith("-3")
+    assert storage.read_bytes(f"{folder}/x") == data
+    client = storage._store(folder).client
+    real = client.upload_part
+    monkeypatch.setattr(client, "upload_part", lambda **part: real(**part) if part["PartNumber"] < 3 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        storage.write_bytes(f"{folder}/y", data)
+    assert not storage.exists(f"{folder}/y")
+    assert not client.list_multipart_uploads(Bucket="bucket").get("Uploads")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
+def test_every_fault_is_outlived(servers, connect, monkeypatch, name, kind):
+    monkeypatch.setattr(storage, "_PART", 5 << 20)
+    server, faults = servers(name), Faults(0.25, seed=3, kinds=(kind,), stall=2.5)
+    data = noise(11 << 20)
+    with proxy(server.port, faults) as port:
+        folder = f"{connect(server.through(port))}/{kind}"
+        for number in range(4):
+            storage.write_bytes(f"{folder}/{number}", b"%d" % number)
+        storage.write_bytes(f"{folder}/large", data)
+        assert storage.names(folder) == ["0", "1", "2", "3", "large"]
+        assert storage.read_bytes(f"{folder}/large") == data
+        stamp = storage.swap(f"{folder}/lease", b"mine", None)
+        assert stamp
+        assert storage.swap(f"{folder}/lease", b"mine too", stamp)
+        storage.remove_tree(folder)
+        assert storage.names(folder) == []
+    assert faults.done[kind] > 1
+
+
+def test_a_store_that_stays_down_is_an_error_that_says_so(servers, connect, monkeypatch):
+    monkeypatch.setattr(storage, "_ATTEMPTS", 2)
+    server = servers("seaweed")
+    with proxy(server.port, Faults(1.0, kinds=("503",))) as port:
+        uri = f"{connect(server.through(port))}/x"
+        with pytest.raises(OSError, match=r"\[Errno 5\].*s3://bucket/x.*503") as error:
+            storage.write_bytes(uri, b"x")
+    told = RunError.from_traceback(f"OSError: {error.value} [while running 'Rate']")
+    assert told is not None
+    assert "Once that is mended, the same command goes on where it stopped" in str(told)
+
+
+def test_wrong_credentials_are_an_error_without_them(servers, connect, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    uri = f"{connect(servers('seaweed'))}/x"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret-of-a-person")
+    with pytest.raises(OSError, match=r"\[Errno 13\].*s3://bucket/x") as error:
+        storage.write_bytes(uri, b"x")
+    told = f"{error.value} {caplog.text}"
+    assert "wrong-secret-of-a-person" not in told
+    assert SECRET not in told
+    assert KEY not in told

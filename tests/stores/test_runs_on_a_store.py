@@ -1,0 +1,148 @@
+"""Whole runs in an object store: the bytes of a local run, whatever the store does; one run at a time; killed, it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import claim
+from pipelines.claim import Claim
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import RECIPE, TAMIS, left, typed, write_recipe
+from tests.stores.faulty import Faults, proxy
+from tests.stores.servers import SECRET
+from transforms import storage
+from transforms.errors import RunError
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """(recipe, input, undisturbed run) on disk."""
+    folder = tmp_path_factory.mktemp("local")
+    source = save(folder / "in", dealt(corpus(300, seed=8), 4, seed=1))
+    recipe = write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 120_000})
+    typed([TAMIS, "run", str(recipe), "--input", str(source), "--output", str(folder / "run"), "--workers", "2"])
+    return recipe, source, folder / "run"
+
+
+def upload(source: Path, bucket: str) -> str:
+    for path in source.iterdir():
+        storage.write_bytes(f"{bucket}/in/{path.name}", path.read_bytes())
+    return f"{bucket}/in"
+
+
+def command(recipe: Path, source: str, output: str) -> list[str]:
+    return [TAMIS, "run", str(recipe), "--input", source, "--output", output, "--workers", "2"]
+
+
+def same(output: str, undisturbed: Path) -> None:
+    """Corpus and ledger are the same bytes, and nothing else lies about. (Other files name the input, which is elsewhere.)"""
+    expected = left(undisturbed)
+    rooms = ("data/phase-1", "decisions")
+    for room in rooms:
+        names = [Path(name).name for name in expected if name.startswith(f"{room}/")]
+        assert storage.names(f"{output}/{room}") == sorted(names)
+        assert all(storage.read_bytes(f"{output}/{room}/{name}") == expected[f"{room}/{name}"] for name in names)
+    manifest, other = json.loads(storage.read_bytes(f"{output}/manifest.json")), json.loads(expected["manifest.json"])
+    assert manifest["corpus_root"] == other["corpus_root"]
+    assert set(storage.names(output)) == {path.name for path in undisturbed.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seaweed", "moto", "gcs", "azure"])
+def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, name):
+    recipe, source, undisturbed = local
+    bucket = connect(servers(name))
+    out, err = typed(command(recipe, upload(source, bucket), f"{bucket}/run"))
+    same(f"{bucket}/run", undisturbed)
+    assert SECRET not in out + err
+    for file in ("manifest.json", "report.html"):
+        assert SECRET.encode() not in storage.read_bytes(f"{bucket}/run/{file}")
+    assert "sound: 300 records" in typed([TAMIS, "verify", f"{bucket}/run"])[0]
+    assert "nothing changed since this run finished" in typed(command(recipe, f"{bucket}/in", f"{bucket}/run"))[1]
+
+
+@pytest.mark.slow
+def test_a_run_outlives_a_store_that_fails_one_request_in_ten(servers, connect, local):
+    recipe, source, undisturbed = local
+    server, faults = servers("seaweed"), Faults(0.1, seed=11, stall=2.5)
+    upload(source, connect(server))
+    with proxy(server.port, faults) as port:
+        bucket = connect(server.through(port))
+        typed(command(recipe, f"{bucket}/in", f"{bucket}/faulty"))
+    connect(server)
+    same(f"{bucket}/faulty", undisturbed)
+    assert faults.requests > 150
+    assert len(faults.done) == len(faults.kinds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("marker", ["rated/part-", "decisions/part-", "data/phase-1/shard-"])
+def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(servers, connect, local, monkeypatch, marker):
+    recipe, source, undisturbed = local
+    monkeypatch.setenv("TAMIS_LEASE", "6")
+    bucket = connect(servers("seaweed"))
+    output = f"{bucket}/killed-{marker.split('/')[0]}"
+    argv = command(recipe, upload(source, bucket), output)
+    room, first = marker.rsplit("/", 1)
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 90
+        while process.poll() is None and not any(name.startswith(first) for name in storage.names(f"{output}/{room}")):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert storage.exists(f"{output}/.lease")
+    started = time.monotonic()
+    typed(argv)
+    assert time.monotonic() > started + 6
+    same(output, undisturbed)
+
+
+@pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
+def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
+    monkeypatch.setattr(claim, "LEASE", 3.0)
+    run = f"{connect(servers(name))}/claimed"
+    with Claim(run, "alone") as held:
+        held.share()
+        with pytest.raises(RunError, match="another run is at work in"), Claim(run, "alone"):
+            pass
+        with Claim(run, "shared"):  # its workers
+            pass
+        time.sleep(4)  # longer than a lease: it is beaten
+        with pytest.raises(RunError, match="another run is at work in"), Claim(run, "alone"):
+            pass
+    assert storage.names(run) == []
+    with Claim(run, "alone"):
+        pass
+
+
+def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect, monkeypatch):
+    monkeypatch.setattr(claim, "LEASE", 2.0)
+    run = f"{connect(servers('seaweed'))}/dead"
+    storage.write_bytes(f"{run}/.lease", b'{"host": "elsewhere", "beat": 7}')
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # a clock of 1970: none is read
+    started = time.monotonic()
+    with Claim(run, "alone"):
+        assert 2.0 <= time.monotonic() - started < 20.0
+        assert b"elsewhere" not in storage.read_bytes(f"{run}/.lease")
+
+
+def test_a_driver_that_lost_its_lease_stops(servers, connect, monkeypatch):
+    monkeypatch.setattr(claim, "LEASE", 1.5)
+    run = f"{connect(servers('seaweed'))}/lost"
+
+    def work():
+        with Claim(run, "alone"):
+            storage.write_bytes(f"{run}/.lease", b"of a run that took it for dead")
+            time.sleep(10)
+
+    with pytest.raises(RunError, match="another run is at work in"):
+        work()
+    assert storage.read_bytes(f"{run}/.lease") == b"of a run that took it for dead"

@@ -18,7 +18,7 @@ from transforms.ahead import ahead
 from transforms.errors import RunError
 from transforms.feed.corpus import promise
 from transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
-from transforms.feed.tokenize import Tokenizer, tokenizer
+from transforms.feed.tokenize import Tokenizer, named
 from transforms.options import fingerprint
 
 FORMAT: Final = "tamis.feed/1"
@@ -57,7 +57,7 @@ class CurriculumDataset:
     def __init__(
         self,
         run: str,
-        tokenizer_: str | Callable[[str], Sequence[int]] | Tokenizer,
+        tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer,
         sequence_length: int,
         batch_size: int,
         *,
@@ -75,7 +75,7 @@ class CurriculumDataset:
         if not 0 <= rank < world_size:
             raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
         self.promise = promise(run)
-        self.tokenizer = tokenizer(tokenizer_)
+        self.tokenizer = named(tokenizer)
         self.sequence_length, self.batch_size = sequence_length, batch_size
         self.rank, self.world_size = rank, world_size
         self.packing, self.prefetch = packing, prefetch

@@ -19,7 +19,7 @@ import pyarrow as pa
 from transforms import shards, storage
 from transforms.errors import RunError
 from transforms.feed.corpus import Promise, Texts, promise, verified
-from transforms.feed.tokenize import Tokenizer, tokenizer
+from transforms.feed.tokenize import Tokenizer, named
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 
@@ -38,9 +38,7 @@ class Exported:
     documents: int
 
 
-def export(
-    run: str, format: Format, output: str, tokenizer_: str | Tokenizer | None = None, end: int | None = None
-) -> Exported:
+def export(run: str, format: Format, output: str, tokenizer: str | Tokenizer | None = None, end: int | None = None) -> Exported:
     """Writes a finished run under the folder or prefix `output`.
 
     megatron: `corpus.bin` and `.idx`, a sequence for each document, which needs a tokenizer; `end` is put behind each
@@ -50,17 +48,17 @@ def export(
 
     Raises RunError when a shard is not the manifest's, something is at `output` already, or a tokenizer is missing or idle.
     """
-    if (format == "megatron") != (tokenizer_ is not None):
+    if (format == "megatron") != (tokenizer is not None):
         raise RunError(
-            "megatron holds tokens: name a tokenizer" if tokenizer_ is None else f"{format} holds texts: no tokenizer"
+            "megatron holds tokens: name a tokenizer" if tokenizer is None else f"{format} holds texts: no tokenizer"
         )
     corpus = promise(run)
     if storage.names(output):
         raise RunError(f"{output}: there is something already; give a new folder")
-    if tokenizer_ is None:
+    if tokenizer is None:
         files = _OF_TEXTS[format](corpus, output)
     else:
-        encoder = tokenizer(tokenizer_)
+        encoder = named(tokenizer)
         files = _megatron(corpus, output, encoder, encoder.end if end is None else end)
     return Exported(tuple(files), sum(shard.documents for shard in corpus.shards))
 

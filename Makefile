@@ -1,4 +1,5 @@
 # make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.
+# make faults: every fault at every moment, into docs/faults.md.  make soak N=100: the job killed again and again.
 # make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 RUN ?= run/python-env
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-flink test-spark test-prism bench scaling peers lock clean
+.PHONY: run test test-flink test-spark test-prism bench scaling peers faults soak lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/tamis run python-env --output $(RUN)
@@ -28,6 +29,12 @@ scaling: $(VENV)/.ready-dev
 
 peers: $(VENV)/.ready-dev .venv-peers/.ready
 	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"
+
+faults: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.faults.matrix $(FAULTS)
+
+soak: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.faults.soak $(or $(N),100)
 
 lock: $(VENV)/.ready
 	$(PIP) install -q uv

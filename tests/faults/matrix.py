@@ -1,0 +1,341 @@
+"""Every fault at every moment, by doing: `make faults` runs the cases and writes what became of them into docs/faults.md.
+
+A case disturbs a run of the sample job, gives the same command again, and holds what is left to the undisturbed run, byte by
+byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines import launch, recipe
+from pipelines.claim import Claim
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
+from tests.pipelines.test_resume import STATES, disturbed, driver, everything, one_worker
+from tests.stores.faulty import KINDS, Faults, proxy
+from tests.stores.servers import Server, seaweed
+from transforms import storage
+from transforms.errors import RunError
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+
+HEAD = """# Faults, and what becomes of them
+
+Written by `make faults`: each row was done to a run of the sample job ({documents} documents in {files} files, {shards}
+shards), and the same command was given again. *Equal* means that every file of the finished run has the bytes of a run that nobody
+disturbed; in a store, every file of `data/` and `decisions/`.
+
+| fault | moment | what the run did | the same command again |
+|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The sample job: its recipe, its input, an undisturbed run of it, and a folder for the cases."""
+
+    recipe: Path
+    source: Path
+    undisturbed: Path
+    folder: Path
+
+    def run(self, output: Path | str, source: Path | str | None = None) -> launch.Result:
+        """A run in this process."""
+        return launch.launch(recipe.load(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """`do` returns (what the run did, what the same command then did); it raises AssertionError where a promise is broken."""
+
+    fault: str
+    moment: str
+    do: Callable[[Job, Path], tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.fault}, {self.moment}"
+
+
+def make(folder: Path) -> Job:
+    """The sample job in `folder`."""
+    source = save(folder / "in", dealt(corpus(400, seed=5), 4, seed=2))
+    job = Job(write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 100_000}), source, folder / "undisturbed", folder)
+    job.run(job.undisturbed)
+    return job
+
+
+def finished(job: Job, output: Path) -> str:
+    """Gives the command again, and compares."""
+    found = job.run(output)
+    assert left(output) == left(job.undisturbed)
+    if found.unchanged:
+        return "nothing to do: equal"
+    return f"rates {found.rated} of {found.rated + found.reused} parts: equal"
+
+
+# --- death ---
+
+
+def killed(state: str, kill: Callable[[subprocess.Popen[bytes]], None]) -> Callable[[Job, Path], tuple[str, str]]:
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        delay = random.Random(f"{state} {kill.__name__}").uniform(0, 0.25)
+        code = disturbed(command(job.recipe, job.source, output), output, state, delay, kill)
+        done = (output / "manifest.json").exists()
+        assert code != 0 or done
+        said = "had finished" if code == 0 else "killed" if code < 0 else f"stopped with exit code {code}"
+        again = finished(job, output)
+        assert not processes(str(output))
+        return said + (", manifest sealed" if done and code else ""), again
+
+    return do
+
+
+# --- files ---
+
+
+def torn(name: str, interrupted: bool) -> Callable[[Job, Path], tuple[str, str]]:
+    """Half of the last block of a file is gone, or (`interrupted`, in a run without manifest) it is all zeros."""
+
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        shutil.copytree(job.undisturbed, output)
+        path = next(output.glob(name))
+        data = path.read_bytes()
+        cut = len(data) - min(len(data), 4096) // 2
+        path.write_bytes(data[:cut] + bytes(len(data) - cut) * interrupted)
+        if interrupted:
+            (output / "manifest.json").unlink()
+        return "noticed by " + ("checksum" if interrupted else "size or form"), finished(job, output)
+
+    return do
+
+
+def torn_spill(job: Job, output: Path) -> tuple[str, str]:
+    code = disturbed(command(job.recipe, job.source, output), output, "rated", 0.1, everything)
+    for path in (output / ".spill").glob("*.arrows"):
+        path.write_bytes(path.read_bytes()[:-100])
+    return f"killed ({code}), spills cut", finished(job, output)
+
+
+def skewed(shift: float, what: str) -> Callable[[Job, Path], tuple[str, str]]:
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        disturbed(command(job.recipe, job.source, output), output, "first part decided", 0.0, everything)
+        now = time.time()
+        for path in output.rglob("*"):
+            if path.is_file():
+                os.utime(path, (now + shift, now + shift))
+        return f"killed, all its files dated {what}", finished(job, output)
+
+    return do
+
+
+def full(share: float) -> Callable[[Job, Path], tuple[str, str]]:
+    """The disk holds a share of what the run needs; then it grows."""
+
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        size = sum(path.stat().st_size for path in job.undisturbed.rglob("*") if path.is_file())
+        output.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={int(size * share)}", "tmpfs", output], check=True)
+        try:
+            try:
+                job.run(output / "run")
+            except RunError as error:
+                said = str(error)
+            else:
+                return "it was enough", finished(job, output / "run")
+            assert "No space left" in said, said
+            assert not (output / "run/manifest.json").exists()
+            written = [path.name for path in (output / "run").rglob("*") if path.name.endswith(".tmp")]
+            subprocess.run(["mount", "-o", "remount,size=1g", output], check=True)
+            again = finished(job, output / "run")
+            return f"“{said[:60].strip()} …”; {len(written)} unfinished files, under temporary names", again
+        finally:
+            subprocess.run(["umount", "-l", output], check=True)
+
+    return do
+
+
+def may_mount() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4096", "tmpfs", folder], capture_output=True, check=False)
+        if tried.returncode == 0:
+            subprocess.run(["umount", folder], check=True)
+        return tried.returncode == 0
+
+
+def poisoned(job: Job, output: Path) -> tuple[str, str]:
+    """One page in a crawl is 200,000 nested divs, with which the extractor does not end."""
+    output.mkdir()
+    pages = [b"<html><body><p>" + b"A page of text that says something. " * 30 + b"%d</p></body></html>" % n for n in range(20)]
+    pages[7] = b"<div>" * 200_000
+    with (output / "crawl.warc").open("wb") as file:
+        for number, page in enumerate(pages):
+            block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+            head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:{number}>\r\nContent-Length: {len(block)}\r\n\r\n"
+            file.write(head.encode() + block + b"\r\n\r\n")
+    settings = recipe.load(str(job.recipe), ("max_rejects=1",), [str(output / "crawl.warc")])
+    found = launch.launch(settings, str(output / "run"), workers=1)
+    counts = found.manifest["counts"]
+    assert isinstance(counts, dict)
+    assert (counts["records"], counts["rejected"]) == (20, 1)
+    (line,) = (output / "run/rejects/part-00000.jsonl").read_text().splitlines()
+    assert "kept the extractor busy" in line
+    return "that page is a reject, with the reason; 19 of 20 are documents", "nothing to do"
+
+
+def two(job: Job, output: Path) -> tuple[str, str]:
+    with Claim(str(output), "alone"):
+        try:
+            job.run(output)
+        except RunError as error:
+            said = str(error)
+        else:
+            raise AssertionError("two runs in one directory")
+    return f"the second: “{said.split(';')[0].replace(str(output), 'run')}”", finished(job, output)
+
+
+# --- stores ---
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[str]:
+    """Points this process and those it starts at a store."""
+    before = {name: os.environ.get(name) for name in (*server.environment, storage.TIMEOUT)}
+    os.environ.update({**server.environment, storage.TIMEOUT: "2"})
+    storage._connected.clear()
+    try:
+        yield server.bucket
+    finally:
+        storage._connected.clear()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def same(job: Job, run: str) -> str:
+    expected = left(job.undisturbed)
+    for room in ("data/phase-1", "decisions"):
+        names = sorted(Path(name).name for name in expected if name.startswith(f"{room}/"))
+        assert storage.names(f"{run}/{room}") == names
+        assert all(storage.read_bytes(f"{run}/{room}/{name}") == expected[f"{room}/{name}"] for name in names)
+    return "equal"
+
+
+def upload(job: Job, bucket: str) -> str:
+    for path in job.source.iterdir():
+        storage.write_bytes(f"{bucket}/in/{path.name}", path.read_bytes())
+    return f"{bucket}/in"
+
+
+def bad_store(kind: str) -> Callable[[Job, Path], tuple[str, str]]:
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        faults = Faults(0.1, seed=11, kinds=(kind,) if kind != "all" else KINDS, stall=2.5)
+        with seaweed() as server:
+            with connected(server) as bucket:
+                upload(job, bucket)
+            with proxy(server.port, faults) as port, connected(server.through(port)) as bucket:
+                job.run(f"{bucket}/run", f"{bucket}/in")
+            with connected(server) as bucket:
+                same(job, f"{bucket}/run")
+                again = job.run(f"{bucket}/run", f"{bucket}/in")
+        assert again.unchanged
+        assert faults.done.total() > 5
+        return f"finished, equal; {faults.done.total()} of {faults.requests} requests failed", "nothing to do: equal"
+
+    return do
+
+
+def killed_in_a_store(marker: str) -> Callable[[Job, Path], tuple[str, str]]:
+    def do(job: Job, output: Path) -> tuple[str, str]:
+        with seaweed() as server, connected(server) as bucket, ExitStack() as stack:
+            os.environ["TAMIS_LEASE"] = "6"
+            stack.callback(os.environ.pop, "TAMIS_LEASE")
+            run = f"{bucket}/run"
+            argv = command(job.recipe, Path(upload(job, bucket)), Path(run))
+            argv = [word.replace("s3:/bucket", "s3://bucket") for word in argv]
+            room, first = marker.rsplit("/", 1)
+            quiet = subprocess.DEVNULL
+            with subprocess.Popen(argv, start_new_session=True, stdout=quiet, stderr=quiet) as process:
+                while process.poll() is None and not any(name.startswith(first) for name in storage.names(f"{run}/{room}")):
+                    time.sleep(0.02)
+                everything(process)
+                process.wait()
+            started = time.monotonic()
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert time.monotonic() > started + 6
+            return "killed; its lease stays", f"waits for the lease to end, then goes on: {same(job, run)}"
+
+    return do
+
+
+def cases() -> list[Case]:
+    found = [Case("SIGKILL of driver and workers", state, killed(state, everything)) for state in STATES]
+    found += [Case("SIGKILL of the driver", state, killed(state, driver)) for state in STATES if state != "planned"]
+    with_workers = [state for state in STATES if state not in ("planned", "manifest")]
+    found += [Case("SIGKILL of a worker", state, killed(state, one_worker)) for state in with_workers]
+    rated = ("rated/part-00001.parquet", "sketches/part-00001.arrow", "rated/part-00001.json")
+    files = (*rated, "data/phase-1/shard-00002.parquet")
+    state = (".state/shard-00001.json", ".state/part-00001.json", ".state/plan.json")
+    found += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in (*files, *state)]
+    more = (*files, *state, "decisions/part-00001.parquet", "manifest.json")
+    found += [Case("torn last block", f"{name}, run finished", torn(name, False)) for name in more]
+    found += [Case("torn last block", "every spill file", torn_spill)]
+    if may_mount():
+        found += [Case("full disk", f"room for {share:.0%} of the run", full(share)) for share in (0.05, 0.3, 0.6, 0.8, 0.95)]
+    found += [Case("clock skew, ahead", "Decide", skewed(3e8, "ten years ahead"))]
+    found += [Case("clock skew, behind", "Decide", skewed(-1e9, "in 1995"))]
+    found += [Case("poisoned page", "Rate", poisoned), Case("two runs on one output", "start", two)]
+    found += [Case(f"S3: {kind} in 10 % of requests", "all the time", bad_store(kind)) for kind in (*KINDS, "all")]
+    rooms = {"Rate": "rated/part-", "Decide": "decisions/part-", "Emit": "data/phase-1/shard-"}
+    found += [Case("S3: SIGKILL of driver and workers", name, killed_in_a_store(room)) for name, room in rooms.items()]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    asked = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = make(folder)
+        manifest = storage.read_json(str(job.undisturbed / "manifest.json"))
+        rows = [
+            HEAD.format(
+                documents=manifest["counts"]["records"],
+                files=len(list(job.source.iterdir())),
+                shards=len(list(job.undisturbed.glob("data/*/*"))),
+            )
+        ]
+        for number, case in enumerate(cases()):
+            if asked.only not in case.name:
+                continue
+            try:
+                did, again = case.do(job, folder / f"case-{number}")
+            except Exception as error:  # a case that fails is a row too
+                failed += 1
+                did, again = f"**{type(error).__name__}: {str(error)[:200]}**", "**broken**"
+            words = [word.replace("|", "/").replace("\n", " ").strip() for word in (case.fault, case.moment, did, again)]
+            rows.append(f"| {' | '.join(words)} |\n")
+            print(rows[-1], end="", flush=True)
+            shutil.rmtree(folder / f"case-{number}", ignore_errors=True)
+    asked.out.parent.mkdir(exist_ok=True)
+    asked.out.write_text("".join(rows) + f"\n{len(rows) - 1} cases, {failed} broken.\n")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -98,7 +98,7 @@ def _told(text: str, command: str, run: str, endpoint: str) -> RunError | None:
             f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "
             "name the command with --option worker=…"
         )
-    if f'Cannot run program "{command}"' in text:
+    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):  # Java names the program or not
         return RunError(
             f"the cluster's nodes have no {command}: install Tamis there too, or name its command with --option worker=…"
         )

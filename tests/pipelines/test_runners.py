@@ -58,7 +58,7 @@ def test_a_runner_that_is_no_good_is_refused_with_the_reason(base, tmp_path, nam
 def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(base, tmp_path, name):
     option = ("--runner", name, "--option", f"job_endpoint=localhost:{free_port()}")
     begun = time.monotonic()
-    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *option), code=1)
+    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *option, workers=0), code=1)
     assert f"deploy/cluster {name} start" in said
     assert "Traceback" not in said
     assert time.monotonic() < begun + 10
@@ -78,6 +78,11 @@ def test_flink_gets_as_many_workers_as_it_has_slots_and_never_more(job_server, f
     assert runners.choose("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
     with pytest.raises(RunError, match="has 6 slots, 7 workers need as many"):
         runners.choose("flink", 7, options, "run")
+
+
+def test_spark_takes_no_number_of_workers_since_its_job_server_decides():
+    with pytest.raises(RunError, match=r"spark\.cores\.max"):
+        runners.choose("spark", 2, {}, "run")
 
 
 def test_prism_needs_its_program_and_has_one_worker(tmp_path):
@@ -151,7 +156,8 @@ def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path,
         ("java.lang.IllegalStateException: Process died with exit code 78", "every node must see both"),
         ("java.lang.IllegalStateException: Process died with exit code 75", "another run is at work"),
         ("java.lang.IllegalStateException: Process died with exit code 127", "could not start (exit code 127)"),
-        ('java.io.IOException: Cannot run program "/opt/tamis-worker": error=2', "install Tamis there too"),
+        ('java.io.IOException: Cannot run program "/opt/tamis-worker": error=2, No such file', "install Tamis there too"),
+        ("java.io.IOException: error=2, No such file or directory", "install Tamis there too"),
         ("status = StatusCode.UNAVAILABLE", "the job server here:1 went away"),
     ],
 )

@@ -263,6 +263,19 @@ def budget(
 
 
 @app.command()
+def index(
+    run: RunDirectory,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")],
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
+) -> None:
+    """Counts the tokens of every document under the tokenizer to be trained with, so that no loader has to."""
+    with _told(False):
+        from transforms.feed.dataset import index as count
+
+        typer.echo(f"{count(run, tokenizer, processes=workers):,} tokens")
+
+
+@app.command()
 def export(
     run: RunDirectory,
     format: Annotated[str, typer.Option(help="megatron, mds, parquet, litdata or jsonl.")],

@@ -1,4 +1,4 @@
-"""`tamis export` writes a run for another loader and says what is wrong."""
+"""`tamis export` writes a run for another loader, `tamis index` counts its tokens, and both say what is wrong."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def test_what_is_wrong_is_named(run: str, tmp_path: Path) -> None:
         told = invoke("export", run, *arguments)
         assert (told.exit_code, message in told.stderr) == (1, True)
     assert "no manifest.json" in invoke("export", tmp_path / "none", "--format", "mds", "--output", tmp_path / "new").stderr
+
+
+def test_the_tokens_are_counted_once_for_all_loaders(run: str) -> None:
+    assert invoke("index", run, "--tokenizer", "bytes", "--workers", 2).stdout == "11 tokens\n"
+    assert len(list(Path(run, ".feed").iterdir())) == 2
+    assert "no tokenizer there" in invoke("index", run, "--tokenizer", "none").stderr

@@ -62,7 +62,7 @@ class Stream:
         while len(self._starts) <= shard:
             index = len(self._starts) - 1
             of = self.promise.shards[index]
-            tokens = of.tokens if self._as_counted else int(self._counts(index)[0].sum())
+            tokens = of.tokens if self._as_counted else int(self.counts(index)[0].sum())
             self._starts.append(self._starts[-1] + tokens + of.documents * (self.end is not None))
         return self._starts[shard]
 
@@ -121,11 +121,11 @@ class Stream:
         return [np.append(one, np.int32(self.end)) for one in each]
 
     def _located(self, index: int) -> Located:
-        lengths, run = self._counts(index)
+        lengths, run = self.counts(index)
         stream = np.cumsum(np.append(self.start(index), lengths + (self.end is not None)))
         return Located(stream, np.cumsum(np.append(self.promise.shards[index].first_token, run)))
 
-    def _counts(self, index: int) -> Ints:
+    def counts(self, index: int) -> Ints:
         """The tokens of each document of a shard, (2, documents): by the tokenizer, and as the run counted them."""
         shard, uri = self.promise.shards[index], self._index(index)
         if uri is not None and storage.exists(uri):

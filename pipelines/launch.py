@@ -64,6 +64,9 @@ def launch(
             raise
         planned(todo)
         if todo.unchanged:
+            progress.clear(run)
+            if not storage.exists(storage.join(run, plan.REPORT)):  # it was killed between the manifest and the report
+                outcome.write_report(run)
             manifest = release.read(run)
             metrics.write_finished(run, manifest, time.time())
             return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)

@@ -36,6 +36,7 @@ _SPOOL = 64 << 20  # an object waits in memory up to this size, then on local di
 _BLOCK = 4 << 20  # what is read of an object at once, unless more is asked for
 _PART = 32 << 20  # a larger object is put to S3 in parts of this size
 _ATTEMPTS = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp\Z")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
 _WILD = re.compile(r"[*?\[]")
@@ -702,8 +703,10 @@ def _renamed(path: Path, durable: bool) -> Iterator[BinaryIO]:
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = str(path)  # the system names no file when it refuses to write to one that is open
         raise
     if not durable:
         return

@@ -34,8 +34,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 HEAD = """# Faults, and what becomes of them
 
 Written by `make faults`: each row was done to a run of the sample job ({documents} documents in {files} files, {shards}
-shards), and the same command was given again. *Equal* means that every file of the finished run has the bytes of a run that nobody
-disturbed; in a store, every file of `data/` and `decisions/`.
+shards), and the same command was given again. *Equal* means that every file of the finished run has the bytes of a run that
+nobody disturbed; in a store, every file of `data/` and `decisions/`.
 
 | fault | moment | what the run did | the same command again |
 |---|---|---|---|
@@ -160,7 +160,7 @@ def full(share: float) -> Callable[[Job, Path], tuple[str, str]]:
             written = [path.name for path in (output / "run").rglob("*") if path.name.endswith(".tmp")]
             subprocess.run(["mount", "-o", "remount,size=1g", output], check=True)
             again = finished(job, output / "run")
-            return f"“{said[:60].strip()} …”; {len(written)} unfinished files, under temporary names", again
+            return f"“{said.replace(str(output), '…')}”; {len(written)} unfinished files left", again
         finally:
             subprocess.run(["umount", "-l", output], check=True)
 

@@ -51,13 +51,17 @@ class Curate(beam.PTransform):
             dossiers |= "Deduplicate" >> Deduplicate(
                 recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size, words=recipe.words
             )
-        if recipe.select.tokens is not None:
-            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size)
-        if len(recipe.curriculum.stretches) > 1:
+        if recipe.select.asks:
+            allot = of(decide.allotted) if recipe.select.mixture is not None else None
+            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size, allot=allot)
+        if len(recipe.curriculum.stretches) > 1 and not recipe.select.phases:
             dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, size)
         if recipe.curriculum.by_quantile:
             dossiers |= "Grade" >> Rank(decide.GRADED, of(decide.grade_rows), spill, size)
-        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, size)
+        of_phase = decide.phase_tokens if recipe.select.repeats else None
+        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, size, allot=of_phase)
+        if recipe.select.repeats:
+            dossiers |= "Repeat" >> Rank(decide.REPEATED, of(decide.repeat_rows), spill, size)
 
         layout = beam.pvalue.AsSingleton(
             dossiers
@@ -116,8 +120,8 @@ class _Kept(Step):
         self.recipe = recipe
         self.run = plan.run
 
-    def process(self, dossier: Dossier) -> Iterable[dict[int, int]]:
-        yield emit.kept_bytes(dossier, self.recipe)
+    def process(self, dossier: Dossier) -> Iterable[dict[int, tuple[int, int]]]:
+        yield emit.emitted_sizes(dossier, self.recipe)
         _Counted(self.run, "decide").finish()
 
 
@@ -153,7 +157,7 @@ class _Emit(Step):
         _Counted(self.run, "emit").finish()
 
 
-def _layout(totals: Iterable[dict[int, int]], recipe: Recipe, plan: Plan) -> emit.Layout:
+def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: Plan) -> emit.Layout:
     layout = emit.layout(totals, recipe)
     _Counted(plan.run, "emit").expect(sum(layout.shards) - len(plan.finished_shards))
     return layout

@@ -6,7 +6,7 @@ handful of file names, and reading the columns back costs less than carrying the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +14,25 @@ import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
 from transforms import identity, ranking, storage
+from transforms.curriculum.epochs import positions, step
 from transforms.curriculum.order import BY_QUANTILE, Ordering, phase_of, place, quantile, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
+from transforms.errors import RunError
 from transforms.exchange import Dossier
 from transforms.parts import Part
 from transforms.ranking import aligned
+from transforms.select import bins, budgets, guards
 from transforms.select.fuse import fuse
 from transforms.select.thresholds import evaluate
 from transforms.text.hashing import hash128, mix
 
-SELECTED, PHASED, GRADED, PLACED = "selected", "phased", "graded", "placed"
-"""Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum."""
+SELECTED, PHASED, GRADED, PLACED, REPEATED = "selected", "phased", "graded", "placed", "repeated"
+"""Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum; of the
+copies of repeated documents, by where they go."""
+
+GUARDED = "guarded."
+"""What the columns begin with that say which documents a guard is about."""
 
 _CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
 
@@ -45,8 +52,9 @@ def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
     """Every document of the part as far as the answers reach, in the order of its rows.
 
     Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
-    detail (null: only the ledger tells, by `explained`), representative, jaccard, copies, phase, place. The first step that
-    does not keep a document decides.
+    detail (null: only the ledger tells, by `explained`), representative, jaccard, copies, epochs (how often it is in the
+    corpus), phase, place (of its first copy), and for each guard whether it is about the document. The first step that does
+    not keep a document decides.
 
     Remembered for the last dossier: the steps of one stage ask for the same one after another.
     """
@@ -104,18 +112,41 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     sketch = part.sketch(["id", "source", "bytes"])
     names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count"}
     found = _CONTAMINATION if recipe.decontaminate is not None else ()
-    signals = part.columns(sorted(names.union(found)))
+    of_bins = recipe.select.bins if recipe.select.by_bin else ()
+    kinds = {"metadata" if name.startswith(bins.METADATA) else name for name in (*of_bins, *recipe.guards.columns)}
+    signals = part.columns(sorted(names.union(found, kinds - {"quality"})))
     verdict = evaluate(signals, recipe.thresholds, explain)
     columns = {name: sketch[name] for name in ("ticket", "id", "source", "bytes")}
     columns |= {name: verdict[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
     columns |= {name: signals[name] for name in found}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
     columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.signals))
+
+    def column(name: str) -> pa.Array:
+        if name.startswith(bins.METADATA):
+            return bins.metadata_field(_whole(signals["metadata"]), name.removeprefix(bins.METADATA))
+        return columns["quality"] if name == "quality" else _whole(signals[name])
+
+    if recipe.select.by_bin:
+        columns["bin"] = bins.labels([column(name) for name in of_bins])
+    read = {name: column(name) for name in recipe.guards.columns}
+    for name, guard in recipe.guards.named.items():
+        columns[GUARDED + name] = pa.array(guards.flagged(read, guard))
     return pa.table(columns).combine_chunks()
 
 
 def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
-    rows = {name: _whole(measured[name]) for name in ("ticket", "id", "source", "tokens", "bytes", "quality")}
+    kept_of = ("bin", *(GUARDED + name for name in recipe.guards.named))
+    names = (
+        "ticket",
+        "id",
+        "source",
+        "tokens",
+        "bytes",
+        "quality",
+        *(name for name in kept_of if name in measured.column_names),
+    )
+    rows = {name: _whole(measured[name]) for name in names}
     rows["id"] = _final_ids(dossier, rows)
     id_hash = hash128(rows["id"])
     rows["tie"] = pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed))
@@ -155,15 +186,20 @@ def copy_texts(dossier: Dossier, rows: np.ndarray) -> Iterator[tuple[np.ndarray,
 
 
 def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks documents from the best down, all together or within the sources that have a budget."""
+    """Ranks documents from the best down, all together or within their bins."""
     table = kept(dossier, recipe)
-    if isinstance(recipe.select.tokens, dict):
-        table = table.filter(pc.is_in(table["source"], value_set=pa.array(list(recipe.select.tokens))))
-        group = table["source"]
-    else:
-        group = pa.repeat(pa.scalar(""), len(table))
-    major = sort_value(Ordering(order="descending"), table["quality"].to_numpy(), table["tie"].to_numpy())
-    return _ranking_rows(table, group, major)
+    group = table["bin"] if recipe.select.by_bin else pa.repeat(pa.scalar(""), len(table))
+    tie = table["tie"].to_numpy()
+    quality = budgets.perturbed(table["quality"].to_numpy(), tie, recipe.select.temperature)
+    return _ranking_rows(table, group, sort_value(Ordering(order="descending"), quality, tie))
+
+
+def allotted(whole: Mapping[str, int], recipe: Recipe) -> dict[str, int]:
+    """What a mixture gives each bin. Raises RunError for a weight of a bin that there is not."""
+    try:
+        return budgets.allot(whole, recipe.select)
+    except ValueError as error:
+        raise RunError(f"select.mixture: {error}") from None
 
 
 def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
@@ -171,31 +207,111 @@ def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     table = kept(dossier, recipe)
     order = Ordering(order="ascending" if recipe.curriculum.assign == "quality" else "uniform")
     major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1))
-    return _ranking_rows(table, _group(table, recipe), major)
+    return _ranking_rows(table, _group(table, recipe), major, times=table["epochs"])
 
 
 def grade_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents by quality within their phase and source, where the phase's order asks for quantiles."""
-    table = kept(dossier, recipe)
+    table = _turns(dossier, recipe)
     asking = [index for index, stretch in enumerate(recipe.curriculum.stretches) if stretch.order in BY_QUANTILE]
     table = table.filter(pc.is_in(table["phase"], value_set=pa.array(asking, pa.int64())))
     major = sort_value(Ordering(order="ascending"), table["quality"].to_numpy(), table["tie"].to_numpy())
-    return _ranking_rows(table, _phase_group(table, recipe), major)
+    return _ranking_rows(table, _phase_group(table, recipe), major, times=table["times"], mark=_mark(table, recipe))
 
 
 def place_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks documents within their phase and source by the curriculum."""
-    table = kept(dossier, recipe)
+    """Ranks documents within their phase and source by the curriculum; a repeated one takes the room of its copies."""
+    table = _turns(dossier, recipe)
     curriculum = recipe.curriculum
     phase, quality, tie, tokens = (table[name].to_numpy() for name in ("phase", "quality", "tie", "tokens"))
-    through, whole = _ranked(table["ticket"].combine_chunks(), dossier.answer(GRADED))
-    share = quantile(through, tokens, whole)
+    mark = _mark(table, recipe)
+    through, whole = _ranked(table["ticket"].combine_chunks(), dossier.answer(GRADED), mark)
+    share = quantile(through, tokens * table["times"].to_numpy(), whole)
     major = np.zeros(len(table), np.uint64)
     for index, stretch in enumerate(curriculum.stretches):
         inside = phase == index
         cells = curriculum.cells(index) if stretch.order == "lr_weighted" else None
         major[inside] = sort_value(stretch, quality[inside], tie[inside], share[inside], cells)
-    return _ranking_rows(table, _phase_group(table, recipe), major)
+    return _ranking_rows(table, _phase_group(table, recipe), major, times=table["times"], mark=mark)
+
+
+def phase_tokens(whole: Mapping[str, int]) -> dict[str, int]:
+    """Tokens of the whole phase that each group of `place_rows` is in."""
+    sums: dict[str, int] = {}
+    for group, tokens in whole.items():
+        phase = group.split(_JOINT)[0]
+        sums[phase] = sums.get(phase, 0) + tokens
+    return {group: sums[group.split(_JOINT)[0]] for group in whole}
+
+
+def repeat_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks the copies of all documents within their phase and source, so that copies of one lie apart."""
+    table = _turns(dossier, recipe)
+    tickets, mark = table["ticket"].combine_chunks(), _mark(table, recipe)
+    answers = dossier.answer(PLACED)
+    through, whole = _ranked(tickets, answers, mark)
+    of_phase = _answered(tickets, answers, "allotted", mark)
+    asked = recipe.select.distance
+    distance = np.full(len(table), asked) if isinstance(asked, float) else np.minimum(asked / np.maximum(of_phase, 1), 1.0)
+    stands, times = place(through, whole), table["times"].to_numpy()
+    apart = step(distance, np.maximum(table["most"].to_numpy(), times))
+    turn = np.repeat(np.arange(len(table)), times)
+    copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
+    major = _fine(positions(stands[turn], times[turn], apart[turn], copy)) << np.uint64(32) | _fine(stands[turn])
+    table = table.take(pa.array(turn)).combine_chunks()
+    epoch = table["epoch"].to_numpy() + copy
+    hashes = mix(np.ascontiguousarray(table["id_hash"].to_numpy()), 1) + epoch.astype(np.uint64)  # copies that meet differ
+    table = table.set_column(table.schema.get_field_index("id_hash"), "id_hash", pa.array(hashes))
+    return _ranking_rows(table, _phase_group(table, recipe), major, mark=pa.array(epoch))
+
+
+def emitted(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """The documents kept, in the order of their rows, as often as they are in the corpus, with phase and place of each copy;
+    and with its `epoch` (from 1) where they may be repeated."""
+    if not recipe.select.repeats:
+        return kept(dossier, recipe)
+    table = _turns(dossier, recipe)
+    times = table["times"].to_numpy()
+    turn = np.repeat(np.arange(len(table)), times)
+    copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
+    epoch = pa.array(table["epoch"].to_numpy()[turn] + copy)
+    table = table.take(pa.array(turn)).combine_chunks()
+    where = place(*_ranked(table["ticket"].combine_chunks(), dossier.answer(REPEATED), epoch))
+    for name, values in (("epoch", epoch), ("place", pa.array(where, from_pandas=True))):
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    return table
+
+
+def _turns(dossier: Dossier, recipe: Recipe) -> pa.Table:
+    """The documents kept, once for each phase they are in: with `times` (copies in the phase), `epoch` (number of the first of
+    them, from 1), and `most` (copies that the best of its bin has in the phase)."""
+    table = kept(dossier, recipe)
+    one = pa.repeat(pa.scalar(1, pa.int64()), len(table))
+    if not recipe.select.repeats:
+        return table.append_column("times", one)
+    rows = {name: _whole(table[name]) for name in ("ticket", "bin") if name in table.column_names}
+    pool, budget, times = _budgets(rows, dossier, recipe)
+    most = -(-budget // np.maximum(pool, 1)[:, None])
+    if not recipe.select.phases:  # all copies are in the phase of the document
+        inside = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.stretches))
+        times, most = times * inside, most * inside
+    document, phase = np.nonzero(times)
+    before = np.cumsum(times, axis=1) - times
+    table = table.take(pa.array(document)).combine_chunks()
+    table = table.set_column(table.schema.get_field_index("phase"), "phase", pa.array(phase.astype(np.int64)))
+    for name, values in (("times", times), ("epoch", before + 1), ("most", most)):
+        table = table.append_column(name, pa.array(values[document, phase]))
+    return table
+
+
+def _mark(table: pa.Table, recipe: Recipe) -> pa.Array | None:
+    """What tells the rows of a document apart, one for each phase it is in."""
+    return table["phase"].combine_chunks() if recipe.select.repeats else None
+
+
+def _fine(share: np.ndarray) -> np.ndarray:
+    """A share as 32 bits, in the same order."""
+    return np.minimum(np.floor(share * (1 << 32)), (1 << 32) - 1).astype(np.uint64)
 
 
 class _State:
@@ -254,24 +370,33 @@ def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
         state.close(representative.is_valid().to_numpy(zero_copy_only=False), "drop", reason, detail)
 
 
+def _budgets(rows: Mapping[str, pa.Array], dossier: Dossier, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pool, budgets (a column a phase the selection speaks of) and copies of each document; of one not ranked none."""
+    select, answers = recipe.select, dossier.answer(SELECTED)
+    rank, whole = (_answered(rows["ticket"], answers, name) for name in ("rank", "group_tokens"))
+    of_bin = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
+    given = _answered(rows["ticket"], answers, "allotted") if select.mixture is not None else None
+    pool, budget = budgets.limits(of_bin, whole, given, select)
+    return pool, budget, np.where(rank[:, None] < 0, 0, budgets.copies(rank, pool, budget))
+
+
 def _budget(state: _State, rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> None:
-    budget = recipe.select.tokens
-    answers = dossier.answer(SELECTED)
-    if budget is None or answers is None:
+    select, answers = recipe.select, dossier.answer(SELECTED)
+    if not select.asks or answers is None:
+        rows["epochs"] = pc.equal(state.decision, "keep").cast(pa.int64())
         return
-    if isinstance(budget, dict):
-        known = pc.index_in(rows["source"], value_set=pa.array(list(budget)))
-        limit = pa.array(list(budget.values()), pa.int64()).take(known)
-    else:
-        limit = pa.repeat(pa.scalar(budget, pa.int64()), len(rows["ticket"]))
-    rank = aligned(rows["ticket"], answers, "rank", None)
-    over = pc.fill_null(pc.greater(rank, limit), False)
+    rank = _answered(rows["ticket"], answers, "rank")
+    pool, budget, times = _budgets(rows, dossier, recipe)
+    epochs, limit = times.sum(axis=1), np.minimum(budget.max(axis=1), pool)
+    what = "mixture" if select.mixture is not None else "epochs" if select.epochs else "tokens"
+    reason = pc.if_else(pa.array((rank > pool) & (select.top != 1)), "select.top", f"select.{what}")
 
     def detail(of: pa.Array) -> pa.Array:
-        numbers = (values.take(of).cast(pa.string()) for values in (rank, limit))
+        numbers = (pa.array(values).take(of).cast(pa.string()) for values in (rank, limit))
         return pc.binary_join_element_wise("token", next(numbers), "of", next(numbers), " ")
 
-    state.close(over.to_numpy(zero_copy_only=False), "drop", "select.tokens", detail)
+    state.close((rank >= 0) & (epochs == 0), "drop", reason, detail)
+    rows["epochs"] = pa.array(epochs)
 
 
 def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict[str, pa.Array]:
@@ -279,24 +404,35 @@ def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict
     phase = np.zeros(len(rows["ticket"]), np.int64)
     ranked = dossier.answer(PHASED)
     if ranked is not None:
-        fraction = _fraction(rows, ranked)
+        fraction = place(*_ranked(rows["ticket"], ranked))
         inside = ~np.isnan(fraction)
         phase[inside] = phase_of(fraction[inside], [stretch.share for stretch in recipe.curriculum.stretches])
-    where = _fraction(rows, dossier.answer(PLACED))
+    if recipe.select.phases and dossier.answer(SELECTED) is not None:
+        phase = (_budgets(rows, dossier, recipe)[2] > 0).argmax(axis=1).astype(np.int64)
+    first = pa.repeat(pa.scalar(1, pa.int64()), len(phase)) if recipe.select.repeats else None
+    where = place(*_ranked(rows["ticket"], dossier.answer(REPEATED if recipe.select.repeats else PLACED), first))
     return {"phase": pa.array(phase), "place": pa.array(where, from_pandas=True)}
 
 
-def _fraction(rows: dict[str, pa.Array], answers: pa.Table | None) -> np.ndarray:
-    return place(*_ranked(rows["ticket"], answers))
-
-
-def _ranked(tickets: pa.Array, answers: pa.Table | None) -> tuple[np.ndarray, np.ndarray]:
+def _ranked(tickets: pa.Array, answers: pa.Table | None, mark: pa.Array | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Rank in tokens and tokens of the group, as floats; NaN where a document was not ranked."""
-    rank, whole = (
-        aligned(tickets, answers, name, None).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        for name in ("rank", "group_tokens")
-    )
+    rank, whole = (_answered(tickets, answers, name, mark).astype(np.float64) for name in ("rank", "group_tokens"))
+    missing = rank < 0
+    rank[missing] = whole[missing] = np.nan
     return rank, whole
+
+
+def _answered(tickets: pa.Array, answers: pa.Table | None, column: str, mark: pa.Array | None = None) -> np.ndarray:
+    """A column of a ranking's answers for documents of one part, or for their rows of these marks; -1 where there is none."""
+    if answers is not None and mark is not None:
+        tickets = _marked(tickets, mark)
+        answers = answers.set_column(0, "ticket", _marked(_whole(answers["ticket"]), _whole(answers["mark"])))
+    return np.asarray(aligned(tickets, answers, column, -1).cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _marked(tickets: pa.Array, mark: pa.Array) -> pa.Array:
+    """Row of the part and mark in one number: no document has a million copies."""
+    return pa.array(row_of(tickets.to_numpy()) << 20 | mark.to_numpy())
 
 
 def _final_ids(dossier: Dossier, rows: dict[str, pa.Array]) -> pa.Array:
@@ -316,13 +452,22 @@ def _group(table: pa.Table, recipe: Recipe) -> pa.Array:
 
 
 def _phase_group(table: pa.Table, recipe: Recipe) -> pa.Array:
-    return pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), "\x1f")
+    return pc.binary_join_element_wise(table["phase"].cast(pa.string()), _group(table, recipe), _JOINT)
 
 
-def _ranking_rows(table: pa.Table, group: pa.Array, major: np.ndarray) -> pa.RecordBatch:
+def _ranking_rows(
+    table: pa.Table, group: pa.Array, major: np.ndarray, times: pa.ChunkedArray | None = None, mark: pa.Array | None = None
+) -> pa.RecordBatch:
     columns = {"ticket": table["ticket"], "group": group, "major": pa.array(major)}
     columns |= {name: table[name] for name in ("tie", "id_hash", "tokens")}
-    return _batch(pa.table(columns, schema=ranking.ROWS))
+    if times is not None:
+        columns["tokens"] = pc.multiply(table["tokens"], times)
+    if mark is not None:
+        columns["mark"] = mark
+    return _batch(pa.table(columns, schema=ranking.ROWS if mark is None else ranking.MARKED))
+
+
+_JOINT = "\x1f"
 
 
 def _rounded(values: pa.Array) -> pa.Array:

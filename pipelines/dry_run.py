@@ -16,13 +16,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines import plan
-from pipelines.recipe import Recipe, Selection
+import numpy as np
+import pyarrow as pa
+
+from pipelines import decide, plan
+from pipelines.recipe import Recipe
 from pipelines.status import duration
 from transforms import storage
 from transforms.curriculum.lint import best_decile_mass
 from transforms.documents import BATCH_BYTES
 from transforms.read.options import Split
+from transforms.select import budgets
+from transforms.select.guards import Guards
 
 SAMPLE_BYTES = 16 << 20
 """Decompressed bytes of the sample, at most about."""
@@ -111,7 +116,8 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
             update={
                 "input": recipe.input.model_copy(update={"paths": tuple(piece.uri for piece in pieces), "format": "auto"}),
                 "max_rejects": 1.0,
-                "select": Selection(),
+                "select": budgets.Selection(),
+                "guards": Guards(),
             }
         )
         one, warm = _of_one_document(rehearsed, folder), is_warm()
@@ -218,15 +224,21 @@ def _jaccards(threshold: float) -> list[float]:
 
 
 def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
-    """Tokens that the budget leaves of those that pass."""
-    budget = recipe.select.tokens
-    if budget is None:
+    """Tokens of the corpus that the selection makes of those that pass, repeats included. Of bins other than sources a sample
+    says too little: then the budget, or all."""
+    select = recipe.select
+    if not select.asks:
         return kept
-    if isinstance(budget, int):
-        return min(kept, budget)
-    of = {name: source.get("kept_tokens", 0) for name, source in counts["sources"].items()}
-    whole = max(sum(of.values()), 1)
-    return sum(min(kept * tokens / whole, budget.get(name, kept)) for name, tokens in of.items())
+    if select.bins != ("source",):
+        return min(kept * select.max_epochs, select.tokens) if isinstance(select.tokens, int) else kept
+    of = {name: source.get("kept_tokens", 0) for name, source in counts["sources"].items()} if select.by_bin else {"": 1}
+    scale = kept / max(sum(of.values()), 1)
+    whole = {name: round(tokens * scale) for name, tokens in of.items()}
+    sizes, given = np.array(list(whole.values()), np.int64), None
+    if select.mixture is not None:
+        found = decide.allotted(whole, recipe)
+        given = np.array([found[name] for name in whole], np.int64)
+    return float(budgets.limits(pa.array(list(whole), pa.string()), sizes, given, select)[1].sum())
 
 
 # --- the sample --------------------------------------------------------------------------------------------------------

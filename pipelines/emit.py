@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.decide import explained, kept
+from pipelines.decide import GUARDED, emitted, explained
 from pipelines.receipts import QUALITY_BINS, STATE, edges
 from pipelines.recipe import Recipe
 from transforms import identity, storage
@@ -43,6 +43,7 @@ LEDGER = (
     "representative",
     "jaccard",
     "copies",
+    "epochs",
     "phase",
     "place",
     "shard",
@@ -51,9 +52,10 @@ LEDGER = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How many shards each phase has. Destinations number the shards of all phases in training order."""
+    """How many shards, and tokens, each phase has. Destinations number the shards of all phases in training order."""
 
     shards: tuple[int, ...]
+    tokens: tuple[int, ...]
     names: tuple[str, ...]
     suffix: str
 
@@ -73,23 +75,27 @@ class Layout:
         raise IndexError(f"shard {destination} of {first}")
 
 
-def layout(totals: Iterable[dict[int, int]], recipe: Recipe) -> Layout:
-    """The layout for the kept bytes of each phase, summed over the parts."""
+def layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe) -> Layout:
+    """The layout for the emitted bytes and tokens of each phase, summed over the parts."""
     stretches = recipe.curriculum.stretches
     size: Counter[int] = Counter()
+    tokens: Counter[int] = Counter()
     for total in totals:
-        size.update(total)
+        for phase, (text, counted) in total.items():
+            size[phase] += text
+            tokens[phase] += counted
     # A phase whose documents are all empty has no bytes, yet a shard.
     shards = tuple(
         max(1, math.ceil(size[phase] / recipe.output.shard_bytes)) if phase in size else 0 for phase in range(len(stretches))
     )
-    return Layout(shards, tuple(stretch.name for stretch in stretches), recipe.output.format)
+    names = tuple(stretch.name for stretch in stretches)
+    return Layout(shards, tuple(tokens[phase] for phase in range(len(stretches))), names, recipe.output.format)
 
 
-def kept_bytes(dossier: Dossier, recipe: Recipe) -> dict[int, int]:
-    """Bytes of kept text by phase."""
-    sums = kept(dossier, recipe).group_by("phase").aggregate([("bytes", "sum")])
-    return dict(zip(sums["phase"].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
+def emitted_sizes(dossier: Dossier, recipe: Recipe) -> dict[int, tuple[int, int]]:
+    """Bytes and tokens of emitted text by phase."""
+    sums = emitted(dossier, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
+    return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
 
 
 def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: str) -> None:
@@ -104,6 +110,9 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "fingerprint": fingerprint,
         "file": asdict(File(part.path("decisions", "parquet"), sink.size, sink.sha256)),
         "counts": _counts(table),
+        "real_tokens": _real_tokens(table),
+        "repeated": _repeated(table),
+        "closest": _closest(dossier, recipe, layout),
         "histograms": _histograms(part, recipe),
         "clusters": _largest(table),
         "contamination": _contaminated(table),
@@ -117,19 +126,21 @@ def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozense
     """The kept documents of the part, addressed to their shards. Shards that an earlier attempt finished get nothing."""
     part = dossier.handle
     assert isinstance(part, Part)
-    table = kept(dossier, recipe)
+    table = emitted(dossier, recipe)
+    more = [name for name in table.column_names if name == "epoch" or name.startswith(GUARDED)]
     to = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     wanted = ~np.isin(to, list(finished))
     table, to = table.filter(pa.array(wanted)), to[wanted]
     rows = row_of(table["ticket"].to_numpy())
     pending: list[pa.RecordBatch] = []
-    size = 0
+    size = first = 0
     for read, batch in part.read(rows, ["text", "url", "licence", "date", "metadata"]):
-        chosen = np.searchsorted(rows, read)
+        chosen = np.arange(first, first + len(read))
+        first += len(read)
         decided = table.take(pa.array(chosen)).combine_chunks()
         columns = {"id": decided["id"], "text": batch["text"], "source": decided["source"]}
         columns |= {name: batch[name] for name in ("url", "licence", "date", "metadata")}
-        columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie")}
+        columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie", *more)}
         pending.append(addressed(pa.table(columns).combine_chunks().to_batches()[0], to[chosen]))
         size += int(batch["text"].nbytes)
         if size >= SCATTER_BYTES:
@@ -141,9 +152,12 @@ def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozense
 
 def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fingerprint: str) -> None:
     """Writes one shard in curriculum order, then its receipt."""
-    rows = gathered.table().sort_by([("place", "ascending"), ("tie", "ascending"), ("id", "ascending")])
+    rows = gathered.table()
+    keys = [name for name in ("place", "tie", "id", "epoch") if name in rows.column_names]
+    rows = rows.sort_by([(name, "ascending") for name in keys])
     path = layout.path(gathered.destination)
-    written = write_shard(rows.drop_columns(["place", "tie"]), storage.join(run, path), recipe.output)
+    inner = ["place", "tie", *(name for name in rows.column_names if name.startswith(GUARDED))]
+    written = write_shard(rows.drop_columns(inner), storage.join(run, path), recipe.output)
     receipt = {
         "fingerprint": fingerprint,
         "destination": gathered.destination,
@@ -210,6 +224,31 @@ def _capped(dossier: Dossier) -> int:
     return 0 if answers is None else int(pc.sum(answers["capped"]).as_py())
 
 
+def _real_tokens(table: pa.Table) -> int:
+    """Tokens of the documents kept that are not synthetic, each counted once."""
+    real = pc.equal(table["decision"], "keep")
+    if GUARDED + "synthetic" in table.column_names:
+        real = pc.and_(real, pc.invert(table[GUARDED + "synthetic"]))
+    return int(pc.sum(table["tokens"].filter(real), min_count=0).as_py())
+
+
+def _repeated(table: pa.Table) -> dict[str, int]:
+    """Copies beyond the first: documents and tokens."""
+    again = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
+    return {"documents": int(again.sum()), "tokens": int(again @ table["tokens"].to_numpy())}
+
+
+def _closest(dossier: Dossier, recipe: Recipe, layout: Layout) -> int | None:
+    """Least number of tokens from the end of a copy to the start of the next, about; None without copies."""
+    if not recipe.select.repeats:
+        return None
+    table = emitted(dossier, recipe)
+    phase, place, tokens, epoch = (table[name].to_numpy() for name in ("phase", "place", "tokens", "epoch"))
+    end = np.concatenate([[0], np.cumsum(layout.tokens)])[phase] + place * np.array(layout.tokens)[phase]
+    again = np.flatnonzero(epoch > 1)  # the row before is the copy before
+    return int((end[again] - tokens[again] - end[again - 1]).min()) if len(again) else None
+
+
 def _segments(rows: pa.Table) -> list[dict[str, object]]:
     """The shard in `SEGMENTS` stretches of about equal tokens: tokens, tokens by quality bin, tokens by source."""
     tokens = rows["tokens"].to_numpy()
@@ -234,6 +273,11 @@ def _segments(rows: pa.Table) -> list[dict[str, object]]:
                 "tokens": int(tokens[start:stop].sum()),
                 "quality": {str(bin_): int(by_bin[bin_]) for bin_ in np.flatnonzero(by_bin)},
                 "sources": dict(zip(sums["source"].to_pylist(), sums["tokens_sum"].to_pylist(), strict=True)),
+                "guarded": {
+                    name.removeprefix(GUARDED): int(pc.sum(part["tokens"].filter(part[name]), min_count=0).as_py())
+                    for name in part.column_names
+                    if name.startswith(GUARDED)
+                },
             }
         )
     return segments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,12 @@ from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.curriculum import lint
 from transforms.documents import part_of, row_of
+from transforms.errors import RunError
 from transforms.parts import Part
 from transforms.provenance import manifest as manifests
+from transforms.provenance import releases
 from transforms.redaction import public
+from transforms.select import guards
 
 if TYPE_CHECKING:
     from pipelines.report import Benchmark, Cluster, Contaminated, Data, Histogram, Segment
@@ -50,6 +53,10 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     ]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     curriculum = _curriculum(recipe, shards)
+    real = sum(summary["real_tokens"] for summary in summaries)
+    found = _guarded(recipe, counts, shards, real, releases.latest(todo.run))
+    if failing := [finding.message for finding in found if finding.fails]:
+        raise RunError("the corpus is no release, since it fails its guards. " + " ".join(failing))
     files: list[Json] = [vars(file) for receipt in parts.values() if receipt is not None for file in receipt.files]
     files += [entry["file"] for entry in (*summaries, *shards)]
     body = {
@@ -59,7 +66,8 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
         "inputs": inputs,
         "counts": counts,
         "curriculum": curriculum,
-        "warnings": _warnings(recipe, counts, summaries, shards),
+        "guards": {"real_tokens": real, "shares": _shares(recipe, shards)},
+        "warnings": [*_warnings(recipe, counts, summaries, shards), *(_warning(finding) for finding in found)],
         manifests.ENVIRONMENT: {
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -82,7 +90,7 @@ def _public(value: Any) -> Any:
     return public(value) if isinstance(value, str) else value
 
 
-def _counts(summaries: Iterable[Json], rejected: int) -> Json:
+def _counts(summaries: Sequence[Json], rejected: int) -> Json:
     decisions = {"keep": "kept", "drop": "dropped", "review": "review"}
     documents: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
@@ -98,10 +106,14 @@ def _counts(summaries: Iterable[Json], rejected: int) -> Json:
         if row["reason"]:
             by_reason[row["decision"], row["reason"]] += row["documents"]
             reason_tokens[row["decision"], row["reason"]] += row["tokens"]
+    repeated: Counter[str] = Counter(documents=0, tokens=0)
+    for summary in summaries:
+        repeated.update(summary["repeated"])
     return {
         "records": documents.total() + rejected,
         **{name: documents[name] for name in decisions.values()},
         "rejected": rejected,
+        "repeated": dict(repeated),
         "tokens": {"in": tokens.total(), **{name: tokens[name] for name in decisions.values()}},
         "reasons": [
             {"decision": key[0], "reason": key[1], "documents": by_reason[key], "tokens": reason_tokens[key]}
@@ -181,10 +193,57 @@ def _sources(shards: list[Json]) -> tuple[list[str], np.ndarray]:
     return names, np.array(tokens, np.float64).reshape(len(tokens), len(names))
 
 
+def _guarded(recipe: Recipe, counts: Json, shards: list[Json], real: int, before: Json | None) -> list[guards.Finding]:
+    """What the recipe's guards object to."""
+    cut = list(segments(shards))
+    of_guard = {name: [segment["guarded"].get(name, 0) for segment in cut] for name in recipe.guards.named}
+    found = guards.check(recipe.guards, [segment["tokens"] for segment in cut], of_guard, _large(counts))
+    if recipe.guards.real_tokens and before is not None:
+        found += guards.check_real(real, before.get("real_tokens"))
+    return found
+
+
+def _shares(recipe: Recipe, shards: list[Json]) -> dict[str, float]:
+    """Share of the corpus' tokens that each guard is about."""
+    cut = list(segments(shards))
+    whole = max(sum(segment["tokens"] for segment in cut), 1)
+    return {name: sum(segment["guarded"].get(name, 0) for segment in cut) / whole for name in recipe.guards.named}
+
+
+def _large(counts: Json) -> float:
+    """Tokens of a large document."""
+    return float(LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1))
+
+
+def _repeats(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> Iterator[lint.LintWarning]:
+    """Copies nearer to each other than asked, by more than documents' sizes explain; phases not as long as they say."""
+    of_phase: Counter[str] = Counter()
+    for shard in shards:
+        of_phase[shard["phase"]] += shard["tokens"]
+    asked = recipe.select.distance
+    distance = asked if isinstance(asked, int) else int(asked * min(of_phase.values(), default=0))
+    gaps = [summary["closest"] for summary in summaries if summary["closest"] is not None]
+    yield from lint.lint_repeats(min(gaps, default=None), int(distance - 2 * _large(counts)))
+    whole = max(of_phase.total(), 1)
+    for stretch in recipe.curriculum.stretches if recipe.select.phases else ():
+        share = of_phase[stretch.name] / whole
+        if abs(share - stretch.share) > lint.DRIFT:
+            yield lint.LintWarning(
+                "phase-share",
+                f"Phase '{stretch.name}' came to {share:.1%} of the tokens, not {stretch.share:.1%}: the learning rates it was "
+                "placed at are others. Set its share to what it is, or take more or less in it (select.epochs).",
+                {"share": share, "stated": stretch.share, "threshold": lint.DRIFT},
+            )
+
+
+def _warning(found: lint.LintWarning | guards.Finding) -> Json:
+    return {"code": found.code, "message": found.message, "numbers": found.numbers}
+
+
 def _warnings(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> list[Json]:
-    large = LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1)
-    drifts = lint.lint_shares([segment["sources"] for segment in segments(shards)], large)
-    found = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in (*lint.lint(recipe.curriculum), *drifts)]
+    drifts = lint.lint_shares([segment["sources"] for segment in segments(shards)], _large(counts))
+    repeats = _repeats(recipe, counts, summaries, shards)
+    found = [_warning(each) for each in (*lint.lint(recipe.curriculum), *drifts, *repeats)]
     renamed = sum(summary["renamed"] for summary in summaries)
     if renamed:
         found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -27,7 +27,10 @@ from transforms.rate.language import Language, LanguageRater
 from transforms.rate.repetition import Repetition, RepetitionRater
 from transforms.rate.tokens import Tokens, TokensRater
 from transforms.read.options import Input
+from transforms.select.bins import METADATA
+from transforms.select.budgets import Selection
 from transforms.select.fuse import Weight, mapping
+from transforms.select.guards import Guards, Within
 from transforms.select.thresholds import Threshold, check_kind, check_names
 from transforms.shards import Output
 from transforms.text.words import DEFAULT, Words
@@ -76,14 +79,6 @@ class Dedup(Options):
         return self
 
 
-class Selection(Options):
-    """How much of what passed is taken: the best, up to a number of tokens."""
-
-    tokens: Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="token budget of the corpus, or a budget for each source (sources without one are kept whole)"
-    )
-
-
 class Recipe(Options):
     """All of a run. Sections left out switch their step off, except those that every run needs."""
 
@@ -108,6 +103,7 @@ class Recipe(Options):
     )
     select: Selection = Selection()
     curriculum: Curriculum = Curriculum()
+    guards: Guards = Guards()
     output: Output = Output()
 
     @field_validator("name")
@@ -143,6 +139,34 @@ class Recipe(Options):
 
         Misfits.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
         return weights
+
+    @field_validator("select")
+    @classmethod
+    def _bins_are_columns(cls, select: Selection, info: ValidationInfo) -> Selection:
+        signals = _measured(info)
+        named = enumerate(select.bins) if signals else ()
+        Misfits.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in named})
+        return select
+
+    @field_validator("curriculum")
+    @classmethod
+    def _phases_are_those_of_the_selection(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
+        asked, there = info.data["select"].phases if "select" in info.data else 0, len(curriculum.stretches)
+        if asked and asked != there:
+            raise ValueError(f"select.epochs speaks of {asked} phases, and there {'are' if there > 1 else 'is'} {there}")
+        return curriculum
+
+    @field_validator("guards")
+    @classmethod
+    def _guards_look_at_columns(cls, guards: Guards, info: ValidationInfo) -> Guards:
+        signals = _measured(info)
+        checks: dict[tuple[str | int, ...], Callable[[], object]] = {}
+        for name, guard in guards.named.items():
+            place = (name,) if name in ("synthetic", "clean") else ("shares", name)
+            for column, wanted in guard.where.items():
+                checks[*place, "where", column] = partial(_check_column, column, signals, not isinstance(wanted, Within))
+        Misfits.collect(checks if signals else {})
+        return guards
 
     @cached_property
     def raters(self) -> tuple[Rater, ...]:
@@ -201,6 +225,19 @@ def _raters(rate: Rating, decontaminate: Decontaminate | None, words: Words) -> 
 
 def _signals(raters: Sequence[Rater]) -> dict[str, Signal]:
     return {signal.name: signal for rater in raters for signal in rater.signals}
+
+
+def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
+    """Raises ValueError for what is no column of a document, or has no labels (or no numbers) where they are asked for."""
+    if name in ("source", "licence") or name.startswith(METADATA):
+        kind = "string"
+    elif name == "quality":
+        kind = "float64"
+    else:
+        check_names([name], [*signals, "source", "licence"])
+        kind = signals[name].kind
+    if labels != (kind in ("string", "bool")):
+        raise ValueError(f"'{name}' is {'a number and has no labels' if labels else 'text: give labels'}")
 
 
 def _measured(info: ValidationInfo) -> dict[str, Signal]:

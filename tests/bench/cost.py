@@ -80,6 +80,7 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
         with _Clock(run) as clock:
             todo = plan.make(wanted, run, fresh=False)
             local.run(wanted, todo, workers=1)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             spilled = spills(Path(todo.spill))
             manifest = outcome.finish(wanted, todo, {})
         rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches", "decisions", "data")}
@@ -94,7 +95,7 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
         "partitions": todo.partitions,
         "shard_bytes": wanted.output.shard_bytes,
         "cpu_s": clock.cpu_s,
-        "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss": peak,
         "rooms": rooms,
         "exchanges": spilled,
         "piece_bytes": len(pickle.dumps((1 << 20, Piece("s3://bucket/run/.spill/" + "0" * 32 + ".arrows", 1 << 20, 1 << 20)))),

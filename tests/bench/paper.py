@@ -70,13 +70,16 @@ def measure(corpus: Path, repeats: int) -> Json:
     files = sorted((corpus / "jsonl").iterdir())
     unit = len(files) // TIMES[-1]
     runs: dict[str, list[Json]] = {}
+    load = []
     for _ in range(repeats):
         for times in TIMES:
             runs.setdefault(f"x{times}", []).append(_cost(files[: unit * times]))
+            load.append(os.getloadavg()[1])
         for times in TIMES[:2]:
             runs.setdefault(f"fine x{times}", []).append(_cost(files[: unit * times], f"--partition-bytes={FINE}"))
     best = {name: _least(found) for name, found in runs.items()}
-    return {**best, "kernels": _cost([], "--kernels"), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {min(load):.0f} to {max(load):.0f}"
+    return {**best, "kernels": _cost([], "--kernels"), "machine": machine}
 
 
 def _corpus(mb: float) -> Path:
@@ -254,8 +257,9 @@ def page(found: Json) -> str:
     sizes = skew.clusters(10**9)
     return f"""# Scaling, measured and on paper
 
-Written by `make scaling` (`tests/bench/paper.py`) on {found["machine"]}. Recipe `fineweb` without its language rule, generated
-text of {unit.text / 1e3:.1f} kB a document in gzipped JSON lines, one worker; of CPU and memory the least of the repeats.
+Written by `make scaling` (`tests/bench/paper.py`) on {found["machine"]}; a load of more than one a core makes CPU dearer, and
+that of long runs most. Recipe `fineweb` without its language rule, generated text of {unit.text / 1e3:.1f} kB a document in gzipped
+JSON lines, one worker; of CPU and memory the least of the repeats.
 
 ## Measured: the cost of a document
 
@@ -288,7 +292,7 @@ documents, down to pairs (C = {sizes[0]:,}; {sizes.size:,} clusters).
 {skew.EXACT:.0%} of a cluster are exact copies, which carry no shingles, and every band of a cluster is one bucket.
 
 Hashes alone are even. Clusters are not: the largest is in one place however many partitions there are, and sets the memory of
-the worker that gets it, which the column of bytes tells.
+the worker that gets it, which the column of bytes tells. 8 GiB hold one of {_holds(unit):,.0f} such documents.
 """
 
 
@@ -368,6 +372,11 @@ def _paper(runs: Sequence[Run], unit: Units) -> str:
     ]
     head = ["", "1 B, default cut", "1 B, coarse cut", "100 B, coarse cut", "from the unit cost of"]
     return table(head, rows)
+
+
+def _holds(unit: Units) -> float:
+    """Documents of a cluster whose shingles are 8 GiB."""
+    return (8 << 30) / (unit.bytes[CANDIDATES] * (1 - skew.EXACT))
 
 
 def _growth(one: Run, unit: Units) -> float:

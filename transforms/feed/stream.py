@@ -2,7 +2,8 @@
 
 All of it follows from the numbers of tokens of the documents, so a rank tokenises only the documents of its own sequences.
 The numbers of a shard are those the run counted, when its recipe names the same encoding of tiktoken; else those that
-tokenising the shard once gives. Both are kept in the cache.
+tokenising the shard once gives. Both are kept in the cache. Each rank reads every shard, as its sequences lie in all of them:
+reading and checking is tens of times faster than tokenising.
 """
 
 from __future__ import annotations

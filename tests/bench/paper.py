@@ -258,8 +258,8 @@ def page(found: Json) -> str:
     return f"""# Scaling, measured and on paper
 
 Written by `make scaling` (`tests/bench/paper.py`) on {found["machine"]}; a load of more than one a core makes CPU dearer, and
-that of long runs most. Recipe `fineweb` without its language rule, generated text of {unit.text / 1e3:.1f} kB a document in gzipped
-JSON lines, one worker; of CPU and memory the least of the repeats.
+that of long runs most. Recipe `fineweb` without its language rule, generated text of {unit.text / 1e3:.1f} kB a document in
+gzipped JSON lines, one worker; of CPU and memory the least of the repeats.
 
 ## Measured: the cost of a document
 

@@ -240,7 +240,7 @@ def budget(
         str,
         typer.Argument(
             metavar="BUCKETS",
-            help="Buckets with utility and half-life (YAML), or points to fit them to (CSV: bucket, epoch_tokens, tokens, loss).",
+            help="Buckets with utility and half-life (YAML), or points to fit (CSV: bucket, epoch_tokens, tokens, loss).",
         ),
     ],
     tokens: Annotated[str, typer.Option(help="Tokens that training will see: 10000000, 100B, 1.5T.")],

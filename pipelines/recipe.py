@@ -187,7 +187,7 @@ class Recipe(Options):
                 "code": CODE_VERSION,
                 "words": _cut(self.words),
                 "raters": [[rater.name, _identity(rater)] for rater in self.raters],
-                "bands": minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}) if minhash is not None else None,
+                "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.model_dump(mode="json", exclude={"paths", "allow_empty"}),
             }
         )

@@ -35,8 +35,8 @@ _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 def plan(options: Input) -> list[Split]:
     """The splits of the input, sorted by URI and start.
 
-    Raises FileNotFoundError naming the path that matches nothing (see `storage.expand` for `allow_empty`), and ValueError naming
-    a file whose format cannot be told.
+    Raises FileNotFoundError naming the path that matches nothing (see `storage.expand` for `allow_empty`),
+    ValueError naming a file whose format cannot be told.
     A Parquet file whose footer cannot be read is planned as a whole: reading it rejects it.
     """
     places = [path for path in options.paths if _is_environment(path)]

@@ -25,7 +25,9 @@ class MinHash(Options):
     whatever shares a band; `threshold` is ours and sits at the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72.
     """
 
-    bands: int = Field(default=14, ge=1, le=4096, description="bands of the signature; documents that agree on one are compared")
+    bands: int = Field(
+        default=14, ge=1, le=4096, description="bands of the signature; documents that agree on one are compared"
+    )
     rows: int = Field(default=8, ge=1, le=4096, description="hashes a band")
     ngram: int = Field(default=5, ge=1, le=4096, description="words a shingle")
     threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of a near-duplicate")

@@ -84,6 +84,8 @@ class Display:
 
         row("in", counts["records"], counts["tokens"]["in"], "bold")
         row("kept", counts["kept"], counts["tokens"]["kept"], "green")
+        if counts["repeated"]["documents"]:
+            row("repeated", counts["repeated"]["documents"], counts["repeated"]["tokens"], "green")
         for decision in ("dropped", "review"):
             if counts[decision]:
                 row(decision, counts[decision], counts["tokens"][decision], "yellow")
@@ -98,7 +100,9 @@ class Display:
             spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
             self._line("time", f"{spent}; {_counted(result.rated, 'part')} rated, {result.reused} reused")
         shards = manifest["curriculum"]["shards"]
-        self._line("corpus", f"{result.run}/data ({_counted(len(shards), 'shard')}, {counts['tokens']['kept']:,} tokens)")
+        self._line(
+            "corpus", f"{result.run}/data ({_counted(len(shards), 'shard')}, {manifest['curriculum']['tokens']:,} tokens)"
+        )
         if counts["rejected"]:
             self._line("rejects", f"{result.run}/rejects (file, offset and error of each)", "red")
         self._line("report", f"{result.run}/report.html")

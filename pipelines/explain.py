@@ -27,6 +27,7 @@ def explanation(run: str, identifier: str) -> dict[str, Any]:
         "reason": account.decision["reason"],
         "detail": account.decision["detail"],
         **{name: account.decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
+        "epochs": account.decision.get("epochs"),
         "shard": account.shard,
         "row": account.row,
         "source": account.document["source"],
@@ -47,6 +48,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"its copy {found['representative']} was kept (Jaccard {found['jaccard']:.4f})"
     if found["copies"] and found["copies"] > 1:
         yield f"stands for {found['copies']} copies, itself included"
+    if found["epochs"] and found["epochs"] > 1:
+        yield f"is in the corpus {found['epochs']} times, first there:"
     if found["shard"]:
         yield f"place {found['place']:.6f} of its source, row {found['row']} of {found['shard']}"
     quality = found["quality"]

@@ -81,6 +81,31 @@ VARIED = {
             "schedule": {"final": 1.0e-5, "decay": 0.2},
         },
     },
+    "phases that each take their own, some of it often": {
+        "select": {
+            "bins": ["source", "metadata.trap"],
+            "epochs": {"web|plain": [1.0, 0.4, 2.5], "*": [0.5, 3.0, 0.1]},
+            "distance": 2_000,
+        },
+        "curriculum": {
+            "phases": [
+                {"name": "early", "share": 0.4, "order": "uniform"},
+                {"name": "middle", "share": 0.4, "order": "blended"},
+                {"name": "late", "share": 0.2, "order": "lr_weighted"},
+            ],
+        },
+        "guards": {"synthetic": {"where": {"metadata.trap": ["near"]}, "fail_above": 1.0}, "real_tokens": True},
+    },
+    "a mixture that is drawn and repeated": {
+        "select": {
+            "tokens": 90_000,
+            "mixture": {"temperature": 3.0},
+            "max_epochs": 2.5,
+            "temperature": 0.2,
+        },
+        "curriculum": {"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "order": "ascending"}]},
+        "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
+    },
     "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
 }
 

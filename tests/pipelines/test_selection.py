@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import launch
 from pipelines import recipe as recipes
+from pipelines.explain import explanation
 from pipelines.recipe_file import RecipeError
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import RECIPE, corpus_of, run, write_recipe
+from tests.pipelines.running import corpus_of, run, write_recipe
 from transforms.errors import RunError
 from transforms.feed.loader import stretches
 from transforms.provenance.manifest import verify
@@ -177,4 +181,24 @@ def test_a_recipe_that_cannot_be_is_refused_at_its_line(tmp_path: Path, changed:
 def test_a_mixture_of_bins_that_are_not_there_is_refused(tmp_path: Path, source: Path) -> None:
     with pytest.raises(RunError, match=r"select.mixture: the mixture weighs 'wbe'.* there are books, code, web"):
         run(write_recipe(tmp_path, select={"tokens": 5, "mixture": {"weights": {"wbe": 1}}}), source, tmp_path / "run")
-    assert RECIPE["output"]
+
+
+def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path, source: Path) -> None:
+    loaded = recipes.load("kaiyuan", ["output.shard_bytes=60000"], [str(source)])
+    manifest = launch.launch(loaded, str(tmp_path), workers=1).manifest
+    assert verify(str(tmp_path)) == []
+    of_phase: dict[str, list[str]] = {}
+    tokens: Counter[str] = Counter()
+    for stretch in stretches(str(tmp_path)):
+        phase = stretch.path.split("/")[1]
+        of_phase.setdefault(phase, []).extend(stretch.documents["id"].to_pylist())
+        tokens[phase] += stretch.tokens
+    assert list(tokens) == [f"phase-{number}" for number in range(1, 6)]
+    first = tokens["phase-1"]
+    assert [round(size / first, 1) for size in tokens.values()] == [1.0, 1.0, 0.5, 0.3, 0.1]
+    for larger, smaller in pairwise(of_phase.values()):
+        assert set(smaller) <= set(larger)
+    best = of_phase["phase-5"][-1]
+    told = explanation(str(tmp_path), best)
+    assert (told["epochs"], told["shard"].split("/")[1]) == (5, "phase-1")
+    assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts"}

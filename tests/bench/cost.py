@@ -32,6 +32,9 @@ from transforms.dedup.components import forest
 from transforms.exchange import Dossier, Piece
 from transforms.ranking import ROWS, _address
 
+SHARD_BYTES = 16 << 20
+"""So small that the smallest corpus fills one: memory is compared where everything that bounds it is full."""
+
 EXCHANGES = {
     # a column that only its batches have
     "record_hash": "identity: text, id and record hashes",
@@ -61,7 +64,7 @@ def recipe(files: Sequence[str]) -> Recipe:
     """The shipped recipe `fineweb` but for its language: generated words have none, and who drops nearly all shows little."""
     fineweb = load("fineweb", [], files).model_dump(exclude_unset=True)
     thresholds = {name: limit for name, limit in fineweb["thresholds"].items() if not name.startswith("language.")}
-    return Recipe.model_validate(fineweb | {"thresholds": thresholds})
+    return Recipe.model_validate(fineweb | {"thresholds": thresholds, "output": {"shard_bytes": SHARD_BYTES}})
 
 
 def measured(files: Sequence[str], partition_bytes: int) -> dict[str, object]:
@@ -93,7 +96,6 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
         "input_bytes": todo.bytes,
         "parts": len(todo.work),
         "partitions": todo.partitions,
-        "shard_bytes": wanted.output.shard_bytes,
         "cpu_s": clock.cpu_s,
         "peak_rss": peak,
         "rooms": rooms,

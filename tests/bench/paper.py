@@ -27,6 +27,7 @@ from pipelines.emit import SCATTER_BYTES
 from pipelines.plan import PARTITION_BYTES
 from tests.bench import skew
 from transforms.read.options import Input
+from transforms.shards import Output
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -250,7 +251,7 @@ def run(documents: float, cut: Cut, unit: Units, shard_bytes: int) -> Run:
 
 def page(found: Json) -> str:
     unit = units(found)
-    shard = found["x16"]["shard_bytes"]
+    shard = int(Output.model_fields["shard_bytes"].default)
     default, coarse = Cut(), Cut(part=256 << 20, partition=1 << 30)
     runs = [run(10**9, default, unit, shard), run(10**9, coarse, unit, shard), run(10**11, coarse, unit, shard)]
     fixed = sum(found["x16"]["fixed_cpu_s"].values())

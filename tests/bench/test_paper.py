@@ -27,7 +27,6 @@ def made(times: int, partitions: int = 2, grows: float = 0.0) -> Json:
         "input_bytes": 1000 * documents,
         "parts": parts,
         "partitions": partitions,
-        "shard_bytes": 64 << 20,
         "cpu_s": {"rate": 1 + 1e-4 * documents * (1 + grows * times), "decide": 1 + decide, "emit": 1.0},
         "fixed_cpu_s": {"rate": 1.0, "decide": 1.0, "emit": 1.0},
         "peak_rss": 500 << 20,

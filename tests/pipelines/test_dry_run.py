@@ -83,6 +83,9 @@ def test_a_budget_bounds_what_is_kept() -> None:
     assert dry_run._chosen(recipe.load("gopher"), counts, 4000) == 4000
     assert dry_run._chosen(recipe.load("gopher", ["select.tokens=1000"]), counts, 4000) == 1000
     assert dry_run._chosen(recipe.load("gopher", ["select.tokens={web: 500}"]), counts, 4000) == 1500
+    assert dry_run._chosen(recipe.load("gopher", ["select.epochs={web: 2.5}"]), counts, 4000) == 8500
+    mixed = ["select.tokens=1000", "select.mixture={weights: {web: 1, unseen: 1}}"]
+    assert dry_run._chosen(recipe.load("gopher", mixed), counts, 4000) == 1000
 
 
 def test_splits_are_taken_from_everywhere() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from transforms.curriculum.schedule import Schedule
 from transforms.dedup.minhash import MinHash
+from transforms.schedule import Schedule
 
 Manifest = Mapping[str, Any]
 Point = tuple[float, float]

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pipelines.recipe_file import RecipeError, RecipeFile
 from transforms import release, storage
 from transforms.curriculum.plan import NAME, Checkpoints, TrainingPlan, plan
-from transforms.curriculum.schedule import Schedule
 from transforms.errors import RunError
+from transforms.schedule import Schedule
 
 
 def schedule_of(text: str) -> Schedule:

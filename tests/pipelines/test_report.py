@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.report import Data, render
 from transforms.curriculum.order import Curriculum
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 
 HOSTILE = (
     "<script>alert('x')</script>\"' onload=alert(1) </title></style><img src=http://example.org>{{ 7 * 7 }}\x00\x1b\ud800\u202e"

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from transforms.curriculum.schedule import Floats
+from transforms.schedule import Floats
 
 Averaging = Literal["sma", "ema", "wma", "none"]
 

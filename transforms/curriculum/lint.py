@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
-from transforms.curriculum.schedule import Floats, Schedule
+from transforms.schedule import Floats, Schedule
 
 BEST = 0.1
 """The documents watched: the best tenth of the tokens."""

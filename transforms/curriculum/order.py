@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from transforms.curriculum.schedule import Floats, Schedule
 from transforms.options import Options
+from transforms.schedule import Floats, Schedule
 
 Order = Literal["uniform", "ascending", "descending", "folded", "bucketed", "blended", "lr_weighted"]
 

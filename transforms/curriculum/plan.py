@@ -15,8 +15,8 @@ from pydantic import Field
 from transforms.curriculum.averaging import ALPHA, CHECKPOINTS, Averaging, weights
 from transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
 from transforms.curriculum.order import Curriculum, Order
-from transforms.curriculum.schedule import Schedule
 from transforms.options import Options
+from transforms.schedule import Schedule
 
 NAME = "plan.json"
 FORMAT: Literal["tamis.plan/1"] = "tamis.plan/1"

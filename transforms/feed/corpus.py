@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms import release, shards, storage
-from transforms.curriculum.schedule import Schedule
 from transforms.errors import RunError
+from transforms.schedule import Schedule
 
 PLAN = "plan.json"
 

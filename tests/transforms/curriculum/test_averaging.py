@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.curriculum.averaging import weights
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 
 
 def test_normalised_ema_over_six() -> None:

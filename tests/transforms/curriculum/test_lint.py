@@ -19,7 +19,7 @@ from transforms.curriculum.lint import (
     spearman,
 )
 from transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 
 CDMA = Schedule(final=1e-3)
 TO_ZERO = Schedule(final=1e-5)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.transforms.test_schedule import schedules
 
-from tests.transforms.curriculum.test_schedule import schedules
 from transforms.curriculum.averaging import weights
 from transforms.curriculum.order import Curriculum, Phase
 from transforms.curriculum.plan import Checkpoints, TrainingPlan, curriculum_of, misfits, plan
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 
 BANDS = (Phase(name="web", share=0.7), Phase(name="best", share=0.3, order="ascending"))
 

@@ -11,7 +11,7 @@ import pytest
 
 from transforms.curriculum.averaging import weights
 from transforms.curriculum.order import CELLS, weighted_cells
-from transforms.curriculum.schedule import Floats, Schedule
+from transforms.schedule import Floats, Schedule
 
 STEPS = CELLS
 PACE = 40.0

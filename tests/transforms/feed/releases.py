@@ -13,7 +13,7 @@ import pyarrow as pa
 from transforms import documents
 from transforms.curriculum.order import Curriculum
 from transforms.curriculum.plan import plan
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 from transforms.shards import Output, write_shard
 
 WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.feed.releases import planned, release, tokens_of
-from transforms.curriculum.schedule import Schedule
 from transforms.errors import RunError
 from transforms.feed import stream
 from transforms.feed.dataset import CurriculumDataset, in_order
 from transforms.feed.tokenize import Bytes, Tiktoken
+from transforms.schedule import Schedule
 
 WORLDS = [1, 2, 3, 8]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.curriculum.schedule import Schedule
+from transforms.schedule import Schedule
 
 STEPS = 1_000_000
 SHARES = st.floats(0, 1)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.transforms.test_schedule import schedules
 
+from tests.transforms.test_schedule import schedules
 from transforms.curriculum.averaging import weights
 from transforms.curriculum.order import Curriculum, Phase
 from transforms.curriculum.plan import Checkpoints, TrainingPlan, curriculum_of, misfits, plan

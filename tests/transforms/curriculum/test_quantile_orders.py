@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.transforms.test_schedule import schedules
 
+from tests.transforms.test_schedule import schedules
 from transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
 from transforms.schedule import Schedule
 from transforms.text.hashing import mix

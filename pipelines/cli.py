@@ -235,6 +235,27 @@ def plan(
 
 
 @app.command()
+def average(
+    run: RunDirectory,
+    checkpoints: Annotated[
+        list[str], typer.Argument(metavar="CHECKPOINT...", help="Those the plan names, oldest first: .safetensors, or torch's.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, of the same kind.")],
+    as_json: Json = False,
+) -> None:
+    """Averages the last checkpoints of a training run by the weights of the run's plan.json."""
+    with _told(as_json):
+        from pipelines.average import average_by_plan, lines
+
+        found = average_by_plan(run, checkpoints, output)
+        if as_json:
+            _print(found)
+        else:
+            for line in lines(found):
+                typer.echo(line)
+
+
+@app.command()
 def budget(
     laws: Annotated[
         str,

@@ -54,6 +54,7 @@ def launch(
     """
     chosen = runners.choose(runner, workers, options, run)
     with Claim(run, "alone") as claim:
+        plan.check_directory(run)
         if not fresh:
             releases.record(run)  # if a run was killed between its manifest and its record
         try:

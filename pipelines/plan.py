@@ -87,10 +87,9 @@ class Plan:
 def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     """Lists the input, compares it with what the run directory holds and clears what is out of date.
 
-    Raises RunError when the input is missing or the directory holds something that is not a run.
+    Raises RunError when the input is missing.
     """
     splits = list_input(recipe)
-    _check_directory(run)
     if fresh:
         for name in OURS:
             storage.remove_tree(storage.join(run, name))
@@ -158,9 +157,7 @@ def sweep(run: str) -> None:
         storage.sweep(storage.join(run, room))
 
 
-def assign(
-    recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete
-) -> tuple[list[Work], list[Part]]:
+def assign(recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete) -> tuple[list[Work], list[Part]]:
     """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.
@@ -218,7 +215,8 @@ def _finished_shards(run: str, mark: str, complete: Complete) -> frozenset[int]:
     )
 
 
-def _check_directory(run: str) -> None:
+def check_directory(run: str) -> None:
+    """Raises RunError when a run cannot lie at `run`: it is a file, or holds something that is not a run."""
     path = storage.local_path(run)
     if path is None or not path.exists():
         return

@@ -219,7 +219,7 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
     assert passed.returncode == 0, passed.stderr
     told = json.loads(passed.stdout)
     assert (told["counts"]["kept"], told["counts"]["rejected"]) == (3, 1)  # a line of 50 MB is a document like any other
-    assert told["shards"] == {"rated": 0, "reused": 1, "emitted": told["shards"]["emitted"]}
+    assert told["shards"] == {"rated": 0, "reused": 2, "emitted": told["shards"]["emitted"]}  # of 48 MiB
     assert manifests.verify(str(tmp_path / "run")) == []
 
 
@@ -282,7 +282,8 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_that_looks_finished(tm
         before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[1:] == ["File too large. Once that is mended, the same command goes on where it stopped"]
+    (told,) = done.stderr.splitlines()[1:]
+    assert re.fullmatch(r"File too large: '.*/run/\S+'\. Once that is mended, the same command goes on where it stopped", told)
     assert list((tmp_path / "run/rated").iterdir()) == []
     assert not (tmp_path / "run/manifest.json").exists()
 

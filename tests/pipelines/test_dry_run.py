@@ -32,7 +32,7 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
     assert 0 < found["documents_kept"] < 60
     assert found["tokens_kept"] < found["tokens"]
     assert found["proposed"]["0.7"] == pytest.approx(1 - (1 - 0.7**8) ** 14)
-    assert all(seconds > 0 for seconds in found["seconds"].values())
+    assert all(seconds >= 0 for seconds in found["seconds"].values())  # beyond those of a run of one document
     assert all(size > 0 for size in found["disk"].values())
     assert any(warning.startswith("[rejects] about 1 of 61 records") for warning in found["warnings"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "recipe.yaml"]

@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 
 def at_width(rate: float, width: int) -> float:
-    """What a learning rate named for `WIDTH` is for a model of another: the matrices' rate goes as 1 / width (µP, with Adam)."""
+    """What a learning rate named for `WIDTH` is at another: the rate of matrices goes as 1 / width (µP, with Adam)."""
     return rate * WIDTH / width
 
 
@@ -78,7 +78,7 @@ def spearman(proxy: Floats, target: Floats) -> float:
 
 
 def top_k_regret(proxy: Floats, target: Floats, k: int) -> float:
-    """How much loss the best of the proxy's k favourites costs against the best of all. Where the proxy is tied, the worst case."""
+    """How much the best of the proxy's k favourites loses against the best of all. Where the proxy is tied, the worst case."""
     if not 1 <= k <= _alike(proxy, target):
         raise ValueError(f"the best {k} of {len(proxy)}")
     chosen = np.lexsort((-target, proxy))[:k]
@@ -91,8 +91,8 @@ def warnings(rate: float, width: int, seeds: int) -> list[str]:
     flips, tiny = at_width(FLIPS, width), at_width(TINY, width)
     if rate >= flips:
         found.append(
-            f"[flips] At a learning rate of {rate:.2g} rankings of data flip: from {flips:.2g} on, at width {width}, they follow "
-            f"the curvature of each data set and not its use. Take {tiny:.2g} or less (arXiv 2512.24503)."
+            f"[flips] At a learning rate of {rate:.2g} rankings of data flip: from {flips:.2g} on, at width {width}, "
+            f"they follow the curvature of each data set and not its use. Take {tiny:.2g} or less (arXiv 2512.24503)."
         )
     if seeds < 2:
         found.append("[one-seed] One seed has no interval: nothing tells a difference from luck. Take three or more.")

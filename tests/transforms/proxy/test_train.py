@@ -1,0 +1,116 @@
+"""The small model sees what it should, learns, starts alike for a seed, and its learning rate fits every width. Needs torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from transforms.errors import RunError
+
+torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+
+from transforms.proxy.model import Shape, Transformer  # noqa: E402
+from transforms.proxy.train import averaged, evaluate, train  # noqa: E402
+
+SHAPE = Shape(vocabulary=16, width=32, layers=2, heads=2)
+
+
+class Rows(NamedTuple):
+    tokens: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def batches(seed: int, number: int, noise: float = 0.0) -> list[Rows]:
+    """Counting upwards, with some tokens drawn by lot."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for _ in range(number):
+        tokens = (draw.integers(0, 16, (8, 1)) + np.arange(17)) % 16
+        tokens = np.where(draw.random(tokens.shape) < noise, draw.integers(0, 16, tokens.shape), tokens)
+        found.append(Rows(tokens, np.ones(tokens.shape, np.int32), np.tile(np.arange(17, dtype=np.int32), (8, 1))))
+    return found
+
+
+def test_it_learns_and_the_same_seed_gives_the_same_model() -> None:
+    held_out = batches(9, 2)
+    untrained = evaluate(Transformer(SHAPE, 0), held_out)
+    assert untrained == pytest.approx(np.log(16), abs=1e-5)  # the output begins at nothing
+    losses = [evaluate(train(SHAPE, seed, batches(1, 40), [3e-4] * 40).model, held_out) for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    assert max(losses) < 0.5 * untrained
+
+
+def test_a_tiny_learning_rate_ranks_clean_before_noisy_data() -> None:
+    held_out = batches(9, 2)
+    losses = [evaluate(train(SHAPE, 0, batches(1, 10, noise), [1e-5] * 10).model, held_out) for noise in (0.0, 0.4, 0.8)]
+    assert losses == sorted(losses)
+    assert losses[0] < np.log(16)
+
+
+def test_a_token_sees_its_own_past_and_nothing_else() -> None:
+    model = Transformer(SHAPE, 0)
+    with torch.no_grad():
+        model.output.weight.normal_()
+    tokens = torch.arange(8)[None] % 16
+    segments, positions = torch.tensor([[1, 1, 1, 2, 2, 2, 2, 2]]), torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]])
+    before = model(tokens, segments, positions)
+    for changed, same in ((5, [0, 1, 2, 3, 4]), (0, [3, 4, 5, 6, 7])):
+        other = tokens.clone()
+        other[0, changed] = 15
+        after = model(other, segments, positions)
+        assert torch.allclose(after[0, same], before[0, same], atol=1e-6)
+        assert not torch.allclose(after[0, changed], before[0, changed], atol=1e-3)
+    alone = model(tokens[:, 3:], segments[:, 3:], positions[:, 3:])
+    assert torch.allclose(alone, before[:, 3:], atol=1e-5)
+
+
+def test_only_what_follows_in_a_document_is_predicted() -> None:
+    rows = batches(1, 1)[0]
+    segments = rows.segments.copy()
+    segments[:, 5:] = 2
+    segments[:, 10:] = 0
+    assert train(SHAPE, 0, [rows._replace(segments=segments)], [0.0]).predicted == 8 * (4 + 4)
+    with pytest.raises(RunError, match="no token to predict"):
+        evaluate(Transformer(SHAPE, 0), [rows._replace(segments=np.zeros_like(segments))])
+
+
+def test_fewer_batches_than_steps_are_no_run() -> None:
+    with pytest.raises(RunError, match="end after 2 steps of 3"):
+        train(SHAPE, 0, batches(1, 2), [1e-4] * 3)
+
+
+def test_states_are_kept_and_averaged() -> None:
+    done = train(SHAPE, 0, batches(1, 6), [1e-4] * 6, keep=(4, 6))
+    last = averaged(done.model, done.states, np.array([0.0, 1.0]))
+    for name, tensor in averaged(done.model, done.states, np.array([0.25, 0.75])).state_dict().items():
+        old, new = (state[name].double() for state in done.states)
+        assert torch.equal(tensor, (0.25 * old + 0.75 * new).float())
+        assert torch.equal(last.state_dict()[name], done.model.state_dict()[name])
+
+
+def test_one_step_moves_the_output_alike_at_every_width() -> None:
+    """What µP promises: the change of the logits by a step does not grow with the width."""
+    moved = []
+    for width in (32, 256):
+        rows = batches(1, 3)
+        model = train(Shape(vocabulary=16, width=width, layers=1, heads=2), 0, rows, [1e-4] * 3).model
+        with torch.no_grad():
+            logits = model(*(torch.as_tensor(np.asarray(v, np.int64)) for v in rows[0]))
+        moved.append(float(logits.std()))
+    assert 0.5 < moved[1] / moved[0] < 2
+
+
+def test_impossible_shapes() -> None:
+    with pytest.raises(ValueError, match="do not fill"):
+        Shape(vocabulary=16, width=30, heads=4)

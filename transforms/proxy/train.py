@@ -1,0 +1,112 @@
+"""Trains a small model on batches in the order they come, and measures what it has learnt. One epoch, AdamW, deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from transforms.errors import RunError
+from transforms.proxy.model import Shape, Transformer
+
+BETAS: Final = (0.9, 0.95)
+CLIP: Final = 1.0
+
+State = dict[str, Any]
+
+
+class Batch(Protocol):
+    """What is trained on: (rows, length) tokens, the segment of each (0: nothing there), and its position in the segment."""
+
+    @property
+    def tokens(self) -> npt.NDArray[np.int64]: ...
+
+    @property
+    def segments(self) -> npt.NDArray[np.int32]: ...
+
+    @property
+    def positions(self) -> npt.NDArray[np.int32]: ...
+
+
+class Trained(NamedTuple):
+    """A model, what it saw, and its state after the steps asked for, oldest first."""
+
+    model: Transformer
+    predicted: int
+    states: list[State]
+
+
+def train(
+    shape: Shape,
+    seed: int,
+    batches: Iterable[Batch],
+    rates: Sequence[float],
+    keep: Sequence[int] = (),
+    device: str = "cpu",
+    weight_decay: float = 0.0,
+) -> Trained:
+    """Takes a step for each of `rates`, named for a model of `agreement.WIDTH`; keeps the states after the steps of `keep`.
+
+    Raises RunError when there are fewer batches than rates: a shorter run is not to be compared with the others.
+    """
+    model = Transformer(shape, seed).to(device)
+    optimiser = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
+    steps = predicted = 0
+    states: list[State] = []
+    for rate, batch in zip(rates, islice(batches, len(rates)), strict=False):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        loss, number = _loss(model, batch, device)
+        if number:
+            optimiser.zero_grad()
+            (loss / number).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimiser.step()
+        steps, predicted = steps + 1, predicted + number
+        if steps in keep:
+            states.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+    if steps < len(rates):
+        raise RunError(f"the data end after {steps} steps of {len(rates)}: runs are compared at equal tokens")
+    return Trained(model, predicted, states)
+
+
+def averaged(model: Transformer, states: Sequence[State], weights: npt.NDArray[np.float64]) -> Transformer:
+    """A model of the same shape with Σ weight × state, oldest first, summed in float64."""
+    mean: Mapping[str, Any] = {
+        name: sum(state[name].double() * weight for state, weight in zip(states, weights.tolist(), strict=True))
+        for name in states[0]
+    }
+    found = Transformer(model.shape, 0).to(next(model.parameters()).device)
+    found.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
+    return found
+
+
+def evaluate(model: Transformer, batches: Iterable[Batch], device: str = "cpu") -> float:
+    """Mean loss in nats of a predicted token. Raises RunError where there is nothing to predict."""
+    total, predicted = 0.0, 0
+    with torch.no_grad():
+        for batch in batches:
+            loss, number = _loss(model, batch, device)
+            total, predicted = total + float(loss), predicted + number
+    if not predicted:
+        raise RunError("the validation data have no token to predict")
+    return total / predicted
+
+
+def _loss(model: Transformer, batch: Batch, device: str) -> tuple[Any, int]:
+    """The sum of the losses, and of how many tokens: those that follow another of their own segment."""
+    tokens, segments, positions = (
+        torch.as_tensor(np.asarray(values, np.int64), device=device)
+        for values in (batch.tokens, batch.segments, batch.positions)
+    )
+    predicted = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] != 0)
+    targets = torch.where(predicted, tokens[:, 1:], -100)
+    logits = model(tokens[:, :-1], segments[:, :-1], positions[:, :-1])
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum"), int(
+        predicted.sum()
+    )

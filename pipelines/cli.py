@@ -256,6 +256,52 @@ def average(
 
 
 @app.command()
+def proxy(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs to rank, two or more.")],
+    validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
+    learning_rate: Annotated[
+        list[float], typer.Option(help="For a model of width 768, scaled to the proxy's; repeatable, to compare rankings.")
+    ] = [1e-5],  # noqa: B006
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    tokens: Annotated[int, typer.Option(min=0, help="Tokens trained on; 0: all of the shortest run.")] = 0,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
+    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
+    width: Annotated[int, typer.Option(min=8)] = 128,
+    layers: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    target: Annotated[str, typer.Option(help="A JSON file of each run's loss in trainings that count.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ranks runs by small models trained on them at a tiny learning rate. Needs torch."""
+    with _told(as_json):
+        from pipelines.proxy import Proxy, lines
+        from pipelines.proxy import proxy as rank
+
+        wanted = Proxy(
+            learning_rates=tuple(learning_rate),
+            seeds=seeds,
+            tokens=tokens,
+            tokenizer=tokenizer,
+            sequence_length=sequence_length,
+            batch_size=batch_size,
+            width=width,
+            layers=layers,
+            heads=heads,
+            device=device,
+        )
+        found = rank(runs, validation, wanted, target, lambda line: typer.echo(line, err=True))
+        if as_json:
+            _print(found)
+            return
+        for line in lines(found):
+            typer.echo(line)
+        for warning in found["warnings"]:
+            typer.secho(warning, fg="yellow")
+
+
+@app.command()
 def budget(
     laws: Annotated[
         str,

@@ -260,7 +260,8 @@ def proxy(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs to rank, two or more.")],
     validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
     learning_rate: Annotated[
-        list[float], typer.Option(help="For a model of width 768, scaled to the proxy's; repeatable, to compare rankings.")
+        list[float],
+        typer.Option(min=0, help="For a model of width 768, scaled to the proxy's; repeatable, to compare."),
     ] = [1e-5],  # noqa: B006
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     tokens: Annotated[int, typer.Option(min=0, help="Tokens trained on; 0: all of the shortest run.")] = 0,
@@ -299,6 +300,45 @@ def proxy(
             typer.echo(line)
         for warning in found["warnings"]:
             typer.secho(warning, fg="yellow")
+
+
+@app.command("proxy-orders")
+def proxy_orders(
+    run: RunDirectory,
+    output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
+    peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
+    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
+    width: Annotated[int, typer.Option(min=8)] = 128,
+    layers: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Trains on a run in every order × schedule × averaging, and plots the loss on its best, held out. Needs torch."""
+    with _told(as_json):
+        from pipelines.proxy import Proxy
+        from pipelines.proxy_orders import compare, lines
+
+        wanted = Proxy(
+            learning_rates=(peak,),
+            seeds=seeds,
+            tokenizer=tokenizer,
+            sequence_length=sequence_length,
+            batch_size=batch_size,
+            width=width,
+            layers=layers,
+            heads=heads,
+            device=device,
+        )
+        found = compare(run, wanted, output, lambda line: typer.echo(line, err=True))
+        if as_json:
+            _print(found)
+        else:
+            for line in lines(found):
+                typer.echo(line)
 
 
 @app.command()

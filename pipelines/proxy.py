@@ -45,7 +45,7 @@ def proxy(
     learning rates and no target, the target is each run at its own best of them. Raises RunError for runs without those
     tokens, FileNotFoundError for one that is not finished, ImportError without torch.
     """
-    train, evaluate, shape = _torch(wanted)
+    train, evaluate, _, shape = torch_parts(wanted)
     if len(set(runs)) < len(runs) or len(runs) < 2:
         raise RunError("two or more different runs are compared")
     sets = [_dataset(run, wanted) for run in runs]
@@ -109,14 +109,15 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {of['learning_rate']:g}: pairs agree {of['pairs']:.1%}, Spearman {rank}, regret {regret}"
 
 
-def _torch(wanted: Proxy) -> tuple[Any, Any, Any]:
+def torch_parts(wanted: Proxy) -> tuple[Any, Any, Any, Any]:
+    """`train`, `evaluate`, `averaged` and the shape of the model. Raises ImportError without torch, RunError for no shape."""
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError:
         raise ImportError("proxies need the package torch: pip install 'tamis[torch]'") from None
     from transforms.feed.tokenize import named
     from transforms.proxy.model import Shape
-    from transforms.proxy.train import evaluate, train
+    from transforms.proxy.train import averaged, evaluate, train
 
     vocabulary = named(wanted.tokenizer).vocabulary
     if vocabulary is None:
@@ -125,7 +126,7 @@ def _torch(wanted: Proxy) -> tuple[Any, Any, Any]:
         shape = Shape(vocabulary=vocabulary, width=wanted.width, layers=wanted.layers, heads=wanted.heads)
     except ValueError as error:
         raise RunError(str(error)) from None
-    return train, evaluate, shape
+    return train, evaluate, averaged, shape
 
 
 def _dataset(run: str, wanted: Proxy) -> CurriculumDataset:

@@ -1,0 +1,232 @@
+"""`tamis proxy-orders`: does the order pay? One run's documents, in each order under each schedule, averaged in each way.
+
+The experiment of arXiv 2511.18903 at the size of a proxy, on whatever corpus has a quality. Held out is a tenth of the best
+tenth; all else is trained on, once, the same documents in each order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.proxy import Proxy, torch_parts
+from transforms import storage
+from transforms.curriculum.averaging import Averaging, weights
+from transforms.curriculum.order import Curriculum, Order, place, quantile, sort_value
+from transforms.curriculum.plan import Checkpoints, kept
+from transforms.errors import RunError
+from transforms.proxy import agreement
+from transforms.schedule import Schedule
+
+ORDERS: Final[tuple[Order, ...]] = ("uniform", "ascending", "lr_weighted")
+AVERAGINGS: Final[tuple[Averaging, ...]] = ("none", "sma", "ema")
+BASELINE: Final = ("uniform", "wsd", "none")
+
+WARMUP: Final = 0.02
+FLOOR: Final = 1 / 300
+"""Where the full decays end, as a share of the peak: 3e-3 to 1e-5 in the paper."""
+
+
+def schedules(peak: float) -> dict[str, Schedule]:
+    """Those compared, by name."""
+    return {
+        "constant": Schedule(shape="constant", peak=peak, warmup=WARMUP),
+        "wsd": Schedule(peak=peak, final=peak * FLOOR, warmup=WARMUP),
+        "cosine": Schedule(shape="cosine", peak=peak, final=peak * FLOOR, warmup=WARMUP),
+        "moderate": Schedule.moderate(peak, warmup=WARMUP),
+    }
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents as ids behind each other, `lengths` apart (an end with each), and what they are ordered by."""
+
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int64]
+    quality: npt.NDArray[np.float32]
+    tie: npt.NDArray[np.uint64]
+    source: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sequences of (rows, length), as `transforms.proxy.train` takes them."""
+
+    tokens: npt.NDArray[np.int64]
+    segments: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int32]
+
+
+def read(run: str, tokenizer: str) -> Corpus:
+    """The documents of a finished run. RunError when it has no quality to order by."""
+    import pyarrow as pa
+
+    from transforms.feed.corpus import Texts, promise
+    from transforms.feed.tokenize import named
+    from transforms.text.hashing import hash_texts
+
+    shards = promise(run).shards
+    texts = Texts(shards)
+    columns = ("id", "text", "source", "quality")
+    table = pa.concat_tables([part for index in range(len(shards)) for part in texts.rows(index, *columns)])
+    quality = table["quality"].to_numpy().astype(np.float32)
+    if not len(quality) or np.isnan(quality).all() or np.nanmin(quality) == np.nanmax(quality):
+        raise RunError(f"{run}: its documents have no quality, or all the same: there is nothing to order by")
+    encoder = named(tokenizer)
+    ids, lengths = encoder.encode(table["text"].combine_chunks().cast(pa.large_string()))
+    if encoder.end is not None:
+        ids, lengths = np.insert(ids, np.cumsum(lengths), encoder.end), lengths + 1
+    source = table["source"].combine_chunks().cast(pa.large_string()).dictionary_encode().indices.fill_null(-1).to_numpy()
+    tie = hash_texts(table["id"].combine_chunks().cast(pa.large_string()))
+    return Corpus(ids, lengths, quality, tie, source.astype(np.int64))
+
+
+def held_out(corpus: Corpus) -> npt.NDArray[np.bool_]:
+    """Which documents are validated on: of the best tenth, by tokens, those whose tie is a multiple of ten."""
+    by_quality = np.lexsort((corpus.tie, corpus.quality))
+    through = np.empty(len(by_quality))
+    through[by_quality] = np.cumsum(corpus.lengths[by_quality])
+    return np.asarray((through > 0.9 * corpus.lengths.sum()) & (corpus.tie % np.uint64(10) == 0))
+
+
+def ordered(corpus: Corpus, chosen: npt.NDArray[np.int64], curriculum: Curriculum) -> npt.NDArray[np.int64]:
+    """`chosen` documents as the curriculum of one phase has them, each source in its own order, interleaved by tokens."""
+    phase, cells = curriculum.stretches[0], curriculum.cells(0)
+    at, whole = np.empty(len(chosen)), np.empty(len(chosen))
+    for source in np.unique(corpus.source[chosen]):
+        own = np.flatnonzero(corpus.source[chosen] == source)
+        documents = chosen[own]
+        quality, tie, tokens = corpus.quality[documents], corpus.tie[documents], corpus.lengths[documents]
+        ranked = _through(np.lexsort((tie, quality)), tokens)
+        values = sort_value(phase, quality, tie, quantile(ranked, tokens, tokens.sum()), cells)
+        at[own], whole[own] = _through(np.lexsort((tie, values)), tokens), tokens.sum()
+    return np.asarray(chosen[np.lexsort((corpus.tie[chosen], place(at, whole)))])
+
+
+def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_size: int) -> list[Rows]:
+    """The documents behind each other, cut into whole batches of sequences; what is left over is left out."""
+    starts = np.cumsum(corpus.lengths) - corpus.lengths
+    size = corpus.lengths[documents]
+    inside = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+    tokens = corpus.ids[np.repeat(starts[documents], size) + inside]
+    cut = len(tokens) // (length * batch_size) * length * batch_size
+    shape = (-1, length)
+    owner = np.repeat(np.arange(len(documents)), size)[:cut].reshape(shape)
+    segments = (owner - owner[:, :1] + 1).astype(np.int32) if cut else owner.astype(np.int32)
+    column = np.arange(length)[None]
+    first = np.where(np.diff(segments, axis=1, prepend=0) > 0, column, 0)
+    positions = (column - np.maximum.accumulate(first, axis=1)).astype(np.int32)
+    laid = tokens[:cut].reshape(shape).astype(np.int64)
+    batches = [slice(at, at + batch_size) for at in range(0, len(segments), batch_size)]
+    return [Rows(laid[own], segments[own], positions[own]) for own in batches]
+
+
+def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Trains each order under each schedule for each seed, and writes orders.json and orders.svg into `output`.
+
+    Raises RunError for a run that is too small, or without a quality; ImportError without torch.
+    """
+    train, evaluate, averaged, shape = torch_parts(wanted)
+    corpus = read(run, wanted.tokenizer)
+    aside = held_out(corpus)
+    chosen = np.flatnonzero(~aside)
+    sizes = wanted.sequence_length, wanted.batch_size
+    steps = len(rows(corpus, chosen, *sizes))
+    best = rows(corpus, np.flatnonzero(aside), wanted.sequence_length, 1)
+    if steps < 6 or not best:
+        raise RunError(f"{run}: {steps} steps to train on and {len(best)} sequences to validate on; 6 and 1 are the least")
+    points = [point.token for point in kept(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
+    time = np.arange(steps + 1) / steps
+    losses: dict[tuple[str, str, str], list[float]] = {}
+    for (name, schedule), order in product(schedules(wanted.learning_rates[0]).items(), ORDERS):
+        batches = rows(corpus, ordered(corpus, chosen, Curriculum(order=order, schedule=schedule)), *sizes)
+        rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
+        for seed in range(wanted.seeds):
+            done = train(shape, seed, batches, rates, points, wanted.device)
+            for kind in AVERAGINGS:
+                model = averaged(done.model, done.states, weights(kind, len(points)))
+                losses.setdefault((order, name, kind), []).append(evaluate(model, best, wanted.device))
+            told(f"{order}, {name}, seed {seed}: {losses[order, name, 'none'][-1]:.5f}")
+    baseline = np.array(losses[BASELINE])
+    found = {
+        "run": run,
+        "options": wanted.model_dump(mode="json"),
+        "tokens": steps * wanted.batch_size * wanted.sequence_length,
+        "validation_tokens": len(best) * wanted.sequence_length,
+        "checkpoints": points,
+        "cells": [_cell(key, np.array(values), baseline) for key, values in losses.items()],
+    }
+    storage.write_bytes(storage.join(output, "orders.json"), (json.dumps(found, indent=1) + "\n").encode())
+    storage.write_bytes(storage.join(output, "orders.svg"), drawn(found).encode())
+    return found
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """The table, best first, each beside the baseline."""
+    yield f"{found['tokens']:,} tokens each; loss on {found['validation_tokens']:,} held-out tokens of the best tenth"
+    for cell in sorted(found["cells"], key=lambda cell: cell["loss"]):
+        against = f"{cell['gain']:+9.5f} against {', '.join(BASELINE)}"
+        bounds = "" if cell["gain_low"] is None else f" [{cell['gain_low']:+.5f}, {cell['gain_high']:+.5f}]"
+        yield f"  {cell['loss']:9.5f}  {cell['order']:<12} {cell['schedule']:<9} {cell['averaging']:<5} {against}{bounds}"
+
+
+def drawn(found: dict[str, Any]) -> str:
+    """The losses as SVG: a column for each schedule and averaging, a dot and its interval for each order."""
+    cells = found["cells"]
+    columns = list(dict.fromkeys((cell["schedule"], cell["averaging"]) for cell in cells))
+    ends = [cell[end] for cell in cells for end in ("low", "loss", "high") if cell[end] is not None]
+    low, high = min(ends), max(ends)
+    span = (high - low) or 1.0
+
+    def y(loss: float) -> float:
+        return 30 + 300 * (high - loss) / span
+
+    colours = dict(zip(ORDERS, ("#777777", "#d95f02", "#1b6ca8"), strict=True))
+    marks = [f'<text x="{90 + 140 * ORDERS.index(one)}" y="18" fill="{colour}">{one}</text>' for one, colour in colours.items()]
+    marks += [
+        f'<text x="6" y="{y(loss) + 4:.1f}">{loss:.3f}</text>'
+        f'<path d="M56 {y(loss):.1f}H{70 + 60 * len(columns)}" stroke="#ddd"/>'
+        for loss in np.linspace(low, high, 5).tolist()
+    ]
+    marks += [
+        f'<text x="{100 + 60 * index}" y="350" text-anchor="middle">{schedule}</text>'
+        f'<text x="{100 + 60 * index}" y="364" text-anchor="middle">{averaging}</text>'
+        for index, (schedule, averaging) in enumerate(columns)
+    ]
+    for cell in cells:
+        x = 100 + 60 * columns.index((cell["schedule"], cell["averaging"])) + 12 * (ORDERS.index(cell["order"]) - 1)
+        colour = colours[cell["order"]]
+        if cell["low"] is not None:
+            marks.append(f'<path d="M{x} {y(cell["low"]):.1f}V{y(cell["high"]):.1f}" stroke="{colour}"/>')
+        marks.append(f'<circle cx="{x}" cy="{y(cell["loss"]):.1f}" r="4" fill="{colour}"/>')
+    size = f'width="{80 + 60 * len(columns)}" height="376"'
+    style = 'font-family="sans-serif" font-size="12"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n' + "\n".join(marks) + "\n</svg>\n"
+
+
+def _through(order: npt.NDArray[np.intp], tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Tokens up to and including each document, in that order."""
+    found = np.empty(len(order))
+    found[order] = np.cumsum(tokens[order])
+    return found
+
+
+def _cell(key: tuple[str, str, str], values: agreement.Floats, baseline: agreement.Floats) -> dict[str, Any]:
+    loss, gain = agreement.interval(values), agreement.interval(baseline - values)
+    several = len(values) > 1
+    return {
+        **dict(zip(("order", "schedule", "averaging"), key, strict=True)),
+        "loss": loss.mean,
+        "low": loss.low if several else None,
+        "high": loss.high if several else None,
+        "gain": gain.mean,
+        "gain_low": gain.low if several else None,
+        "gain_high": gain.high if several else None,
+        "seeds": values.tolist(),
+    }

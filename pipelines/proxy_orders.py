@@ -110,12 +110,12 @@ def ordered(corpus: Corpus, chosen: npt.NDArray[np.int64], curriculum: Curriculu
 
 
 def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_size: int) -> list[Rows]:
-    """The documents behind each other, cut into whole batches of sequences; what is left over is left out."""
+    """The documents behind each other, cut into sequences, and these into batches, of which the last may be smaller."""
     starts = np.cumsum(corpus.lengths) - corpus.lengths
     size = corpus.lengths[documents]
     inside = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
     tokens = corpus.ids[np.repeat(starts[documents], size) + inside]
-    cut = len(tokens) // (length * batch_size) * length * batch_size
+    cut = len(tokens) // length * length
     shape = (-1, length)
     owner = np.repeat(np.arange(len(documents)), size)[:cut].reshape(shape)
     segments = (owner - owner[:, :1] + 1).astype(np.int32) if cut else owner.astype(np.int32)
@@ -137,10 +137,11 @@ def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = 
     aside = held_out(corpus)
     chosen = np.flatnonzero(~aside)
     sizes = wanted.sequence_length, wanted.batch_size
-    steps = len(rows(corpus, chosen, *sizes))
-    best = rows(corpus, np.flatnonzero(aside), wanted.sequence_length, 1)
-    if steps < 6 or not best:
-        raise RunError(f"{run}: {steps} steps to train on and {len(best)} sequences to validate on; 6 and 1 are the least")
+    steps = int(corpus.lengths[chosen].sum()) // (wanted.sequence_length * wanted.batch_size)  # all of whole batches
+    best = rows(corpus, np.flatnonzero(aside), *sizes)
+    sequences = sum(len(batch.tokens) for batch in best)
+    if steps < 6 or not sequences:
+        raise RunError(f"{run}: {steps} steps to train on and {sequences} sequences to validate on; 6 and 1 are the least")
     points = [point.token for point in kept(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
     time = np.arange(steps + 1) / steps
     losses: dict[tuple[str, str, str], list[float]] = {}
@@ -158,7 +159,7 @@ def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = 
         "run": run,
         "options": wanted.model_dump(mode="json"),
         "tokens": steps * wanted.batch_size * wanted.sequence_length,
-        "validation_tokens": len(best) * wanted.sequence_length,
+        "validation_tokens": sequences * wanted.sequence_length,
         "checkpoints": points,
         "cells": [_cell(key, np.array(values), baseline) for key, values in losses.items()],
     }

@@ -53,7 +53,8 @@ def test_rows_are_the_documents_behind_each_other() -> None:
     one, documents = corpus(), np.array([5, 3, 3, 9, 1, 0, 7])
     batches = rows(one, documents, 4, 2)
     tokens = np.concatenate([np.repeat(document, one.lengths[document]) for document in documents])
-    whole = len(tokens) // 8 * 8
+    whole = len(tokens) // 4 * 4
+    assert {len(batch.tokens) for batch in batches[:-1]} == {2}
     assert (np.concatenate([batch.tokens.ravel() for batch in batches]) == tokens[:whole]).all()
     places = np.concatenate([np.full(one.lengths[document], index) for index, document in enumerate(documents)])[:whole]
     segments, positions = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("segments", "positions"))

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import posixpath
-import random
 import re
 import secrets
 import shutil
@@ -165,7 +164,8 @@ class _S3(_Ranged):
             except (self._refused, *self._cut) as error:
                 if attempt == _ATTEMPTS - 1 or (isinstance(error, self._refused) and not _passing(error)):
                     raise
-                time.sleep(min(20.0, 0.1 * 2**attempt) * random.uniform(0.5, 1))  # so that workers do not knock in step
+                spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not knock in step
+                time.sleep(min(20.0, 0.1 * 2**attempt) * spread)
         raise AssertionError
 
     def entry(self, uri: str) -> Entry | None:

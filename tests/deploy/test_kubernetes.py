@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from pipelines import cli, runners
+from pipelines import cli, runners, telling
 from pipelines.cli import app
 from tests.deploy.linters import DEPLOY, lint
 
@@ -101,5 +101,5 @@ def test_nobody_is_root_and_memory_has_a_limit() -> None:
 
 def test_a_problem_that_needs_a_person_is_not_tried_again() -> None:
     rules = document("nightly.yaml")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    on_exit = {"containerName": only(pod()["containers"])["name"], "operator": "In", "values": [cli.PROBLEM, cli.USAGE]}
+    on_exit = {"containerName": only(pod()["containers"])["name"], "operator": "In", "values": [telling.PROBLEM, telling.USAGE]}
     assert rules == [{"action": "FailJob", "onExitCodes": on_exit}]

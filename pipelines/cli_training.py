@@ -1,0 +1,208 @@
+"""The commands between a finished run and a training job: plan, budget, index, export, average, proxy runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from pipelines.telling import Json, RunDirectory, print_json, show, told
+from transforms.errors import RunError
+
+app = typer.Typer()
+
+
+@app.command()
+def plan(
+    run: RunDirectory,
+    schedule: Annotated[
+        str,
+        typer.Option(help="Another schedule: a CSV file of tokens and learning rates, a YAML file, or '{shape: cosine, …}'."),
+    ] = "",
+    averaging: Annotated[str, typer.Option(help="How the last checkpoints are averaged: ema, sma, wma, none.")] = "ema",
+    checkpoints: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 6,
+    spacing: Annotated[float, typer.Option(help="Share of the run from one checkpoint to the next.")] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Writes plan.json: what a training job must know of a run, for its own schedule or another. Touches no data."""
+    with told(as_json):
+        from pipelines.training_plan import schedule_of, write_plan
+        from transforms.curriculum.plan import Checkpoints
+
+        try:
+            kept = Checkpoints.model_validate({"averaging": averaging, "kept": checkpoints, "spacing": spacing})
+        except ValidationError as error:
+            raise RunError("; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())) from None
+        uri, made = write_plan(run, schedule_of(schedule) if schedule else None, kept)
+        if as_json:
+            print_json(made.model_dump(mode="json"))
+            return
+        typer.echo(f"{uri}: {made.tokens:,} tokens in {len(made.shards)} shards, {len(made.checkpoints)} checkpoints to keep")
+        typer.echo("share of the final model that the best tenth of the data gets, by order:")
+        for order, share in made.best_decile_weight.items():
+            mark = "  (this run)" if {order} == {phase.order for phase in made.phases} else ""
+            typer.echo(f"  {order:<12} {share:7.2%}{mark}")
+        for warning in made.warnings:
+            typer.secho(warning, fg="yellow")
+
+
+@app.command()
+def average(
+    run: RunDirectory,
+    checkpoints: Annotated[
+        list[str], typer.Argument(metavar="CHECKPOINT...", help="Those the plan names, oldest first: .safetensors, or torch's.")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, of the same kind.")],
+    as_json: Json = False,
+) -> None:
+    """Averages the last checkpoints of a training run by the weights of the run's plan.json."""
+    with told(as_json):
+        from pipelines.average import average_by_plan, lines
+
+        found = average_by_plan(run, checkpoints, output)
+        show(found, lines, as_json)
+
+
+@app.command()
+def proxy(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs to rank, two or more.")],
+    validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
+    learning_rate: Annotated[
+        list[float],
+        typer.Option(min=0, help="For a model of width 768, scaled to the proxy's; repeatable, to compare."),
+    ] = [1e-5],  # noqa: B006
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    tokens: Annotated[int, typer.Option(min=0, help="Tokens trained on; 0: all of the shortest run.")] = 0,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
+    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
+    width: Annotated[int, typer.Option(min=8)] = 128,
+    layers: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    target: Annotated[str, typer.Option(help="A JSON file of each run's loss in trainings that count.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Ranks runs by small models trained on them at a tiny learning rate. Needs torch."""
+    with told(as_json):
+        from pipelines.proxy import Proxy, lines
+        from pipelines.proxy import proxy as rank
+
+        wanted = Proxy(
+            learning_rates=tuple(learning_rate),
+            seeds=seeds,
+            tokens=tokens,
+            tokenizer=tokenizer,
+            sequence_length=sequence_length,
+            batch_size=batch_size,
+            width=width,
+            layers=layers,
+            heads=heads,
+            device=device,
+        )
+        found = rank(runs, validation, wanted, target, lambda line: typer.echo(line, err=True))
+        if as_json:
+            print_json(found)
+            return
+        for line in lines(found):
+            typer.echo(line)
+        for warning in found["warnings"]:
+            typer.secho(warning, fg="yellow")
+
+
+@app.command("proxy-orders")
+def proxy_orders(
+    run: RunDirectory,
+    output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
+    peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
+    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
+    width: Annotated[int, typer.Option(min=8)] = 128,
+    layers: Annotated[int, typer.Option(min=1)] = 4,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Trains on a run in every order × schedule × averaging, and plots the loss on its best, held out. Needs torch."""
+    with told(as_json):
+        from pipelines.proxy import Proxy
+        from pipelines.proxy_orders import compare, lines
+
+        wanted = Proxy(
+            learning_rates=(peak,),
+            seeds=seeds,
+            tokenizer=tokenizer,
+            sequence_length=sequence_length,
+            batch_size=batch_size,
+            width=width,
+            layers=layers,
+            heads=heads,
+            device=device,
+        )
+        found = compare(run, wanted, output, lambda line: typer.echo(line, err=True))
+        show(found, lines, as_json)
+
+
+@app.command()
+def budget(
+    laws: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUCKETS",
+            help="Buckets with utility and half-life (YAML), or points to fit (CSV: bucket, epoch_tokens, tokens, loss).",
+        ),
+    ],
+    tokens: Annotated[str, typer.Option(help="Tokens that training will see: 10000000, 100B, 1.5T.")],
+    floor: Annotated[float, typer.Option(min=0, help="The loss that no data lowers, for a fit.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """How deep to cut and how often to repeat for a token budget, by the laws of "Data Curation cannot be Compute Agnostic"."""
+    with told(as_json):
+        from pipelines.budget import advice, buckets_of, lines, number_of_tokens
+
+        try:
+            found = advice(*buckets_of(laws, floor), number_of_tokens(tokens))
+        except ValueError as error:
+            raise RunError(f"{laws}: {error}") from None
+        show(found, lines, as_json)
+
+
+@app.command()
+def index(
+    run: RunDirectory,
+    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")],
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
+) -> None:
+    """Counts the tokens of every document under the tokenizer to be trained with, so that no loader has to."""
+    with told(False):
+        from transforms.feed.dataset import index as count
+
+        typer.echo(f"{count(run, tokenizer, processes=workers):,} tokens")
+
+
+@app.command()
+def export(
+    run: RunDirectory,
+    format: Annotated[str, typer.Option(help="megatron, mds, parquet, litdata or jsonl.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A new folder, or its URI in an object store.")],
+    tokenizer: Annotated[str, typer.Option(help="For megatron: bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "",
+    end: Annotated[int, typer.Option(help="For megatron: the id behind each document; default: the tokenizer's own.")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Writes a finished run for another loader, in its order, every checksum checked."""
+    with told(as_json):
+        from transforms.feed.export import FORMATS
+        from transforms.feed.export import export as write
+
+        known = {name: name for name in FORMATS}
+        if format not in known:
+            raise typer.BadParameter(f"'{format}' is none of {', '.join(known)}", param_hint="--format")
+        found = write(run, known[format], output, tokenizer or None, end if end >= 0 else None)
+        if as_json:
+            print_json(asdict(found))
+        else:
+            typer.echo(f"{found.documents:,} documents in {len(found.files)} files of {output}")

@@ -1,0 +1,65 @@
+"""How a command speaks: its arguments' common words, what it found, and what went wrong, without credentials."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.recipe_file import RecipeError
+from transforms.errors import NoInput, RunError
+from transforms.redaction import public
+
+if TYPE_CHECKING:
+    from pipelines.events import Level, Log
+
+PROBLEM, USAGE, INTERRUPTED = 1, 2, 130
+
+RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
+
+
+@contextmanager
+def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
+    """Turns the errors a person can act on into a message, without credentials, and an exit code."""
+
+    def say(event: str, message: str, colour: str, level: Level = "error") -> None:
+        if log is not None:
+            log.tell(event, level, message=message)
+        else:
+            typer.secho(message, fg=colour, err=True)
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except NoInput as nothing:
+        if as_json:
+            print_json({"unchanged": True, "message": public(str(nothing))})
+        say("no-input", f"{public(str(nothing))}; nothing to do", "yellow", "info")
+    except (RunError, ImportError, OSError) as error:
+        code = USAGE if isinstance(error, RecipeError) else PROBLEM
+        message = public(str(error))
+        if as_json:
+            print_json({"error": message})
+        say("error", message, "red")
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        say("interrupted", "interrupted; the same command finishes the run", "yellow", "warning")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def show(found: Any, lines: Callable[[Any], Iterable[str]], as_json: bool) -> None:
+    """Prints what a command found: whole as JSON, or line by line for a person."""
+    if as_json:
+        print_json(found)
+    else:
+        for line in lines(found):
+            typer.echo(line)
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

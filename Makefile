@@ -1,4 +1,4 @@
-# make run: the main job on text this machine already has.  make test: every check.  make bench: speed beside peers and limits.
+# make run: the main job on text this machine already has.  make test: every check but the slow ones (.ci/run has them).  make bench: speed beside peers and limits.
 # make faults: every fault at every moment, into docs/faults.md.  make soak N=100: the job killed again and again.
 # make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3

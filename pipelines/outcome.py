@@ -25,7 +25,7 @@ from transforms.redaction import public
 from transforms.select import guards
 
 if TYPE_CHECKING:
-    from pipelines.report import Benchmark, Cluster, Contaminated, Data, Histogram, Segment
+    from pipelines.report import Benchmark, Cluster, Contaminated, Data, Histogram, Repeats, Segment
 
 Json = dict[str, Any]
 
@@ -217,13 +217,9 @@ def _large(counts: Json) -> float:
 
 def _repeats(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> Iterator[lint.LintWarning]:
     """Copies nearer to each other than asked, by more than documents' sizes explain; phases not as long as they say."""
-    of_phase: Counter[str] = Counter()
-    for shard in shards:
-        of_phase[shard["phase"]] += shard["tokens"]
-    asked = recipe.select.distance
-    distance = asked if isinstance(asked, int) else int(asked * min(of_phase.values(), default=0))
-    gaps = [summary["closest"] for summary in summaries if summary["closest"] is not None]
-    yield from lint.lint_repeats(min(gaps, default=None), int(distance - 2 * _large(counts)))
+    of_phase = _phases(shards)
+    found = _apart(recipe, summaries, of_phase)
+    yield from lint.lint_repeats(found["closest"], int(found["asked"] - 2 * _large(counts)))
     whole = max(of_phase.total(), 1)
     for stretch in recipe.curriculum.stretches if recipe.select.phases else ():
         share = of_phase[stretch.name] / whole
@@ -234,6 +230,24 @@ def _repeats(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[J
                 "placed at are others. Set its share to what it is, or take more or less in it (select.epochs).",
                 {"share": share, "stated": stretch.share, "threshold": lint.DRIFT},
             )
+
+
+def _phases(shards: list[Json]) -> Counter[str]:
+    """Tokens of each phase."""
+    of_phase: Counter[str] = Counter()
+    for shard in shards:
+        of_phase[shard["phase"]] += shard["tokens"]
+    return of_phase
+
+
+def _apart(recipe: Recipe, summaries: list[Json], of_phase: Counter[str]) -> Repeats:
+    """How near copies of a document are to each other, and how far apart they should be."""
+    asked = recipe.select.distance
+    gaps = [summary["closest"] for summary in summaries if summary["closest"] is not None]
+    return {
+        "closest": min(gaps, default=None),
+        "asked": asked if isinstance(asked, int) else int(asked * min(of_phase.values(), default=0)),
+    }
 
 
 def _warning(found: lint.LintWarning | guards.Finding) -> Json:
@@ -292,11 +306,14 @@ def write_report(run: str) -> str:
     recipe = Recipe.model_validate(finished["recipe"])
     summaries, shards = receipts.summaries(run), receipts.shards(run)
     uri = storage.join(run, REPORT)
+    before = releases.before(run, finished) if recipe.guards.real_tokens else None
     data: Data = {
         "histograms": _histograms(recipe, summaries),
         "clusters": _clusters(run, summaries),
         "contamination": _contamination(run, recipe, summaries),
         "segments": _drawn(shards),
+        "repeats": _apart(recipe, summaries, _phases(shards)),
+        "real_before": before.get("real_tokens") if before is not None else None,
     }
     storage.write_bytes(uri, render(finished, data).encode())
     return uri
@@ -363,5 +380,6 @@ def _drawn(shards: list[Json]) -> list[Segment]:
     for segment in segments(shards):
         middle = sum((int(name) + 0.5) / QUALITY_BINS * tokens for name, tokens in segment["quality"].items())
         mean = middle / segment["tokens"] if segment["tokens"] else None
-        drawn.append({"tokens": segment["tokens"], "quality": mean, "sources": segment["sources"]})
+        sources, guarded = segment["sources"], segment["guarded"]
+        drawn.append({"tokens": segment["tokens"], "quality": mean, "sources": sources, "guarded": guarded})
     return drawn

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from transforms.dedup.minhash import MinHash
 from transforms.schedule import Schedule
+from transforms.select.guards import Guards, Within, shares
 
 Manifest = Mapping[str, Any]
 Point = tuple[float, float]
@@ -60,20 +61,31 @@ class Benchmark(TypedDict):
 
 
 class Segment(TypedDict):
-    """A stretch of the training order: its tokens, their mean quality (None: unknown), and their tokens by source."""
+    """A stretch of the training order: its tokens, their mean quality (None: unknown), and their tokens by source and guard."""
 
     tokens: int
     quality: float | None
     sources: dict[str, int]
+    guarded: dict[str, int]
+
+
+class Repeats(TypedDict):
+    """Tokens between two neighbouring copies of a document, at least: as measured (None: no copies), and as asked for."""
+
+    closest: int | None
+    asked: int
 
 
 class Data(TypedDict):
-    """What the report shows beyond the manifest. `clusters` largest first; `segments` in training order."""
+    """What the report shows beyond the manifest. `clusters` largest first; `segments` in training order; `real_before`: real
+    tokens of the release before, where a guard holds the run to them."""
 
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
     contamination: list[Benchmark]
     segments: list[Segment]
+    repeats: Repeats
+    real_before: int | None
 
 
 def render(manifest: Manifest, data: Data) -> str:
@@ -95,6 +107,9 @@ def render(manifest: Manifest, data: Data) -> str:
             decontaminated=bool(recipe.get("decontaminate")),
             contamination=data["contamination"],
             order=_order(manifest["curriculum"], data["segments"]),
+            repeats=data["repeats"],
+            guards=_guards(manifest, data["segments"]),
+            real_before=data["real_before"],
             shards=manifest["curriculum"]["shards"],
             size=sum(int(file["bytes"]) for file in manifest["files"]),
         )
@@ -138,6 +153,20 @@ class Source:
     dropped: int
     kept_tokens: int
     share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A guard's share of the corpus' tokens, the least and the largest of a stretch of the order, and its limits."""
+
+    name: str
+    kind: str
+    share: float
+    low: float
+    high: float
+    rule: str
+    limits: list[float]
+    warns: bool
 
 
 def _parts(counts: Mapping[str, Any]) -> list[Part]:
@@ -186,6 +215,41 @@ def _sources(counts: Mapping[str, Any]) -> list[Source]:
         for name, row in counts["sources"].items()
     ]
     return sorted(rows, key=lambda row: (-row.documents, row.name))
+
+
+def _guards(manifest: Manifest, segments: Sequence[Segment]) -> list[Guarded]:
+    options = Guards.model_validate(manifest["recipe"]["guards"])
+    warned = {warning["code"] for warning in manifest["warnings"]}
+    tokens = [segment["tokens"] for segment in segments]
+    rows = []
+    for name, guard in options.named.items():
+        share, along = shares(tokens, [segment["guarded"].get(name, 0) for segment in segments])
+        limits = {
+            f"{what} {side} {limit:.0%}": limit
+            for what in ("warn", "fail")
+            for side in ("above", "below")
+            if (limit := getattr(guard, f"{what}_{side}")) is not None
+        }
+        rows.append(
+            Guarded(
+                name,
+                " or ".join(_kind(column, wanted) for column, wanted in guard.where.items()),
+                share,
+                min(along, default=0.0),
+                max(along, default=0.0),
+                ", ".join(limits) + (", in every stretch" if guard.along else ""),
+                list(limits.values()),
+                f"guard-{name}" in warned,
+            )
+        )
+    return rows
+
+
+def _kind(column: str, wanted: tuple[str, ...] | Within) -> str:
+    if not isinstance(wanted, Within):
+        return f"{column} is {', '.join(wanted)}"
+    sides = (("from", wanted.min), ("to", wanted.max))
+    return " ".join([column, *(f"{word} {limit:.15g}" for word, limit in sides if limit is not None)])
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -378,6 +442,7 @@ def _joined(one: Segment, other: Segment) -> Segment:
         "sources": {
             name: one["sources"].get(name, 0) + other["sources"].get(name, 0) for name in {**one["sources"], **other["sources"]}
         },
+        "guarded": {},  # not drawn
     }
 
 

@@ -42,6 +42,10 @@ def manifest() -> dict[str, Any]:
             },
             "dedup": {"exact": True, "minhash": {"bands": 14, "rows": 8, "ngram": 5, "threshold": 0.7}},
             "decontaminate": {"benchmarks": []},
+            "guards": {
+                "synthetic": {"where": {"source": ["books"]}, "warn_above": 0.3, "fail_above": 0.5, "along": True},
+                "shares": {"good": {"where": {"quality": {"min": 0.4, "max": None}}, "warn_below": 0.1}},
+            },
         },
         "fingerprint": "00ff",
         "counts": {
@@ -50,6 +54,7 @@ def manifest() -> dict[str, Any]:
             "dropped": 4,
             "review": 1,
             "rejected": 1,
+            "repeated": {"documents": 2, "tokens": 80},
             "tokens": {"in": 1200, "kept": 800, "dropped": 300, "review": 100},
             "reasons": [
                 {"decision": "drop", "reason": "gopher.word_count", "documents": 3, "tokens": 200},
@@ -59,7 +64,16 @@ def manifest() -> dict[str, Any]:
             "sources": {"web": {"kept": 6, "dropped": 4, "review": 1, "kept_tokens": 800}},
         },
         "curriculum": {**curriculum, "tokens": 800, "lr_mass_best_decile": 0.0475, "shards": shards},
-        "warnings": [{"code": "ids-renamed", "message": "41 documents had the id of another", "numbers": {}}],
+        "guards": {"real_tokens": 700, "shares": {"synthetic": 0.4, "good": 0.5}},
+        "warnings": [
+            {"code": "ids-renamed", "message": "41 documents had the id of another", "numbers": {"documents": 41}},
+            {
+                "code": "quality-is-length",
+                "message": "Quality goes with length",
+                "numbers": {"spearman": 0.62, "threshold": 0.5},
+            },
+            {"code": "guard-synthetic", "message": "What counts as synthetic is much", "numbers": {"share": 0.4}},
+        ],
         "environment": {"python": "3.11.2", "machine": "x86_64"},
         "files": [{"path": shard["path"], "bytes": 1000, "sha256": "ab" * 32} for shard in shards],
         "root": "c1" * 32,
@@ -83,20 +97,35 @@ def data() -> Data:
                 ],
             }
         ],
-        "segments": [{"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}} for i in range(8)],
+        "segments": [
+            {"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}}
+            | {"guarded": {"synthetic": 40, "good": 100 * (i > 3)}}
+            for i in range(8)
+        ],
+        "repeats": {"closest": 120, "asked": 100},
+        "real_before": 650,
     }
 
 
 def empty() -> tuple[dict[str, Any], Data]:
     """A run of nothing, with a recipe that asks for nothing."""
     run = manifest()
-    run["recipe"] |= {"thresholds": {}, "dedup": None, "decontaminate": None}
+    run["recipe"] |= {"thresholds": {}, "dedup": None, "decontaminate": None, "guards": {}}
     tokens = dict.fromkeys(("in", "kept", "dropped", "review"), 0)
     run["counts"] = dict.fromkeys(("records", "kept", "dropped", "review", "rejected"), 0)
-    run["counts"] |= {"tokens": tokens, "reasons": [], "sources": {}}
+    run["counts"] |= {"tokens": tokens, "reasons": [], "sources": {}, "repeated": {"documents": 0, "tokens": 0}}
+    run["guards"] = {"real_tokens": 0, "shares": {}}
     run["curriculum"] |= {"tokens": 0, "lr_mass_best_decile": 0.0, "shards": []}
     run |= {"warnings": [], "files": []}
-    return run, {"histograms": {}, "clusters": [], "contamination": [], "segments": []}
+    nothing: Data = {
+        "histograms": {},
+        "clusters": [],
+        "contamination": [],
+        "segments": [],
+        "repeats": {"closest": None, "asked": 0},
+        "real_before": None,
+    }
+    return run, nothing
 
 
 class Page(HTMLParser):
@@ -174,6 +203,14 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "learning rate (wsd)",
         "data/phase-1/shard-00001.parquet",
         "0.003 to 0.001",
+        "ids-renamed · documents 41",
+        "quality-is-length · spearman 0.62 · threshold 0.5",
+        "2 copies beyond the first",
+        "80 tokens of these, 10.0% of the corpus",
+        "120 tokens between the two closest copies 100 tokens asked for",
+        "synthetic source is books 40.0% 40.0% to 40.0% warn above 30%, fail above 50%, in every stretch warns",
+        "good quality from 0.4 50.0% 0.0% to 100.0% warn below 10% holds",
+        "700 real tokens, each counted once; the release before had 650 (+50).",
         "d4" * 32,
     ):
         assert shown in text, shown
@@ -206,8 +243,9 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     ]
     for segment in found["segments"]:
         segment["sources"] = {HOSTILE: 100}
+    run["recipe"]["guards"]["shares"] = {HOSTILE: {"where": {HOSTILE: [HOSTILE]}, "warn_above": 0.5}}
     page = inert(render(run, found))
-    assert page.text.count("<script>alert('x')</script>") >= 12
+    assert page.text.count("<script>alert('x')</script>") >= 15
     assert "{{ 7 * 7 }}" in page.text
     assert not re.search(r"[\x00\x1b\ud800]", page.text)
 
@@ -219,7 +257,9 @@ def test_an_empty_run_has_a_page_that_says_so() -> None:
         "measures no signal",
         "does not look for copies",
         "names no benchmark",
-        "Nothing was kept",
+        "Nothing was kept, so there is no order",
+        "Nothing was kept, so nothing repeats",
+        "names no kind of document to guard",
         "has no shard",
     ):
         assert shown in text, shown
@@ -228,6 +268,7 @@ def test_an_empty_run_has_a_page_that_says_so() -> None:
 def test_nothing_kept_and_nothing_found() -> None:
     run, found = manifest(), data()
     run["counts"] |= {"kept": 0, "dropped": 10, "tokens": {"in": 900, "kept": 0, "dropped": 800, "review": 100}}
+    run["counts"]["repeated"] = {"documents": 0, "tokens": 0}
     run["counts"]["sources"]["web"] |= {"kept": 0, "dropped": 10, "kept_tokens": 0}
     run["curriculum"] |= {"tokens": 0, "shards": []}
     found |= {"clusters": [], "contamination": [], "segments": []}
@@ -256,7 +297,9 @@ def test_quality_may_be_unknown_or_the_same_everywhere() -> None:
 
 def test_many_segments_and_sources_are_merged_without_losing_tokens() -> None:
     run, found = manifest(), data()
-    found["segments"] = [{"tokens": 10, "quality": i / 5000, "sources": {f"source-{i % 20:02d}": 10}} for i in range(5000)]
+    found["segments"] = [
+        {"tokens": 10, "quality": i / 5000, "sources": {f"source-{i % 20:02d}": 10}, "guarded": {}} for i in range(5000)
+    ]
     html = render(run, found)
     assert len(html) < 200_000
     text = inert(html).text

@@ -26,6 +26,16 @@ def latest(run: str) -> dict[str, Any] | None:
     return json.loads(_bytes(run, names[-1])) if names else None
 
 
+def before(run: str, manifest: Manifest) -> dict[str, Any] | None:
+    """The record of the release before the one that the manifest describes, whether that is recorded yet or not."""
+    last = None
+    for _, _, entry in _records(run):
+        if _identity(entry) == _identity(manifest):
+            break
+        last = entry
+    return last
+
+
 def record(run: str) -> None:
     """Adds the record of the release that the manifest describes, unless it is there or there is none.
 

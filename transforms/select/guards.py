@@ -19,6 +19,8 @@ from transforms.options import Options
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Floats = npt.NDArray[np.float64]
+
 STRETCHES = 16
 """Stretches of about equal tokens that the order is looked at in."""
 
@@ -165,9 +167,24 @@ def check_real(now: int, before: int | None) -> list[Finding]:
     ]
 
 
-def _judged(
-    name: str, guard: Guard, tokens: npt.NDArray[np.float64], kind: npt.NDArray[np.float64], document: float
-) -> Iterator[Finding]:
+def shares(tokens: npt.ArrayLike, kind: npt.ArrayLike) -> tuple[float, list[float]]:
+    """Share that a kind has of all tokens, and of those of each stretch of the order. Given are, for segments in training
+    order, their tokens and those of the kind."""
+    size, part = np.asarray(tokens, np.float64), np.asarray(kind, np.float64)
+    if not size.sum():
+        return 0.0, []
+    size_of, part_of = _stretches(size, part)
+    return float(part.sum() / size.sum()), (part_of / size_of).tolist()
+
+
+def _stretches(tokens: Floats, kind: Floats) -> tuple[Floats, Floats]:
+    """Tokens, and those of the kind, of each stretch that has any."""
+    at = np.minimum(np.ceil(np.cumsum(tokens) / tokens.sum() * STRETCHES - 1e-9), STRETCHES).astype(int) - 1
+    size, part = (np.bincount(np.maximum(at, 0), values, STRETCHES).astype(np.float64) for values in (tokens, kind))
+    return size[size > 0], part[size > 0]
+
+
+def _judged(name: str, guard: Guard, tokens: Floats, kind: Floats, document: float) -> Iterator[Finding]:
     whole = tokens.sum()
     if not whole:
         return
@@ -177,15 +194,14 @@ def _judged(
         yield _finding(name, found, share, f"{share:.1%} of the tokens")
     if not guard.along or (found is not None and found[2]):
         return
-    at = np.minimum(np.ceil(np.cumsum(tokens) / whole * STRETCHES - 1e-9), STRETCHES).astype(int) - 1
-    size, part = (np.bincount(np.maximum(at, 0), values, STRETCHES) for values in (tokens, kind))
-    shares, slack = part[size > 0] / size[size > 0], 2 * document / size[size > 0]
-    high, low = shares - slack, shares + slack
+    size, part = _stretches(tokens, kind)
+    along, slack = part / size, 2 * document / size
+    high, low = along - slack, along + slack
     for stretch, extremes in ((high.argmax(), (high.max(), 1.0)), (low.argmin(), (0.0, low.min()))):
-        along = _worst(guard, *extremes)
-        if along is not None and (found is None or along[2]):
-            here = float(shares[stretch])
-            yield _finding(name, along, here, f"{here:.1%} of stretch {stretch + 1} of {len(shares)} of the order")
+        broken = _worst(guard, *extremes)
+        if broken is not None and (found is None or broken[2]):
+            here = float(along[stretch])
+            yield _finding(name, broken, here, f"{here:.1%} of stretch {stretch + 1} of {len(along)} of the order")
 
 
 def _worst(guard: Guard, high: float, low: float) -> tuple[str, float, bool] | None:

@@ -28,6 +28,7 @@ from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.servers import Server, seaweed
 from transforms import storage
 from transforms.errors import RunError
+from transforms.storage import connection
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
@@ -214,11 +215,11 @@ def connected(server: Server) -> Iterator[str]:
     """Points this process and those it starts at a store."""
     before = {name: os.environ.get(name) for name in (*server.environment, storage.TIMEOUT)}
     os.environ.update({**server.environment, storage.TIMEOUT: "2"})
-    storage._connected.clear()
+    connection.connected.clear()
     try:
         yield server.bucket
     finally:
-        storage._connected.clear()
+        connection.connected.clear()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 

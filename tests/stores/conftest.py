@@ -9,6 +9,7 @@ import pytest
 
 from tests.stores.servers import SERVERS, Missing, Server
 from transforms import storage
+from transforms.storage import connection
 
 
 class Started:
@@ -44,7 +45,7 @@ def connect(monkeypatch):
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv(storage.TIMEOUT, "2")
-        monkeypatch.setattr(storage, "_connected", {})
+        monkeypatch.setattr(connection, "connected", {})
         return server.bucket
 
     return to

@@ -15,9 +15,10 @@ from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.servers import KEY, SECRET
 from transforms import storage
 from transforms.errors import RunError
+from transforms.storage import connection, s3
 
 every_store = pytest.mark.parametrize("folder", ["seaweed", "moto", "gcs", "azure"], indirect=True)
-s3 = pytest.mark.parametrize("folder", ["seaweed", "moto"], indirect=True)
+on_s3 = pytest.mark.parametrize("folder", ["seaweed", "moto"], indirect=True)
 
 
 def noise(size: int) -> bytes:
@@ -137,14 +138,14 @@ def test_an_object_replaced_while_it_is_read_is_an_error_and_no_mixture(folder):
             file.read(10)
 
 
-@s3
+@on_s3
 def test_multipart(folder, monkeypatch):
-    monkeypatch.setattr(storage, "_PART", 5 << 20)
+    monkeypatch.setattr(s3, "PART", 5 << 20)
     data = noise(12 << 20)
     storage.write_bytes(f"{folder}/x", data)
     assert storage.entry(f"{folder}/x").stamp.endswith("-3")
     assert storage.read_bytes(f"{folder}/x") == data
-    client = storage._store(folder).client
+    client = connection.connect(folder).client
     real = client.upload_part
     monkeypatch.setattr(client, "upload_part", lambda **part: real(**part) if part["PartNumber"] < 3 else 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -156,7 +157,7 @@ def test_multipart(folder, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
 def test_every_fault_is_outlived(servers, connect, monkeypatch, name, kind):
-    monkeypatch.setattr(storage, "_PART", 5 << 20)
+    monkeypatch.setattr(s3, "PART", 5 << 20)
     server, faults = servers(name), Faults(0.25, seed=3, kinds=(kind,), stall=2.5)
     data = noise(11 << 20)
     with proxy(server.port, faults) as port:
@@ -175,7 +176,7 @@ def test_every_fault_is_outlived(servers, connect, monkeypatch, name, kind):
 
 
 def test_a_store_that_stays_down_is_an_error_that_says_so(servers, connect, monkeypatch):
-    monkeypatch.setattr(storage, "_ATTEMPTS", 2)
+    monkeypatch.setattr(s3, "ATTEMPTS", 2)
     server = servers("seaweed")
     with proxy(server.port, Faults(1.0, kinds=("503",))) as port:
         uri = f"{connect(server.through(port))}/x"

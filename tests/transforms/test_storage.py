@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms import storage
+from transforms.storage import connection
+from transforms.storage.store import Ranged
 
 OBJECTS: dict[str, bytes] = {}
 
 
-class MemoryStore(storage._Ranged):
+class MemoryStore(Ranged):
     """An object store in a dict: what `storage` asks of a client, and no more."""
 
     def entry(self, uri):
@@ -52,7 +54,7 @@ def base(request, tmp_path, monkeypatch):
     if request.param == "disk":
         return str(tmp_path)
     OBJECTS.clear()
-    monkeypatch.setitem(storage.STORES, "mem", MemoryStore)
+    monkeypatch.setitem(connection.STORES, "mem", MemoryStore)
     return "mem://bucket/run"
 
 

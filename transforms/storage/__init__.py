@@ -1,0 +1,36 @@
+"""Opens, lists and commits files on local disk and object stores; a file has its name only when it is complete.
+
+A URI is a local path, or `s3://`, `gs://`, `azure://` (each by the store's own client: only that can read again what came cut,
+and put an object on a condition), or `http(s)://` (read only, by smart-open). Everything local goes through plain `os`.
+"""
+
+from transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names
+from transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
+from transforms.storage.removal import remove, remove_tree, sweep
+from transforms.storage.store import TIMEOUT, Entry
+from transforms.storage.uris import join, local_path, suffixes
+from transforms.storage.writing import Sink, commit, swap, write_bytes
+
+__all__ = [
+    "COMPRESSION_SUFFIXES",
+    "TIMEOUT",
+    "Entry",
+    "Sink",
+    "commit",
+    "entry",
+    "exists",
+    "expand",
+    "join",
+    "local_path",
+    "names",
+    "open_binary",
+    "read_bytes",
+    "read_json",
+    "remove",
+    "remove_tree",
+    "sha256",
+    "suffixes",
+    "swap",
+    "sweep",
+    "write_bytes",
+]

@@ -1,0 +1,118 @@
+"""S3, by boto3: ranges of one version, uploads in parts, conditional puts, and patience of our own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from typing import Any, BinaryIO, cast
+
+from transforms.storage.store import ATTEMPTS, Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.uris import bucket_key
+
+PART = 32 << 20
+"""A larger object is put in parts of this size (bytes)."""
+
+
+class S3(Ranged):
+    def __init__(self) -> None:
+        boto3 = client_module("boto3", "s3")
+        errors = import_module("botocore.exceptions")
+        config = import_module("botocore.config").Config(
+            retries={"total_max_attempts": 1},  # botocore's own end with a quota, and do not cover the body of an answer
+            connect_timeout=timeout(),
+            read_timeout=timeout(),
+            tcp_keepalive=True,
+        )
+        self.client = boto3.session.Session().client("s3", config=config)
+        self._refused = errors.ClientError
+        unreadable = import_module("botocore.parsers").ResponseParserError
+        cut = (errors.ConnectionError, errors.IncompleteReadError, errors.FlexibleChecksumError)
+        self._cut = (errors.HTTPClientError, *cut, unreadable)
+
+    def _ask(self, request: Callable[..., Any], **parameters: object) -> Any:
+        """Sends a request, again and again with growing pauses where the store fails for a moment or the answer is cut."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return request(**parameters)
+            except (self._refused, *self._cut) as error:
+                if attempt == ATTEMPTS - 1 or (isinstance(error, self._refused) and not _passing(error)):
+                    raise
+                spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not knock in step
+                time.sleep(min(20.0, 0.1 * 2**attempt) * spread)
+        raise AssertionError
+
+    def entry(self, uri: str) -> Entry | None:
+        try:
+            head = self._ask(self.client.head_object, **_place(uri))
+        except self._refused as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return Entry(uri, int(head["ContentLength"]), stamp_of(head["ContentLength"], head["ETag"]))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        bucket, key = bucket_key(prefix)
+        page: dict[str, Any] = {"NextContinuationToken": None}
+        while "NextContinuationToken" in page:
+            behind = {"ContinuationToken": page["NextContinuationToken"]} if "KeyCount" in page else {}
+            page = self._ask(self.client.list_objects_v2, Bucket=bucket, Prefix=key, **behind)
+            for item in page.get("Contents", ()):
+                yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), stamp_of(item["Size"], item["ETag"]))
+
+    def read(self, entry: Entry, start: int, stop: int) -> bytes:
+        where = {**_place(entry.uri), "Range": f"bytes={start}-{stop - 1}", "IfMatch": tag_of(entry.stamp)}
+        return cast(bytes, self._ask(lambda **place: self.client.get_object(**place)["Body"].read(), **where))
+
+    def put(self, uri: str, file: BinaryIO, size: int) -> None:
+        place = _place(uri)
+        if size <= PART:
+            self._ask(self.client.put_object, **place, Body=file.read())
+            return
+        place["UploadId"] = self._ask(self.client.create_multipart_upload, **place)["UploadId"]
+        parts: list[dict[str, object]] = []
+        try:
+            while data := file.read(max(PART, -(-size // 10_000))):
+                tag = self._ask(self.client.upload_part, **place, PartNumber=len(parts) + 1, Body=data)["ETag"]
+                parts.append({"ETag": tag, "PartNumber": len(parts) + 1})
+            self._ask(self.client.complete_multipart_upload, **place, MultipartUpload={"Parts": parts})
+        except self._refused as error:
+            # A first answer was lost, and the upload is no more because it is complete.
+            found = self.entry(uri) if error.response["Error"]["Code"] == "NoSuchUpload" else None
+            if found is None or found.size != size or not found.stamp.endswith(f"-{len(parts)}"):
+                self._ask(self.client.abort_multipart_upload, **place)
+                raise
+        except BaseException:
+            self._ask(self.client.abort_multipart_upload, **place)
+            raise
+
+    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
+        condition = {"IfNoneMatch": "*"} if stamp is None else {"IfMatch": tag_of(stamp)}
+        try:
+            self._ask(self.client.put_object, **_place(uri), Body=data, **condition)
+        except self._refused as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
+                return False
+            raise
+        return True
+
+    def delete(self, uris: Sequence[str]) -> None:
+        for first in range(0, len(uris), 1000):
+            places = [bucket_key(uri) for uri in uris[first : first + 1000]]
+            objects = [{"Key": key} for _, key in places]
+            done = self._ask(self.client.delete_objects, Bucket=places[0][0], Delete={"Objects": objects, "Quiet": True})
+            for left in done.get("Errors", ()):
+                raise OSError(errno.EIO, f"s3://{places[0][0]}/{left['Key']} could not be removed: {left.get('Code')}")
+
+
+def _place(uri: str) -> dict[str, str]:
+    bucket, key = bucket_key(uri)
+    return {"Bucket": bucket, "Key": key}
+
+
+def _passing(error: Any) -> bool:
+    """Whether what S3 refused may be granted in a moment."""
+    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+    return status in (408, 429, *range(500, 600)) or code == "RequestTimeout"

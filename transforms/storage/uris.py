@@ -1,0 +1,39 @@
+"""Addresses of files: local paths and URIs of stores, joined and taken apart."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
+"""What a URI begins with, and a plain path does not."""
+
+
+def scheme_of(uri: str) -> str:
+    """What stands before `://`; "file" for a path."""
+    match = SCHEME.match(uri)
+    return match[1] if match else "file"
+
+
+def bucket_key(uri: str) -> tuple[str, str]:
+    """The bucket and the key of an object."""
+    bucket, _, key = uri.split("://", 1)[1].partition("/")
+    return bucket, key
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a local URI (with or without `file://`); None on a store."""
+    return Path(uri.removeprefix("file://")) if scheme_of(uri) == "file" else None
+
+
+def join(base: str, *parts: str) -> str:
+    """`base` and the names below it as one URI."""
+    return os.path.join(base, *parts) if local_path(base) is not None else posixpath.join(base, *parts)
+
+
+def suffixes(uri: str) -> list[str]:
+    """The lower-case suffixes of the file's name, e.g. ['.jsonl', '.gz'], without the query of a web address."""
+    name = uri.split("?", 1)[0] if scheme_of(uri) in ("http", "https") else uri
+    return [suffix.lower() for suffix in Path(posixpath.basename(name)).suffixes]

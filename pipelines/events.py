@@ -94,6 +94,7 @@ class _Journey:
             bytes=plan.bytes,
             shards_reused=len(plan.finished_shards),
             fingerprint=plan.fingerprint,
+            unplanned=plan.unplanned,
         )
         self._totals = {"rate": plan.bytes, "decide": len(plan.work)}
 

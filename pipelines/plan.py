@@ -11,6 +11,7 @@ from pipelines import receipts
 from pipelines.receipts import STATE
 from pipelines.recipe import Recipe
 from transforms import release, storage
+from transforms.curriculum import plan as training
 from transforms.decontaminate.ngrams import Contamination
 from transforms.errors import NoInput, RunError
 from transforms.options import fingerprint
@@ -29,7 +30,10 @@ and the shingles of so much text are about as large."""
 HISTORY = (METRICS, releases.ROOM)
 """What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""
 
-OURS = (release.NAME, REPORT, "decisions", "data", STATE, "rated", "sketches", "rejects", ".spill", ".progress", *HISTORY)
+OURS = (
+    *(release.NAME, REPORT, training.NAME, "decisions", "data", STATE),
+    *("rated", "sketches", "rejects", ".spill", ".progress", ".feed", *HISTORY),
+)
 """What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
 
 
@@ -53,13 +57,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part."""
+    """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part.
+    `unplanned`: there was a plan.json, of the corpus before, and it is gone: who trained by it must plan again."""
 
     run: str
     work: tuple[Work, ...]
     fingerprint: str
     finished_shards: frozenset[int]
     unchanged: bool
+    unplanned: bool = False
 
     @property
     def spill(self) -> str:
@@ -90,6 +96,8 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
     Raises RunError when the input is missing.
     """
     splits = list_input(recipe)
+    training_plan = storage.join(run, training.NAME)
+    planned_before = storage.exists(training_plan)
     if fresh:
         for name in OURS:
             storage.remove_tree(storage.join(run, name))
@@ -119,7 +127,8 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
             raise RunError(
                 f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
             ) from None
-    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged)
+    unplanned = planned_before and not storage.exists(training_plan)
+    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged, unplanned)
     for rater in recipe.raters:
         if isinstance(rater, Contamination) and planned.reused < len(work):
             rater.index.save(planned.index)

@@ -10,9 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import run, write_recipe
 from tests.transforms.curriculum.test_plan import manifest
 from transforms.curriculum.order import Curriculum
 from transforms.curriculum.plan import TrainingPlan
+from transforms.feed.corpus import promise
 
 
 def invoke(*arguments: str | Path) -> Any:
@@ -39,6 +42,20 @@ def test_a_run_is_planned_by_its_own_schedule_twice_alike(tmp_path: Path) -> Non
     first = (run / "plan.json").read_bytes()
     assert json.loads(invoke("plan", run, "--json").stdout) == planned(run).model_dump(mode="json")
     assert (run / "plan.json").read_bytes() == first
+
+
+def test_a_plan_ends_with_the_corpus_that_it_is_of(tmp_path: Path) -> None:
+    source, output = save(tmp_path / "in", dealt(corpus(40), 2, seed=1)), tmp_path / "run"
+    run(write_recipe(tmp_path), source, output)
+    assert invoke("plan", output).exit_code == 0
+    again = invoke("run", tmp_path / "recipe.yaml", "--input", source, "--output", output)
+    assert "plan.json" not in again.stderr
+    assert promise(str(output)).root == planned(output).data.corpus_root
+    changed = write_recipe(tmp_path, curriculum={"order": "descending"})
+    redone = invoke("run", changed, "--input", source, "--output", output, "--workers", "1")
+    assert "plan.json was of the corpus before, and is gone" in redone.stderr
+    assert not (output / "plan.json").exists()
+    assert promise(str(output)).root == json.loads((output / "manifest.json").read_text())["corpus_root"]
 
 
 @pytest.mark.parametrize("kind", ["flow", "yaml", "csv"])

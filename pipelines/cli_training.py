@@ -82,6 +82,7 @@ def proxy(
     layers: Annotated[int, typer.Option(min=1)] = 4,
     heads: Annotated[int, typer.Option(min=1)] = 4,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")] = 0,
     target: Annotated[str, typer.Option(help="A JSON file of each run's loss in trainings that count.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -101,6 +102,7 @@ def proxy(
             layers=layers,
             heads=heads,
             device=device,
+            threads=threads,
         )
         found = rank(runs, validation, wanted, target, lambda line: typer.echo(line, err=True))
         if as_json:
@@ -125,6 +127,7 @@ def proxy_orders(
     layers: Annotated[int, typer.Option(min=1)] = 4,
     heads: Annotated[int, typer.Option(min=1)] = 4,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Trains on a run in every order × schedule × averaging, and plots the loss on its best, held out. Needs torch."""
@@ -142,6 +145,7 @@ def proxy_orders(
             layers=layers,
             heads=heads,
             device=device,
+            threads=threads,
         )
         found = compare(run, wanted, output, lambda line: typer.echo(line, err=True))
         show(found, lines, as_json)

@@ -22,7 +22,10 @@ CUT = 0.95
 
 
 class Proxy(Options):
-    """How proxies are trained. Learning rates are named for a model of width 768 and scaled to that of the proxy."""
+    """How proxies are trained. Learning rates are named for a model of width 768 and scaled to that of the proxy.
+
+    `threads` are those of a CPU, 0 as many as torch likes.
+    """
 
     learning_rates: tuple[float, ...] = (agreement.TINY,)
     seeds: int = 3
@@ -34,6 +37,7 @@ class Proxy(Options):
     layers: int = 4
     heads: int = 4
     device: str = "cpu"
+    threads: int = 0
 
 
 def proxy(
@@ -112,13 +116,15 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 def torch_parts(wanted: Proxy) -> tuple[Any, Any, Any, Any]:
     """`train`, `evaluate`, `averaged` and the shape of the model. Raises ImportError without torch, RunError for no shape."""
     try:
-        import torch  # noqa: F401
+        import torch
     except ModuleNotFoundError:
         raise ImportError("proxies need the package torch: pip install 'tamis[torch]'") from None
     from transforms.feed.tokenize import named
     from transforms.proxy.model import Shape
     from transforms.proxy.train import averaged, evaluate, train
 
+    if wanted.threads:
+        torch.set_num_threads(wanted.threads)
     vocabulary = named(wanted.tokenizer).vocabulary
     if vocabulary is None:
         raise RunError(f"the tokenizer {wanted.tokenizer} does not tell how many ids it has")

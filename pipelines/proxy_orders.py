@@ -1,16 +1,18 @@
 """`tamis proxy-orders`: does the order pay? One run's documents, in each order under each schedule, averaged in each way.
 
 The experiment of arXiv 2511.18903 at the size of a proxy, on whatever corpus has a quality. Held out is a tenth of the best
-tenth; all else is trained on, once, the same documents in each order.
+tenth; all else is trained on, once, the same documents in each order. Each finished training is kept under a digest of what
+it was given: the same command goes on where it was stopped, and what two conditions share is trained once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,15 @@ from transforms.curriculum.averaging import Averaging, weights
 from transforms.curriculum.order import Curriculum, Order, place, quantile, sort_value
 from transforms.curriculum.plan import Checkpoints, kept
 from transforms.errors import RunError
+from transforms.options import fingerprint
 from transforms.proxy import agreement
 from transforms.schedule import Schedule
+
+if TYPE_CHECKING:
+    from transforms.proxy.model import Shape
+
+VERSION: Final = 1
+"""Of what a training gives for what it is given."""
 
 ORDERS: Final[tuple[Order, ...]] = ("uniform", "ascending", "lr_weighted")
 AVERAGINGS: Final[tuple[Averaging, ...]] = ("none", "sma", "ema")
@@ -34,12 +43,12 @@ FLOOR: Final = 1 / 300
 
 
 def schedules(peak: float) -> dict[str, Schedule]:
-    """Those compared, by name."""
+    """Those compared, by name; the baseline's is the first to be trained under."""
     return {
-        "constant": Schedule(shape="constant", peak=peak, warmup=WARMUP),
         "wsd": Schedule(peak=peak, final=peak * FLOOR, warmup=WARMUP),
-        "cosine": Schedule(shape="cosine", peak=peak, final=peak * FLOOR, warmup=WARMUP),
         "moderate": Schedule.moderate(peak, warmup=WARMUP),
+        "constant": Schedule(shape="constant", peak=peak, warmup=WARMUP),
+        "cosine": Schedule(shape="cosine", peak=peak, final=peak * FLOOR, warmup=WARMUP),
     }
 
 
@@ -128,7 +137,7 @@ def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_si
 
 
 def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Trains each order under each schedule for each seed, and writes orders.json and orders.svg into `output`.
+    """Trains each order under each schedule for each seed, and keeps orders.json and orders.svg in `output` up to date.
 
     Raises RunError for a run that is too small, or without a quality; ImportError without torch.
     """
@@ -144,27 +153,34 @@ def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = 
         raise RunError(f"{run}: {steps} steps to train on and {sequences} sequences to validate on; 6 and 1 are the least")
     points = [point.token for point in kept(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
     time = np.arange(steps + 1) / steps
-    losses: dict[tuple[str, str, str], list[float]] = {}
-    for (name, schedule), order in product(schedules(wanted.learning_rates[0]).items(), ORDERS):
-        batches = rows(corpus, ordered(corpus, chosen, Curriculum(order=order, schedule=schedule)), *sizes)
-        rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
-        for seed in range(wanted.seeds):
-            done = train(shape, seed, batches, rates, points, wanted.device)
-            for kind in AVERAGINGS:
-                model = averaged(done.model, done.states, weights(kind, len(points)))
-                losses.setdefault((order, name, kind), []).append(evaluate(model, best, wanted.device))
-            told(f"{order}, {name}, seed {seed}: {losses[order, name, 'none'][-1]:.5f}")
-    baseline = np.array(losses[BASELINE])
-    found = {
+    found: dict[str, Any] = {
         "run": run,
         "options": wanted.model_dump(mode="json"),
         "tokens": steps * wanted.batch_size * wanted.sequence_length,
         "validation_tokens": sequences * wanted.sequence_length,
         "checkpoints": points,
-        "cells": [_cell(key, np.array(values), baseline) for key, values in losses.items()],
+        "cells": [],
     }
-    storage.write_bytes(storage.join(output, "orders.json"), (json.dumps(found, indent=1) + "\n").encode())
-    storage.write_bytes(storage.join(output, "orders.svg"), drawn(found).encode())
+    baseline = np.zeros(0)
+    for (name, schedule), order in product(schedules(wanted.learning_rates[0]).items(), ORDERS):
+        batches = rows(corpus, ordered(corpus, chosen, Curriculum(order=order, schedule=schedule)), *sizes)
+        rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
+        losses: dict[str, list[float]] = {kind: [] for kind in AVERAGINGS}
+        for seed in range(wanted.seeds):
+            kept_at = storage.join(output, "trainings", f"{_key(shape, seed, batches, rates, points, best)}.json")
+            if not storage.exists(kept_at):
+                done = train(shape, seed, batches, rates, points, wanted.device)
+                mixed = {kind: averaged(done.model, done.states, weights(kind, len(points))) for kind in AVERAGINGS}
+                measured = {kind: evaluate(model, best, wanted.device) for kind, model in mixed.items()}
+                storage.write_bytes(kept_at, json.dumps(measured).encode())
+            for kind, loss in storage.read_json(kept_at).items():
+                losses[kind].append(loss)
+            told(f"{order}, {name}, seed {seed}: {losses['none'][-1]:.5f}")
+        if (order, name) == BASELINE[:2]:
+            baseline = np.array(losses[BASELINE[2]])
+        found["cells"] += [_cell((order, name, kind), np.array(values), baseline) for kind, values in losses.items()]
+        storage.write_bytes(storage.join(output, "orders.json"), (json.dumps(found, indent=1) + "\n").encode())
+        storage.write_bytes(storage.join(output, "orders.svg"), drawn(found).encode())
     return found
 
 
@@ -216,6 +232,15 @@ def _through(order: npt.NDArray[np.intp], tokens: npt.NDArray[np.int64]) -> npt.
     found = np.empty(len(order))
     found[order] = np.cumsum(tokens[order])
     return found
+
+
+def _key(shape: Shape, seed: int, batches: list[Rows], rates: list[float], points: list[int], best: list[Rows]) -> str:
+    """A digest of all that decides what a training gives, but the machine."""
+    data = hashlib.blake2b(digest_size=16)
+    for batch in (*batches, *best):
+        for values in (batch.tokens, batch.segments, batch.positions):
+            data.update(str(values.shape).encode() + values.tobytes())
+    return fingerprint([VERSION, shape.model_dump(), seed, rates, points, data.hexdigest()])
 
 
 def _cell(key: tuple[str, str, str], values: agreement.Floats, baseline: agreement.Floats) -> dict[str, Any]:

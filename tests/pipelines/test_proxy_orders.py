@@ -82,6 +82,15 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     drawing = ET.parse(tmp_path / "out/orders.svg").getroot()
     assert len(drawing.findall("{*}circle")) == 36
     assert "against uniform, wsd, none" in told.stdout
+    before, kept = (tmp_path / "out/orders.json").read_bytes(), sorted((tmp_path / "out/trainings").iterdir())
+    assert len(kept) == (3 * 4 - 1) * 2  # ascending and lr_weighted are one order under a constant rate
+    kept[0].unlink()
+    written = {one: one.stat().st_mtime_ns for one in kept[1:]}
+    again = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
+    assert (again.exit_code, again.stdout) == (0, told.stdout)
+    assert (tmp_path / "out/orders.json").read_bytes() == before
+    assert kept[0].exists()
+    assert {one: one.stat().st_mtime_ns for one in kept[1:]} == written
 
 
 def test_a_run_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:

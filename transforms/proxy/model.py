@@ -88,7 +88,7 @@ class Transformer(nn.Module):
         seen = (past & (segments[:, :, None] == segments[:, None, :]))[:, None]
         for block in self.blocks:
             x = block(x, angle.cos(), angle.sin(), seen)
-        return self.output(self.norm(x)) * (WIDTH / self.shape.width)
+        return self.output(self.norm(x) * (WIDTH / self.shape.width))  # before the output: there are more words than width
 
 
 def _turned(x: Any, cosine: Any, sine: Any) -> Any:

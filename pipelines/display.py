@@ -63,7 +63,7 @@ class Display:
             if not is_warm():
                 self.err.print("kernels not there yet are compiled first, for up to 20 seconds; tamis warmup does it ahead")
         if plan.unplanned:
-            self.err.print("plan.json was of the corpus before, and is gone; once this run is finished, make another: tamis plan")
+            self.err.print("plan.json was of the corpus before and is gone; plan again when this run is finished (tamis plan)")
         bars.update(tasks["rate"], total=max(plan.bytes, 1))
         bars.update(tasks["decide"], total=len(plan.work))
         _show({}, bars, tasks)

@@ -114,6 +114,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "repeated": _repeated(table),
         "closest": _closest(dossier, recipe, layout),
         "histograms": _histograms(part, recipe),
+        "lengths": _lengths(table),
         "clusters": _largest(table),
         "contamination": _contaminated(table),
         "renamed": _answers(dossier, identity.TAG),
@@ -193,6 +194,23 @@ def _histograms(part: Part, recipe: Recipe) -> dict[str, dict[str, object]]:
     return histograms
 
 
+def _lengths(table: pa.Table) -> dict[str, dict[str, int]]:
+    """Documents kept by bin of quality, and in each by length: a step of it is a quarter of an octave of tokens, in order."""
+    table = table.filter(pc.and_(pc.equal(table["decision"], "keep"), pc.is_finite(table["quality"])))
+    fraction, octave = np.frexp(table["tokens"].to_numpy().astype(np.float64))
+    lengths = 4 * octave.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4
+    counted: dict[str, dict[str, int]] = {}
+    cells, times = np.unique(np.stack([_quality_bins(table), lengths]), axis=1, return_counts=True)
+    for quality, length, documents in zip(*cells.tolist(), times.tolist(), strict=True):
+        counted.setdefault(str(quality), {})[str(length)] = documents
+    return counted
+
+
+def _quality_bins(table: pa.Table) -> np.ndarray:
+    quality = np.nan_to_num(table["quality"].to_numpy(), nan=0.0)
+    return np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)
+
+
 def _counts(table: pa.Table) -> list[dict[str, object]]:
     keys = ["source", "decision", "reason"]
     sums = (
@@ -259,8 +277,7 @@ def _segments(rows: pa.Table) -> list[dict[str, object]]:
         else np.array([], int)
     )
     starts = np.unique(np.concatenate([[0], cut[:-1]]))
-    quality = np.nan_to_num(rows["quality"].to_numpy(), nan=0.0)
-    bins = np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)
+    bins = _quality_bins(rows)
     segments = []
     for start, stop in pairwise((*starts, len(tokens))):
         if stop <= start:

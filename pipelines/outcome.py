@@ -250,6 +250,16 @@ def _apart(recipe: Recipe, summaries: list[Json], of_phase: Counter[str]) -> Rep
     }
 
 
+def _length(summaries: list[Json]) -> list[lint.LintWarning]:
+    """Whether quality goes with length, by the ranks of the bins that the documents kept fall into."""
+    cells: Counter[tuple[int, int]] = Counter()
+    for summary in summaries:
+        for quality, lengths in summary["lengths"].items():
+            cells.update({(int(quality), int(length)): documents for length, documents in lengths.items()})
+    quality_bins, length_bins = zip(*cells, strict=True) if cells else ((), ())
+    return lint.lint_length(quality_bins, length_bins, list(cells.values()))
+
+
 def _warning(found: lint.LintWarning | guards.Finding) -> Json:
     return {"code": found.code, "message": found.message, "numbers": found.numbers}
 
@@ -257,7 +267,7 @@ def _warning(found: lint.LintWarning | guards.Finding) -> Json:
 def _warnings(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> list[Json]:
     drifts = lint.lint_shares([segment["sources"] for segment in segments(shards)], _large(counts))
     repeats = _repeats(recipe, counts, summaries, shards)
-    found = [_warning(each) for each in (*lint.lint(recipe.curriculum), *drifts, *repeats)]
+    found = [_warning(each) for each in (*lint.lint(recipe.curriculum), *drifts, *repeats, *_length(summaries))]
     renamed = sum(summary["renamed"] for summary in summaries)
     if renamed:
         found.append(

@@ -17,6 +17,7 @@ from pipelines.explain import explanation
 from pipelines.recipe_file import RecipeError
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import corpus_of, run, write_recipe
+from transforms.curriculum.lint import spearman
 from transforms.errors import RunError
 from transforms.feed.loader import stretches
 from transforms.provenance.manifest import verify
@@ -202,3 +203,21 @@ def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path
     told = explanation(str(tmp_path), best)
     assert (told["epochs"], told["shard"].split("/")[1]) == (5, "phase-1")
     assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts"}
+
+
+def test_a_quality_that_is_length_is_told_alike_however_the_corpus_is_cut(tmp_path: Path) -> None:
+    """The ρ of a run is that of its ledger, but for the bins that both are counted in."""
+    quality = [
+        {"signal": "gopher.word_count", "range": [0, 400], "direction": "up"},
+        {"signal": "gopher.stop_words", "range": [0, 8]},
+    ]
+    records, found = corpus(300, sentences=(2, 20)), []
+    for pieces in (1, 3):
+        folder = tmp_path / str(pieces)
+        folder.mkdir()
+        manifest, ledger, _ = ran(folder, save(folder / "in", dealt(records, pieces, seed=pieces)), quality=quality)
+        (warning,) = (warning for warning in manifest["warnings"] if warning["code"] == "quality-is-length")
+        found.append(warning["numbers"]["spearman"])
+        kept = [row for row in ledger if row["decision"] == "keep"]
+        assert found[-1] == pytest.approx(spearman([row["quality"] for row in kept], [row["tokens"] for row in kept]), abs=0.02)
+    assert found[0] == found[1]

@@ -3,6 +3,7 @@ finished corpus, what its order came to."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -28,6 +29,9 @@ DRIFT = 0.05
 
 CORRELATED = 0.5
 """Spearman's ρ of quality with length above which sorting by quality is largely sorting by length."""
+
+FEWEST = 30
+"""Documents of whose qualities and lengths a correlation says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,11 @@ def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
     ]
 
 
-def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike) -> list[LintWarning]:
-    """A quality that is mostly length: Spearman's ρ of the two beyond `CORRELATED`, of a sample of documents."""
-    found = spearman(quality, tokens)
+def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike, times: npt.ArrayLike = 1) -> list[LintWarning]:
+    """A quality that is mostly length: Spearman's ρ of the two beyond `CORRELATED`, of `FEWEST` documents or more."""
+    if np.broadcast_to(times, np.shape(quality)).sum() < FEWEST:
+        return []
+    found = spearman(quality, tokens, times)
     if abs(found) <= CORRELATED:
         return []
     longer = "longer" if found > 0 else "shorter"
@@ -139,20 +145,27 @@ def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike) -> list[LintWarni
     ]
 
 
-def spearman(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Spearman's rank correlation, equal values at their mean rank; pairs with a missing value (NaN) are left out.
+def spearman(one: npt.ArrayLike, other: npt.ArrayLike, times: npt.ArrayLike = 1) -> float:
+    """Spearman's rank correlation of pairs, each of which stands for so many; equal values at their mean rank, pairs with a
+    missing value (NaN) left out. 0 where a side does not vary.
 
-    0 where a side does not vary.
+    The sums are whole numbers, so that the result does not depend on the order of the pairs.
     """
     values = np.stack([np.asarray(one, np.float64), np.asarray(other, np.float64)])
-    values = values[:, ~np.isnan(values).any(axis=0)]
-    ranks = []
-    for side in values:
-        _, level, times = np.unique(side, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(times) - (times + 1) / 2)[level])
-    a, b = (rank - rank.mean() if len(rank) else rank for rank in ranks)
-    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / scale) if scale else 0.0
+    number = np.broadcast_to(np.asarray(times, np.int64), values.shape[1:])
+    known = ~np.isnan(values).any(axis=0)
+    number = number[known]
+    sides = []
+    for side in values[:, known]:
+        _, level = np.unique(side, return_inverse=True)
+        of_level = np.zeros(int(level.max(initial=-1)) + 1, np.int64)
+        np.add.at(of_level, level, number)
+        # Twice the mean rank from the middle: whole, and 0 on the mean.
+        sides.append((2 * np.cumsum(of_level) - of_level - number.sum())[level].tolist())
+    a, b = sides
+    n: list[int] = number.tolist()
+    both, of_a, of_b = (sum(w * x * y for w, x, y in zip(n, *pair, strict=True)) for pair in ((a, b), (a, a), (b, b)))
+    return both / math.sqrt(of_a * of_b) if of_a and of_b else 0.0
 
 
 def _best_share(curriculum: Curriculum, curvature: float) -> float:

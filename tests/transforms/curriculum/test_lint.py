@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -228,3 +231,17 @@ def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
     one, other = [a for a, _ in known], [b for _, b in known]
     expected = stats.spearmanr(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
     assert spearman([a for a, _ in pairs], [b for _, b in pairs]) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60), st.randoms(use_true_random=False))
+def test_pairs_may_be_counted_and_come_in_any_order(pairs: list[tuple[int, int]], random: Random) -> None:
+    cells = list(Counter(pairs).items())
+    random.shuffle(cells)
+    counted = [*zip(*(cell for cell, _ in cells), strict=True), [times for _, times in cells]]
+    assert spearman(*counted) == spearman([a for a, _ in pairs], [b for _, b in pairs])
+
+
+def test_few_documents_say_nothing_of_their_lengths() -> None:
+    assert lint_length(range(29), range(29)) == []
+    assert len(lint_length(range(30), range(30))) == 1
+    assert len(lint_length([0, 1], [0, 1], [15, 15])) == 1

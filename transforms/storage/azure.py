@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.store import ATTEMPTS, Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.patience import momentary, patiently
+from transforms.storage.store import Entry, Ranged, client_module, stamp_of, tag_of, timeout
 from transforms.storage.uris import bucket_key
 
 
@@ -19,38 +21,56 @@ class Azure(Ranged):
             raise OSError(errno.EACCES, "azure:// needs the environment variable AZURE_STORAGE_CONNECTION_STRING")
         blobs = client_module("azure.storage.blob", "azure")
         self.client = blobs.BlobServiceClient.from_connection_string(
-            connection, retry_total=ATTEMPTS, connection_timeout=timeout(), read_timeout=timeout()
+            connection, retry_total=0, connection_timeout=timeout(), read_timeout=timeout()
         )
         core = import_module("azure.core")
         self._same, self._errors = core.MatchConditions.IfNotModified, import_module("azure.core.exceptions")
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        return patiently(request, (self._errors.AzureError,), _passing)
 
     def _blob(self, uri: str) -> Any:
         return self.client.get_blob_client(*bucket_key(uri))
 
     def entry(self, uri: str) -> Entry | None:
         try:
-            found = self._blob(uri).get_blob_properties()
+            found = self._ask(self._blob(uri).get_blob_properties)
         except self._errors.ResourceNotFoundError:
             return None
         return Entry(uri, int(found.size), stamp_of(found.size, found.etag))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = bucket_key(prefix)
-        for blob in self.client.get_container_client(bucket).list_blobs(name_starts_with=key):
-            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.etag))
+        container = self.client.get_container_client(bucket)
+
+        def listed(behind: str | None) -> tuple[list[Any], str | None]:
+            pages = container.list_blobs(name_starts_with=key).by_page(behind)
+            return list(next(pages)), pages.continuation_token
+
+        behind: str | None = None
+        more = True
+        while more:
+            blobs, behind = self._ask(partial(listed, behind))
+            more = bool(behind)
+            for blob in blobs:
+                yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.etag))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri)
-        condition = {"etag": tag_of(entry.stamp), "match_condition": self._same}
-        return cast(bytes, blob.download_blob(offset=start, length=stop - start, **condition).readall())
+        where = {"offset": start, "length": stop - start, "etag": tag_of(entry.stamp), "match_condition": self._same}
+        return cast(bytes, self._ask(lambda: blob.download_blob(**where).readall()))
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
-        self._blob(uri).upload_blob(file, length=size, overwrite=True)
+        def upload() -> None:
+            file.seek(0)
+            self._blob(uri).upload_blob(file, length=size, overwrite=True)
+
+        self._ask(upload)
 
     def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
         condition = {} if stamp is None else {"etag": tag_of(stamp), "match_condition": self._same}
         try:
-            self._blob(uri).upload_blob(data, overwrite=stamp is not None, **condition)
+            self._ask(lambda: self._blob(uri).upload_blob(data, overwrite=stamp is not None, **condition))
         except (self._errors.ResourceExistsError, self._errors.ResourceModifiedError, self._errors.ResourceNotFoundError):
             return False
         return True
@@ -58,6 +78,11 @@ class Azure(Ranged):
     def delete(self, uris: Sequence[str]) -> None:
         for uri in uris:
             try:
-                self._blob(uri).delete_blob()
+                self._ask(self._blob(uri).delete_blob)
             except self._errors.ResourceNotFoundError:
                 continue
+
+
+def _passing(error: Any) -> bool:
+    status = getattr(error, "status_code", None)  # none where the answer never came, or not whole
+    return status is None or status < 300 or momentary(status)

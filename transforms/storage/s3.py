@@ -1,15 +1,14 @@
-"""S3, by boto3: ranges of one version, uploads in parts, conditional puts, and patience of our own."""
+"""S3, by boto3: ranges of one version, uploads in parts, conditional puts."""
 
 from __future__ import annotations
 
 import errno
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.store import ATTEMPTS, Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.patience import momentary, patiently
+from transforms.storage.store import Entry, Ranged, client_module, stamp_of, tag_of, timeout
 from transforms.storage.uris import bucket_key
 
 PART = 32 << 20
@@ -21,7 +20,7 @@ class S3(Ranged):
         boto3 = client_module("boto3", "s3")
         errors = import_module("botocore.exceptions")
         config = import_module("botocore.config").Config(
-            retries={"total_max_attempts": 1},  # botocore's own end with a quota, and do not cover the body of an answer
+            retries={"total_max_attempts": 1},
             connect_timeout=timeout(),
             read_timeout=timeout(),
             tcp_keepalive=True,
@@ -33,16 +32,13 @@ class S3(Ranged):
         self._cut = (errors.HTTPClientError, *cut, unreadable)
 
     def _ask(self, request: Callable[..., Any], **parameters: object) -> Any:
-        """Sends a request, again and again with growing pauses where the store fails for a moment or the answer is cut."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return request(**parameters)
-            except (self._refused, *self._cut) as error:
-                if attempt == ATTEMPTS - 1 or (isinstance(error, self._refused) and not _passing(error)):
-                    raise
-                spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not knock in step
-                time.sleep(min(20.0, 0.1 * 2**attempt) * spread)
-        raise AssertionError
+        return patiently(lambda: request(**parameters), (self._refused, *self._cut), self._passing)
+
+    def _passing(self, error: Any) -> bool:
+        if not isinstance(error, self._refused):
+            return True
+        status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+        return momentary(status) or code == "RequestTimeout"
 
     def entry(self, uri: str) -> Entry | None:
         try:
@@ -110,9 +106,3 @@ class S3(Ranged):
 def _place(uri: str) -> dict[str, str]:
     bucket, key = bucket_key(uri)
     return {"Bucket": bucket, "Key": key}
-
-
-def _passing(error: Any) -> bool:
-    """Whether what S3 refused may be granted in a moment."""
-    status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
-    return status in (408, 429, *range(500, 600)) or code == "RequestTimeout"

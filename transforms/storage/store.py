@@ -16,9 +16,6 @@ from transforms.storage.failures import plainly
 TIMEOUT = "TAMIS_STORE_TIMEOUT"
 """The environment variable for the seconds that a store may stay silent before a request is sent again; 30 without it."""
 
-ATTEMPTS = 10
-"""How often a request is sent before its failure is an error."""
-
 _BLOCK = 4 << 20  # what is read of an object at once, unless more is asked for
 
 

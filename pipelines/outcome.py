@@ -62,6 +62,7 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     body = {
         "tamis": version("tamis"),
         "recipe": _public(recipe.model_dump(mode="json")),
+        "tokenizer": recipe.tokens.told,
         "fingerprint": todo.fingerprint,
         "inputs": inputs,
         "counts": counts,

@@ -173,6 +173,12 @@ class Recipe(Options):
         """Every rater of the recipe, in the order of their columns."""
         return _raters(self.rate, self.decontaminate, self.words)
 
+    @property
+    def tokens(self) -> TokensRater:
+        """The rater that counts tokens."""
+        (rater,) = (rater for rater in self.raters if isinstance(rater, TokensRater))
+        return rater
+
     @cached_property
     def signals(self) -> dict[str, Signal]:
         """Every signal the recipe measures, by name."""

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 TIKTOKEN: Final = "tiktoken:"
 """How the name of an encoding of tiktoken begins; any other name is the path of a `tokenizer.json`."""
+
+
+class Told(TypedDict):
+    """A tokenizer as manifests name it. Two are the same when what `identity` gives of them is."""
+
+    name: str
+    sha256: str | None
+    """Of the `tokenizer.json`, whose name says nothing; else None."""
+
+
+def identity(of: Told) -> str:
+    """What tells tokenizers apart: the bytes of the file, or the name."""
+    return of["sha256"] or of["name"]
 
 
 @cache

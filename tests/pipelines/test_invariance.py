@@ -46,7 +46,7 @@ def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base
     runs = [tmp_path / "one", tmp_path / "seven"]
     for output, files, kind in zip(runs, (1, 7), ("jsonl", "parquet"), strict=True):
         found = run(base.recipe, save(tmp_path / f"in-{files}", dealt(records, files, seed=files), kind), output)
-        assert {warning["code"] for warning in found.manifest["warnings"]} == {"ids-renamed"}
+        assert "ids-renamed" in {warning["code"] for warning in found.manifest["warnings"]}
     assert corpus_of(runs[0]) == corpus_of(runs[1])
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 from typer.testing import CliRunner
 
 from pipelines.cli import app
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import run, write_recipe
+from tests.pipelines.running import RECIPE, run, write_recipe
 from tests.transforms.curriculum.test_plan import manifest
 from transforms.curriculum.order import Curriculum
 from transforms.curriculum.plan import TrainingPlan
@@ -93,3 +95,17 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
 def test_the_schema_of_a_plan() -> None:
     assert json.loads(invoke("schema", "plan").stdout)["title"] == "TrainingPlan"
     assert json.loads(invoke("schema").stdout)["title"] == "Recipe"
+
+
+def test_run_and_plan_tell_the_bytes_of_the_tokenizer_that_counted(tmp_path: Path) -> None:
+    made = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.save(str(tmp_path / "tokenizer.json"))
+    rate = RECIPE["rate"] | {"tokens": {"tokenizer": str(tmp_path / "tokenizer.json")}}
+    source, output = save(tmp_path / "in", dealt(corpus(40), 2, seed=1)), tmp_path / "run"
+    run(write_recipe(tmp_path, rate=rate), source, output)
+    assert invoke("plan", output).exit_code == 0
+    told = {"name": "tokenizer.json", "sha256": hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()}
+    assert json.loads((output / "manifest.json").read_text())["tokenizer"] == told
+    assert json.loads((output / "plan.json").read_text())["tokenizer"] == told
+    assert promise(str(output)).tokenizer == told["sha256"]

@@ -100,12 +100,20 @@ class Data(Options):
     run: Annotated[str, Field(description="fingerprint of the run that made them")]
 
 
+class Counted(Options):
+    """What counted the tokens of the plan."""
+
+    name: str
+    sha256: Annotated[Digest | None, Field(description="of a tokenizer.json")] = None
+
+
 class TrainingPlan(Options):
     """What a training job must know of a corpus; `tamis schema plan` prints this as JSON schema."""
 
     format: Literal["tamis.plan/1"] = FORMAT
     data: Data
     tokens: Annotated[Tokens, Field(description="of the run, all shards")]
+    tokenizer: Annotated[Counted | None, Field(description="what counted them; null: an estimate")] = None
     shuffle: Annotated[Literal[False], Field(description="a loader that shuffles undoes the plan")] = False
     schedule: Schedule
     phases: tuple[PlannedPhase, ...]
@@ -143,6 +151,7 @@ def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoi
     return TrainingPlan(
         data=Data(corpus_root=manifest["corpus_root"], run=manifest["fingerprint"]),
         tokens=total,
+        tokenizer=manifest.get("tokenizer"),
         schedule=schedule,
         phases=phases,
         shards=tuple(_shard(shard, digests[shard["path"]], schedule, total) for shard in shards),

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from transforms import release, shards, storage
 from transforms.errors import RunError
 from transforms.schedule import Schedule
+from transforms.tokenizer import identity
 
 PLAN = "plan.json"
 
@@ -48,7 +49,7 @@ class Promise:
     tokens: int
     schedule: Schedule
     tokenizer: str | None
-    """What counted the tokens: a name, or none for an estimate."""
+    """Identity of what counted the tokens; none for an estimate."""
 
     def learning_rate(self, first: float, stop: float) -> float:
         """Exact mean of the learning rate over tokens [first, stop) of the run; at the token `first` when there are none."""
@@ -79,10 +80,9 @@ def promise(run: str) -> Promise:
     tokens = sum(shard.tokens for shard in found)
     if not tokens:
         raise RunError(f"'{run}' has no tokens to train on")
-    counted = manifest["recipe"]["rate"].get("tokens") or {}
-    return Promise(
-        run, manifest["corpus_root"], tuple(found), tokens, Schedule.model_validate(schedule), counted.get("tokenizer")
-    )
+    counted = manifest.get("tokenizer")
+    by = identity(counted) if counted else None
+    return Promise(run, manifest["corpus_root"], tuple(found), tokens, Schedule.model_validate(schedule), by)
 
 
 class Texts:

@@ -6,6 +6,7 @@ part of them, so the ranks together, step by step, read the run in order whateve
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,13 +21,17 @@ import numpy.typing as npt
 from transforms import storage
 from transforms.ahead import ahead
 from transforms.errors import RunError
-from transforms.feed.corpus import promise
+from transforms.feed.corpus import Promise, promise
 from transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
-from transforms.feed.tokenize import Tokenizer, named
+from transforms.feed.tokenize import Tokenizer, named, told
 from transforms.options import fingerprint
+from transforms.tokenizer import Told, identity
 
 FORMAT: Final = "tamis.feed/1"
 CACHE: Final = ".feed"
+INDEX: Final = "index.json"
+"""In the cache: for which corpus and tokenizers `index` filled it."""
+INDEX_FORMAT: Final = "tamis.index/1"
 
 
 class Batch(NamedTuple):
@@ -55,7 +60,8 @@ class CurriculumDataset:
     default `.feed` in the run, None keeps none. `prefetch` batches are made ahead, in one thread. Every byte of text is
     checked against the manifest before it is yielded.
 
-    Raises FileNotFoundError for a run that is not finished, RunError for a plan or a shard that is not the manifest's.
+    Raises FileNotFoundError for a run that is not finished, RunError for a plan or a shard that is not the manifest's, and for
+    another tokenizer than the cache was indexed for.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class CurriculumDataset:
         self.packing, self.prefetch = packing, prefetch
         self.end = self.tokenizer.end if end == "own" else end
         self.cache = storage.join(run, CACHE) if cache == "" else cache
+        _check_index(self.promise, self.tokenizer, self.cache)
         self._from = (0, 0)  # step, and its first sequence
         self._done: int | None = None  # steps that this object has yielded itself
 
@@ -176,7 +183,41 @@ def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int 
         raise RunError("the numbers of tokens are kept under the tokenizer's name: give it one")
     shards = range(len(promise(run).shards))
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn")) as pool:
-        return sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
+        counted = sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
+    _record_index(promise(run), encoder, cache or storage.join(run, CACHE))
+    return counted
+
+
+def _indexed(corpus: Promise, cache: str) -> list[Told]:
+    """The tokenizers that the cache was indexed for, for this corpus."""
+    uri = storage.join(cache, INDEX)
+    found = (storage.read_json(uri) if storage.exists(uri) else None) or {}
+    return found["tokenizers"] if found.get("corpus") == corpus.root else []
+
+
+def _record_index(corpus: Promise, tokenizer: Tokenizer, cache: str) -> None:
+    new = told(tokenizer)
+    assert new is not None
+    there = {identity(each): each for each in (*_indexed(corpus, cache), new)}
+    record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": [there[name] for name in sorted(there)]}
+    storage.write_bytes(storage.join(cache, INDEX), json.dumps(record).encode())
+
+
+def _check_index(corpus: Promise, tokenizer: Tokenizer, cache: str | None) -> None:
+    """Raises RunError for a tokenizer that the cache was not indexed for, though it was for others."""
+    known = _indexed(corpus, cache) if cache is not None else []
+    mine = told(tokenizer)
+    if not known or (mine is not None and identity(mine) in map(identity, known)):
+        return
+    raise RunError(
+        f"'{corpus.run}' is indexed for {', '.join(map(_shown, known))}, not for {_shown(mine) if mine else 'this function'}: "
+        "its sequences would be others. Give that tokenizer, or index the run for this one too (tamis index), or count without "
+        "the index (cache=None)"
+    )
+
+
+def _shown(of: Told) -> str:
+    return of["name"] + (f" (SHA-256 {of['sha256'][:16]}…)" if of["sha256"] else "")
 
 
 def _index_shard(run: str, tokenizer: Tokenizer, cache: str, shard: int) -> int:

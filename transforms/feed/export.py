@@ -10,7 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import orjson
@@ -19,12 +19,14 @@ import pyarrow as pa
 from transforms import shards, storage
 from transforms.errors import RunError
 from transforms.feed.corpus import Promise, Texts, promise, verified
-from transforms.feed.tokenize import Tokenizer, named
+from transforms.feed.tokenize import Tokenizer, named, told
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 
 COLUMNS = ("id", "source", "text")
 """What MDS and litdata hold of a document."""
+
+FORMAT: Final = "tamis.export/1"
 
 _INDEX = "index.json"
 _AT_ONCE = 256
@@ -42,9 +44,9 @@ def export(run: str, format: Format, output: str, tokenizer: str | Tokenizer | N
     """Writes a finished run under the folder or prefix `output`.
 
     megatron: `corpus.bin` and `.idx`, a sequence for each document, which needs a tokenizer; `end` is put behind each
-    document, by default the id the tokenizer ends with. mds: `StreamingDataset(local=output, shuffle=False)`. parquet:
-    `datasets.load_dataset(output)`, the shards byte for byte. litdata: `StreamingDataset(output, shuffle=False)`. jsonl: a
-    file for each shard.
+    document, by default the id the tokenizer ends with; `corpus.json` says of which corpus, tokenizer and end they are. mds:
+    `StreamingDataset(local=output, shuffle=False)`. parquet: `datasets.load_dataset(output)`, the shards byte for byte.
+    litdata: `StreamingDataset(output, shuffle=False)`. jsonl: a file for each shard.
 
     Raises RunError when a shard is not the manifest's, something is at `output` already, or a tokenizer is missing or idle.
     """
@@ -187,6 +189,10 @@ def _megatron(corpus: Promise, output: str, encoder: Tokenizer, end: int | None)
                     sink.write(ids.astype(dtype).tobytes())
                     lengths.frombytes(counts.astype("i").tobytes())
     yield bin_
+    about = {"format": FORMAT, "corpus": corpus.root, "tokenizer": told(encoder), "end": end}
+    about_uri = storage.join(output, "corpus.json")
+    storage.write_bytes(about_uri, (json.dumps(about, indent=1) + "\n").encode())
+    yield about_uri
     count = np.frombuffer(lengths, "i")
     offsets = (np.cumsum(count, dtype=np.int64) - count) * dtype.itemsize
     with storage.commit(idx) as sink:

@@ -1,7 +1,7 @@
 """The token stream of a corpus under a tokenizer: where each document lies in it, and the sequences it is packed into.
 
 All of it follows from the numbers of tokens of the documents, so a rank tokenises only the documents of its own sequences.
-The numbers of a shard are those the run counted, when its recipe names the same encoding of tiktoken; else those that
+The numbers of a shard are those the run counted, when its recipe names the same tokenizer; else those that
 tokenising the shard once gives. Both are kept in the cache. Each rank reads every shard, as its sequences lie in all of them:
 reading and checking is tens of times faster than tokenising.
 """
@@ -26,7 +26,6 @@ from transforms.feed.corpus import Ints, Promise, Shard, Texts
 from transforms.feed.packing import Laid, Pieces, best_fit, cut, joined, lay
 from transforms.feed.tokenize import Tokenizer
 from transforms.options import fingerprint
-from transforms.tokenizer import TIKTOKEN
 
 Packing = Literal["cut", "best_fit"]
 
@@ -50,8 +49,7 @@ class Stream:
 
     def __init__(self, promise: Promise, tokenizer: Tokenizer, end: int | None, cache: str | None) -> None:
         self.promise, self.tokenizer, self.end, self._cache = promise, tokenizer, end, cache
-        name = tokenizer.name
-        self._as_counted = name is not None and name.startswith(TIKTOKEN) and name == promise.tokenizer
+        self._as_counted = tokenizer.name is not None and tokenizer.name == promise.tokenizer
         self._texts = Texts(promise.shards)
         self._first_documents = np.array([shard.first_document for shard in promise.shards], np.int64)
         self._starts = [0]  # of the shards that are known so far, and of what follows them

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from transforms import storage
 from transforms.errors import RunError
-from transforms.tokenizer import TIKTOKEN, encoding, from_file
+from transforms.tokenizer import TIKTOKEN, Told, encoding, from_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,6 +136,13 @@ def named(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
     except ValueError as error:
         raise RunError(str(error)) from None
     return File(given)
+
+
+def told(tokenizer: Tokenizer) -> Told | None:
+    """A tokenizer as manifests name it; None when nobody knows which it is."""
+    if isinstance(tokenizer, File):
+        return {"name": os.path.basename(tokenizer.path), "sha256": tokenizer.name}
+    return None if tokenizer.name is None else {"name": tokenizer.name, "sha256": None}
 
 
 def _joined(found: Sequence[Sequence[int]]) -> tuple[Ids, Lengths]:

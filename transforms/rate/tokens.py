@@ -12,7 +12,7 @@ from transforms import storage
 from transforms.options import Options, fingerprint
 from transforms.rate.fasttext import decoded
 from transforms.rater import Signal
-from transforms.tokenizer import TIKTOKEN, encoding, from_file
+from transforms.tokenizer import TIKTOKEN, Told, encoding, from_file, identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,12 +51,19 @@ class TokensRater:
 
     @cached_property
     def fingerprint(self) -> str:
+        return fingerprint([self.name, VERSION, identity(self.told) if self.told is not None else None])
+
+    @cached_property
+    def told(self) -> Told | None:
+        """What counts, as manifests name it; None for the estimate."""
         tokenizer = self.options.tokenizer
-        if tokenizer is None or tokenizer.startswith(TIKTOKEN):
-            return fingerprint([self.name, VERSION, tokenizer])
+        if tokenizer is None:
+            return None
+        if tokenizer.startswith(TIKTOKEN):
+            return {"name": tokenizer, "sha256": None}
         if not os.path.isfile(tokenizer):
             raise FileNotFoundError(f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")
-        return fingerprint([self.name, VERSION, storage.sha256(tokenizer)])
+        return {"name": os.path.basename(tokenizer), "sha256": storage.sha256(tokenizer)}
 
     def setup(self) -> None:
         tokenizer = self.options.tokenizer

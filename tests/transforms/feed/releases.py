@@ -42,6 +42,7 @@ def release(
     row_group_bytes: int = 200,
     schedule: Schedule = WSD,
     tokenizer: str | None = None,
+    sha256: str | None = None,
     counts: Sequence[Sequence[int]] | None = None,
 ) -> str:
     """A run of these texts, shard by shard. The names of its phases are not in alphabetical order."""
@@ -61,7 +62,7 @@ def release(
         number, first = number + len(texts), first + tokens
     curriculum = Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": told}
     manifest: dict[str, Any] = {"curriculum": curriculum, "files": files, "corpus_root": "ab" * 32, "fingerprint": "c0ffee"}
-    manifest["recipe"] = {"rate": {} if tokenizer is None else {"tokens": {"tokenizer": tokenizer}}}
+    manifest["tokenizer"] = None if tokenizer is None else {"name": tokenizer, "sha256": sha256}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Made
+from tokenizers import models, pre_tokenizers
 
 from tests.transforms.feed.releases import planned, release, tokens_of
 from transforms.errors import RunError
 from transforms.feed import stream
-from transforms.feed.dataset import CurriculumDataset, in_order
-from transforms.feed.tokenize import Bytes, Tiktoken
+from transforms.feed.dataset import CurriculumDataset, in_order, index
+from transforms.feed.tokenize import Bytes, File, Tiktoken
 from transforms.schedule import Schedule
 
 WORLDS = [1, 2, 3, 8]
@@ -291,3 +295,48 @@ def test_wrong_use_is_named(run, tmp_path):
     plan.write_text(plan.read_text().replace("ab" * 32, "cd" * 32))
     with pytest.raises(RunError, match="plan of another corpus; make it again: tamis plan"):
         CurriculumDataset(run, "bytes", 16, 24)
+
+
+def made(path: Path, unknown: int) -> str:
+    """A tokenizer.json of words; the number of another word tells two of them apart."""
+    tokenizer = Made(models.WordLevel({"[UNK]": unknown, "né": 1 - unknown}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(path))
+    return str(path)
+
+
+def test_a_tokenizer_that_is_not_that_of_the_index_is_refused(run, tmp_path):
+    (tmp_path / "other").mkdir()
+    one, other = made(tmp_path / "tokenizer.json", 0), made(tmp_path / "other" / "tokenizer.json", 1)
+    options = {"sequence_length": 16, "batch_size": 24}
+    CurriculumDataset(run, other, **options)  # nothing was indexed: whoever comes counts for itself
+    index(run, one, processes=1)
+    CurriculumDataset(run, one, **options)
+    known = hashlib.sha256(Path(one).read_bytes()).hexdigest()
+    for stranger in (other, "bytes", words):
+        with pytest.raises(RunError, match=rf"is indexed for tokenizer.json \(SHA-256 {known[:16]}…\), not for"):
+            CurriculumDataset(run, stranger, **options)
+        CurriculumDataset(run, stranger, cache=None, **options)
+    index(run, other, processes=1)
+    for each in (one, other):
+        CurriculumDataset(run, each, **options)
+    recorded = json.loads(Path(run, ".feed", "index.json").read_text())
+    assert {each["sha256"] for each in recorded["tokenizers"]} == {
+        hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (one, other)
+    }
+    again = release(tmp_path, [["another", "corpus"]])
+    manifest = json.loads(Path(again, "manifest.json").read_text()) | {"corpus_root": "cd" * 32}
+    Path(again, "manifest.json").write_text(json.dumps(manifest))
+    CurriculumDataset(again, "bytes", **options)  # the index is of the corpus before
+
+
+def test_a_run_counted_by_the_same_file_is_not_counted_again(tmp_path, monkeypatch):
+    path = made(tmp_path / "tokenizer.json", 0)
+    counts = [[len(File(path).encode(pa.array([text]))[0]) for text in texts] for texts in DOCUMENTS]
+    sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    run = release(tmp_path, DOCUMENTS, tokenizer="tokenizer.json", sha256=sha256, counts=counts)
+    expected, asked = whole(run, tokenizer=path, cache=None)[0], []
+    encode = File.encode
+    monkeypatch.setattr(File, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
+    assert same(whole(run, tokenizer=path, cache=None)[0], expected)
+    assert asked == [text for texts in DOCUMENTS for text in texts]

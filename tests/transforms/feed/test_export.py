@@ -59,6 +59,9 @@ def test_megatron(run, out, tokenizer):
     assert [back[number] for number in range(len(back.lengths))] == expected
     assert back.documents.tolist() == list(range(len(ALL) + 1))
     assert back.dtype.itemsize == (2 if tokenizer.vocabulary else 4)
+    told = {"name": "bytes", "sha256": None} if isinstance(tokenizer, Bytes) else None
+    about = json.loads(Path(out, "corpus.json").read_text())
+    assert about == {"format": "tamis.export/1", "corpus": "ab" * 32, "tokenizer": told, "end": tokenizer.end}
 
 
 def test_megatron_by_its_own_reader(run, out):

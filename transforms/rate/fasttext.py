@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from transforms.text.segment import Segmented
 
-VERSION = 2
+VERSION = 3
 
 Normalisation = Literal["dclm", "kaiyuan"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from transforms.kernels import njit
 from transforms.rate import fasttext_score
-from transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Tables
+from transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Memory, Tables
 
 _MAGIC = 793712314
 _VERSIONS = (11, 12)
@@ -35,6 +35,7 @@ class Model:
     path: str
     labels: tuple[str, ...]
     tables: Tables
+    _memories: list[Memory] = field(default_factory=list)
 
     def best(
         self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
@@ -43,7 +44,7 @@ class Model:
 
         A text is the UTF-8 of `data[start[d]:end[d]]`; a line break in it is a space.
         """
-        return fasttext_score.score(self.tables, data, start, end, -1)
+        return self._score(data, start, end, -1)
 
     def probability(
         self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], label: str
@@ -55,9 +56,20 @@ class Model:
         """
         wanted = self.labels.index(label)
         two = len(self.labels) == 2
-        found, p = fasttext_score.score(self.tables, data, start, end, -1 if two else wanted)
+        found, p = self._score(data, start, end, -1 if two else wanted)
         probability = p.astype(np.float64)
         return np.where(found == wanted, probability, 1.0 - probability)
+
+    def _score(
+        self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], wanted: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        try:
+            memory = self._memories.pop()  # a thread has it alone
+        except IndexError:
+            memory = fasttext_score.memory(self.tables)
+        scored = fasttext_score.score(self.tables, data, start, end, wanted, memory)
+        self._memories.append(memory)
+        return scored
 
 
 @cache

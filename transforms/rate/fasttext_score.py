@@ -1,7 +1,8 @@
 """Scores texts by a supervised fastText model: words, n-grams, the mean of their rows, the likeliest label.
 
-Every sum has fastText's order in float32 (`src/{dictionary,fasttext,model,loss}.cc` of version 0.9.2), so that labels
-and probabilities are those of the library.
+As fastText does in float32 (`src/{dictionary,fasttext,model,loss}.cc` of version 0.9.2), but that the rows of a word are summed
+before they are added to the text's: a word that comes again costs one addition. Probabilities differ from the library's by some
+1e-6. What a text gets does not depend on the texts beside it or before it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ _LABEL = np.frombuffer(b"__label__", np.uint8)
 _LINE_END = np.frombuffer(b"</s>", np.uint8)
 LINE_END_HASH = np.int32(-677604519)
 
-_SEEN_WORDS = 4096
-"""Places for the rows of words seen in this batch: two of three words of web text are there, which is 40 % faster."""
-_SEEN_ROWS = 29
-"""A word with more rows than this is worked out each time."""
+_PLACES = 16384
+"""Most words whose sums are remembered: four of five words of web text are there. 1.5 MB for lid.176, about a core's cache."""
+_REMEMBERED = 4 << 20
+"""Most bytes of sums, which a model of many dimensions would fill with fewer words."""
+_LONGEST = 24
+"""Bytes of the longest word that is remembered: three u64 of a key."""
 
 
 class Tables(NamedTuple):
@@ -69,6 +72,22 @@ class Tables(NamedTuple):
     """[labels - 1, 2]: of the inner nodes of the hierarchical softmax; nodes are numbered behind the labels."""
     parents: npt.NDArray[np.int32]
     """[2 labels - 1]"""
+
+
+class Memory(NamedTuple):
+    """The sums of words seen before, by their hash; in the last place, that of a word too long for a key. One a thread."""
+
+    keys: npt.NDArray[np.uint64]
+    """[places + 1, 4]: the bytes of the word, which has no zero; how many rows were summed."""
+    sums: npt.NDArray[np.float32]
+    """[places + 1, dim]"""
+
+
+def memory(tables: Tables) -> Memory:
+    """An empty one."""
+    dim = tables.rows.shape[1]
+    places = 1 << (min(_PLACES, max(1, _REMEMBERED // (4 * dim))).bit_length() - 1)
+    return Memory(np.zeros((places + 1, 4), np.uint64), np.empty((places + 1, dim), np.float32))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -148,9 +167,9 @@ def _row(tables, h):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add(hidden, tables, row):
-    for j in range(len(hidden)):
-        hidden[j] += tables.rows[row, j]
+def _add(total, rows, row):
+    for j in range(len(total)):
+        total[j] += rows[row, j]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -159,16 +178,16 @@ def _blank(byte):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add_word(hidden, tables, entry, data, first, size, room, rows):
-    """Adds the rows of the word `data[first : first + size]` and of its character n-grams.
+def _sum_word(total, tables, entry, data, first, size, room):
+    """The sum of the rows of the word `data[first : first + size]` and of its character n-grams, to `total`.
 
-    Returns how many, and writes the first ones to `rows`. `entry` is -1 for a word that is not in the vocabulary; `room`
-    has space for three bytes more than the word has.
+    Returns how many rows. `entry` is -1 for a word that is not in the vocabulary; `room` has space for three bytes
+    more than the word has.
     """
+    total[:] = 0
     count = 0
     if entry >= 0:
-        _add(hidden, tables, entry)
-        rows[count] = entry
+        _add(total, tables.rows, entry)
         count += 1
     if tables.longest <= 0:
         return count
@@ -193,9 +212,7 @@ def _add_word(hidden, tables, entry, data, first, size, room, rows):
             if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone are none
                 row = _row(tables, np.uint64(h))
                 if row >= 0:
-                    _add(hidden, tables, row)
-                    if count < len(rows):
-                        rows[count] = row
+                    _add(total, tables.rows, row)
                     count += 1
     return count
 
@@ -210,49 +227,55 @@ def _add_word_ngrams(hidden, tables, hashes, words):
             h = h * _WORD_NGRAM + np.uint64(np.int64(hashes[last]))
             row = _row(tables, h)
             if row >= 0:
-                _add(hidden, tables, row)
+                _add(hidden, tables.rows, row)
                 count += 1
     return count
 
 
-@njit(cache=True, nogil=True)
-def _embed(tables, data, i, end, hidden, room, hashes, seen):
-    """The mean of the rows of all features of `data[i:end]`, to `hidden`; returns how many there are.
+@njit(cache=True, nogil=True, inline="always")
+def _push(key, byte):
+    """The next byte into a key of three words."""
+    a, b, c = key
+    eight, rest = np.uint64(8), np.uint64(56)
+    return (a << eight) | np.uint64(byte), (b << eight) | (a >> rest), (c << eight) | (b >> rest)
 
-    `seen` keeps the rows of earlier words of `data`: a line is the word's size and start, how many rows, the rows.
-    """
+
+@njit(cache=True, nogil=True)
+def _embed(tables, data, i, end, hidden, room, hashes, memory):
+    """The mean of the rows of all features of `data[i:end]`, to `hidden`; returns how many there are."""
+    known, sums = memory
+    places = len(known) - 1
     hidden[:] = 0
-    words = 0
-    count = 0
+    words = np.int64(0)
+    count = np.int64(0)
     while True:
         while i < end and _blank(data[i]):
             i += 1
         first = i
         h = _BASIS
+        key = np.uint64(0), np.uint64(0), np.uint64(0)
         while i < end and not _blank(data[i]):
             h = _step(h, data[i])
+            key = _push(key, data[i])
             i += 1
         size = i - first
         if size == 0 or (size == 4 and _same(data, first, _LINE_END, 0, 4)):
             break
-        before = seen[np.int64(h) & (_SEEN_WORDS - 1)]
-        if before[0] == size and _same(data, before[1], data, first, size):
-            for k in range(3, 3 + before[2]):
-                _add(hidden, tables, before[k])
-        else:
+        place = np.int64(h) & (places - 1) if size <= _LONGEST else places
+        if place == places or known[place, 0] != key[0] or known[place, 1] != key[1] or known[place, 2] != key[2]:
             slot = _slot(tables.slots, tables.hashes, tables.text, tables.first, tables.last, h, data, first, i)
             entry = np.int64(tables.slots[slot])
             if entry >= tables.words or (entry < 0 and size >= 9 and _same(data, first, _LABEL, 0, 9)):
                 continue
-            before[2] = _add_word(hidden, tables, entry, data, first, size, room, before[3:])
-            before[1] = first
-            before[0] = size if before[2] <= _SEEN_ROWS else 0
-        count += before[2]
+            known[place, 0], known[place, 1], known[place, 2] = key
+            known[place, 3] = _sum_word(sums[place], tables, entry, data, first, size, room)
+        _add(hidden, sums, place)
+        count += np.int64(known[place, 3])
         if tables.word_ngrams > 1:
             hashes[words] = np.int32(h)
             words += 1
     if tables.line_end >= 0:
-        _add(hidden, tables, tables.line_end)
+        _add(hidden, tables.rows, tables.line_end)
         count += 1
     if tables.word_ngrams > 1:
         hashes[words] = LINE_END_HASH
@@ -363,7 +386,7 @@ def _tree(tables, hidden, nodes, scores, wanted):
 
 
 @njit(cache=True, nogil=True)
-def score(tables, data, start, end, wanted):
+def score(tables, data, start, end, wanted, memory):
     """Label i32[n] and its probability f32[n] of each text `data[start[d]:end[d]]`.
 
     The label is `wanted`, or the likeliest one where that is -1; it is -1 and the probability nan for a text without
@@ -377,7 +400,6 @@ def score(tables, data, start, end, wanted):
     hidden = np.empty(tables.rows.shape[1], np.float32)
     room = np.empty(longest + 3, np.uint8)
     hashes = np.empty(longest // 2 + 2 if tables.word_ngrams > 1 else 0, np.int32)
-    seen = np.zeros((_SEEN_WORDS, 3 + _SEEN_ROWS), np.int64)
     activation = np.empty(labels, np.float32)
     nodes = np.empty(labels + 1, np.int64)
     found = np.empty(n, np.int32)
@@ -385,7 +407,7 @@ def score(tables, data, start, end, wanted):
     for d in range(n):
         found[d] = -1
         probability[d] = np.nan
-        if _embed(tables, data, start[d], end[d], hidden, room, hashes, seen):
+        if _embed(tables, data, start[d], end[d], hidden, room, hashes, memory):
             if tables.loss == HIERARCHICAL:
                 label, logarithm = _tree(tables, hidden, nodes, activation, wanted)
             else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from transforms.text.segment import Segmented
 
-VERSION = 2
+VERSION = 3
 
 _LABEL = "__label__"
 

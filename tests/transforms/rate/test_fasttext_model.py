@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.rate.fasttext_model import Model, load
+from transforms.rate.fasttext_score import SIGMOID
 from transforms.rate.language import packaged_model
 from transforms.text.hashing import text_buffer
 
@@ -145,16 +146,20 @@ def best(model: Model, texts: list[str]) -> list[tuple[str, float] | None]:
 
 
 def assert_agree(path: str, texts: list[str]) -> None:
-    """Label for label, and probabilities to 1e-6, with the library."""
-    for text, found in zip(texts, best(load(path), texts), strict=True):
-        expected = library(path)(text.replace("\n", " ") + "\n", 1, 0.0, "strict")
-        if not expected:
-            assert found is None
+    """Label for label with the library, and probabilities to 1e-5; it adds the rows up one by one, so of ten thousand words to
+    1e-4, and its sigmoid is a table of steps of 1/128 at most, where a hair's breadth may be a step."""
+    model = load(path)
+    for text, found in zip(texts, best(model, texts), strict=True):
+        near, beginning = (1e-5 if len(text) < 20_000 else 1e-4), text[:80]
+        if model.tables.loss == SIGMOID:
+            near = 1 / 128
+        known = {label: min(p, 1.0) for p, label in library(path)(text.replace("\n", " ") + "\n", -1, 0.0, "strict")}
+        if not known:
+            assert found is None, beginning
             continue
-        ((p, label),) = expected
-        assert found is not None
-        assert found[0] == label, text
-        assert abs(found[1] - min(p, 1.0)) <= 1e-6, text
+        assert found is not None, beginning
+        assert known[found[0]] >= max(known.values()) - near, beginning  # of two that are as likely, either
+        assert abs(found[1] - known[found[0]]) <= near, beginning
 
 
 def real_texts(shared: Path) -> list[str]:
@@ -233,7 +238,7 @@ def test_each_labels_probability(small: str) -> None:
             else:  # the library leaves out what the tree gives less than 1e-5
                 assert p < 1.1e-5
                 continue
-            assert p == pytest.approx(expected, abs=1e-6)
+            assert p == pytest.approx(expected, abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)

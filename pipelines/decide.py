@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipelines.recipe import Recipe
 from transforms import identity, ranking, storage
 from transforms.curriculum.epochs import positions, step
-from transforms.curriculum.order import BY_QUANTILE, Ordering, phase_of, place, quantile, sort_value
+from transforms.curriculum.order import BY_QUANTILE, OTHERS, Ordering, phase_of, place, quantile, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
 from transforms.errors import RunError
@@ -113,6 +113,7 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count"}
     found = _CONTAMINATION if recipe.decontaminate is not None else ()
     of_bins = recipe.select.bins if recipe.select.by_bin else ()
+    names |= {name for name, _ in recipe.metrics.values()} - {"quality"}
     kinds = {"metadata" if name.startswith(bins.METADATA) else name for name in (*of_bins, *recipe.guards.columns)}
     signals = part.columns(sorted(names.union(found, kinds - {"quality"})))
     verdict = evaluate(signals, recipe.thresholds, explain)
@@ -121,6 +122,8 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     columns |= {name: signals[name] for name in found}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
     columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.signals))
+    if recipe.metrics:
+        columns["metric"] = _metrics(columns, signals, recipe)
 
     def column(name: str) -> pa.Array:
         if name.startswith(bins.METADATA):
@@ -135,8 +138,24 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     return pa.table(columns).combine_chunks()
 
 
+def _metrics(columns: Mapping[str, pa.Array | pa.ChunkedArray], signals: pa.Table, recipe: Recipe) -> pa.Array:
+    """What each document is ordered by within its source."""
+    quality = columns["quality"].to_numpy()
+    found = quality.copy()
+    for source, (name, sign) in recipe.metrics.items():
+        of_source = np.ones(len(found), bool) if source == OTHERS else pc.equal(columns["source"], source).to_numpy()
+        value = quality if name == "quality" else signals[name].cast(pa.float64(), safe=False).to_numpy()
+        found[of_source] = sign * value[of_source]
+    return pa.array(found)
+
+
+def _metric(table: pa.Table) -> np.ndarray:
+    """What the documents are ordered by: their quality, unless the curriculum says another for their source."""
+    return np.asarray(table["metric" if "metric" in table.column_names else "quality"].to_numpy())
+
+
 def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
-    kept_of = ("bin", *(GUARDED + name for name in recipe.guards.named))
+    kept_of = ("bin", "metric", *(GUARDED + name for name in recipe.guards.named))
     names = (
         "ticket",
         "id",
@@ -206,7 +225,7 @@ def phase_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their source to cut them into phases."""
     table = kept(dossier, recipe)
     order = Ordering(order="ascending" if recipe.curriculum.assign == "quality" else "uniform")
-    major = sort_value(order, table["quality"].to_numpy(), mix(table["tie"].to_numpy(), 1))
+    major = sort_value(order, _metric(table), mix(table["tie"].to_numpy(), 1))
     return _ranking_rows(table, _group(table, recipe), major, times=table["epochs"])
 
 
@@ -215,7 +234,7 @@ def grade_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     table = _turns(dossier, recipe)
     asking = [index for index, stretch in enumerate(recipe.curriculum.stretches) if stretch.order in BY_QUANTILE]
     table = table.filter(pc.is_in(table["phase"], value_set=pa.array(asking, pa.int64())))
-    major = sort_value(Ordering(order="ascending"), table["quality"].to_numpy(), table["tie"].to_numpy())
+    major = sort_value(Ordering(order="ascending"), _metric(table), table["tie"].to_numpy())
     return _ranking_rows(table, _phase_group(table, recipe), major, times=table["times"], mark=_mark(table, recipe))
 
 
@@ -223,8 +242,8 @@ def place_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents within their phase and source by the curriculum; a repeated one takes the room of its copies."""
     table = _turns(dossier, recipe)
     curriculum = recipe.curriculum
-    phase, quality, tie, tokens = (table[name].to_numpy() for name in ("phase", "quality", "tie", "tokens"))
-    mark = _mark(table, recipe)
+    phase, tie, tokens = (table[name].to_numpy() for name in ("phase", "tie", "tokens"))
+    quality, mark = _metric(table), _mark(table, recipe)
     through, whole = _ranked(table["ticket"].combine_chunks(), dossier.answer(GRADED), mark)
     share = quantile(through, tokens * table["times"].to_numpy(), whole)
     major = np.zeros(len(table), np.uint64)

@@ -16,6 +16,7 @@ from pipelines.receipts import QUALITY_BINS, edges
 from pipelines.recipe import Recipe
 from transforms import release, storage
 from transforms.curriculum import lint
+from transforms.curriculum.order import OTHERS
 from transforms.documents import part_of, row_of
 from transforms.errors import RunError
 from transforms.parts import Part
@@ -287,6 +288,15 @@ def _warnings(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[
                 "numbers": {"documents": capped},
                 "message": f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; "
                 "copies of them may remain",
+            }
+        )
+    if strangers := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {OTHERS}):
+        found.append(
+            {
+                "code": "by-no-source",
+                "numbers": {"sources": len(strangers)},
+                "message": f"curriculum.by names {', '.join(strangers[:5])}, and no document is of such a source; there are "
+                f"{', '.join(list(counts['sources'])[:20])}",
             }
         )
     read = counts["records"] - counts["rejected"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from pipelines.recipe_file import Misfits, Problem, RecipeError, RecipeFile
-from transforms.curriculum.order import Curriculum
+from transforms.curriculum.order import OTHERS, Curriculum, metric
 from transforms.decontaminate.ngrams import Contamination, Decontaminate
 from transforms.dedup.minhash import MinHash
 from transforms.errors import RunError
@@ -150,7 +150,10 @@ class Recipe(Options):
 
     @field_validator("curriculum")
     @classmethod
-    def _phases_are_those_of_the_selection(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
+    def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
+        signals = _measured(info)
+        named = curriculum.by.items() if signals else ()
+        Misfits.collect({("by", source): partial(_metric, name, signals) for source, name in named})
         asked, there = info.data["select"].phases if "select" in info.data else 0, len(curriculum.stretches)
         if asked and asked != there:
             raise ValueError(f"select.epochs speaks of {asked} phases, and there {'are' if there > 1 else 'is'} {there}")
@@ -183,6 +186,12 @@ class Recipe(Options):
     def signals(self) -> dict[str, Signal]:
         """Every signal the recipe measures, by name."""
         return _signals(self.raters)
+
+    @cached_property
+    def metrics(self) -> dict[str, tuple[str, float]]:
+        """(column, sign) that a source is ordered by where that is not quality, the sources not named first."""
+        by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != OTHERS, item[0]))
+        return {source: _metric(named, self.signals) for source, named in by}
 
     @cached_property
     def rate_fingerprint(self) -> str:
@@ -244,6 +253,13 @@ def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
         kind = signals[name].kind
     if labels != (kind in ("string", "bool")):
         raise ValueError(f"'{name}' is {'a number and has no labels' if labels else 'text: give labels'}")
+
+
+def _metric(named: str, signals: dict[str, Signal]) -> tuple[str, float]:
+    """Column and sign of what `curriculum.by` names. Raises ValueError for what no source can be ordered by."""
+    name = named.lstrip("+-")
+    _check_column(name, signals, False)
+    return metric(named, "up" if name == "quality" else signals[name].direction)
 
 
 def _measured(info: ValidationInfo) -> dict[str, Signal]:

@@ -11,6 +11,7 @@ import yaml
 
 from pipelines import launch, recipe
 from pipelines.explain import explanation
+from pipelines.recipe_file import RecipeError
 from transforms.feed.loader import stretches
 
 QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
@@ -176,3 +177,41 @@ def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(halves))
     result = launch.launch(recipe.load(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
     assert [shard["documents"] for shard in result.manifest["curriculum"]["shards"]] == [1, 1]
+
+
+def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
+    by = {"web": "-gopher.mean_word_length", "nowhere": "quality"}
+    phases = [{"name": name, "share": 0.5, "order": "ascending"} for name in ("low", "high")]
+    for name, order in (("order", {"order": "ascending"}), ("phases", {"phases": phases})):
+        (tmp_path / name).mkdir()
+        manifest, ledger, run = curated(tmp_path / name, curriculum={**order, "by": by})
+        length = {
+            row["id"]: row["gopher.mean_word_length"]
+            for file in sorted(Path(run, "rated").glob("*.parquet"))
+            for row in pq.read_table(file, columns=["id", "gopher.mean_word_length"]).to_pylist()
+        }
+        kept = sorted(
+            (row for row in ledger.values() if row["decision"] == "keep"), key=lambda row: (row["phase"], row["place"])
+        )
+        web = [-length[row["id"]] for row in kept if row["source"] == "web"]
+        book = [row["quality"] for row in kept if row["source"] == "book"]
+        assert web == sorted(web)
+        assert book == sorted(book)
+        assert len(set(web)) > 1
+        assert "by-no-source" in {warning["code"] for warning in manifest["warnings"]}
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "said"),
+    [
+        ({"by": {"web": "gopher.words"}}, "did you mean"),
+        ({"by": {"web": "tokens.count"}}, "+tokens.count or -tokens.count"),
+        ({"by": {"web": "source"}}, "is text"),
+        ({"by": {"web": "+tokens.count"}, "interleave_by": "none"}, "set interleave_by: source"),
+    ],
+)
+def test_what_no_source_can_be_ordered_by_is_named(tmp_path: Path, curriculum: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        curated(tmp_path, curriculum=curriculum)
+    assert said in str(error.value)
+    assert "recipe.yaml:" in str(error.value)

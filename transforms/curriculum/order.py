@@ -26,6 +26,9 @@ Order = Literal["uniform", "ascending", "descending", "folded", "bucketed", "ble
 BY_QUANTILE: frozenset[Order] = frozenset({"bucketed", "blended", "lr_weighted"})
 """Orders that need each document's quantile of quality within its source and phase."""
 
+OTHERS = "*"
+"""Stands for every source that is not named."""
+
 CELLS = 4096
 """Into how many equal stretches `lr_weighted` cuts a phase. A power of two, so that cells of a whole run have exact ends."""
 
@@ -95,7 +98,18 @@ class Curriculum(Ordering):
         Literal["quality", "uniform"],
         Field(description="quality: phases are rising bands of each source, the last is the best; uniform: all alike"),
     ] = "quality"
+    by: dict[str, Annotated[str, Field(pattern=r"^[+-]?[^+\s-]")]] = Field(
+        {},
+        description="what a source is ordered by in place of quality: a signal, whose rater says what is better, or you: "
+        "+SIGNAL more, -SIGNAL less; '*': sources not named",
+    )
     schedule: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _metrics_meet_in_ranks(self) -> Curriculum:
+        if self.interleave_by == "none" and self.by.keys() - {OTHERS}:
+            raise ValueError("by: metrics of two sources compare by their ranks in each alone: set interleave_by: source")
+        return self
 
     @model_validator(mode="after")
     def _phases_fill_the_run(self) -> Curriculum:
@@ -145,6 +159,17 @@ class Curriculum(Ordering):
     def cells(self, index: int) -> Cells:
         """How the `lr_weighted` stretch of that index is filled."""
         return weighted_cells(self.schedule, *self.bounds[index], self.curvature(self.stretches[index]))
+
+
+def metric(named: str, direction: str = "none") -> tuple[str, float]:
+    """(signal, sign) of what `Curriculum.by` names: times the sign, more is better. `direction`: the rater's word, up or down.
+
+    Raises ValueError where neither says what is better.
+    """
+    name, sign = named.lstrip("+-"), {"+": 1.0, "-": -1.0}.get(named[0]) or {"up": 1.0, "down": -1.0}.get(direction)
+    if sign is None:
+        raise ValueError(f"say whether more of '{name}' is better or less: +{name} or -{name}")
+    return name, sign
 
 
 def sort_value(

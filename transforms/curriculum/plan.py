@@ -166,7 +166,8 @@ def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoi
 
 def curriculum_of(manifest: Mapping[str, Any]) -> Curriculum:
     """The curriculum that a finished run was ordered by."""
-    return Curriculum.model_validate({name: manifest["curriculum"][name] for name in Curriculum.model_fields})
+    told = manifest["curriculum"]
+    return Curriculum.model_validate({name: told[name] for name in Curriculum.model_fields if name in told})
 
 
 def misfits(curriculum: Curriculum, schedule: Schedule) -> list[str]:

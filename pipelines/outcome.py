@@ -44,13 +44,15 @@ DROP_SHARE = 0.9
 
 
 def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
-    """Writes the manifest, which finishes the run, and the report."""
-    parts = {work.part.ordinal: work.part.receipt() for work in todo.work}
+    """Writes the manifest, which finishes the run, and the report. Raises RunError when the runner left a part undone."""
+    asked = {work.part.ordinal: work.part.receipt() for work in todo.work}
+    parts = {ordinal: receipt for ordinal, receipt in asked.items() if receipt is not None}
+    if undone := len(asked) - len(parts):
+        raise RunError(f"the runner says that it is done, but {undone} of {len(asked)} parts were never rated; run it again")
     summaries, shards = receipts.summaries(todo.run), receipts.shards(todo.run)
     inputs: list[Json] = [
         {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
         for ordinal, receipt in sorted(parts.items())
-        if receipt is not None
     ]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     curriculum = _curriculum(recipe, shards)
@@ -58,7 +60,7 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
     found = _guarded(recipe, counts, shards, real, releases.latest(todo.run))
     if failing := [finding.message for finding in found if finding.fails]:
         raise RunError("the corpus is no release, since it fails its guards. " + " ".join(failing))
-    files: list[Json] = [vars(file) for receipt in parts.values() if receipt is not None for file in receipt.files]
+    files: list[Json] = [vars(file) for receipt in parts.values() for file in receipt.files]
     files += [entry["file"] for entry in (*summaries, *shards)]
     body = {
         "tamis": version("tamis"),

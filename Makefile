@@ -1,4 +1,4 @@
-# make run: the main job on text this machine already has.  make test: every check but the slow ones (.ci/run has them).  make bench: speed beside peers and limits.
+# make run: the main job on text this machine already has.  make test: every check but the slow ones and those with torch (.ci/run has them).  make bench: speed beside peers and limits.
 # make faults: every fault at every moment, into docs/faults.md.  make soak N=100: the job killed again and again.
 # make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
@@ -12,7 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 run: $(VENV)/.ready
 	$(BIN)/tamis run python-env --output $(RUN)
 
-test: $(VENV)/.ready-dev
+# make test WITH=ci: with torch and the readers of the export formats too, which are 5 GB.
+WITH ?= dev
+test: $(VENV)/.ready-$(WITH)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
@@ -41,6 +43,7 @@ lock: $(VENV)/.ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra s3 --extra gcs --extra azure --extra dataflow -c requirements.lock pyproject.toml -o deploy/requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev --extra torch --extra readers -c requirements-dev.lock pyproject.toml -o requirements-ci.lock
 
 clean:
 	rm -rf $(VENV) .venv-airflow .venv-bench .venv-peers run build *.egg-info
@@ -58,6 +61,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	$(PIP) install -q --require-hashes -r requirements-dev.lock
+	touch $@
+
+# The lock names all, and some beyond the caps of others (pyproject.toml, tool.uv), so that pip shall look for none. Most is never imported.
+$(VENV)/.ready-ci: requirements-ci.lock $(VENV)/.ready-dev
+	$(PIP) install -q --require-hashes --no-deps --no-compile -r requirements-ci.lock
 	touch $@
 
 .venv-peers/.ready: tests/peers/requirements.txt | $(VENV)/bin/python

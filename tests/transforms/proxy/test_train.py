@@ -61,7 +61,7 @@ def test_a_tiny_learning_rate_ranks_clean_before_noisy_data() -> None:
 def test_a_token_sees_its_own_past_and_nothing_else() -> None:
     model = Transformer(SHAPE, 0)
     with torch.no_grad():
-        model.output.weight.normal_()
+        model.output.weight.normal_(generator=torch.Generator().manual_seed(0))
     tokens = torch.arange(8)[None] % 16
     segments, positions = torch.tensor([[1, 1, 1, 2, 2, 2, 2, 2]]), torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4]])
     before = model(tokens, segments, positions)
@@ -72,7 +72,7 @@ def test_a_token_sees_its_own_past_and_nothing_else() -> None:
         assert torch.allclose(after[0, same], before[0, same], atol=1e-6)
         assert not torch.allclose(after[0, changed], before[0, changed], atol=1e-3)
     alone = model(tokens[:, 3:], segments[:, 3:], positions[:, 3:])
-    assert torch.allclose(alone, before[:, 3:], atol=1e-5)
+    assert torch.allclose(alone, before[:, 3:], atol=1e-3)  # of some hundreds, in float32
 
 
 def test_only_what_follows_in_a_document_is_predicted() -> None:

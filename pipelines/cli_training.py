@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from pipelines.telling import Json, RunDirectory, print_json, show, told
 from transforms.errors import RunError
@@ -21,21 +20,21 @@ def plan(
         str,
         typer.Option(help="Another schedule: a CSV file of tokens and learning rates, a YAML file, or '{shape: cosine, …}'."),
     ] = "",
-    averaging: Annotated[str, typer.Option(help="How the last checkpoints are averaged: ema, sma, wma, none.")] = "ema",
-    checkpoints: Annotated[int, typer.Option(min=1, help="Checkpoints to keep.")] = 6,
-    spacing: Annotated[float, typer.Option(help="Share of the run from one checkpoint to the next.")] = 0.01,
+    averaging: Annotated[str | None, typer.Option(help="How the last checkpoints are averaged: ema, sma, wma, none.")] = None,
+    checkpoints: Annotated[int | None, typer.Option(min=1, help="Checkpoints to keep.")] = None,
+    spacing: Annotated[float | None, typer.Option(help="Share of the run from one checkpoint to the next.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Writes plan.json: what a training job must know of a run, for its own schedule or another. Touches no data."""
+    """Writes plan.json: what a training job must know of a run, for its own schedule or another. Touches no data.
+
+    Checkpoints are by default those of the recipe (curriculum.checkpoints), or six, 0.01 of the run apart, averaged by ema.
+    """
     with told(as_json):
         from pipelines.training_plan import schedule_of, write_plan
-        from transforms.curriculum.plan import Checkpoints
 
-        try:
-            kept = Checkpoints.model_validate({"averaging": averaging, "kept": checkpoints, "spacing": spacing})
-        except ValidationError as error:
-            raise RunError("; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())) from None
-        uri, made = write_plan(run, schedule_of(schedule) if schedule else None, kept)
+        given = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
+        changed = {name: value for name, value in given.items() if value is not None}
+        uri, made = write_plan(run, schedule_of(schedule) if schedule else None, changed)
         if as_json:
             print_json(made.model_dump(mode="json"))
             return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
 from pipelines.recipe_file import RecipeError, RecipeFile
 from transforms import release, storage
-from transforms.curriculum.plan import NAME, Checkpoints, TrainingPlan, plan
+from transforms.curriculum.averaging import Checkpoints
+from transforms.curriculum.plan import NAME, TrainingPlan, curriculum_of, plan
 from transforms.errors import RunError
 from transforms.schedule import Schedule
 
@@ -30,10 +33,20 @@ def schedule_of(text: str) -> Schedule:
         raise RecipeError(*written.problems(error, Schedule)) from None
 
 
-def write_plan(run: str, schedule: Schedule | None = None, checkpoints: Checkpoints | None = None) -> tuple[str, TrainingPlan]:
-    """Writes the plan into the run; returns where, and the plan. Raises RunError when the data would have to lie elsewhere."""
+def write_plan(
+    run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({})
+) -> tuple[str, TrainingPlan]:
+    """Writes the plan into the run; returns where, and the plan. `checkpoints`: what of `Checkpoints` is given.
+
+    Raises RunError when the data would have to lie elsewhere, and for checkpoints that cannot be.
+    """
+    manifest = release.read(run)
+    own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:
-        made = plan(release.read(run), schedule, checkpoints)
+        made = plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
+    except ValidationError as error:
+        told = (".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
+        raise RunError("; ".join(problem.removeprefix(": ") for problem in told)) from None
     except ValueError as error:
         raise RunError(f"{run}: {error}") from None
     uri = storage.join(run, NAME)

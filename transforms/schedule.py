@@ -166,23 +166,24 @@ class Schedule(Options):
         """
         return 0.0 if half_life is None else float(np.log(2) / (self.peak * half_life))
 
-    def log_weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """Logarithm of `weight`, which does not underflow; −∞ where the learning rate is 0."""
+    def log_weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float, end: float = 1.0) -> Floats:
+        """Logarithm of `weight`, which does not underflow; −∞ where the learning rate is 0, and behind `end`."""
+        a, b = np.minimum(a, end), np.minimum(b, end)
         mass = np.maximum(self.mass(a, b), 0.0)
         with np.errstate(divide="ignore"):
             if curvature == 0:
                 return np.asarray(np.log(mass))
             inside = np.log(-np.expm1(-curvature * mass) / curvature)
-        return np.asarray(inside - curvature * self.mass(b, 1.0))
+        return np.asarray(inside - curvature * self.mass(b, end))
 
-    def weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """What the samples seen in [a, b] of the run weigh in the final model: ∫ η(t)·exp(−λ ∫ₜ¹ η) dt, exactly.
+    def weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float, end: float = 1.0) -> Floats:
+        """What the samples seen in [a, b] of the run weigh in the model at `end`: ∫ η(t)·exp(−λ ∫ₜᵉⁿᵈ η) dt, exactly.
 
         For SGD on a quadratic of curvature λ a sample of step i weighs w_i = η_i ∏_{j>i}(1 − λη_j), of which this is the
         limit of small steps; λ as decoupled weight decay is how long AdamW remembers. The integrand is the derivative of
-        exp(−λ ∫ₜ¹ η)/λ, so no quadrature is needed. With λ = 0 it is `mass`.
+        exp(−λ ∫ₜᵉⁿᵈ η)/λ, so no quadrature is needed. With λ = 0 it is `mass`.
         """
-        return np.asarray(np.exp(self.log_weight(a, b, curvature)))
+        return np.asarray(np.exp(self.log_weight(a, b, curvature, end)))
 
     def lr_range(self, a: float, b: float) -> tuple[float, float]:
         """Lowest and highest learning rate within [a, b] of the run; a jump at b lies behind it."""

@@ -7,16 +7,63 @@ same laboratory used in production, and of its three kinds the two that do not f
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
 
-from transforms.schedule import Floats
+from transforms.options import Options
+from transforms.schedule import Floats, Schedule
 
 Averaging = Literal["sma", "ema", "wma", "none"]
 
 CHECKPOINTS = 6
 ALPHA = 0.2
+
+
+class Checkpoints(Options):
+    """Which checkpoints are kept, and how they are averaged.
+
+    The defaults are those of arXiv 2511.18903 for an ascending order; `spacing`, which it leaves open, puts the six in the
+    last twentieth of the run.
+    """
+
+    averaging: Annotated[
+        Averaging,
+        Field(description="ema: the newer count more; sma: all alike; wma: as a 1 − √r decay would; none: the last alone"),
+    ] = "ema"
+    kept: Annotated[int, Field(ge=1, description="checkpoints, the last at the end of the run")] = CHECKPOINTS
+    spacing: Annotated[float, Field(gt=0, le=1, description="share of the run from one checkpoint to the next")] = 0.01
+    alpha: Annotated[float, Field(gt=0, lt=1, description="what the newest counts before normalisation (ema)")] = ALPHA
+
+    @model_validator(mode="after")
+    def _within_the_run(self) -> Checkpoints:
+        if (self.kept - 1) * self.spacing >= 1:
+            raise ValueError(f"{self.kept} checkpoints, {self.spacing:g} of the run apart, are more than the run")
+        return self
+
+    @property
+    def weights(self) -> Floats:
+        """What each counts, oldest first."""
+        return weights(self.averaging, self.kept, self.alpha)
+
+    def log_weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
+        """Logarithm of what the samples seen in [a, b] of the run weigh in the averaged model; −∞ where nothing.
+
+        A checkpoint at T knows nothing of what comes later, so the weight is the mean, by the weights of the checkpoints, of
+        ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over what of [a, b] lies before T: exact, as `Schedule.weight` is.
+        """
+        terms = [
+            np.log(weight) + schedule.log_weight(a, b, curvature, 1 - back * self.spacing)
+            for back, weight in zip(range(self.kept - 1, -1, -1), self.weights.tolist(), strict=True)
+            if weight
+        ]
+        return np.asarray(np.logaddexp.reduce(terms))
+
+    def weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
+        """What the samples seen in [a, b] of the run weigh in the averaged model."""
+        return np.asarray(np.exp(self.log_weight(schedule, a, b, curvature)))
 
 
 def weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: float = ALPHA) -> Floats:
@@ -42,3 +89,7 @@ def weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: float = ALPH
     else:
         raw = np.diff(np.sqrt(np.arange(checkpoints + 1) / checkpoints))
     return np.asarray(raw / raw.sum())
+
+
+LAST = Checkpoints(averaging="none", kept=1)
+"""No averaging."""

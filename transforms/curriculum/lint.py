@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
+from transforms.curriculum.averaging import LAST, Checkpoints
 from transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
 from transforms.schedule import Floats, Schedule
 
@@ -45,19 +46,19 @@ class LintWarning:
 
 def best_decile_mass(curriculum: Curriculum) -> float:
     """Share (0 to 1) of the run's LR mass that the plan puts on the best tenth of its tokens; 0.1 where it shuffles."""
-    return _best_share(curriculum, 0.0)
+    return _best_share(curriculum, 0.0, LAST)
 
 
 def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
     """Share (0 to 1) of the final model's weight that the best tenth gets, were the whole run in each of the orders.
 
-    Weights as `Schedule.weight` has them, with the curriculum's half-life (of phases: of the last).
+    Weights as `Checkpoints.weight` has them, with the curriculum's half-life (of phases: of the last).
     """
     chosen = {name: getattr(curriculum.stretches[-1], name) for name in Ordering.model_fields}
     found: dict[Order, float] = {}
     for order in get_args(Order):
-        one = Curriculum(schedule=curriculum.schedule, **{**chosen, "order": order})
-        found[order] = _best_share(one, one.curvature(one.stretches[0]))
+        one = Curriculum(schedule=curriculum.schedule, checkpoints=curriculum.checkpoints, **{**chosen, "order": order})
+        found[order] = _best_share(one, one.curvature(one.stretches[0]), curriculum.checkpoints or LAST)
     return found
 
 
@@ -168,12 +169,12 @@ def spearman(one: npt.ArrayLike, other: npt.ArrayLike, times: npt.ArrayLike = 1)
     return both / math.sqrt(of_a * of_b) if of_a and of_b else 0.0
 
 
-def _best_share(curriculum: Curriculum, curvature: float) -> float:
+def _best_share(curriculum: Curriculum, curvature: float, checkpoints: Checkpoints) -> float:
     schedule = curriculum.schedule
     windows = np.array(list(_best_windows(curriculum)))
     start, end, portion = windows.clip(0.0, 1.0).T
-    best = float(np.sum(schedule.weight(start, end, curvature) * portion))
-    return best / float(schedule.weight(0.0, 1.0, curvature))
+    best = float(np.sum(checkpoints.weight(schedule, start, end, curvature) * portion))
+    return best / float(checkpoints.weight(schedule, 0.0, 1.0, curvature))
 
 
 def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from transforms.curriculum.averaging import LAST, Checkpoints
 from transforms.options import Options
 from transforms.schedule import Floats, Schedule
 
@@ -104,6 +105,10 @@ class Curriculum(Ordering):
         "+SIGNAL more, -SIGNAL less; '*': sources not named",
     )
     schedule: Schedule = Schedule()
+    checkpoints: Annotated[
+        Checkpoints | None,
+        Field(description="the last checkpoints and their averaging, which lr_weighted then places documents for; null: none"),
+    ] = None
 
     @model_validator(mode="after")
     def _metrics_meet_in_ranks(self) -> Curriculum:
@@ -158,7 +163,8 @@ class Curriculum(Ordering):
 
     def cells(self, index: int) -> Cells:
         """How the `lr_weighted` stretch of that index is filled."""
-        return weighted_cells(self.schedule, *self.bounds[index], self.curvature(self.stretches[index]))
+        curvature = self.curvature(self.stretches[index])
+        return weighted_cells(self.schedule, *self.bounds[index], curvature, self.checkpoints or LAST)
 
 
 def metric(named: str, direction: str = "none") -> tuple[str, float]:
@@ -254,17 +260,18 @@ class Cells:
 
 
 @lru_cache(maxsize=64)
-def weighted_cells(schedule: Schedule, start: float, end: float, curvature: float) -> Cells:
+def weighted_cells(schedule: Schedule, start: float, end: float, curvature: float, checkpoints: Checkpoints = LAST) -> Cells:
     """How the stretch [start, end] of the run is filled so that Σ quality × weight is the largest that it can be.
 
-    The weight of a cell is what its samples weigh in the final model (`Schedule.weight`). By the rearrangement inequality
-    the sum is largest when the worst documents lie in the cell of the least weight, and so on up. (A source of few documents
-    comes within about one of them of it.) Under a constant learning rate weights rise with time, or are all equal: then the
-    order is ascending. With λ = 0 the learning rate alone sorts.
+    The weight of a cell is what its samples weigh in the averaged model (`Checkpoints.weight`). By the rearrangement
+    inequality the sum is largest when the worst documents lie in the cell of the least weight, and so on up. (A source of few
+    documents comes within about one of them of it; a cell in which a checkpoint lies is placed by its mean weight.) Under a
+    constant learning rate and without averaging weights rise with time, or are all equal: then the order is ascending. With
+    λ = 0 the learning rate alone sorts, and how many checkpoints come later.
     """
     ends = np.clip(start + (end - start) * np.arange(2 * CELLS + 1) / (2 * CELLS), 0.0, 1.0)
-    weight = schedule.log_weight(ends[:-2:2], ends[2::2], curvature)
-    first, second = schedule.log_weight(ends[:-1], ends[1:], curvature).reshape(CELLS, 2).T
+    weight = checkpoints.log_weight(schedule, ends[:-2:2], ends[2::2], curvature)
+    first, second = checkpoints.log_weight(schedule, ends[:-1], ends[1:], curvature).reshape(CELLS, 2).T
     order = np.argsort(weight, kind="stable")
     with np.errstate(invalid="ignore"):  # −∞ − −∞: equal
         level = np.append(0, np.cumsum(np.diff(weight[order]) > _EQUAL))

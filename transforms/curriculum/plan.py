@@ -6,13 +6,13 @@ data lie in an order made for another schedule, it says so (`misfits`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from transforms.curriculum.averaging import ALPHA, CHECKPOINTS, Averaging, weights
+from transforms.curriculum.averaging import Checkpoints as Checkpoints
 from transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
 from transforms.curriculum.order import Curriculum, Order
 from transforms.options import Options
@@ -27,22 +27,6 @@ _LENGTH = 0.01
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Tokens = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Checkpoints(Options):
-    """Which checkpoints are kept, and how they are averaged.
-
-    The defaults are those of arXiv 2511.18903 for an ascending order; `spacing`, which it leaves open, puts the six in the
-    last twentieth of the run.
-    """
-
-    averaging: Annotated[
-        Averaging,
-        Field(description="ema: the newer count more; sma: all alike; wma: as a 1 − √r decay would; none: the last alone"),
-    ] = "ema"
-    kept: Annotated[int, Field(ge=1, description="checkpoints, the last at the end of the run")] = CHECKPOINTS
-    spacing: Annotated[float, Field(gt=0, le=1, description="share of the run from one checkpoint to the next")] = 0.01
-    alpha: Annotated[float, Field(gt=0, lt=1, description="what the newest counts before normalisation (ema)")] = ALPHA
 
 
 class PlannedShard(Options):
@@ -131,17 +115,17 @@ class TrainingPlan(Options):
 
 
 def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None) -> TrainingPlan:
-    """The plan for a finished run's manifest, by its own schedule or another.
+    """The plan for a finished run's manifest, by its own schedule and averaging or others.
 
     Raises ValueError when the data lie in an order made for the run's own schedule, which another would change, or when there
     are no tokens to train on.
     """
-    checkpoints = checkpoints or Checkpoints()
     made_for = curriculum_of(manifest)
+    checkpoints = checkpoints or made_for.checkpoints or Checkpoints()
     schedule = schedule or made_for.schedule
     if problems := misfits(made_for, schedule):
         raise ValueError("; ".join(problems))
-    curriculum = made_for.model_copy(update={"schedule": schedule})
+    curriculum = made_for.model_copy(update={"schedule": schedule, "checkpoints": checkpoints})
     shards = manifest["curriculum"]["shards"]
     total = sum(shard["tokens"] for shard in shards)
     if not total:
@@ -160,7 +144,11 @@ def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoi
         batch_hints=_batch_hints(curriculum, phases),
         best_decile_lr_mass=best_decile_mass(curriculum),
         best_decile_weight={str(order): share for order, share in best_decile_weights(curriculum).items()},
-        warnings=(*_other_length(schedule, total), *(f"[{warning.code}] {warning.message}" for warning in lint(curriculum))),
+        warnings=(
+            *_other_length(schedule, total),
+            *_other_averaging(made_for, checkpoints),
+            *(f"[{warning.code}] {warning.message}" for warning in lint(curriculum)),
+        ),
     )
 
 
@@ -175,27 +163,35 @@ def misfits(curriculum: Curriculum, schedule: Schedule) -> list[str]:
 
     Only `lr_weighted` looks at the schedule, and it may fill its cells alike under both.
     """
-    other = curriculum.model_copy(update={"schedule": schedule})
-    problems = []
+    return [
+        f"phase '{name}' is ordered lr_weighted for another schedule: {moved:.0%} of its tokens would lie elsewhere. Set "
+        "curriculum.schedule in the recipe and run it again: only Decide and Emit are redone"
+        for name, moved in _moved(curriculum, curriculum.model_copy(update={"schedule": schedule}))
+    ]
+
+
+def _moved(curriculum: Curriculum, other: Curriculum) -> Iterator[tuple[str, float]]:
+    """The lr_weighted phases that `other` would fill otherwise, and the share of their tokens that would lie elsewhere."""
     for index, phase in enumerate(curriculum.stretches):
         if phase.order != "lr_weighted":
             continue
         ours, theirs = curriculum.cells(index), other.cells(index)
         moved = float((np.argsort(ours.by_weight) != np.argsort(theirs.by_weight)).mean())
         if moved or (ours.falls != theirs.falls).any():
-            problems.append(
-                f"phase '{phase.name}' is ordered lr_weighted for another schedule: {moved:.0%} of its tokens would lie "
-                "elsewhere. Set curriculum.schedule in the recipe and run it again: only Decide and Emit are redone"
-            )
-    return problems
+            yield phase.name, moved
+
+
+def _other_averaging(curriculum: Curriculum, checkpoints: Checkpoints) -> list[str]:
+    return [
+        f"[other-averaging] Phase '{name}' is ordered lr_weighted for a model averaged otherwise: {moved:.0%} of its tokens "
+        "would lie elsewhere. Set curriculum.checkpoints in the recipe, or plan with the averaging that it was ordered for."
+        for name, moved in _moved(curriculum, curriculum.model_copy(update={"checkpoints": checkpoints}))
+    ]
 
 
 def kept(checkpoints: Checkpoints, tokens: int) -> tuple[Checkpoint, ...]:
-    """The checkpoints to keep in a run of so many tokens, oldest first. ValueError when they reach before its start."""
-    span = (checkpoints.kept - 1) * checkpoints.spacing
-    if span >= 1:
-        raise ValueError(f"{checkpoints.kept} checkpoints, {checkpoints.spacing:g} of the run apart, are more than the run")
-    share = weights(checkpoints.averaging, checkpoints.kept, checkpoints.alpha).tolist()
+    """The checkpoints to keep in a run of so many tokens, oldest first."""
+    share = checkpoints.weights.tolist()
     at = [tokens - round(back * checkpoints.spacing * tokens) for back in range(checkpoints.kept - 1, -1, -1)]
     return tuple(Checkpoint(token=token, weight=weight) for token, weight in zip(at, share, strict=True))
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tests.transforms.test_schedule import schedules
 from transforms.curriculum.averaging import weights
+from transforms.curriculum.lint import best_decile_weights
 from transforms.curriculum.order import Curriculum, Phase
 from transforms.curriculum.plan import Checkpoints, TrainingPlan, curriculum_of, misfits, plan
 from transforms.schedule import Schedule
@@ -76,7 +77,7 @@ def test_six_checkpoints_at_the_end_with_normalised_weights() -> None:
     alone = plan(manifest(Curriculum(), [("phase-1", 1000)]), checkpoints=Checkpoints(averaging="none", kept=1))
     assert [(checkpoint.token, checkpoint.weight) for checkpoint in alone.checkpoints] == [(1000, 1.0)]
     with pytest.raises(ValueError, match="more than the run"):
-        plan(manifest(Curriculum(), [("phase-1", 1000)]), checkpoints=Checkpoints(kept=11, spacing=0.1))
+        Checkpoints(kept=11, spacing=0.1)
 
 
 def test_batch_hints_stand_where_the_quality_turns() -> None:
@@ -98,10 +99,29 @@ def test_another_schedule_is_planned_without_touching_data_unless_the_order_was_
 
 
 def test_it_tells_what_the_best_tenth_gets() -> None:
-    found = plan(manifest(Curriculum(order="ascending"), [("phase-1", 9)]))
+    made = manifest(Curriculum(order="ascending"), [("phase-1", 9)])
+    found = plan(made, checkpoints=Checkpoints(averaging="none"))
     assert 100 * found.best_decile_lr_mass == pytest.approx(1.799, abs=5e-4)
+    assert found.best_decile_weight == {str(k): v for k, v in best_decile_weights(Curriculum()).items()}
     assert found.best_decile_weight["lr_weighted"] > found.best_decile_weight["ascending"] > found.best_decile_weight["uniform"]
     assert found.warnings[0].startswith("[ascending-muted] ")
+    # The average looks further back, past the end of an ascending order.
+    averaged = plan(made).best_decile_weight
+    assert averaged["ascending"] < found.best_decile_weight["ascending"]
+    assert max(averaged.values()) == averaged["lr_weighted"] == pytest.approx(found.best_decile_weight["lr_weighted"], abs=0.01)
+
+
+def test_an_order_made_for_one_averaging_and_planned_for_another_is_told() -> None:
+    averaging = Checkpoints(averaging="sma", kept=10, spacing=0.03)
+    declared = manifest(Curriculum(order="lr_weighted", checkpoints=averaging), [("phase-1", 1000)])
+    found = plan(declared)
+    assert (found.averaging, found.warnings) == (averaging, ())
+    (warning,) = plan(declared, checkpoints=Checkpoints(averaging="none")).warnings
+    assert warning.startswith("[other-averaging] Phase 'phase-1' is ordered lr_weighted for a model averaged otherwise: 100%")
+    undeclared = manifest(Curriculum(order="lr_weighted"), [("phase-1", 1000)])
+    assert plan(undeclared, checkpoints=Checkpoints(averaging="none")).warnings == ()
+    assert plan(undeclared).warnings[0].startswith("[other-averaging]")
+    assert plan(manifest(Curriculum(order="ascending"), [("phase-1", 1000)]), Schedule.moderate(3e-3)).warnings == ()
 
 
 def test_it_is_a_function_of_its_arguments_and_reads_back() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.transforms.test_schedule import schedules
+from transforms.curriculum.averaging import Checkpoints
 from transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
 from transforms.schedule import Schedule
 from transforms.text.hashing import mix
@@ -49,6 +50,13 @@ CONSTANT = [
 ]
 
 
+@st.composite
+def averagings(draw: st.DrawFn) -> Checkpoints:
+    kept = draw(st.integers(1, 12))
+    kind = draw(st.sampled_from(["none", "sma", "ema", "wma"]))
+    return Checkpoints(averaging=kind, kept=kept, spacing=draw(st.floats(1e-3, 0.99 / kept)), alpha=draw(st.floats(0.05, 0.9)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(documents(), st.sampled_from(CONSTANT), HALF_LIVES, st.sampled_from([(0.0, 1.0), (0.3, 0.7), (0.95, 1.0)]))
 def test_under_a_constant_rate_lr_weighted_is_ascending(
@@ -79,11 +87,23 @@ def test_without_forgetting_the_learning_rate_alone_sorts(schedule: Schedule) ->
 
 
 @settings(max_examples=40, deadline=None)
-@given(schedules(), HALF_LIVES, st.sampled_from([(0.0, 1.0), (0.4, 1.0), (0.1, 0.5)]), st.integers(1, 3), st.integers(0, 2**32))
+@given(
+    schedules(),
+    HALF_LIVES,
+    st.sampled_from([(0.0, 1.0), (0.4, 1.0), (0.1, 0.5)]),
+    st.integers(1, 3),
+    averagings(),
+    st.integers(0, 2**32),
+)
 def test_no_order_gives_quality_more_weight(
-    schedule: Schedule, half_life: float | None, stretch: tuple[float, float], per_cell: int, seed: int
+    schedule: Schedule,
+    half_life: float | None,
+    stretch: tuple[float, float],
+    per_cell: int,
+    checkpoints: Checkpoints,
+    seed: int,
 ) -> None:
-    """Σ quality × w is never less than ascending, descending, shuffled, folded or bucketed: any schedule, stretch and λ."""
+    """Σ quality × w is never less than in another order: for any schedule, stretch, λ and averaging."""
     size = CELLS * per_cell
     curvature = schedule.curvature(half_life)
     rng = np.random.default_rng(seed)
@@ -91,15 +111,55 @@ def test_no_order_gives_quality_more_weight(
     tokens = np.full(size, 7)
     start, end = stretch
     ends = start + (end - start) * np.arange(CELLS + 1) / CELLS
-    weight = np.repeat(schedule.weight(ends[:-1], np.minimum(ends[1:], 1.0), curvature), per_cell)
+    weight = np.repeat(checkpoints.weight(schedule, ends[:-1], np.minimum(ends[1:], 1.0), curvature), per_cell)
 
     def gained(order: Ordering, cells: object = None) -> float:
         return float((quality[ordered(order, quality, tokens, cells, seed)] * weight).sum())
 
-    ours = gained(Ordering(order="lr_weighted"), weighted_cells(schedule, start, end, curvature))
+    ours = gained(Ordering(order="lr_weighted"), weighted_cells(schedule, start, end, curvature, checkpoints))
     for other in ("ascending", "descending", "uniform", "folded", "bucketed", "blended"):
         assert ours >= gained(Ordering(order=other)) * (1 - 1e-5)
     assert ours >= float((rng.permutation(quality) * weight).sum()) * (1 - 1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(schedules(), HALF_LIVES, st.integers(1, 9))
+def test_without_averaging_the_weights_are_those_of_the_last_model_to_the_bit(
+    schedule: Schedule, half_life: float | None, kept: int
+) -> None:
+    ends, curvature = np.arange(101) / 100, schedule.curvature(half_life)
+    alone = Checkpoints(averaging="none", kept=kept).log_weight(schedule, ends[:-1], ends[1:], curvature)
+    mass = np.maximum(schedule.mass(ends[:-1], ends[1:]), 0)
+    with np.errstate(divide="ignore"):
+        inside = np.log(-np.expm1(-curvature * mass) / curvature) if curvature else np.log(mass)
+    np.testing.assert_array_equal(alone, inside - curvature * schedule.mass(ends[1:], 1.0) if curvature else inside)
+
+
+@pytest.mark.parametrize("kind", ["sma", "ema", "wma"])
+def test_the_weight_in_an_average_is_that_of_small_steps_of_sgd(kind: str) -> None:
+    """On a quadratic of curvature λ each step keeps 1 − λη of what was there; the average is that of models along the way."""
+    steps, curvature = 20_000, 700.0
+    schedule = Schedule(final=1e-5)
+    rate = schedule.learning_rate((np.arange(steps) + 0.5) / steps) / steps
+    checkpoints = Checkpoints(averaging=kind, kept=4, spacing=0.1)
+    kept = np.zeros(steps)
+    average = np.zeros(steps)
+    for step in range(steps):
+        kept[:step] *= 1 - curvature * rate[step]
+        kept[step] = rate[step]
+        for back, weight in zip(range(3, -1, -1), checkpoints.weights, strict=True):
+            if step + 1 == round(steps * (1 - 0.1 * back)):
+                average += weight * kept
+    ends = np.arange(101) / 100
+    found = checkpoints.weight(schedule, ends[:-1], ends[1:], curvature)
+    np.testing.assert_allclose(found, average.reshape(100, -1).sum(axis=1), rtol=2e-3)
+
+
+def test_averaged_the_best_documents_lie_before_the_first_checkpoint_and_after_it_as_many_as_know_them() -> None:
+    schedule, checkpoints = Schedule(shape="constant"), Checkpoints(averaging="sma", kept=4, spacing=0.125)
+    cells = weighted_cells(schedule, 0.0, 1.0, 0.0, checkpoints)
+    ranks = np.argsort(cells.by_weight) // (CELLS // 8)
+    assert ranks.reshape(8, -1).mean(axis=1).tolist() == pytest.approx([3, 4, 5, 6, 7, 2, 1, 0])
 
 
 def test_inside_a_cell_the_better_come_first_where_the_weight_falls() -> None:

@@ -20,7 +20,7 @@ from pipelines.rate import rate_part
 from pipelines.recipe import Recipe
 from transforms.dedup.deduplicate import Deduplicate
 from transforms.errors import RunError
-from transforms.exchange import Dossier, Exchange, Gathered, Spread, Step
+from transforms.exchange import Dossier, Exchange, Gathered, One, Spread, Step
 from transforms.identity import Identify
 from transforms.parts import Receipt
 from transforms.ranking import Rank
@@ -43,8 +43,8 @@ class Curate(beam.PTransform):
             return partial(rows, recipe=recipe)
 
         parts = pipeline | "Work" >> beam.Create(plan.work) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
-        rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.Map(lambda rated: (rated[1].documents, rated[1].rejected)))
-        dossiers = parts | "Accept" >> beam.Map(_accept, recipe, rejects).with_output_types(Dossier)
+        rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.ParDo(One(_read)))
+        dossiers = parts | "Accept" >> beam.ParDo(One(of(_accept)), rejects).with_output_types(Dossier)
 
         dossiers |= "Identify" >> Identify(decide.identity_rows, recipe.duplicate_ids == "error", spill, size)
         if recipe.dedup is not None and recipe.dedup.exact:
@@ -67,7 +67,7 @@ class Curate(beam.PTransform):
             dossiers
             | "Kept" >> beam.ParDo(_Kept(recipe, plan))
             | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
-            | "Layout" >> beam.Map(_layout, recipe, plan)
+            | "Layout" >> beam.ParDo(One(partial(_layout, recipe=recipe, plan=plan)))
         )
         ledgers = dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
         shards = (
@@ -163,7 +163,12 @@ def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: 
     return layout
 
 
-def _accept(rated: tuple[Dossier, Receipt], recipe: Recipe, rejects: list[tuple[int, int]]) -> Dossier:
+def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int]:
+    """Records of a part that could be read, and that could not."""
+    return rated[1].documents, rated[1].rejected
+
+
+def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int]], recipe: Recipe) -> Dossier:
     """Lets a part pass to Decide only when the whole input stayed below `max_rejects`."""
     rejected = sum(bad for _, bad in rejects)
     records = rejected + sum(good for good, _ in rejects)

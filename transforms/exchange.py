@@ -112,13 +112,24 @@ class Step(beam.DoFn):
 
 
 class Each(Step):
-    """Calls `function` with each element and passes on all that it gives; `beam.FlatMap` is that, but no `Step`."""
+    """Calls `function` with each element, and with the side input if there is one, and passes on all that it gives, as
+    `beam.FlatMap` does."""
 
-    def __init__(self, function: Callable[[Any], Iterable[object]]) -> None:
+    def __init__(self, function: Callable[..., Iterable[object]]) -> None:
         self.function = function
 
-    def process(self, element: object) -> Iterable[object]:
-        return self.function(element)
+    def process(self, element: Any, side: Any = None) -> Iterable[object]:
+        return self.function(element) if side is None else self.function(element, side)
+
+
+class One(Step):
+    """Passes on the one thing that `function` returns, as `beam.Map` does."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.function = function
+
+    def process(self, element: Any, side: Any = None) -> Iterable[object]:
+        yield self.function(element) if side is None else self.function(element, side)
 
 
 def addressed(batch: pa.RecordBatch, destination: np.ndarray) -> pa.RecordBatch:

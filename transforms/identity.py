@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import apache_beam as beam
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.errors import RunError
-from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
+from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
 from transforms.text.hashing import hash128
 
 ROWS = pa.schema(
@@ -46,11 +47,12 @@ class Identify(beam.PTransform):
         self.via = via
 
     def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+        address = partial(_address, rows=self.rows, partitions=self.partitions)
         ordinals = (
             dossiers
-            | "Rows" >> beam.Map(_address, self.rows, self.partitions).with_output_types(pa.RecordBatch)
+            | "Rows" >> beam.ParDo(One(address)).with_output_types(pa.RecordBatch)
             | Exchange(self.spill, self.via)
-            | "Number" >> beam.FlatMap(_number, self.error).with_output_types(pa.RecordBatch)
+            | "Number" >> beam.ParDo(Each(partial(_number, error=self.error))).with_output_types(pa.RecordBatch)
         )
         return dossiers | "Return" >> Answer({TAG: ordinals}, self.spill, self.via)
 

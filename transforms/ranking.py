@@ -7,13 +7,14 @@ are ordered by (major, tie, hash of the id): where a document lay cannot matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed
+from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed
 
 ROWS = pa.schema(
     [
@@ -57,18 +58,18 @@ class Rank(beam.PTransform):
         if self.partitions > 1:
             cuts = beam.pvalue.AsSingleton(
                 dossiers
-                | "Sample" >> beam.Map(_sample, self.rows, self.partitions * _SAMPLE)
+                | "Sample" >> beam.ParDo(One(partial(_sample, rows=self.rows, size=self.partitions * _SAMPLE)))
                 | "Cuts" >> beam.CombineGlobally(_Cuts(self.partitions)).without_defaults()
             )
         else:
             cuts = np.empty((0, 2), np.uint64)
         ranges = (
             dossiers
-            | "Range" >> beam.FlatMap(_address, self.rows, cuts=cuts).with_output_types(pa.RecordBatch)
+            | "Range" >> beam.ParDo(Each(partial(_address, rows=self.rows)), cuts).with_output_types(pa.RecordBatch)
             | Exchange(self.spill, self.via)
         )
-        totals = beam.pvalue.AsList(ranges | "Totals" >> beam.FlatMap(_totals))
-        ranks = ranges | "Rank" >> beam.FlatMap(_ranks, totals=totals, allot=self.allot).with_output_types(pa.RecordBatch)
+        totals = beam.pvalue.AsList(ranges | "Totals" >> beam.ParDo(Each(_totals)))
+        ranks = ranges | "Rank" >> beam.ParDo(Each(partial(_ranks, allot=self.allot)), totals).with_output_types(pa.RecordBatch)
         return dossiers | "Return" >> Answer({self.tag: ranks}, self.spill, self.via)
 
 
@@ -109,7 +110,7 @@ class _Cuts(beam.CombineFn):
         return keys[np.arange(1, self.partitions) * len(keys) // self.partitions] if len(keys) else keys
 
 
-def _address(dossier: Dossier, rows: Rows, cuts: np.ndarray) -> Iterable[pa.RecordBatch]:
+def _address(dossier: Dossier, cuts: np.ndarray, rows: Rows) -> Iterable[pa.RecordBatch]:
     batch = rows(dossier)
     if not batch.num_rows:
         return

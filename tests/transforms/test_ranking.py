@@ -93,5 +93,5 @@ def test_a_row_goes_behind_every_cut_that_is_no_greater(keys, count):
     table = {"major": rows[:, 0], "tie": rows[:, 1], "id_hash": rows[:, 1], "ticket": np.arange(len(rows), dtype=np.uint64)}
     table |= {"group": pa.repeat("", len(rows)), "tokens": np.ones(len(rows), np.int64)}
     batch = pa.record_batch({name: table[name] for name in ROWS.names}, schema=ROWS)
-    (sent,) = _address(Dossier(0, None), lambda _: batch, cuts)
+    (sent,) = _address(Dossier(0, None), cuts, lambda _: batch)
     assert sent[TO].to_pylist() == [sum(tuple(cut) <= tuple(row) for cut in cuts.tolist()) for row in rows.tolist()]

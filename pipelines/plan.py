@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -26,6 +27,9 @@ REPORT, METRICS = "report.html", "metrics.prom"
 PARTITION_BYTES = 16 << 20
 """Stored input bytes for each partition of an exchange of small columns. Text may be four times that when it is decompressed,
 and the shingles of so much text are about as large."""
+
+EVEN_PARTITIONS = 1024
+"""Up to so many partitions each has `PARTITION_BYTES`."""
 
 HISTORY = (METRICS, releases.ROOM)
 """What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""
@@ -87,7 +91,17 @@ class Plan:
     @property
     def partitions(self) -> int:
         """Partitions of an exchange. They bound its memory; the result is the same for any number."""
-        return max(2, -(-self.bytes // PARTITION_BYTES))
+        return partitions(self.bytes)
+
+
+def partitions(size: int) -> int:
+    """How many partitions `size` stored bytes of input are spread over.
+
+    Every part sends every partition a piece, so the pieces are parts × partitions, and parts grow with the input. Beyond
+    `EVEN_PARTITIONS` the partitions therefore grow in number and in size alike, each with the square root of the input.
+    """
+    even = -(-size // PARTITION_BYTES)
+    return max(2, min(even, math.isqrt(even * EVEN_PARTITIONS)))
 
 
 def make(recipe: Recipe, run: str, fresh: bool) -> Plan:

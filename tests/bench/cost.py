@@ -4,7 +4,8 @@
 
 The files are read by one worker in this process, so that its memory is a worker's and all CPU is counted; kernels are compiled
 and Beam is imported before, by a run on a few documents, which also tells what every run takes, however small. `--kernels`
-tells instead what those steps take that a small run cannot show: the cut of a ranking, and the forest of duplicates.
+tells instead what those steps take that a small run cannot show: the cut of a ranking, and the forest of duplicates;
+`--component` what memory a large cluster of them takes.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ from pipelines import local, outcome, plan, progress
 from pipelines.progress import MOVEMENTS
 from pipelines.recipe import Recipe, load
 from transforms.dedup.components import forest
-from transforms.exchange import Dossier, Piece
+from transforms.dedup.deduplicate import _survivors
+from transforms.dedup.minhash import MinHash
+from transforms.exchange import Dossier, Gathered, Piece, _Spill, addressed
 from transforms.ranking import ROWS, _address
+from transforms.text.hashing import mix
 
 SHARD_BYTES = 16 << 20
 """So small that the smallest corpus fills one: memory is compared where everything that bounds it is full."""
@@ -56,8 +60,12 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--partition-bytes", type=int, default=plan.PARTITION_BYTES)
     parser.add_argument("--kernels", action="store_true")
+    parser.add_argument("--component", action="store_true")
     options = parser.parse_args()
-    print(json.dumps(kernels() if options.kernels else measured(options.files, options.partition_bytes)))
+    if options.kernels or options.component:
+        print(json.dumps(kernels() if options.kernels else component()))
+    else:
+        print(json.dumps(measured(options.files, options.partition_bytes)))
 
 
 def recipe(files: Sequence[str]) -> Recipe:
@@ -176,6 +184,40 @@ def kernels() -> dict[str, float]:
         "forest_cpu_s": (time.process_time() - begun) / held,
         "forest_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / held,
     }
+
+
+def component(members: int = 500_000, part: int = 20_000) -> dict[str, float]:
+    """Bytes of memory that each document of one cluster takes of the worker that decides which of them stay: every second one
+    repeats the text before it, and all share every band. Their shingles, which lie in a file, are one each."""
+    options = MinHash()
+    with tempfile.TemporaryDirectory(prefix="tamis-bench-") as spill:
+
+        def gathered(count: int) -> Gathered:
+            pieces = []
+            for first in range(0, count, part):
+                batch = _alike(np.arange(first, min(first + part, count), dtype=np.uint64), options.bands)
+                pieces += [piece for _, piece in _Spill(spill, "storage").process(batch)]
+            return Gathered(0, tuple(pieces))
+
+        list(_survivors(gathered(100), options, spill))  # compiled before
+        all_of_them = gathered(members)
+        before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        kept = sum(batch["duplicate_of"].null_count for batch in _survivors(all_of_them, options, spill))
+    assert kept == 1
+    return {"member_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / members}
+
+
+def _alike(ticket: np.ndarray, bands: int) -> pa.RecordBatch:
+    head = ticket % np.uint64(2) == 0
+    text = mix(ticket // np.uint64(2), 0)
+    batch = {"component": np.zeros(len(ticket), np.uint64), "ticket": ticket, "text_hash_0": text, "text_hash_1": text}
+    batch |= {"id": pa.array([f"{number:032x}" for number in ticket.tolist()]), "quality": pa.nulls(len(ticket), pa.float32())}
+    batch["tie"] = pa.array(text >> np.uint64(1) << np.uint64(1) | ~head)  # the copy comes after what it repeats
+    shared = pa.array(np.tile(np.arange(bands, dtype=np.uint64), len(ticket)))
+    batch["bands"] = pa.FixedSizeListArray.from_arrays(shared, bands)
+    first = pa.array(np.concatenate([[0], np.cumsum(head)]))
+    batch["shingles"] = pa.LargeListArray.from_arrays(first, pa.array(np.full(head.sum(), 7, np.uint64)), mask=pa.array(~head))
+    return addressed(pa.record_batch(batch), np.zeros(len(ticket), np.uint32))
 
 
 def _size(folder: Path) -> int:

@@ -23,7 +23,7 @@ from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.components import bucket_edges, forest
 from transforms.dedup.minhash import MinHash, Scheme, sketch
 from transforms.dedup.shingles import shingles
-from transforms.dedup.survivors import survivors
+from transforms.dedup.survivors import spans, survivors
 from transforms.rate.language import Language, LanguageRater
 from transforms.read.inputs import plan, read
 from transforms.read.options import Input
@@ -134,7 +134,8 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
             "shingles": pa.concat_arrays([found for _, found, _ in sketches]),
         }
     )
-    verdicts = survivors(documents.take(inside), options.threshold, options.max_candidates)
+    documents = documents.take(inside)
+    verdicts = survivors(documents, spans(documents["shingles"]), options.threshold, options.max_candidates)
     return [int(ticket) for ticket in verdicts.filter(verdicts["duplicate_of"].is_valid())["ticket"].to_pylist()]
 
 

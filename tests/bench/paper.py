@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines import plan
 from pipelines.emit import SCATTER_BYTES
-from pipelines.plan import PARTITION_BYTES
 from tests.bench import skew
 from transforms.read.options import Input
 from transforms.shards import Output
@@ -80,7 +80,7 @@ def measure(corpus: Path, repeats: int) -> Json:
             runs.setdefault(f"fine x{times}", []).append(_cost(files[: unit * times], f"--partition-bytes={FINE}"))
     best = {name: _least(found) for name, found in runs.items()}
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {min(load):.0f} to {max(load):.0f}"
-    return {**best, "kernels": _cost([], "--kernels"), "machine": machine}
+    return {**best, "kernels": _cost([], "--kernels"), "component": _cost([], "--component"), "machine": machine}
 
 
 def _corpus(mb: float) -> Path:
@@ -141,6 +141,7 @@ class Units:
     cut_s: float  # a part and a cut
     forest_s: float  # a candidate
     forest_bytes: float
+    member_bytes: float  # of memory, a document of a cluster whose survivors are decided
 
 
 def units(found: Json) -> Units:
@@ -171,6 +172,7 @@ def units(found: Json) -> Units:
         (cuts[max(cuts)] - cuts[min(cuts)]) / (max(cuts) - min(cuts)),
         kernels["forest_cpu_s"],
         kernels["forest_bytes"],
+        found["component"]["member_bytes"],
     )
 
 
@@ -190,12 +192,11 @@ def _pieces(run: Json) -> int:
     return sum(exchange["pieces"] for exchange in run["exchanges"].values())
 
 
-@dataclass(frozen=True)
-class Cut:
-    """How a run is cut: text in a part, stored input in a partition."""
+SPLIT_BYTES, COARSE_SPLIT = int(Input.model_fields["split_bytes"].default), 256 << 20
+"""Text in a part: by default, and as the recipe of a large run may set it."""
 
-    part: int = int(Input.model_fields["split_bytes"].default)
-    partition: int = PARTITION_BYTES
+PLANS = ((10**9, SPLIT_BYTES), (10**9, COARSE_SPLIT), (10**11, COARSE_SPLIT))
+"""Documents, and text in a part, of the runs on paper."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ class Run:
 
     documents: float
     parts: float
-    partitions: float
+    partitions: int
     pieces: float
     spilled: float
     shuffled: float
@@ -217,10 +218,10 @@ class Run:
         return sum(self.cpu_s.values()) / 3600
 
 
-def run(documents: float, cut: Cut, unit: Units, shard_bytes: int) -> Run:
+def run(documents: float, split_bytes: int, unit: Units, shard_bytes: int) -> Run:
     """Every figure is a count times a unit cost."""
-    parts = max(1.0, documents * unit.text / cut.part)
-    partitions = max(2.0, documents * unit.input / cut.partition)
+    parts = max(1.0, documents * unit.text / split_bytes)
+    partitions = plan.partitions(round(documents * unit.input))
     text = documents * unit.rows[TEXT] * unit.bytes[TEXT]
     places = {TEXT: max(parts, text / SCATTER_BYTES) * max(1.0, text / shard_bytes), COMPONENTS: parts}
     pieces = {
@@ -252,8 +253,7 @@ def run(documents: float, cut: Cut, unit: Units, shard_bytes: int) -> Run:
 def page(found: Json) -> str:
     unit = units(found)
     shard = int(Output.model_fields["shard_bytes"].default)
-    default, coarse = Cut(), Cut(part=256 << 20, partition=1 << 30)
-    runs = [run(10**9, default, unit, shard), run(10**9, coarse, unit, shard), run(10**11, coarse, unit, shard)]
+    runs = [run(documents, split, unit, shard) for documents, split in PLANS]
     fixed = sum(found["x16"]["fixed_cpu_s"].values())
     sizes = skew.clusters(10**9)
     return f"""# Scaling, measured and on paper
@@ -275,25 +275,29 @@ CPU, spilled and kept are a document's; what every run takes, however small ({fi
 
 ## On paper: a billion documents, and a hundred billion
 
-The default cut is {default.part >> 20} MiB of text in a part (`input.split_bytes`) and {default.partition >> 20} MiB of stored
-input in a partition (`PARTITION_BYTES`), the coarse one {coarse.part >> 20} MiB and {coarse.partition >> 20:,} MiB.
+A part is {SPLIT_BYTES >> 20} MiB of text, which is the default of `input.split_bytes`, or {COARSE_SPLIT >> 20} MiB. A partition
+is {plan.PARTITION_BYTES >> 20} MiB of stored input up to {plan.EVEN_PARTITIONS:,} of them; beyond, they grow in number and in
+size alike, each with the square root of the input.
 
 {_paper(runs, unit)}
 
-Rate and Emit are linear. Pieces are not: a part sends one to every partition that it has a row for, so the default cut, which
-suits a laptop, cuts a billion documents into pieces of a few rows. The coarse cut takes more memory a partition (below). A
-hundred billion documents are a hundred runs, one a crawl: in one, the forest of duplicates does not fit into a worker.
+Rate and Emit are linear. Pieces are not quite: a part sends one to every partition that it has a row for, so they grow with the
+input to the power of 1.5 until a piece is a row. Larger parts are fewer, and so are their pieces; a worker holds the small
+columns of one at a time. A hundred billion documents are a hundred runs, one a crawl: in one, the forest of duplicates does
+not fit into a worker.
 
 ## Skew at a billion documents
 
-{_skew(unit, runs[0], runs[1], shard, sizes)}
+{_skew(unit, runs[0], shard, sizes)}
 
 Assumed: {skew.COPIES:.0%} of the documents are in clusters whose sizes follow Zipf's law, the k-th largest having C/k
 documents, down to pairs (C = {sizes[0]:,}; {sizes.size:,} clusters).
 {skew.EXACT:.0%} of a cluster are exact copies, which carry no shingles, and every band of a cluster is one bucket.
 
-Hashes alone are even. Clusters are not: the largest is in one place however many partitions there are, and sets the memory of
-the worker that gets it, which the column of bytes tells. 8 GiB hold one of {_holds(unit):,.0f} such documents.
+Hashes alone are even. Clusters are not: the largest is in one place however many partitions there are. The worker that gets it
+holds the small columns of its documents, {unit.member_bytes:.0f} B of memory each: {_size(unit.member_bytes * sizes[0])} for
+the largest here; 8 GiB hold {(8 << 30) / unit.member_bytes:,.0f} documents of one cluster. Their shingles lie in a file
+that is mapped, on the disk of `.spill/` or of temporary files, and memory holds those of the documents that are kept.
 """
 
 
@@ -348,6 +352,7 @@ def _units(unit: Units) -> str:
         ("cut", f"{1e9 * unit.cut_s:.0f} CPU ns for each part and cut of a ranking", "101,000 cuts less 1,000"),
         ("forest", f"{1e6 * unit.forest_s:.2f} CPU µs and {unit.forest_bytes:.0f} B of memory a candidate", "a random graph"),
     ]
+    others.append(("member", f"{unit.member_bytes:.0f} B of memory a document of a cluster", "a cluster of 500,000"))
     return table(["unit", "cost", "measured on"], [*cpu, *stored, *exchanges, *others])
 
 
@@ -371,44 +376,40 @@ def _paper(runs: Sequence[Run], unit: Units) -> str:
         line("a document's cost, to ×16", "", (f"{_growth(one, unit):.2f}" for one in runs)),
         line("memory of one worker for the forest", "forest", (_size(one.forest_bytes) for one in runs)),
     ]
-    head = ["", "1 B, default cut", "1 B, coarse cut", "100 B, coarse cut", "from the unit cost of"]
-    return table(head, rows)
-
-
-def _holds(unit: Units) -> float:
-    """Documents of a cluster whose shingles are 8 GiB."""
-    return (8 << 30) / (unit.bytes[CANDIDATES] * (1 - skew.EXACT))
+    head = [f"{documents // 10**9} B, parts of {split >> 20} MiB" for documents, split in PLANS]
+    return table(["", *head, "from the unit cost of"], rows)
 
 
 def _growth(one: Run, unit: Units) -> float:
     return sum(one.cpu_s.values()) / one.documents / sum(unit.cpu.values())
 
 
-def _skew(unit: Units, default: Run, coarse: Run, shard_bytes: int, sizes: Counts) -> str:
+def _skew(unit: Units, one: Run, shard_bytes: int, sizes: Counts) -> str:
     chance = np.random.Generator(np.random.PCG64(20261121))
-    documents = 10**9
+    documents, count = int(one.documents), one.partitions
     kept = int(documents * unit.kept)
     own = documents - int(sizes.sum())
     bands = round(unit.rows[BANDS] / unit.rows[EQUAL])
     # A cluster meets with its shingles; exact copies bring none.
     shingled = unit.bytes[CANDIDATES] * (1 - skew.EXACT)
     per_shard = shard_bytes / unit.text
-    rows = []
-    for name, one in (("default", default), ("coarse", coarse)):
-        count = round(one.partitions)
-        drawn = {
-            IDENTITY: (skew.hashed(documents, np.empty(0, np.int64), count, chance), unit.bytes[IDENTITY]),
-            EQUAL: (skew.hashed(own, sizes, count, chance), unit.bytes[EQUAL]),
-            BANDS: (skew.hashed(own, sizes, count, chance, bands), unit.bytes[BANDS]),
-            CANDIDATES: (skew.hashed(0, sizes, count, chance), shingled),
-            KEYS: (skew.ranges(kept, count, chance), unit.bytes[KEYS]),
-        }
-        for exchange, (load, size) in drawn.items():
-            rows.append([name, exchange, f"{count:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)])
+    members = skew.hashed(0, sizes, count, chance)
+    drawn = {
+        IDENTITY: (skew.hashed(documents, np.empty(0, np.int64), count, chance), unit.bytes[IDENTITY]),
+        EQUAL: (skew.hashed(own, sizes, count, chance), unit.bytes[EQUAL]),
+        BANDS: (skew.hashed(own, sizes, count, chance, bands), unit.bytes[BANDS]),
+        CANDIDATES: (members, shingled),
+        f"{CANDIDATES}, memory": (members, unit.member_bytes),
+        KEYS: (skew.ranges(kept, count, chance), unit.bytes[KEYS]),
+    }
+    rows = [
+        [exchange, f"{count:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)]
+        for exchange, (load, size) in drawn.items()
+    ]
     shards = max(1, round(kept * unit.text / shard_bytes))
     load = skew.shards(shard_bytes, per_shard, unit.bytes_off, shards, chance)
-    rows.append(["", "shards, of bytes", f"{shards:,}", _size(load.mean), f"{load.ratio:.3f}", _size(load.largest)])
-    return table(["cut", "exchange", "partitions", "rows, mean", "largest to mean", "largest, bytes"], rows)
+    rows.append(["shards, of bytes", f"{shards:,}", _size(load.mean), f"{load.ratio:.3f}", _size(load.largest)])
+    return table(["exchange", "partitions", "rows, mean", "largest to mean", "largest, bytes"], rows)
 
 
 def _size(size: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.bench import paper, skew
-from tests.bench.paper import Cut, Json, Units
+from tests.bench.paper import Json, Units
 
 ROWS = {paper.TEXT: (0.5, 3000), paper.COMPONENTS: (0.1, 16), paper.CANDIDATES: (0.1, 3000), paper.BANDS: (14.0, 16)}
 ROWS |= {paper.EQUAL: (1.0, 50), paper.KEYS: (0.5, 54), paper.IDENTITY: (1.0, 60)}
@@ -41,7 +41,7 @@ def found(grows: float = 0.0) -> Json:
     runs = {f"x{times}": made(times, grows=grows) for times in paper.TIMES}
     runs |= {f"fine x{times}": made(times, partitions=500) for times in paper.TIMES[:2]}
     kernels = {"cut_s": {"1000": 1e-4, "101000": 101e-4}, "forest_cpu_s": 1e-6, "forest_bytes": 100.0}
-    return {**runs, "kernels": kernels, "machine": "paper"}
+    return {**runs, "kernels": kernels, "component": {"member_bytes": 600.0}, "machine": "paper"}
 
 
 def test_units_are_what_the_runs_were_made_of() -> None:
@@ -60,10 +60,10 @@ def test_a_piece_holds_a_row_at_least() -> None:
     """And no exchange has more pieces than pairs of writer and reader."""
     unit = paper.units(found())
     for documents in (1e5, 1e7, 1e9, 1e11):
-        one = paper.run(documents, Cut(), unit, 64 << 20)
+        one = paper.run(documents, paper.SPLIT_BYTES, unit, 64 << 20)
         assert one.pieces <= documents * sum(unit.rows.values())
         assert one.spilled >= documents * sum(unit.rows[name] * unit.bytes[name] for name in unit.rows)
-    coarse, fine = (paper.run(1e9, Cut(partition=size), unit, 64 << 20) for size in (1 << 30, 16 << 20))
+    coarse, fine = (paper.run(1e9, size, unit, 64 << 20) for size in (paper.COARSE_SPLIT, paper.SPLIT_BYTES))
     assert coarse.pieces < fine.pieces
     assert coarse.core_hours < fine.core_hours
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from pipelines import plan
@@ -55,6 +57,14 @@ def test_partitions_bound_memory_and_nothing_else(base, tmp_path, monkeypatch, p
     monkeypatch.setattr(plan.Plan, "partitions", partitions)
     run(base.recipe, base.source, tmp_path)
     assert left(tmp_path) == left(base.run)
+
+
+def test_partitions_grow_in_number_and_then_in_size_too():
+    most = plan.EVEN_PARTITIONS * plan.PARTITION_BYTES
+    assert [plan.partitions(size) for size in (0, 1, 5 * plan.PARTITION_BYTES + 1, most)] == [2, 2, 6, plan.EVEN_PARTITIONS]
+    assert plan.partitions(4 * most) == 2 * plan.EVEN_PARTITIONS  # and each is twice as large
+    sizes = [most * step // 100 for step in range(1, 1000)]
+    assert all(0 <= after - before <= 11 for before, after in pairwise(map(plan.partitions, sizes)))  # no jumps
 
 
 VARIED = {

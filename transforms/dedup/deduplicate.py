@@ -8,19 +8,27 @@ Nothing is compared across components, and nothing is dropped that was not verif
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from transforms import storage
 from transforms.dedup.components import bucket_edges, forest
 from transforms.dedup.minhash import MinHash
 from transforms.dedup.survivors import best_first, survivors
 from transforms.documents import part_of, row_of
-from transforms.exchange import Answer, Dossier, Exchange, Gathered, Rows, Via, addressed, partition_of
+from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
 from transforms.text.words import DEFAULT, Words
+
+if TYPE_CHECKING:
+    from transforms.dedup.survivors import Spans
 
 ROWS = pa.schema(
     [
@@ -71,35 +79,35 @@ class Deduplicate(beam.PTransform):
         self.words = words
 
     def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+        cut: dict[str, Any] = {"rows": self.rows, "partitions": self.partitions}
+        read: dict[str, Any] = {"texts": self.texts, "options": self.options, "words": self.words}
         equal = (
             dossiers
-            | "Texts" >> beam.Map(_by_text, self.rows, self.partitions).with_output_types(pa.RecordBatch)
+            | "Texts" >> beam.ParDo(One(partial(_by_text, **cut))).with_output_types(pa.RecordBatch)
             | "Equal texts" >> Exchange(self.spill, self.via)
         )
-        lesser = equal | "Lesser" >> beam.FlatMap(_lesser).with_output_types(pa.RecordBatch)
-        edges = [equal | "Text edges" >> beam.Map(_text_edges)]
+        lesser = equal | "Lesser" >> beam.ParDo(Each(_lesser)).with_output_types(pa.RecordBatch)
+        edges = [equal | "Text edges" >> beam.ParDo(One(_text_edges))]
         if self.options is not None:
             edges.append(
                 dossiers
-                | "Bands" >> beam.FlatMap(_by_band, self.rows, self.partitions).with_output_types(pa.RecordBatch)
+                | "Bands" >> beam.ParDo(Each(partial(_by_band, **cut))).with_output_types(pa.RecordBatch)
                 | "Buckets" >> Exchange(self.spill, self.via)
-                | "Bucket edges" >> beam.Map(_bucket_edges)
+                | "Bucket edges" >> beam.ParDo(One(_bucket_edges))
             )
         components = (
             edges
             | "Edges" >> beam.Flatten()
             | "Components" >> beam.CombineGlobally(SpanningForest()).without_defaults()
-            | "Roots" >> beam.FlatMap(_roots).with_output_types(pa.RecordBatch)
+            | "Roots" >> beam.ParDo(Each(_roots)).with_output_types(pa.RecordBatch)
         )
+        verdicts = partial(_survivors, options=self.options or MinHash(), spill=self.spill)
         copies = (
             dossiers
             | "Candidates" >> Answer({"component": components, "lesser": lesser}, self.spill, self.via)
-            | "Shingles"
-            >> beam.FlatMap(_members, self.rows, self.texts, self.options, self.words, self.partitions).with_output_types(
-                pa.RecordBatch
-            )
+            | "Shingles" >> beam.ParDo(Each(partial(_members, **cut, **read))).with_output_types(pa.RecordBatch)
             | "Members" >> Exchange(self.spill, self.via)
-            | "Survivors" >> beam.FlatMap(_survivors, self.options or MinHash()).with_output_types(pa.RecordBatch)
+            | "Survivors" >> beam.ParDo(Each(verdicts)).with_output_types(pa.RecordBatch)
         )
         return dossiers | "Return" >> Answer({TAG: copies}, self.spill, self.via)
 
@@ -237,6 +245,29 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
     return addressed(batch, partition_of(mix(batch["component"].to_numpy(), 0), partitions))
 
 
-def _survivors(gathered: Gathered, options: MinHash) -> Iterable[pa.RecordBatch]:
-    decided = survivors(gathered.table(), options.threshold, options.max_candidates)
-    yield from decided.combine_chunks().to_batches()
+def _survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
+    verdicts = survivors(*_on_disk(gathered, spill), options.threshold, options.max_candidates)
+    yield from verdicts.combine_chunks().to_batches()
+
+
+def _on_disk(gathered: Gathered, spill: str) -> tuple[pa.Table, Spans]:
+    """The documents, and their shingles in a file without a name that is mapped.
+
+    A component lies in one partition, however large it is, and shingles are nine tenths of it. They are compared in another
+    order than they come in, but only with those of documents that are kept: the system holds these, and lets go of the rest.
+    """
+    local = storage.local_path(spill)
+    batches, sizes = [], [np.empty(0, np.int64)]
+    with tempfile.TemporaryFile(dir=local if local is not None and local.is_dir() else None) as file:
+        for piece in gathered.pieces:
+            batch = piece.load()
+            lists = batch["shingles"]
+            sizes.append(pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64))
+            file.write(lists.flatten().to_numpy())
+            # Columns of a piece share one buffer: what is kept of it is copied, or all of it would be.
+            batches.append(batch.drop_columns(["shingles"]).take(pa.array(np.arange(len(batch)))))
+        file.flush()
+        end = np.cumsum(np.concatenate(sizes))
+        # A file without bytes cannot be mapped.
+        values = np.asarray(np.memmap(file, np.uint64, "r")) if end.size and end[-1] else np.empty(0, np.uint64)
+    return pa.Table.from_batches(batches), (end - np.diff(end, prepend=0), end, values)

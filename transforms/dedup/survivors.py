@@ -14,6 +14,7 @@ from transforms.kernels import njit
 
 if TYPE_CHECKING:
     Spans: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]
+    """Lists: where each starts and ends, and the values that they lie in."""
 
 SCHEMA = pa.schema(
     [
@@ -27,13 +28,14 @@ SCHEMA = pa.schema(
 )
 
 
-def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> pa.Table:
+def survivors(documents: pa.Table, shingles: Spans, threshold: float, max_candidates: int) -> pa.Table:
     """One verdict a document (`SCHEMA`), by ticket.
 
     `documents` holds whole components of the candidate graph, any number of them, in any order: `component`, `ticket`,
-    `text_hash_0`, `text_hash_1`, `tie` (uint64), unique `id` (string), `quality` (float), `bands` and `shingles` (lists
-    of uint64, shingles sorted and unique). `bands` is null where there is nothing to compare; `shingles` may be null
-    where they are not needed: without bands, or when a better exact copy in the table has them (`best_first`).
+    `text_hash_0`, `text_hash_1`, `tie` (uint64), unique `id` (string), `quality` (float) and `bands` (lists of uint64).
+    `shingles` are theirs in the same order, sorted and unique; only those of heads are read, each a few times, so their values
+    may lie in a file that is mapped. `bands` is null where there is nothing to compare; shingles may be none where they are
+    not needed: without bands, or when a better exact copy in the table has them (`best_first`).
 
     Equal texts (128-bit hash) collapse onto the best of them, their head. The heads are then taken best first: of the
     documents kept so far that share a band, the most similar (of equals, the better) is the representative when its
@@ -52,15 +54,17 @@ def survivors(documents: pa.Table, threshold: float, max_candidates: int) -> pa.
 
     head = _best_of_equals(component, *text)
     heads = np.flatnonzero(head == np.arange(head.size))
-    band_start, band_end, band = _spans(documents["bands"].take(rank.take(pa.array(heads))))
-    shingle_start, shingle_end, shingle = _spans(documents["shingles"].take(rank.take(pa.array(heads))))
+    row = rank.take(pa.array(heads))
+    band_start, band_end, band = spans(documents["bands"].take(row))
+    shingle_start, shingle_end, shingle = shingles[0][row.to_numpy()], shingles[1][row.to_numpy()], shingles[2]
     missing = (band_end > band_start) & (shingle_end == shingle_start)
     if missing.any():
         lost = ids[int(heads[missing][0])].as_py()
         raise ValueError(f"document {lost!r} has bands but no shingles to verify them, nor has a better exact copy")
-    values, bucket = np.unique(band, return_inverse=True)
+    buckets = pa.array(band).dictionary_encode()
+    bucket, count = buckets.indices.to_numpy(), len(buckets.dictionary)
     representative, similarity, capped = _keep_or_drop(
-        band_start, band_end, bucket, values.size, shingle_start, shingle_end, shingle, threshold, max_candidates
+        band_start, band_end, bucket, count, shingle_start, shingle_end, shingle, threshold, max_candidates
     )
 
     place = np.searchsorted(heads, head)
@@ -113,7 +117,7 @@ def _best_of_equals(
     return head
 
 
-def _spans(lists: pa.ChunkedArray) -> Spans:
+def spans(lists: pa.ChunkedArray) -> Spans:
     """Where each list starts and ends, and the values they lie in; a null list is an empty one."""
     size = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
     end = np.cumsum(size)

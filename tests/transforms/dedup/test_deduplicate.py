@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from tests.transforms.beam_run import dossiers_of, handle, run
-from transforms.dedup.deduplicate import Deduplicate, SpanningForest
+from transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
 from transforms.dedup.minhash import MinHash, sketch
 from transforms.documents import row_of
-from transforms.exchange import Dossier
+from transforms.exchange import Dossier, Gathered, _Spill, addressed
 from transforms.text.hashing import hash128
 from transforms.text.segment import segment
 from transforms.text.words import DEFAULT, Words
@@ -124,6 +126,31 @@ def test_without_minhash_only_equal_texts_are_copies(tmp_path):
     found = verdicts(planted(), [list(range(20)), list(range(20, len(planted())))], tmp_path, options=None)
     assert {row[1] for row in found.values()} == {None, "exact"}
     assert sum(row[1] == "exact" for row in found.values()) == 15
+
+
+def test_memory_does_not_hold_the_shingles_of_a_component(tmp_path):
+    """Which lies in one partition, however large it is."""
+
+    def held() -> int:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:"))
+        return int(line.split()[1]) << 10
+
+    draw, pieces, sets = np.random.default_rng(0), [], []
+    for number in range(24):
+        values = draw.integers(0, 1 << 63, 1 << 20, dtype=np.uint64)
+        sets.append(values[[0, -1]])
+        first = pa.array([0, 1 << 19, 1 << 19, 1 << 20])
+        lists = pa.LargeListArray.from_arrays(first, pa.array(values), mask=pa.array([False, True, False]))
+        batch = pa.record_batch({"ticket": pa.array([3 * number + row for row in range(3)], pa.uint64()), "shingles": lists})
+        pieces += [piece for _, piece in _Spill(str(tmp_path), "storage").process(addressed(batch, np.zeros(3)))]
+    before = held()
+    documents, (start, end, values) = _on_disk(Gathered(0, tuple(pieces)), str(tmp_path))
+    assert held() - before < values.nbytes // 3
+    assert values.nbytes == 24 << 23
+    assert (end - start).tolist() == [1 << 19, 0, 1 << 19] * 24
+    order = documents["ticket"].to_numpy()[::3] // 3
+    ends = values[np.stack([start[::3], end[2::3] - 1], axis=1)]
+    assert np.array_equal(ends, np.stack(sets)[order])
 
 
 def test_no_documents(tmp_path):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from transforms.dedup.components import bucket_edges, forest
 from transforms.dedup.minhash import MinHash, sketch
 from transforms.dedup.shingles import shingles
-from transforms.dedup.survivors import SCHEMA, best_first, survivors
+from transforms.dedup.survivors import SCHEMA, best_first, spans
+from transforms.dedup.survivors import survivors as verdicts_of
 from transforms.text.hashing import hash128, mix
 from transforms.text.segment import segment
 
@@ -32,6 +33,10 @@ TYPES = {
 def table_of(rows):
     # from_pandas would make NaN null: quality must be able to hold both
     return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()})
+
+
+def survivors(table, threshold, max_candidates):
+    return verdicts_of(table, spans(table["shingles"]), threshold, max_candidates)
 
 
 def row(ticket, shingles, bands, text=None, **more):

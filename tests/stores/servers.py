@@ -17,6 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
+
+AZURITE, FAKE_GCS = "azurite@3.35.0", "fake-gcs-server@v1.56.1"
+"""npm installs the first in half a minute, which is done here. Go downloads 700 MB for the second and compiles for minutes:
+that is left to whoever wants it, and the message of the skipped tests says how."""
+
 KEY, SECRET = "tamis-key-for-tests", "tamis-secret-for-tests"
 
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -80,10 +86,11 @@ def moto() -> Iterator[Server]:
 
 @contextmanager
 def gcs() -> Iterator[Server]:
-    """fsouza/fake-gcs-server: `go install github.com/fsouza/fake-gcs-server@latest`."""
+    """fsouza/fake-gcs-server, where it is installed."""
     (port,) = free_ports(1)
     place = f"http://127.0.0.1:{port}"
-    argv = [_program("fake-gcs-server", "go install github.com/fsouza/fake-gcs-server@latest"), "-scheme", "http"]
+    install = f"GOBIN={CACHE / FAKE_GCS} go install github.com/fsouza/{FAKE_GCS}"
+    argv = [_program("fake-gcs-server", install, CACHE / FAKE_GCS), "-scheme", "http"]
     argv += ["-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
     with tempfile.TemporaryDirectory() as folder, _running(argv, folder):
         request = urllib.request.Request(
@@ -95,12 +102,12 @@ def gcs() -> Iterator[Server]:
 
 @contextmanager
 def azure() -> Iterator[Server]:
-    """Azurite: `npm install azurite`."""
+    """Azurite, installed if npm can."""
     from azure.storage.blob import BlobServiceClient
 
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
-        argv = [_program("azurite-blob", "npm install azurite"), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        argv = [_azurite(), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         argv += ["--location", folder, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
         connection = (
             f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"
@@ -137,12 +144,27 @@ def _s3(port: int) -> Server:
     return Server(environment, "s3://bucket", port)
 
 
-def _program(name: str, install: str) -> str:
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
+def _program(name: str, install: str, *folders: Path) -> str:
+    for folder in (Path(sys.executable).parent, *folders):
+        if (folder / name).exists():
+            return str(folder / name)
+    found = shutil.which(name)
     if found is None:
         raise Missing(f"needs {name} on PATH ({install})")
     return found
+
+
+def _azurite() -> str:
+    home = CACHE / AZURITE
+    if not home.exists() and shutil.which("npm"):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as room:
+            Path(room, "made").mkdir()
+            Path(room, "made", "package.json").write_text("{}")
+            npm = ["npm", "install", "--no-audit", "--no-fund", AZURITE]
+            if subprocess.run(npm, cwd=Path(room, "made"), capture_output=True, timeout=600).returncode == 0:
+                Path(room, "made").rename(home)
+    return _program("azurite-blob", f"npm install {AZURITE}", home / "node_modules/.bin")
 
 
 @contextmanager

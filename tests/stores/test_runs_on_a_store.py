@@ -69,9 +69,10 @@ def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_run_outlives_a_store_that_fails_one_request_in_ten(servers, connect, local):
+@pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
+def test_two_workers_outlive_a_store_that_fails_one_request_in_ten(servers, connect, local, name):
     recipe, source, undisturbed = local
-    server, faults = servers("seaweed"), Faults(0.1, seed=11, stall=2.5)
+    server, faults = servers(name), Faults(0.1, seed=11, stall=2.5)
     upload(source, connect(server))
     with proxy(server.port, faults) as port:
         bucket = connect(server.through(port))

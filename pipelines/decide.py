@@ -26,6 +26,7 @@ from transforms.select import bins, budgets, guards
 from transforms.select.fuse import fuse
 from transforms.select.thresholds import evaluate
 from transforms.text.hashing import hash128, mix
+from transforms.text.memory import give_back_freed_memory
 
 SELECTED, PHASED, GRADED, PLACED, REPEATED = "selected", "phased", "graded", "placed", "repeated"
 """Tags of the rankings: by quality for the budget, for the phases, for orders that ask for quantiles; by the curriculum; of the
@@ -79,8 +80,9 @@ def explained(dossier: Dossier, recipe: Recipe) -> pa.Table:
 
 
 def forget() -> None:
-    """Frees what `standing` remembers: Emit needs the memory for its shards."""
+    """Frees what `standing` remembers, and what Rate has left: Emit needs the memory for its shards."""
     _memory.forget()
+    give_back_freed_memory()
 
 
 class _Memory:

@@ -14,6 +14,7 @@ from pipelines.cli import app
 from tests.transforms.feed.releases import release
 
 SMALL = ["--sequence-length", "32", "--batch-size", "4", "--width", "16", "--layers", "1", "--heads", "2", "--seeds", "2"]
+SMALL += ["--threads", "1"]  # more of them wait for each other, long where other processes run
 
 
 def invoke(*arguments: str | Path) -> Any:

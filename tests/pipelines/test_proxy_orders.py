@@ -69,6 +69,7 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     texts = [f"{number} the sea is wide and the ship is {number % 9} " * 2 for number in range(160)]
     run = release(tmp_path, [texts[:80], texts[80:]])
     small = ["--sequence-length", "64", "--batch-size", "16", "--width", "8", "--layers", "1", "--heads", "1", "--seeds", "2"]
+    small += ["--threads", "1"]
     told = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
     assert told.exit_code == 0, told.output
     found = json.loads((tmp_path / "out/orders.json").read_text())

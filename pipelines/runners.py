@@ -33,6 +33,9 @@ REFUSED = {
 JOB_SERVER = "localhost:8099"
 """Where a job server listens when nobody says otherwise."""
 
+PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0"
+"""What `go install` makes the program of."""
+
 _DATAFLOW_NEEDS = ("project", "region", "temp_location", "sdk_container_image")
 
 _PATIENCE = 5.0
@@ -139,8 +142,7 @@ def _prism(workers: int, options: dict[str, str], run: str) -> Runner:
         binary = options.setdefault("prism", "prism")
         if shutil.which(binary) is None:
             raise RunError(
-                f"there is no program '{binary}': go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0, and name it "
-                "with --option prism=PATH if it is not on PATH then"
+                f"there is no program '{binary}': go install {PRISM}, and name it with --option prism=PATH"
             )
     return Runner("prism", 1, options)
 

@@ -14,8 +14,6 @@ from tests.deploy.linters import DEPLOY, ROOT, lint
 
 IMAGES = [DEPLOY / "Dockerfile", DEPLOY / "dataflow" / "Dockerfile"]
 
-LOCKED = re.search(r"^apache-beam==(\S+)", (ROOT / "requirements.lock").read_text(), re.M)
-
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_lint(image: Path) -> None:
@@ -28,15 +26,6 @@ def test_every_foreign_image_is_pinned(image: Path) -> None:
     assert foreign
     for name in foreign:
         assert name == "${TAMIS}" or re.search(r":\d+[.\d]*\d", name), f"{name} has no version"
-
-
-def test_beam_is_the_locked_one() -> None:
-    assert LOCKED is not None
-    found = re.findall(
-        r"apache/beam_\S+?:(\S+)", "".join(path.read_text() for path in sorted(DEPLOY.rglob("*")) if path.is_file())
-    )
-    assert found
-    assert set(found) == {LOCKED[1]}
 
 
 def test_cluster_lock_holds_what_the_other_locks_hold() -> None:

@@ -204,8 +204,12 @@ def drawn(found: dict[str, Any]) -> str:
     def y(loss: float) -> float:
         return 30 + 300 * (high - loss) / span
 
+    width = 80 + 60 * max(len(columns), len(ORDERS) * 2)
     colours = dict(zip(ORDERS, ("#777777", "#d95f02", "#1b6ca8"), strict=True))
-    marks = [f'<text x="{90 + 140 * ORDERS.index(one)}" y="18" fill="{colour}">{one}</text>' for one, colour in colours.items()]
+    marks = ['<rect width="100%" height="100%" fill="#fff"/>', '<text x="6" y="18">nats</text>']
+    marks += [
+        f'<text x="{90 + 140 * ORDERS.index(one)}" y="18" fill="{colour}">{one}</text>' for one, colour in colours.items()
+    ]
     marks += [
         f'<text x="6" y="{y(loss) + 4:.1f}">{loss:.3f}</text>'
         f'<path d="M56 {y(loss):.1f}H{70 + 60 * len(columns)}" stroke="#ddd"/>'
@@ -222,7 +226,7 @@ def drawn(found: dict[str, Any]) -> str:
         if cell["low"] is not None:
             marks.append(f'<path d="M{x} {y(cell["low"]):.1f}V{y(cell["high"]):.1f}" stroke="{colour}"/>')
         marks.append(f'<circle cx="{x}" cy="{y(cell["loss"]):.1f}" r="4" fill="{colour}"/>')
-    size = f'width="{80 + 60 * len(columns)}" height="376"'
+    size = f'width="{width}" height="376"'
     style = 'font-family="sans-serif" font-size="12"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n' + "\n".join(marks) + "\n</svg>\n"
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.recipe import Recipe
 from transforms import identity, ranking, storage
-from transforms.curriculum.epochs import positions, step
+from transforms.curriculum.epochs import entrance, positions, step
 from transforms.curriculum.order import BY_QUANTILE, OTHERS, Ordering, phase_of, place, quantile, sort_value
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
@@ -278,12 +278,27 @@ def repeat_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     apart = step(distance, np.maximum(table["most"].to_numpy(), times))
     turn = np.repeat(np.arange(len(table)), times)
     copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
-    major = _fine(positions(stands[turn], times[turn], apart[turn], copy)) << np.uint64(32) | _fine(stands[turn])
+    start = _entrances(table, of_phase, stands, apart, recipe)[turn]
+    major = _fine(positions(stands[turn], times[turn], apart[turn], copy, start)) << np.uint64(32) | _fine(stands[turn])
     table = table.take(pa.array(turn)).combine_chunks()
     epoch = table["epoch"].to_numpy() + copy
     hashes = mix(np.ascontiguousarray(table["id_hash"].to_numpy()), 1) + epoch.astype(np.uint64)  # copies that meet differ
     table = table.set_column(table.schema.get_field_index("id_hash"), "id_hash", pa.array(hashes))
     return _ranking_rows(table, _phase_group(table, recipe), major, mark=pa.array(epoch))
+
+
+def _entrances(table: pa.Table, of_phase: np.ndarray, stands: np.ndarray, apart: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Where in its phase each row may begin: apart from its copies in the phase before, which are the row before."""
+    ticket, phase, times = (table[name].to_numpy() for name in ("ticket", "phase", "times"))
+    most = np.maximum(table["most"].to_numpy(), times)
+    here = np.flatnonzero((ticket[1:] == ticket[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
+    there = here - 1
+    last = positions(stands[there], times[there], apart[there], times[there] - 1)
+    asked, shorter = recipe.select.distance, np.minimum(of_phase[here], of_phase[there])
+    distance = asked * shorter if isinstance(asked, float) else np.minimum(asked, shorter)
+    found = np.zeros(len(table))
+    found[here] = entrance(last, of_phase[there], most[there], of_phase[here], most[here], distance)
+    return found
 
 
 def emitted(dossier: Dossier, recipe: Recipe) -> pa.Table:

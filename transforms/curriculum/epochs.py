@@ -26,12 +26,28 @@ def step(distance: Floats, most: Integers) -> Floats:
     return np.minimum(distance * most, room)
 
 
-def positions(position: Floats, copies: Integers, apart: Floats, copy: Integers) -> Floats:
+def positions(position: Floats, copies: Integers, apart: Floats, copy: Integers, start: Floats | float = 0.0) -> Floats:
     """Position, 0 to 1, of each copy (from 0) of documents at `position`, seen `copies` times, so far `apart`.
 
-    The last copy stays where the document stands, earlier ones come before it; where there is no room before, all move on as
-    little as they must. Sort by (this, `position`). Then between two neighbouring copies of a document at least one copy lies
-    of every other that stands there: its own are as far apart, and reach from where it stands, or before, to there or beyond.
+    The last copy stays where the document stands, earlier ones come before it; where there is no room before, from `start` on,
+    all move on as little as they must. Sort by (this, `position`). Then between two neighbouring copies of a document at least
+    one copy lies of every other that stands there: its own are as far apart, and reach from where it stands, or before, to
+    there or beyond.
     """
-    first = np.maximum(position - (copies - 1) * apart, 0.0)
-    return np.minimum(first + copy * apart, 1.0)
+    first = np.maximum(position - (copies - 1) * apart, np.minimum(start, 1 - (copies - 1) * apart))
+    return np.minimum(np.maximum(first, 0.0) + copy * apart, 1.0)
+
+
+def entrance(
+    last: Floats, before: Integers, most_before: Integers, whole: Integers, most: Integers, distance: Floats
+) -> Floats:
+    """Position from which each document may come in a phase of `whole` tokens, so that about `distance` tokens lie between it
+    and its last copy, which is at the position `last` in the phase of `before` tokens that ends where this one begins.
+
+    Between positions Δ apart lie Δ / most of the tokens (`step`), so that much after `last`, and so much before an entrance;
+    less what entrances move away, of orders that have nothing to do with each other the share of documents that is moved. A
+    phase that begins with what the one before ended with has half of the distance or less; `lint_repeats` tells.
+    """
+    moved = np.minimum(distance * most_before / np.maximum(before, 1), 1.0)
+    behind = (1 - last) * before / most_before
+    return np.asarray(np.maximum(distance - behind, 0.0) / np.maximum(whole, 1) * most * (1 + moved))

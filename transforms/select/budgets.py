@@ -88,7 +88,7 @@ class Selection(Options):
     ] = 0.0
     distance: Annotated[
         Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)],
-        Field(description="least distance of a document's copies in a phase: tokens, or a share of the phase"),
+        Field(description="least distance of a document's copies: tokens, or a share of the phase, of two of the shorter one"),
     ] = 0.05
 
     @model_validator(mode="after")

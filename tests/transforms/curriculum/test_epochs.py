@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.curriculum.epochs import positions, step
+from transforms.curriculum.epochs import entrance, positions, step
 from transforms.curriculum.spread import closest
 
 Integers = npt.NDArray[np.int64]
@@ -51,6 +51,40 @@ def test_where_there_is_no_room_each_epoch_is_a_pass_of_its_own(copies: int) -> 
     document, copy = order(np.ones(50, np.int64), np.full(50, copies), 0.99)
     np.testing.assert_array_equal(document, np.tile(np.arange(50), copies))
     np.testing.assert_array_equal(copy, np.repeat(np.arange(copies), 50))
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 3), st.floats(0, 0.1), st.integers(1, 4))
+def test_copies_lie_apart_across_the_boundary_of_two_phases(
+    seed: int, first: int, second: int, share: float, ratio: int
+) -> None:
+    """Two phases in orders of their own; the last copy in the first and the first one in the second."""
+    draw, size = np.random.default_rng(seed), 4000
+    tokens = draw.integers(1, 20, size)
+    copies = [draw.integers(1, most + 1, size) for most in (first, second)]
+    taken = draw.random(size) < 1 / ratio  # the second phase may be shorter
+    copies[1][~taken] = 0
+    whole = [int((tokens * times).sum()) for times in copies]
+    distance = share * min(whole)
+    start, ends, begins = np.zeros(size), np.zeros(size), np.zeros(size)
+    for phase, most in enumerate((first, second)):
+        times, stands = copies[phase], np.empty(size)
+        shuffled = draw.permutation(size)
+        stands[shuffled] = np.cumsum((tokens * times)[shuffled]) / whole[phase]
+        apart = step(np.full(size, share), np.full(size, most))
+        turn = np.repeat(np.arange(size), times)
+        copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
+        where = positions(stands[turn], times[turn], apart[turn], copy, start[turn])
+        by = np.lexsort((copy, stands[turn], where))
+        end = np.cumsum(tokens[turn][by])
+        if phase == 0:
+            ends[turn[by]] = end  # of several the last
+            last = positions(stands, times, apart, times - 1)
+            every = np.ones(size, np.int64)
+            start = entrance(last, whole[0] * every, first * every, whole[1] * every, second * every, distance * every)
+        else:
+            begins[turn[by][::-1]] = (end - tokens[turn][by])[::-1]
+    gap = (whole[0] - ends + begins)[copies[1] > 0]
+    assert gap.min() >= 0.97 * distance - 3 * 20 * second
 
 
 def test_without_a_distance_copies_follow_each_other() -> None:

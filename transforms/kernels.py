@@ -9,10 +9,12 @@ and of all that it imports of this package.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import platform
 import re
 import shutil
+import sys
 import threading
 import uuid
 import warnings
@@ -28,6 +30,13 @@ import numpy as np
 from numba.core import config
 
 from transforms import caches
+
+# numba looks for SciPy's BLAS, which takes a sixth of a second of every process, and no kernel multiplies matrices.
+_BLAS = "scipy.linalg.cython_blas"
+if _BLAS not in sys.modules:
+    sys.modules[_BLAS] = None  # type: ignore[assignment]  # how Python says that a module cannot be imported
+    importlib.import_module("numba.np.arraymath")
+    del sys.modules[_BLAS]
 
 _PACKAGE = Path(__file__).parent
 _IMPORT = re.compile(rb"^from (%b[\w.]*) import (\([^)]*\)|.*)" % _PACKAGE.name.encode(), re.MULTILINE)

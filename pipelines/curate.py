@@ -24,6 +24,7 @@ from transforms.exchange import Dossier, Exchange, Gathered, One, Spread, Step
 from transforms.identity import Identify
 from transforms.parts import Receipt
 from transforms.ranking import Rank
+from transforms.select.diversify import Diversify
 
 
 class Curate(beam.PTransform):
@@ -51,6 +52,8 @@ class Curate(beam.PTransform):
             dossiers |= "Deduplicate" >> Deduplicate(
                 recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size, words=recipe.words
             )
+        if recipe.select.diverse is not None:
+            dossiers |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
         if recipe.select.asks:
             allot = of(decide.allotted) if recipe.select.mixture is not None else None
             dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size, allot=allot)

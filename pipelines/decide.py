@@ -22,7 +22,7 @@ from transforms.errors import RunError
 from transforms.exchange import Dossier
 from transforms.parts import Part
 from transforms.ranking import aligned
-from transforms.select import bins, budgets, guards
+from transforms.select import bins, budgets, diversify, guards
 from transforms.select.fuse import fuse
 from transforms.select.thresholds import evaluate
 from transforms.text.hashing import hash128, mix
@@ -175,6 +175,7 @@ def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: boo
     state = _State(measured, explain)
     rows["benchmark"] = _contamination(state, measured, recipe)
     _copies(state, rows, dossier)
+    _diversity(state, rows, dossier)
     _budget(state, rows, dossier, recipe)
     rows |= {"decision": state.decision, "reason": state.reason, "detail": state.detail}
     rows |= _places(rows, dossier, recipe)
@@ -204,6 +205,31 @@ def copy_texts(dossier: Dossier, rows: np.ndarray) -> Iterator[tuple[np.ndarray,
     """The texts of the given rows, a row group at a time."""
     for read, batch in _part(dossier).read(rows, ["text"]):
         yield read, batch["text"]
+
+
+def vector_rows(dossier: Dossier, recipe: Recipe) -> Iterator[pa.RecordBatch]:
+    """What `Diversify` reads of a part: the documents kept so far that have an embedding, a row group at a time."""
+    options = recipe.select.diverse
+    assert options is not None
+    table = kept(dossier, recipe).combine_chunks()
+    rows, first = row_of(table["ticket"].to_numpy()), 0
+    for read, batch in _part(dossier).read(rows, ["metadata"]):
+        some = table.slice(first, len(read))
+        first += len(read)
+        try:
+            embedding = diversify.vectors(batch["metadata"], options.column.removeprefix(bins.METADATA))
+        except ValueError as error:
+            name = some["id"][error.args[0]]
+            raise RunError(f"select.diverse: {options.column} of document {str(name)!r} is no list of numbers") from None
+        if options.within is None:
+            cluster = pa.nulls(len(some), pa.string())
+        elif options.within == "source":
+            cluster = some["source"]
+        else:
+            cluster = bins.metadata_field(batch["metadata"], options.within.removeprefix(bins.METADATA))
+        columns = {name: some[name] for name in ("ticket", "id", "quality", "tie", "id_hash")}
+        found = pa.table({**columns, "cluster": cluster, "embedding": embedding}, schema=diversify.ROWS)
+        yield _batch(found.filter(embedding.is_valid()))
 
 
 def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
@@ -404,6 +430,19 @@ def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
             return pc.binary_join_element_wise("Jaccard", jaccard, "with", representative, " ")
 
         state.close(representative.is_valid().to_numpy(zero_copy_only=False), "drop", reason, detail)
+
+
+def _diversity(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
+    answers = dossier.answer(diversify.TAG)
+    if answers is None:
+        return
+    stands = aligned(rows["ticket"], answers, "stands", None)
+    cosine = aligned(rows["ticket"], answers, "cosine", None)
+
+    def detail(of: pa.Array) -> pa.Array:
+        return pc.binary_join_element_wise("cosine", _rounded(cosine.take(of)), "with", stands.take(of), " ")
+
+    state.close(stands.is_valid().to_numpy(zero_copy_only=False), "drop", "select.diverse", detail)
 
 
 def _budgets(rows: Mapping[str, pa.Array], dossier: Dossier, recipe: Recipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

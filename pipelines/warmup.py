@@ -32,7 +32,7 @@ _RECIPE: dict[str, Any] = {
     "rate": {name: {} for name in ("gopher", "repetition", "c4", "fineweb", "compression", "language")},
     "dedup": {"minhash": {}},
     "quality": [{"signal": "gopher.stop_words", "range": [0, 8]}],
-    "select": {"tokens": 1_000_000},
+    "select": {"tokens": 1_000_000, "diverse": {"column": "metadata.embedding", "ceiling": 1.0}},
     "curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]},
 }
 
@@ -75,7 +75,7 @@ def is_warm() -> bool:
 
 def _run_all(room: Path) -> None:
     source, benchmark = room / "in.jsonl", room / "benchmark.jsonl"
-    source.write_bytes(b"".join(orjson.dumps({"text": text}) + b"\n" for text in _TEXTS))
+    source.write_bytes(b"".join(orjson.dumps({"text": text, "embedding": [1, 0]}) + b"\n" for text in _TEXTS))
     benchmark.write_bytes(orjson.dumps({"question": _PROSE}))
     decontaminate = {
         "benchmarks": [{"name": "some", "path": str(benchmark), "fields": ["question"]}],

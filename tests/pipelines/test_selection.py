@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -221,3 +222,69 @@ def test_a_quality_that_is_length_is_told_alike_however_the_corpus_is_cut(tmp_pa
         kept = [row for row in ledger if row["decision"] == "keep"]
         assert found[-1] == pytest.approx(spearman([row["quality"] for row in kept], [row["tokens"] for row in kept]), abs=0.02)
     assert found[0] == found[1]
+
+
+def embedded(size: int) -> list[dict[str, object]]:
+    """Records with a direction in space and a topic; some have neither."""
+    draw = np.random.default_rng(5)
+    records = corpus(size, sentences=(4, 12))
+    for number, (record, vector) in enumerate(zip(records, draw.normal(size=(size, 3)), strict=True)):
+        if number % 10:
+            record |= {"embedding": [round(float(value), 3) for value in vector], "topic": f"topic-{number % 3}"}
+    return records
+
+
+@pytest.mark.parametrize("within", [None, "source", "metadata.topic"])
+def test_of_documents_near_in_meaning_the_best_stays(tmp_path: Path, within: str | None) -> None:
+    records, roots = embedded(240), set()
+    by_id = {str(record["id"]): record for record in records}
+    diverse = {"column": "metadata.embedding", "within": within, "ceiling": 0.95}
+    for pieces, kind in ((1, "jsonl"), (3, "parquet")):
+        folder = tmp_path / str(pieces)
+        folder.mkdir()
+        source = save(folder / "in", dealt(records, pieces, seed=pieces), kind)
+        _, ledger, _ = ran(folder, source, select={"diverse": diverse, "tokens": 2_000})
+        roots.add(corpus_of(folder / "run")[0])
+
+    def cluster(row: dict[str, Any]) -> object:
+        return row["source"] if within == "source" else by_id[row["id"]].get("topic") if within else None
+
+    asked = [row for row in ledger if row["decision"] == "keep" or row["reason"].startswith("select.")]
+    dropped = {row["id"]: row for row in asked if row["reason"] == "select.diverse"}
+    stays = [row for row in asked if row["id"] not in dropped]
+    assert dropped
+    assert any(row["reason"] == "select.tokens" for row in stays)
+
+    def cosine(one: str, other: str) -> float:
+        a, b = (np.array(by_id[name]["embedding"], np.float32).astype(float) for name in (one, other))
+        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+    quality = {row["id"]: row["quality"] for row in asked}
+    there = [row for row in stays if "embedding" in by_id[row["id"]]]
+    for index, row in enumerate(there):
+        for other in there[:index]:
+            assert cluster(row) != cluster(other) or cosine(row["id"], other["id"]) <= 0.95
+    for name, row in dropped.items():
+        said, stands = row["detail"].removeprefix("cosine ").split(" with ")
+        assert stands in {other["id"] for other in there}
+        assert float(said) == pytest.approx(cosine(name, stands), abs=1e-4)
+        assert cosine(name, stands) > 0.95
+        assert quality[stands] >= quality[name]
+        assert cluster(by_id[name] | row) == cluster(by_id[stands] | {"id": stands})
+    assert "select.diverse" in str(explanation(str(tmp_path / "3" / "run"), min(dropped)))
+    assert len(roots) == 1
+
+
+def test_what_is_no_embedding_is_named(tmp_path: Path) -> None:
+    records = embedded(20)
+    records[7]["embedding"] = "none"
+    records[8]["embedding"] = [1.0]
+    source = save(tmp_path / "in", [records])
+    with pytest.raises(RunError, match=r"metadata\.embedding of document 'doc-000007' is no list of numbers"):
+        ran(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
+    del records[7]["embedding"]
+    save(tmp_path / "in", [records])
+    with pytest.raises(RunError, match="embeddings of 1 and of 3 numbers"):
+        ran(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
+    with pytest.raises(RecipeError, match=r"select\.diverse\.column"):
+        ran(tmp_path, source, select={"diverse": {"column": "embedding"}})

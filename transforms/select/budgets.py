@@ -51,6 +51,17 @@ class Mixture(Options):
         return self
 
 
+class Diversity(Options):
+    """Of documents that lie close to each other only the best stays: no two kept ones of a cluster are more alike."""
+
+    column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD that holds the embedding, a list of numbers")
+    within: Annotated[
+        str | None,
+        Field(pattern=r"^(source|metadata\..+)$", description="cluster: source or metadata.FIELD; null: all documents are one"),
+    ] = None
+    ceiling: Annotated[float, Field(ge=-1, le=1, description="cosine above which two documents are alike; DEITA: 0.9")] = 0.9
+
+
 class Selection(Options):
     """How much of what passed is taken, and how often it is repeated: the best of each bin first."""
 
@@ -66,6 +77,7 @@ class Selection(Options):
         Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None,
         Field(description="token budget of the corpus, or of each bin (bins without one are kept whole)"),
     ] = None
+    diverse: Annotated[Diversity | None, Field(description="near in meaning, by embeddings that the input brings")] = None
     mixture: Annotated[Mixture | None, Field(description="how the budget is shared among bins; null: the best, wherever")] = (
         None
     )

@@ -1,4 +1,4 @@
-# make run: the main job on text this machine already has.  make test: every check but the slow ones and those with torch (.ci/run has them).  make bench: speed beside peers and limits.
+# make run: the main job on text this machine already has.  make test: every check but the slow ones, those with torch and those on clusters (.ci/run has them).  make bench: speed beside peers and limits.
 # make faults: every fault at every moment, into docs/faults.md.  make soak N=100: the job killed again and again.
 # make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
 PYTHON ?= python3
@@ -19,7 +19,7 @@ test: $(VENV)/.ready-$(WITH)
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
 
-# On real clusters, which deploy/cluster downloads once and starts on the loopback.
+# On real clusters, which deploy/cluster downloads once and starts on the loopback: all of it, where .ci/run has what is quick.
 test-flink test-spark test-prism: test-%: $(VENV)/.ready-dev
 	$(BIN)/pytest tests/pipelines -m $* $(PYTEST)
 

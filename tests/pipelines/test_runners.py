@@ -16,7 +16,7 @@ import pytest
 
 from pipelines import portable, runners, worker
 from tests.pipelines.clusters import free_port
-from tests.pipelines.running import command, typed
+from tests.pipelines.running import command, run, typed
 from transforms.errors import RunError
 
 
@@ -103,6 +103,13 @@ def test_dataflow_names_what_it_lacks(monkeypatch):
     with pytest.raises(RunError, match="do not see '/run'"):
         runners.choose("dataflow", 0, full, "/run")
     assert runners.choose("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
+
+
+def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(runners.Runner, "run", lambda *_: None)
+    with pytest.raises(RunError, match="3 of 3 parts were never rated"):
+        run(base.recipe, base.source, tmp_path / "run")
+    assert not (tmp_path / "run/manifest.json").exists()
 
 
 def test_options_are_those_of_beam():

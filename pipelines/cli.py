@@ -47,7 +47,7 @@ def run(
     ] = "",
     set_: Overrides = [],  # noqa: B006
     runner: Annotated[str, typer.Option(help="Where the DAG runs: local, flink, spark, prism or dataflow.")] = "local",
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 is one a core, or all that the cluster has.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core if they pay, or all of a cluster.")] = 0,
     option: Annotated[
         list[str], typer.Option(metavar="name=value", help="A pipeline option of Beam, for the runner; repeatable.")
     ] = [],  # noqa: B006

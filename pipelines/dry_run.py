@@ -100,15 +100,15 @@ class _Costs:
 
 
 def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
-    """The estimate of a run of `recipe` into `run` by so many workers (0: one a core). Raises RunError as the run would."""
+    """The estimate of a run of `recipe` into `run` by so many workers (0: as many as pay). Raises RunError as the run would."""
     from pipelines import local
     from pipelines.warmup import is_warm
 
-    workers = workers or local.default_workers()
     splits = plan.list_input(recipe)
     work, _ = plan.assign(recipe, run, splits)
     pending = [item.split for item in work if not item.finished]
     size, left = sum(split.size for split in splits), sum(split.size for split in pending)
+    workers = workers or local.default_workers(size)
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
         pieces = list(_sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
         before = _peak()

@@ -50,7 +50,7 @@ def launch(
 ) -> Result:
     """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do.
 
-    0 workers are as many as the runner has room for; `options` are the runner's.
+    0 workers are as many as pay, or as the cluster has; `options` are the runner's.
     """
     chosen = runners.choose(runner, workers, options, run)
     with Claim(run, "alone") as claim:
@@ -71,6 +71,7 @@ def launch(
             manifest = release.read(run)
             metrics.write_finished(run, manifest, time.time())
             return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+        chosen = chosen.sized(todo)
         progress.clear(run)
         claim.share()
         with _Clock(_attempt(todo, chosen.name, chosen.workers), run, watch) as clock:

@@ -29,8 +29,8 @@ PARTITION_BYTES = 16 << 20
 and the shingles of so much text are about as large."""
 
 EVEN_PARTITIONS = 128
-"""Up to so many partitions each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds, and one of 45 MB of input has a few
-hundred rows; of a billion documents a partition has 300,000, whose band hashes are 80 MB."""
+"""Up to so many partitions each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds, and in partitions of 45 MB it has
+a few hundred rows. Of a billion documents a partition has 300,000, whose band hashes are 80 MB."""
 
 HISTORY = (METRICS, releases.ROOM)
 """What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""

@@ -12,7 +12,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,14 @@ class Runner:
     workers: int
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def sized(self, todo: Plan) -> Runner:
+        """Itself, with as many workers as pay for the input if it is the local runner and was given no number."""
+        if self.name != "local" or self.workers:
+            return self
+        from pipelines.local import default_workers
+
+        return replace(self, workers=default_workers(todo.bytes))
+
     def run(self, recipe: Recipe, todo: Plan) -> None:
         """Runs the DAG and returns when it is done. Raises RunError with what to do."""
         if self.name == "local":
@@ -84,7 +92,7 @@ def unusable(name: str, options: Mapping[str, str]) -> str | None:
 
 
 def choose(name: str, workers: int, options: Mapping[str, str], run: str) -> Runner:
-    """The runner `name` for the run directory `run`; 0 workers are as many as there is room for.
+    """The runner `name` for the run directory `run`; 0 workers are as many as pay, or as there is room for.
 
     Raises RunError when the cluster, its job server, a program or an extra is missing.
     """
@@ -97,9 +105,7 @@ def choose(name: str, workers: int, options: Mapping[str, str], run: str) -> Run
 
 
 def _local(workers: int, options: dict[str, str], run: str) -> Runner:
-    from pipelines.local import default_workers
-
-    return Runner("local", workers or default_workers())
+    return Runner("local", workers)
 
 
 def _flink(workers: int, options: dict[str, str], run: str) -> Runner:

@@ -23,7 +23,7 @@ from transforms.errors import RunError
 from transforms.exchange import Dossier, Exchange, Gathered, One, Spread, Step
 from transforms.identity import Identify
 from transforms.parts import Receipt
-from transforms.ranking import Rank
+from transforms.ranking import Rank, ranges
 from transforms.select.diversify import Diversify
 
 
@@ -38,7 +38,7 @@ class Curate(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
         recipe, plan = self.recipe, self.plan
-        spill, size = plan.spill, plan.partitions
+        spill, size, narrow = plan.spill, plan.partitions, ranges(plan.partitions)
 
         def of(rows: Callable[..., Any]) -> Callable[..., Any]:
             return partial(rows, recipe=recipe)
@@ -56,15 +56,15 @@ class Curate(beam.PTransform):
             dossiers |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
         if recipe.select.asks:
             allot = of(decide.allotted) if recipe.select.mixture is not None else None
-            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, size, allot=allot)
+            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
         if len(recipe.curriculum.stretches) > 1 and not recipe.select.phases:
-            dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, size)
+            dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, narrow)
         if recipe.curriculum.by_quantile:
-            dossiers |= "Grade" >> Rank(decide.GRADED, of(decide.grade_rows), spill, size)
+            dossiers |= "Grade" >> Rank(decide.GRADED, of(decide.grade_rows), spill, narrow)
         of_phase = decide.phase_tokens if recipe.select.repeats else None
-        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, size, allot=of_phase)
+        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
         if recipe.select.repeats:
-            dossiers |= "Repeat" >> Rank(decide.REPEATED, of(decide.repeat_rows), spill, size)
+            dossiers |= "Repeat" >> Rank(decide.REPEATED, of(decide.repeat_rows), spill, narrow)
 
         layout = beam.pvalue.AsSingleton(
             dossiers

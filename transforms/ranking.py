@@ -34,8 +34,17 @@ MARKED = ROWS.append(pa.field("mark", pa.int64()))
 Allot = Callable[[Mapping[str, int]], Mapping[str, int]]
 """From the tokens of every group to a number for each."""
 
+_NARROW = 4
+"""Partitions of an exchange that make one range of a ranking."""
+
 _SAMPLE = 64
 """Sampled keys for each partition. 64 keep the largest range within about 1.3 times the mean."""
+
+
+def ranges(partitions: int) -> int:
+    """Ranges of a ranking beside exchanges of so many partitions. Its rows are 53 bytes, so a range of four times as many
+    documents is small still; and each costs a piece for every part, which is what grows faster than the corpus."""
+    return max(2, partitions // _NARROW)
 
 
 class Rank(beam.PTransform):

@@ -30,10 +30,11 @@ class RunError(Exception):
         marker = f"{cls.__module__}.{cls.__qualname__}: "
         if marker in text:
             return cls(_message(text.rsplit(marker, 1)[1]))
-        for found in re.finditer(r"\[Errno (\d+)\] ", text):
-            if int(found[1]) in _MACHINE:
-                return cls(f"{_message(text[found.end() :])}. Once that is mended, the same command goes on where it stopped")
-        return None
+        refused = [text[found.end() :] for found in re.finditer(r"\[Errno (\d+)\] ", text) if int(found[1]) in _MACHINE]
+        if not refused:
+            return None
+        # The last is what was raised in the end: what first met a full disk may not have known in which file.
+        return cls(f"{_message(refused[-1])}. Once that is mended, the same command goes on where it stopped")
 
 
 class NoInput(RunError):

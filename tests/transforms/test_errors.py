@@ -26,3 +26,9 @@ def test_a_full_disk_is_for_the_person_and_a_missing_file_is_not():
     text = "Traceback ...\nOSError: [Errno 28] No space left on device [while running 'Rate']\n\nTraceback ..."
     assert str(RunError.from_traceback(text)).startswith("No space left on device. Once that is mended")
     assert RunError.from_traceback("FileNotFoundError: [Errno 2] No such file or directory: 'spill'") is None
+
+
+def test_of_a_chain_of_errors_the_last_is_told():
+    chain = "OSError: [Errno 28] No space left on device\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    chain += "OSError: [Errno 28] No space left on device: 'run/x' [while running 'Rate']\n"
+    assert str(RunError.from_traceback(chain)).startswith("No space left on device: 'run/x'. Once that is mended")

@@ -29,6 +29,7 @@ def test_a_full_disk_is_for_the_person_and_a_missing_file_is_not():
 
 
 def test_of_a_chain_of_errors_the_last_is_told():
-    chain = "OSError: [Errno 28] No space left on device\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    chain = "OSError: [Errno 28] No space left on device\n\n"
+    chain += "During handling of the above exception, another exception occurred:\n\n"
     chain += "OSError: [Errno 28] No space left on device: 'run/x' [while running 'Rate']\n"
     assert str(RunError.from_traceback(chain)).startswith("No space left on device: 'run/x'. Once that is mended")

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from pipelines import plan
 from pipelines.emit import SCATTER_BYTES
 from tests.bench import skew
+from transforms.ranking import ranges
 from transforms.read.options import Input
 from transforms.shards import Output
 
@@ -44,7 +45,7 @@ CORES = 16
 
 TEXT, COMPONENTS = "text to its shard", "duplicates: components"
 CANDIDATES, BANDS, EQUAL = "duplicates: shingles of candidates", "duplicates: bands", "duplicates: equal texts"
-KEYS, IDENTITY = "ranking: keys", "identity: text, id and record hashes"
+KEYS, RANKS, IDENTITY = "ranking: keys", "ranking: answers", "identity: text, id and record hashes"
 
 Json = dict[str, Any]
 Counts = npt.NDArray[np.int64]
@@ -223,7 +224,13 @@ def run(documents: float, split_bytes: int, unit: Units, shard_bytes: int) -> Ru
     parts = max(1.0, documents * unit.text / split_bytes)
     partitions = plan.partitions(round(documents * unit.input))
     text = documents * unit.rows[TEXT] * unit.bytes[TEXT]
-    places = {TEXT: max(parts, text / SCATTER_BYTES) * max(1.0, text / shard_bytes), COMPONENTS: parts}
+    ranked = parts * ranges(partitions)
+    places = {
+        TEXT: max(parts, text / SCATTER_BYTES) * max(1.0, text / shard_bytes),
+        COMPONENTS: parts,
+        KEYS: ranked,
+        RANKS: ranked,
+    }
     pieces = {
         # Rows thrown at so many pairs of writer and reader: those that get none have no piece.
         name: -(places.get(name, parts * partitions)) * np.expm1(-documents * each / places.get(name, parts * partitions))
@@ -400,10 +407,10 @@ def _skew(unit: Units, one: Run, shard_bytes: int, sizes: Counts) -> str:
         BANDS: (skew.hashed(own, sizes, count, chance, bands), unit.bytes[BANDS]),
         CANDIDATES: (members, shingled),
         f"{CANDIDATES}, memory": (members, unit.member_bytes),
-        KEYS: (skew.ranges(kept, count, chance), unit.bytes[KEYS]),
+        KEYS: (skew.ranges(kept, ranges(count), chance), unit.bytes[KEYS]),
     }
     rows = [
-        [exchange, f"{count:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)]
+        [exchange, f"{ranges(count) if exchange == KEYS else count:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)]
         for exchange, (load, size) in drawn.items()
     ]
     shards = max(1, round(kept * unit.text / shard_bytes))

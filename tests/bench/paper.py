@@ -409,10 +409,10 @@ def _skew(unit: Units, one: Run, shard_bytes: int, sizes: Counts) -> str:
         f"{CANDIDATES}, memory": (members, unit.member_bytes),
         KEYS: (skew.ranges(kept, ranges(count), chance), unit.bytes[KEYS]),
     }
-    rows = [
-        [exchange, f"{ranges(count) if exchange == KEYS else count:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)]
-        for exchange, (load, size) in drawn.items()
-    ]
+    rows = []
+    for exchange, (load, size) in drawn.items():
+        places = ranges(count) if exchange == KEYS else count
+        rows.append([exchange, f"{places:,}", f"{load.mean:,.0f}", f"{load.ratio:.2f}", _size(load.largest * size)])
     shards = max(1, round(kept * unit.text / shard_bytes))
     load = skew.shards(shard_bytes, per_shard, unit.bytes_off, shards, chance)
     rows.append(["shards, of bytes", f"{shards:,}", _size(load.mean), f"{load.ratio:.3f}", _size(load.largest)])

@@ -256,8 +256,7 @@ def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
         f"The best tenth of the tokens gets {mass:.2%} of the LR mass (an even share is 10%): it comes where the "
         "rate has decayed, which wastes what the order gains. "
         f"Let the rate end at a third of its peak (shape: wsd, decay: 0.18, final: {remedy.final:g}), which gives "
-        f"it {better:.2%}, and average the last checkpoints; or shuffle (order: uniform); or let the schedule place them "
-        "(order: lr_weighted).",
+        f"it {better:.2%}, and average the last checkpoints; or shuffle (order: uniform).",
         {"best_decile_mass": mass, "threshold": MUTED, "remedy_final": remedy.final, "remedy_mass": better},
     )
 

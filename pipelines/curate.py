@@ -25,6 +25,7 @@ from transforms.identity import Identify
 from transforms.parts import Receipt
 from transforms.ranking import Rank, ranges
 from transforms.select.diversify import Diversify
+from transforms.text.memory import give_back_freed_memory
 
 
 class Curate(beam.PTransform):
@@ -172,7 +173,9 @@ def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int]:
 
 
 def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int]], recipe: Recipe) -> Dossier:
-    """Lets a part pass to Decide only when the whole input stayed below `max_rejects`."""
+    """Lets a part pass to Decide only when the whole input stayed below `max_rejects`. By then all are rated, and what that has
+    left in memory is given back."""
+    give_back_freed_memory()
     rejected = sum(bad for _, bad in rejects)
     records = rejected + sum(good for good, _ in rejects)
     limit = recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records

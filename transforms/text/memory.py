@@ -21,7 +21,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Everything that is free goes back to the system: after rating that is 180 MB."""
+    """Everything that is free goes back to the system: after rating that is 100 to 200 MB."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -173,7 +173,7 @@ def kernels() -> dict[str, float]:
     for cuts in (1_000, 101_000):
         cut = np.sort(chance.integers(0, 1 << 64, (cuts, 2), dtype=np.uint64), axis=0)
         begun = time.process_time()
-        list(_address(Dossier(0, None), lambda _: batch, cut))
+        list(_address(Dossier(0, None), cut, lambda _: batch))
         seconds[cuts] = time.process_time() - begun
     nodes = 4_000_000
     edges = np.sort(chance.integers(0, nodes, (nodes, 2), dtype=np.uint64), axis=1)

@@ -68,18 +68,18 @@ def test_a_piece_holds_a_row_at_least() -> None:
     assert coarse.core_hours < fine.core_hours
 
 
-def test_flat() -> None:
-    assert paper.flat(found())
-    assert not paper.flat(found(grows=0.01))
+def test_growth() -> None:
+    assert max(paper.growth(found())) <= 1 + paper.TOLERANCE
+    assert paper.growth(found(grows=0.01))[0] > 1 + paper.TOLERANCE
     heavy = found()
     heavy["x16"]["peak_rss"] *= 2
-    assert not paper.flat(heavy)
+    assert paper.growth(heavy)[1] >= 2
 
 
 def test_the_page_is_the_same_every_time() -> None:
     page = paper.page(found())
     assert page == paper.page(found())
-    assert "**Flat**" in page
+    assert "**CPU is flat**" in page
     assert "nan" not in page
 
 

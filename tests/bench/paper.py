@@ -313,8 +313,8 @@ def _verdict(found: Json) -> str:
     flat, held = ("is" if times <= 1 + TOLERANCE else "is not" for times in (cost, memory))
     return (
         f"**CPU {flat} flat** within {TOLERANCE:.0%}: a document of the dearest size costs {cost:.2f} times one of ×1.\n"
-        f"**A worker's memory {held}**: {memory:.2f} times. (×1 keeps too little text to fill a shard, which is held while it is\n"
-        "written; and Beam's local runner holds the pieces of all exchanges.)"
+        f"**A worker's memory {held}**: {memory:.2f} times. (×1 keeps too little text to fill a shard, which is held while it\n"
+        "is written; and Beam's local runner holds the pieces of all exchanges.)"
     )
 
 

@@ -314,7 +314,7 @@ def _verdict(found: Json) -> str:
     return (
         f"**CPU {flat} flat** within {TOLERANCE:.0%}: a document of the dearest size costs {cost:.2f} times one of ×1.\n"
         f"**A worker's memory {held}**: {memory:.2f} times. (×1 keeps too little text to fill a shard, which is held while it\n"
-        "is written; and Beam's local runner holds the pieces of all exchanges.)"
+        "is written; the rest is Decide's.)"
     )
 
 

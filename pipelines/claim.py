@@ -10,16 +10,16 @@ still is the one they saw. No clock is compared with another: each side measures
 
 from __future__ import annotations
 
-import _thread
 import fcntl
 import json
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
-from types import TracebackType
-from typing import Literal
+from types import FrameType, TracebackType
+from typing import Literal, NoReturn
 
 from transforms import storage
 from transforms.errors import RunError
@@ -72,7 +72,7 @@ class Claim:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._lease is not None:
             self._lease.release()
-            if self._lease.lost and kind is not None:
+            if self._lease.lost:
                 raise _busy(self._run) from None
         if self._lock is None or self._path is None:
             return
@@ -95,7 +95,11 @@ class Claim:
 
 
 class _Lease:
-    """A lease on a run on an object store, and the thread that keeps it. A driver that loses it is interrupted."""
+    """A lease on a run on an object store, and the thread that keeps it. A driver that loses it is interrupted.
+
+    By SIGUSR1, since a shell that starts a command in the background has it ignore SIGINT. Outside the main thread, where no
+    signal arrives, a driver learns at its end that it lost the lease.
+    """
 
     def __init__(self, run: str) -> None:
         self._uri = storage.join(run, ".lease")
@@ -107,6 +111,9 @@ class _Lease:
             self._stamp = self._put(self._dead(run))
         if self._stamp is None:
             raise _busy(run)
+        self._driver = threading.get_ident() if threading.current_thread() is threading.main_thread() else None
+        if self._driver:
+            signal.signal(signal.SIGUSR1, _interrupt)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -114,6 +121,8 @@ class _Lease:
     def release(self) -> None:
         self._ended.set()
         self._thread.join()
+        if self._driver:
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         if not self.lost:
             storage.remove(self._uri)
 
@@ -145,9 +154,14 @@ class _Lease:
                 beaten = time.monotonic()
             if stamp is None or time.monotonic() > beaten + LEASE:
                 self.lost = True
-                _thread.interrupt_main()
+                if self._driver:
+                    signal.pthread_kill(self._driver, signal.SIGUSR1)
                 return
             self._stamp = stamp
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _stamp(uri: str) -> str | None:

@@ -147,9 +147,7 @@ def _prism(workers: int, options: dict[str, str], run: str) -> Runner:
     else:
         binary = options.setdefault("prism", "prism")
         if shutil.which(binary) is None:
-            raise RunError(
-                f"there is no program '{binary}': go install {PRISM}, and name it with --option prism=PATH"
-            )
+            raise RunError(f"there is no program '{binary}': go install {PRISM}, and name it with --option prism=PATH")
     return Runner("prism", 1, options)
 
 

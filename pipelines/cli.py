@@ -18,6 +18,7 @@ from pipelines import recipe as recipes
 from pipelines.telling import PROBLEM, Json, RunDirectory, print_json, show, told
 from transforms.errors import RunError
 from transforms.redaction import public
+from transforms.text.memory import share_one_heap
 
 if TYPE_CHECKING:
     pass
@@ -275,6 +276,7 @@ def _show_without_credentials(kind: type[BaseException], error: BaseException, t
 
 def main() -> None:
     """The entry point of the command."""
+    share_one_heap()
     logging.disable()  # Beam's and its friends'; what goes wrong reaches the person as an exception, once
     sys.excepthook = _show_without_credentials
     warnings.showwarning = lambda message, *_: typer.secho(str(message), fg="yellow", err=True)

@@ -153,7 +153,7 @@ def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozense
 
 def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fingerprint: str) -> None:
     """Writes one shard in curriculum order, then its receipt."""
-    rows = gathered.table()
+    rows = gathered.table().combine_chunks()  # what the pieces were read into goes before the sorted rows come
     keys = [name for name in ("place", "tie", "id", "epoch") if name in rows.column_names]
     rows = rows.sort_by([(name, "ascending") for name in keys])
     path = layout.path(gathered.destination)

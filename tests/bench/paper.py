@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import plan
+from pipelines import plan, worker
 from pipelines.emit import SCATTER_BYTES
 from tests.bench import skew
 from transforms.ranking import ranges
@@ -99,7 +99,7 @@ def _cost(files: Sequence[Path], *more: str) -> Json:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (HERE / "peers", ROOT))), "MALLOC_ARENA_MAX": "1"}
+    return os.environ | worker.ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, (HERE / "peers", ROOT)))}
 
 
 def _least(runs: list[Json]) -> Json:

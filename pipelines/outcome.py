@@ -318,7 +318,7 @@ def _warnings(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[
 
 
 def _packages() -> dict[str, str]:
-    return {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba", "scipy")}
+    return {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba")}
 
 
 def write_report(run: str) -> str:

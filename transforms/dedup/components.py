@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from transforms.kernels import njit
+
 
 def bucket_edges(bucket: npt.NDArray[np.uint64], member: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Edges (least member, other) of every bucket with at least two distinct members: (m, 2), by bucket and member.
@@ -29,15 +31,22 @@ def forest(edges: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     forest(b))) == forest(concat(a, b))`, so a combiner may take partial forests as they come. Nodes without an edge to
     another node do not appear.
     """
-    if not len(edges):
-        return np.empty((0, 2), np.uint64)
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     nodes, place = np.unique(edges, return_inverse=True)
-    start, end = place.reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (start, end)), shape=(nodes.size, nodes.size))
-    _, label = connected_components(graph, directed=False)
-    _, least = np.unique(label, return_index=True)  # nodes are sorted, so the first of a label is its least
-    root = nodes[least][label]
-    return np.column_stack((root, nodes))[root != nodes]
+    root = _roots(place.reshape(-1, 2), nodes.size)
+    return np.column_stack((nodes[root], nodes))[root != np.arange(nodes.size)]
+
+
+@njit(cache=True, nogil=True)
+def _roots(edges: npt.NDArray[np.intp], nodes: int) -> npt.NDArray[np.intp]:
+    """The least node of each node's component (union-find by least root, with path halving; Tarjan & van Leeuwen 1984)."""
+    parent = np.arange(nodes)
+    for edge in range(len(edges)):
+        one, other = edges[edge]
+        while parent[one] != one:
+            parent[one] = one = parent[parent[one]]
+        while parent[other] != other:
+            parent[other] = other = parent[parent[other]]
+        parent[max(one, other)] = min(one, other)
+    for node in range(nodes):  # parents are less than their children, and have their roots already
+        parent[node] = parent[parent[node]]
+    return parent

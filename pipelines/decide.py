@@ -37,8 +37,8 @@ GUARDED = "guarded."
 
 _CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
 
-_REMEMBERED = 64 << 20
-"""Bytes of measured parts that a process remembers from stage to stage: some 2 GB of text."""
+_REMEMBERED = 32 << 20
+"""Bytes of measured parts that a process remembers from stage to stage: some 1 GB of text."""
 
 
 def identity_rows(dossier: Dossier) -> pa.RecordBatch:

@@ -47,9 +47,9 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     known = [float(limit) for limit in limits if limit is not None]
     if signal.kind == "string" or not known:
         return None
-    low, high = min(0.0, *known), max(known)
-    if not signal.unit.startswith("share"):
-        high *= 1.5
+    low, high = min(0.0, *known), 1.5 * max(known)
+    if signal.unit.startswith("share"):
+        high = min(high, 1.0)  # there is nothing beyond
     if high > WIDE:
         return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
     return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]

@@ -198,7 +198,9 @@ def copies(rank: Integers, pool: Integers, budget: Integers) -> Integers:
     """How often each of n documents is seen: int64 like `budget`, which is n budgets or an n-row table of them.
 
     `rank`: tokens of the bin up to and including the document, from the best down. The copies' tokens never exceed the budget.
+    Documents without tokens that come first are seen with the first token: a budget that is spent begins no other epoch.
     """
+    rank = np.where(pool > 0, np.maximum(rank, 1), rank)
     if budget.ndim > rank.ndim:
         rank, pool = rank[:, None], pool[:, None]
     times = (budget - rank) // np.maximum(pool, 1) + 1

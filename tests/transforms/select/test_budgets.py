@@ -22,12 +22,13 @@ def selection(**fields: object) -> Selection:
 
 
 def by_hand(tokens: list[int], budget: int) -> list[int]:
-    """Documents from the best down, again and again, while what they sum to is within the budget."""
+    """Documents from the best down, again and again, while what they sum to is within the budget; an epoch begins with a token."""
     seen, spent, whole = [0] * len(tokens), 0, sum(tokens)
     while whole:
+        first = spent + 1
         for document, size in enumerate(tokens):
             spent += size
-            if spent > budget:
+            if max(spent, first) > budget:
                 return seen
             seen[document] += 1
     return seen
@@ -49,6 +50,14 @@ def test_a_pool_cuts_whatever_the_budget_and_a_bin_without_tokens_is_kept() -> N
     assert copies(rank, pool, np.array([20, 20, 20])).tolist() == [3, 2, 0]
     assert copies(rank, pool, np.array([[8, 20], [8, 20], [8, 20]])).tolist() == [[1, 3], [1, 2], [0, 0]]
     assert copies(np.array([0]), np.array([0]), np.array([0])).tolist() == [1]
+
+
+def test_no_document_comes_more_often_than_its_pool_fits_the_budget() -> None:
+    tokens = np.array([0, 0, 5, 0, 5])
+    rank, pool = np.cumsum(tokens), np.full(5, 10)
+    assert copies(rank, pool, pool).tolist() == [1, 1, 1, 1, 1]
+    assert copies(rank, pool, 2 * pool).tolist() == [2, 2, 2, 2, 2]
+    assert copies(rank, pool, 0 * pool).tolist() == [0, 0, 0, 0, 0]
 
 
 def test_limits_by_bin() -> None:

@@ -11,6 +11,7 @@ import csv
 import difflib
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,12 +132,12 @@ def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{uri} row {number}", row
         else:
             raise ValueError("a benchmark is .jsonl, .ndjson, .csv, .tsv or .parquet, plain or .gz, .zst, .bz2")
-    except (EOFError, OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         raise ValueError(f"{uri}: {error}") from error
 
 
 def _unpacked(raw: bytes, kind: str) -> bytes:
-    """Decompresses every frame to its end. Raises EOFError, OSError or ValueError when the last one is cut."""
+    """Decompresses every frame to its end. Raises EOFError, OSError, ValueError or zlib.error for a damaged one."""
     if kind == ".gz":
         return gzip.decompress(raw)
     if kind == ".bz2":

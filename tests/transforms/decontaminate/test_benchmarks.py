@@ -105,6 +105,7 @@ def test_wrong_fields_name_the_right_ones(tmp_path: Path, options: dict[str, obj
         ("b.parquet", b"PAR1 no", "b.parquet"),
         ("b.txt", b"x", "a benchmark is .jsonl"),
         ("b.jsonl.gz", gzip.compress(LINES)[:-9], "b.jsonl.gz"),
+        ("b.jsonl.gz", gzip.compress(LINES)[:10] + b"\xff" * 20, "b.jsonl.gz: Error -3"),
         ("b.jsonl.bz2", bz2.compress(LINES)[:-9], "b.jsonl.bz2"),
         ("b.jsonl.zst", zstandard.compress(LINES)[:-9], "cut"),
         ("b.jsonl.zst", LINES, "b.jsonl.zst"),

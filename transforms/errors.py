@@ -41,6 +41,16 @@ class NoInput(RunError):
     """There is no input file, and the recipe allows that (`input.allow_empty`): nothing is touched, the last release stands."""
 
 
+def damage(error: Exception) -> str:
+    """The first line of what a library says of damaged data. Raises the error again where it is the system's or a store's.
+
+    What reads bytes raises an OSError with a number, or one of its kinds; what finds no sense in them, a bare one.
+    """
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+        raise error
+    return str(error).split("\n", 1)[0]
+
+
 def _message(text: str) -> str:
     """Up to where Beam appends the step ("… [while running 'Rate/…']") and its own frames."""
     for end in (" [while running", "\nTraceback", "\n\nDuring handling", "\n\nThe above exception"):

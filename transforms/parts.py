@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from transforms import storage
 from transforms.documents import tickets
-from transforms.errors import RunError
+from transforms.errors import RunError, damage
 from transforms.release import File
 
 ROW_GROUP_BYTES = 16 << 20
@@ -97,16 +97,15 @@ class Part:
                     yield wanted, table.combine_chunks().to_batches()[0]
                 first += size
 
-
     @contextmanager
     def _open(self, room: str, suffix: str) -> Iterator[BinaryIO]:
         uri = self.uri(room, suffix)
         with storage.open_binary(uri) as file:
             try:
                 yield file
-            except pa.ArrowInvalid as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 again = f"remove {self.uri('rated', 'json')} and the same command rates that part again"
-                raise RunError(f"{uri} is damaged ({str(error).splitlines()[0]}): {again}") from error
+                raise RunError(f"{uri} is damaged ({damage(error)}): {again}") from error
 
 
 class PartWriter:

@@ -8,6 +8,7 @@ import pytest
 
 from transforms import parts as module
 from transforms.documents import part_of, row_of, tickets
+from transforms.errors import RunError
 from transforms.parts import Part, PartWriter
 
 
@@ -105,3 +106,16 @@ def test_a_removed_part_is_gone(tmp_path):
 
 def test_tickets_hold_part_and_row():
     assert tickets(70_000, 2, 5).tolist() == [(70_000 << 32) + 5, (70_000 << 32) + 6]
+
+
+@pytest.mark.parametrize("place", [0.5, 0.9, 0.999])
+def test_a_damaged_part_says_what_to_do(tmp_path, place):
+    part = Part(str(tmp_path), 3)
+    write(part, [200])
+    path = tmp_path / "rated" / "part-00003.parquet"
+    data = bytearray(path.read_bytes())
+    middle = int(len(data) * place)
+    data[middle : middle + 40] = bytes(byte ^ 0xFF for byte in data[middle : middle + 40])
+    path.write_bytes(data)
+    with pytest.raises(RunError, match="part-00003.parquet is damaged .* remove .*part-00003.json"):
+        part.columns(["id", "text"])

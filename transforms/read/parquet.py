@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import documents, storage
+from transforms.errors import damage
 from transforms.read.options import Fields, Input, Reject, Split, pieces
 from transforms.read.records import Unfit, as_text, canonical, fill_ids, pop
 
 _MOST_ROWS = 1 << 16
-_DAMAGE = (pa.ArrowException, OSError)
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def plan(entry: storage.Entry, options: Input) -> list[Split]:
@@ -28,7 +29,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
         with storage.open_binary(entry.uri) as file:
             footer = pq.read_metadata(file)
     except _DAMAGE as error:
-        _reason(error)
+        damage(error)
         return [whole]
     sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
     ends = np.cumsum([0, *sizes])
@@ -57,7 +58,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
             yield _only(split, 0, str(unfit))
             return
         except _DAMAGE as error:
-            yield _only(split, 0, f"unreadable Parquet file: {_reason(error)}")
+            yield _only(split, 0, f"unreadable Parquet file: {damage(error)}")
             return
         groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
         row = sum(group.num_rows for group in groups[: split.start])
@@ -66,10 +67,12 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
             batches = file.iter_batches(_rows(groups[number]), [number], use_threads=False)
             while row < end:
                 try:
-                    batch = next(batches)
+                    batch, reason = next(batches, None), "it holds fewer rows than the footer says"
                 except _DAMAGE as error:
+                    batch, reason = None, damage(error)
+                if batch is None:
                     lost = f"rows {row} to {end - 1} are lost"
-                    yield _only(split, row, f"row group {number} is damaged: {_reason(error)}; {lost}")
+                    yield _only(split, row, f"row group {number} is damaged: {reason}; {lost}")
                     break
                 for piece in _pieces(batch):
                     yield columns.documents(piece, split.uri, row)
@@ -86,8 +89,9 @@ class _Columns:
         self._paths = {
             part: [path for name in getattr(fields, part) if (path := _path(schema, name))] for part in Fields.model_fields
         }
-        self._nested = [name for part in Fields.model_fields for name in getattr(fields, part)]
-        whole = {path[0] for paths in self._paths.values() for path in paths if len(path) == 1}
+        mapped = [path for paths in self._paths.values() for path in paths]
+        whole = {path[0] for path in mapped if len(path) == 1}
+        self._nested = [".".join(path) for path in mapped if len(path) > 1]
         self._rest = [name for name in schema.names if name not in whole]
         if not self._paths["text"]:
             names = " or ".join(f"'{name}'" for name in fields.text)
@@ -231,10 +235,3 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def _only(split: Split, row: int, error: str) -> tuple[pa.RecordBatch, list[Reject]]:
     empty = pa.RecordBatch.from_pylist([], schema=documents.SCHEMA)
     return empty, [Reject(split.uri, row, None, error, "")]
-
-
-def _reason(error: Exception) -> str:
-    """The first line of Arrow's message about data. Raises the error again if it is the system's or a store's."""
-    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-        raise error
-    return str(error).splitlines()[0]

@@ -136,18 +136,25 @@ def pop(record: dict[str, Any], name: str) -> Any:
 
 
 def canonical(record: dict[str, Any]) -> str | None:
-    """The record as JSON with sorted keys, without its null and empty fields; None when nothing is left."""
+    """The record as JSON with sorted keys, without its null and empty fields; None when nothing is left. Raises Unfit."""
     left = {key: value for key, value in record.items() if value is not None and value != {}}
     if not left:
         return None
-    return orjson.dumps(left, default=_plain, option=_CANONICAL).decode()
+    return _json(left)
 
 
 def as_text(value: Any) -> str | None:
-    """A string as it is, anything else as JSON; None for null."""
+    """A string as it is, anything else as JSON; None for null. Raises Unfit."""
     if value is None or isinstance(value, str):
         return value
-    return orjson.dumps(value, default=_plain, option=_CANONICAL).decode().strip('"')
+    return _json(value).strip('"')
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=_plain, option=_CANONICAL).decode()
+    except orjson.JSONEncodeError as error:  # what is read may be nested four times as deep as what is written
+        raise Unfit(f"a field cannot be kept as JSON: {error}") from error
 
 
 def _plain(value: Any) -> str:

@@ -12,12 +12,14 @@ import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from transforms import storage
+from transforms.errors import damage
 from transforms.read.compression import streams
 from transforms.read.options import WARC, Input, Reject, Split
 from transforms.read.pages import text_of
 from transforms.read.records import Rows, Unfit, canonical
 
 _HTML = ("text/html", "application/xhtml+xml")
+_DIGITS = 19  # of a length that 64 bits hold; Python reads no number of thousands
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
@@ -43,9 +45,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
                     if rows.full:
                         yield rows.take()
             except OSError as error:
-                if type(error) is not OSError or error.errno is not None:  # the system's or a store's, not the format's
-                    raise
-                reason = f"{error}, behind the record at this place; nothing from there on can be read"
+                reason = f"{damage(error)}, behind the record at this place; nothing from there on can be read"
                 rows.reject(last, reason, start=stream.start)
             if stream.damage is not None:
                 reason = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
@@ -55,7 +55,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
 
 def _add(rows: Rows, record: WarcRecord, longest: int) -> None:
     length = record.headers.get("Content-Length")
-    if length is None or not length.isdecimal():
+    if length is None or not length.isdecimal() or len(length) > _DIGITS:
         raise Unfit("a WARC record without Content-Length: its header is cut")
     if record.record_type not in (WarcRecordType.response, WarcRecordType.conversion):
         return

@@ -57,6 +57,8 @@ def write(path, data):
         (b'{"text": "\\ud800"}', "lone surrogate"),
         (b'{"text": "\\udc00 x"}', "lone surrogate"),
         (b"[" * 5000, "broken JSON"),
+        (b'{"text": "a", "deep": ' + b"[" * 500 + b"]" * 500 + b"}", "a field cannot be kept as JSON: Recursion limit"),
+        (b'{"text": "a", "source": ' + b"[" * 500 + b"]" * 500 + b"}", "a field cannot be kept as JSON: Recursion limit"),
         (b"\0\0\0", "broken JSON"),
     ],
 )
@@ -303,6 +305,21 @@ def test_a_damaged_row_group_costs_no_other(tmp_path):
     assert reject.offset == 100
     assert "row group 1 is damaged" in reject.error
     assert "rows 100 to 199 are lost" in reject.error
+
+
+def test_a_flipped_bit_of_a_footer_never_raises(tmp_path):
+    """Nor do the numbers of rows that it tells, where the pages hold others."""
+    sink = io.BytesIO()
+    rows = pa.table({"text": ["a", "b", "c"], "größe": [1, 2, 3]})
+    pq.write_table(rows, sink, row_group_size=2, store_schema=False)
+    sound = sink.getvalue()
+    footer = int.from_bytes(sound[-8:-4], "little")
+    errors = set()
+    for place in range(len(sound) - 8 - footer, len(sound) - 8):
+        for flip in (0x04, 0x80):
+            path = write(tmp_path / "a.parquet", sound[:place] + bytes([sound[place] ^ flip]) + sound[place + 1 :])
+            errors |= {reject.error for reject in documents_of([path])[1]}
+    assert any("fewer rows than the footer says" in error for error in errors)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "no"), io.UnsupportedOperation("no ranges"), OSError(5, "disk")])

@@ -138,3 +138,12 @@ def test_real_crawls(shared):
     assert any(row["text"].startswith("Escopete") for row in rows)
     rows, rejects = documents_of([shared / "warc" / "*.wet.gz"])
     assert [row["metadata"] for row in rows] == ['{"language":"spa"}']
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 20, "-5", "x"])
+def test_a_length_that_is_none_costs_its_record(tmp_path, length):
+    path = tmp_path / "a.warc"
+    path.write_bytes(record(b"sound", "conversion", 1) + record(b"x", "conversion", 2, **{"Content-Length": length}))
+    rows, rejects = documents_of([path])
+    assert [row["text"] for row in rows] == ["sound"]
+    assert "Content-Length" in rejects[0].error

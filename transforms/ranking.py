@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed
+from transforms.text.hashing import mix
 
 ROWS = pa.schema(
     [
@@ -94,8 +95,7 @@ def _bottom(keys: np.ndarray, size: int) -> np.ndarray:
     """The keys with the `size` smallest hashes: the same sample however the keys were split."""
     if len(keys) <= size:
         return keys
-    draw = keys[:, 1] * np.uint64(0x9E3779B97F4A7C15) ^ keys[:, 0] * np.uint64(0xC2B2AE3D27D4EB4F)
-    draw = (draw ^ (draw >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    draw = mix(mix(keys[:, 0], 0) + keys[:, 1], 0)
     return keys[np.lexsort((keys[:, 1], keys[:, 0], draw))[:size]]
 
 

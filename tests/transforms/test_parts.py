@@ -117,5 +117,5 @@ def test_a_damaged_part_says_what_to_do(tmp_path, place):
     middle = int(len(data) * place)
     data[middle : middle + 40] = bytes(byte ^ 0xFF for byte in data[middle : middle + 40])
     path.write_bytes(data)
-    with pytest.raises(RunError, match="part-00003.parquet is damaged .* remove .*part-00003.json"):
+    with pytest.raises(RunError, match=r"part-00003.parquet is damaged .* remove .*part-00003.json"):
         part.columns(["id", "text"])

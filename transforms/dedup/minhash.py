@@ -41,7 +41,8 @@ class MinHash(Options):
     max_candidates: int = Field(default=1000, ge=1, description="kept documents compared with one document, best first")
 
     def proposed(self, jaccard: float) -> float:
-        """The probability that two documents of this Jaccard similarity share a band, and so are compared."""
+        """Chance that two documents of this Jaccard similarity share a band, and so are compared (Leskovec, Rajaraman, Ullman,
+        3.4.2)."""
         return 1 - (1 - jaccard**self.rows) ** self.bands
 
 
@@ -89,8 +90,3 @@ def sketch(texts: Segmented, options: MinHash) -> pa.FixedSizeListArray:
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
     banded = band_hashes(signed, options.bands, options.rows)
     return pa.FixedSizeListArray.from_arrays(pa.array(banded.reshape(-1)), options.bands, mask=pa.array(no_shingles(first)))
-
-
-def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
-    """Chance that two documents share a band: 1 - (1 - J^rows)^bands (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
-    return 1.0 - (1.0 - jaccard**rows) ** bands

@@ -1,4 +1,4 @@
-"""What the rule-based raters share: shares that are null where undefined, the batch of signals, how a rater is made ready."""
+"""What raters share: the batch of signals; of rule-based ones also shares, null where undefined, and how one is made ready."""
 
 from __future__ import annotations
 

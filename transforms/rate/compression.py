@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from transforms.options import Options, fingerprint
+from transforms.rate.columns import columns
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
@@ -79,5 +80,4 @@ class CompressionRater:
         bytes_of_all = texts.data.data  # no copy a document
         for row in np.flatnonzero(measured):
             ratio[row] = len(compressor.compress(bytes_of_all[starts[row] : starts[row + 1]])) / size[row]
-        (signal,) = self.signals
-        return pa.record_batch([pa.array(ratio, mask=~measured)], schema=pa.schema([signal.field()]))
+        return columns(self.signals, [pa.array(ratio, mask=~measured)])

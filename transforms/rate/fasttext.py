@@ -18,6 +18,7 @@ from pydantic import Field
 
 from transforms import storage
 from transforms.options import Options, fingerprint
+from transforms.rate.columns import columns
 from transforms.rater import Signal
 
 if TYPE_CHECKING:
@@ -120,6 +121,4 @@ class FastTextRater:
         data, start = text_buffer(lines)
         probability = load(self.options.model).probability(data, start[:-1], start[1:], self.options.label)
         probability[start[:-1] == start[1:]] = float("nan")
-        (signal,) = self.signals
-        columns = [pa.array(probability, pa.float64(), from_pandas=True)]  # nan is null
-        return pa.record_batch(columns, schema=pa.schema([signal.field()]))
+        return columns(self.signals, [pa.array(probability, pa.float64(), from_pandas=True)])  # nan is null

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.kernels import njit
+from transforms.text.blocks import ones
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -145,15 +146,6 @@ def index(text, first, last, hashes):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _ones(word):
-    """How many bits of a u64 are 1 (Knuth 4A, 7.1.3)."""
-    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _row(tables, h):
     """The row of the n-gram with hash `h`; -1 where it was pruned."""
     ngram = h % np.uint64(tables.bucket)
@@ -163,7 +155,7 @@ def _row(tables, h):
     bit = np.uint64(1) << (ngram & np.uint64(31))
     if not cell & bit:
         return -1
-    return tables.words + np.int64((cell >> np.uint64(32)) + _ones(cell & (bit - np.uint64(1))))
+    return tables.words + np.int64(cell >> np.uint64(32)) + ones(cell & (bit - np.uint64(1)))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from transforms import storage
 from transforms.options import Options, fingerprint
+from transforms.rate.columns import columns
 from transforms.rate.fasttext import check
 from transforms.rater import Signal
 
@@ -107,8 +108,5 @@ class LanguageRater:
         found, probability = model.best(texts.data, texts.text_start[:-1], end)
         names = pa.array([label.removeprefix(_LABEL) for label in model.labels], pa.string())
         abstains = ~lettered | np.isnan(probability)
-        columns = [
-            names.take(pa.array(found, mask=abstains)),
-            pa.array(probability.astype("float64"), mask=abstains),
-        ]
-        return pa.record_batch(columns, schema=pa.schema([signal.field() for signal in self.signals]))
+        label = names.take(pa.array(found, mask=abstains))
+        return columns(self.signals, [label, pa.array(probability.astype("float64"), mask=abstains)])

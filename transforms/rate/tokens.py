@@ -10,6 +10,7 @@ from pydantic import Field
 
 from transforms import storage
 from transforms.options import Options, fingerprint
+from transforms.rate.columns import columns
 from transforms.rate.fasttext import decoded
 from transforms.rater import Signal
 from transforms.tokenizer import TIKTOKEN, Told, encoding, from_file, identity
@@ -95,5 +96,4 @@ class TokensRater:
         else:
             encodings = from_file(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
             counts = [len(encoded) for encoded in encodings]
-        (signal,) = self.signals
-        return pa.record_batch([pa.array(counts, pa.int64())], schema=pa.schema([signal.field()]))
+        return columns(self.signals, [pa.array(counts, pa.int64())])

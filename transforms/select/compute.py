@@ -110,11 +110,6 @@ def cuts(pools: Buckets, seen: float) -> list[Cut]:
     return found
 
 
-def best_cut(pools: Buckets, seen: float) -> Cut:
-    """The cut with the least loss; of equal ones the deeper into quality, which is fewer buckets."""
-    return min(cuts(pools, seen), key=lambda cut: cut.loss)
-
-
 @dataclass(frozen=True, slots=True)
 class Points:
     """What training on one bucket alone came to: the loss after so many tokens, in epochs of `tokens`."""

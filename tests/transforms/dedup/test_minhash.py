@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.dedup.minhash import MinHash, band_hashes, candidate_probability, no_shingles, signatures, sketch
+from transforms.dedup.minhash import MinHash, band_hashes, no_shingles, signatures, sketch
 from transforms.dedup.shingles import jaccard, shingles
 from transforms.text.hashing import mix64
 from transforms.text.segment import segment
@@ -109,7 +109,7 @@ def test_the_estimate_holds_for_small_and_large_documents(size, scheme):
 
 @pytest.mark.parametrize(("similarity", "published"), [(0.5, 0.053), (0.6, 0.211), (0.7, 0.565), (0.8, 0.924), (0.9, 1.0)])
 def test_the_published_curve(similarity, published):
-    assert candidate_probability(similarity, 14, 8) == pytest.approx(published, abs=5e-4)
+    assert MinHash(bands=14, rows=8).proposed(similarity) == pytest.approx(published, abs=5e-4)
 
 
 def datasketch_bands(members):
@@ -125,7 +125,7 @@ def test_bands_propose_pairs_as_the_curve_and_datasketch_do(similarity):
     first, hashes, sets = pairs(similarity, count, seed=1)
     peers = [datasketch_bands(members) for members in sets]
     theirs = np.mean([(a == b).all(axis=1).any() for a, b in zip(peers[0::2], peers[1::2], strict=True)])
-    theory = candidate_probability(similarity, OPTIONS.bands, OPTIONS.rows)
+    theory = OPTIONS.proposed(similarity)
     spread = np.sqrt(theory * (1 - theory) / count)
     for scheme in ("multiply", "fss"):
         banded = band_hashes(signatures(first, hashes, K, OPTIONS.seed, scheme), OPTIONS.bands, OPTIONS.rows)
@@ -235,7 +235,7 @@ def test_real_near_duplicates_meet_in_a_band_as_often_as_with_datasketch(shared)
     first, hashes = shingles(segment(pa.array(texts + edited, pa.large_string())), OPTIONS.ngram)
     sets = [hashes[a:b] for a, b in itertools.pairwise(first)]
     compared = [(a, b) for a, b in zip(sets[: len(texts)], sets[len(texts) :], strict=True) if a.size and b.size]
-    expected = [candidate_probability(jaccard(a, b), OPTIONS.bands, OPTIONS.rows) for a, b in compared]
+    expected = [OPTIONS.proposed(jaccard(a, b)) for a, b in compared]
     spread = np.sqrt(np.mean([p * (1 - p) for p in expected]) / len(expected))
     theirs = np.mean([(datasketch_bands(a) == datasketch_bands(b)).all(axis=1).any() for a, b in compared])
     members = [of for pair in compared for of in pair]

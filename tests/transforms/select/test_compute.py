@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.select.compute import Bucket, Buckets, Form, Points, best_cut, cuts, fit, loss
+from transforms.select.compute import Bucket, Buckets, Form, Points, cuts, fit, loss
 
 S = 12_800_000
 PUBLISHED = {0.5: 1.056165, 1: 0.973169, 2.5: 0.888978, 5: 0.849445, 10: 0.832460, 50: 0.828561}
@@ -60,7 +60,7 @@ def test_losses_equal_the_formula(b: float, tau: float, size: int, epochs: float
 
 @pytest.mark.parametrize(("seen", "pools"), [(12.8e6, 1), (32e6, 2), (64e6, 2), (128e6, 3), (640e6, 4)])
 def test_the_best_number_of_pools_widens_with_compute(seen: float, pools: int) -> None:
-    best = best_cut(POOLS, seen)
+    best = min(cuts(POOLS, seen), key=lambda cut: cut.loss)
     assert best.buckets == ("0", "1", "2", "3")[:pools]
     assert (best.share, best.epochs) == (pools / 4, seen / (pools * S))
 
@@ -118,7 +118,7 @@ def test_noise_moves_the_laws_little() -> None:
     fitted, error = fit({"top": points(-0.18, 2, "paper", 0.005), "next": points(-0.14, 4, "paper", 0.005)})
     assert 0 < error < 0.005
     assert [law.name for law in fitted.ranked] == ["top", "next"]
-    assert best_cut(fitted, 20 * S).buckets == ("top", "next")
+    assert min(cuts(fitted, 20 * S), key=lambda cut: cut.loss).buckets == ("top", "next")
 
 
 def test_points_that_cannot_tell_are_refused_by_name() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 from transforms.storage.patience import momentary, patiently
-from transforms.storage.store import Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
 from transforms.storage.uris import bucket_key
 
 
@@ -47,13 +48,8 @@ class Azure(Ranged):
             pages = container.list_blobs(name_starts_with=key).by_page(behind)
             return list(next(pages)), pages.continuation_token
 
-        behind: str | None = None
-        more = True
-        while more:
-            blobs, behind = self._ask(partial(listed, behind))
-            more = bool(behind)
-            for blob in blobs:
-                yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.etag))
+        for blob in paged(lambda behind: self._ask(partial(listed, behind))):
+            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.etag))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri)
@@ -77,10 +73,8 @@ class Azure(Ranged):
 
     def delete(self, uris: Sequence[str]) -> None:
         for uri in uris:
-            try:
+            with suppress(self._errors.ResourceNotFoundError):
                 self._ask(self._blob(uri).delete_blob)
-            except self._errors.ResourceNotFoundError:
-                continue
 
 
 def _passing(error: Any) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 from transforms.storage.patience import momentary, patiently
-from transforms.storage.store import Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
 from transforms.storage.uris import bucket_key, scheme_of
 
 
@@ -40,12 +42,8 @@ class Gcs(Ranged):
             found = self.client.list_blobs(bucket, prefix=key, page_token=behind, **once)
             return list(next(found.pages)), found.next_page_token
 
-        behind, more = None, True
-        while more:
-            blobs, behind = self._ask(listed, behind)
-            more = behind is not None
-            for blob in blobs:
-                yield Entry(f"{scheme_of(prefix)}://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.generation))
+        for blob in paged(partial(self._ask, listed)):
+            yield Entry(f"{scheme_of(prefix)}://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.generation))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri, int(tag_of(entry.stamp).strip('"')))
@@ -68,10 +66,8 @@ class Gcs(Ranged):
 
     def delete(self, uris: Sequence[str]) -> None:
         for uri in uris:
-            try:
+            with suppress(self._gone):
                 self._ask(self._blob(uri).delete)
-            except self._gone:
-                continue
 
 
 def _passing(error: Any) -> bool:

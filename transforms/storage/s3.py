@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
 from transforms.storage.patience import momentary, patiently
-from transforms.storage.store import Entry, Ranged, client_module, stamp_of, tag_of, timeout
+from transforms.storage.store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
 from transforms.storage.uris import bucket_key
 
 PART = 32 << 20
@@ -51,12 +52,14 @@ class S3(Ranged):
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = bucket_key(prefix)
-        page: dict[str, Any] = {"NextContinuationToken": None}
-        while "NextContinuationToken" in page:
-            behind = {"ContinuationToken": page["NextContinuationToken"]} if "KeyCount" in page else {}
-            page = self._ask(self.client.list_objects_v2, Bucket=bucket, Prefix=key, **behind)
-            for item in page.get("Contents", ()):
-                yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), stamp_of(item["Size"], item["ETag"]))
+
+        def listed(behind: str | None) -> tuple[list[Any], str | None]:
+            token = {} if behind is None else {"ContinuationToken": behind}
+            page = self._ask(self.client.list_objects_v2, Bucket=bucket, Prefix=key, **token)
+            return page.get("Contents", []), page.get("NextContinuationToken")
+
+        for item in paged(listed):
+            yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), stamp_of(item["Size"], item["ETag"]))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         where = {**_place(entry.uri), "Range": f"bytes={start}-{stop - 1}", "IfMatch": tag_of(entry.stamp)}
@@ -74,15 +77,18 @@ class S3(Ranged):
                 tag = self._ask(self.client.upload_part, **place, PartNumber=len(parts) + 1, Body=data)["ETag"]
                 parts.append({"ETag": tag, "PartNumber": len(parts) + 1})
             self._ask(self.client.complete_multipart_upload, **place, MultipartUpload={"Parts": parts})
-        except self._refused as error:
-            # A first answer was lost, and the upload is no more because it is complete.
-            found = self.entry(uri) if error.response["Error"]["Code"] == "NoSuchUpload" else None
-            if found is None or found.size != size or not found.stamp.endswith(f"-{len(parts)}"):
-                self._ask(self.client.abort_multipart_upload, **place)
+        except BaseException as error:
+            if not self._complete(error, uri, size, len(parts)):
+                with suppress(self._refused):  # nothing is left to abort; what is told is what came before
+                    self._ask(self.client.abort_multipart_upload, **place)
                 raise
-        except BaseException:
-            self._ask(self.client.abort_multipart_upload, **place)
-            raise
+
+    def _complete(self, error: BaseException, uri: str, size: int, parts: int) -> bool:
+        """Whether an upload is no more because it is complete, and only the first answer to that was lost."""
+        if not isinstance(error, self._refused) or error.response["Error"]["Code"] != "NoSuchUpload":
+            return False
+        found = self.entry(uri)
+        return found is not None and found.size == size and found.stamp.endswith(f"-{parts}")
 
     def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
         condition = {"IfNoneMatch": "*"} if stamp is None else {"IfMatch": tag_of(stamp)}

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, Protocol
@@ -109,6 +109,15 @@ class _Object(io.RawIOBase):
         view[: len(data)] = data
         self._at = stop
         return len(data)
+
+
+def paged(page: Callable[[str | None], tuple[Iterable[Any], str | None]]) -> Iterator[Any]:
+    """The items of a listing, of which `page` gives some, and the token of those behind them; None asks for the first."""
+    items, behind = page(None)
+    yield from items
+    while behind:
+        items, behind = page(behind)
+        yield from items
 
 
 def client_module(name: str, extra: str) -> Any:

@@ -22,7 +22,7 @@ def selection(**fields: object) -> Selection:
 
 
 def by_hand(tokens: list[int], budget: int) -> list[int]:
-    """Documents from the best down, again and again, while what they sum to is within the budget; an epoch begins with a token."""
+    """Documents from the best down, again and again, while their sum is within the budget; an epoch begins with a token."""
     seen, spent, whole = [0] * len(tokens), 0, sum(tokens)
     while whole:
         first = spent + 1

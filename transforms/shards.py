@@ -47,7 +47,7 @@ class Written:
 
 class _Format(Protocol):
     def write(self, table: pa.Table, sink: storage.Sink, options: Output) -> None: ...
-    def read(self, uri: str) -> pa.Table: ...
+    def read(self, data: bytes, uri: str) -> pa.Table: ...
 
 
 def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
@@ -59,9 +59,10 @@ def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
     return Written(uri, table.num_rows, sink.size, sink.sha256)
 
 
-def read_shard(uri: str) -> pa.Table:
-    """The table of a shard. JSON Lines keep values but not every type: integers are int64 again, floats double."""
-    return _format(uri).read(uri)
+def read_shard(uri: str, data: bytes | None = None) -> pa.Table:
+    """The table of a shard, out of its bytes where they are at hand. JSON Lines keep values but not every type: integers are
+    int64 again, floats double."""
+    return _format(uri).read(storage.read_bytes(uri) if data is None else data, uri)
 
 
 def _format(uri: str) -> _Format:

@@ -119,7 +119,7 @@ class Texts:
     def _text(self, index: int, group: int) -> pa.Array:
         file = self._file(index)
         table = file if isinstance(file, pa.Table) else file.read_row_group(group, ["text"], use_threads=False)
-        return _one(table["text"])
+        return table["text"].combine_chunks()
 
     def _bounds(self, index: int) -> Ints:
         file = self._file(index)
@@ -129,18 +129,16 @@ class Texts:
 
     def _verified(self, index: int) -> Any:
         """A ParquetFile over bytes that were checked, or a table."""
-        shard = self._shards[index]
-        data = verified(shard)
-        if shard.uri.endswith(".parquet"):
-            return pq.ParquetFile(pa.BufferReader(data))
-        return shards.read_shard(shard.uri)
+        uri = self._shards[index].uri
+        data = verified(uri, self._shards[index].sha256)
+        return pq.ParquetFile(pa.BufferReader(data)) if uri.endswith(".parquet") else shards.read_shard(uri, data)
 
 
-def verified(shard: Shard) -> bytes:
+def verified(uri: str, sha256: str) -> bytes:
     """All bytes of a shard. Raises RunError when they are not those the manifest promises."""
-    data = storage.read_bytes(shard.uri)
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise RunError(f"{shard.uri} is not the shard the manifest promises (its SHA-256 differs); run: tamis verify")
+    data = storage.read_bytes(uri)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise RunError(f"{uri} is not the shard the manifest promises (its SHA-256 differs): ask tamis verify what else is not")
     return data
 
 
@@ -149,8 +147,3 @@ def _chosen(texts: pa.Array, rows: Ints) -> pa.Array:
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return texts.slice(int(rows[0]), len(rows))
     return texts.take(pa.array(rows))
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    texts = column.combine_chunks()
-    return pa.concat_arrays(texts.chunks) if isinstance(texts, pa.ChunkedArray) else texts

@@ -69,7 +69,7 @@ def _parquet(corpus: Promise, output: str) -> Iterator[str]:
     for number, uri in _parts(corpus, output, "parquet"):
         shard = corpus.shards[number]
         if shard.uri.endswith(".parquet"):
-            storage.write_bytes(uri, verified(shard))
+            storage.write_bytes(uri, verified(shard.uri, shard.sha256))
         else:
             shards.write_shard(pa.concat_tables(Texts(corpus.shards).rows(number)), uri, shards.Output())
         yield uri

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transforms import release, storage
-from transforms.errors import RunError
+from transforms.feed.corpus import verified
+from transforms.shards import read_shard
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,14 +32,11 @@ def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
     Raises FileNotFoundError when the run is not finished and RunError when a shard is not the one the manifest promises: a
     loader that feeds other bytes, or the same bytes in another order, would undo the curriculum without a sign.
     """
-    from transforms.shards import read_shard
-
     manifest = release.read(run)
     promised = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:
         if shard["first_token"] + shard["tokens"] <= first_token:
             continue
         uri = storage.join(run, shard["path"])
-        if storage.sha256(uri) != promised[shard["path"]]:
-            raise RunError(f"{uri} is not the shard the manifest promises (its SHA-256 differs); run: tamis verify {run}")
-        yield Stretch(shard["path"], read_shard(uri), shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])
+        table = read_shard(uri, verified(uri, promised[shard["path"]]))
+        yield Stretch(shard["path"], table, shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])

@@ -160,9 +160,13 @@ def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.Recor
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
-    """The documents, best first within equal texts, and which of them repeat the one before."""
+    """Ticket and text hash of the documents, best first within equal texts, and which of them repeat the one before.
+
+    Ids stay behind: a text that sixty million documents have brings more of them together than one Arrow string array holds.
+    """
     rows = gathered.table()
-    rows = rows.take(best_first(rows, ["text_hash_0", "text_hash_1"]))
+    order = best_first(rows, ["text_hash_0", "text_hash_1"])
+    rows = rows.select(["ticket", "text_hash_0", "text_hash_1"]).take(order)
     same = np.zeros(len(rows), bool)
     if len(rows) > 1:
         first, second = rows["text_hash_0"].to_numpy(), rows["text_hash_1"].to_numpy()

@@ -84,6 +84,14 @@ def test_folder_is_searched_to_the_bottom_for_data_and_nothing_hidden(base):
     assert found(base, "b") == ["b/1.jsonl", "b/2.jsonl.zst"]
 
 
+def test_a_link_back_is_not_followed_forever(tmp_path):
+    lay(str(tmp_path), "in/a/1.jsonl", "else/2.jsonl")
+    (tmp_path / "in/a/back").symlink_to("..")
+    (tmp_path / "in/there").symlink_to(tmp_path / "else")
+    (tmp_path / "else/here").symlink_to(tmp_path / "in")
+    assert found(str(tmp_path), "in") == ["in/a/1.jsonl", "in/there/2.jsonl"]
+
+
 def test_globs(base):
     lay(base, "a/1.jsonl", "a/b/2.jsonl", "a/b/c/3.txt", "4.jsonl")
     assert found(base, "*.jsonl") == ["4.jsonl"]

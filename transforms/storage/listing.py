@@ -94,10 +94,15 @@ def _local(pattern: str) -> list[Entry]:
     return [stat(file) for file in _spelt(path, files)]
 
 
-def _walk(folder: str) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        yield from (os.path.join(parent, name) for name in names)
+def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The files below a folder. Links are followed, but none back to where the walk comes from."""
+    here = (*above, os.path.realpath(folder))
+    with os.scandir(folder) as inside:
+        for found in inside:
+            if not found.is_dir():
+                yield found.path
+            elif not _hidden(found.name) and os.path.realpath(found.path) not in here:
+                yield from _walk(found.path, here)
 
 
 def _remote(pattern: str) -> list[Entry]:

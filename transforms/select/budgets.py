@@ -39,7 +39,7 @@ class Mixture(Options):
     )
     temperature: Annotated[
         float,
-        Field(gt=0, allow_inf_nan=False, description="without weights: shares as tokens^(1/T); 1 as they are, large T: even"),
+        Field(ge=0.05, allow_inf_nan=False, description="without weights: shares as tokens^(1/T); 1: as they are, large: even"),
     ] = 1.0
 
     @model_validator(mode="after")

@@ -114,6 +114,12 @@ def test_a_mixture_never_exceeds_the_budget_or_the_caps_and_uses_what_it_can(
     assert sum(given_.values()) >= min(tokens, sum(room.values())) - len(whole)
 
 
+def test_the_coldest_mixture_of_the_largest_bins_is_a_number() -> None:
+    assert allot({"a": 10**15, "b": 10**14}, selection(tokens=10**15, mixture={"temperature": 0.05})) == {"a": 10**15, "b": 0}
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Mixture(temperature=0.01)
+
+
 def test_a_weight_of_no_bin_is_an_error() -> None:
     with pytest.raises(ValueError, match="weighs 'wbe', and there is no such bin; there are web"):
         allot({"web": 5}, selection(tokens=5, mixture={"weights": {"wbe": 1}}))

@@ -12,6 +12,7 @@ import io
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -128,9 +129,10 @@ class Stream:
         """The tokens of each document of a shard, (2, documents): by the tokenizer, and as the run counted them."""
         shard, uri = self.promise.shards[index], self._index(index)
         if uri is not None and storage.exists(uri):
-            counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
-            if counts.shape == (2, shard.documents):
-                return counts.astype(np.int64)
+            with suppress(EOFError, ValueError):  # torn: it is not synced, and a machine may lose its power
+                counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
+                if counts.shape == (2, shard.documents):
+                    return counts.astype(np.int64)
         run = np.concatenate(
             [np.zeros(0, np.int64), *(rows["tokens"].to_numpy() for rows in self._texts.rows(index, "tokens"))]
         )

@@ -340,3 +340,13 @@ def test_a_run_counted_by_the_same_file_is_not_counted_again(tmp_path, monkeypat
     monkeypatch.setattr(File, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
     assert same(whole(run, tokenizer=path, cache=None)[0], expected)
     assert asked == [text for texts in DOCUMENTS for text in texts]
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(200), b"\x93NUMPY"], ids=["empty", "zeros", "cut"])
+def test_numbers_that_a_power_cut_has_torn_are_counted_again(run, torn):
+    expected = whole(run)[0]
+    kept = {path: path.read_bytes() for path in Path(run, ".feed").iterdir()}
+    for path in kept:
+        path.write_bytes(torn)
+    assert same(whole(run)[0], expected)
+    assert {path: path.read_bytes() for path in kept} == kept

@@ -25,6 +25,7 @@ from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
 from tests.pipelines.test_resume import STATES, disturbed, driver, everything, one_worker
 from tests.stores.faulty import KINDS, Faults, proxy
+from tests.stores.runs import same, upload
 from tests.stores.servers import Server, seaweed
 from transforms import storage
 from transforms.errors import RunError
@@ -224,31 +225,16 @@ def connected(server: Server) -> Iterator[str]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def same(job: Job, run: str) -> str:
-    expected = left(job.undisturbed)
-    for room in ("data/phase-1", "decisions"):
-        names = sorted(Path(name).name for name in expected if name.startswith(f"{room}/"))
-        assert storage.names(f"{run}/{room}") == names
-        assert all(storage.read_bytes(f"{run}/{room}/{name}") == expected[f"{room}/{name}"] for name in names)
-    return "equal"
-
-
-def upload(job: Job, bucket: str) -> str:
-    for path in job.source.iterdir():
-        storage.write_bytes(f"{bucket}/in/{path.name}", path.read_bytes())
-    return f"{bucket}/in"
-
-
 def bad_store(kind: str) -> Callable[[Job, Path], tuple[str, str]]:
     def do(job: Job, output: Path) -> tuple[str, str]:
         faults = Faults(0.1, seed=11, kinds=(kind,) if kind != "all" else KINDS, stall=2.5)
         with seaweed() as server:
             with connected(server) as bucket:
-                upload(job, bucket)
+                upload(job.source, bucket)
             with proxy(server.port, faults) as port, connected(server.through(port)) as bucket:
                 job.run(f"{bucket}/run", f"{bucket}/in")
             with connected(server) as bucket:
-                same(job, f"{bucket}/run")
+                same(f"{bucket}/run", job.undisturbed)
                 again = job.run(f"{bucket}/run", f"{bucket}/in")
         assert again.unchanged
         assert faults.done.total() > 5
@@ -263,8 +249,7 @@ def killed_in_a_store(marker: str) -> Callable[[Job, Path], tuple[str, str]]:
             os.environ["TAMIS_LEASE"] = "6"
             stack.callback(os.environ.pop, "TAMIS_LEASE")
             run = f"{bucket}/run"
-            argv = command(job.recipe, Path(upload(job, bucket)), Path(run))
-            argv = [word.replace("s3:/bucket", "s3://bucket") for word in argv]
+            argv = command(job.recipe, upload(job.source, bucket), run)
             room, first = marker.rsplit("/", 1)
             quiet = subprocess.DEVNULL
             with subprocess.Popen(argv, start_new_session=True, stdout=quiet, stderr=quiet) as process:
@@ -276,7 +261,8 @@ def killed_in_a_store(marker: str) -> Callable[[Job, Path], tuple[str, str]]:
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             assert time.monotonic() > started + 6
-            return "killed; its lease stays", f"waits for the lease to end, then goes on: {same(job, run)}"
+            same(run, job.undisturbed)
+            return "killed; its lease stays", "waits for the lease to end, then goes on: equal"
 
     return do
 

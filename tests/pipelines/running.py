@@ -43,7 +43,7 @@ def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool =
     return launch.launch(recipe.load(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
 
 
-def command(recipe_file: Path, source: Path, output: Path, *more: str, workers: int = 2) -> list[str]:
+def command(recipe_file: Path, source: Path | str, output: Path | str, *more: str, workers: int = 2) -> list[str]:
     """The command line of a run."""
     return [
         *(TAMIS, "run", str(recipe_file), "--input", str(source), "--output", str(output)),

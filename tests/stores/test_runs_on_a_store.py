@@ -14,8 +14,9 @@ import pytest
 from pipelines import claim
 from pipelines.claim import Claim
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import RECIPE, TAMIS, left, typed, write_recipe
+from tests.pipelines.running import RECIPE, TAMIS, command, typed, write_recipe
 from tests.stores.faulty import Faults, proxy
+from tests.stores.runs import same, upload
 from tests.stores.servers import SECRET
 from transforms import storage
 from transforms.errors import RunError
@@ -31,25 +32,10 @@ def local(tmp_path_factory):
     return recipe, source, folder / "run"
 
 
-def upload(source: Path, bucket: str) -> str:
-    for path in source.iterdir():
-        storage.write_bytes(f"{bucket}/in/{path.name}", path.read_bytes())
-    return f"{bucket}/in"
-
-
-def command(recipe: Path, source: str, output: str) -> list[str]:
-    return [TAMIS, "run", str(recipe), "--input", source, "--output", output, "--workers", "2"]
-
-
-def same(output: str, undisturbed: Path) -> None:
-    """Corpus and ledger are the same bytes, and nothing else lies about. (Other files name the input, which is elsewhere.)"""
-    expected = left(undisturbed)
-    rooms = ("data/phase-1", "decisions")
-    for room in rooms:
-        names = [Path(name).name for name in expected if name.startswith(f"{room}/")]
-        assert storage.names(f"{output}/{room}") == sorted(names)
-        assert all(storage.read_bytes(f"{output}/{room}/{name}") == expected[f"{room}/{name}"] for name in names)
-    manifest, other = json.loads(storage.read_bytes(f"{output}/manifest.json")), json.loads(expected["manifest.json"])
+def equal(output: str, undisturbed: Path) -> None:
+    """Corpus and ledger are the same bytes, and nothing else lies about."""
+    same(output, undisturbed)
+    manifest, other = (json.loads(storage.read_bytes(f"{run}/manifest.json")) for run in (output, undisturbed))
     assert manifest["corpus_root"] == other["corpus_root"]
     assert set(storage.names(output)) == {path.name for path in undisturbed.iterdir()}
 
@@ -60,7 +46,7 @@ def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, 
     recipe, source, undisturbed = local
     bucket = connect(servers(name))
     out, err = typed(command(recipe, upload(source, bucket), f"{bucket}/run"))
-    same(f"{bucket}/run", undisturbed)
+    equal(f"{bucket}/run", undisturbed)
     assert SECRET not in out + err
     for file in ("manifest.json", "report.html"):
         assert SECRET.encode() not in storage.read_bytes(f"{bucket}/run/{file}")
@@ -78,7 +64,7 @@ def test_two_workers_outlive_a_store_that_fails_one_request_in_ten(servers, conn
         bucket = connect(server.through(port))
         typed(command(recipe, f"{bucket}/in", f"{bucket}/faulty"))
     connect(server)
-    same(f"{bucket}/faulty", undisturbed)
+    equal(f"{bucket}/faulty", undisturbed)
     assert faults.requests > 150
     assert len(faults.done) == len(faults.kinds)
 
@@ -103,7 +89,7 @@ def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(se
     started = time.monotonic()
     typed(argv)
     assert time.monotonic() > started + 6
-    same(output, undisturbed)
+    equal(output, undisturbed)
 
 
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 
 RECIPES = resources.files("pipelines") / "recipes"
 
-CODE_VERSION = 3
+RATE_VERSION = 3
 """Raised whenever the same input and recipe would give other bytes in rated/ or sketches/: parts are then rated again."""
+
+DECIDE_VERSION = 2
+"""Raised whenever the same rated parts and recipe would give other bytes in decisions/ or data/: finished releases are then
+decided again."""
 
 
 class Rating(Options):
@@ -199,7 +203,7 @@ class Recipe(Options):
         minhash = self.dedup.minhash if self.dedup is not None else None
         return fingerprint(
             {
-                "code": CODE_VERSION,
+                "code": RATE_VERSION,
                 "words": _cut(self.words),
                 "raters": [[rater.name, _identity(rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
@@ -212,6 +216,7 @@ class Recipe(Options):
         """Covers everything in the recipe that can change decisions/ and data/, or whether there are any (`max_rejects`)."""
         return fingerprint(
             {
+                "code": DECIDE_VERSION,
                 "rate": self.rate_fingerprint,
                 "recipe": self.model_dump(mode="json", exclude={"input", "name", "rate"}),
             }

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from transforms.storage.patience import momentary, patiently
 from transforms.storage.store import Entry, timeout
 
 
 class Http:
-    """Reads single files; the web has no listing."""
+    """Reads single files; the web has no listing. A file that breaks off while it is read is an error: it has no ranges here."""
+
+    def __init__(self) -> None:
+        self._requests = import_module("requests")  # comes with smart-open
+
+    def _ask(self, request: Callable[[], Any]) -> Any:
+        return patiently(request, (self._requests.RequestException,), _passing)
+
+    def _head(self, uri: str) -> Any:
+        answer = self._requests.head(uri, allow_redirects=True, timeout=timeout(), headers={"Accept-Encoding": "identity"})
+        if answer.status_code != 404:
+            answer.raise_for_status()
+        return answer
 
     def entry(self, uri: str) -> Entry | None:
-        requests = import_module("requests")  # comes with smart-open
-        answer = requests.head(uri, allow_redirects=True, timeout=timeout(), headers={"Accept-Encoding": "identity"})
+        answer = self._ask(partial(self._head, uri))
         if answer.status_code == 404:
             return None
-        answer.raise_for_status()
         size = int(answer.headers.get("Content-Length", -1))
         return Entry(uri, size, f"{size}-{answer.headers.get('ETag', answer.headers.get('Last-Modified', ''))}")
 
@@ -26,7 +38,7 @@ class Http:
         yield from () if found is None else (found,)
 
     def open(self, uri: str) -> BinaryIO:
-        return cast(BinaryIO, import_module("smart_open").open(uri, "rb", compression="disable"))
+        return cast(BinaryIO, self._ask(partial(import_module("smart_open").open, uri, "rb", compression="disable")))
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
         raise PermissionError(f"{uri}: http is read only")
@@ -36,3 +48,9 @@ class Http:
 
     def delete(self, uris: Sequence[str]) -> None:
         raise PermissionError(f"{uris[0]}: http is read only")
+
+
+def _passing(error: Any) -> bool:
+    if isinstance(error, ValueError):  # no such URL can be
+        return False
+    return error.response is None or momentary(error.response.status_code)

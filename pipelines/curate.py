@@ -1,6 +1,7 @@
 """The DAG: rate → decide → emit.
 
-What the steps compute is in rate.py, decide.py and emit.py; how rows move is in transforms/exchange.py.
+What the steps compute is in rate.py, decide.py and emit.py; what becomes of a document is in standing.py; how rows move is in
+transforms/exchange.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
-from pipelines import decide, emit
+from pipelines import decide, emit, standing
 from pipelines.plan import Plan, Work
 from pipelines.progress import Progress
 from pipelines.rate import rate_part
@@ -57,15 +58,15 @@ class Curate(beam.PTransform):
             dossiers |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
         if recipe.select.asks:
             allot = of(decide.allotted) if recipe.select.mixture is not None else None
-            dossiers |= "Select" >> Rank(decide.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
+            dossiers |= "Select" >> Rank(standing.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
         if len(recipe.curriculum.stretches) > 1 and not recipe.select.phases:
-            dossiers |= "Phases" >> Rank(decide.PHASED, of(decide.phase_rows), spill, narrow)
+            dossiers |= "Phases" >> Rank(standing.PHASED, of(decide.phase_rows), spill, narrow)
         if recipe.curriculum.by_quantile:
-            dossiers |= "Grade" >> Rank(decide.GRADED, of(decide.grade_rows), spill, narrow)
+            dossiers |= "Grade" >> Rank(standing.GRADED, of(decide.grade_rows), spill, narrow)
         of_phase = decide.phase_tokens if recipe.select.repeats else None
-        dossiers |= "Order" >> Rank(decide.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
+        dossiers |= "Order" >> Rank(standing.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
         if recipe.select.repeats:
-            dossiers |= "Repeat" >> Rank(decide.REPEATED, of(decide.repeat_rows), spill, narrow)
+            dossiers |= "Repeat" >> Rank(standing.REPEATED, of(decide.repeat_rows), spill, narrow)
 
         layout = beam.pvalue.AsSingleton(
             dossiers
@@ -156,7 +157,7 @@ class _Emit(Step):
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
     def process(self, gathered: Gathered, layout: emit.Layout) -> None:
-        decide.forget()
+        standing.forget()
         emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
         _Counted(self.run, "emit").finish()
 

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.decide import GUARDED, emitted, explained
 from pipelines.receipts import QUALITY_BINS, STATE, edges
 from pipelines.recipe import Recipe
+from pipelines.repeats import emitted
+from pipelines.standing import GUARDED, explained, rated_part
 from transforms import identity, storage
 from transforms.dedup import deduplicate
 from transforms.documents import row_of
@@ -100,8 +101,7 @@ def emitted_sizes(dossier: Dossier, recipe: Recipe) -> dict[int, tuple[int, int]
 
 def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: str) -> None:
     """Writes decisions/part-N.parquet, one row for every document of the part, and the part's summary."""
-    part = dossier.handle
-    assert isinstance(part, Part)
+    part = rated_part(dossier)
     table = _with_shard(explained(dossier, recipe), layout)
     uri = part.uri("decisions", "parquet")
     with storage.commit(uri) as sink:
@@ -125,8 +125,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
 
 def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozenset[int]) -> Iterator[pa.RecordBatch]:
     """The kept documents of the part, addressed to their shards. Shards that an earlier attempt finished get nothing."""
-    part = dossier.handle
-    assert isinstance(part, Part)
+    part = rated_part(dossier)
     table = emitted(dossier, recipe)
     more = [name for name in table.column_names if name == "epoch" or name.startswith(GUARDED)]
     to = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())

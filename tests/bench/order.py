@@ -28,10 +28,11 @@ import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
-from pipelines import decide, worker
+from pipelines import decide, repeats, worker
 from pipelines.emit import Layout
 from pipelines.plan import partitions
 from pipelines.recipe import Recipe
+from pipelines.standing import GRADED, PLACED, ranked
 from transforms.curriculum.order import place
 from transforms.documents import tickets
 from transforms.exchange import Dossier, Exchange, Gathered, addressed
@@ -79,7 +80,7 @@ def main() -> None:
 
 def once(documents: int, order: str) -> dict[str, float]:
     """CPU and wall seconds of one size, and the peak of memory in bytes."""
-    decide.kept = narrow
+    repeats.kept = narrow
     recipe = Recipe.model_validate({"curriculum": {"order": order}})
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
         _timed(recipe, Path(folder, "warm"), 1000)
@@ -108,8 +109,8 @@ class Order(beam.PTransform):
         layout = Layout((-(-self.documents // PART),), (0,), ("phase-1",), "parquet")
         found = pipeline | beam.Create(self.dossiers)
         if self.recipe.curriculum.by_quantile:
-            found |= "Grade" >> Rank(decide.GRADED, partial(decide.grade_rows, recipe=self.recipe), self.spill, size)
-        found |= "Order" >> Rank(decide.PLACED, partial(decide.place_rows, recipe=self.recipe), self.spill, size)
+            found |= "Grade" >> Rank(GRADED, partial(decide.grade_rows, recipe=self.recipe), self.spill, size)
+        found |= "Order" >> Rank(PLACED, partial(decide.place_rows, recipe=self.recipe), self.spill, size)
         return (
             found
             | "Place" >> beam.Map(_placed, layout).with_output_types(pa.RecordBatch)
@@ -121,7 +122,7 @@ class Order(beam.PTransform):
 
 
 def narrow(dossier: Dossier, recipe: Recipe) -> pa.Table:
-    """The documents kept of a part, as `decide.kept` gives them."""
+    """The documents kept of a part, as `standing.kept` gives them."""
     return pa.ipc.open_file(pa.memory_map(str(dossier.handle))).read_all()
 
 
@@ -150,7 +151,7 @@ def _dossiers(folder: Path, documents: int) -> Iterator[Dossier]:
 
 def _placed(dossier: Dossier, layout: Layout) -> pa.RecordBatch:
     rows = narrow(dossier, Recipe())
-    where = place(*decide._ranked(rows["ticket"].combine_chunks(), dossier.answer(decide.PLACED)))
+    where = place(*ranked(rows["ticket"].combine_chunks(), dossier.answer(PLACED)))
     batch = rows.select(["tie", "tokens"]).append_column("place", pa.array(where)).combine_chunks().to_batches()[0]
     return addressed(batch, layout.destination(rows["phase"].to_numpy(), where))
 

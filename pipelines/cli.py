@@ -8,7 +8,7 @@ import traceback
 import warnings
 from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -19,9 +19,6 @@ from pipelines.telling import PROBLEM, Json, RunDirectory, print_json, show, tol
 from transforms.errors import RunError
 from transforms.redaction import public
 from transforms.text.memory import share_one_heap
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
@@ -186,9 +183,9 @@ def status(run: RunDirectory, as_json: Json = False) -> None:
 def report(run: RunDirectory) -> None:
     """Writes report.html, one self-contained page."""
     with told(False):
-        from pipelines import outcome
+        from pipelines.report import write_report
 
-        typer.echo(outcome.write_report(run))
+        typer.echo(write_report(run))
 
 
 @app.command()

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import decide, plan
+from pipelines.quantities import duration, storage_size
 from pipelines.recipe import Recipe
-from pipelines.status import duration
 from transforms import storage
 from transforms.curriculum.lint import best_decile_mass
 from transforms.documents import BATCH_BYTES
@@ -216,7 +216,7 @@ def _more_warnings(found: Estimate, recipe: Recipe) -> Iterator[str]:
         yield f"[rejects] about {found.rejects:,} of {records:,} records cannot be read; max_rejects is {recipe.max_rejects}"
     need = sum(found.disk.values())
     if found.disk_free is not None and need > found.disk_free:
-        yield f"[disk] about {_bytes(need)} are needed, {_bytes(found.disk_free)} are free"
+        yield f"[disk] about {storage_size(need)} are needed, {storage_size(found.disk_free)} are free"
 
 
 def _jaccards(threshold: float) -> list[float]:
@@ -396,9 +396,10 @@ def _free(run: str) -> int | None:
 def lines(found: Estimate) -> Iterator[str]:
     """The estimate for a person."""
     reused = f", {found.reused:,} rated already" if found.reused else ""
-    yield f"input      {found.files:,} files, {_bytes(found.input_bytes)} in {found.parts:,} parts{reused}"
-    sampled = f"(from {found.sample_documents:,} documents, {_bytes(found.sample_bytes)} of text)"
-    yield f"documents  about {found.documents:,} with {found.tokens:,} tokens, {_bytes(found.text_bytes)} of text {sampled}"
+    yield f"input      {found.files:,} files, {storage_size(found.input_bytes)} in {found.parts:,} parts{reused}"
+    sampled = f"(from {found.sample_documents:,} documents, {storage_size(found.sample_bytes)} of text)"
+    text = f"{found.tokens:,} tokens, {storage_size(found.text_bytes)} of text"
+    yield f"documents  about {found.documents:,} with {text} {sampled}"
     if found.rejects:
         yield f"rejects    about {found.rejects:,} records cannot be read"
     share = found.tokens_kept / found.tokens if found.tokens else 0.0
@@ -410,9 +411,9 @@ def lines(found: Estimate) -> Iterator[str]:
     whole = duration(sum(found.seconds.values()))
     yield f"time       about {whole} with {found.workers} workers of this machine ({spent})"
     stays = sum(size for name, size in found.disk.items() if name != "temporary")
-    free = f"; {_bytes(found.disk_free)} are free" if found.disk_free is not None else ""
-    yield f"disk       about {_bytes(stays)}, and {_bytes(found.disk['temporary'])} while it runs{free}"
-    yield f"memory     about {_bytes(found.memory)}"
+    free = f"; {storage_size(found.disk_free)} are free" if found.disk_free is not None else ""
+    yield f"disk       about {storage_size(stays)}, and {storage_size(found.disk['temporary'])} while it runs{free}"
+    yield f"memory     about {storage_size(found.memory)}"
     if found.proposed:
         chances = ", ".join(f"{jaccard}: {chance:.1%}" for jaccard, chance in found.proposed.items())
         yield f"MinHash    copies are proposed by their Jaccard similarity at {chances}; the threshold is {found.threshold:g}"
@@ -420,10 +421,3 @@ def lines(found: Estimate) -> Iterator[str]:
     for warning in found.warnings:
         yield f"warning    {warning}"
     yield f"nothing was written to {found.run}"
-
-
-def _bytes(value: float) -> str:
-    for size, suffix in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= size:
-            return f"{value / size:,.3g} {suffix}"
-    return f"{value:,.0f} bytes"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.receipts import QUALITY_BINS, STATE, edges
+from pipelines.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, STATE, edges
 from pipelines.recipe import Recipe
 from pipelines.repeats import emitted
 from pipelines.standing import GUARDED, explained, rated_part
@@ -223,12 +223,18 @@ def _counts(table: pa.Table) -> list[dict[str, object]]:
 
 def _largest(table: pa.Table) -> list[dict[str, object]]:
     clusters = table.filter(pc.greater(table["copies"], 1)).select(["ticket", "id", "copies"])
-    return clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, 10).to_pylist()
+    return clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS).to_pylist()
 
 
-def _contaminated(table: pa.Table) -> list[dict[str, object]]:
-    found = table.filter(pc.equal(table["reason"], "contamination")).select(["ticket", "id", "decision", "benchmark", "detail"])
-    return found.sort_by("id").to_pylist()
+def _contaminated(table: pa.Table) -> dict[str, dict[str, object]]:
+    """By benchmark: how many documents hold items of it, and the first of them."""
+    found = table.filter(pc.equal(table["reason"], "contamination")).sort_by("id")
+    of_benchmark: dict[str, dict[str, object]] = {}
+    for name in pc.unique(found["benchmark"]).to_pylist():
+        here = found.filter(pc.equal(found["benchmark"], name))
+        examples = here.slice(0, EXAMPLES).select(["ticket", "id", "decision", "detail"])
+        of_benchmark[name] = {"documents": len(here), "examples": examples.to_pylist()}
+    return of_benchmark
 
 
 def _answers(dossier: Dossier, tag: str) -> int:

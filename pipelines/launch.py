@@ -67,7 +67,9 @@ def launch(
         if todo.unchanged:
             progress.clear(run)
             if not storage.exists(storage.join(run, plan.REPORT)):  # it was killed between the manifest and the report
-                outcome.write_report(run)
+                from pipelines.report import write_report
+
+                write_report(run)
             manifest = release.read(run)
             metrics.write_finished(run, manifest, time.time())
             return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, TypedDict
 
 import numpy as np
 
 from pipelines.recipe import Recipe
 from transforms import storage
 from transforms.rater import Signal
+
+Json = dict[str, Any]
 
 STATE = ".state"
 """The room of the receipts: what is finished, and the numbers the manifest and the report are made of."""
@@ -22,8 +26,18 @@ WIDE = 1000
 
 QUALITY_BINS = 100
 
+CLUSTERS, EXAMPLES = 10, 5
+"""Clusters, and contaminated documents of a benchmark, that the report shows."""
 
-def shards(run: str) -> list[dict[str, Any]]:
+
+class Repeats(TypedDict):
+    """Tokens between two neighbouring copies of a document, at least: as measured (None: no copies), and as asked for."""
+
+    closest: int | None
+    asked: int
+
+
+def shards(run: str) -> list[Json]:
     """The receipts of the emitted shards, in training order."""
     room = storage.join(run, STATE)
     names = [name for name in storage.names(room) if name.startswith("shard-")]
@@ -31,11 +45,38 @@ def shards(run: str) -> list[dict[str, Any]]:
     return [receipt for receipt in found if receipt is not None]
 
 
-def summaries(run: str) -> list[dict[str, Any]]:
+def summaries(run: str) -> list[Json]:
     """The summaries of the decided parts, by part."""
     room = storage.join(run, STATE)
     names = [name for name in storage.names(room) if name.startswith("part-")]
     return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+
+
+def segments(shards: list[Json]) -> Iterator[Json]:
+    """The segments of all shards in training order, each with its first token."""
+    first = 0
+    for shard in shards:
+        for segment in shard["segments"]:
+            yield {"first_token": first, **segment}
+            first += segment["tokens"]
+
+
+def tokens_by_phase(shards: list[Json]) -> Counter[str]:
+    """Tokens of each phase."""
+    of_phase: Counter[str] = Counter()
+    for shard in shards:
+        of_phase[shard["phase"]] += shard["tokens"]
+    return of_phase
+
+
+def repeats(recipe: Recipe, summaries: list[Json], shards: list[Json]) -> Repeats:
+    """How near copies of a document are to each other, and how far apart they should be."""
+    asked = recipe.select.distance
+    gaps = [summary["closest"] for summary in summaries if summary["closest"] is not None]
+    return {
+        "closest": min(gaps, default=None),
+        "asked": asked if isinstance(asked, int) else int(asked * min(tokens_by_phase(shards).values(), default=0)),
+    }
 
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pipelines import claim, progress
 from pipelines.progress import EVERY, Attempt, Done
+from pipelines.quantities import duration
 from pipelines.receipts import STATE
 from transforms import release, storage
 from transforms.provenance import releases
@@ -150,15 +151,3 @@ def _line(movement: Movement) -> str:
     if movement.left is not None:
         said.append(f"about {duration(movement.left)} to go")
     return ", ".join(said)
-
-
-def duration(seconds: float | None) -> str:
-    """Two units at most: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
-    left = round(seconds or 0)
-    if left < 60:
-        return f"{left} s"
-    for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if left >= size:
-            rest = left % size // below
-            return f"{left // size} {name}" + (f" {rest} {small}" if rest else "")
-    return f"{left} s"

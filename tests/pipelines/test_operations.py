@@ -18,7 +18,8 @@ from pipelines.claim import Claim
 from pipelines.cli import app
 from pipelines.events import Log
 from pipelines.progress import Attempt, Done, Progress
-from pipelines.status import duration, lines, status
+from pipelines.quantities import duration
+from pipelines.status import lines, status
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import command, run, typed, write_recipe
 

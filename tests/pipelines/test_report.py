@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.report import Data, render
+from pipelines.receipts import EXAMPLES
+from pipelines.report import render
+from pipelines.report_facts import Data, gather
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import run, write_recipe
 from transforms.curriculum.order import Curriculum
 from transforms.schedule import Schedule
 
@@ -321,3 +328,18 @@ def test_phases_are_marked_where_they_begin() -> None:
 
 def test_equal_runs_have_equal_pages() -> None:
     assert render(manifest(), data()) == render(copy.deepcopy(manifest()), copy.deepcopy(data()))
+
+
+def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown(tmp_path: Path) -> None:
+    records = corpus(40)
+    leaking = [record for record in records if record["trap"] == "plain"][:9]
+    (tmp_path / "benchmark.jsonl").write_text("".join(json.dumps({"question": leak["text"]}) + "\n" for leak in leaking))
+    benchmark = {"name": "leaked", "path": str(tmp_path / "benchmark.jsonl"), "fields": ["question"]}
+    recipe_file = write_recipe(tmp_path, decontaminate={"benchmarks": [benchmark]})
+    result = run(recipe_file, save(tmp_path / "in", dealt(records, 4, seed=1)), tmp_path / "run")
+    (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
+    ledger = pq.read_table(tmp_path / "run/decisions", columns=["id", "reason"]).to_pylist()
+    ids = sorted(row["id"] for row in ledger if row["reason"] == "contamination")
+    (found,) = gather(result.run, result.manifest)["contamination"]
+    assert found["documents"] == counted["documents"] == len(ids) >= 9
+    assert [example["id"] for example in found["examples"]] == ids[:EXAMPLES]

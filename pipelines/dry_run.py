@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,24 +21,11 @@ import pyarrow as pa
 from pipelines import decide, plan
 from pipelines.quantities import duration, storage_size
 from pipelines.recipe import Recipe
+from pipelines.sample import Piece, sample
 from transforms import storage
 from transforms.curriculum.lint import best_decile_mass
-from transforms.documents import BATCH_BYTES
-from transforms.read.options import Split
 from transforms.select import budgets
 from transforms.select.guards import Guards
-
-SAMPLE_BYTES = 16 << 20
-"""Decompressed bytes of the sample, at most about."""
-
-_PIECE = BATCH_BYTES
-"""Bytes of one split that the sample takes: the first."""
-
-_AHEAD = 7 * _PIECE
-"""Bytes behind them that are decompressed to see how much of the file they come from, since a reader reads ahead."""
-
-_LOOKS = 256
-"""Splits that the sample takes at most."""
 
 _CHANCES = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -78,17 +64,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """The beginning of a split as a file of its own. `factor`: the whole split holds so many times its documents."""
-
-    uri: str
-    size: int
-    factor: float
-    read: int
-    seconds: float
-
-
-@dataclass(frozen=True)
 class _Costs:
     """What one rehearsal took and left."""
 
@@ -104,13 +79,12 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     from pipelines import local
     from pipelines.warmup import is_warm
 
-    splits = plan.list_input(recipe)
-    work, _ = plan.assign(recipe, run, splits)
+    work, _ = plan.assign(recipe, run, plan.list_input(recipe))
+    splits = [item.split for item in work]
     pending = [item.split for item in work if not item.finished]
-    size, left = sum(split.size for split in splits), sum(split.size for split in pending)
-    workers = workers or local.default_workers(size)
+    workers = workers or local.default_workers(sum(split.size for split in splits))
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
-        pieces = list(_sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
+        pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
         before = _peak()
         rehearsed = recipe.model_copy(
             update={
@@ -121,39 +95,36 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
             }
         )
         one, warm = _of_one_document(rehearsed, folder), is_warm()
-        cold = _rehearse(
-            one, f"{folder}/cold"
-        )  # loads the kernels, as every run does, or compiles them, as only the first does
+        # Loads the kernels, as every run does, or compiles them, as only the first does.
+        cold = _rehearse(one, f"{folder}/cold")
         idle = _rehearse(one, f"{folder}/idle")
         costs = _rehearse(rehearsed, f"{folder}/run")
         memory = before + workers * max(_peak() - before, 0)
     fixed = (cold if warm else idle).seconds
-    return _scaled(recipe, run, workers, splits, work, pieces, fixed, idle, costs, memory, size, left)
+    return _scaled(recipe, run, workers, work, pieces, fixed, idle, costs, memory)
 
 
 def _scaled(
     recipe: Recipe,
     run: str,
     workers: int,
-    splits: list[Split],
     work: list[plan.Work],
-    pieces: list[_Piece],
+    pieces: list[Piece],
     fixed: dict[str, float],
     idle: _Costs,
     costs: _Costs,
     memory: int,
-    size: int,
-    left: int,
 ) -> Estimate:
+    size = sum(item.split.size for item in work)
+    left = sum(item.split.size for item in work if not item.finished)
     by_uri = {piece.uri: piece for piece in pieces}
     documents = rejects = text = 0.0
-    sampled = {piece.uri: piece.size for piece in pieces}
     for receipt in costs.receipts:
         piece = by_uri[receipt.input["uri"]]
         documents += receipt.documents * piece.factor
         rejects += receipt.rejected * piece.factor
         text += receipt.text_bytes * piece.factor
-    whole = size / max(sum(sampled.values()), 1)
+    whole = size / max(sum(piece.size for piece in pieces), 1)
     documents, rejects, text = documents * whole, rejects * whole, text * whole
     counts = costs.manifest["counts"]
     read = max(counts["records"] - counts["rejected"], 1)
@@ -178,8 +149,8 @@ def _scaled(
     minhash = recipe.dedup.minhash if recipe.dedup is not None else None
     found = Estimate(
         run=run,
-        files=len({split.uri for split in splits}),
-        parts=len(splits),
+        files=len({item.split.uri for item in work}),
+        parts=len(work),
         reused=sum(item.finished for item in work),
         input_bytes=size,
         pending_bytes=left,
@@ -243,113 +214,11 @@ def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
     return float(budgets.limits(pa.array(list(whole), pa.string()), sizes, given, select)[1].sum())
 
 
-# --- the sample --------------------------------------------------------------------------------------------------------
-
-
-def _sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[_Piece]:
-    """The beginnings of splits that lie spread over the bytes of the input; of a small input, all of it."""
-    total = sum(split.size for split in splits)
-    ends, sum_ = [], 0
-    for split in splits:
-        sum_ += split.size
-        ends.append(sum_)
-    seen: set[str] = set()
-    taken = 0
-    for number in _spread(splits, ends, total):
-        split = splits[number]
-        if split.format == "python-env":
-            if split.uri not in seen:
-                yield _Piece(split.uri, sum(other.size for other in splits if other.uri == split.uri), 1.0, 1, 0.0)
-            seen.add(split.uri)
-            taken += split.size
-        else:
-            cut = _cut_rows if split.format == "parquet" else _cut_bytes
-            piece = cut(split, recipe, f"{folder}/piece-{number:06d}")
-            yield piece
-            taken += piece.read
-        if taken >= SAMPLE_BYTES:
-            return
-
-
-def _spread(splits: list[Split], ends: list[int], total: int) -> Iterator[int]:
-    """Numbers of splits: all of a few, else those at places that fill the bytes of the input ever more evenly."""
-    from bisect import bisect_right
-
-    if len(splits) <= _LOOKS:
-        bits = max(len(splits) - 1, 1).bit_length()
-        order = sorted(range(len(splits)), key=lambda number: int(f"{number:0{bits}b}"[::-1], 2))
-        yield from order
-        return
-    seen = set()
-    bits = _LOOKS.bit_length() - 1
-    for look in range(_LOOKS):
-        place = int(f"{look:0{bits}b}"[::-1], 2) / _LOOKS
-        number = min(bisect_right(ends, place * total), len(splits) - 1)
-        if number not in seen:
-            seen.add(number)
-            yield number
-
-
-def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> _Piece:
-    """The first bytes of a split of lines, of a crawl or of a text, decompressed, up to the end of a record."""
-    from transforms.read.compression import Stream
-
-    began = time.thread_time()
-    with storage.open_binary(split.uri) as file:
-        stream = Stream(file, split.uri, split.start, split.stop)
-        head, more = stream.read(_PIECE), stream.read(_AHEAD)
-        given = len(head) + len(more)
-        ended = given < _PIECE + _AHEAD
-        # Of a compressed file a little more is read than was given; of another one, as much was used as was given.
-        stored = split.size if ended else min(max(file.tell() - split.start, 1), given, split.size)
-    seconds = time.thread_time() - began
-    if split.format == "text" and recipe.input.text_unit == "file":
-        head += more
-    elif more:
-        mark = b"\r\n\r\nWARC/" if split.format in ("warc", "wet") else b"\n"
-        head = head[: head.rfind(mark) + (4 if len(mark) > 1 else 1)] or head
-    if split.start and split.format not in ("warc", "wet"):
-        head = head[head.find(b"\n") + 1 :]  # the line that the cut goes through is the last split's
-    path = f"{stem}.{'txt' if split.format == 'text' else split.format}"
-    Path(path).write_bytes(head)
-    factor = given / max(len(head), 1) * split.size / max(stored, 1)
-    return _Piece(path, split.size, factor, len(head), seconds * len(head) / max(given, 1))
-
-
-def _cut_rows(split: Split, recipe: Recipe, stem: str) -> _Piece:
-    """The first rows of a split of Parquet, as a file with the same columns."""
-    import pyarrow.parquet as pq
-
-    path = f"{stem}.parquet"
-    with storage.open_binary(split.uri) as file:
-        try:
-            parquet = pq.ParquetFile(file)
-        except (OSError, ValueError):  # it is rejected as a whole
-            Path(path).write_bytes(b"PAR1")
-            return _Piece(path, split.size, 1.0, 4, 0.0)
-        last = parquet.num_row_groups if split.stop < 0 else split.stop
-        groups = [parquet.metadata.row_group(number) for number in range(split.start, last)]
-        rows = sum(group.num_rows for group in groups)
-        each = sum(group.total_byte_size for group in groups) / max(rows, 1)
-        wanted = max(1, int(_PIECE / max(each, 1)))
-        taken = 0
-        with pq.ParquetWriter(path, parquet.schema_arrow) as writer:
-            for batch in parquet.iter_batches(min(wanted, 8192), range(split.start, last), use_threads=False):
-                writer.write_batch(batch)
-                taken += batch.num_rows
-                if taken >= wanted:
-                    break
-    return _Piece(path, split.size, rows / max(taken, 1), int(taken * each), 0.0)
-
-
 def _of_one_document(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
     only = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
     return recipe.model_copy(update={"input": only})
-
-
-# --- the rehearsal -----------------------------------------------------------------------------------------------------
 
 
 def _rehearse(recipe: Recipe, run: str) -> _Costs:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipelines import dry_run, plan, recipe
+from pipelines import dry_run, plan, recipe, sample
 from pipelines.cli import app
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import write_recipe
@@ -42,13 +42,13 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
 def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     records = corpus(1500)
     source = save(tmp_path / "in", dealt(records, 6, seed=2), kind)
-    monkeypatch.setattr(dry_run, "_PIECE", 30_000)
-    monkeypatch.setattr(dry_run, "_AHEAD", 210_000 if kind == "jsonl" else 10 << 20)  # readers of the others read far ahead
-    monkeypatch.setattr(dry_run, "SAMPLE_BYTES", 150_000)
+    monkeypatch.setattr(sample, "_PIECE", 30_000)
+    monkeypatch.setattr(sample, "_AHEAD", 210_000 if kind == "jsonl" else 10 << 20)  # readers of the others read far ahead
+    monkeypatch.setattr(sample, "SAMPLE_BYTES", 150_000)
     wanted = recipe.load("gopher", ["input.split_bytes=300000"], [str(source)])
     splits = plan.list_input(wanted)
     (tmp_path / "sample").mkdir()
-    pieces = list(dry_run._sample(splits, wanted, str(tmp_path / "sample")))
+    pieces = list(sample.sample(splits, wanted, str(tmp_path / "sample")))
     assert 4 <= len(pieces) <= 6
     sampled = sum(piece.size for piece in pieces)
     found = 0.0
@@ -70,10 +70,10 @@ def test_a_crawl_is_cut_between_its_records(tmp_path: Path, monkeypatch: pytest.
     body = b"A sentence of a page, again and again. " * 20
     one = b"WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Record-ID: <urn:uuid:%08d>\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
     (tmp_path / "a.wet").write_bytes(b"".join(one % (number, len(body), body) for number in range(200)))
-    monkeypatch.setattr(dry_run, "_PIECE", 30_000)
-    monkeypatch.setattr(dry_run, "_AHEAD", 60_000)
+    monkeypatch.setattr(sample, "_PIECE", 30_000)
+    monkeypatch.setattr(sample, "_AHEAD", 60_000)
     wanted = recipe.load("gopher", [], [str(tmp_path / "a.wet")])
-    (piece,) = dry_run._sample(plan.list_input(wanted), wanted, str(tmp_path))
+    (piece,) = sample.sample(plan.list_input(wanted), wanted, str(tmp_path))
     only = wanted.model_copy(update={"input": wanted.input.model_copy(update={"paths": (piece.uri,)})})
     assert piece.factor * sum(documents_of(only)) == pytest.approx(200, rel=0.05)
 
@@ -90,9 +90,9 @@ def test_a_budget_bounds_what_is_kept() -> None:
 
 def test_splits_are_taken_from_everywhere() -> None:
     ends = list(range(10, 10_010, 10))
-    order = list(dry_run._spread([None] * 1000, ends, 10_000))  # type: ignore[list-item]
+    order = list(sample._spread([None] * 1000, ends, 10_000))  # type: ignore[list-item]
     assert len(order) == len(set(order)) == 256
     for size in (4, 16, 64):
         firsts = sorted(order[:size])
         assert max(right - left for left, right in pairwise(firsts)) <= 1.5 * 1000 / size
-    assert sorted(dry_run._spread([None] * 5, [1, 2, 3, 4, 5], 5)) == [0, 1, 2, 3, 4]  # type: ignore[list-item]
+    assert sorted(sample._spread([None] * 5, [1, 2, 3, 4, 5], 5)) == [0, 1, 2, 3, 4]  # type: ignore[list-item]

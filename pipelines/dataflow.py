@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections.abc import Mapping
 
 from pipelines import portable
@@ -20,15 +19,24 @@ DEFAULTS = {
 
 
 def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
-    """Submits the DAG and waits for it. Raises RunError when the job of a driver that was killed is at work in the run yet."""
+    """Submits the DAG and waits for it.
+
+    Raises RunError for options that cannot be, when Google refuses the job, when the job fails, and when that of a driver that
+    was killed is at work in the run yet.
+    """
     import apache_beam as beam
-    from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner, DataflowRuntimeException
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
 
     from pipelines.curate import Curate
 
     asked = DEFAULTS | {"job_name": job_name(todo.run)} | dict(options)
-    pipeline = beam.Pipeline(DataflowRunner(), portable.beam_options(asked))
+    try:
+        pipeline = beam.Pipeline(DataflowRunner(), portable.beam_options(asked))
+    except ValueError as wrong:
+        raise RunError(f"dataflow: {wrong} (a value is given with --option name=value)") from None
     pipeline | Curate(recipe, todo)
     job = None
     try:
@@ -43,11 +51,16 @@ def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
             f"a job '{asked['job_name']}' is at work already, most likely in '{todo.run}': wait for it, or cancel it with "
             f"`gcloud dataflow jobs list --status=active` and `gcloud dataflow jobs cancel`"
         ) from None
-    except Exception as error:
-        told = RunError.from_traceback("".join(traceback.format_exception(error)))
-        if told is None:
-            raise
-        raise told from None
+    except (GoogleAPIError, GoogleAuthError) as refused:
+        raise RunError(
+            f"Google refuses the job '{asked['job_name']}' in project '{asked['project']}': {refused}. Is the project's name "
+            "right, its Dataflow API enabled, and are you logged in (`gcloud auth application-default login`)?"
+        ) from None
+    except DataflowRuntimeException as failed:
+        raise RunError.from_traceback(str(failed)) or RunError(
+            f"the job '{asked['job_name']}' failed: {failed}\nThe job's log in Google's "
+            "console tells more. The same command goes on where it stopped"
+        ) from None
 
 
 def job_name(run: str) -> str:

@@ -31,23 +31,29 @@ def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
     worker is submitted again, since Beam keeps what is left of the dead worker until the job's end, and gives it to whoever
     tries again in it; the next job takes the parts that are rated.
     """
-    for attempt in range(ATTEMPTS):
+    import grpc
+
+    endpoint = options["job_endpoint"]
+    for _ in range(ATTEMPTS):
         try:
             _submit(recipe, todo, dict(options))
             return
-        except Exception as error:
+        except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:  # all that Beam tells of a job
             text = "".join(traceback.format_exception(error))
-            told = RunError.from_traceback(text) or _told(
-                text, options.get("worker", WORKER), todo.run, options["job_endpoint"]
-            )
+            told = RunError.from_traceback(text) or _told(text, options.get("worker", WORKER), todo.run, endpoint)
             if told is not None:
                 raise told from None
-            if _OURS in text or attempt == ATTEMPTS - 1:
+            if _OURS in text:
                 raise
+            last = str(error)
+    raise RunError(
+        f"the job failed {ATTEMPTS} times; the last time the job server {endpoint} said: {last}\n"
+        "The logs of the cluster tell more. The same command goes on where the run stopped"
+    )
 
 
 _OURS = "Error received from SDK harness"
-"""How Java introduces an exception of Python's: it would come again."""
+"""How Java introduces an exception of Python's that is no RunError: a fault of ours, which would come again."""
 
 
 def _submit(recipe: Recipe, todo: Plan, options: dict[str, str]) -> None:

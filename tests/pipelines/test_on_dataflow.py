@@ -165,5 +165,5 @@ def test_the_options_are_those_that_google_s_service_takes_and_a_job_that_did_no
     with pytest.raises(RunError, match="2 of 2 parts were never rated"):
         submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes"})
     assert not (tmp_path / "run/manifest.json").exists()
-    with pytest.raises(ValueError, match="Invalid Project"):
+    with pytest.raises(RunError, match="Invalid Project"):
         submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes", "project": "No Project"})

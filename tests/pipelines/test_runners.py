@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,6 +172,28 @@ def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path,
 def test_what_a_cluster_says_becomes_what_a_person_can_do(said, told):
     assert told in str(portable._told(said, "/opt/tamis-worker", "run", "here:1"))
     assert portable._told("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised", "said", "times"),
+    [
+        (RuntimeError("java.lang.OutOfMemoryError"), RunError, "3 times; .* here:1 said: java.lang.OutOfMemoryError", 3),
+        (RuntimeError("StatusCode.UNAVAILABLE"), RunError, "here:1 went away", 1),
+        (RuntimeError("Error received from SDK harness: KeyError"), RuntimeError, "KeyError", 1),
+        (AttributeError("a fault of ours"), AttributeError, "ours", 1),
+    ],
+)
+def test_only_what_may_be_the_cluster_s_fault_is_tried_again(monkeypatch, failure, raised, said, times):
+    tried = []
+
+    def submit(*_):
+        tried.append(1)
+        raise failure
+
+    monkeypatch.setattr(portable, "_submit", submit)
+    with pytest.raises(raised, match=said):
+        portable.run(None, SimpleNamespace(run="run"), {"job_endpoint": "here:1"})
+    assert len(tried) == times
 
 
 def test_the_worker_command_is_installed_beside_this_python():

@@ -17,7 +17,7 @@ from apache_beam.metrics import Metrics
 from pipelines import decide, emit, standing
 from pipelines.plan import Plan, Work
 from pipelines.progress import Progress
-from pipelines.rate import rate_part
+from pipelines.rate import first_reject, rate_part
 from pipelines.recipe import Recipe
 from transforms.dedup.deduplicate import Deduplicate
 from transforms.errors import RunError
@@ -168,22 +168,24 @@ def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: 
     return layout
 
 
-def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int]:
-    """Records of a part that could be read, and that could not."""
-    return rated[1].documents, rated[1].rejected
+def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int, str]:
+    """Records of a part that could be read, and that could not; where the latter are told."""
+    dossier, receipt = rated
+    return receipt.documents, receipt.rejected, standing.rated_part(dossier).uri("rejects", "jsonl")
 
 
-def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int]], recipe: Recipe) -> Dossier:
+def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> Dossier:
     """Lets a part pass to Decide only when the whole input stayed below `max_rejects`. By then all are rated, and what that has
     left in memory is given back."""
     give_back_freed_memory()
-    rejected = sum(bad for _, bad in rejects)
-    records = rejected + sum(good for good, _ in rejects)
+    rejected = sum(bad for _, bad, _ in rejects)
+    records = rejected + sum(good for good, _, _ in rejects)
     limit = recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
     if rejected > limit:
         raise RunError(
             f"{rejected:,} of {records:,} records could not be read; max_rejects is {recipe.max_rejects}. "
-            "They are listed with file, offset and error in rejects/ of the run directory: "
+            f"The first: {first_reject(min(told for _, bad, told in rejects if bad))}. "
+            "All are listed with file, offset and error in rejects/ of the run directory: "
             "mend the input, or allow more with --set max_rejects=…"
         )
     return rated[0]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.progress import MOVEMENTS, Done
+from pipelines.quantities import counted
 
 if TYPE_CHECKING:
     from pipelines.launch import Result, Watch
@@ -54,10 +55,10 @@ class Display:
             self.err.print("nothing changed since this run finished; its results stand")
             return
         if plan.reused and not fresh:
-            self.err.print(f"{_counted(plan.reused, 'part')} rated already: only Decide and Emit run")
+            self.err.print(f"{counted(plan.reused, 'part')} rated already: only Decide and Emit run")
         else:
             reused = f", {plan.reused} rated already" if plan.reused else ""
-            self.err.print(f"{_counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
+            self.err.print(f"{counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
             from pipelines.warmup import is_warm
 
             if not is_warm():
@@ -100,10 +101,10 @@ class Display:
             self._line("warning", f"[{warning['code']}] {warning['message']}", "yellow")
         if not result.unchanged:
             spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-            self._line("time", f"{spent}; {_counted(result.rated, 'part')} rated, {result.reused} reused")
+            self._line("time", f"{spent}; {counted(result.rated, 'part')} rated, {result.reused} reused")
         shards = manifest["curriculum"]["shards"]
         self._line(
-            "corpus", f"{result.run}/data ({_counted(len(shards), 'shard')}, {manifest['curriculum']['tokens']:,} tokens)"
+            "corpus", f"{result.run}/data ({counted(len(shards), 'shard')}, {manifest['curriculum']['tokens']:,} tokens)"
         )
         if counts["rejected"]:
             self._line("rejects", f"{result.run}/rejects (file, offset and error of each)", "red")
@@ -112,10 +113,6 @@ class Display:
     def _line(self, name: str, text: str, style: str = "") -> None:
         """A line as it is: paths are for copying, so nothing is wrapped."""
         self.out.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> None:

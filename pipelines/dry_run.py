@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import decide, plan
-from pipelines.quantities import duration, storage_size
+from pipelines.quantities import counted, duration, storage_size
 from pipelines.recipe import Recipe
 from pipelines.sample import Piece, sample
 from transforms import storage
@@ -155,7 +155,7 @@ def _scaled(
         input_bytes=size,
         pending_bytes=left,
         sample_bytes=costs.text_bytes,
-        sample_documents=read,
+        sample_documents=counts["records"] - counts["rejected"],
         documents=round(documents),
         text_bytes=round(text),
         rejects=round(rejects),
@@ -265,7 +265,8 @@ def _free(run: str) -> int | None:
 def lines(found: Estimate) -> Iterator[str]:
     """The estimate for a person."""
     reused = f", {found.reused:,} rated already" if found.reused else ""
-    yield f"input      {found.files:,} files, {storage_size(found.input_bytes)} in {found.parts:,} parts{reused}"
+    size = storage_size(found.input_bytes)
+    yield f"input      {counted(found.files, 'file')}, {size} in {counted(found.parts, 'part')}{reused}"
     sampled = f"(from {found.sample_documents:,} documents, {storage_size(found.sample_bytes)} of text)"
     text = f"{found.tokens:,} tokens, {storage_size(found.text_bytes)} of text"
     yield f"documents  about {found.documents:,} with {text} {sampled}"
@@ -278,7 +279,7 @@ def lines(found: Estimate) -> Iterator[str]:
         yield f"  {part:6.1%}   {reason}"
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.seconds.items())
     whole = duration(sum(found.seconds.values()))
-    yield f"time       about {whole} with {found.workers} workers of this machine ({spent})"
+    yield f"time       about {whole} with {counted(found.workers, 'worker')} of this machine ({spent})"
     stays = sum(size for name, size in found.disk.items() if name != "temporary")
     free = f"; {storage_size(found.disk_free)} are free" if found.disk_free is not None else ""
     yield f"disk       about {storage_size(stays)}, and {storage_size(found.disk['temporary'])} while it runs{free}"

@@ -8,12 +8,18 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines import worker
 from pipelines.plan import Plan
 from pipelines.recipe import Recipe
 from transforms.errors import RunError
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 WORKER = str(Path(sys.executable).with_name("tamis-worker"))
 """What a node starts; a cluster whose nodes keep Tamis elsewhere is told with --option worker=PATH."""
@@ -82,7 +88,19 @@ def environment(command: str, run: str, wanted: str) -> str:
     return json.dumps({"command": command, "env": worker.ENVIRONMENT | known})
 
 
-def beam_options(options: Mapping[str, str]) -> object:
+def check_options(options: Mapping[str, str]) -> set[str]:
+    """The names that Beam does not know; a job server may. Raises RunError for a value that Beam cannot take: Beam itself would
+    print its whole usage in the midst of the run, and end the process."""
+    asked = beam_options(options)
+    with redirect_stderr(StringIO()) as said:
+        try:
+            return set(asked.get_all_options(retain_unknown_options=True)) - set(asked.get_all_options())
+        except SystemExit:
+            wrong = said.getvalue().rpartition("error: ")[2].strip()
+            raise RunError(f"--option: {wrong}; options are Beam's, as name=value") from None
+
+
+def beam_options(options: Mapping[str, str]) -> PipelineOptions:
     """Beam's PipelineOptions; the value `true` is a flag that is set."""
     from apache_beam.options.pipeline_options import PipelineOptions
 

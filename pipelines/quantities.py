@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def counted(number: int, name: str) -> str:
+    """1 part, 1,234 parts."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
 def compact(value: float) -> str:
     """Three digits: 987, 12.3k, 4.56M, 7.89B, 1.2T."""
     for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):

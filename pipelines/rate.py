@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.recipe import Recipe
+from transforms import storage
 from transforms.ahead import ahead
 from transforms.decontaminate.ngrams import Contamination
 from transforms.dedup.minhash import sketch
@@ -26,6 +28,9 @@ from transforms.text.segment import segment
 
 Advance = Callable[[int, int], None]
 """Told of progress: documents, bytes of text."""
+
+_SAID = 400
+"""Characters told of a reject: enough for where and what; all of it is in rejects/."""
 
 _ready: dict[str, tuple[Rater, ...]] = {}
 _lock = threading.Lock()
@@ -67,6 +72,16 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
             advance(rated.num_rows, int(rated["text"].nbytes))
         empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters))
         return writer.finish((next(empty), next(empty)), fingerprint, asdict(replace(split, uri=public(split.uri))))
+
+
+def first_reject(uri: str) -> str:
+    """Where the first of a part's rejects is, and what is wrong with it, as a terminal may show it: names are a stranger's."""
+    with storage.open_binary(uri) as file:
+        found = json.loads(file.read(1 << 20).split(b"\n", 1)[0])
+    offset = f"offset {found['offset']:,}" + (f" behind byte {found['start']:,}" if found["start"] else "")
+    line = found["line"] if not found["start"] else None
+    said = f"{found['uri']}, {offset if line is None else f'line {line:,}'}: {found['error']}"
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in said)[:_SAID].rstrip(".")
 
 
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:

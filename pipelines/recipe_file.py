@@ -120,7 +120,7 @@ class RecipeFile:
                 found.pop(path, None)
         order = list(self.places)
         return [
-            Problem(self.places[self._known(path)], ".".join(map(str, path)) or "recipe", "; or ".join(dict.fromkeys(messages)))
+            Problem(self.places[self._known(path)], ".".join(map(str, path)), "; or ".join(dict.fromkeys(messages)))
             for path, messages in sorted(found.items(), key=lambda item: order.index(self._known(item[0])))
         ]
 

@@ -94,14 +94,20 @@ def unusable(name: str, options: Mapping[str, str]) -> str | None:
 def choose(name: str, workers: int, options: Mapping[str, str], run: str) -> Runner:
     """The runner `name` for the run directory `run`; 0 workers are as many as pay, or as there is room for.
 
-    Raises RunError when the cluster, its job server, a program or an extra is missing.
+    Raises RunError when the cluster, its job server, a program or an extra is missing, and for an option that Beam cannot take.
     """
     wrong = unusable(name, options)
     if wrong:
         raise RunError(f"{name}: {wrong}")
-    return {"local": _local, "flink": _flink, "spark": _spark, "prism": _prism, "dataflow": _dataflow}[name](
-        workers, dict(options), run
-    )
+    choice = {"local": _local, "flink": _flink, "spark": _spark, "prism": _prism, "dataflow": _dataflow}[name]
+    chosen = choice(workers, dict(options), run)
+    if options:
+        from pipelines import portable
+
+        unknown = portable.check_options(options)
+        if name == "dataflow" and unknown:  # job servers have options of their own
+            raise RunError(f"dataflow: Beam has no option {' and no option '.join(sorted(unknown))}")
+    return chosen
 
 
 def _local(workers: int, options: dict[str, str], run: str) -> Runner:

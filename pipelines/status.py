@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pipelines import claim, progress
 from pipelines.progress import EVERY, Attempt, Done
-from pipelines.quantities import duration
+from pipelines.quantities import counted, duration
 from pipelines.receipts import STATE
 from transforms import release, storage
 from transforms.provenance import releases
@@ -119,7 +119,9 @@ def lines(found: Status) -> Iterator[str]:
         when = f" of {last['finished']}" if last.get("finished") else ""
         kept = f"{last['kept']:,} of {last['records']:,} documents kept"
         yield f"  last release: {last['release']}{when}, {kept}, corpus {last['corpus_root'][:12]}"
-    elif found.state != "never started":
+    elif found.state == "never started":
+        yield f"  nothing of a run is there; `tamis run RECIPE --output {found.run}` starts one"
+    else:
         yield "  no release yet"
 
 
@@ -128,7 +130,7 @@ def _since(found: Status) -> str:
     if attempt is None:
         return ""
     begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(attempt.started))
-    by = f"process {attempt.process} on {attempt.host}, {attempt.runner}, {attempt.workers} workers"
+    by = f"process {attempt.process} on {attempt.host}, {attempt.runner}, {counted(attempt.workers, 'worker')}"
     heard = f", last heard of {duration(found.silent)} ago" if found.silent is not None and found.silent > 2 * EVERY else ""
     return f", begun {begun} ({by}){heard}"
 

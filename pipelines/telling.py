@@ -42,7 +42,7 @@ def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
         say("no-input", f"{public(str(nothing))}; nothing to do", "yellow", "info")
     except (RunError, ImportError, OSError) as error:
         code = USAGE if isinstance(error, RecipeError) else PROBLEM
-        message = public(str(error))
+        message = public(_worded(error))
         if as_json:
             print_json({"error": message})
         say("error", message, "red")
@@ -50,6 +50,13 @@ def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
     except KeyboardInterrupt:
         say("interrupted", "interrupted; the same command finishes the run", "yellow", "warning")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _worded(error: Exception) -> str:
+    """What an error says; of the system's, the file and the trouble without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
 
 
 def show(found: Any, lines: Callable[[Any], Iterable[str]], as_json: bool) -> None:

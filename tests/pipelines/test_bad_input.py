@@ -202,14 +202,15 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
     for limit, workers in (("0.2", "2"), ("0", "1")):  # a share of the records; a number of them
         stopped = tamis(*command, "--workers", workers, "--set", f"max_rejects={limit}")
         assert stopped.returncode == 1
+        (first,) = rejects(tmp_path)["in.jsonl"]
         assert stopped.stderr.splitlines()[1:] == [
-            f"1 of 4 records could not be read; max_rejects is {limit}. They are listed with file, offset and error in "
-            "rejects/ of the run directory: mend the input, or allow more with --set max_rejects=…"
+            f"1 of 4 records could not be read; max_rejects is {limit}. The first: {tmp_path}/in.jsonl, line 2: "
+            f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: mend the input, "
+            "or allow more with --set max_rejects=…"
         ]
         assert stopped.stdout == ""
         assert not (tmp_path / "run/manifest.json").exists()
         assert not (tmp_path / "run/data").exists()
-        assert len(rejects(tmp_path)["in.jsonl"]) == 1
         for question in (["verify"], ["explain", "a"], ["report"]):
             answer = CliRunner().invoke(app, [question[0], str(tmp_path / "run"), *question[1:]])
             assert answer.exit_code == 1
@@ -321,3 +322,13 @@ def test_a_rater_that_cannot_be_set_up_says_which_and_why(tmp_path: Path) -> Non
     done = CliRunner().invoke(app, [*command, "--set", f"rate.tokens.tokenizer={tmp_path}/tokenizer.json"])
     assert done.exit_code == 1
     assert re.search(r"^rater 'tokens': .*/tokenizer\.json: not a tokenizer\.json: ", done.stderr, re.MULTILINE)
+
+
+def test_the_first_reject_is_told_as_a_terminal_may_show_it(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "\x1b[2J\n" + "x" * 500: "words"}) + "\n")
+    (tmp_path / "r.yaml").write_text("rate: {}\n")
+    stopped = tamis("run", tmp_path / "r.yaml", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run", "--workers", "1")
+    assert stopped.returncode == 1
+    assert "no text field 'text'; the fields are: \ufffd[2J\ufffdxx" in stopped.stderr
+    assert "\x1b" not in stopped.stderr
+    assert len(stopped.stderr) < 1000

@@ -113,6 +113,13 @@ def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp
     assert not (tmp_path / "run/manifest.json").exists()
 
 
+def test_an_option_that_beam_cannot_take_is_said_before_anything_starts(base, tmp_path, job_server, flink):
+    options = {"job_endpoint": job_server, "flink_master": flink}
+    with pytest.raises(RunError, match="argument --parallelism: invalid int value: 'many'"):
+        runners.choose("flink", 0, options | {"parallelism": "many"}, "run")
+    assert portable.check_options({"worker": "w", "num_workers": "3", "regoin": "r"}) == {"worker", "regoin"}
+
+
 def test_options_are_those_of_beam():
     from apache_beam.options.pipeline_options import FlinkRunnerOptions, GoogleCloudOptions, StandardOptions, WorkerOptions
 

@@ -24,6 +24,8 @@ from pipelines.recipe import Recipe
 from pipelines.sample import Piece, sample
 from transforms import storage
 from transforms.curriculum.lint import best_decile_mass
+from transforms.parts import Part
+from transforms.read.options import ENVIRONMENT
 from transforms.select import budgets
 from transforms.select.guards import Guards
 
@@ -86,9 +88,12 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
         pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
         before = _peak()
+        # A few distributions of many would each give more than they do among all.
+        harvest = sum(piece.size for piece in pieces if piece.uri.startswith(ENVIRONMENT)) or recipe.input.harvest_bytes
+        sampled = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
         rehearsed = recipe.model_copy(
             update={
-                "input": recipe.input.model_copy(update={"paths": tuple(piece.uri for piece in pieces), "format": "auto"}),
+                "input": recipe.input.model_copy(update=sampled),
                 "max_rejects": 1.0,
                 "select": budgets.Selection(),
                 "guards": Guards(),
@@ -101,7 +106,14 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         costs = _rehearse(rehearsed, f"{folder}/run")
         memory = before + workers * max(_peak() - before, 0)
     fixed = (cold if warm else idle).seconds
-    return _scaled(recipe, run, workers, work, pieces, fixed, idle, costs, memory)
+    return _scaled(recipe, run, workers, work, _as_read(pieces, costs.receipts), fixed, idle, costs, memory)
+
+
+def _as_read(pieces: list[Piece], receipts: list[Any]) -> list[Piece]:
+    """The pieces; what distributions gave was cut between their files, and may be less than was asked for."""
+    asked = sum(piece.size for piece in pieces if piece.uri.startswith(ENVIRONMENT))
+    given = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(ENVIRONMENT))
+    return [replace(piece, factor=asked / given) if given and piece.uri.startswith(ENVIRONMENT) else piece for piece in pieces]
 
 
 def _scaled(
@@ -223,7 +235,6 @@ def _of_one_document(recipe: Recipe, folder: str) -> Recipe:
 
 def _rehearse(recipe: Recipe, run: str) -> _Costs:
     from pipelines.launch import launch
-    from transforms.parts import Part
 
     spill = 0
 
@@ -233,9 +244,9 @@ def _rehearse(recipe: Recipe, run: str) -> _Costs:
 
     result = launch(recipe, run, workers=1, watch=watch)
     manifest: dict[str, Any] = result.manifest
-    receipts = [Part(run, entry["part"]).receipt() for entry in manifest["inputs"]]
-    text = sum(receipt.text_bytes for receipt in receipts if receipt is not None)
-    return _Costs(manifest, result.seconds, text, spill, [receipt for receipt in receipts if receipt is not None])
+    found = (Part(run, entry["part"]).receipt() for entry in manifest["inputs"])
+    receipts = [receipt for receipt in found if receipt is not None]
+    return _Costs(manifest, result.seconds, sum(receipt.text_bytes for receipt in receipts), spill, receipts)
 
 
 def _size(folder: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.recipe import Recipe
 from transforms import storage
 from transforms.documents import BATCH_BYTES
-from transforms.read.options import Split
+from transforms.read.options import ENVIRONMENT, Split
 
 SAMPLE_BYTES = 16 << 20
 """Decompressed bytes of the sample, at most about."""
@@ -48,7 +48,7 @@ def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[Piece]:
     taken = 0
     for number in _spread(splits, ends, total):
         split = splits[number]
-        if split.format == "python-env":
+        if split.format == ENVIRONMENT:
             if split.uri not in seen:
                 yield Piece(split.uri, sum(other.size for other in splits if other.uri == split.uri), 1.0, 1, 0.0)
             seen.add(split.uri)

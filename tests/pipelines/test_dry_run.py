@@ -96,3 +96,14 @@ def test_splits_are_taken_from_everywhere() -> None:
         firsts = sorted(order[:size])
         assert max(right - left for left, right in pairwise(firsts)) <= 1.5 * 1000 / size
     assert sorted(sample._spread([None] * 5, [1, 2, 3, 4, 5], 5)) == [0, 1, 2, 3, 4]  # type: ignore[list-item]
+
+
+@pytest.mark.slow
+def test_a_sample_of_distributions_gives_no_more_of_each_than_all_together_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a large distribution gives depends on how many there are."""
+    monkeypatch.setattr(sample, "SAMPLE_BYTES", 800_000)
+    wanted = recipe.Recipe.model_validate({"input": {"paths": ["python-env"], "harvest_bytes": 6_000_000}})
+    found = dry_run.estimate(wanted, str(tmp_path / "run"), 1)
+    assert found.text_bytes == pytest.approx(found.input_bytes, rel=0.3)

@@ -34,9 +34,7 @@ class Benchmark(Options):
         description="Fields of an item whose texts are matched. A dot goes into an object (`choices.text`); each text "
         "of a list is matched for itself.",
     )
-    id: str | None = Field(
-        None, description="Field that names an item; the number of its row, from 0, when there is none."
-    )
+    id: str | None = Field(None, description="Field that names an item; the number of its row, from 0, when there is none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +173,7 @@ def _json_lines(uri: str, raw: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 def _csv(uri: str, text: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     limit = csv.field_size_limit(len(text) + 1)  # csv's own 128 KB would refuse a long passage
     try:
-        rows: Sequence[dict[str, Any]] = list(
-            csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        )
+        rows: Sequence[dict[str, Any]] = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise ValueError(str(error)) from error
     finally:

@@ -84,9 +84,7 @@ class Index:
     def unmatchable(self) -> dict[str, dict[str, int]]:
         """By benchmark: how many `passages` it has, too `short` or uniform ones, ones of `template` n-grams only."""
         rows = self.counts.reshape(-1, len(_COUNTS)).tolist()
-        return {
-            name: dict(zip(_COUNTS, row, strict=True)) for name, row in zip(self.names.to_pylist(), rows, strict=True)
-        }
+        return {name: dict(zip(_COUNTS, row, strict=True)) for name, row in zip(self.names.to_pylist(), rows, strict=True)}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from transforms.storage.store import Entry, timeout
 
 
 class Http:
-    """Reads single files; the web has no listing. A file that breaks off while it is read is an error: it has no ranges here."""
+    """Reads single files; the web has no listing. One that breaks off while it is read is an error, not asked for again."""
 
     def __init__(self) -> None:
         self._requests = import_module("requests")  # comes with smart-open

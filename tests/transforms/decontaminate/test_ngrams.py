@@ -83,9 +83,7 @@ def test_a_short_passage_is_matched_whole(tmp_path: Path) -> None:
     items = [[letters("abcdefgh")], [letters("ijklmnopqrst")], [letters("uvwxyz")], [""]]
     given = options(tmp_path, {"b": items})
     rater = Contamination(given)
-    inside, cut, alone, too_short = rated(
-        rater, [letters("0abcdefghx"), letters("ijklmnopqrs"), *(i[0] for i in items[1:3])]
-    )
+    inside, cut, alone, too_short = rated(rater, [letters("0abcdefghx"), letters("ijklmnopqrs"), *(i[0] for i in items[1:3])])
     assert inside == Row(1, 1.0, "b", "0:q")
     assert alone == Row(1, 1.0, "b", "1:q")
     assert cut == too_short == CLEAN
@@ -228,9 +226,7 @@ def test_awkward_documents_are_clean(tmp_path: Path) -> None:
 
 
 def test_benchmarks_of_nothing_but_short_passages_match_nothing(tmp_path: Path) -> None:
-    assert (
-        rated(Contamination(options(tmp_path, {"b": [["too short"]]})), ["too short", letters(LETTERS)]) == [CLEAN] * 2
-    )
+    assert rated(Contamination(options(tmp_path, {"b": [["too short"]]})), ["too short", letters(LETTERS)]) == [CLEAN] * 2
 
 
 # --- the index as a file, the rater on another machine ----------------------------------------------------------------
@@ -315,9 +311,7 @@ def web(shared: Path, count: int) -> list[str]:
         ("arc", "arc_easy.jsonl", "query"),
     ],
 )
-def test_every_question_that_is_long_enough_is_found_in_web_text(
-    shared: Path, name: str, path: str, field: str
-) -> None:
+def test_every_question_that_is_long_enough_is_found_in_web_text(shared: Path, name: str, path: str, field: str) -> None:
     given = Benchmark(name=name, path=str(shared / "benchmarks" / path), fields=[field])
     rater = Contamination(Decontaminate(benchmarks=[given]))
     rater.setup()

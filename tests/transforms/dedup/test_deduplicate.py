@@ -74,9 +74,7 @@ def rows_without_bands(dossier: Dossier) -> pa.RecordBatch:
 def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage", words=DEFAULT):
     load = rows if options is not None else rows_without_bands
     found = {}
-    out = run(
-        dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via, words), folder
-    )
+    out = run(dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via, words), folder)
     for dossier in out:
         answers = dossier.answer("copies")
         ids = handle(dossier)["id"].to_pylist()

@@ -103,9 +103,7 @@ def decided(rows, threshold=0.7, max_candidates=1000):
     assert verdicts.schema == SCHEMA
     tickets = verdicts["ticket"].to_pylist()
     assert tickets == sorted(document["ticket"] for document in rows)
-    return {
-        v["ticket"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()
-    }, capped
+    return {v["ticket"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()}, capped
 
 
 def with_components(rows):

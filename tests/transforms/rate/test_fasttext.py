@@ -24,9 +24,7 @@ def train(path: Path, examples: dict[str, str], **settings: object) -> Path:
     lines = [f"{label} {text.format(n)}\n" for n in range(100) for label, text in examples.items()]
     (path.parent / "train.txt").write_text("".join(lines))
     source = str(path.parent / "train.txt")
-    model = fasttext_new.train_supervised(
-        source, epoch=8, dim=8, bucket=500, wordNgrams=2, thread=1, verbose=0, **settings
-    )
+    model = fasttext_new.train_supervised(source, epoch=8, dim=8, bucket=500, wordNgrams=2, thread=1, verbose=0, **settings)
     if path.suffix == ".ftz":
         model.quantize(source, qnorm=True, verbose=False)
     model.save_model(str(path))

@@ -74,9 +74,7 @@ def test_only_the_prefix_counts(rater: LanguageRater) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5), st.integers(1, 40))
 def test_equals_the_library_on_any_text(library: Any, texts: list[str], prefix: int) -> None:
-    for text, (label, probability) in zip(
-        texts, rated(LanguageRater(Language(prefix_chars=prefix)), texts), strict=True
-    ):
+    for text, (label, probability) in zip(texts, rated(LanguageRater(Language(prefix_chars=prefix)), texts), strict=True):
         line = text[:prefix].replace("\n", " ")
         if not any(map(str.isalpha, line)):
             assert label is None

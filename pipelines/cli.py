@@ -37,6 +37,9 @@ Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Ov
 @app.command()
 def run(
     recipe: RecipeName,
+    files: Annotated[
+        list[str], typer.Argument(metavar="[FILE]...", help="More input: what a shell makes of --input data/*.jsonl.gz.")
+    ] = [],  # noqa: B006
     input: Annotated[
         list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
     ] = [],  # noqa: B006
@@ -76,7 +79,7 @@ def run(
         wrong = runners.unusable(runner, options)
         if wrong:
             raise typer.BadParameter(f"{runner}: {wrong}", param_hint="--runner")
-        wanted = recipes.load(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, input)
+        wanted = recipes.load(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, [*input, *files])
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
         from pipelines import launch

@@ -28,7 +28,7 @@ from transforms.rate.language import Language, LanguageRater
 from transforms.read.inputs import plan, read
 from transforms.read.options import Input
 from transforms.text.hashing import hash128
-from transforms.text.memory import keep_freed_memory, share_one_heap
+from transforms.text.memory import keep_freed_memory
 from transforms.text.segment import Segmented, segment
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
@@ -237,5 +237,4 @@ WORKS = {
 }
 
 if __name__ == "__main__":
-    share_one_heap()
     main("tamis", WORKS)

@@ -143,10 +143,11 @@ def _measure(one: Measurement, pythons: Pythons) -> Line:
     if isinstance(python, NotInstalled):
         return {"error": f"could not be installed: {python}"}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    heap = {} if one.tool.peer else {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}  # as a run has it
     paths = os.pathsep.join(map(str, (HERE / "peers", ROOT)[: 1 if one.tool.peer else 2]))
     done = subprocess.run(
         [python, str(one.tool.script), one.work, str(one.corpus), *one.tool.arguments],
-        env=os.environ | threads | {"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "false"},
+        env=os.environ | threads | heap | {"PYTHONPATH": paths, "PYTHONHASHSEED": "0", "TOKENIZERS_PARALLELISM": "false"},
         capture_output=True,
         text=True,
     )

@@ -115,6 +115,14 @@ def test_the_same_run_again_says_so_and_a_moved_threshold_redoes_only_the_decisi
     assert told(*command, "--fresh")["shards"] == {"rated": 1, "reused": 0, "emitted": 1}
 
 
+def test_a_glob_that_the_shell_expands_is_all_input(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    for n in range(3):
+        (tmp_path / f"{n}.jsonl").write_text(json.dumps({"id": f"doc-{n}", "text": prose(n)}) + "\n")
+    files = sorted(tmp_path.glob("*.jsonl"))
+    assert told("run", tmp_path / "r.yaml", "--input", *files, "-o", tmp_path / "run", "--workers", "1")["counts"]["records"] == 3
+
+
 def test_output_in_a_pipe_is_plain_text_in_whole_lines(ran, tmp_path: Path) -> None:
     folder, _ = ran
     run = tmp_path / ("a-long-name-" * 10)

@@ -120,7 +120,9 @@ def test_a_glob_that_the_shell_expands_is_all_input(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.jsonl").write_text(json.dumps({"id": f"doc-{n}", "text": prose(n)}) + "\n")
     files = sorted(tmp_path.glob("*.jsonl"))
-    assert told("run", tmp_path / "r.yaml", "--input", *files, "-o", tmp_path / "run", "--workers", "1")["counts"]["records"] == 3
+    assert (
+        told("run", tmp_path / "r.yaml", "--input", *files, "-o", tmp_path / "run", "--workers", "1")["counts"]["records"] == 3
+    )
 
 
 def test_output_in_a_pipe_is_plain_text_in_whole_lines(ran, tmp_path: Path) -> None:

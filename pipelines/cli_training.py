@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.telling import Json, RunDirectory, print_json, show, told
 from transforms.errors import RunError
 
+if TYPE_CHECKING:
+    from pipelines.proxy import Proxy
+
 app = typer.Typer()
+
+Tokenizer = Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")]
+Seeds = Annotated[int, typer.Option(min=1)]
+SequenceLength = Annotated[int, typer.Option(min=2)]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a step.")]
+Width = Annotated[int, typer.Option(min=8)]
+Layers = Annotated[int, typer.Option(min=1)]
+Heads = Annotated[int, typer.Option(min=1)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
+Threads = Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")]
 
 
 @app.command()
@@ -66,44 +80,32 @@ def average(
 
 @app.command()
 def proxy(
+    context: typer.Context,
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs to rank, two or more.")],
     validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
     learning_rate: Annotated[
         list[float],
         typer.Option(min=0, help="For a model of width 768, scaled to the proxy's; repeatable, to compare."),
     ] = [1e-5],  # noqa: B006
-    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    seeds: Seeds = 3,
     tokens: Annotated[int, typer.Option(min=0, help="Tokens trained on; 0: all of the shortest run.")] = 0,
-    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
-    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
-    width: Annotated[int, typer.Option(min=8)] = 128,
-    layers: Annotated[int, typer.Option(min=1)] = 4,
-    heads: Annotated[int, typer.Option(min=1)] = 4,
-    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")] = 0,
+    tokenizer: Tokenizer = "bytes",
+    sequence_length: SequenceLength = 256,
+    batch_size: BatchSize = 16,
+    width: Width = 128,
+    layers: Layers = 4,
+    heads: Heads = 4,
+    device: Device = "cpu",
+    threads: Threads = 0,
     target: Annotated[str, typer.Option(help="A JSON file of each run's loss in trainings that count.")] = "",
     as_json: Json = False,
 ) -> None:
     """Ranks runs by small models trained on them at a tiny learning rate. Needs torch."""
     with told(as_json):
-        from pipelines.proxy import Proxy, lines
+        from pipelines.proxy import lines
         from pipelines.proxy import proxy as rank
 
-        wanted = Proxy(
-            learning_rates=tuple(learning_rate),
-            seeds=seeds,
-            tokens=tokens,
-            tokenizer=tokenizer,
-            sequence_length=sequence_length,
-            batch_size=batch_size,
-            width=width,
-            layers=layers,
-            heads=heads,
-            device=device,
-            threads=threads,
-        )
-        found = rank(runs, validation, wanted, target, lambda line: typer.echo(line, err=True))
+        found = rank(runs, validation, _trained(context, learning_rate), target, lambda line: typer.echo(line, err=True))
         if as_json:
             print_json(found)
             return
@@ -115,38 +117,30 @@ def proxy(
 
 @app.command("proxy-orders")
 def proxy_orders(
+    context: typer.Context,
     run: RunDirectory,
     output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
-    seeds: Annotated[int, typer.Option(min=1)] = 3,
-    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "bytes",
-    sequence_length: Annotated[int, typer.Option(min=2)] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 16,
-    width: Annotated[int, typer.Option(min=8)] = 128,
-    layers: Annotated[int, typer.Option(min=1)] = 4,
-    heads: Annotated[int, typer.Option(min=1)] = 4,
-    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")] = 0,
+    half_life: Annotated[
+        list[float],
+        typer.Option(min=1e-6, help="Of lr_weighted, as a share of the run; repeatable, each is an order of its own."),
+    ] = [0.1],  # noqa: B006
+    seeds: Seeds = 3,
+    tokenizer: Tokenizer = "bytes",
+    sequence_length: SequenceLength = 256,
+    batch_size: BatchSize = 16,
+    width: Width = 128,
+    layers: Layers = 4,
+    heads: Heads = 4,
+    device: Device = "cpu",
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Trains on a run in every order × schedule × averaging, and plots the loss on its best, held out. Needs torch."""
     with told(as_json):
-        from pipelines.proxy import Proxy
         from pipelines.proxy_orders import compare, lines
 
-        wanted = Proxy(
-            learning_rates=(peak,),
-            seeds=seeds,
-            tokenizer=tokenizer,
-            sequence_length=sequence_length,
-            batch_size=batch_size,
-            width=width,
-            layers=layers,
-            heads=heads,
-            device=device,
-            threads=threads,
-        )
-        found = compare(run, wanted, output, lambda line: typer.echo(line, err=True))
+        found = compare(run, _trained(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
         show(found, lines, as_json)
 
 
@@ -177,7 +171,7 @@ def budget(
 @app.command()
 def index(
     run: RunDirectory,
-    tokenizer: Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")],
+    tokenizer: Tokenizer,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
 ) -> None:
     """Counts the tokens of every document under the tokenizer to be trained with, so that no loader has to."""
@@ -209,3 +203,11 @@ def export(
             print_json(asdict(found))
         else:
             typer.echo(f"{found.documents:,} documents in {len(found.files)} files of {output}")
+
+
+def _trained(context: typer.Context, learning_rates: Sequence[float]) -> Proxy:
+    """How proxies are trained, by the options of the command that have the names of `Proxy`'s fields."""
+    from pipelines.proxy import Proxy
+
+    named = {name: value for name, value in context.params.items() if name in Proxy.model_fields}
+    return Proxy(learning_rates=tuple(learning_rates), **named)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pipelines.proxy import Proxy, torch_parts
 from transforms import storage
 from transforms.curriculum.averaging import Averaging, weights
-from transforms.curriculum.order import Curriculum, Order, place, quantile, sort_value
+from transforms.curriculum.order import Curriculum, Ordering, place, quantile, sort_value
 from transforms.curriculum.plan import Checkpoints, kept
 from transforms.errors import RunError
 from transforms.options import fingerprint
@@ -33,13 +33,19 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Of what a training gives for what it is given."""
 
-ORDERS: Final[tuple[Order, ...]] = ("uniform", "ascending", "lr_weighted")
+HALF_LIVES: Final = (0.1,)
 AVERAGINGS: Final[tuple[Averaging, ...]] = ("none", "sma", "ema")
 BASELINE: Final = ("uniform", "wsd", "none")
 
 WARMUP: Final = 0.02
 FLOOR: Final = 1 / 300
 """Where the full decays end, as a share of the peak: 3e-3 to 1e-5 in the paper."""
+
+
+def orders(half_lives: Sequence[float]) -> dict[str, Ordering]:
+    """Those compared, by name: `lr_weighted` with each half-life, a share of the run, is one of its own."""
+    weighted = {f"lr_weighted {half_life}": Ordering(order="lr_weighted", half_life=half_life) for half_life in half_lives}
+    return {"uniform": Ordering(), "ascending": Ordering(order="ascending"), **weighted}
 
 
 def schedules(peak: float) -> dict[str, Schedule]:
@@ -136,7 +142,13 @@ def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_si
     return [Rows(laid[own], segments[own], positions[own]) for own in batches]
 
 
-def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def compare(
+    run: str,
+    wanted: Proxy,
+    output: str,
+    half_lives: Sequence[float] = HALF_LIVES,
+    told: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
     """Trains each order under each schedule for each seed, and keeps orders.json and orders.svg in `output` up to date.
 
     Raises RunError for a run that is too small, or without a quality; ImportError without torch.
@@ -162,8 +174,9 @@ def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = 
         "cells": [],
     }
     baseline = np.zeros(0)
-    for (name, schedule), order in product(schedules(wanted.learning_rates[0]).items(), ORDERS):
-        batches = rows(corpus, ordered(corpus, chosen, Curriculum(order=order, schedule=schedule)), *sizes)
+    compared = product(schedules(wanted.learning_rates[0]).items(), orders(half_lives).items())
+    for (name, schedule), (order, ordering) in compared:
+        batches = rows(corpus, ordered(corpus, chosen, Curriculum(schedule=schedule, **dict(ordering))), *sizes)
         rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
         losses: dict[str, list[float]] = {kind: [] for kind in AVERAGINGS}
         for seed in range(wanted.seeds):
@@ -186,11 +199,12 @@ def compare(run: str, wanted: Proxy, output: str, told: Callable[[str], None] = 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """The table, best first, each beside the baseline."""
+    width = max(len(cell["order"]) for cell in found["cells"])
     yield f"{found['tokens']:,} tokens each; loss on {found['validation_tokens']:,} held-out tokens of the best tenth"
     for cell in sorted(found["cells"], key=lambda cell: cell["loss"]):
         against = f"{cell['gain']:+9.5f} against {', '.join(BASELINE)}"
         bounds = "" if cell["gain_low"] is None else f" [{cell['gain_low']:+.5f}, {cell['gain_high']:+.5f}]"
-        yield f"  {cell['loss']:9.5f}  {cell['order']:<12} {cell['schedule']:<9} {cell['averaging']:<5} {against}{bounds}"
+        yield f"  {cell['loss']:9.5f}  {cell['order']:<{width}} {cell['schedule']:<9} {cell['averaging']:<5} {against}{bounds}"
 
 
 def drawn(found: dict[str, Any]) -> str:
@@ -204,31 +218,39 @@ def drawn(found: dict[str, Any]) -> str:
     def y(loss: float) -> float:
         return 30 + 300 * (high - loss) / span
 
-    width = 80 + 60 * max(len(columns), len(ORDERS) * 2)
-    colours = dict(zip(ORDERS, ("#777777", "#d95f02", "#1b6ca8"), strict=True))
+    shown = _colours(list(dict.fromkeys(cell["order"] for cell in cells)))
+    column = 24 + 12 * len(shown)
+    width = 90 + max(column * len(columns), 140 * len(shown))
     marks = ['<rect width="100%" height="100%" fill="#fff"/>', '<text x="6" y="18">nats</text>']
     marks += [
-        f'<text x="{90 + 140 * ORDERS.index(one)}" y="18" fill="{colour}">{one}</text>' for one, colour in colours.items()
+        f'<text x="{90 + 140 * index}" y="18" fill="{colour}">{order}</text>'
+        for index, (order, colour) in enumerate(shown.items())
     ]
     marks += [
         f'<text x="6" y="{y(loss) + 4:.1f}">{loss:.3f}</text>'
-        f'<path d="M56 {y(loss):.1f}H{70 + 60 * len(columns)}" stroke="#ddd"/>'
+        f'<path d="M56 {y(loss):.1f}H{70 + column * len(columns)}" stroke="#ddd"/>'
         for loss in np.linspace(low, high, 5).tolist()
     ]
-    marks += [
-        f'<text x="{100 + 60 * index}" y="350" text-anchor="middle">{schedule}</text>'
-        f'<text x="{100 + 60 * index}" y="364" text-anchor="middle">{averaging}</text>'
-        for index, (schedule, averaging) in enumerate(columns)
-    ]
+    for at, (schedule, averaging) in enumerate(columns):
+        middle = 70 + column * at + column // 2
+        marks.append(f'<text x="{middle}" y="350" text-anchor="middle">{schedule}</text>')
+        marks.append(f'<text x="{middle}" y="364" text-anchor="middle">{averaging}</text>')
     for cell in cells:
-        x = 100 + 60 * columns.index((cell["schedule"], cell["averaging"])) + 12 * (ORDERS.index(cell["order"]) - 1)
-        colour = colours[cell["order"]]
+        before = column * columns.index((cell["schedule"], cell["averaging"])) + 12 * list(shown).index(cell["order"])
+        x, colour = 88 + before, shown[cell["order"]]
         if cell["low"] is not None:
             marks.append(f'<path d="M{x} {y(cell["low"]):.1f}V{y(cell["high"]):.1f}" stroke="{colour}"/>')
         marks.append(f'<circle cx="{x}" cy="{y(cell["loss"]):.1f}" r="4" fill="{colour}"/>')
     size = f'width="{width}" height="376"'
     style = 'font-family="sans-serif" font-size="12"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n' + "\n".join(marks) + "\n</svg>\n"
+
+
+def _colours(shown: Sequence[str]) -> dict[str, str]:
+    """Of each order: two that stand out, then blues from light to dark."""
+    first, weighted = ("#777777", "#d95f02"), max(len(shown) - 2, 1)
+    blues = [f"hsl(207, 80%, {75 - 50 * (index + 1) / (weighted + 1):.0f}%)" for index in range(weighted)]
+    return dict(zip(shown, (*first, *blues), strict=False))
 
 
 def _through(order: npt.NDArray[np.intp], tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.proxy_orders import BASELINE, ORDERS, Corpus, held_out, ordered, read, rows, schedules
+from pipelines.proxy_orders import BASELINE, Corpus, drawn, held_out, lines, ordered, orders, read, rows, schedules
 from tests.transforms.feed.releases import release
 from transforms.curriculum.order import Curriculum
 
@@ -30,9 +30,9 @@ def corpus(documents: int = 200) -> Corpus:
 
 def test_orders_hold_the_same_documents_each_source_in_its_own_order() -> None:
     one, chosen = corpus(), np.arange(10, 190)
-    for order in ORDERS:
+    for ordering in orders((0.01, 0.1)).values():
         for schedule in schedules(1e-3).values():
-            assert sorted(ordered(one, chosen, Curriculum(order=order, schedule=schedule))) == chosen.tolist()
+            assert sorted(ordered(one, chosen, Curriculum(schedule=schedule, **dict(ordering)))) == chosen.tolist()
     ascending = ordered(one, chosen, Curriculum(order="ascending"))
     constant = ordered(one, chosen, Curriculum(order="lr_weighted", schedule=schedules(1e-3)["constant"]))
     for source in (0, 1):
@@ -64,27 +64,48 @@ def test_rows_are_the_documents_behind_each_other() -> None:
     assert rows(one, documents[:0], 4, 2) == []
 
 
+def test_each_half_life_is_an_order_of_its_own_in_the_table_and_the_plot() -> None:
+    names = list(orders((0.1, 0.01, 0.1)))
+    assert names == ["uniform", "ascending", "lr_weighted 0.1", "lr_weighted 0.01"]
+    cells = [
+        {"order": order, "schedule": schedule, "averaging": "none", "loss": loss, "low": None, "gain": 0.0, "gain_low": None}
+        for schedule in ("wsd", "cosine")
+        for loss, order in enumerate(names)
+    ]
+    found = {"tokens": 1, "validation_tokens": 1, "cells": [{**cell, "high": None} for cell in cells]}
+    assert [line.split()[0] for line in lines(found)][1:] == [f"{loss}.00000" for loss in (0, 0, 1, 1, 2, 2, 3, 3)]
+    drawing = ET.fromstring(drawn(found))
+    dots = drawing.findall("{*}circle")
+    assert len({dot.get("cx") for dot in dots}) == len(dots)
+    assert len({dot.get("fill") for dot in dots}) == len(names)
+    told = {text.text: text.get("fill") for text in drawing.findall("{*}text")}
+    assert [told[name] for name in names] == [dot.get("fill") for dot in dots[:4]]
+    assert max(float(dot.get("cx", 0)) for dot in dots) < float(drawing.get("width", 0))
+
+
 def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
     texts = [f"{number} the sea is wide and the ship is {number % 9} " * 2 for number in range(160)]
     run = release(tmp_path, [texts[:80], texts[80:]])
     small = ["--sequence-length", "64", "--batch-size", "16", "--width", "8", "--layers", "1", "--heads", "1", "--seeds", "2"]
-    small += ["--threads", "1"]
+    small += ["--threads", "1", "--half-life", "0.1", "--half-life", "0.01"]
     told = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
     assert told.exit_code == 0, told.output
     found = json.loads((tmp_path / "out/orders.json").read_text())
-    assert len(found["cells"]) == 3 * 4 * 3
+    assert len(found["cells"]) == 4 * 4 * 3
     cells = {(cell["order"], cell["schedule"], cell["averaging"]): cell for cell in found["cells"]}
     assert (cells[BASELINE]["gain"], cells[BASELINE]["gain_low"]) == (0, 0)
     assert all(cell["low"] <= cell["loss"] <= cell["high"] for cell in cells.values())
-    for (order, schedule, averaging), cell in cells.items():  # a constant rate asks for no other order than ascending
-        if order == "lr_weighted":
-            assert (cell["loss"] == cells["ascending", schedule, averaging]["loss"]) == (schedule == "constant")
+    # A constant rate asks for no other order than ascending; nor does a moderate decay when all but the newest is forgotten.
+    alike = {("lr_weighted 0.1", "constant"), ("lr_weighted 0.01", "constant"), ("lr_weighted 0.01", "moderate")}
+    for (order, schedule, averaging), cell in cells.items():
+        if order.startswith("lr_weighted"):
+            assert (cell["loss"] == cells["ascending", schedule, averaging]["loss"]) == ((order, schedule) in alike)
     drawing = ET.parse(tmp_path / "out/orders.svg").getroot()
-    assert len(drawing.findall("{*}circle")) == 36
+    assert len(drawing.findall("{*}circle")) == 48
     assert "against uniform, wsd, none" in told.stdout
     before, kept = (tmp_path / "out/orders.json").read_bytes(), sorted((tmp_path / "out/trainings").iterdir())
-    assert len(kept) == (3 * 4 - 1) * 2  # ascending and lr_weighted are one order under a constant rate
+    assert len(kept) == (4 * 4 - len(alike)) * 2  # what is one order is trained once
     kept[0].unlink()
     written = {one: one.stat().st_mtime_ns for one in kept[1:]}
     again = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])

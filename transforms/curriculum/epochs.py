@@ -1,7 +1,7 @@
 """Where the copies of a document go when it is seen several times: apart, by positions that every part computes for itself.
 
-`spread` rearranges an order that lies before it; a corpus in parts is never in one place. Here each copy gets a position of its
-own, and a ranking by these positions is the order.
+Sorted by quality, the copies of a document would lie side by side, which is when the second teaches least. A corpus in parts is
+never in one place, so nothing is rearranged: each copy gets a position of its own, and a ranking by these is the order.
 """
 
 from __future__ import annotations

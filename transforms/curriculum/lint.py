@@ -115,7 +115,7 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, 
 
 
 def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
-    """Copies of a document nearer to each other than `distance` tokens; `closest` of `spread.closest` (None: no copies)."""
+    """Copies of a document nearer to each other than `distance` tokens, which the `closest` are (None: no copies)."""
     if closest is None or closest >= distance:
         return []
     return [

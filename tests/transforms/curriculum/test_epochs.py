@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.curriculum.epochs import entrance, positions, step
-from transforms.curriculum.spread import closest
 
 Integers = npt.NDArray[np.int64]
+
+
+def closest(document: Integers, tokens: Integers) -> int | None:
+    """Least number of tokens from the end of a copy to the start of the next one of the same document; None without copies."""
+    end, by = np.cumsum(tokens), np.argsort(document, kind="stable")
+    gap = (end - tokens)[by][1:] - end[by][:-1]
+    again = document[by][1:] == document[by][:-1]
+    return int(gap[again].min()) if again.any() else None
 
 
 def order(tokens: Integers, copies: Integers, distance: float) -> tuple[Integers, Integers]:

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from pipelines.proxy import Proxy, torch_parts
 from transforms import storage
-from transforms.curriculum.averaging import Averaging, weights
+from transforms.curriculum.averaging import Averaging, Checkpoints, weights
 from transforms.curriculum.order import Curriculum, Ordering, place, quantile, sort_value
-from transforms.curriculum.plan import Checkpoints, kept
+from transforms.curriculum.plan import kept
 from transforms.errors import RunError
 from transforms.options import fingerprint
 from transforms.proxy import agreement

@@ -27,7 +27,6 @@ Curve = Literal["linear", "sqrt", "cosine", "exponential"]
 MODERATE = 1 / 3
 """Where arXiv 2511.18903 lets the rate of an ascending order end, as a share of the peak (CDMA)."""
 
-
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

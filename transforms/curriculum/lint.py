@@ -227,7 +227,7 @@ def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, 
     """Documents are sorted by z = quantile + temperature·u: where each slice of z lies, and how much of it is of the best."""
     z = np.linspace(0, 1 + temperature, CELLS + 1)
 
-    def area(y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:  # ∫ of the share of quantiles below y
+    def area(y: Floats) -> Floats:  # ∫ of the share of quantiles below y
         return np.where(y <= 1, np.maximum(y, 0.0) ** 2 / 2, y - 0.5)
 
     place = np.clip((area(z) - area(z - temperature)) / temperature, 0.0, 1.0)

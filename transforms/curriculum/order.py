@@ -286,7 +286,7 @@ def _image(quality: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
     return np.where(np.isnan(quality), np.uint32(0), image).astype(np.uint64)
 
 
-def place(through: npt.ArrayLike, group_tokens: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def place(through: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
     """Where in the run each document stands, in (0, 1]: the end of its span of tokens in its source ÷ the source's.
 
     `through` counts tokens up to and including the document in the order of its source. Sorted by place, a source of

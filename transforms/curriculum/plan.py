@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from transforms.curriculum.averaging import Checkpoints as Checkpoints
+from transforms.curriculum.averaging import Checkpoints
 from transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
 from transforms.curriculum.order import Curriculum, Order
 from transforms.options import Options
-from transforms.schedule import Schedule
+from transforms.schedule import Rate, Schedule
 
 NAME = "plan.json"
 FORMAT: Literal["tamis.plan/1"] = "tamis.plan/1"
@@ -26,7 +26,6 @@ _LENGTH = 0.01
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Tokens = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PlannedShard(Options):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.transforms.test_schedule import schedules
-from transforms.curriculum.averaging import weights
+from transforms.curriculum.averaging import Checkpoints, weights
 from transforms.curriculum.lint import best_decile_weights
 from transforms.curriculum.order import Curriculum, Phase
-from transforms.curriculum.plan import Checkpoints, TrainingPlan, curriculum_of, misfits, plan
+from transforms.curriculum.plan import TrainingPlan, curriculum_of, misfits, plan
 from transforms.schedule import Schedule
 
 BANDS = (Phase(name="web", share=0.7), Phase(name="best", share=0.3, order="ascending"))

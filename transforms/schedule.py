@@ -208,7 +208,8 @@ class Schedule(Options):
     @cached_property
     def _polyline(self) -> _Polyline:
         tokens, rate = np.array(self.points, np.float64).T
-        at = tokens / tokens[-1]
+        inside = slice(np.searchsorted(tokens, tokens[-1]) + 1)  # what jumps at the very end is behind the run
+        at, rate = tokens[inside] / tokens[-1], rate[inside]
         width = np.diff(at)
         slope = np.divide(np.diff(rate), width, out=np.zeros_like(width), where=width > 0)
         before = np.append(0.0, np.cumsum(width * (rate[:-1] + rate[1:]) / 2))

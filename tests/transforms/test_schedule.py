@@ -143,6 +143,14 @@ def test_points_outside_the_run_are_an_error(point: float) -> None:
         Schedule().learning_rate(point)
 
 
+@pytest.mark.parametrize("behind", [(), (0.0,), (1.0,), (1.0, 0.0), (0.0, 1.0, 0.5)])
+def test_a_jump_at_the_very_end_is_behind_the_run(behind: tuple[float, ...]) -> None:
+    schedule = Schedule(points=((0, 1.0), (10, 0.25), *((10, rate) for rate in behind)))
+    assert schedule.learning_rate([0.0, 1.0]).tolist() == [1.0, 0.25]
+    assert schedule.lr_range(0.5, 1.0) == pytest.approx((0.25, 0.625))
+    assert schedule.mass(0, 1) == pytest.approx(0.625)
+
+
 def test_a_step_falls_where_it_says_and_the_stretch_before_does_not_meet_it() -> None:
     schedule = Schedule(shape="step", peak=1.0, steps=((0.8, 0.316), (0.9, 0.1)))
     np.testing.assert_array_equal(schedule.learning_rate([0, 0.79, 0.8, 0.89, 0.9, 1]), [1, 1, 0.316, 0.316, 0.1, 0.1])

@@ -124,7 +124,7 @@ def proxy_orders(
     half_life: Annotated[
         list[float],
         typer.Option(min=1e-6, help="Of lr_weighted, as a share of the run; repeatable, each is an order of its own."),
-    ] = [0.1],  # noqa: B006
+    ] = [0.01],  # noqa: B006
     seeds: Seeds = 3,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Of what a training gives for what it is given."""
 
-HALF_LIVES: Final = (0.1,)
 AVERAGINGS: Final[tuple[Averaging, ...]] = ("none", "sma", "ema")
 BASELINE: Final = ("uniform", "wsd", "none")
 
@@ -146,7 +145,7 @@ def compare(
     run: str,
     wanted: Proxy,
     output: str,
-    half_lives: Sequence[float] = HALF_LIVES,
+    half_lives: Sequence[float],
     told: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Trains each order under each schedule for each seed, and keeps orders.json and orders.svg in `output` up to date.

@@ -260,7 +260,7 @@ def test_lint_knows_what_each_schedule_leaves_to_the_best_tenth(schedule: str, p
 
 def test_lint_of_what_is_wrong_and_of_what_is_not() -> None:
     assert told("lint", "curriculum")["warnings"] == []
-    weights = told("lint", "curriculum")["curriculum"]["weight_best_decile"]
+    weights = told("lint", "curriculum", "--set", "curriculum.half_life=0.1")["curriculum"]["weight_best_decile"]
     assert weights["lr_weighted"] > weights["ascending"] > weights["uniform"] == pytest.approx(0.1)
     spoken = invoke("lint", "curriculum", "--set", "curriculum.schedule.final=1e-5")
     assert (spoken.exit_code, "[ascending-muted]" in spoken.stdout) == (0, True)

@@ -101,7 +101,7 @@ VARIED = {
             "phases": [
                 {"name": "early", "share": 0.4, "order": "uniform"},
                 {"name": "middle", "share": 0.4, "order": "blended"},
-                {"name": "late", "share": 0.2, "order": "lr_weighted"},
+                {"name": "late", "share": 0.2, "order": "lr_weighted", "half_life": 0.1},
             ],
         },
         "guards": {"synthetic": {"where": {"metadata.trap": ["near"]}, "fail_above": 1.0}, "real_tokens": True},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from pipelines.cli_training import proxy_orders
 from pipelines.proxy_orders import BASELINE, Corpus, drawn, held_out, lines, ordered, orders, read, rows, schedules
 from tests.transforms.feed.releases import release
-from transforms.curriculum.order import Curriculum
+from transforms.curriculum.order import Curriculum, Ordering
 
 
 def corpus(documents: int = 200) -> Corpus:
@@ -81,6 +83,10 @@ def test_each_half_life_is_an_order_of_its_own_in_the_table_and_the_plot() -> No
     told = {text.text: text.get("fill") for text in drawing.findall("{*}text")}
     assert [told[name] for name in names] == [dot.get("fill") for dot in dots[:4]]
     assert max(float(dot.get("cx", 0)) for dot in dots) < float(drawing.get("width", 0))
+
+
+def test_what_is_tried_unless_told_is_the_default_of_a_recipe() -> None:
+    assert signature(proxy_orders).parameters["half_life"].default == [Ordering().half_life]
 
 
 def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_folding_and_descending_are_flagged() -> None:
 def test_lr_weighted_gives_the_best_tenth_the_most_of_the_final_model() -> None:
     """What the report says: the share of w the best decile gets in each order."""
     for schedule in (CONSTANT, CDMA, TO_ZERO, COSINE, Schedule(shape="linear")):
-        shares = best_decile_weights(Curriculum(schedule=schedule))
+        shares = best_decile_weights(Curriculum(schedule=schedule, half_life=0.1))
         assert max(shares.values()) <= shares["lr_weighted"] + 1e-9
         assert shares["uniform"] == pytest.approx(0.1)
         if schedule is CONSTANT:

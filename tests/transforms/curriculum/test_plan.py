@@ -99,10 +99,10 @@ def test_another_schedule_is_planned_without_touching_data_unless_the_order_was_
 
 
 def test_it_tells_what_the_best_tenth_gets() -> None:
-    made = manifest(Curriculum(order="ascending"), [("phase-1", 9)])
+    made = manifest(Curriculum(order="ascending", half_life=0.1), [("phase-1", 9)])
     found = plan(made, checkpoints=Checkpoints(averaging="none"))
     assert 100 * found.best_decile_lr_mass == pytest.approx(1.799, abs=5e-4)
-    assert found.best_decile_weight == {str(k): v for k, v in best_decile_weights(Curriculum()).items()}
+    assert found.best_decile_weight == {str(k): v for k, v in best_decile_weights(Curriculum(half_life=0.1)).items()}
     assert found.best_decile_weight["lr_weighted"] > found.best_decile_weight["ascending"] > found.best_decile_weight["uniform"]
     assert found.warnings[0].startswith("[ascending-muted] ")
     # The average looks further back, past the end of an ascending order.
@@ -113,12 +113,13 @@ def test_it_tells_what_the_best_tenth_gets() -> None:
 
 def test_an_order_made_for_one_averaging_and_planned_for_another_is_told() -> None:
     averaging = Checkpoints(averaging="sma", kept=10, spacing=0.03)
-    declared = manifest(Curriculum(order="lr_weighted", checkpoints=averaging), [("phase-1", 1000)])
+    weighted = Curriculum(order="lr_weighted", half_life=0.1)
+    declared = manifest(weighted.model_copy(update={"checkpoints": averaging}), [("phase-1", 1000)])
     found = plan(declared)
     assert (found.averaging, found.warnings) == (averaging, ())
     (warning,) = plan(declared, checkpoints=Checkpoints(averaging="none")).warnings
     assert warning.startswith("[other-averaging] Phase 'phase-1' is ordered lr_weighted for a model averaged otherwise: 100%")
-    undeclared = manifest(Curriculum(order="lr_weighted"), [("phase-1", 1000)])
+    undeclared = manifest(weighted, [("phase-1", 1000)])
     assert plan(undeclared, checkpoints=Checkpoints(averaging="none")).warnings == ()
     assert plan(undeclared).warnings[0].startswith("[other-averaging]")
     assert plan(manifest(Curriculum(order="ascending"), [("phase-1", 1000)]), Schedule.moderate(3e-3)).warnings == ()

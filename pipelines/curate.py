@@ -1,7 +1,7 @@
 """The DAG: rate → decide → emit.
 
 What the steps compute is in rate.py, decide.py and emit.py; what becomes of a document is in standing.py; how rows move is in
-transforms/exchange.py.
+transforms/beam/exchange.py.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
-from pipelines import decide, emit, standing
-from pipelines.plan import Plan, Work
-from pipelines.progress import Progress
-from pipelines.rate import first_reject, rate_part
-from pipelines.recipe import Recipe
-from transforms.dedup.deduplicate import Deduplicate
-from transforms.errors import RunError
-from transforms.exchange import Dossier, Exchange, Gathered, One, Spread, Step
-from transforms.identity import Identify
-from transforms.parts import Receipt
-from transforms.ranking import Rank, ranges
-from transforms.select.diversify import Diversify
-from transforms.text.memory import give_back_freed_memory
+from tamis.pipelines import decide, emit
+from tamis.pipelines.decisions import state
+from tamis.pipelines.rate import first_reject, rate_part
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.progress import Progress
+from tamis.pipelines.run.work_plan import Plan, Work
+from tamis.transforms.beam.exchange import Dossier, Exchange, Gathered, One, Spread, Step
+from tamis.transforms.beam.ranking import Rank, ranges
+from tamis.transforms.beam.unique_ids import Identify
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.parts import Receipt
+from tamis.transforms.dedup.deduplicate import Deduplicate
+from tamis.transforms.runtime.memory import give_back_freed_memory
+from tamis.transforms.select.diversify import Diversify
 
 
 class Curate(beam.PTransform):
@@ -58,15 +59,15 @@ class Curate(beam.PTransform):
             dossiers |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
         if recipe.select.asks:
             allot = of(decide.allotted) if recipe.select.mixture is not None else None
-            dossiers |= "Select" >> Rank(standing.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
+            dossiers |= "Select" >> Rank(state.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
         if len(recipe.curriculum.stretches) > 1 and not recipe.select.phases:
-            dossiers |= "Phases" >> Rank(standing.PHASED, of(decide.phase_rows), spill, narrow)
+            dossiers |= "Phases" >> Rank(state.PHASED, of(decide.phase_rows), spill, narrow)
         if recipe.curriculum.by_quantile:
-            dossiers |= "Grade" >> Rank(standing.GRADED, of(decide.grade_rows), spill, narrow)
+            dossiers |= "Grade" >> Rank(state.GRADED, of(decide.grade_rows), spill, narrow)
         of_phase = decide.phase_tokens if recipe.select.repeats else None
-        dossiers |= "Order" >> Rank(standing.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
+        dossiers |= "Order" >> Rank(state.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
         if recipe.select.repeats:
-            dossiers |= "Repeat" >> Rank(standing.REPEATED, of(decide.repeat_rows), spill, narrow)
+            dossiers |= "Repeat" >> Rank(state.REPEATED, of(decide.repeat_rows), spill, narrow)
 
         layout = beam.pvalue.AsSingleton(
             dossiers
@@ -157,7 +158,7 @@ class _Emit(Step):
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
     def process(self, gathered: Gathered, layout: emit.Layout) -> None:
-        standing.forget()
+        state.forget()
         emit.emit_shard(gathered, self.recipe, layout, self.run, self.fingerprint)
         _Counted(self.run, "emit").finish()
 
@@ -171,7 +172,7 @@ def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: 
 def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int, str]:
     """Records of a part that could be read, and that could not; where the latter are told."""
     dossier, receipt = rated
-    return receipt.documents, receipt.rejected, standing.rated_part(dossier).uri("rejects", "jsonl")
+    return receipt.documents, receipt.rejected, state.rated_part(dossier).uri("rejects", "jsonl")
 
 
 def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> Dossier:

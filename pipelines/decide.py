@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.recipe import Recipe
-from pipelines.repeats import apart, mark_of, turns
-from pipelines.standing import GRADED, kept, ordered_by, ranked, rated_part
-from transforms import identity, ranking
-from transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, sort_value
-from transforms.documents import row_of
-from transforms.errors import RunError
-from transforms.exchange import Dossier
-from transforms.select import bins, budgets, diversify
-from transforms.text.hashing import hash128, mix
+from tamis.pipelines.decisions.copies import apart, mark_of, turns
+from tamis.pipelines.decisions.state import GRADED, kept, ordered_by, ranked, rated_part
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms.beam import ranking, unique_ids
+from tamis.transforms.beam.exchange import Dossier
+from tamis.transforms.core.documents import row_of
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, sort_value
+from tamis.transforms.select import allocation, bins, diversify
+from tamis.transforms.text.hashing import hash128, mix
 
 
 def identity_rows(dossier: Dossier) -> pa.RecordBatch:
@@ -25,7 +25,7 @@ def identity_rows(dossier: Dossier) -> pa.RecordBatch:
     table = rated_part(dossier).sketch(["id", "text_hash_0", "text_hash_1", "record_hash"])
     hashes = hash128(table["id"].combine_chunks())
     table = table.append_column("id_hash_0", pa.array(hashes[:, 0])).append_column("id_hash_1", pa.array(hashes[:, 1]))
-    return _batch(table.select(identity.ROWS.names))
+    return _batch(table.select(unique_ids.ROWS.names))
 
 
 def copy_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
@@ -77,14 +77,14 @@ def selection_rows(dossier: Dossier, recipe: Recipe) -> pa.RecordBatch:
     table = kept(dossier, recipe)
     group = table["bin"] if recipe.select.by_bin else pa.repeat(pa.scalar(""), len(table))
     tie = table["tie"].to_numpy()
-    quality = budgets.perturbed(table["quality"].to_numpy(), tie, recipe.select.temperature)
+    quality = allocation.perturbed(table["quality"].to_numpy(), tie, recipe.select.temperature)
     return _ranking_rows(table, group, sort_value(Ordering(order="descending"), quality, tie))
 
 
 def allotted(whole: Mapping[str, int], recipe: Recipe) -> dict[str, int]:
     """What a mixture gives each bin. Raises RunError for a weight of a bin that there is not."""
     try:
-        return budgets.allot(whole, recipe.select)
+        return allocation.allot(whole, recipe.select)
     except ValueError as error:
         raise RunError(f"select.mixture: {error}") from None
 

@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, STATE, edges
-from pipelines.recipe import Recipe
-from pipelines.repeats import emitted
-from pipelines.standing import GUARDED, explained, rated_part
-from transforms import identity, storage
-from transforms.dedup import deduplicate
-from transforms.documents import row_of
-from transforms.exchange import Dossier, Gathered, addressed
-from transforms.parts import Part
-from transforms.release import File
-from transforms.shards import write_shard
+from tamis.pipelines.decisions.copies import emitted
+from tamis.pipelines.decisions.state import GUARDED, explained, rated_part
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, STATE, edges
+from tamis.transforms import storage
+from tamis.transforms.beam import unique_ids
+from tamis.transforms.beam.exchange import Dossier, Gathered, addressed
+from tamis.transforms.core.documents import row_of
+from tamis.transforms.core.manifest import File
+from tamis.transforms.core.parts import Part
+from tamis.transforms.core.shards import write_shard
+from tamis.transforms.dedup import deduplicate
 
 SEGMENTS = 16
 """Segments of a shard whose quality and sources the report draws along the order."""
@@ -117,7 +118,7 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "lengths": _lengths(table),
         "clusters": _largest(table),
         "contamination": _contaminated(table),
-        "renamed": _answers(dossier, identity.TAG),
+        "renamed": _answers(dossier, unique_ids.TAG),
         "capped": _capped(dossier),
     }
     storage.write_bytes(part.uri(STATE, "json"), json.dumps(summary, ensure_ascii=False).encode())

@@ -10,21 +10,21 @@ from dataclasses import asdict, replace
 import numpy as np
 import pyarrow as pa
 
-from pipelines.recipe import Recipe
-from transforms import storage
-from transforms.ahead import ahead
-from transforms.decontaminate.ngrams import Contamination
-from transforms.dedup.minhash import sketch
-from transforms.documents import SCHEMA
-from transforms.errors import RunError
-from transforms.parts import Part, PartWriter, Receipt
-from transforms.rater import Rater
-from transforms.read.inputs import read
-from transforms.read.options import Split
-from transforms.redaction import public
-from transforms.text.hashing import hash128, hash_texts, mix
-from transforms.text.memory import keep_freed_memory
-from transforms.text.segment import segment
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms import storage
+from tamis.transforms.core.documents import SCHEMA
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.parts import Part, PartWriter, Receipt
+from tamis.transforms.core.rater import Rater
+from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.dedup.minhash import sketch
+from tamis.transforms.read.inputs import read
+from tamis.transforms.read.types import Split
+from tamis.transforms.runtime.memory import keep_freed_memory
+from tamis.transforms.runtime.prefetch import ahead
+from tamis.transforms.runtime.redaction import public
+from tamis.transforms.text.hashing import hash128, hash_texts, mix
+from tamis.transforms.text.segment import segment
 
 Advance = Callable[[int, int], None]
 """Told of progress: documents, bytes of text."""

@@ -15,14 +15,16 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import dataflow, metrics, outcome, plan, progress, recipe
-from pipelines.claim import Claim
-from pipelines.curate import Curate
-from pipelines.plan import Plan
-from pipelines.recipe import Recipe
-from transforms import storage
-from transforms.errors import NoInput
-from transforms.provenance import releases
+from tamis.pipelines.curate import Curate
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run import finalize, metrics, progress, work_plan
+from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.runners import dataflow
+from tamis.transforms import storage
+from tamis.transforms.core.errors import NoInput
+from tamis.transforms.provenance import release_chain
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,19 +44,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
     """The recipe `name`, which may lie in a bucket."""
     if "://" not in name:
-        return recipe.load(name, overrides, paths)
+        return load_recipe(name, overrides, paths)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / name.rpartition("/")[2]
         copy.write_bytes(storage.read_bytes(name))
-        return recipe.load(str(copy), overrides, paths)
+        return load_recipe(str(copy), overrides, paths)
 
 
 def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
     """Puts all that a run still has to do into `pipeline`; when that is nothing, a job that does nothing."""
     with Claim(run, "alone"):
-        releases.record(run)
+        release_chain.record(run)
         try:
-            todo = plan.make(wanted, run, fresh=False)
+            todo = work_plan.make(wanted, run, fresh=False)
         except NoInput:
             todo = None
         if todo is None or todo.unchanged:
@@ -66,9 +68,9 @@ def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
 
 
 def _finish(todo: Plan, wanted: Recipe, *ended: Sequence[None]) -> None:
-    """As the end of `pipelines.launch.launch`. A second try writes the same."""
-    manifest = outcome.finish(wanted, todo, {"runner": "dataflow"})
-    releases.record(todo.run)
+    """As the end of `tamis.pipelines.run.launch.launch`. A second try writes the same."""
+    manifest = finalize.finish(wanted, todo, {"runner": "dataflow"})
+    release_chain.record(todo.run)
     metrics.write_finished(todo.run, manifest, time.time())
     storage.remove_tree(todo.spill)
     progress.clear(todo.run)

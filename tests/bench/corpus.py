@@ -30,10 +30,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from transforms.decontaminate.benchmarks import Benchmark, passages
-from transforms.dedup.shingles import jaccard, shingles
-from transforms.rate.language import packaged_model
-from transforms.text.segment import segment
+from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
+from tamis.transforms.dedup.shingles import jaccard, shingles
+from tamis.transforms.rate.language import packaged_model
+from tamis.transforms.text.segment import segment
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 """Real text and real benchmarks, where this checkout has them beside it."""

@@ -26,15 +26,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ours import few_documents
 
-from pipelines import local, outcome, plan, progress
-from pipelines.progress import MOVEMENTS
-from pipelines.recipe import Recipe, load
-from transforms.dedup.components import forest
-from transforms.dedup.deduplicate import _survivors
-from transforms.dedup.minhash import MinHash
-from transforms.exchange import Dossier, Gathered, Piece, _Spill, addressed
-from transforms.ranking import ROWS, _address
-from transforms.text.hashing import mix
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run import finalize, progress, work_plan
+from tamis.pipelines.run.progress import MOVEMENTS
+from tamis.pipelines.runners import local
+from tamis.transforms.beam.exchange import Dossier, Gathered, Piece, _Spill, addressed
+from tamis.transforms.beam.ranking import ROWS, _address
+from tamis.transforms.dedup.components import forest
+from tamis.transforms.dedup.deduplicate import _survivors
+from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.text.hashing import mix
 
 SHARD_BYTES = 16 << 20
 """So small that the smallest corpus fills one: memory is compared where everything that bounds it is full."""
@@ -58,7 +60,7 @@ EXCHANGES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*")
-    parser.add_argument("--partition-bytes", type=int, default=plan.PARTITION_BYTES)
+    parser.add_argument("--partition-bytes", type=int, default=work_plan.PARTITION_BYTES)
     parser.add_argument("--kernels", action="store_true")
     parser.add_argument("--component", action="store_true")
     options = parser.parse_args()
@@ -70,13 +72,13 @@ def main() -> None:
 
 def recipe(files: Sequence[str]) -> Recipe:
     """The shipped recipe `fineweb` but for its language: generated words have none, and who drops nearly all shows little."""
-    fineweb = load("fineweb", [], files).model_dump(exclude_unset=True)
+    fineweb = load_recipe("fineweb", [], files).model_dump(exclude_unset=True)
     thresholds = {name: limit for name, limit in fineweb["thresholds"].items() if not name.startswith("language.")}
     return Recipe.model_validate(fineweb | {"thresholds": thresholds, "output": {"shard_bytes": SHARD_BYTES}})
 
 
 def measured(files: Sequence[str], partition_bytes: int) -> dict[str, object]:
-    plan.PARTITION_BYTES = partition_bytes
+    work_plan.PARTITION_BYTES = partition_bytes
     corpus = Path(files[0]).parents[1]
     few = [str(path) for path in (few_documents(corpus, 20) / "jsonl").iterdir()]
     took(few)
@@ -89,11 +91,11 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
     wanted = recipe(files)
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as run:
         with _Clock(run) as clock:
-            todo = plan.make(wanted, run, fresh=False)
+            todo = work_plan.make(wanted, run, fresh=False)
             local.run(wanted, todo, workers=1)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             spilled = spills(Path(todo.spill))
-            manifest = outcome.finish(wanted, todo, {})
+            manifest = finalize.finish(wanted, todo, {})
         rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches", "decisions", "data")}
         decisions = pq.read_table(Path(run) / "decisions", columns=["bytes", "tokens", "copies", "decision"])
     size, tokens = (decisions[name].to_numpy().astype(float) for name in ("bytes", "tokens"))

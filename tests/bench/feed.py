@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tamis.transforms.feed.dataset import CurriculumDataset
 from tests.transforms.feed.releases import release
-from transforms.feed.dataset import CurriculumDataset
 
 SIZE, BATCH = 2048, 64
 

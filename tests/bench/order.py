@@ -28,16 +28,18 @@ import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
-from pipelines import decide, repeats, worker
-from pipelines.emit import Layout
-from pipelines.plan import partitions
-from pipelines.recipe import Recipe
-from pipelines.standing import GRADED, PLACED, ranked
-from transforms.curriculum.order import place
-from transforms.documents import tickets
-from transforms.exchange import Dossier, Exchange, Gathered, addressed
-from transforms.ranking import Rank, ranges
-from transforms.text.hashing import mix
+from tamis.pipelines import decide
+from tamis.pipelines.decisions import copies
+from tamis.pipelines.decisions.state import GRADED, PLACED, ranked
+from tamis.pipelines.emit import Layout
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.work_plan import partitions
+from tamis.pipelines.runners import worker
+from tamis.transforms.beam.exchange import Dossier, Exchange, Gathered, addressed
+from tamis.transforms.beam.ranking import Rank, ranges
+from tamis.transforms.core.documents import tickets
+from tamis.transforms.curriculum.order import place
+from tamis.transforms.text.hashing import mix
 
 PART = 25_000
 """Documents of a part and of a shard."""
@@ -80,7 +82,7 @@ def main() -> None:
 
 def once(documents: int, order: str) -> dict[str, float]:
     """CPU and wall seconds of one size, and the peak of memory in bytes."""
-    repeats.kept = narrow
+    copies.kept = narrow
     recipe = Recipe.model_validate({"curriculum": {"order": order}})
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
         _timed(recipe, Path(folder, "warm"), 1000)

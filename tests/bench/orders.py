@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from tamis.transforms.rate.fasttext import dclm
 from tests.bench.corpus import SHARED
-from transforms.rate.fasttext import dclm
 
 PAGES: Final = "weborganizer-0[12].jsonl.zst"
 OTHER_PAGES: Final = "weborganizer-00.jsonl.zst"
@@ -40,7 +40,8 @@ def main() -> None:
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe(folder / "wiki.bin")))
     run = folder / "run"
     subprocess.run(
-        [sys.executable, "-c", "from pipelines.cli import main; main()", "run", folder / "recipe.yaml", "-o", run], check=True
+        [sys.executable, "-c", "from tamis.pipelines.cli.main import main; main()", "run", folder / "recipe.yaml", "-o", run],
+        check=True,
     )
     vocabulary(run, folder / "tokenizer.json")
 

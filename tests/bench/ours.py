@@ -16,20 +16,21 @@ import pyarrow.compute as pc
 import yaml
 from measure import Task, main, megabytes
 
-from pipelines.launch import launch
-from pipelines.rate import measure, ready
-from pipelines.recipe import Recipe, load
-from transforms.decontaminate.ngrams import Contamination
-from transforms.dedup.components import bucket_edges, forest
-from transforms.dedup.minhash import MinHash, Scheme, sketch
-from transforms.dedup.shingles import shingles
-from transforms.dedup.survivors import spans, survivors
-from transforms.rate.language import Language, LanguageRater
-from transforms.read.inputs import plan, read
-from transforms.read.options import Input
-from transforms.text.hashing import hash128
-from transforms.text.memory import keep_freed_memory
-from transforms.text.segment import Segmented, segment
+from tamis.pipelines.rate import measure, ready
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.launch import launch
+from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
+from tamis.transforms.dedup.shingles import shingles
+from tamis.transforms.dedup.survivors import spans, survivors
+from tamis.transforms.rate.language import Language, LanguageRater
+from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.read.types import Input
+from tamis.transforms.runtime.memory import keep_freed_memory
+from tamis.transforms.text.hashing import hash128
+from tamis.transforms.text.segment import Segmented, segment
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
 
@@ -53,7 +54,7 @@ def _read(corpus: Path) -> Iterator[pa.RecordBatch]:
 
 def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False, seed: int = 0) -> Recipe:
     """The shipped recipe `fineweb`: language, Gopher, C4 and FineWeb rules, MinHash; on request the corpus's benchmarks too."""
-    fineweb = load("fineweb", [f"seed={seed}"], [str(corpus / kind)])
+    fineweb = load_recipe("fineweb", [f"seed={seed}"], [str(corpus / kind)])
     if not decontaminate:
         return fineweb
     block = yaml.safe_load((corpus / "benchmarks" / "recipe.yaml").read_text())
@@ -99,7 +100,7 @@ def minhash(corpus: Path, scheme: Scheme) -> Task:
 
 
 def duplicates(corpus: Path, scheme: Scheme) -> Task:
-    """From text to the rows to be removed, as `transforms.dedup.deduplicate` finds them, in one process."""
+    """From text to the rows to be removed, as `tamis.transforms.dedup.deduplicate` finds them, in one process."""
     texts = [batch["text"] for batch in batches(corpus)]
     options = MinHash(scheme=scheme)
     find_duplicates(texts[:1], options)

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines import plan, worker
-from pipelines.emit import SCATTER_BYTES
+from tamis.pipelines.emit import SCATTER_BYTES
+from tamis.pipelines.run import work_plan
+from tamis.pipelines.runners import worker
+from tamis.transforms.beam.ranking import ranges
+from tamis.transforms.core.shards import Output
+from tamis.transforms.read.types import Input
 from tests.bench import skew
-from transforms.ranking import ranges
-from transforms.read.options import Input
-from transforms.shards import Output
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -222,7 +223,7 @@ class Run:
 def run(documents: float, split_bytes: int, unit: Units, shard_bytes: int) -> Run:
     """Every figure is a count times a unit cost."""
     parts = max(1.0, documents * unit.text / split_bytes)
-    partitions = plan.partitions(round(documents * unit.input))
+    partitions = work_plan.partitions(round(documents * unit.input))
     text = documents * unit.rows[TEXT] * unit.bytes[TEXT]
     ranked = parts * ranges(partitions)
     places = {
@@ -282,9 +283,9 @@ CPU, spilled and kept are a document's; what every run takes, however small ({fi
 
 ## On paper: a billion documents, and a hundred billion
 
-A part is {SPLIT_BYTES >> 20} MiB of text, which is the default of `input.split_bytes`, or {COARSE_SPLIT >> 20} MiB. A partition
-is {plan.PARTITION_BYTES >> 20} MiB of stored input up to {plan.EVEN_PARTITIONS:,} of them; beyond, they grow in number and in
-size alike, each with the square root of the input.
+A part is {SPLIT_BYTES >> 20} MiB of text, the default of `input.split_bytes`, or {COARSE_SPLIT >> 20} MiB. A partition
+is {work_plan.PARTITION_BYTES >> 20} MiB of stored input up to {work_plan.EVEN_PARTITIONS:,} of them; beyond, they grow in number and
+in size alike, each with the square root of the input.
 
 {_paper(runs, unit)}
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from isal import igzip
 
-from pipelines.launch import launch
-from pipelines.progress import Done
-from pipelines.recipe import load
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run.launch import launch
+from tamis.pipelines.run.progress import Done
 
 MEMBER = 1 << 20
 
@@ -71,7 +71,7 @@ def once(file: Path, workers: int) -> dict[str, float]:
             first = first or last
 
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
-        launch(load("fineweb", [], [str(file)]), folder, workers, watch=watch)
+        launch(load_recipe("fineweb", [], [str(file)]), folder, workers, watch=watch)
     return {"first": round(first, 2), "rest": round(last - first, 2)}
 
 

@@ -18,7 +18,7 @@ EXACT = 0.5
 """Share of a cluster that repeats a text exactly: such copies carry no shingles."""
 
 SAMPLE = 64
-"""Sampled keys for each range of a ranking (transforms/ranking.py)."""
+"""Sampled keys for each range of a ranking (transforms/beam/ranking.py)."""
 
 Chance = np.random.Generator
 

@@ -12,17 +12,17 @@ import pyarrow as pa
 from measure import Task, main, megabytes
 from ours import batches, few_documents, recipe
 
-from pipelines.launch import launch
-from pipelines.rate import measure, ready
-from pipelines.recipe import Recipe
-from transforms.decontaminate.ngrams import Contamination
-from transforms.dedup.minhash import band_hashes, signatures
-from transforms.dedup.shingles import windows
-from transforms.documents import SCHEMA
-from transforms.parts import Part, PartWriter
-from transforms.read.inputs import plan, read
-from transforms.text.hashing import hash128
-from transforms.text.segment import segment
+from tamis.pipelines.rate import measure, ready
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.launch import launch
+from tamis.transforms.core.documents import SCHEMA
+from tamis.transforms.core.parts import Part, PartWriter
+from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.dedup.minhash import band_hashes, signatures
+from tamis.transforms.dedup.shingles import windows
+from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.text.hashing import hash128
+from tamis.transforms.text.segment import segment
 
 
 class Stages:
@@ -64,7 +64,7 @@ def profile(corpus: Path) -> Task:
 
 
 def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: str, stage: Stages) -> None:
-    """What `pipelines.rate.rate_part` does with each batch, step by step; then all of it, to see what the steps leave out."""
+    """The steps of `tamis.pipelines.rate.rate_part` on each batch, one by one; then all of it, to see what the steps leave out."""
     assert whole.dedup is not None
     options = whole.dedup.minhash
     assert options is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import worker
+from tamis.pipelines.runners import worker
 from tests.deploy.linters import DEPLOY, ROOT, lint
 
 IMAGES = [DEPLOY / "Dockerfile", DEPLOY / "dataflow" / "Dockerfile"]

@@ -12,7 +12,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipelines import recipe
+from tamis.pipelines.recipe.schema import Recipe
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import left, run, write_recipe
 
@@ -50,7 +50,7 @@ def test_every_parameter_is_read(template: ModuleType, monkeypatch: pytest.Monke
     """Those of ours by the program, the image by Beam; and what is not optional is asked for."""
     seen: dict[str, object] = {}
 
-    def compose(pipeline: beam.Pipeline, wanted: recipe.Recipe, output: str) -> None:
+    def compose(pipeline: beam.Pipeline, wanted: Recipe, output: str) -> None:
         seen.update(output=output, paths=wanted.input.paths, seed=wanted.seed, options=pipeline.options.get_all_options())
         pipeline | beam.Create([None])
 

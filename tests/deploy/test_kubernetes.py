@@ -12,8 +12,9 @@ import pytest
 import typer
 import yaml
 
-from pipelines import cli, runners, telling
-from pipelines.cli import app
+from tamis.pipelines.cli import main, messages
+from tamis.pipelines.cli.main import app
+from tamis.pipelines.runners import choice
 from tests.deploy.linters import DEPLOY, lint
 
 KUBERNETES = "1.33"
@@ -69,15 +70,15 @@ def test_the_driver_is_a_command_that_the_cli_takes() -> None:
     command: Any = typer.main.get_command(app)
     assert arguments[0] == "run"
     asked = command.commands["run"].make_context("run", arguments[1:]).params
-    options = dict(cli._pair(text) for text in asked["option"])
-    assert runners.unusable(asked["runner"], options) is None
+    options = dict(main._pair(text) for text in asked["option"])
+    assert choice.unusable(asked["runner"], options) is None
     assert options["flink_master"] == f"{flink()['metadata']['name']}-rest:8081"
     pool = only(flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"])
     port = next(word.removeprefix("--service_port=") for word in pool["command"] if word.startswith("--service_port="))
     assert (options["environment_type"], options["environment_config"]) == ("EXTERNAL", f"localhost:{port}")
     server = only(pod()["initContainers"])
     assert f"--flink-master={options['flink_master']}" in server["args"]
-    assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == runners.JOB_SERVER
+    assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == choice.JOB_SERVER
 
 
 def test_the_driver_and_the_workers_are_of_one_image() -> None:
@@ -96,5 +97,9 @@ def test_nobody_is_root_and_memory_has_a_limit() -> None:
 
 def test_a_problem_that_needs_a_person_is_not_tried_again() -> None:
     rules = document("nightly.yaml")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    on_exit = {"containerName": only(pod()["containers"])["name"], "operator": "In", "values": [telling.PROBLEM, telling.USAGE]}
+    on_exit = {
+        "containerName": only(pod()["containers"])["name"],
+        "operator": "In",
+        "values": [messages.PROBLEM, messages.USAGE],
+    }
     assert rules == [{"action": "FailJob", "onExitCodes": on_exit}]

@@ -19,17 +19,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines import launch, recipe
-from pipelines.claim import Claim
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run import launch
+from tamis.pipelines.run.run_lock import Claim
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.storage import connection
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
 from tests.pipelines.test_resume import STATES, disturbed, driver, everything, one_worker
 from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.runs import same, upload
 from tests.stores.servers import Server, seaweed
-from transforms import storage
-from transforms.errors import RunError
-from transforms.storage import connection
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
@@ -48,14 +49,14 @@ nobody disturbed; in a store, every file of `data/` and `decisions/`.
 class Job:
     """The sample job: its recipe, its input, an undisturbed run of it, and a folder for the cases."""
 
-    recipe: Path
+    schema: Path
     source: Path
     undisturbed: Path
     folder: Path
 
     def run(self, output: Path | str, source: Path | str | None = None) -> launch.Result:
         """A run in this process."""
-        return launch.launch(recipe.load(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
+        return launch.launch(load_recipe(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
             block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
             head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:{number}>\r\nContent-Length: {len(block)}\r\n\r\n"
             file.write(head.encode() + block + b"\r\n\r\n")
-    settings = recipe.load(str(job.recipe), ("max_rejects=1",), [str(output / "crawl.warc")])
+    settings = load_recipe(str(job.recipe), ("max_rejects=1",), [str(output / "crawl.warc")])
     found = launch.launch(settings, str(output / "run"), workers=1)
     counts = found.manifest["counts"]
     assert isinstance(counts, dict)

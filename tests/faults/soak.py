@@ -29,7 +29,7 @@ def soak(job: Job, output: Path, draw: random.Random, length: float) -> tuple[in
         except subprocess.TimeoutExpired:
             kills += 1
             victim = draw.choice(("all", "driver", "worker"))
-            workers = [pid for pid, parent in processes("pipelines.worker").items() if parent == process.pid]
+            workers = [pid for pid, parent in processes("tamis.pipelines.runners.worker").items() if parent == process.pid]
             if victim == "all":
                 os.killpg(process.pid, signal.SIGKILL)
             elif victim == "worker" and workers:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tamis.transforms.text.words import DEFAULT, Words
 from tests.transforms.text.word_reference import pattern
-from transforms.text.words import DEFAULT, Words
 
 DATATROVE = "0.10.1"
 

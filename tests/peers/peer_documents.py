@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from transforms.read import inputs
-from transforms.read.options import Fields, Input
+from tamis.transforms.read import inputs
+from tamis.transforms.read.types import Fields, Input
 
 LONG = 6_000  # characters
 _FIELDS = Fields(text=("text", "query", "question", "context", "input", "prompt", "html"))

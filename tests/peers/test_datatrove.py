@@ -12,14 +12,14 @@ import peer_documents
 import pyarrow as pa
 import pytest
 
-from pipelines import recipe
-from transforms.rate.c4 import C4, C4Rater
-from transforms.rate.fineweb import FineWeb, FineWebRater
-from transforms.rate.gopher import Gopher, GopherRater
-from transforms.rate.repetition import Repetition, RepetitionRater
-from transforms.select.thresholds import evaluate
-from transforms.text.segment import segment
-from transforms.text.words import DEFAULT, Words
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.transforms.rate.c4 import C4, C4Rater
+from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
+from tamis.transforms.rate.gopher import Gopher, GopherRater
+from tamis.transforms.rate.repetition import Repetition, RepetitionRater
+from tamis.transforms.select.thresholds import evaluate
+from tamis.transforms.text.segment import segment
+from tamis.transforms.text.words import DEFAULT, Words
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def measure(texts: list[str], words: Words = DEFAULT) -> pa.Table:
 
 def kept(table: pa.Table, name: str, prefix: str) -> list[bool]:
     """What the shipped recipe `name` keeps by its rules on the signals `prefix`."""
-    rules = {signal: rule for signal, rule in recipe.load(name, paths=["any"]).thresholds.items() if signal.startswith(prefix)}
+    rules = {signal: rule for signal, rule in load_recipe(name, paths=["any"]).thresholds.items() if signal.startswith(prefix)}
     assert rules
     return [decision == "keep" for decision in evaluate(table.combine_chunks(), rules)["decision"].to_pylist()]
 
@@ -182,7 +182,7 @@ def test_the_same_repetition_decision_for_the_same_words(compared: Compared) -> 
 
 def test_the_same_c4_decision_for_the_same_sentences(compared: Compared) -> None:
     """A bracket or lorem ipsum condemns a page wherever it stands: datatrove, as TFDS, looks for it in kept lines alone."""
-    rules = recipe.load("c4", paths=["any"]).thresholds
+    rules = load_recipe("c4", paths=["any"]).thresholds
     enough = evaluate(compared.table.combine_chunks(), {"c4.sentences": rules["c4.sentences"]})["decision"].to_pylist()
     sought = zip(compared.ours("c4.curly"), compared.ours("c4.lorem_ipsum"), strict=True)
     for text, decision, found, row in zip(compared.texts, enough, sought, compared.exchanged, strict=True):

@@ -5,8 +5,8 @@ Read at commit 0560e686ded1ed7876137f062fa09467717a8e42 of github.com/tensorflow
 
 from __future__ import annotations
 
-from pipelines import recipe
-from transforms.rate.c4 import C4, C4Rater
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.transforms.rate.c4 import C4, C4Rater
 
 
 def test_what_makes_a_line_one_that_is_kept() -> None:
@@ -20,7 +20,7 @@ def test_what_makes_a_line_one_that_is_kept() -> None:
 
 
 def test_what_makes_a_page_one_that_is_kept() -> None:
-    rules = recipe.load("c4", paths=["any"]).thresholds
+    rules = load_recipe("c4", paths=["any"]).thresholds
     assert rules["c4.sentences"].min == 3  # _MIN_NUM_SENTENCES; datatrove's default, 5, is the number of words
     assert rules["c4.curly"].max == 0
     assert rules["c4.lorem_ipsum"].max == 0

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from pipelines import launch, recipe
-from pipelines.plan import HISTORY
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run import launch
+from tamis.pipelines.run.work_plan import HISTORY
 
 TAMIS = str(Path(sys.executable).with_name("tamis"))
 
@@ -40,7 +41,7 @@ def write_recipe(folder: Path, **changed: object) -> Path:
 
 def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool = False) -> launch.Result:
     """A run in this process, by one worker."""
-    return launch.launch(recipe.load(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
+    return launch.launch(load_recipe(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
 
 
 def command(recipe_file: Path, source: Path | str, output: Path | str, *more: str, workers: int = 2) -> list[str]:

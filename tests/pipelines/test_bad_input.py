@@ -21,9 +21,9 @@ import pytest
 import zstandard
 from typer.testing import CliRunner
 
-from pipelines.cli import app
-from transforms import release
-from transforms.provenance import manifest as manifests
+from tamis.pipelines.cli.main import app
+from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.provenance import verify as manifests
 
 RECIPE = "rate: {gopher: {}}\ninput: {paths: [], max_record_bytes: 20000000}\n"
 LONG = 50 << 20
@@ -32,7 +32,7 @@ LONG = 50 << 20
 def tamis(*arguments: str | Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     """The command as a person runs it."""
     return subprocess.run(
-        [sys.executable, "-c", "from pipelines.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from tamis.pipelines.cli.main import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -178,7 +178,7 @@ def test_all_that_precedes_a_cut_passes_and_the_reject_names_the_first_that_does
 def test_nothing_is_lost_in_silence(ran) -> None:
     folder, _ = ran
     run = str(folder / "run")
-    written = release.read(run)
+    written = read_manifest(run)
     counts = written["counts"]
     assert counts["rejected"] == sum(map(len, rejects(folder).values())) == sum(map(len, FAULTS.values()))
     assert counts["records"] == counts["kept"] + counts["dropped"] + counts["review"] + counts["rejected"]

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.feed.loader import stretches
 from tests.pipelines.corpus import save
 from tests.pipelines.running import TAMIS, run, typed
-from transforms.errors import RunError
-from transforms.feed.loader import stretches
-from transforms.release import read
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_every_prefix_holds_every_source_in_its_share(read_back):
 
 
 def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_meets(base, read_back):
-    curriculum = read(str(base.run))["curriculum"]
+    curriculum = read_manifest(str(base.run))["curriculum"]
     total = sum(row["tokens"] for row in read_back)
     assert curriculum["tokens"] == total
     assert len(curriculum["shards"]) > 5
@@ -119,7 +119,7 @@ def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_mee
 
 
 def test_the_loader_begins_where_a_token_lies_and_refuses_other_bytes(base, read_back, tmp_path):
-    shards = read(str(base.run))["curriculum"]["shards"]
+    shards = read_manifest(str(base.run))["curriculum"]["shards"]
     third = shards[2]
     for token in (third["first_token"], third["first_token"] + third["tokens"] - 1):
         assert next(stretches(str(base.run), token)).path == third["path"]

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines import launch, recipe
-from pipelines.explain import explanation
-from pipelines.recipe_file import RecipeError
-from transforms.feed.loader import stretches
+from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.pipelines.run import launch
+from tamis.transforms.feed.loader import stretches
 
 QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
 PROSE = (
@@ -53,7 +54,7 @@ def curated(folder: Path, **changed: object) -> tuple[dict, dict[str, dict], str
     (folder / "benchmark.jsonl").write_text(json.dumps({"question": QUESTION, "answer": "48"}) + "\n")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | changed))
     run = str(folder / "run")
-    loaded = recipe.load(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
+    loaded = load_recipe(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
     result = launch.launch(loaded, run, workers=1)
     rows = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
     return result.manifest, {row["id"]: row for row in rows}, run
@@ -175,7 +176,7 @@ def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:
     source.write_text('{"id": "empty", "text": ""}\n{"id": "words", "text": "one two"}\n')
     halves = {"curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(halves))
-    result = launch.launch(recipe.load(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
+    result = launch.launch(load_recipe(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
     assert [shard["documents"] for shard in result.manifest["curriculum"]["shards"]] == [1, 1]
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipelines import plan
+from tamis.pipelines.run import work_plan
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, corpus_of, left, run, typed, write_recipe
 
@@ -54,17 +54,22 @@ def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base
 
 @pytest.mark.parametrize("partitions", [1, 5])
 def test_partitions_bound_memory_and_nothing_else(base, tmp_path, monkeypatch, partitions):
-    monkeypatch.setattr(plan.Plan, "partitions", partitions)
+    monkeypatch.setattr(work_plan.Plan, "partitions", partitions)
     run(base.recipe, base.source, tmp_path)
     assert left(tmp_path) == left(base.run)
 
 
 def test_partitions_grow_in_number_and_then_in_size_too():
-    most = plan.EVEN_PARTITIONS * plan.PARTITION_BYTES
-    assert [plan.partitions(size) for size in (0, 1, 5 * plan.PARTITION_BYTES + 1, most)] == [2, 2, 6, plan.EVEN_PARTITIONS]
-    assert plan.partitions(4 * most) == 2 * plan.EVEN_PARTITIONS  # and each is twice as large
+    most = work_plan.EVEN_PARTITIONS * work_plan.PARTITION_BYTES
+    assert [work_plan.partitions(size) for size in (0, 1, 5 * work_plan.PARTITION_BYTES + 1, most)] == [
+        2,
+        2,
+        6,
+        work_plan.EVEN_PARTITIONS,
+    ]
+    assert work_plan.partitions(4 * most) == 2 * work_plan.EVEN_PARTITIONS  # and each is twice as large
     sizes = [most * step // 100 for step in range(1, 1000)]
-    assert all(0 <= after - before <= 11 for before, after in pairwise(map(plan.partitions, sizes)))  # no jumps
+    assert all(0 <= after - before <= 11 for before, after in pairwise(map(work_plan.partitions, sizes)))  # no jumps
 
 
 VARIED = {
@@ -134,6 +139,6 @@ def test_every_kind_of_recipe_gives_one_corpus_for_any_cut(tmp_path, monkeypatch
             typed(command(recipe, source, output, workers=3))
         else:
             with monkeypatch.context() as patch:
-                patch.setattr(plan.Plan, "partitions", partitions)
+                patch.setattr(work_plan.Plan, "partitions", partitions)
                 run(recipe, source, output)
         assert corpus_of(output) == corpus_of(first)

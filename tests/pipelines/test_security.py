@@ -15,9 +15,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipelines import launch, recipe
-from pipelines.cli import app
-from pipelines.recipe_file import RecipeError
+from tamis.pipelines.cli.main import app
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.pipelines.run import launch
 from tests.pipelines.corpus import Record, corpus, save
 from tests.pipelines.running import RECIPE, TAMIS, typed
 from tests.pipelines.test_report import inert
@@ -62,7 +63,7 @@ def test_a_recipe_that_attacks_is_refused_in_words(tmp_path: Path, text: str) ->
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError):
-        recipe.load(str(path))
+        load_recipe(str(path))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["r.yaml"]
 
 
@@ -120,7 +121,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, trap: tuple[str, list[str
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, _refused)
         patch.setattr(socket, "getaddrinfo", _refused)
-        wanted = recipe.load(str(folder / "evil.yaml"), [], [str(source)])
+        wanted = load_recipe(str(folder / "evil.yaml"), [], [str(source)])
         launch.launch(wanted, str(folder / "run"), workers=1)
     return folder / "run"
 

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import launch
-from pipelines import recipe as recipes
-from pipelines.explain import explanation
-from pipelines.recipe_file import RecipeError
+from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.pipelines.run import launch
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.curriculum.lint import spearman
+from tamis.transforms.feed.loader import stretches
+from tamis.transforms.provenance.verify import verify
+from tamis.transforms.select.allocation import Selection, allot
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import corpus_of, run, write_recipe
-from transforms.curriculum.lint import spearman
-from transforms.errors import RunError
-from transforms.feed.loader import stretches
-from transforms.provenance.manifest import verify
-from transforms.select.budgets import Selection, allot
 
 SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
 PHASES = [{"name": "p1", "share": 0.6, "order": "uniform"}, {"name": "p2", "share": 0.4, "order": "ascending"}]
@@ -176,7 +176,7 @@ def test_real_tokens_never_become_fewer_than_the_release_before(tmp_path: Path, 
 )
 def test_a_recipe_that_cannot_be_is_refused_at_its_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:
     with pytest.raises(RecipeError) as error:
-        recipes.load(str(write_recipe(tmp_path, **changed)), paths=["x"])
+        load_recipe(str(write_recipe(tmp_path, **changed)), paths=["x"])
     assert said in str(error.value)
 
 
@@ -186,7 +186,7 @@ def test_a_mixture_of_bins_that_are_not_there_is_refused(tmp_path: Path, source:
 
 
 def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path, source: Path) -> None:
-    loaded = recipes.load("kaiyuan", ["output.shard_bytes=60000"], [str(source)])
+    loaded = load_recipe("kaiyuan", ["output.shard_bytes=60000"], [str(source)])
     manifest = launch.launch(loaded, str(tmp_path), workers=1).manifest
     assert verify(str(tmp_path)) == []
     of_phase: dict[str, list[str]] = {}

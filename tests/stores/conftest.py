@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from tamis.transforms import storage
+from tamis.transforms.storage import connection
 from tests.stores.servers import SERVERS, Missing, Server
-from transforms import storage
-from transforms.storage import connection
 
 
 class Started:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tamis.transforms import storage
 from tests.pipelines.running import left
-from transforms import storage
 
 
 def upload(source: Path, bucket: str) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.dataset import CurriculumDataset
+from tamis.transforms.feed.export import export
 from tests.transforms.feed.releases import release
-from transforms import storage
-from transforms.errors import RunError
-from transforms.feed.dataset import CurriculumDataset
-from transforms.feed.export import export
 
 TEXTS = [[f"{shard}.{number} né\n" * (number % 5) for number in range(40)] for shard in range(3)]
 

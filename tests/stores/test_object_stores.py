@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.storage import connection, retry, s3
 from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.servers import KEY, SECRET
-from transforms import storage
-from transforms.errors import RunError
-from transforms.storage import connection, patience, s3
 
 every_store = pytest.mark.parametrize("folder", ["seaweed", "moto", "gcs", "azure"], indirect=True)
 on_s3 = pytest.mark.parametrize("folder", ["seaweed", "moto"], indirect=True)
@@ -176,7 +176,7 @@ def test_every_fault_is_outlived(servers, connect, monkeypatch, name, kind):
 
 
 def test_a_store_that_stays_down_is_an_error_that_says_so(servers, connect, monkeypatch):
-    monkeypatch.setattr(patience, "ATTEMPTS", 2)
+    monkeypatch.setattr(retry, "ATTEMPTS", 2)
     server = servers("seaweed")
     with proxy(server.port, Faults(1.0, kinds=("503",))) as port:
         uri = f"{connect(server.through(port))}/x"

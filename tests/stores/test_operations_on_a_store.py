@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import launch, plan, progress, recipe
-from pipelines.progress import Attempt
-from pipelines.status import status
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run import launch, progress, work_plan
+from tamis.pipelines.run.progress import Attempt
+from tamis.pipelines.run.status import status
+from tamis.transforms import storage
+from tamis.transforms.core.errors import NoInput, RunError
+from tamis.transforms.provenance import verify
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import write_recipe
-from transforms import storage
-from transforms.errors import NoInput, RunError
-from transforms.provenance import manifest
 
 
 @pytest.mark.parametrize("folder", ["moto"], indirect=True)
@@ -22,14 +23,14 @@ def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
     run = f"{folder}/run"
     assert status(run).state == "never started"
     source = save(tmp_path / "in", [corpus(30)])
-    wanted = recipe.load(str(write_recipe(tmp_path)), [], [str(source)])
+    wanted = load_recipe(str(write_recipe(tmp_path)), [], [str(source)])
     launch.launch(wanted, run, workers=1)
     found = status(run)
     assert found.state == "finished"
     assert found.last is not None
     assert (found.last["release"], found.last["records"]) == (1, 30)
-    assert manifest.verify(run) == []
-    assert b"tamis_last_success_timestamp_seconds" in storage.read_bytes(f"{run}/{plan.METRICS}")
+    assert verify.verify(run) == []
+    assert b"tamis_last_success_timestamp_seconds" in storage.read_bytes(f"{run}/{work_plan.METRICS}")
     assert not storage.names(f"{run}/{progress.ROOM}")
 
     storage.remove(f"{run}/manifest.json")
@@ -47,7 +48,7 @@ def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["moto"], indirect=True)
 def test_a_glob_in_a_store_may_match_nothing_and_a_folder_may_not(folder: str) -> None:
     def listed(pattern: str) -> object:
-        return plan.list_input(recipe.load("gopher", ["input.allow_empty=true"], [pattern]))
+        return work_plan.list_input(load_recipe("gopher", ["input.allow_empty=true"], [pattern]))
 
     with pytest.raises(NoInput):
         listed(f"{folder}/tonight/*.jsonl")

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import claim
-from pipelines.claim import Claim
+from tamis.pipelines.run import run_lock
+from tamis.pipelines.run.run_lock import Claim
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, TAMIS, command, typed, write_recipe
 from tests.stores.faulty import Faults, proxy
 from tests.stores.runs import same, upload
 from tests.stores.servers import SECRET
-from transforms import storage
-from transforms.errors import RunError
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(se
 
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
 def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
-    monkeypatch.setattr(claim, "LEASE", 3.0)
+    monkeypatch.setattr(run_lock, "LEASE", 3.0)
     run = f"{connect(servers(name))}/claimed"
     with Claim(run, "alone") as held:
         held.share()
@@ -111,7 +111,7 @@ def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
 
 
 def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect, monkeypatch):
-    monkeypatch.setattr(claim, "LEASE", 2.0)
+    monkeypatch.setattr(run_lock, "LEASE", 2.0)
     run = f"{connect(servers('seaweed'))}/dead"
     storage.write_bytes(f"{run}/.lease", b'{"host": "elsewhere", "beat": 7}')
     monkeypatch.setattr(time, "time", lambda: 0.0)  # a clock of 1970: none is read
@@ -122,7 +122,7 @@ def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect
 
 
 def test_a_driver_that_lost_its_lease_stops(servers, connect, monkeypatch):
-    monkeypatch.setattr(claim, "LEASE", 1.5)
+    monkeypatch.setattr(run_lock, "LEASE", 1.5)
     run = f"{connect(servers('seaweed'))}/lost"
 
     def work():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from transforms.schedule import Floats
+from tamis.transforms.core.schedule import Floats
 
 Integers = npt.NDArray[np.int64]
 

@@ -11,9 +11,9 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from transforms.curriculum.averaging import LAST, Checkpoints
-from transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
-from transforms.schedule import Floats, Schedule
+from tamis.transforms.core.schedule import Floats, Schedule
+from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
+from tamis.transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
 
 BEST = 0.1
 """The documents watched: the best tenth of the tokens."""

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from transforms.curriculum.averaging import LAST, Checkpoints
-from transforms.options import Options
-from transforms.schedule import Floats, Schedule
+from tamis.transforms.core.options import Options
+from tamis.transforms.core.schedule import Floats, Schedule
+from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 
 Order = Literal["uniform", "ascending", "descending", "folded", "bucketed", "blended", "lr_weighted"]
 
@@ -225,7 +225,7 @@ _HIGH, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 def _drawn(tie: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    from transforms.text.hashing import mix
+    from tamis.transforms.text.hashing import mix
 
     return mix(np.ascontiguousarray(tie), seed)
 

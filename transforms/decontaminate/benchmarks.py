@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import Field
 
-from transforms import storage
-from transforms.options import Options
+from tamis.transforms import storage
+from tamis.transforms.core.options import Options
 
 
 class Benchmark(Options):

@@ -20,17 +20,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms import caches, kernels, storage
-from transforms.decontaminate.benchmarks import passages
-from transforms.kernels import njit
-from transforms.options import fingerprint
-from transforms.text.hashing import mix64
-from transforms.text.segment import segment
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms import storage
+from tamis.transforms.core.options import fingerprint
+from tamis.transforms.decontaminate.benchmarks import passages
+from tamis.transforms.runtime import caches, kernels
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import mix64
+from tamis.transforms.text.segment import segment
+from tamis.transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
-    from transforms.decontaminate.ngrams import Decontaminate
-    from transforms.text.segment import Segmented
+    from tamis.transforms.decontaminate.ngrams import Decontaminate
+    from tamis.transforms.text.segment import Segmented
 
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
 _FILTER_BITS = 8  # at least, for each gram, two of them set: of clean text one half in 20 is known, then one head in 25

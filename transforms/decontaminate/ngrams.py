@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from transforms import storage
-from transforms.decontaminate.benchmarks import Benchmark
-from transforms.options import Options, fingerprint
-from transforms.rater import Signal
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms import storage
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.decontaminate.benchmarks import Benchmark
+from tamis.transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.decontaminate.index import Index
-    from transforms.text.segment import Segmented
+    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.text.segment import Segmented
 
 VERSION = 1
 
@@ -74,7 +74,7 @@ class Decontaminate(Options):
 @lru_cache(maxsize=2)
 def _built(options: str, words: Words, stamps: tuple[str, ...]) -> Index:
     """The index of options in JSON, once a process for each state of the files."""
-    from transforms.decontaminate.index import built
+    from tamis.transforms.decontaminate.index import built
 
     return built(Decontaminate.model_validate_json(options), words)
 
@@ -121,7 +121,7 @@ class Contamination:
 
     @cached_property
     def index(self) -> Index:
-        from transforms.decontaminate.index import Index
+        from tamis.transforms.decontaminate.index import Index
 
         return (
             _built(self.options.model_dump_json(), self.words, _stamps(self.options))
@@ -142,7 +142,7 @@ class Contamination:
     def setup(self) -> None:
         import pyarrow as pa
 
-        from transforms.text.segment import segment
+        from tamis.transforms.text.segment import segment
 
         if self._identity() != self.fingerprint:
             raise ValueError("the benchmarks changed after the run was planned; start it again")

@@ -19,16 +19,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms import storage
-from transforms.dedup.components import bucket_edges, forest
-from transforms.dedup.minhash import MinHash
-from transforms.dedup.survivors import best_first, survivors
-from transforms.documents import part_of, row_of
-from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms import storage
+from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
+from tamis.transforms.core.documents import part_of, row_of
+from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.dedup.survivors import best_first, survivors
+from tamis.transforms.text.words import DEFAULT, Words
 
 if TYPE_CHECKING:
-    from transforms.dedup.survivors import Spans
+    from tamis.transforms.dedup.survivors import Spans
 
 ROWS = pa.schema(
     [
@@ -235,15 +235,15 @@ def _members(
 
 
 def _shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
-    from transforms.dedup.shingles import shingles
-    from transforms.text.segment import segment
+    from tamis.transforms.dedup.shingles import shingles
+    from tamis.transforms.text.segment import segment
 
     first, hashes = shingles(segment(texts, words), options.ngram)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 
 def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.RecordBatch:
-    from transforms.text.hashing import mix
+    from tamis.transforms.text.hashing import mix
 
     batch = members.append_column("shingles", shingles).combine_chunks().to_batches()[0]
     return addressed(batch, partition_of(mix(batch["component"].to_numpy(), 0), partitions))

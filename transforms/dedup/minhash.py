@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from transforms.options import Options
+from tamis.transforms.core.options import Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 Scheme = Literal["multiply", "fss"]
 
@@ -57,7 +57,7 @@ def signatures(
     `sketch_fss` says. Neither minds repeats. A document without shingles has no signature: `no_shingles` is true and
     its row is all 2^64 - 1.
     """
-    from transforms.dedup.sketch import sketch_fss, sketch_minima
+    from tamis.transforms.dedup.sketch import sketch_fss, sketch_minima
 
     # The raw stream of a bit generator is fixed for ever; that of numpy's Generator methods is not (NEP 19).
     raw = np.random.PCG64(seed).random_raw(2 * k).astype(np.uint64)
@@ -73,7 +73,7 @@ def no_shingles(first: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 
 def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:
     """One 64-bit hash a band, (n, bands), with the place of the band mixed in so that two places never meet."""
-    from transforms.dedup.sketch import sketch_bands
+    from tamis.transforms.dedup.sketch import sketch_bands
 
     if signatures.shape[1] != bands * rows:
         raise ValueError(f"{bands} bands of {rows} rows need signatures of {bands * rows}, not {signatures.shape[1]}")
@@ -84,7 +84,7 @@ def sketch(texts: Segmented, options: MinHash) -> pa.FixedSizeListArray:
     """The band hashes of each document, null without shingles."""
     import pyarrow as pa
 
-    from transforms.dedup.shingles import windows
+    from tamis.transforms.dedup.shingles import windows
 
     first, hashes = windows(texts, options.ngram)
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
-from transforms.text.hashing import mix64
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import mix64
 
 if TYPE_CHECKING:
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 
 def windows(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:

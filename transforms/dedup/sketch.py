@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from transforms.dedup.shingles import sort_unique
-from transforms.kernels import njit
-from transforms.text.hashing import mix64
+from tamis.transforms.dedup.shingles import sort_unique
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import mix64
 
 _BLOCK = 2048  # shingles that stay in the first-level cache while every permutation passes over them
 _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)

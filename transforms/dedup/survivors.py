@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.dedup.shingles import jaccard
-from transforms.kernels import njit
+from tamis.transforms.dedup.shingles import jaccard
+from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
     Spans: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]

@@ -18,14 +18,14 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from transforms import storage
-from transforms.ahead import ahead
-from transforms.errors import RunError
-from transforms.feed.corpus import Promise, promise
-from transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
-from transforms.feed.tokenize import Tokenizer, named, told
-from transforms.options import fingerprint
-from transforms.tokenizer import Told, identity
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.options import fingerprint
+from tamis.transforms.core.tokenizer import Told, identity
+from tamis.transforms.feed.corpus_index import Promise, promise
+from tamis.transforms.feed.encode import Tokenizer, named, told
+from tamis.transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
+from tamis.transforms.runtime.prefetch import ahead
 
 FORMAT: Final = "tamis.feed/1"
 CACHE: Final = ".feed"

@@ -16,10 +16,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from transforms import shards, storage
-from transforms.errors import RunError
-from transforms.feed.corpus import Promise, Texts, promise, verified
-from transforms.feed.tokenize import Tokenizer, named, told
+from tamis.transforms import storage
+from tamis.transforms.core import shards
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.corpus_index import Promise, Texts, promise, verified
+from tamis.transforms.feed.encode import Tokenizer, named, told
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch.distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
-from transforms.feed.dataset import Batch
-from transforms.feed.dataset import CurriculumDataset as _CurriculumDataset
+from tamis.transforms.feed.dataset import Batch
+from tamis.transforms.feed.dataset import CurriculumDataset as _CurriculumDataset
 
 
 class CurriculumDataset(_CurriculumDataset, IterableDataset):
-    """As `transforms.feed.dataset.CurriculumDataset`; give it to `DataLoader(dataset, batch_size=None, num_workers=…)`.
+    """As `tamis.transforms.feed.dataset.CurriculumDataset`; give it to `DataLoader(dataset, batch_size=None, num_workers=…)`.
 
     Rank and world size are those of torch.distributed where it is set up and they are not given. torch itself refuses
     `shuffle=True` and samplers for an IterableDataset.

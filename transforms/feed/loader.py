@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transforms import release, storage
-from transforms.feed.corpus import verified
-from transforms.shards import read_shard
+from tamis.transforms import storage
+from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.shards import read_shard
+from tamis.transforms.feed.corpus_index import verified
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,7 @@ def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
     Raises FileNotFoundError when the run is not finished and RunError when a shard is not the one the manifest promises: a
     loader that feeds other bytes, or the same bytes in another order, would undo the curriculum without a sign.
     """
-    manifest = release.read(run)
+    manifest = read_manifest(run)
     promised = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:
         if shard["first_token"] + shard["tokens"] <= first_token:

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms import storage
-from transforms.errors import RunError
-from transforms.feed.corpus import Ints, Promise, Shard, Texts
-from transforms.feed.packing import Laid, Pieces, best_fit, cut, joined, lay
-from transforms.feed.tokenize import Tokenizer
-from transforms.options import fingerprint
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.options import fingerprint
+from tamis.transforms.feed.corpus_index import Ints, Promise, Shard, Texts
+from tamis.transforms.feed.encode import Tokenizer
+from tamis.transforms.feed.packing import Laid, Pieces, best_fit, cut, joined, lay
 
 Packing = Literal["cut", "best_fit"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms import storage
-from transforms.documents import SCHEMA
-from transforms.parts import Part
+from tamis.transforms import storage
+from tamis.transforms.core.documents import SCHEMA
+from tamis.transforms.core.parts import Part
 
 _COMPARED = 50_000
 """Ids compared letter by letter with one that is not there, to name the nearest."""
@@ -73,7 +73,7 @@ def _place(run: str, decision: dict[str, Any]) -> tuple[str | None, int | None]:
     """Shard and row of a kept document."""
     if decision["shard"] is None:
         return None, None
-    from transforms.shards import read_shard
+    from tamis.transforms.core.shards import read_shard
 
     ids = read_shard(storage.join(run, decision["shard"]))["id"]
     return decision["shard"], pc.index(ids, decision["id"]).as_py()

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional as F
 
-from transforms.options import Options
-from transforms.proxy.agreement import WIDTH
+from tamis.transforms.core.options import Options
+from tamis.transforms.proxy.agreement import WIDTH
 
 
 class Shape(Options):

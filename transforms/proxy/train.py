@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from transforms.errors import RunError
-from transforms.proxy.model import Shape, Transformer
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.proxy.model import Shape, Transformer
 
 BETAS: Final = (0.9, 0.95)
 CLIP: Final = 1.0

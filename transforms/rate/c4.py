@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveInt
 
-from transforms.options import Options
-from transforms.rate.columns import RuleRater, columns, share
-from transforms.rater import Signal
+from tamis.transforms.core.options import Options
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import RuleRater, columns, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
@@ -71,9 +71,9 @@ class C4Rater(RuleRater[C4]):
         import numpy as np
         import pyarrow as pa
 
-        from transforms.text import c4_lines
-        from transforms.text.characters import characters, membership
-        from transforms.text.hashing import text_buffer
+        from tamis.transforms.text import c4_lines
+        from tamis.transforms.text.characters import characters, membership
+        from tamis.transforms.text.hashing import text_buffer
 
         phrases = [phrase.encode().lower() for phrase in (*self.options.policy_phrases, "javascript", "lorem ipsum")]
         group = [c4_lines.POLICY] * len(self.options.policy_phrases) + [c4_lines.JAVASCRIPT, c4_lines.LOREM_IPSUM]

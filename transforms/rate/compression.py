@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from transforms.options import Options, fingerprint
-from transforms.rate.columns import columns
-from transforms.rater import Signal
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 VERSION = 1
 

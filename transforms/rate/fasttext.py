@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from transforms import storage
-from transforms.options import Options, fingerprint
-from transforms.rate.columns import columns
-from transforms.rater import Signal
+from tamis.transforms import storage
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 VERSION = 3
 
@@ -99,8 +99,8 @@ class FastTextRater:
     def setup(self) -> None:
         import pyarrow as pa
 
-        from transforms.rate.fasttext_model import load
-        from transforms.text.segment import segment
+        from tamis.transforms.rate.fasttext_model import load
+        from tamis.transforms.text.segment import segment
 
         labels = load(self.options.model).labels
         if self.options.label not in labels:
@@ -113,8 +113,8 @@ class FastTextRater:
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import pyarrow as pa
 
-        from transforms.rate.fasttext_model import load
-        from transforms.text.hashing import text_buffer
+        from tamis.transforms.rate.fasttext_model import load
+        from tamis.transforms.text.hashing import text_buffer
 
         normalise = _NORMALISE[self.options.normalisation]
         lines = pa.array([normalise(text) for text in decoded(texts)], pa.large_string())

@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
-from transforms.rate import fasttext_score
-from transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Memory, Tables
+from tamis.transforms.rate import fasttext_score
+from tamis.transforms.rate.fasttext_score import HIERARCHICAL, LINE_END_HASH, SIGMOID, SOFTMAX, Memory, Tables
+from tamis.transforms.runtime.kernels import njit
 
 _MAGIC = 793712314
 _VERSIONS = (11, 12)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
-from transforms.text.blocks import ones
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.blocks import ones
 
 # mypy: disable-error-code="no-untyped-def"
 

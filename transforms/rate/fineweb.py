@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveInt
 
-from transforms.options import Options
-from transforms.rate.columns import RuleRater, columns, share
-from transforms.rater import Signal
+from tamis.transforms.core.options import Options
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import RuleRater, columns, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 _SOURCE = "Penedo et al. 2024, 3.6; datatrove filters/fineweb_quality_filter.py"
 
@@ -62,9 +62,9 @@ class FineWebRater(RuleRater[FineWeb]):
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np
 
-        from transforms.text.characters import membership
-        from transforms.text.counts import line_edges, short_lines
-        from transforms.text.repeats import duplicates
+        from tamis.transforms.text.characters import membership
+        from tamis.transforms.text.counts import line_edges, short_lines
+        from tamis.transforms.text.repeats import duplicates
 
         newlines = np.diff(texts.line_first) - 1
         edges = line_edges(

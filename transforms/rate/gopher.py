@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from transforms.options import Options
-from transforms.rate.columns import RuleRater, columns, share
-from transforms.rater import Signal
+from tamis.transforms.core.options import Options
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import RuleRater, columns, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 _SOURCE = "Rae et al. 2021, A1.1; datatrove filters/gopher_quality_filter.py"
 
@@ -30,7 +30,7 @@ class Gopher(Options):
 class GopherRater(RuleRater[Gopher]):
     """Counts and shares of words and lines.
 
-    As datatrove measures them: words are those of `transforms.text.segment`, punctuation marks among them, as spaCy's are
+    As datatrove measures them: words are those of `tamis.transforms.text.segment`, punctuation marks among them, as spaCy's are
     for datatrove. Lengths and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all
     words, symbols included. Blank lines count, the nothing behind a final newline does not. A document without words has
     null shares and mean length, one without lines null line shares.
@@ -58,9 +58,9 @@ class GopherRater(RuleRater[Gopher]):
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np
 
-        from transforms.text.characters import membership
-        from transforms.text.counts import distinct_members, line_edges, word_kinds
-        from transforms.text.hashing import hash_words
+        from tamis.transforms.text.characters import membership
+        from tamis.transforms.text.counts import distinct_members, line_edges, word_kinds
+        from tamis.transforms.text.hashing import hash_words
 
         words = np.diff(texts.word_first)
         plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(texts.word_first, texts.word_kind, texts.word_chars).T

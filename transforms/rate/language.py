@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from transforms import storage
-from transforms.options import Options, fingerprint
-from transforms.rate.columns import columns
-from transforms.rate.fasttext import check
-from transforms.rater import Signal
+from tamis.transforms import storage
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import columns
+from tamis.transforms.rate.fasttext import check
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 VERSION = 3
 
@@ -92,7 +92,7 @@ class LanguageRater:
     def setup(self) -> None:
         import pyarrow as pa
 
-        from transforms.text.segment import segment
+        from tamis.transforms.text.segment import segment
 
         self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
@@ -100,8 +100,8 @@ class LanguageRater:
         import numpy as np
         import pyarrow as pa
 
-        from transforms.rate.fasttext_model import load
-        from transforms.text.prefix import prefix
+        from tamis.transforms.rate.fasttext_model import load
+        from tamis.transforms.text.prefix import prefix
 
         model = load(self.model)
         end, lettered = prefix(texts, self.options.prefix_chars)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transforms.options import Options
-from transforms.rate.columns import RuleRater, columns, share
-from transforms.rater import Signal
+from tamis.transforms.core.options import Options
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.rate.base import RuleRater, columns, share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import Segmented
 
 _SOURCE = "Rae et al. 2021, table A1; datatrove filters/gopher_repetition_filter.py"
 
@@ -28,7 +28,7 @@ class RepetitionRater(RuleRater[Repetition]):
     are divided by those of the whole text. A top n-gram counts every occurrence with one space between its words, so
     overlapping ones may add up to more than 1; among equally frequent n-grams the first is taken. Duplicate n-grams are
     read from left to right, without spaces, and one that was read before is stepped over whole. Words are those of
-    `transforms.text.segment`.
+    `tamis.transforms.text.segment`.
 
     Where we differ, and why:
     - A most frequent n-gram that occurs once is 0: it is no repetition, and would condemn every short text.
@@ -57,7 +57,7 @@ class RepetitionRater(RuleRater[Repetition]):
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import numpy as np
 
-        from transforms.text.repeats import duplicates, paragraphs, repeated_ngrams
+        from tamis.transforms.text.repeats import duplicates, paragraphs, repeated_ngrams
 
         chars = texts.text_chars
         lines, same_lines, line_chars = duplicates(

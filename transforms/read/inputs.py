@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from transforms import storage
-from transforms.read.options import ENVIRONMENT, RATIO, WARC, Format, Input, Reject, Split
+from tamis.transforms import storage
+from tamis.transforms.read.types import ENVIRONMENT, RATIO, WARC, Format, Input, Reject, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,13 +45,13 @@ def plan(options: Input) -> list[Split]:
         raise ValueError(f"{files[0]}: the format python-env reads '{ENVIRONMENT}' or '{ENVIRONMENT}:<distribution>'")
     splits: list[Split] = []
     if places:
-        from transforms.read import python_env
+        from tamis.transforms.read import python_env
 
         splits += python_env.plan(places, options)
     for entry in storage.expand(files, options.allow_empty) if files or not places else ():
         kind = format_of(entry.uri) if options.format == "auto" else options.format
         if kind == "parquet":
-            from transforms.read import parquet
+            from tamis.transforms.read import parquet
 
             splits += parquet.plan(entry, options)
         else:
@@ -63,7 +63,7 @@ def _by_bytes(entry: storage.Entry, kind: Format, options: Input) -> list[Split]
     """Ranges of the bytes of a file of lines, or of a crawl whose records are compressed each by itself."""
     starts = [0]
     if entry.size > options.split_bytes // RATIO and (kind != "text" or options.text_unit == "line"):
-        from transforms.read.compression import cuts
+        from tamis.transforms.read.decompress import cuts
 
         crawl = kind in ("warc", "wet")
         starts = cuts(entry.uri, entry.size, options.split_bytes, WARC if crawl else b"", anywhere=not crawl)
@@ -80,7 +80,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
     Each batch has `documents.SCHEMA` and about `documents.BATCH_BYTES` of text. Bad data never raises: every whole
     record before and, where the format allows, after the damage is read. A file that cannot be opened does raise.
     """
-    module = import_module(f"transforms.read.{_MODULES.get(split.format, split.format)}")
+    module = import_module(f"tamis.transforms.read.{_MODULES.get(split.format, split.format)}")
     return cast(_Format, module).read(split, options)
 
 
@@ -93,7 +93,7 @@ def format_of(uri: str) -> Format:
     kinds = [suffix for suffix in storage.suffixes(uri) if suffix not in storage.COMPRESSION_SUFFIXES]
     if kinds and kinds[-1] in _SUFFIXES:
         return _SUFFIXES[kinds[-1]]
-    from transforms.read.compression import Stream
+    from tamis.transforms.read.decompress import Stream
 
     with storage.open_binary(uri) as file:
         head = Stream(file, uri).read(512)

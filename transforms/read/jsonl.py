@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import orjson
 import pyarrow as pa
 
-from transforms import storage
-from transforms.read.compression import streams
-from transforms.read.lines import Line, grouped
-from transforms.read.options import Input, Reject, Split
-from transforms.read.records import Rows, Unfit
+from tamis.transforms import storage
+from tamis.transforms.read.batch_builder import Rows, Unfit
+from tamis.transforms.read.decompress import streams
+from tamis.transforms.read.lines import Line, grouped
+from tamis.transforms.read.types import Input, Reject, Split
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

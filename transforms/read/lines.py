@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from transforms.read.compression import Stream
+from tamis.transforms.read.decompress import Stream
 
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 1024

@@ -23,7 +23,7 @@ SECONDS = 10
 MEMORY = 4 << 30
 """Address space of the child."""
 
-COMMAND = [sys.executable, "-m", __name__]
+COMMAND = [sys.executable, "-P", "-m", __name__]
 
 _READY = b"ready"
 _TEXT, _ERROR = 0, 1
@@ -36,7 +36,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # by process: a pipe must no
 
 def text_of(page: bytes, charset: str | None) -> str:
     """The main content of an HTML page; `charset` is what its server declared. Raises Unfit, also for what kills the child."""
-    from transforms.read.records import Unfit  # here, because the child would import all that it needs
+    from tamis.transforms.read.batch_builder import Unfit  # here, because the child would import all that it needs
 
     with _lock:
         for attempt in (1, 2):

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms import documents, storage
-from transforms.errors import damage
-from transforms.read.options import Fields, Input, Reject, Split, pieces
-from transforms.read.records import Unfit, as_text, canonical, fill_ids, pop
+from tamis.transforms import storage
+from tamis.transforms.core import documents
+from tamis.transforms.core.errors import damage
+from tamis.transforms.read.batch_builder import Unfit, as_text, canonical, fill_ids, pop
+from tamis.transforms.read.types import Fields, Input, Reject, Split, pieces
 
 _MOST_ROWS = 1 << 16
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from transforms.read.options import ENVIRONMENT, Input, Reject, Split
-from transforms.read.records import Rows, canonical
+from tamis.transforms.read.batch_builder import Rows, canonical
+from tamis.transforms.read.types import ENVIRONMENT, Input, Reject, Split
 
 STDLIB = "stdlib"
 SHORTEST_DOCSTRING = 200  # characters

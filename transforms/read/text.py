@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from transforms import storage
-from transforms.read.compression import Stream, streams
-from transforms.read.lines import lines
-from transforms.read.options import Input, Reject, Split
-from transforms.read.records import Rows
+from tamis.transforms import storage
+from tamis.transforms.read.batch_builder import Rows
+from tamis.transforms.read.decompress import Stream, streams
+from tamis.transforms.read.lines import lines
+from tamis.transforms.read.types import Input, Reject, Split
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

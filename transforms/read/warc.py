@@ -11,12 +11,12 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-from transforms import storage
-from transforms.errors import damage
-from transforms.read.compression import streams
-from transforms.read.options import WARC, Input, Reject, Split
-from transforms.read.pages import text_of
-from transforms.read.records import Rows, Unfit, canonical
+from tamis.transforms import storage
+from tamis.transforms.core.errors import damage
+from tamis.transforms.read.batch_builder import Rows, Unfit, canonical
+from tamis.transforms.read.decompress import streams
+from tamis.transforms.read.pages import text_of
+from tamis.transforms.read.types import WARC, Input, Reject, Split
 
 _HTML = ("text/html", "application/xhtml+xml")
 _DIGITS = 19  # of a length that 64 bits hold; Python reads no number of thousands

@@ -14,10 +14,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from transforms.errors import RunError
-from transforms.exchange import Answer, Dossier, Each, Exchange, Gathered, Via, addressed, partition_of
-from transforms.select.diverse import diverse
-from transforms.text.hashing import hash128
+from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, Via, addressed, partition_of
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.select.similarity import diverse
+from tamis.transforms.text.hashing import hash128
 
 ROWS = pa.schema(
     [

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from transforms.options import Options
+from tamis.transforms.core.options import Options
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,12 +4,12 @@ A URI is a local path, or `s3://`, `gs://`, `azure://` (each by the store's own 
 and put an object on a condition), or `http(s)://` (read only, by smart-open). Everything local goes through plain `os`.
 """
 
-from transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names
-from transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
-from transforms.storage.removal import remove, remove_tree, sweep
-from transforms.storage.store import TIMEOUT, Entry
-from transforms.storage.uris import join, local_path, suffixes
-from transforms.storage.writing import Sink, commit, swap, write_bytes
+from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names
+from tamis.transforms.storage.object_store import TIMEOUT, Entry
+from tamis.transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
+from tamis.transforms.storage.removal import remove, remove_tree, sweep
+from tamis.transforms.storage.uris import join, local_path, suffixes
+from tamis.transforms.storage.writing import Sink, commit, swap, write_bytes
 
 __all__ = [
     "COMPRESSION_SUFFIXES",

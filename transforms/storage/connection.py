@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from transforms.storage.azure import Azure
-from transforms.storage.gcs import Gcs
-from transforms.storage.http import Http
-from transforms.storage.s3 import S3
-from transforms.storage.store import Store
-from transforms.storage.uris import scheme_of
+from tamis.transforms.storage.azure import Azure
+from tamis.transforms.storage.gcs import Gcs
+from tamis.transforms.storage.http import Http
+from tamis.transforms.storage.object_store import Store
+from tamis.transforms.storage.s3 import S3
+from tamis.transforms.storage.uris import scheme_of
 
 STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "http": Http, "https": Http}
 """Which store serves a scheme."""

@@ -7,8 +7,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.patience import momentary, patiently
-from transforms.storage.store import Entry, timeout
+from tamis.transforms.storage.object_store import Entry, timeout
+from tamis.transforms.storage.retry import momentary, patiently
 
 
 class Http:

@@ -8,11 +8,11 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
-from transforms.storage.connection import connect
-from transforms.storage.failures import plainly
-from transforms.storage.reading import read_bytes, stat
-from transforms.storage.store import Entry
-from transforms.storage.uris import SCHEME, join, local_path, scheme_of, suffixes
+from tamis.transforms.storage.connection import connect
+from tamis.transforms.storage.object_store import Entry
+from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.reading import read_bytes, stat
+from tamis.transforms.storage.uris import SCHEME, join, local_path, scheme_of, suffixes
 
 DATA_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".warc", ".wet"})
 """What a folder is searched for; a glob or a path may name any file."""

@@ -9,10 +9,10 @@ import os
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.connection import connect
-from transforms.storage.failures import plainly
-from transforms.storage.store import Entry
-from transforms.storage.uris import local_path
+from tamis.transforms.storage.connection import connect
+from tamis.transforms.storage.object_store import Entry
+from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.uris import local_path
 
 
 def entry(uri: str) -> Entry:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 
-from transforms.storage.connection import connect
-from transforms.storage.failures import plainly
-from transforms.storage.listing import TEMPORARY, objects
-from transforms.storage.uris import local_path
+from tamis.transforms.storage.connection import connect
+from tamis.transforms.storage.listing import TEMPORARY, objects
+from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.uris import local_path
 
 
 def remove(uri: str) -> None:

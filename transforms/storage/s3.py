@@ -8,9 +8,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.patience import momentary, patiently
-from transforms.storage.store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
-from transforms.storage.uris import bucket_key
+from tamis.transforms.storage.object_store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
+from tamis.transforms.storage.retry import momentary, patiently
+from tamis.transforms.storage.uris import bucket_key
 
 PART = 32 << 20
 """A larger object is put in parts of this size (bytes)."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from transforms.storage.connection import connect
-from transforms.storage.failures import plainly
-from transforms.storage.http import Http
-from transforms.storage.uris import local_path
+from tamis.transforms.storage.connection import connect
+from tamis.transforms.storage.http import Http
+from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.uris import local_path
 
 _SPOOL = 64 << 20  # an object waits in memory up to this size, then on local disk, until it is put
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from transforms.kernels import njit
-from transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, decode
-from transforms.text.hashing import PADDING, load64, trailing_zeros
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, decode
+from tamis.transforms.text.hashing import PADDING, load64, trailing_zeros
 
 # mypy: disable-error-code="no-untyped-def"
 

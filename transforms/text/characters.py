@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
+from tamis.transforms.runtime.kernels import njit
 
 WORD = 1
 r"""Python's `\w`: letters and numbers of every script, and `_`. Combining marks are not."""

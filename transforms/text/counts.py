@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from transforms.kernels import njit
-from transforms.text.characters import decode
-from transforms.text.segment import ALPHABETIC, ELLIPSIS, HASH, SYMBOL
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.characters import decode
+from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, HASH, SYMBOL
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
-from transforms.text.characters import EXTENDS, UNSPACED, decode
-from transforms.text.words import icu_version
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.characters import EXTENDS, UNSPACED, decode
+from tamis.transforms.text.words import icu_version
 
 
 def joints(

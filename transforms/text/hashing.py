@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from transforms.kernels import njit
+from tamis.transforms.runtime.kernels import njit
 
 PADDING = 8
 """Bytes that may be read behind the last text of a buffer that `text_buffer` returns."""

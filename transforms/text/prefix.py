@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from transforms.kernels import njit
-from transforms.text.characters import LETTER, characters, decode
-from transforms.text.segment import Segmented
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.characters import LETTER, characters, decode
+from tamis.transforms.text.segment import Segmented
 
 
 def prefix(texts: Segmented, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from transforms.kernels import njit
-from transforms.text.hashing import xxh64
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import xxh64
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.kernels import njit
-from transforms.text import dictionary
-from transforms.text.blocks import SIZE, classes
-from transforms.text.characters import (
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text import dictionary
+from tamis.transforms.text.blocks import SIZE, classes
+from tamis.transforms.text.characters import (
     EXTENDS,
     LETTER,
     PLAIN,
@@ -34,7 +34,7 @@ from transforms.text.characters import (
     decode,
     encode,
 )
-from transforms.text.hashing import (
+from tamis.transforms.text.hashing import (
     PADDING,
     load64,
     low_bytes,
@@ -46,7 +46,7 @@ from transforms.text.hashing import (
     word_step,
     xxh64,
 )
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT, Words
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)

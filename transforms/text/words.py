@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from transforms.options import Options
-from transforms.text import SEGMENTATION
+from tamis.transforms.core.options import Options
+from tamis.transforms.text import SEGMENTATION
 
 
 class Words(Options):

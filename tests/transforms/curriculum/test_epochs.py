@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.curriculum.epochs import entrance, positions, step
+from tamis.transforms.curriculum.epochs import entrance, positions, step
 
 Integers = npt.NDArray[np.int64]
 

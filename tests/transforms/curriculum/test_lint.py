@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transforms.curriculum.lint import (
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.lint import (
     best_decile_mass,
     best_decile_weights,
     lint,
@@ -21,8 +22,7 @@ from transforms.curriculum.lint import (
     measured_masses,
     spearman,
 )
-from transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
-from transforms.schedule import Schedule
+from tamis.transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
 
 CDMA = Schedule(final=1e-3)
 TO_ZERO = Schedule(final=1e-5)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.curriculum.order import Curriculum, Ordering, Phase, phase_of, place, sort_value
-from transforms.text.hashing import mix
+from tamis.transforms.curriculum.order import Curriculum, Ordering, Phase, phase_of, place, sort_value
+from tamis.transforms.text.hashing import mix
 
 UP = Ordering(order="ascending")
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
+from tamis.transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
+from tamis.transforms.text.hashing import mix
 from tests.transforms.test_schedule import schedules
-from transforms.curriculum.averaging import Checkpoints
-from transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
-from transforms.schedule import Schedule
-from transforms.text.hashing import mix
 
 HALF_LIVES = st.one_of(st.none(), st.floats(1e-3, 100))
 

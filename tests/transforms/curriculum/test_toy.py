@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transforms.curriculum.averaging import weights
-from transforms.curriculum.order import CELLS, weighted_cells
-from transforms.schedule import Floats, Schedule
+from tamis.transforms.core.schedule import Floats, Schedule
+from tamis.transforms.curriculum.checkpoint_weights import weights
+from tamis.transforms.curriculum.order import CELLS, weighted_cells
 
 STEPS = CELLS
 PACE = 40.0

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from transforms.decontaminate.benchmarks import Benchmark, Passage, passages
+from tamis.transforms.decontaminate.benchmarks import Benchmark, Passage, passages
 
 ROWS = [
     {"qid": "a", "question": "Why?", "choices": {"text": ["Because", "No\n"]}, "turns": [{"say": "hi"}, {"say": "ho"}]},

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from transforms.decontaminate import index
-from transforms.decontaminate.benchmarks import Benchmark
-from transforms.decontaminate.ngrams import Decontaminate
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms.decontaminate import index
+from tamis.transforms.decontaminate.benchmarks import Benchmark
+from tamis.transforms.decontaminate.ngrams import Decontaminate
+from tamis.transforms.text.words import DEFAULT, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"
 OTHER = "The river ran past the mill and the children waded in it to the other bank"
@@ -20,7 +20,7 @@ OTHER = "The river ran past the mill and the children waded in it to the other b
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setattr("transforms.caches.places", lambda name: [folder, tmp_path / "never"])
+    monkeypatch.setattr("tamis.transforms.runtime.caches.places", lambda name: [folder, tmp_path / "never"])
     return folder
 
 
@@ -65,7 +65,7 @@ def test_other_items_other_options_and_other_code_are_built(
     index.built(changed)
     index.built(options(file, ITEM, ngram=10))
     index.built(options(file, ITEM), Words(definition="whitespace"))
-    monkeypatch.setattr("transforms.kernels.digest", lambda _: "other code")
+    monkeypatch.setattr("tamis.transforms.runtime.kernels.digest", lambda _: "other code")
     index.built(options(file, ITEM))
     assert len(builds) == 5
 
@@ -99,7 +99,9 @@ def test_the_last_used_are_kept(tmp_path: Path, cache: Path, builds: list[Decont
 
 def test_without_a_place_it_is_built(tmp_path: Path, builds: list[Decontaminate], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("transforms.caches.places", lambda name: [tmp_path / "file" / "x", tmp_path / "file" / "y"])
+    monkeypatch.setattr(
+        "tamis.transforms.runtime.caches.places", lambda name: [tmp_path / "file" / "x", tmp_path / "file" / "y"]
+    )
     given = options(tmp_path / "items.jsonl", ITEM)
     assert index.built(given).fingerprint == index.built(given).fingerprint
     assert len(builds) == 2

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.decontaminate.benchmarks import Benchmark, passages
-from transforms.decontaminate.index import Index, build
-from transforms.decontaminate.ngrams import Contamination, Decontaminate
-from transforms.text.segment import segment
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
+from tamis.transforms.decontaminate.index import Index, build
+from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
+from tamis.transforms.text.segment import segment
+from tamis.transforms.text.words import DEFAULT, Words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.components import bucket_edges, forest
 
 NODES = st.integers(0, 12) | st.integers(2**64 - 4, 2**64 - 1)
 EDGES = st.lists(st.tuples(NODES, NODES), max_size=25)

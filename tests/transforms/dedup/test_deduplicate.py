@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tests.transforms.beam_run import dossiers_of, handle, run
-from transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
-from transforms.dedup.minhash import MinHash, sketch
-from transforms.documents import row_of
-from transforms.exchange import Dossier, Gathered, _Spill, addressed
-from transforms.text.hashing import hash128
-from transforms.text.segment import segment
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms.beam.exchange import Dossier, Gathered, _Spill, addressed
+from tamis.transforms.core.documents import row_of
+from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
+from tamis.transforms.dedup.minhash import MinHash, sketch
+from tamis.transforms.text.hashing import hash128
+from tamis.transforms.text.segment import segment
+from tamis.transforms.text.words import DEFAULT, Words
+from tests.transforms.beam.beam_run import dossiers_of, handle, run
 
 OPTIONS = MinHash()
 WORDS = np.array(

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.dedup.minhash import MinHash, band_hashes, no_shingles, signatures, sketch
-from transforms.dedup.shingles import jaccard, shingles
-from transforms.text.hashing import mix64
-from transforms.text.segment import segment
+from tamis.transforms.dedup.minhash import MinHash, band_hashes, no_shingles, signatures, sketch
+from tamis.transforms.dedup.shingles import jaccard, shingles
+from tamis.transforms.text.hashing import mix64
+from tamis.transforms.text.segment import segment
 
 OPTIONS = MinHash()
 K = OPTIONS.bands * OPTIONS.rows
@@ -212,7 +212,7 @@ def test_options_are_closed_and_sound():
 
 
 def test_options_import_without_the_heavy_libraries():
-    code = "import sys, transforms.dedup.minhash; print(*{'numba', 'pyarrow', 'scipy', 'apache_beam'} & {*sys.modules})"
+    code = "import sys, tamis.transforms.dedup.minhash; print(*{'numba', 'pyarrow', 'scipy', 'apache_beam'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 

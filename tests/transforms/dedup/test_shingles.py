@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.dedup.shingles import jaccard, shingles, windows
-from transforms.text.hashing import mix64
-from transforms.text.segment import segment
+from tamis.transforms.dedup.shingles import jaccard, shingles, windows
+from tamis.transforms.text.hashing import mix64
+from tamis.transforms.text.segment import segment
 
 WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word of which folding left nothing
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.dedup.components import bucket_edges, forest
-from transforms.dedup.minhash import MinHash, sketch
-from transforms.dedup.shingles import shingles
-from transforms.dedup.survivors import SCHEMA, best_first, spans
-from transforms.dedup.survivors import survivors as verdicts_of
-from transforms.text.hashing import hash128, mix
-from transforms.text.segment import segment
+from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.minhash import MinHash, sketch
+from tamis.transforms.dedup.shingles import shingles
+from tamis.transforms.dedup.survivors import SCHEMA, best_first, spans
+from tamis.transforms.dedup.survivors import survivors as verdicts_of
+from tamis.transforms.text.hashing import hash128, mix
+from tamis.transforms.text.segment import segment
 
 TYPES = {
     "component": pa.uint64(),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms import documents
-from transforms.curriculum.order import Curriculum
-from transforms.curriculum.plan import plan
-from transforms.schedule import Schedule
-from transforms.shards import Output, write_shard
+from tamis.transforms.core import documents
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.core.shards import Output, write_shard
+from tamis.transforms.curriculum.order import Curriculum
+from tamis.transforms.curriculum.training_plan import plan
 
 WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Made
 from tokenizers import models, pre_tokenizers
 
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.feed import stream
+from tamis.transforms.feed.dataset import CurriculumDataset, in_order, index
+from tamis.transforms.feed.encode import Bytes, File, Tiktoken
 from tests.transforms.feed.releases import planned, release, tokens_of
-from transforms.errors import RunError
-from transforms.feed import stream
-from transforms.feed.dataset import CurriculumDataset, in_order, index
-from transforms.feed.tokenize import Bytes, File, Tiktoken
-from transforms.schedule import Schedule
 
 WORLDS = [1, 2, 3, 8]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.encode import Bytes, Function
+from tamis.transforms.feed.export import FORMATS, export
 from tests.transforms.feed.releases import release, table
-from transforms.errors import RunError
-from transforms.feed.export import FORMATS, export
-from transforms.feed.tokenize import Bytes, Function
 
 TEXTS = [[f"{shard}.{number} né\n" * (number % 5) for number in range(40)] for shard in range(11)]
 TEXTS[4] = []

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.dataset import CurriculumDataset as Plain
+from tamis.transforms.feed.dataset import in_order
 from tests.transforms.feed.releases import release
-from transforms.errors import RunError
-from transforms.feed.dataset import CurriculumDataset as Plain
-from transforms.feed.dataset import in_order
 
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
 data = torch.utils.data
@@ -23,7 +23,7 @@ def run(tmp_path: Path) -> str:
 
 
 def made(run, **options):
-    from transforms.feed.for_torch import CurriculumDataset
+    from tamis.transforms.feed.for_torch import CurriculumDataset
 
     return CurriculumDataset(run, "bytes", 16, 8, **options)
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.feed.packing import best_fit, cut, joined, lay
+from tamis.transforms.feed.packing import best_fit, cut, joined, lay
 
 LENGTHS = st.lists(st.integers(0, 40), max_size=30).map(lambda lengths: np.array(lengths, np.int64))
 SIZES = st.integers(1, 16)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from transforms.proxy.agreement import (
+from tamis.transforms.proxy.agreement import (
     at_width,
     differences,
     interval,

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from transforms.errors import RunError
+from tamis.transforms.core.errors import RunError
 
 torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
 
-from transforms.proxy.model import Shape, Transformer  # noqa: E402
-from transforms.proxy.train import averaged, evaluate, train  # noqa: E402
+from tamis.transforms.proxy.model import Shape, Transformer  # noqa: E402
+from tamis.transforms.proxy.train import averaged, evaluate, train  # noqa: E402
 
 torch.set_num_threads(1)  # more of them wait for each other, long where other processes run
 SHAPE = Shape(vocabulary=16, width=32, layers=2, heads=2)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import zstandard
 from hypothesis import strategies as st
 
-from transforms.rater import Rater
-from transforms.text.segment import segment
+from tamis.transforms.core.rater import Rater
+from tamis.transforms.text.segment import segment
 
 EDGES = [
     "",

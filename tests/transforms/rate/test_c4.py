@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
-from transforms.rate.c4 import C4, C4Rater
+from tamis.transforms.rate.c4 import C4, C4Rater
 
 RATER = C4Rater(C4())
 NAMES = [signal.name.removeprefix("c4.") for signal in RATER.signals]

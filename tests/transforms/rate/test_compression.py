@@ -12,8 +12,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.rate.compression import Compression, CompressionRater
-from transforms.text.segment import segment
+from tamis.transforms.rate.compression import Compression, CompressionRater
+from tamis.transforms.text.segment import segment
 
 
 def rated(texts: Sequence[str], **options: int) -> list[float | None]:

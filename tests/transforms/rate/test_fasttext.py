@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.rate.fasttext import FastText, FastTextRater, dclm, kaiyuan
-from transforms.text.segment import segment
+from tamis.transforms.rate.fasttext import FastText, FastTextRater, dclm, kaiyuan
+from tamis.transforms.text.segment import segment
 
 GOOD = "the theorem explains why energy is conserved because the proof shows a symmetry {}"
 BAD = "buy cheap shoes now click here for free shipping best price deal {}"

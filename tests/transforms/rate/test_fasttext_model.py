@@ -21,10 +21,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.rate.fasttext_model import Model, load
-from transforms.rate.fasttext_score import SIGMOID
-from transforms.rate.language import packaged_model
-from transforms.text.hashing import text_buffer
+from tamis.transforms.rate.fasttext_model import Model, load
+from tamis.transforms.rate.fasttext_score import SIGMOID
+from tamis.transforms.rate.language import packaged_model
+from tamis.transforms.text.hashing import text_buffer
 
 ARTICLE_1 = {
     "en": "All human beings are born free and equal in dignity and rights.",

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
 from tests.transforms.text.word_reference import words_of
-from transforms.rate.fineweb import FineWeb, FineWebRater
 
 RATER = FineWebRater(FineWeb())
 NAMES = [signal.name.removeprefix("fineweb.") for signal in RATER.signals]

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tamis.transforms.rate.gopher import Gopher, GopherRater
 from tests.transforms.text.word_reference import words_of
-from transforms.rate.gopher import Gopher, GopherRater
 
 RATER = GopherRater(Gopher())
 NAMES = [signal.name.removeprefix("gopher.") for signal in RATER.signals]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.rate.language import Language, LanguageRater, packaged_model
-from transforms.text.segment import segment
+from tamis.transforms.rate.language import Language, LanguageRater, packaged_model
+from tamis.transforms.text.segment import segment
 
 ARTICLE_1 = {
     "en": "All human beings are born free and equal in dignity and rights.",

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
 
+from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tests.transforms.text.word_reference import words_of
-from transforms.rate.repetition import Repetition, RepetitionRater
 
 RATER = RepetitionRater(Repetition())
 NAMES = [signal.name.removeprefix("repetition.") for signal in RATER.signals]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms import documents
-from transforms.read.inputs import format_of, plan, read
-from transforms.read.options import Input, Split, pieces
-from transforms.text.hashing import hash128
+from tamis.transforms.core import documents
+from tamis.transforms.read.inputs import format_of, plan, read
+from tamis.transforms.read.types import Input, Split, pieces
+from tamis.transforms.text.hashing import hash128
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

@@ -12,13 +12,13 @@ import pytest
 from test_inputs import documents_of
 from test_warc import PAGE, record, response
 
-from transforms.read import pages
-from transforms.read.records import Unfit
+from tamis.transforms.read import pages
+from tamis.transforms.read.batch_builder import Unfit
 
 CHILD = """
 import os, signal, sys, time
 import resiliparse.extract.html2text as html2text
-from transforms.read import pages
+from tamis.transforms.read import pages
 
 def poisoned(tree, main_content):
     text = original(tree, main_content=main_content)

@@ -11,9 +11,9 @@ from itertools import pairwise
 import pytest
 from test_inputs import documents_of
 
-from transforms.read import python_env
-from transforms.read.inputs import plan
-from transforms.read.options import Input
+from tamis.transforms.read import python_env
+from tamis.transforms.read.inputs import plan
+from tamis.transforms.read.types import Input
 
 SOME = ["python-env:stdlib", "python-env:pyyaml", "python-env:pydantic"]
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from test_inputs import documents_of
 from test_warc import page, record, response
 
-from transforms import storage
-from transforms.errors import RunError
-from transforms.read import compression
-from transforms.read.inputs import plan, read
-from transforms.read.options import Input, Split
+from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.read import decompress
+from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.read.types import Input, Split
 
 COMPRESS = {
     "": lambda data: data,
@@ -111,8 +111,8 @@ def test_planning_reads_near_the_cuts_only_and_little_of_a_single_member(tmp_pat
             return data
 
     monkeypatch.setattr(storage, "open_binary", lambda uri: Counted(uri))
-    monkeypatch.setattr(compression, "_WINDOW", 1 << 20)
-    monkeypatch.setattr(compression, "_VAIN", 4 << 20)
+    monkeypatch.setattr(decompress, "_WINDOW", 1 << 20)
+    monkeypatch.setattr(decompress, "_VAIN", 4 << 20)
     noise = np.random.default_rng(0).bytes(1 << 20)
     (tmp_path / "one.jsonl.gz").write_bytes(COMPRESS[".gz"](noise * 60))
     (tmp_path / "many.jsonl.gz").write_bytes(COMPRESS[".gz"](noise) * 60)

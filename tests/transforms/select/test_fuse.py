@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.rater import Signal
-from transforms.select.fuse import Weight, fuse
+from tamis.transforms.core.rater import Signal
+from tamis.transforms.select.fuse import Weight, fuse
 
 SIGNALS = {
     signal.name: signal

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from transforms.select.guards import Guard, Guards, check, check_real, flagged
+from tamis.transforms.select.guards import Guard, Guards, check, check_real, flagged
 
 
 def guards(**fields: object) -> Guards:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transforms.select.thresholds import Threshold, check_names, evaluate
+from tamis.transforms.select.thresholds import Threshold, check_names, evaluate
 
 COLUMNS = pa.table(
     {

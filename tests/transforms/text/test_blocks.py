@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from transforms.text.blocks import DIGITS, LETTERS, SIZE, SPACES, classes, masks, ones
+from tamis.transforms.text.blocks import DIGITS, LETTERS, SIZE, SPACES, classes, masks, ones
 
 _apart = masks(LETTERS, DIGITS, SPACES, ((0xC2, 12, 0), (0x80, 1, 0)))
 

@@ -11,7 +11,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.text.hashing import PADDING, hash128, hash_spans, hash_texts, hash_words, mix, text_buffer
+from tamis.transforms.text.hashing import PADDING, hash128, hash_spans, hash_texts, hash_words, mix, text_buffer
 
 seeds = st.integers(0, 2**64 - 1)
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.text.prefix import prefix
-from transforms.text.segment import segment
+from tamis.transforms.text.prefix import prefix
+from tamis.transforms.text.segment import segment
 
 
 @settings(deadline=None)

@@ -14,9 +14,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
+from tamis.transforms.text.words import DEFAULT, Words
 from tests.transforms.text.word_reference import EVERY, words_of
-from transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
-from transforms.text.words import DEFAULT, Words
 
 DEFINITIONS = [
     Words(definition=definition, unspaced=unspaced)

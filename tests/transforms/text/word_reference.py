@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT, Words
 
 EVERY = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]
 SCRIPTS = ("CJK", "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC CLOSING", "IDEOGRAPHIC NUMBER", "VERTICAL IDEOGRAPHIC", "HANGZHOU")

@@ -1,0 +1,53 @@
+"""Loads a recipe: a shipped one or the user's file, with `--set` and `--input` applied."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
+
+RECIPES = resources.files("tamis.pipelines.recipe") / "shipped"
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with Tamis."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
+
+
+def recipe_source(name: str) -> tuple[str, str]:
+    """(file name, text) of a recipe: a path, or the name of a shipped one."""
+    if name in shipped_recipes():
+        return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
+    path = Path(name)
+    if not path.is_file():
+        close = difflib.get_close_matches(name, shipped_recipes(), n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise RecipeError(Problem(name, "", f"no such file, and no shipped recipe ({', '.join(shipped_recipes())}){hint}"))
+    try:
+        return name, path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(Problem(name, "", f"not UTF-8 at byte {error.start}: {error.reason}")) from None
+
+
+def load_recipe(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = ()) -> Recipe:
+    """The recipe `name` with `a.b=c` overrides and input paths put in. Raises RecipeError naming file, line and field.
+
+    A section of which nothing is left but its name is a section left out.
+    """
+    file, text = recipe_source(name)
+    written = RecipeFile(file, text)
+    for override in overrides:
+        written.set(override)
+    if paths:
+        written.put(["input", "paths"], list(paths), "--input")
+    sections = {section: value for section, value in written.data.items() if value is not None}
+    try:
+        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections})
+    except ValidationError as error:
+        raise RecipeError(*written.problems(error, Recipe)) from None

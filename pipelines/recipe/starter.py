@@ -1,0 +1,240 @@
+"""Looks at a user's files and writes a starter recipe for them, saying beside each line of its input what was seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import dropwhile, islice
+from typing import Any
+
+import yaml
+
+from tamis.transforms import storage
+from tamis.transforms.read.inputs import format_of
+from tamis.transforms.read.types import ENVIRONMENT
+
+BASE = "gopher"
+FILES = 5
+RECORDS = 300  # of each file
+_SLICE = 16  # MiB of a file at most, so that a huge line does not keep anyone waiting
+
+_NAMES = {
+    "text": (
+        "text",
+        "content",
+        "body",
+        "raw_content",
+        "document",
+        "article",
+        "page_content",
+        "markdown",
+        "code",
+        "maintext",
+    ),
+    "id": ("id", "doc_id", "docid", "document_id", "_id", "uuid", "guid", "warc_record_id", "WARC-Record-ID", "key"),
+    "url": ("url", "uri", "source_url", "target_uri", "WARC-Target-URI", "link", "permalink"),
+    "source": ("source", "subset", "dataset", "corpus", "source_name", "collection", "domain"),
+    "licence": ("licence", "license", "license_type", "license_name", "rights", "licenses"),
+    "date": (
+        "date",
+        "timestamp",
+        "crawl_date",
+        "date_download",
+        "published",
+        "published_at",
+        "created",
+        "added",
+        "year",
+    ),
+}
+"""Names that published corpora give to these parts, the likeliest first."""
+
+
+@dataclass
+class _Seen:
+    """What the sampled records hold under one name."""
+
+    count: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    characters: int = 0
+    addresses: int = 0
+    values: set[str] = field(default_factory=set)
+
+    def add(self, value: Any) -> None:
+        self.count += 1
+        self.kinds["string" if isinstance(value, str) else type(value).__name__] += 1
+        if isinstance(value, str):
+            self.characters += len(value)
+            self.addresses += value.startswith(("http://", "https://"))
+        if isinstance(value, str | int):
+            self.values.add(str(value))
+
+    @property
+    def is_string(self) -> bool:
+        return self.kinds["string"] == self.count
+
+    @property
+    def length(self) -> float:
+        return self.characters / max(1, self.count)
+
+
+@dataclass
+class _Sample:
+    records: int = 0
+    broken: int = 0
+    fields: dict[str, _Seen] = field(default_factory=dict)
+
+    def add(self, record: dict[str, Any] | None) -> None:
+        if record is None:
+            self.broken += 1
+            return
+        self.records += 1
+        for name, value in _leaves(record, ""):
+            self.fields.setdefault(name, _Seen()).add(value)
+
+
+def starter(paths: Sequence[str]) -> str:
+    """A recipe to begin with: the input as it was found, then a shipped recipe with its comments."""
+    from tamis.pipelines.recipe.load import recipe_source
+
+    body = dropwhile(lambda line: not line or line.startswith("#"), recipe_source(BASE)[1].splitlines())
+    head = [
+        f"# A starter recipe, written by `tamis init`: the input as it was found, then the recipe '{BASE}'.",
+        "#",
+        "#   tamis run <this file> --output run/first",
+        "#",
+        "# `tamis recipes` lists other recipes to take the rest from.",
+    ]
+    return "\n".join([*head, "", input_block(paths), *body, ""])
+
+
+def input_block(paths: Sequence[str]) -> str:
+    """The `input:` block for `paths`, as commented YAML that ends in a newline.
+
+    Raises FileNotFoundError for a path that matches nothing, ValueError for a file whose format cannot be told.
+    """
+    lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
+    files = [path for path in paths if path.split(":", 1)[0] != ENVIRONMENT]
+    if not files:
+        note = "documentation, licences, docstrings and source of the running Python"
+        return "\n".join([*lines, f"  format: {ENVIRONMENT}  # {note}", ""])
+    entries = storage.expand(files)
+    formats = Counter(format_of(entry.uri) for entry in entries)
+    kind = next(iter(formats)) if len(formats) == 1 and len(files) == len(paths) else "auto"
+    counted = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
+    size = sum(entry.size for entry in entries) / 1e6
+    lines.append(f"  format: {kind}  # {counted} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
+    structured = [entry.uri for entry in entries if format_of(entry.uri) in ("jsonl", "parquet")]
+    if structured:
+        sample = _Sample()
+        for uri in structured[:FILES]:
+            for record in islice(_records(uri), RECORDS):
+                sample.add(record)
+        lines += _fields(sample, min(FILES, len(structured)))
+    if "text" in formats:
+        lines.append("  text_unit: file  # each plain text file is one document; 'line': each of its lines is")
+    if structured and "  source:" not in "\n".join(lines):
+        lines.append("  source: default  # the source of documents that name none; mixtures and reports go by source")
+    return "\n".join([*lines, ""])
+
+
+def _fields(sample: _Sample, files: int) -> list[str]:
+    broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
+    lines = [f"  fields:  # seen in {sample.records:,} records of {files} file{'s' if files > 1 else ''}{broken}"]
+    taken: set[str] = set()
+    for part in _NAMES:
+        name, note = _guess(part, sample, taken)
+        if name is not None:
+            taken.add(name)
+        lines.append(f"    {part}: {'null' if name is None else _scalar(name)}  # {note}")
+    rest = [f"{name} ({_share(seen, sample)})" for name, seen in sorted(sample.fields.items()) if name not in taken]
+    if rest:
+        lines.append(f"  # kept as metadata: {', '.join(rest[:30])}{', …' if len(rest) > 30 else ''}")
+    return lines
+
+
+def _guess(part: str, sample: _Sample, taken: set[str]) -> tuple[str | None, str]:
+    """The field that is this part of a document, and what was seen of it."""
+    fields = {name: seen for name, seen in sample.fields.items() if name not in taken}
+    by_name = [name for likely in _NAMES[part] for name in fields if name.rsplit(".", 1)[-1].lower() == likely.lower()]
+    if part == "text":
+        strings = {name: seen for name, seen in fields.items() if seen.is_string}
+        if not strings:
+            return "text", f"NO FIELD HOLDS TEXT; the fields are: {', '.join(sorted(sample.fields)) or 'none'}"
+        longest = max(sorted(strings), key=lambda name: strings[name].characters)
+        # A likely name counts unless another field holds far more: 'text' beside 'html', not 'body' beside 'raw_text'.
+        named = [name for name in by_name if name in strings and 10 * strings[name].characters >= strings[longest].characters]
+        name = named[0] if named else longest
+        return name, f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
+    if part == "id":
+        for name in by_name:
+            seen = fields[name]
+            if len(seen.values) == seen.count:
+                return name, f"{_share(seen, sample)}, all different"
+        repeated = f"{by_name[0]} repeats; " if by_name else ""
+        return None, f"{repeated}the id will be a hash of source and text"
+    if part == "url":
+        addresses = sorted(name for name, seen in fields.items() if 2 * seen.addresses > seen.count)
+        by_name = [name for name in by_name if name in addresses] or addresses
+    for name in by_name:
+        seen = fields[name]
+        if part == "source":
+            if 2 * len(seen.values) > sample.records > 10:
+                continue  # nearly every record has its own: no source, rather an address
+            several = ", ".join(sorted(value[:30] for value in seen.values)[:5])
+            return name, f"{_share(seen, sample)}; e.g. {several}"
+        return name, _share(seen, sample)
+    return None, "no such field was seen"
+
+
+def _share(seen: _Seen, sample: _Sample) -> str:
+    kinds = "/".join(sorted(seen.kinds))
+    return f"{kinds}, in {100 * seen.count / max(1, sample.records):.0f} %"
+
+
+def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Names and values; those of inner objects with a dot, as the recipe's field mapping writes them."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value
+
+
+def _records(uri: str) -> Iterator[dict[str, Any] | None]:
+    """The first records of a file as they are; None for one that cannot be read."""
+    if format_of(uri) == "parquet":
+        yield from _rows(uri)
+        return
+    import orjson
+
+    from tamis.transforms.read.decompress import Stream
+    from tamis.transforms.read.lines import lines
+
+    with storage.open_binary(uri) as file:
+        for line in lines(Stream(file, uri), _SLICE << 20):
+            if line.error is None and (not line.data or line.data.isspace()):
+                continue
+            try:
+                value = orjson.loads(line.data)
+            except orjson.JSONDecodeError:
+                value = None
+            yield value if isinstance(value, dict) else None
+
+
+def _rows(uri: str) -> Iterator[dict[str, Any] | None]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with storage.open_binary(uri) as file:
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(RECORDS):
+                yield from batch.to_pylist()
+        except pa.ArrowException:
+            yield None
+
+
+def _scalar(text: str) -> str:
+    """A string as YAML writes it in one line."""
+    return str(yaml.safe_dump(text, width=1 << 20, allow_unicode=True, explicit_end=False)).splitlines()[0]

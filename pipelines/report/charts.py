@@ -1,0 +1,254 @@
+"""The charts of the report: geometry only, in the units of each chart's own viewBox; page.html.j2 draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tamis.pipelines.report.page_data import Histogram, Segment
+from tamis.transforms.core.formatting import number
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.dedup.minhash import MinHash
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The plot area of a chart."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def x(self, share: float) -> float:
+        return round(self.left + share * (self.right - self.left), 2)
+
+    def y(self, share: float) -> float:
+        """Height of a value from 0 (bottom) to 1 (top)."""
+        return round(self.bottom - share * (self.bottom - self.top), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    x: float
+    y: float
+    width: float
+    height: float
+    fails: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A line at a value, with its words and the side of the line they stand on."""
+
+    x: float
+    label: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChart:
+    name: str
+    unit: str
+    low: float
+    high: float
+    missing: int
+    bars: list[Bar]
+    lines: list[Mark]
+
+
+@dataclass(frozen=True, slots=True)
+class SCurve:
+    """Probability that LSH proposes a pair, over its Jaccard similarity."""
+
+    box: Box
+    path: str
+    bands: int
+    rows: int
+    ngram: int
+    threshold: float
+    mark: Point
+    chances: list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One source's share along the order; `colour` indexes the palette of the page."""
+
+    name: str
+    path: str
+    colour: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChart:
+    """Quality and learning rate along the training order, and the sources below."""
+
+    quality_box: Box
+    source_box: Box
+    quality: str
+    quality_ticks: list[tuple[float, str]]
+    rate: str
+    peak: float
+    phases: list[Mark]
+    bands: list[Band]
+
+
+SIGNAL_BOX = Box(0, 16, 300, 96)
+SCURVE_BOX = Box(34, 12, 400, 214)
+QUALITY_BOX = Box(40, 24, 944, 230)
+SOURCE_BOX = Box(40, 10, 944, 120)
+SEGMENTS = 240
+"""Segments drawn at most: more than a screen shows are merged."""
+
+SOURCES = 7
+"""Sources drawn by name; the rest are one band."""
+
+
+def histograms(counted: Mapping[str, Histogram], recipe: Mapping[str, Any]) -> list[SignalChart]:
+    """Documents by value, a chart a signal."""
+    return [_histogram(name, histogram, recipe["thresholds"].get(name)) for name, histogram in counted.items()]
+
+
+def _histogram(name: str, histogram: Histogram, threshold: Mapping[str, Any] | None) -> SignalChart:
+    edges, counts = histogram["edges"], histogram["counts"]
+    low, high, most = edges[0], edges[-1], max(counts, default=0)
+    limits = {side: threshold[side] for side in ("min", "max") if threshold[side] is not None} if threshold else {}
+    box = SIGNAL_BOX
+
+    def share(value: float) -> float:
+        """Bins are drawn equally wide, whatever their edges: a value lies in proportion within its bin."""
+        return float(np.interp(value, edges, np.linspace(0, 1, len(edges))))
+
+    bars = []
+    for (left, right), count in zip(pairwise(edges), counts, strict=True):
+        if not count:
+            continue
+        top = min(box.y(count / most), box.bottom - 1)  # a bin with one document is seen
+        middle = (left + right) / 2
+        fails = middle < limits.get("min", -np.inf) or middle > limits.get("max", np.inf)
+        bars.append(
+            Bar(box.x(share(left)) + 0.5, top, max(box.x(share(right)) - box.x(share(left)) - 1, 1), box.bottom - top, fails)
+        )
+    lines = [
+        Mark(box.x(share(limit)), f"{side} {number(limit)}", "end" if share(limit) > 0.5 else "start")
+        for side, limit in limits.items()
+    ]
+    return SignalChart(name, histogram["unit"], low, high, histogram["missing"], bars, lines)
+
+
+def scurve(recipe: Mapping[str, Any]) -> SCurve | None:
+    """How MinHash proposes pairs; None when the recipe looks for no near-duplicates."""
+    minhash = (recipe.get("dedup") or {}).get("minhash")
+    if not minhash:
+        return None
+    options = MinHash.model_validate(minhash)
+    proposed, threshold = options.proposed, options.threshold
+    box = SCURVE_BOX
+    curve = _line((box.x(j), box.y(proposed(j))) for j in np.linspace(0, 1, 101).tolist())
+    mark = (box.x(threshold), box.y(proposed(threshold)))
+    chances = [(j, proposed(j)) for j in sorted({0.5, 0.6, 0.7, 0.8, 0.9, threshold})]
+    return SCurve(box, curve, options.bands, options.rows, options.ngram, threshold, mark, chances)
+
+
+def order(curriculum: Mapping[str, Any], segments: Sequence[Segment]) -> OrderChart | None:
+    """Quality, learning rate and sources along the order; None where nothing was kept."""
+    total = sum(segment["tokens"] for segment in segments)
+    if not total:
+        return None
+    drawn = _merged([segment for segment in segments if segment["tokens"]], total)
+    ends = np.cumsum([segment["tokens"] for segment in drawn]) / total
+    spans = list(pairwise([0.0, *(float(end) for end in ends)]))
+    schedule = Schedule.model_validate(curriculum["schedule"])
+    quality, ticks = _quality(drawn, spans)
+    at = np.linspace(0, 1, 401)
+    rate = _line(
+        (QUALITY_BOX.x(t), QUALITY_BOX.y(lr / schedule.peak)) for t, lr in zip(at, schedule.learning_rate(at), strict=True)
+    )
+    starts: dict[str, int] = {}
+    for shard in curriculum["shards"]:
+        starts.setdefault(shard["phase"], shard["first_token"])
+    phases = [Mark(QUALITY_BOX.x(first / total), name, "start") for name, first in starts.items()] if len(starts) > 1 else []
+    return OrderChart(QUALITY_BOX, SOURCE_BOX, quality, ticks, rate, schedule.peak, phases, _bands(drawn, spans))
+
+
+def _merged(segments: Sequence[Segment], total: int) -> list[Segment]:
+    """Neighbours merged to about `SEGMENTS` stretches of equal tokens."""
+    merged: list[Segment] = []
+    slot, through = -1, 0
+    for segment in segments:
+        here = through * SEGMENTS // total
+        through += segment["tokens"]
+        if here == slot:
+            merged[-1] = _joined(merged[-1], segment)
+        else:
+            merged.append(segment)
+            slot = here
+    return merged
+
+
+def _joined(one: Segment, other: Segment) -> Segment:
+    known = [(s["quality"], s["tokens"]) for s in (one, other) if s["quality"] is not None]
+    weight = sum(tokens for _, tokens in known)
+    return {
+        "tokens": one["tokens"] + other["tokens"],
+        "quality": sum(quality * tokens for quality, tokens in known) / weight if weight else None,
+        "sources": {
+            name: one["sources"].get(name, 0) + other["sources"].get(name, 0) for name in {**one["sources"], **other["sources"]}
+        },
+        "guarded": {},  # not drawn
+    }
+
+
+def _quality(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) -> tuple[str, list[tuple[float, str]]]:
+    """Mean quality as a line of steps, and the ticks of its axis, which spans the tenths that hold it."""
+    known = [segment["quality"] for segment in segments if segment["quality"] is not None]
+    if not known:
+        return "", []
+    low, high = np.floor(min(known) * 10) / 10, np.ceil(max(known) * 10) / 10
+    low, high = (low, high) if high > low else (low - 0.1, high + 0.1)
+    steps: list[str] = []
+    for (start, end), segment in zip(spans, segments, strict=True):
+        if segment["quality"] is None:
+            continue
+        y = QUALITY_BOX.y((segment["quality"] - low) / (high - low))
+        steps.append(f"{'L' if steps else 'M'}{QUALITY_BOX.x(start)} {y}H{QUALITY_BOX.x(end)}")
+    values = np.linspace(low, high, 3)
+    return "".join(steps), [(QUALITY_BOX.y((value - low) / (high - low)), f"{value:.2f}") for value in values]
+
+
+def _bands(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) -> list[Band]:
+    """Stacked shares of the largest sources and of the rest, the largest at the bottom."""
+    totals: dict[str, int] = {}
+    for segment in segments:
+        for name, tokens in segment["sources"].items():
+            totals[name] = totals.get(name, 0) + tokens
+    ranked = sorted(totals, key=lambda name: (-totals[name], name))
+    groups = [[name] for name in ranked[:SOURCES]] + ([ranked[SOURCES:]] if len(ranked) > SOURCES else [])
+    sizes = np.array([segment["tokens"] for segment in segments], np.float64)
+    floor = np.zeros_like(sizes)
+    bands = []
+    for colour, group in enumerate(groups):
+        given = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
+        top = floor + given / sizes
+        upper = [point for span, y in zip(spans, top, strict=True) for point in _step(span, y)]
+        lower = [point for span, y in zip(spans, floor, strict=True) for point in _step(span, y)]
+        label = group[0] if len(group) == 1 else f"{len(group)} others"
+        bands.append(Band(label, _line([*upper, *reversed(lower)]) + "Z", colour))
+        floor = top
+    return bands
+
+
+def _step(span: tuple[float, float], y: float) -> list[Point]:
+    height = SOURCE_BOX.y(min(float(y), 1.0))
+    return [(SOURCE_BOX.x(span[0]), height), (SOURCE_BOX.x(span[1]), height)]
+
+
+def _line(points: Iterable[Point]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in points)

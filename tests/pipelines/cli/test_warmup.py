@@ -1,0 +1,67 @@
+"""After `tamis warmup` nothing is compiled any more, whatever recipe and format is run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tamis.pipelines.cli import warmup
+from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
+from tests.pipelines.corpus import corpus, save
+from tests.pipelines.running import TAMIS, typed
+
+RUNS = """
+import sys
+from numba.core import event
+from pipelines import launch, recipe
+with event.install_recorder("numba:compile") as recorder:
+    for number, (name, source) in enumerate(zip(sys.argv[2::2], sys.argv[3::2])):
+        launch.launch(recipe.load(name, [], [source]), f"{sys.argv[1]}/{number}", workers=1)
+print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer}, sep="\\n")
+"""
+
+
+def test_a_second_warmup_only_looks() -> None:
+    typed([TAMIS, "warmup", "--json"])
+    assert warmup.is_warm()
+    assert "nothing to compile" in typed([TAMIS, "warmup"])[0]
+
+
+@pytest.mark.slow
+def test_a_warm_run_compiles_nothing(tmp_path: Path) -> None:
+    fasttext = pytest.importorskip("fasttext_new")
+    (tmp_path / "train.txt").write_text("__label__hq good words\n__label__cc bad ones\n" * 50)
+    model = fasttext.train_supervised(str(tmp_path / "train.txt"), dim=4, bucket=100, wordNgrams=2, thread=1, verbose=0)
+    model.save_model(str(tmp_path / "dense.bin"))
+    dclm = tmp_path / "dclm.yaml"
+    shipped = recipe_source("dclm")[1]
+    dclm.write_text(shipped.replace("openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin", str(tmp_path / "dense.bin")))
+
+    records = corpus(60)
+    lines, parquet = save(tmp_path / "jsonl", [records]), save(tmp_path / "parquet", [records], "parquet")
+    # Parquet as others write it: texts in a string or in a dictionary, and with slices of what was read.
+    texts = pa.array([record["text"] for record in records])
+    others = tmp_path / "others"
+    others.mkdir()
+    pq.write_table(pa.table({"text": texts}), others / "string.parquet")
+    pq.write_table(pa.table({"text": texts.dictionary_encode()}), others / "dictionary.parquet")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "one.txt").write_text(str(records[0]["text"]))
+
+    names = [str(dclm) if name == "dclm" else name for name in shipped_recipes()]
+    multiply = tmp_path / "multiply.yaml"
+    multiply.write_text("dedup: {minhash: {scheme: multiply}}\n")
+    runs = [(name, lines) for name in [*names, str(multiply)]]
+    runs += [("fineweb", parquet), ("fineweb", others), ("gopher", plain)]
+    typed([TAMIS, "warmup"])
+    arguments = [str(argument) for run in runs for argument in run]
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS, str(tmp_path), *arguments], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout.strip() == ""

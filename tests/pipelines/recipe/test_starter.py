@@ -1,0 +1,108 @@
+"""A starter recipe names the right fields of published corpora's layouts, and loads."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.starter import input_block, starter
+from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.read.types import Input
+
+
+def seen(path):
+    return yaml.safe_load(input_block([str(path)]))["input"]
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+TEXT = "A sentence of a document. " * 20
+LAYOUTS = {
+    "fineweb": (
+        {"text": TEXT, "id": "<urn:uuid:{}>", "dump": "CC", "url": "http://a/{}", "date": "2024", "language_score": 0.9},
+        {"text": "text", "id": "id", "url": "url", "source": None, "licence": None, "date": "date"},
+    ),
+    "redpajama": (
+        {"raw_content": TEXT, "doc_id": "{}", "meta": {"url": "https://a/{}", "date_download": "2023"}},
+        {
+            "text": "raw_content",
+            "id": "doc_id",
+            "url": "meta.url",
+            "source": None,
+            "licence": None,
+            "date": "meta.date_download",
+        },
+    ),
+    "common pile": (
+        {"id": "{}", "text": TEXT, "source": "arxiv", "added": "2024", "metadata": {"license": "CC-BY"}},
+        {"text": "text", "id": "id", "url": None, "source": "source", "licence": "metadata.license", "date": "added"},
+    ),
+    "unnamed": (
+        {"title": "Short", "story": TEXT, "where": "http://a/{}", "id": "same"},
+        {"text": "story", "id": None, "url": "where", "source": None, "licence": None, "date": None},
+    ),
+}
+
+
+def numbered(record, number):
+    return json.loads(json.dumps(record).replace("{}", str(number)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_fields_of_known_layouts(tmp_path, layout, form):
+    record, fields = LAYOUTS[layout]
+    records = [numbered(record, number) for number in range(30)]
+    if form == "jsonl":
+        write(tmp_path / "a.jsonl", records)
+    else:
+        pq.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
+    block = seen(tmp_path)
+    assert (block["format"], block["fields"]) == (form, fields)
+    inputs = Input.model_validate(block)
+    ((batch, rejects),) = [got for split in plan(inputs) for got in read(split, inputs)]
+    assert (len(batch), rejects) == (30, [])
+    assert batch["text"][0].as_py() == TEXT
+
+
+def test_the_starter_recipe_loads(tmp_path):
+    write(tmp_path / "it's: #1.jsonl", [{"text": TEXT, "a: b": "x"}])
+    (tmp_path / "recipe.yaml").write_text(starter([str(tmp_path / "it's: #1.jsonl")]))
+    recipe = load_recipe(str(tmp_path / "recipe.yaml"))
+    assert recipe.input.paths == (str(tmp_path / "it's: #1.jsonl"),)
+    assert recipe.thresholds
+
+
+def test_what_cannot_be_read_is_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text"\n[1]\n\n{"text": "b", "n": 1}\n')
+    block = input_block([str(tmp_path)])
+    assert "seen in 2 records of 1 file, 2 more could not be read" in block
+    assert "kept as metadata: n (int, in 50 %)" in block
+
+
+def test_no_text_is_said(tmp_path):
+    assert "NO FIELD HOLDS TEXT; the fields are: n" in input_block([str(write(tmp_path / "a.jsonl", [{"n": 1}]))])
+    assert "NO FIELD HOLDS TEXT; the fields are: none" in input_block([str(write(tmp_path / "b.jsonl", []))])
+
+
+def test_other_formats(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    assert seen(tmp_path) == {"paths": [str(tmp_path)], "format": "text", "text_unit": "file"}
+    write(tmp_path / "b.jsonl", [{"text": "a"}])
+    assert seen(tmp_path)["format"] == "auto"
+    assert yaml.safe_load(input_block(["python-env"])) == {"input": {"paths": ["python-env"], "format": "python-env"}}
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        input_block([str(tmp_path / "nothing")])
+
+
+def test_a_damaged_parquet_file_does_not_stop_it(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    assert "1 more could not be read" in input_block([str(tmp_path)])

@@ -1,0 +1,345 @@
+"""The report is one inert page: it holds the run's numbers, survives empty runs, and shows hostile text as text."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tamis.pipelines.report.page import render
+from tamis.pipelines.report.page_data import Data, gather
+from tamis.pipelines.run.receipts import EXAMPLES
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.order import Curriculum
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import run, write_recipe
+
+HOSTILE = (
+    "<script>alert('x')</script>\"' onload=alert(1) </title></style><img src=http://example.org>{{ 7 * 7 }}\x00\x1b\ud800\u202e"
+)
+
+
+def manifest() -> dict[str, Any]:
+    curriculum = Curriculum(order="ascending", schedule=Schedule(final=1e-3)).model_dump(mode="json")
+    shards = [
+        {
+            "path": f"data/phase-1/shard-0000{i}.parquet",
+            "phase": "phase-1",
+            "documents": 3,
+            "first_token": 400 * i,
+            "tokens": 400,
+        }
+        | {"lr_min": 1e-3, "lr_max": 3e-3}
+        for i in range(2)
+    ]
+    threshold = {"min": 50, "max": 100000, "one_of": None, "action": "drop", "margin": 0.0}
+    return {
+        "tamis": "0.1.0",
+        "recipe": {
+            "name": "web",
+            "thresholds": {
+                "gopher.word_count": threshold,
+                "language.label": threshold | {"min": None, "max": None, "one_of": ["en"]},
+            },
+            "dedup": {"exact": True, "minhash": {"bands": 14, "rows": 8, "ngram": 5, "threshold": 0.7}},
+            "decontaminate": {"benchmarks": []},
+            "guards": {
+                "synthetic": {"where": {"source": ["books"]}, "warn_above": 0.3, "fail_above": 0.5, "along": True},
+                "shares": {"good": {"where": {"quality": {"min": 0.4, "max": None}}, "warn_below": 0.1}},
+            },
+        },
+        "fingerprint": "00ff",
+        "counts": {
+            "records": 12,
+            "kept": 6,
+            "dropped": 4,
+            "review": 1,
+            "rejected": 1,
+            "repeated": {"documents": 2, "tokens": 80},
+            "tokens": {"in": 1200, "kept": 800, "dropped": 300, "review": 100},
+            "reasons": [
+                {"decision": "drop", "reason": "gopher.word_count", "documents": 3, "tokens": 200},
+                {"decision": "drop", "reason": "language.label", "documents": 1, "tokens": 100},
+                {"decision": "review", "reason": "compression.ratio", "documents": 1, "tokens": 100},
+            ],
+            "sources": {"web": {"kept": 6, "dropped": 4, "review": 1, "kept_tokens": 800}},
+        },
+        "curriculum": {**curriculum, "tokens": 800, "lr_mass_best_decile": 0.0475, "shards": shards},
+        "guards": {"real_tokens": 700, "shares": {"synthetic": 0.4, "good": 0.5}},
+        "warnings": [
+            {"code": "ids-renamed", "message": "41 documents had the id of another", "numbers": {"documents": 41}},
+            {
+                "code": "quality-is-length",
+                "message": "Quality goes with length",
+                "numbers": {"spearman": 0.62, "threshold": 0.5},
+            },
+            {"code": "guard-synthetic", "message": "What counts as synthetic is much", "numbers": {"share": 0.4}},
+        ],
+        "environment": {"python": "3.11.2", "machine": "x86_64"},
+        "files": [{"path": shard["path"], "bytes": 1000, "sha256": "ab" * 32} for shard in shards],
+        "root": "c1" * 32,
+        "corpus_root": "d4" * 32,
+    }
+
+
+def data() -> Data:
+    return {
+        "histograms": {
+            "gopher.word_count": {"unit": "words", "edges": [0.0, 10.0, 100.0, 1e5, 2e5], "counts": [2, 3, 6, 0], "missing": 1},
+            "gopher.stop_words": {"unit": "words", "edges": [0.0, 1.0, 2.0], "counts": [4, 7], "missing": 0},
+        },
+        "clusters": [{"id": "doc-7", "copies": 42, "source": "web", "excerpt": "Permission is hereby granted"}],
+        "contamination": [
+            {
+                "name": "gsm8k",
+                "documents": 2,
+                "examples": [
+                    {"id": "doc-9", "decision": "drop", "detail": "0.93 of gsm8k 118", "excerpt": "Natalia sold clips"}
+                ],
+            }
+        ],
+        "segments": [
+            {"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}}
+            | {"guarded": {"synthetic": 40, "good": 100 * (i > 3)}}
+            for i in range(8)
+        ],
+        "repeats": {"closest": 120, "asked": 100},
+        "real_before": 650,
+    }
+
+
+def empty() -> tuple[dict[str, Any], Data]:
+    """A run of nothing, with a recipe that asks for nothing."""
+    run = manifest()
+    run["recipe"] |= {"thresholds": {}, "dedup": None, "decontaminate": None, "guards": {}}
+    tokens = dict.fromkeys(("in", "kept", "dropped", "review"), 0)
+    run["counts"] = dict.fromkeys(("records", "kept", "dropped", "review", "rejected"), 0)
+    run["counts"] |= {"tokens": tokens, "reasons": [], "sources": {}, "repeated": {"documents": 0, "tokens": 0}}
+    run["guards"] = {"real_tokens": 0, "shares": {}}
+    run["curriculum"] |= {"tokens": 0, "lr_mass_best_decile": 0.0, "shards": []}
+    run |= {"warnings": [], "files": []}
+    nothing: Data = {
+        "histograms": {},
+        "clusters": [],
+        "contamination": [],
+        "segments": [],
+        "repeats": {"closest": None, "asked": 0},
+        "real_before": None,
+    }
+    return run, nothing
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the visible text, and a check that every element is closed."""
+
+    VOID = ("meta", "br", "img", "rect", "path", "circle")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.text += " "
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def inert(html: str) -> Page:
+    """Asserts that the page runs and fetches nothing."""
+    page = Page(html)
+    assert not {tag for tag, _ in page.tags} & {
+        "script",
+        "img",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "a",
+        "image",
+        "use",
+    }
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "href", "xlink:href")], (
+            tag,
+            attributes,
+        )
+    assert "url(" not in html
+    assert "@import" not in html
+    html.encode("utf-8")
+    return page
+
+
+def test_the_page_shows_the_numbers_of_the_run() -> None:
+    text = " ".join(inert(render(manifest(), data())).text.split())
+    for shown in (
+        "12 records read",
+        "6 documents kept, 50.0%",
+        "800 tokens kept of 1,200",
+        "4.75% of the LR mass",
+        "rejected 1 (8.3%)",
+        "41 documents had the id of another",
+        "gopher.word_count min 50, max 100000",
+        "language.label one of en",
+        "compression.ratio to review",
+        "words, 1 without a value",
+        "14 bands of 8 rows",
+        "doc-7",
+        "gsm8k 2 documents",
+        "learning rate (wsd)",
+        "data/phase-1/shard-00001.parquet",
+        "0.003 to 0.001",
+        "ids-renamed · documents 41",
+        "quality-is-length · spearman 0.62 · threshold 0.5",
+        "2 copies beyond the first",
+        "80 tokens of these, 10.0% of the corpus",
+        "120 tokens between the two closest copies 100 tokens asked for",
+        "synthetic source is books 40.0% 40.0% to 40.0% warn above 30%, fail above 50%, in every stretch warns",
+        "good quality from 0.4 50.0% 0.0% to 100.0% warn below 10% holds",
+        "700 real tokens, each counted once; the release before had 650 (+50).",
+        "d4" * 32,
+    ):
+        assert shown in text, shown
+
+
+def test_thresholds_stand_where_they_fall_among_the_bins() -> None:
+    html = render(manifest(), data())
+    # Four bins of equal width: 50 lies 4/9 into the second, 100000 ends the third.
+    (low, high) = re.findall(r'class="limit" d="M([\d.]+) 14V100"', html)
+    assert float(low) == pytest.approx(300 * (1 + 40 / 90) / 4, abs=0.01)
+    assert float(high) == pytest.approx(225)
+    assert html.count('<rect class="fail"') == 1
+
+
+def test_hostile_text_is_shown_and_does_nothing() -> None:
+    run, found = manifest(), data()
+    run["recipe"]["name"] = HOSTILE
+    run["recipe"]["thresholds"][HOSTILE] = run["recipe"]["thresholds"]["language.label"] | {"one_of": [HOSTILE]}
+    run["counts"]["reasons"][0]["reason"] = HOSTILE
+    run["counts"]["sources"] = {HOSTILE: run["counts"]["sources"]["web"]}
+    run["warnings"][0]["message"] = HOSTILE
+    found["histograms"] = {HOSTILE: found["histograms"]["gopher.stop_words"] | {"unit": HOSTILE}}  # type: ignore[dict-item]
+    found["clusters"] = [{"id": HOSTILE, "copies": 2, "source": HOSTILE, "excerpt": HOSTILE}]
+    found["contamination"] = [
+        {
+            "name": HOSTILE,
+            "documents": 1,
+            "examples": [{"id": HOSTILE, "decision": "drop", "detail": HOSTILE, "excerpt": HOSTILE}],
+        }
+    ]
+    for segment in found["segments"]:
+        segment["sources"] = {HOSTILE: 100}
+    run["recipe"]["guards"]["shares"] = {HOSTILE: {"where": {HOSTILE: [HOSTILE]}, "warn_above": 0.5}}
+    page = inert(render(run, found))
+    assert page.text.count("<script>alert('x')</script>") >= 15
+    assert "{{ 7 * 7 }}" in page.text
+    assert not re.search(r"[\x00\x1b\ud800]", page.text)
+
+
+def test_an_empty_run_has_a_page_that_says_so() -> None:
+    text = inert(render(*empty())).text
+    for shown in (
+        "No document was read.",
+        "measures no signal",
+        "does not look for copies",
+        "names no benchmark",
+        "Nothing was kept, so there is no order",
+        "Nothing was kept, so nothing repeats",
+        "names no kind of document to guard",
+        "has no shard",
+    ):
+        assert shown in text, shown
+
+
+def test_nothing_kept_and_nothing_found() -> None:
+    run, found = manifest(), data()
+    run["counts"] |= {"kept": 0, "dropped": 10, "tokens": {"in": 900, "kept": 0, "dropped": 800, "review": 100}}
+    run["counts"]["repeated"] = {"documents": 0, "tokens": 0}
+    run["counts"]["sources"]["web"] |= {"kept": 0, "dropped": 10, "kept_tokens": 0}
+    run["curriculum"] |= {"tokens": 0, "shards": []}
+    found |= {"clusters": [], "contamination": [], "segments": []}
+    found["histograms"]["gopher.word_count"]["counts"] = [0, 0, 0, 0]
+    text = inert(render(run, found)).text
+    for shown in ("No document has a copy.", "No document holds an item of the benchmarks.", "Nothing was kept"):
+        assert shown in text, shown
+
+
+def test_everything_kept_is_said() -> None:
+    run, found = manifest(), data()
+    run["counts"] |= {"records": 6, "dropped": 0, "review": 0, "rejected": 0, "reasons": []}
+    run["counts"]["sources"]["web"] |= {"dropped": 0, "review": 0}
+    assert "Every document was kept." in inert(render(run, found)).text
+
+
+def test_quality_may_be_unknown_or_the_same_everywhere() -> None:
+    run, found = manifest(), data()
+    for quality in (None, 0.5, 0.0, 1.0):
+        for segment in found["segments"]:
+            segment["quality"] = quality
+        page = inert(render(run, found))
+        assert ("mean quality" in page.text) == (quality is not None)
+        assert "nan" not in " ".join(value or "" for _, attributes in page.tags for value in attributes.values())
+
+
+def test_many_segments_and_sources_are_merged_without_losing_tokens() -> None:
+    run, found = manifest(), data()
+    found["segments"] = [
+        {"tokens": 10, "quality": i / 5000, "sources": {f"source-{i % 20:02d}": 10}, "guarded": {}} for i in range(5000)
+    ]
+    html = render(run, found)
+    assert len(html) < 200_000
+    text = inert(html).text
+    assert "13 others" in text
+    # The uppermost band reaches 100 % from end to end.
+    last = re.findall(r'<path d="(M[^"]+Z)"', html)[-1]
+    upper = [float(point.split()[1]) for point in last[1:-1].split("L")]
+    assert upper[: len(upper) // 2] == [10.0] * (len(upper) // 2)
+
+
+def test_phases_are_marked_where_they_begin() -> None:
+    run, found = manifest(), data()
+    run["curriculum"]["shards"][1]["phase"] = "best"
+    html = render(run, found)
+    # The second shard starts half-way: x = 40 + (944 - 40) / 2.
+    assert '<path class="axis" d="M492.0 8V' in html
+    assert ">best</text>" in html
+
+
+def test_equal_runs_have_equal_pages() -> None:
+    assert render(manifest(), data()) == render(copy.deepcopy(manifest()), copy.deepcopy(data()))
+
+
+def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown(tmp_path: Path) -> None:
+    records = corpus(40)
+    leaking = [record for record in records if record["trap"] == "plain"][:9]
+    (tmp_path / "benchmark.jsonl").write_text("".join(json.dumps({"question": leak["text"]}) + "\n" for leak in leaking))
+    benchmark = {"name": "leaked", "path": str(tmp_path / "benchmark.jsonl"), "fields": ["question"]}
+    recipe_file = write_recipe(tmp_path, decontaminate={"benchmarks": [benchmark]})
+    result = run(recipe_file, save(tmp_path / "in", dealt(records, 4, seed=1)), tmp_path / "run")
+    (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
+    ledger = pq.read_table(tmp_path / "run/decisions", columns=["id", "reason"]).to_pylist()
+    ids = sorted(row["id"] for row in ledger if row["reason"] == "contamination")
+    (found,) = gather(result.run, result.manifest)["contamination"]
+    assert found["documents"] == counted["documents"] == len(ids) >= 9
+    assert [example["id"] for example in found["examples"]] == ids[:EXAMPLES]

@@ -1,0 +1,304 @@
+"""What tells an operator of a run: its log, its metrics, its status, and that a night without input is a quiet one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tamis.pipelines.cli.log import Log
+from tamis.pipelines.cli.main import app
+from tamis.pipelines.run import metrics, progress, run_lock
+from tamis.pipelines.run.progress import Attempt, Done, Progress
+from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.status import lines, status
+from tamis.transforms.core.formatting import duration
+from tests.pipelines.corpus import corpus, save
+from tests.pipelines.running import command, run, typed, write_recipe
+
+ATTEMPT = Attempt(1000.0, 1060.0, "node-7", 42, "local", 2, 10, 2, 5_000_000, 1_000_000, {"rate": 60.0})
+
+
+# --- the log -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], str]:
+    """(run directory, events, standard output) of a run with a record that cannot be read."""
+    folder = tmp_path_factory.mktemp("logged")
+    source = save(folder / "in", [corpus(40)])
+    (source / "piece-00.jsonl").open("a").write('{"text": "a word of a document\n')
+    argv = command(write_recipe(folder), source, folder / "run", "--log", "json", "--set", "max_rejects=1", workers=1)
+    out, err = typed(argv)
+    return folder / "run", [json.loads(line) for line in err.splitlines()], out
+
+
+def test_every_line_of_the_log_is_an_event(logged) -> None:
+    where, events, out = logged
+    assert [event["event"] for event in events if event["event"] != "progress"] == [
+        *("planned", "movement", "movement", "movement", "rejects", "finished")
+    ]
+    for event in events:
+        assert list(event)[:4] == ["time", "level", "event", "run"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
+        assert event["run"] == str(where)
+    planned, rejects, finished = events[0], events[-2], events[-1]
+    assert (planned["parts"], planned["parts_reused"]) == (1, 0)
+    assert [(event["movement"], event["done"]) for event in events if event["event"] == "movement"] == [
+        *(("rate", planned["bytes"]), ("decide", 1), ("emit", finished["shards"]))
+    ]
+    assert (rejects["level"], rejects["records"], rejects["files"]) == ("warning", 1, 1)
+    assert finished["records"] == 41
+    assert finished["kept"] + finished["dropped"] + finished["review"] + finished["rejected"] == 41
+    assert "corpus" in out  # what became of the documents is on standard output as ever
+
+
+def test_no_word_of_a_document_is_logged(logged) -> None:
+    _, events, _ = logged
+    assert "word of a document" not in json.dumps(events)
+
+
+def test_an_error_is_an_event_and_nothing_else(tmp_path: Path) -> None:
+    address = "s3://AKIA:hunter2@bucket/none.jsonl"
+    told = CliRunner().invoke(
+        app, ["run", "gopher", "-i", "none.jsonl", "-i", address, "-o", str(tmp_path / "run"), "--log", "json"]
+    )
+    assert told.exit_code == 1
+    (event,) = map(json.loads, told.stderr.splitlines())
+    assert (event["event"], event["level"]) == ("error", "error")
+    assert "none.jsonl: no such file" in event["message"]
+
+
+def test_the_log_as_text_and_an_unknown_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Log("text", "s3://k:secret@b/run").tell("planned", parts=3, place="http://u:secret@h/a")
+    assert capsys.readouterr().err.endswith('Z INFO planned parts=3 place="http://***@h/a"\n')
+    told = CliRunner().invoke(app, ["run", "gopher", "-i", "x", "--log", "xml"])
+    assert told.exit_code == 2
+    assert "none of json, text" in told.stderr
+
+
+# --- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def samples(run: Path) -> dict[str, float]:
+    """The samples of metrics.prom by name and labels, after a check of the format."""
+    found: dict[str, float] = {}
+    kinds = set()
+    for line in (run / "metrics.prom").read_text().splitlines():
+        if line.startswith("# TYPE "):
+            assert line.split()[2] not in kinds
+            kinds.add(line.split()[2])
+        elif not line.startswith("# HELP "):
+            name, labels, value = re.fullmatch(r'([a-z_]+)(\{(?:[a-z]+="(?:[^"\\]|\\.)*",?)*\}) (\S+)', line).groups()
+            assert name.startswith("tamis_")
+            assert name in kinds
+            assert name + labels not in found
+            found[name + labels] = float(value)
+    return found
+
+
+def test_metrics_add_up_to_the_manifest(logged) -> None:
+    where, _, _ = logged
+    counts = json.loads((where / "manifest.json").read_text())["counts"]
+    found = samples(where)
+
+    def total(name: str, **labels: str) -> float:
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(value for key, value in found.items() if key.startswith(f"tamis_{name}{{") and all(w in key for w in wanted))
+
+    assert total("documents") + total("rejected_records") == total("records") == counts["records"]
+    assert total("documents", decision="kept") == counts["kept"]
+    assert total("documents", decision="dropped") == counts["dropped"]
+    assert total("tokens") == counts["tokens"]["in"]
+    assert total("running") == total("failed") == 0
+    assert 0 < time.time() - total("last_success_timestamp_seconds") < 600
+    assert {key.split('movement="')[1][:-2] for key in found if "movement_seconds" in key} == {"rate", "decide", "emit"}
+
+
+def test_metrics_of_a_run_that_goes_on_or_failed_keep_the_last_success(tmp_path: Path) -> None:
+    (tmp_path / "metrics.prom").write_text('tamis_last_success_timestamp_seconds{run="x"} 123.500\n')
+    metrics.write_progress(str(tmp_path), ATTEMPT, {"rate": Done(7, 8, 9)})
+    found = samples(tmp_path)
+    assert {key.split("{")[0]: value for key, value in found.items()}.items() >= {
+        ("tamis_running", 1.0),
+        ("tamis_last_success_timestamp_seconds", 123.5),
+        ("tamis_progress_documents", 7.0),
+    }
+    metrics.write_progress(str(tmp_path), replace(ATTEMPT, error="no space"), {})
+    found = {key.split("{")[0]: value for key, value in samples(tmp_path).items()}
+    assert (found["tamis_running"], found["tamis_failed"], found["tamis_last_success_timestamp_seconds"]) == (0, 1, 123.5)
+
+
+def test_a_hostile_name_is_a_label_and_a_full_disk_no_error(tmp_path: Path) -> None:
+    odd = tmp_path / 'a"b\\c\nd'
+    odd.mkdir()
+    metrics.write_progress(str(odd), ATTEMPT, {})
+    assert len(samples(odd)) == 7
+    (tmp_path / "file").touch()
+    metrics.write_progress(str(tmp_path / "file"), ATTEMPT, {})
+
+
+# --- status ------------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_what_never_ran(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "none"):
+        found = status(str(place))
+        assert (found.state, found.attempt, found.last) == ("never started", None, None)
+    assert not (tmp_path / "none").exists()
+
+
+def test_status_of_a_finished_run(logged) -> None:
+    where, events, _ = logged
+    found = status(str(where))
+    assert (found.state, found.movements) == ("finished", ())
+    assert found.last is not None
+    assert (found.last["release"], found.last["records"]) == (1, 41)
+    told = CliRunner().invoke(app, ["status", str(where), "--json"])
+    assert json.loads(told.stdout)["last"]["corpus_root"] == events[-1]["corpus_root"]
+    told = CliRunner().invoke(app, ["status", str(where)])
+    assert f"{where}: finished\n  last release: 1 of 2" in told.stdout
+
+
+def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> None:
+    run = str(tmp_path)
+    progress.tell(run, ATTEMPT)
+    Progress(run, "rate").advance(700, 6_000_000)
+    Progress(run, "rate").finish(3_000_000)
+    with Claim(run, "alone") as held:
+        assert status(run).state == "running"
+        held.share()
+        found = status(run, now=1062.0)
+        assert (found.state, found.silent) == ("running", 2.0)
+        rate, decide, emit = found.movements
+        assert (rate.done, rate.total, rate.documents) == (3_000_000, 5_000_000, 700)
+        assert rate.left == pytest.approx(60 * 2 / 2)  # a fifth was there already: 2 MB in 60 s, 2 MB to go
+        assert (decide.done, decide.total, emit.total) == (0, 10, None)
+        said = "\n".join(lines(found))
+        assert "running, begun 1970-01-01 00:16:40 UTC (process 42 on node-7, local, 2 workers)" in said
+        assert (
+            "rate    3.0 of 5.0 MB of input, 60%, 700 documents, 0.1 MB of text a second, since 1 min, about 1 min to go"
+            in said
+        )
+        Progress(run, "emit").expect(8)
+        Progress(run, "emit").expect(8)
+        assert status(run).movements[2].total == 8
+    found = status(run)
+    assert (found.state, found.movements[0].left) == ("interrupted", None)
+    assert "the same command goes on where it stopped" in "\n".join(lines(found))
+    progress.tell(run, replace(ATTEMPT, error="12 of 20 records could not be read"))
+    found = status(run)
+    assert found.state == "failed"
+    assert "12 of 20 records could not be read" in "\n".join(lines(found))
+
+
+def test_without_locks_a_driver_lives_as_long_as_it_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lock, "held", lambda _: None)
+    progress.tell(str(tmp_path), ATTEMPT)
+    assert status(str(tmp_path), now=1070.0).state == "running"
+    assert status(str(tmp_path), now=1200.0).state == "interrupted"
+
+
+def test_where_workers_cannot_append_receipts_tell_how_far_a_run_is(tmp_path: Path) -> None:
+    progress.tell(str(tmp_path), ATTEMPT)
+    for name in ("rated/part-00000.json", "rated/part-00000.parquet", ".state/part-00001.json", ".state/shard-00000.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    found = status(str(tmp_path))
+    assert [(each.name, each.done, each.total) for each in found.movements] == [
+        ("rate", 1, 10),
+        ("decide", 1, 10),
+        ("emit", 1, None),
+    ]
+
+
+def test_a_run_that_fails_says_why_in_its_status(tmp_path: Path) -> None:
+    source = save(tmp_path / "in", [corpus(30)])
+    (source / "piece-00.jsonl").open("a").write("{broken\n" * 5)
+    typed(command(write_recipe(tmp_path), source, tmp_path / "run", workers=1), code=1)
+    found = status(str(tmp_path / "run"))
+    assert found.state == "failed"
+    assert found.attempt is not None
+    assert "5 of 35 records could not be read" in found.attempt.error
+    assert {key.split("{")[0]: value for key, value in samples(tmp_path / "run").items()}["tamis_failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (90000, "1 d 1 h")],
+)
+def test_a_duration_has_two_units_at_most(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+# --- nights ------------------------------------------------------------------------------------------------------------
+
+
+def test_nights_make_a_chain_of_releases(tmp_path: Path) -> None:
+    records = corpus(60)
+    source, recipe = save(tmp_path / "in", [records[:30]]), write_recipe(tmp_path)
+    run(recipe, source, tmp_path / "run")
+    save(tmp_path / "more", [records[:30], records[30:]])
+    shutil.copy(tmp_path / "more" / "piece-01.jsonl", source / "second.jsonl")
+    second = run(recipe, source, tmp_path / "run")
+    assert (second.rated, second.reused) == (1, 1)
+    assert run(recipe, source, tmp_path / "run").unchanged
+    (source / "piece-00.jsonl").unlink()
+    run(recipe, source, tmp_path / "run")
+    told = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").iterdir())]
+    assert [
+        ([Path(uri).name for uri, _ in entry["added"]], [Path(uri).name for uri, _ in entry["removed"]]) for entry in told
+    ] == [
+        (["piece-00.jsonl"], []),
+        (["second.jsonl"], []),
+        ([], ["piece-00.jsonl"]),
+    ]
+    typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")])
+    (tmp_path / "run" / "releases" / "000001.json").write_text(json.dumps(told[0] | {"kept": 1}))
+    out, _ = typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")], code=1)
+    assert "releases/000002.json: names another parent than the release before it" in out
+
+
+def test_a_night_without_input_is_quiet_and_a_wrong_name_is_not(tmp_path: Path) -> None:
+    source, recipe = save(tmp_path / "in", [corpus(20)]), write_recipe(tmp_path)
+    target = tmp_path / "run"
+
+    def night(given: Path | str, *more: str, code: int = 0) -> tuple[str, str]:
+        told = CliRunner().invoke(app, ["run", str(recipe), "-i", str(given), "-o", str(target), "--workers", "1", *more])
+        assert told.exit_code == code, told.stderr
+        return told.stdout, told.stderr
+
+    (tmp_path / "tonight").mkdir()
+    out, err = night(tmp_path / "tonight", "--allow-empty")
+    assert (out, err.count("\n")) == ("", 1)
+    assert not target.exists()
+    night(source)
+    manifest = (target / "manifest.json").read_bytes()
+    before = samples(target)
+    for pattern in ("tonight", "tonight/*.jsonl"):
+        out, err = night(tmp_path / pattern, "--allow-empty")
+        assert (out, err) == ("", f"no input: {tmp_path / pattern} holds no file; nothing to do\n")
+        assert night(tmp_path / pattern, code=1)[1].startswith("input: ")
+    (tmp_path / "list").write_text("# nothing tonight\n")
+    night(f"@{tmp_path}/list", "--allow-empty")
+    out, _ = night(tmp_path / "tonight", "--allow-empty", "--json")
+    assert json.loads(out)["unchanged"] is True
+    assert (target / "manifest.json").read_bytes() == manifest
+    success = next(key for key in before if "last_success" in key)
+    assert samples(target)[success] >= before[success]
+    for wrong in ("tonigth", "tonigth/*.jsonl", "tonight/a.jsonl"):
+        assert re.search("no such file or folder|there is no folder", night(tmp_path / wrong, "--allow-empty", code=1)[1])
+    typed([command(recipe, source, target)[0], "verify", str(target)])
+
+
+def test_what_allows_no_input_rates_nothing_again(tmp_path: Path) -> None:
+    source, recipe = save(tmp_path / "in", [corpus(20)]), write_recipe(tmp_path)
+    run(recipe, source, tmp_path / "run")
+    assert run(recipe, source, tmp_path / "run", "input.allow_empty=true").unchanged

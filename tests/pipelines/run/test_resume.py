@@ -1,0 +1,249 @@
+"""Stopped at any moment, the same command finishes the run, to the same bytes; what changed is redone and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tamis.pipelines.run.run_lock import Claim
+from tamis.transforms.core.errors import RunError
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import command, corpus_of, left, processes, run, typed, write_recipe
+
+STATES = {
+    "planned": ".state/plan.json",
+    "first part begun": "rated/.part-*.tmp",
+    "first part rated": "rated/part-*.json",
+    "rated": ".spill/*.arrows",
+    "first part decided": "decisions/part-*.parquet",
+    "first shard": "data/phase-1/shard-*.parquet",
+    "shard receipts": ".state/shard-00003.json",
+    "manifest": "manifest.json",
+}
+"""Moments of a run, by the first file that shows them."""
+
+
+def receipts(output: Path) -> dict[str, tuple[int, int]]:
+    """{name: (inode, time)} of the receipts of the rated parts: a part that is rated again gets another."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (output / "rated").glob("part-*.json")}
+
+
+def disturbed(argv: list[str], output: Path, state: str, delay: float, kill: Callable[[subprocess.Popen[bytes]], None]) -> int:
+    """Starts a run in a process group of its own and kills it `delay` seconds after it showed `state`: its exit code."""
+    with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while process.poll() is None and not any(output.glob(STATES[state])):
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        time.sleep(delay)
+        kill(process)
+        return process.wait(60)
+
+
+def everything(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def driver(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+
+
+def one_worker(process: subprocess.Popen[bytes]) -> None:
+    workers = [pid for pid, parent in processes("tamis.pipelines.runners.worker").items() if parent == process.pid]
+    if workers:
+        os.kill(min(workers), signal.SIGKILL)
+
+
+def finishes(recipe: Path, source: Path, output: Path, undisturbed: Path) -> None:
+    """The same command completes the run, rates nothing twice, and leaves the bytes of the undisturbed one."""
+    before = receipts(output) if output.exists() else {}
+    finished_before = (output / "manifest.json").exists()
+    out, _ = typed(command(recipe, source, output, "--json"))
+    told = json.loads(out)
+    assert told["shards"]["reused"] >= len(before)  # more where a worker outlived its driver by the last bit of a part
+    assert told["unchanged"] == finished_before
+    after = receipts(output)
+    assert before.items() <= after.items()
+    assert left(output) == left(undisturbed)
+
+
+def test_killed_while_rating_it_goes_on_with_the_parts_it_has(base, tmp_path):
+    code = disturbed(command(base.recipe, base.source, tmp_path), tmp_path, "first part rated", 0.0, everything)
+    assert code == -signal.SIGKILL
+    assert receipts(tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
+    finishes(base.recipe, base.source, tmp_path, base.run)
+
+
+def test_a_worker_that_dies_ends_the_run_at_once_with_a_message(base, tmp_path):
+    started = time.monotonic()
+    with (tmp_path / "err").open("wb") as err:
+        argv = command(base.recipe, base.source, tmp_path / "run")
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=err)
+        while not any((tmp_path / "run").glob("rated/.part-*.tmp")):
+            assert time.monotonic() < started + 60
+            time.sleep(0.01)
+        one_worker(process)
+        died = time.monotonic()
+        assert process.wait(30) == 1
+    assert time.monotonic() < died + 5
+    assert "a worker process died" in (tmp_path / "err").read_text()
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert not (tmp_path / "run/manifest.json").exists()
+    assert not processes(str(tmp_path))
+    finishes(base.recipe, base.source, tmp_path / "run", base.run)
+
+
+@pytest.fixture(scope="module")
+def slow_base(tmp_path_factory):
+    """(recipe, input, undisturbed run): eight files, so that there is time to interrupt between them."""
+    folder = tmp_path_factory.mktemp("slow")
+    source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
+    recipe = write_recipe(folder, output={"shard_bytes": 200_000})
+    typed(command(recipe, source, folder / "run"))
+    return recipe, source, folder / "run"
+
+
+MOMENTS = [(state, everything) for state in STATES]
+MOMENTS += [(state, driver) for state in ("first part begun", "rated", "first shard")]
+MOMENTS += [(state, one_worker) for state in ("first part rated", "rated", "first part decided")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("state", "kill"), MOMENTS)
+def test_killed_at_any_moment_the_same_command_finishes(slow_base, tmp_path, state, kill):
+    recipe, source, undisturbed = slow_base
+    delay = random.Random(f"{state} {kill.__name__}").uniform(0, 0.25)
+    code = disturbed(command(recipe, source, tmp_path), tmp_path, state, delay, kill)
+    finished = (tmp_path / "manifest.json").exists()
+    assert finished or code != 0
+    finishes(recipe, source, tmp_path, undisturbed)  # at once: the workers of a killed driver may not have noticed yet
+    assert not processes(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_where_an_undisturbed_run_ends(slow_base, tmp_path):
+    recipe, source, undisturbed = slow_base
+    draw = random.Random(9)
+    for _ in range(5):
+        process = subprocess.Popen(
+            command(recipe, source, tmp_path / "run"),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(draw.uniform(1.0, 6.0))
+        everything(process)
+        process.wait(30)
+    finishes(recipe, source, tmp_path / "run", undisturbed)
+
+
+def test_a_moved_threshold_runs_only_decide_and_emit_and_says_so(base, tmp_path):
+    shutil.copytree(base.run, tmp_path / "run")
+    before = receipts(tmp_path / "run")
+    moved = ("--set", "thresholds.gopher.word_count.min=90")
+    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *moved, workers=1))
+    assert "rated already: only Decide and Emit run" in said
+    assert receipts(tmp_path / "run") == before
+    run(base.recipe, base.source, tmp_path / "fresh", moved[1])
+    assert left(tmp_path / "run") == left(tmp_path / "fresh")
+    assert corpus_of(tmp_path / "run") != corpus_of(base.run)
+    out, _ = typed(command(base.recipe, base.source, tmp_path / "run", *moved, "--json", workers=1))
+    told = json.loads(out)
+    assert (told["unchanged"], told["shards"]["rated"], told["shards"]["reused"]) == (True, 0, 3)
+    # And back again, the other way round.
+    found = run(base.recipe, base.source, tmp_path / "run")
+    assert (found.rated, found.reused, found.unchanged) == (0, 3, False)
+    assert left(tmp_path / "run") == left(base.run)
+
+
+def test_an_unchanged_run_does_nothing_and_says_so(base):
+    before = {path: path.stat().st_mtime_ns for path in base.run.rglob("*")}
+    _, said = typed(command(base.recipe, base.source, base.run))
+    assert "nothing changed since this run finished; its results stand" in said
+    now = {path: path.stat().st_mtime_ns for path in base.run.rglob("*")}
+    assert now.pop(base.run / "metrics.prom") > before.pop(base.run / "metrics.prom")  # it ended well once more
+    assert now == before
+
+
+def test_only_new_and_changed_files_are_rated(base, tmp_path):
+    pieces = dealt(base.records, 3, seed=1)
+    source, output = save(tmp_path / "in", pieces[:2]), tmp_path / "run"
+    assert run(base.recipe, source, output).rated == 2
+    save(source, pieces)
+    for number in (0, 1):  # the same bytes at another time are taken for others: put the times back
+        original = os.stat(base.source / f"piece-{number:02d}.jsonl")
+        os.utime(source / f"piece-{number:02d}.jsonl", ns=(original.st_atime_ns, original.st_mtime_ns))
+    assert run(base.recipe, source, output).rated == 3
+    shutil.copyfile(base.source / "piece-02.jsonl", source / "piece-03.jsonl")
+    found = run(base.recipe, source, output)
+    assert (found.rated, found.reused) == (1, 3)
+    assert found.manifest["counts"]["records"] == 400 + len(pieces[2])
+    (source / "piece-03.jsonl").unlink()
+    found = run(base.recipe, source, output)
+    assert (found.rated, found.reused) == (0, 3)
+    assert corpus_of(output) == corpus_of(base.run)
+    assert sorted(path.name for path in (output / "decisions").iterdir()) == [f"part-{n:05d}.parquet" for n in range(3)]
+    (source / "piece-01.jsonl").write_bytes((source / "piece-01.jsonl").read_bytes().replace(b"the ", b"The ", 1))
+    found = run(base.recipe, source, output)
+    assert (found.rated, found.reused) == (1, 2)
+
+
+def test_a_raters_option_rates_again_but_a_weight_does_not(base, tmp_path):
+    shutil.copytree(base.run, tmp_path / "run")
+    found = run(base.recipe, base.source, tmp_path / "run", "curriculum.order=descending", "seed=4")
+    assert (found.rated, found.reused) == (0, 3)
+    found = run(base.recipe, base.source, tmp_path / "run", "dedup.minhash.ngram=4")
+    assert (found.rated, found.reused) == (3, 0)
+
+
+def test_what_is_missing_of_a_finished_run_is_made_again(base, tmp_path):
+    output = tmp_path / "run"
+    shutil.copytree(base.run, output)
+    (output / "data/phase-1/shard-00002.parquet").unlink()
+    found = run(base.recipe, base.source, output)
+    assert (found.rated, found.reused, found.unchanged) == (0, 3, False)
+    assert left(output) == left(base.run)
+    (output / "rated/part-00001.parquet").unlink()  # as a clean-up leaves it that was killed
+    (output / "data/phase-1/shard-00000.parquet").unlink()
+    found = run(base.recipe, base.source, output)
+    assert (found.rated, found.reused, found.unchanged) == (1, 2, False)
+    assert left(output) == left(base.run)
+
+
+def test_too_many_rejects_leave_no_manifest_and_no_corpus(base, tmp_path):
+    source = save(tmp_path / "in", [base.records[:50]])
+    (source / "bad.jsonl").write_text("{broken\n" * 3)
+    output = tmp_path / "run"
+    with pytest.raises(RunError, match=r"3 of 53 records could not be read; max_rejects is 2\."):
+        run(base.recipe, source, output, "max_rejects=2")
+    assert not (output / "manifest.json").exists()
+    assert not (output / "data").exists()
+    found = run(base.recipe, source, output, "max_rejects=3")
+    assert (found.rated, found.reused, found.manifest["counts"]["rejected"]) == (0, 2, 3)
+    with pytest.raises(RunError, match="max_rejects is 0"):  # a finished run is held to it too
+        run(base.recipe, source, output, "max_rejects=0")
+    assert not (output / "manifest.json").exists()
+
+
+def test_a_run_directory_has_one_run_at_a_time(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("tamis.pipelines.run.run_lock._PATIENCE", 0.2)
+    output = tmp_path / "run"
+    with Claim(str(output), "alone") as claim:
+        with pytest.raises(RunError, match="another run is at work in"):
+            run(base.recipe, base.source, output)
+        claim.share()
+        with Claim(str(output), "shared"), pytest.raises(RunError, match="another run is at work in"):
+            run(base.recipe, base.source, output)
+    with pytest.raises(RunError, match="no such file"):
+        run(base.recipe, tmp_path / "nothing", output)
+    assert not output.exists()

@@ -1,0 +1,209 @@
+"""A runner is chosen and checked before anything starts; what is missing is said with what to do."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tamis.pipelines.runners import choice, job_server, worker
+from tamis.transforms.core.errors import RunError
+from tests.pipelines.runners.clusters import free_port
+from tests.pipelines.running import command, run, typed
+
+
+@pytest.fixture
+def listener():
+    """The address of something that listens."""
+    with choice.socket.create_server(("localhost", 0)) as server:
+        yield f"localhost:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def flink():
+    """The address of something that answers as the REST interface of a Flink with 2 task managers of 3 slots."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"taskmanagers": 2, "slots-total": 6}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("localhost", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"localhost:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["direct", "dask", "ray"])
+def test_a_runner_that_is_no_good_is_refused_with_the_reason(base, tmp_path, name):
+    _, said = typed(command(base.recipe, base.source, tmp_path / "run", "--runner", name), code=2)
+    assert {"direct": "another engine", "dask": "drops sinks", "ray": "there is local, flink"}[name] in " ".join(said.split())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["flink", "spark"])
+def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(base, tmp_path, name):
+    option = ("--runner", name, "--option", f"job_endpoint=localhost:{free_port()}")
+    begun = time.monotonic()
+    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *option, workers=0), code=1)
+    assert f"deploy/cluster {name} start" in said
+    assert "Traceback" not in said
+    assert time.monotonic() < begun + 10
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_job_server_without_its_flink_is_told_apart(listener):
+    options = {"job_endpoint": listener, "flink_master": f"localhost:{free_port()}"}
+    with pytest.raises(RunError, match="the job server answers, but no Flink at localhost"):
+        choice.choose("flink", 0, options, "run")
+
+
+def test_flink_gets_as_many_workers_as_it_has_slots_and_never_more(listener, flink):
+    options = {"job_endpoint": listener, "flink_master": flink}
+    chosen = choice.choose("flink", 0, options, "run")
+    assert (chosen.workers, chosen.options["parallelism"], chosen.options["sdk_worker_parallelism"]) == (6, "6", "3")
+    assert choice.choose("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
+    with pytest.raises(RunError, match="has 6 slots, 7 workers need as many"):
+        choice.choose("flink", 7, options, "run")
+
+
+def test_spark_takes_no_number_of_workers_since_its_job_server_decides():
+    with pytest.raises(RunError, match=r"spark\.cores\.max"):
+        choice.choose("spark", 2, {}, "run")
+
+
+def test_prism_needs_its_program_and_has_one_worker(tmp_path):
+    with pytest.raises(RunError, match="go install"):
+        choice.choose("prism", 0, {"prism": str(tmp_path / "prism")}, "run")
+    with pytest.raises(RunError, match="one process"):
+        choice.choose("prism", 2, {}, "run")
+
+
+def test_dataflow_names_what_it_lacks(monkeypatch):
+    assert "--option region=…" in str(choice.unusable("dataflow", {"project": "p"}))
+    full = dict.fromkeys(("project", "region", "temp_location", "sdk_container_image"), "x")
+    assert choice.unusable("dataflow", full) is None
+    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    with pytest.raises(RunError, match="tamis\\[dataflow"):
+        choice.choose("dataflow", 0, full, "gs://bucket/run")
+    monkeypatch.setattr(choice, "find_spec", lambda _: object())
+    with pytest.raises(RunError, match="do not see '/run'"):
+        choice.choose("dataflow", 0, full, "/run")
+    assert choice.choose("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
+
+
+def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice.Runner, "run", lambda *_: None)
+    with pytest.raises(RunError, match="3 of 3 parts were never rated"):
+        run(base.recipe, base.source, tmp_path / "run")
+    assert not (tmp_path / "run/manifest.json").exists()
+
+
+def test_an_option_that_beam_cannot_take_is_said_before_anything_starts(base, tmp_path, listener, flink):
+    options = {"job_endpoint": listener, "flink_master": flink}
+    with pytest.raises(RunError, match="argument --parallelism: invalid int value: 'many'"):
+        choice.choose("flink", 0, options | {"parallelism": "many"}, "run")
+    assert job_server.check_options({"worker": "w", "num_workers": "3", "regoin": "r"}) == {"worker", "regoin"}
+
+
+def test_options_are_those_of_beam():
+    from apache_beam.options.pipeline_options import FlinkRunnerOptions, GoogleCloudOptions, StandardOptions, WorkerOptions
+
+    options = job_server.beam_options({"parallelism": "3", "streaming": "true", "region": "r", "num_workers": "2"})
+    assert options.view_as(FlinkRunnerOptions).parallelism == 3
+    assert options.view_as(StandardOptions).streaming is True
+    assert options.view_as(GoogleCloudOptions).region == "r"
+    assert options.view_as(WorkerOptions).num_workers == 2
+
+
+def test_workers_are_wanted_while_their_driver_lives_and_is_at_work(tmp_path):
+    with worker.Wanted(str(tmp_path)) as wanted:
+        assert worker._wanted(wanted.uri)
+        alive = wanted.uri
+    assert not worker._wanted(alive)
+    script = (
+        "import os, sys; from tamis.pipelines.runners.worker import Wanted, _wanted; wanted = Wanted(sys.argv[1]).__enter__();"
+        "print(wanted.uri, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
+        uri = driver.stdout.readline().decode().strip()
+        assert worker._wanted(uri)
+        driver.kill()
+    assert Path(uri).exists()
+    assert not worker._wanted(uri)
+
+
+@pytest.mark.parametrize(
+    ("missing", "code"), [("folder", worker.NOT_SHARED), ("driver", worker.NOT_SHARED), ("right", worker.BUSY)]
+)
+def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path, monkeypatch, missing, code):
+    from tamis.pipelines.run.run_lock import Claim
+
+    with Claim(str(tmp_path / "run"), "alone") as claim, worker.Wanted(str(tmp_path / "run/.spill")) as wanted:
+        if missing != "right":
+            claim.share()
+        known = {
+            worker.RUN: str(tmp_path / "run"),
+            worker.WANTED: wanted.uri + ("-not" if missing == "driver" else ""),
+            worker.FOLDER: str(tmp_path / "nowhere") if missing == "folder" else os.getcwd(),
+        }
+        done = subprocess.run(
+            [job_server.WORKER, "--id=1-1", "--provision_endpoint=x"], env={**os.environ, **known}, timeout=60
+        )
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("java.lang.IllegalStateException: Process died with exit code 78", "every node must see both"),
+        ("java.lang.IllegalStateException: Process died with exit code 75", "another run is at work"),
+        ("java.lang.IllegalStateException: Process died with exit code 127", "could not start (exit code 127)"),
+        ('java.io.IOException: Cannot run program "/opt/tamis-worker": error=2, No such file', "install Tamis there too"),
+        ("java.io.IOException: error=2, No such file or directory", "install Tamis there too"),
+        ("status = StatusCode.UNAVAILABLE", "the job server here:1 went away"),
+    ],
+)
+def test_what_a_cluster_says_becomes_what_a_person_can_do(said, told):
+    assert told in str(job_server._told(said, "/opt/tamis-worker", "run", "here:1"))
+    assert job_server._told("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised", "said", "times"),
+    [
+        (RuntimeError("java.lang.OutOfMemoryError"), RunError, "3 times; .* here:1 said: java.lang.OutOfMemoryError", 3),
+        (RuntimeError("StatusCode.UNAVAILABLE"), RunError, "here:1 went away", 1),
+        (RuntimeError("Error received from SDK harness: KeyError"), RuntimeError, "KeyError", 1),
+        (AttributeError("a fault of ours"), AttributeError, "ours", 1),
+    ],
+)
+def test_only_what_may_be_the_cluster_s_fault_is_tried_again(monkeypatch, failure, raised, said, times):
+    tried = []
+
+    def submit(*_):
+        tried.append(1)
+        raise failure
+
+    monkeypatch.setattr(job_server, "_submit", submit)
+    with pytest.raises(raised, match=said):
+        job_server.run(None, SimpleNamespace(run="run"), {"job_endpoint": "here:1"})
+    assert len(tried) == times
+
+
+def test_the_worker_command_is_installed_beside_this_python():
+    assert Path(job_server.WORKER).stat().st_mode & stat.S_IXUSR

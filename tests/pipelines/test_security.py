@@ -20,8 +20,8 @@ from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run import launch
 from tests.pipelines.corpus import Record, corpus, save
+from tests.pipelines.report.test_report import inert
 from tests.pipelines.running import RECIPE, TAMIS, typed
-from tests.pipelines.test_report import inert
 
 TRAVERSAL = "../../../../escaped"
 BIDI = "\u202etxt.exe\u2066\u200f"

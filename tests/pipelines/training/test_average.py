@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.pipelines.test_training_plan import finished, invoke
-from tests.transforms.curriculum.test_checkpoints import loaded, safetensors
 
 from tamis.transforms.curriculum.order import Curriculum
+from tests.pipelines.training.test_write_plan import finished, invoke
+from tests.transforms.curriculum.test_checkpoint_files import loaded, safetensors
 
 
 @pytest.fixture

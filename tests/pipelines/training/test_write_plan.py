@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.transforms.curriculum.test_plan import manifest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from typer.testing import CliRunner
 
@@ -18,6 +17,7 @@ from tamis.transforms.curriculum.training_plan import TrainingPlan
 from tamis.transforms.feed.corpus_index import promise
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, run, write_recipe
+from tests.transforms.curriculum.test_training_plan import manifest
 
 
 def invoke(*arguments: str | Path) -> Any:

@@ -12,7 +12,7 @@ from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
 from tamis.transforms.text.hashing import mix
-from tests.transforms.test_schedule import schedules
+from tests.transforms.core.test_schedule import schedules
 
 HALF_LIVES = st.one_of(st.none(), st.floats(1e-3, 100))
 

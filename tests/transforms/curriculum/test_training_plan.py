@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.transforms.test_schedule import schedules
 
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints, weights
 from tamis.transforms.curriculum.lint import best_decile_weights
 from tamis.transforms.curriculum.order import Curriculum, Phase
 from tamis.transforms.curriculum.training_plan import TrainingPlan, curriculum_of, misfits, plan
+from tests.transforms.core.test_schedule import schedules
 
 BANDS = (Phase(name="web", share=0.7), Phase(name="best", share=0.3, order="ascending"))
 

@@ -20,7 +20,7 @@ from tamis.pipelines.rate import first_reject, rate_part
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.work_plan import Plan, Work
-from tamis.transforms.beam.exchange import Dossier, Exchange, Gathered, One, Spread, Step
+from tamis.transforms.beam.exchange import Exchange, Gathered, MapDoFn, PartState, Spread, Step
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
 from tamis.transforms.core.errors import RunError
@@ -47,37 +47,37 @@ class Curate(beam.PTransform):
             return partial(rows, recipe=recipe)
 
         parts = pipeline | "Work" >> beam.Create(plan.work) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
-        rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.ParDo(One(_read)))
-        dossiers = parts | "Accept" >> beam.ParDo(One(of(_accept)), rejects).with_output_types(Dossier)
+        rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.ParDo(MapDoFn(_read)))
+        part_states = parts | "Accept" >> beam.ParDo(MapDoFn(of(_accept)), rejects).with_output_types(PartState)
 
-        dossiers |= "Identify" >> Identify(decide.identity_rows, recipe.duplicate_ids == "error", spill, size)
+        part_states |= "Identify" >> Identify(decide.identity_rows, recipe.duplicate_ids == "error", spill, size)
         if recipe.dedup is not None and recipe.dedup.exact:
-            dossiers |= "Deduplicate" >> Deduplicate(
+            part_states |= "Deduplicate" >> Deduplicate(
                 recipe.dedup.minhash, of(decide.copy_rows), decide.copy_texts, spill, size, words=recipe.words
             )
         if recipe.select.diverse is not None:
-            dossiers |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
+            part_states |= "Diversify" >> Diversify(recipe.select.diverse.ceiling, of(decide.vector_rows), spill, size)
         if recipe.select.asks:
             allot = of(decide.allotted) if recipe.select.mixture is not None else None
-            dossiers |= "Select" >> Rank(state.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
+            part_states |= "Select" >> Rank(state.SELECTED, of(decide.selection_rows), spill, narrow, allot=allot)
         if len(recipe.curriculum.stretches) > 1 and not recipe.select.phases:
-            dossiers |= "Phases" >> Rank(state.PHASED, of(decide.phase_rows), spill, narrow)
+            part_states |= "Phases" >> Rank(state.PHASED, of(decide.phase_rows), spill, narrow)
         if recipe.curriculum.by_quantile:
-            dossiers |= "Grade" >> Rank(state.GRADED, of(decide.grade_rows), spill, narrow)
+            part_states |= "Grade" >> Rank(state.GRADED, of(decide.grade_rows), spill, narrow)
         of_phase = decide.phase_tokens if recipe.select.repeats else None
-        dossiers |= "Order" >> Rank(state.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
+        part_states |= "Order" >> Rank(state.PLACED, of(decide.place_rows), spill, narrow, allot=of_phase)
         if recipe.select.repeats:
-            dossiers |= "Repeat" >> Rank(state.REPEATED, of(decide.repeat_rows), spill, narrow)
+            part_states |= "Repeat" >> Rank(state.REPEATED, of(decide.repeat_rows), spill, narrow)
 
         layout = beam.pvalue.AsSingleton(
-            dossiers
+            part_states
             | "Kept" >> beam.ParDo(_Kept(recipe, plan))
             | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
-            | "Layout" >> beam.ParDo(One(partial(_layout, recipe=recipe, plan=plan)))
+            | "Layout" >> beam.ParDo(MapDoFn(partial(_layout, recipe=recipe, plan=plan)))
         )
-        ledgers = dossiers | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
+        ledgers = part_states | "Ledger" >> beam.ParDo(_Ledger(recipe, plan), layout)
         shards = (
-            dossiers
+            part_states
             | "Scatter" >> beam.ParDo(_Scatter(recipe, plan), layout).with_output_types(pa.RecordBatch)
             | "Text" >> Exchange(spill)
             | "Emit" >> beam.ParDo(_Emit(recipe, plan), layout)
@@ -106,19 +106,19 @@ class _Counted(Progress):
 
 
 class _Rate(Step):
-    """Rates the splits that are not finished yet; yields (dossier, receipt) of every part."""
+    """Rates the splits that are not finished yet; yields (part_state, receipt) of every part."""
 
     def __init__(self, recipe: Recipe, plan: Plan) -> None:
         self.recipe = recipe
         self.run, self.index = plan.run, plan.index
 
-    def process(self, work: Work) -> Iterable[tuple[Dossier, Receipt]]:
+    def process(self, work: Work) -> Iterable[tuple[PartState, Receipt]]:
         progress = _Counted(self.run, "rate")
         receipt = work.part.receipt()
         if receipt is None or receipt.fingerprint != work.fingerprint:  # a runner that tries again finds what it did before
             receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
         progress.finish(work.split.size)
-        yield Dossier(work.ordinal, work.part), receipt
+        yield PartState(work.ordinal, work.part), receipt
 
 
 class _Kept(Step):
@@ -126,8 +126,8 @@ class _Kept(Step):
         self.recipe = recipe
         self.run = plan.run
 
-    def process(self, dossier: Dossier) -> Iterable[dict[int, tuple[int, int]]]:
-        yield emit.emitted_sizes(dossier, self.recipe)
+    def process(self, part_state: PartState) -> Iterable[dict[int, tuple[int, int]]]:
+        yield emit.emitted_sizes(part_state, self.recipe)
         _Counted(self.run, "decide").finish()
 
 
@@ -136,9 +136,9 @@ class _Scatter(Step):
         self.recipe = recipe
         self.run, self.finished = plan.run, plan.finished_shards
 
-    def process(self, dossier: Dossier, layout: emit.Layout) -> Iterable[pa.RecordBatch]:
+    def process(self, part_state: PartState, layout: emit.Layout) -> Iterable[pa.RecordBatch]:
         progress = _Counted(self.run, "emit")
-        for batch in emit.scatter(dossier, self.recipe, layout, self.finished):
+        for batch in emit.scatter(part_state, self.recipe, layout, self.finished):
             progress.advance(batch.num_rows, int(batch["text"].nbytes))
             yield batch
 
@@ -148,8 +148,8 @@ class _Ledger(Step):
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
-    def process(self, dossier: Dossier, layout: emit.Layout) -> None:
-        emit.write_ledger(dossier, self.recipe, layout, self.fingerprint)
+    def process(self, part_state: PartState, layout: emit.Layout) -> None:
+        emit.write_ledger(part_state, self.recipe, layout, self.fingerprint)
 
 
 class _Emit(Step):
@@ -169,13 +169,13 @@ def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: 
     return layout
 
 
-def _read(rated: tuple[Dossier, Receipt]) -> tuple[int, int, str]:
+def _read(rated: tuple[PartState, Receipt]) -> tuple[int, int, str]:
     """Records of a part that could be read, and that could not; where the latter are told."""
-    dossier, receipt = rated
-    return receipt.documents, receipt.rejected, state.rated_part(dossier).uri("rejects", "jsonl")
+    part_state, receipt = rated
+    return receipt.documents, receipt.rejected, state.rated_part(part_state).uri("rejects", "jsonl")
 
 
-def _accept(rated: tuple[Dossier, Receipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> Dossier:
+def _accept(rated: tuple[PartState, Receipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> PartState:
     """Lets a part pass to Decide only when the whole input stayed below `max_rejects`. By then all are rated, and what that has
     left in memory is given back."""
     give_back_freed_memory()

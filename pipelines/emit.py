@@ -20,7 +20,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, STATE, edges
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
-from tamis.transforms.beam.exchange import Dossier, Gathered, addressed
+from tamis.transforms.beam.exchange import Gathered, PartState, addressed
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
@@ -94,16 +94,16 @@ def layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe) -> Layo
     return Layout(shards, tuple(tokens[phase] for phase in range(len(stretches))), names, recipe.output.format)
 
 
-def emitted_sizes(dossier: Dossier, recipe: Recipe) -> dict[int, tuple[int, int]]:
+def emitted_sizes(part_state: PartState, recipe: Recipe) -> dict[int, tuple[int, int]]:
     """Bytes and tokens of emitted text by phase."""
-    sums = emitted(dossier, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
+    sums = emitted(part_state, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
     return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
 
 
-def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: str) -> None:
+def write_ledger(part_state: PartState, recipe: Recipe, layout: Layout, fingerprint: str) -> None:
     """Writes decisions/part-N.parquet, one row for every document of the part, and the part's summary."""
-    part = rated_part(dossier)
-    table = _with_shard(explained(dossier, recipe), layout)
+    part = rated_part(part_state)
+    table = _with_shard(explained(part_state, recipe), layout)
     uri = part.uri("decisions", "parquet")
     with storage.commit(uri) as sink:
         pq.write_table(table.select(list(LEDGER)), sink, compression="zstd", write_page_checksum=True)
@@ -113,26 +113,26 @@ def write_ledger(dossier: Dossier, recipe: Recipe, layout: Layout, fingerprint: 
         "counts": _counts(table),
         "real_tokens": _real_tokens(table),
         "repeated": _repeated(table),
-        "closest": _closest(dossier, recipe, layout),
+        "closest": _closest(part_state, recipe, layout),
         "histograms": _histograms(part, recipe),
         "lengths": _lengths(table),
         "clusters": _largest(table),
         "contamination": _contaminated(table),
-        "renamed": _answers(dossier, unique_ids.TAG),
-        "capped": _capped(dossier),
+        "renamed": _answers(part_state, unique_ids.TAG),
+        "capped": _capped(part_state),
     }
     storage.write_bytes(part.uri(STATE, "json"), json.dumps(summary, ensure_ascii=False).encode())
 
 
-def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozenset[int]) -> Iterator[pa.RecordBatch]:
+def scatter(part_state: PartState, recipe: Recipe, layout: Layout, finished: frozenset[int]) -> Iterator[pa.RecordBatch]:
     """The kept documents of the part, addressed to their shards. Shards that an earlier attempt finished get nothing."""
-    part = rated_part(dossier)
-    table = emitted(dossier, recipe)
+    part = rated_part(part_state)
+    table = emitted(part_state, recipe)
     more = [name for name in table.column_names if name == "epoch" or name.startswith(GUARDED)]
     to = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     wanted = ~np.isin(to, list(finished))
     table, to = table.filter(pa.array(wanted)), to[wanted]
-    rows = row_of(table["ticket"].to_numpy())
+    rows = row_of(table["doc_ref"].to_numpy())
     pending: list[pa.RecordBatch] = []
     size = first = 0
     for read, batch in part.read(rows, ["text", "url", "licence", "date", "metadata"]):
@@ -141,7 +141,7 @@ def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozense
         decided = table.take(pa.array(chosen)).combine_chunks()
         columns = {"id": decided["id"], "text": batch["text"], "source": decided["source"]}
         columns |= {name: batch[name] for name in ("url", "licence", "date", "metadata")}
-        columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie", *more)}
+        columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie_break", *more)}
         pending.append(addressed(pa.table(columns).combine_chunks().to_batches()[0], to[chosen]))
         size += int(batch["text"].nbytes)
         if size >= SCATTER_BYTES:
@@ -154,10 +154,10 @@ def scatter(dossier: Dossier, recipe: Recipe, layout: Layout, finished: frozense
 def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fingerprint: str) -> None:
     """Writes one shard in curriculum order, then its receipt."""
     rows = gathered.table().combine_chunks()  # what the pieces were read into goes before the sorted rows come
-    keys = [name for name in ("place", "tie", "id", "epoch") if name in rows.column_names]
+    keys = [name for name in ("place", "tie_break", "id", "epoch") if name in rows.column_names]
     rows = rows.sort_by([(name, "ascending") for name in keys])
     path = layout.path(gathered.destination)
-    inner = ["place", "tie", *(name for name in rows.column_names if name.startswith(GUARDED))]
+    inner = ["place", "tie_break", *(name for name in rows.column_names if name.startswith(GUARDED))]
     written = write_shard(rows.drop_columns(inner), storage.join(run, path), recipe.output)
     receipt = {
         "fingerprint": fingerprint,
@@ -223,7 +223,7 @@ def _counts(table: pa.Table) -> list[dict[str, object]]:
 
 
 def _largest(table: pa.Table) -> list[dict[str, object]]:
-    clusters = table.filter(pc.greater(table["copies"], 1)).select(["ticket", "id", "copies"])
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
     return clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS).to_pylist()
 
 
@@ -233,19 +233,19 @@ def _contaminated(table: pa.Table) -> dict[str, dict[str, object]]:
     of_benchmark: dict[str, dict[str, object]] = {}
     for name in pc.unique(found["benchmark"]).to_pylist():
         here = found.filter(pc.equal(found["benchmark"], name))
-        examples = here.slice(0, EXAMPLES).select(["ticket", "id", "decision", "detail"])
+        examples = here.slice(0, EXAMPLES).select(["doc_ref", "id", "decision", "detail"])
         of_benchmark[name] = {"documents": len(here), "examples": examples.to_pylist()}
     return of_benchmark
 
 
-def _answers(dossier: Dossier, tag: str) -> int:
-    answers = dossier.answer(tag)
-    return 0 if answers is None else len(answers)
+def _answers(part_state: PartState, tag: str) -> int:
+    results = part_state.result(tag)
+    return 0 if results is None else len(results)
 
 
-def _capped(dossier: Dossier) -> int:
-    answers = dossier.answer(deduplicate.TAG)
-    return 0 if answers is None else int(pc.sum(answers["capped"]).as_py())
+def _capped(part_state: PartState) -> int:
+    results = part_state.result(deduplicate.TAG)
+    return 0 if results is None else int(pc.sum(results["capped"]).as_py())
 
 
 def _real_tokens(table: pa.Table) -> int:
@@ -262,11 +262,11 @@ def _repeated(table: pa.Table) -> dict[str, int]:
     return {"documents": int(again.sum()), "tokens": int(again @ table["tokens"].to_numpy())}
 
 
-def _closest(dossier: Dossier, recipe: Recipe, layout: Layout) -> int | None:
+def _closest(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:
     """Least number of tokens from the end of a copy to the start of the next, about; None without copies."""
     if not recipe.select.repeats:
         return None
-    table = emitted(dossier, recipe)
+    table = emitted(part_state, recipe)
     phase, place, tokens, epoch = (table[name].to_numpy() for name in ("phase", "place", "tokens", "epoch"))
     end = np.concatenate([[0], np.cumsum(layout.tokens)])[phase] + place * np.array(layout.tokens)[phase]
     again = np.flatnonzero(epoch > 1)  # the row before is the copy before

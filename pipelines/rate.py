@@ -21,8 +21,8 @@ from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.read.inputs import read
 from tamis.transforms.read.types import Split
 from tamis.transforms.runtime.memory import keep_freed_memory
-from tamis.transforms.runtime.prefetch import ahead
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.prefetch import prefetch
+from tamis.transforms.runtime.redaction import redact
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.segment import segment
 
@@ -61,17 +61,17 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
     """Reads `split`, measures every signal on one segmentation of each batch, and commits the part."""
     raters = ready(recipe, index)
     measured = (  # a thread reads, a second measures, this one writes: nearly all they do is done without Python's lock
-        (rejects, *measure(batch, recipe, raters)) for batch, rejects in ahead(read(split, recipe.input))
+        (rejects, *measure(batch, recipe, raters)) for batch, rejects in prefetch(read(split, recipe.input))
     )
     with PartWriter(part) as writer:
-        for rejects, rated, sketch in ahead(measured):
+        for rejects, rated, sketch in prefetch(measured):
             for reject in rejects:
-                writer.reject(asdict(replace(reject, uri=public(reject.uri), error=public(reject.error))))
+                writer.reject(asdict(replace(reject, uri=redact(reject.uri), error=redact(reject.error))))
             if rated.num_rows:
                 writer.write(rated, sketch)
             advance(rated.num_rows, int(rated["text"].nbytes))
         empty = (rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters))
-        return writer.finish((next(empty), next(empty)), fingerprint, asdict(replace(split, uri=public(split.uri))))
+        return writer.finish((next(empty), next(empty)), fingerprint, asdict(replace(split, uri=redact(split.uri))))
 
 
 def first_reject(uri: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from tamis.pipelines.run.progress import EVERY, MOVEMENTS, Done
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 if TYPE_CHECKING:
     from tamis.pipelines.cli.display import Start
@@ -30,12 +30,12 @@ class Log:
 
     def __init__(self, form: str, run: str) -> None:
         self.form = form
-        self.run = public(run)
+        self.run = redact(run)
 
     def tell(self, event: str, level: Level = "info", **told: Any) -> None:
         """One event; strings are rid of credentials."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        told = {name: public(value) if isinstance(value, str) else value for name, value in told.items()}
+        told = {name: redact(value) if isinstance(value, str) else value for name, value in told.items()}
         if self.form == "json":
             line = json.dumps({"time": now, "level": level, "event": event, "run": self.run, **told}, default=str)
         else:

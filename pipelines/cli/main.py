@@ -20,7 +20,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import choice
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime.memory import share_one_heap
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
@@ -89,7 +89,7 @@ def run(
 
         directory = output or f"run/{wanted.name}"
         if events is not None:
-            events.run = public(directory)
+            events.run = redact(directory)
         if dry_run:
             from tamis.pipelines.estimate import dry_run as rehearsal
 
@@ -273,7 +273,7 @@ def _summary(result: Any) -> dict[str, object]:
 
 
 def _show_without_credentials(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    sys.stderr.write(public("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import typer
 
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.transforms.core.errors import NoInput, RunError
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 if TYPE_CHECKING:
     from tamis.pipelines.cli.log import Level, Log
@@ -38,11 +38,11 @@ def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
         raise
     except NoInput as nothing:
         if as_json:
-            print_json({"unchanged": True, "message": public(str(nothing))})
-        say("no-input", f"{public(str(nothing))}; nothing to do", "yellow", "info")
+            print_json({"unchanged": True, "message": redact(str(nothing))})
+        say("no-input", f"{redact(str(nothing))}; nothing to do", "yellow", "info")
     except (RunError, ImportError, OSError) as error:
         code = USAGE if isinstance(error, RecipeError) else PROBLEM
-        message = public(_worded(error))
+        message = redact(_worded(error))
         if as_json:
             print_json({"error": message})
         say("error", message, "red")

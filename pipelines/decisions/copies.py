@@ -10,21 +10,21 @@ import pyarrow as pa
 
 from tamis.pipelines.decisions.state import PLACED, REPEATED, SELECTED, answered, copies_by_phase, kept, ranked
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.transforms.beam.exchange import Dossier
+from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.curriculum.epochs import entrance, positions, step
 from tamis.transforms.curriculum.order import place
 from tamis.transforms.text.hashing import mix
 
 
-def turns(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def turns(part_state: PartState, recipe: Recipe) -> pa.Table:
     """The documents kept, once for each phase they are in: with `times` (copies in the phase), `epoch` (number of the first of
     them, from 1), and `most` (copies that the best of its bin has in the phase)."""
-    table = kept(dossier, recipe)
+    table = kept(part_state, recipe)
     one = pa.repeat(pa.scalar(1, pa.int64()), len(table))
     if not recipe.select.repeats:
         return table.append_column("times", one)
-    rows = {name: table[name].combine_chunks() for name in ("ticket", "bin") if name in table.column_names}
-    pool, budget, times = copies_by_phase(rows, dossier.answer(SELECTED), recipe)
+    rows = {name: table[name].combine_chunks() for name in ("doc_ref", "bin") if name in table.column_names}
+    pool, budget, times = copies_by_phase(rows, part_state.result(SELECTED), recipe)
     most = -(-budget // np.maximum(pool, 1)[:, None])
     if not recipe.select.phases:  # all copies are in the phase of the document
         inside = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.stretches))
@@ -43,13 +43,13 @@ def mark_of(table: pa.Table, recipe: Recipe) -> pa.Array | None:
     return table["phase"].combine_chunks() if recipe.select.repeats else None
 
 
-def apart(dossier: Dossier, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
+def apart(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
     """Every copy of every document, with its `epoch`, and what ranks it so that copies of one lie apart."""
-    table = turns(dossier, recipe)
-    tickets, mark = table["ticket"].combine_chunks(), mark_of(table, recipe)
-    answers = dossier.answer(PLACED)
-    through, whole = ranked(tickets, answers, mark)
-    of_phase = answered(tickets, answers, "allotted", mark)
+    table = turns(part_state, recipe)
+    doc_refs, mark = table["doc_ref"].combine_chunks(), mark_of(table, recipe)
+    results = part_state.result(PLACED)
+    through, whole = ranked(doc_refs, results, mark)
+    of_phase = answered(doc_refs, results, "allotted", mark)
     asked = recipe.select.distance
     distance = np.full(len(table), asked) if isinstance(asked, float) else np.minimum(asked / np.maximum(of_phase, 1), 1.0)
     stands, times = place(through, whole), table["times"].to_numpy()
@@ -62,14 +62,14 @@ def apart(dossier: Dossier, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
     return _with(copies, "id_hash", pa.array(hashes)), major
 
 
-def emitted(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def emitted(part_state: PartState, recipe: Recipe) -> pa.Table:
     """The documents kept, in the order of their rows, as often as they are in the corpus, with phase and place of each copy;
     and with its `epoch` (from 1) where they may be repeated."""
     if not recipe.select.repeats:
-        return kept(dossier, recipe)
-    copies, _, _ = _each_copy(turns(dossier, recipe))
-    tickets, epoch = (copies[name].combine_chunks() for name in ("ticket", "epoch"))
-    where = place(*ranked(tickets, dossier.answer(REPEATED), epoch))
+        return kept(part_state, recipe)
+    copies, _, _ = _each_copy(turns(part_state, recipe))
+    doc_refs, epoch = (copies[name].combine_chunks() for name in ("doc_ref", "epoch"))
+    where = place(*ranked(doc_refs, part_state.result(REPEATED), epoch))
     return _with(copies, "place", pa.array(where, from_pandas=True))
 
 
@@ -84,9 +84,9 @@ def _each_copy(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
 
 def _entrances(table: pa.Table, of_phase: np.ndarray, stands: np.ndarray, apart: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Where in its phase each row may begin: apart from its copies in the phase before, which are the row before."""
-    ticket, phase, times = (table[name].to_numpy() for name in ("ticket", "phase", "times"))
+    doc_ref, phase, times = (table[name].to_numpy() for name in ("doc_ref", "phase", "times"))
     most = np.maximum(table["most"].to_numpy(), times)
-    here = np.flatnonzero((ticket[1:] == ticket[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
+    here = np.flatnonzero((doc_ref[1:] == doc_ref[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
     there = here - 1
     last = positions(stands[there], times[there], apart[there], times[there] - 1)
     asked, shorter = recipe.select.distance, np.minimum(of_phase[here], of_phase[there])

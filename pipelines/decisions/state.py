@@ -1,6 +1,6 @@
 """What becomes of each document of a part, as far as is known: from its signals, and from what the exchanges answered about it.
 
-Every step of Decide asks `standing` again in place of passing columns on: a dossier is a handful of file names, and reading the
+Every step of Decide calls `standing` again instead of passing columns on: a part state is a few file names, and reading the
 columns back costs less than carrying them through a runner.
 """
 
@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
-from tamis.transforms.beam.exchange import Dossier
+from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.ranking import aligned
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.parts import Part
-from tamis.transforms.curriculum.order import OTHERS, phase_of, place
+from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.dedup import deduplicate
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import allocation, bins, diversify, guards
@@ -40,39 +40,43 @@ _REMEMBERED = 32 << 20
 """Bytes of measured parts that a process remembers from stage to stage: some 1 GB of text."""
 
 
-def standing(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def standing(part_state: PartState, recipe: Recipe) -> pa.Table:
     """Every document of the part as far as the answers reach, in the order of its rows.
 
-    Columns: ticket, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
+    Columns: doc_ref, id, source, tokens, bytes, quality, tie, id_hash, benchmark, decision (keep, drop or review), reason,
     detail (null: only the ledger tells, by `explained`), representative, jaccard, copies, epochs (how often it is in the
     corpus), phase, place (of its first copy), and for each guard whether it is about the document. The first step that does
     not keep a document decides.
 
-    Remembered for the last dossier: the steps of one stage ask for the same one after another.
+    Remembered for the last part_state: the steps of one stage ask for the same one after another.
     """
     # The stamp, because one process may do several runs into one directory.
-    mark = rated_part(dossier), storage.entry(rated_part(dossier).uri("rated", "parquet")).stamp, recipe.decide_fingerprint
-    answers = tuple(sorted(dossier.answers.items()))
+    mark = (
+        rated_part(part_state),
+        storage.entry(rated_part(part_state).uri("rated", "parquet")).stamp,
+        recipe.decide_fingerprint,
+    )
+    results = tuple(sorted(part_state.results.items()))
     known = _memory.last
-    if known[0] != (mark, answers):
+    if known[0] != (mark, results):
         _memory.last = None, None  # before the next one is made: two would be held at once
         measured = _memory.measured.get(mark)
         if measured is None:
-            measured = _measured(rated_part(dossier), recipe, False)
+            measured = _measured(rated_part(part_state), recipe, False)
             _memory.keep(mark, measured)
-        known = _memory.last = (mark, answers), _standing(dossier, recipe, measured, False)
+        known = _memory.last = (mark, results), _standing(part_state, recipe, measured, False)
     table: pa.Table = known[1]
     return table
 
 
-def explained(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def explained(part_state: PartState, recipe: Recipe) -> pa.Table:
     """`standing` with every detail, which only the ledger tells."""
-    return _standing(dossier, recipe, _measured(rated_part(dossier), recipe, True), True)
+    return _standing(part_state, recipe, _measured(rated_part(part_state), recipe, True), True)
 
 
-def kept(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def kept(part_state: PartState, recipe: Recipe) -> pa.Table:
     """The standing of the documents still kept."""
-    table = standing(dossier, recipe)
+    table = standing(part_state, recipe)
     return table.filter(pc.equal(table["decision"], "keep"))
 
 
@@ -116,7 +120,7 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     kinds = {"metadata" if name.startswith(bins.METADATA) else name for name in (*of_bins, *recipe.guards.columns)}
     signals = part.columns(sorted(names.union(found, kinds - {"quality"})))
     verdict = evaluate(signals, recipe.thresholds, explain)
-    columns = {name: sketch[name] for name in ("ticket", "id", "source", "bytes")}
+    columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: verdict[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
     columns |= {name: signals[name] for name in found}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
@@ -142,7 +146,7 @@ def _metrics(columns: Mapping[str, pa.Array | pa.ChunkedArray], signals: pa.Tabl
     quality = columns["quality"].to_numpy()
     found = quality.copy()
     for source, (name, sign) in recipe.metrics.items():
-        of_source = np.ones(len(found), bool) if source == OTHERS else pc.equal(columns["source"], source).to_numpy()
+        of_source = np.ones(len(found), bool) if source == WILDCARD else pc.equal(columns["source"], source).to_numpy()
         value = quality if name == "quality" else signals[name].cast(pa.float64(), safe=False).to_numpy()
         found[of_source] = sign * value[of_source]
     return pa.array(found)
@@ -153,10 +157,10 @@ def ordered_by(table: pa.Table) -> np.ndarray:
     return np.asarray(table["metric" if "metric" in table.column_names else "quality"].to_numpy())
 
 
-def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
+def _standing(part_state: PartState, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
     kept_of = ("bin", "metric", *(GUARDED + name for name in recipe.guards.named))
     names = (
-        "ticket",
+        "doc_ref",
         "id",
         "source",
         "tokens",
@@ -165,17 +169,17 @@ def _standing(dossier: Dossier, recipe: Recipe, measured: pa.Table, explain: boo
         *(name for name in kept_of if name in measured.column_names),
     )
     rows = {name: measured[name].combine_chunks() for name in names}
-    rows["id"] = _final_ids(dossier, rows)
+    rows["id"] = _final_ids(part_state, rows)
     id_hash = hash128(rows["id"])
-    rows["tie"] = pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed))
+    rows["tie_break"] = pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed))
     rows["id_hash"] = pa.array(np.ascontiguousarray(id_hash[:, 1]))
     state = _State(measured, explain)
     rows["benchmark"] = _contamination(state, measured, recipe)
-    _copies(state, rows, dossier)
-    _diversity(state, rows, dossier)
-    _budget(state, rows, dossier, recipe)
+    _copies(state, rows, part_state)
+    _diversity(state, rows, part_state)
+    _budget(state, rows, part_state, recipe)
     rows |= {"decision": state.decision, "reason": state.reason, "detail": state.detail}
-    rows |= _places(rows, dossier, recipe)
+    rows |= _places(rows, part_state, recipe)
     return pa.table(rows)
 
 
@@ -214,10 +218,10 @@ def _contamination(state: _State, signals: pa.Table, recipe: Recipe) -> pa.Array
     return benchmark
 
 
-def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
-    answers = dossier.answer(deduplicate.TAG)
+def _copies(state: _State, rows: dict[str, pa.Array], part_state: PartState) -> None:
+    results = part_state.result(deduplicate.TAG)
     representative, jaccard, kind, copies = (
-        aligned(rows["ticket"], answers, column, default)
+        aligned(rows["doc_ref"], results, column, default)
         for column, default in (("duplicate_of", None), ("jaccard", None), ("kind", None), ("copies", 1))
     )
     rows |= {
@@ -225,7 +229,7 @@ def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
         "jaccard": jaccard.cast(pa.float64()),
         "copies": copies.cast(pa.int64()),
     }
-    if answers is not None:
+    if results is not None:
         reason = pc.binary_join_element_wise("dedup", kind, ".")
 
         def detail(of: pa.Array) -> pa.Array:
@@ -235,12 +239,12 @@ def _copies(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
         state.close(representative.is_valid().to_numpy(zero_copy_only=False), "drop", reason, detail)
 
 
-def _diversity(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> None:
-    answers = dossier.answer(diversify.TAG)
-    if answers is None:
+def _diversity(state: _State, rows: dict[str, pa.Array], part_state: PartState) -> None:
+    results = part_state.result(diversify.TAG)
+    if results is None:
         return
-    stands = aligned(rows["ticket"], answers, "stands", None)
-    cosine = aligned(rows["ticket"], answers, "cosine", None)
+    stands = aligned(rows["doc_ref"], results, "stands", None)
+    cosine = aligned(rows["doc_ref"], results, "cosine", None)
 
     def detail(of: pa.Array) -> pa.Array:
         return pc.binary_join_element_wise("cosine", _rounded(cosine.take(of)), "with", stands.take(of), " ")
@@ -249,27 +253,27 @@ def _diversity(state: _State, rows: dict[str, pa.Array], dossier: Dossier) -> No
 
 
 def copies_by_phase(
-    rows: Mapping[str, pa.Array], answers: pa.Table | None, recipe: Recipe
+    rows: Mapping[str, pa.Array], results: pa.Table | None, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pool, budgets (a column a phase the selection speaks of) and copies of each document; of one not ranked none.
 
-    `answers` are those of `SELECTED`.
+    `results` are those of `SELECTED`.
     """
     select = recipe.select
-    rank, whole = (answered(rows["ticket"], answers, name) for name in ("rank", "group_tokens"))
+    rank, whole = (answered(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
     of_bin = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
-    given = answered(rows["ticket"], answers, "allotted") if select.mixture is not None else None
+    given = answered(rows["doc_ref"], results, "allotted") if select.mixture is not None else None
     pool, budget = allocation.limits(of_bin, whole, given, select)
     return pool, budget, np.where(rank[:, None] < 0, 0, allocation.copies(rank, pool, budget))
 
 
-def _budget(state: _State, rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> None:
-    select, answers = recipe.select, dossier.answer(SELECTED)
-    if not select.asks or answers is None:
+def _budget(state: _State, rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> None:
+    select, results = recipe.select, part_state.result(SELECTED)
+    if not select.asks or results is None:
         rows["epochs"] = pc.equal(state.decision, "keep").cast(pa.int64())
         return
-    rank = answered(rows["ticket"], answers, "rank")
-    pool, budget, times = copies_by_phase(rows, answers, recipe)
+    rank = answered(rows["doc_ref"], results, "rank")
+    pool, budget, times = copies_by_phase(rows, results, recipe)
     epochs, limit = times.sum(axis=1), np.minimum(budget.max(axis=1), pool)
     what = "mixture" if select.mixture is not None else "epochs" if select.epochs else "tokens"
     reason = pc.if_else(pa.array((rank > pool) & (select.top != 1)), "select.top", f"select.{what}")
@@ -284,47 +288,49 @@ def _budget(state: _State, rows: dict[str, pa.Array], dossier: Dossier, recipe: 
         rows["phase"] = pa.array((times > 0).argmax(axis=1).astype(np.int64))
 
 
-def _places(rows: dict[str, pa.Array], dossier: Dossier, recipe: Recipe) -> dict[str, pa.Array]:
+def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> dict[str, pa.Array]:
     """Phase, unless the selection gave one, and place (0 to 1, by the end of the document's tokens in its source)."""
-    phase = np.zeros(len(rows["ticket"]), np.int64)
-    phased = dossier.answer(PHASED)
+    phase = np.zeros(len(rows["doc_ref"]), np.int64)
+    phased = part_state.result(PHASED)
     if phased is not None:
-        fraction = place(*ranked(rows["ticket"], phased))
+        fraction = place(*ranked(rows["doc_ref"], phased))
         inside = ~np.isnan(fraction)
         phase[inside] = phase_of(fraction[inside], [stretch.share for stretch in recipe.curriculum.stretches])
     first = pa.repeat(pa.scalar(1, pa.int64()), len(phase)) if recipe.select.repeats else None
-    where = place(*ranked(rows["ticket"], dossier.answer(REPEATED if recipe.select.repeats else PLACED), first))
+    where = place(*ranked(rows["doc_ref"], part_state.result(REPEATED if recipe.select.repeats else PLACED), first))
     return {"phase": rows.get("phase", pa.array(phase)), "place": pa.array(where, from_pandas=True)}
 
 
-def ranked(tickets: pa.Array, answers: pa.Table | None, mark: pa.Array | None = None) -> tuple[np.ndarray, np.ndarray]:
+def ranked(doc_refs: pa.Array, results: pa.Table | None, mark: pa.Array | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Rank in tokens and tokens of the group, as floats; NaN where a document was not ranked."""
-    rank, whole = (answered(tickets, answers, name, mark).astype(np.float64) for name in ("rank", "group_tokens"))
+    rank, whole = (answered(doc_refs, results, name, mark).astype(np.float64) for name in ("rank", "group_tokens"))
     missing = rank < 0
     rank[missing] = whole[missing] = np.nan
     return rank, whole
 
 
-def answered(tickets: pa.Array, answers: pa.Table | None, column: str, mark: pa.Array | None = None) -> np.ndarray:
+def answered(doc_refs: pa.Array, results: pa.Table | None, column: str, mark: pa.Array | None = None) -> np.ndarray:
     """A column of a ranking's answers for documents of one part, or for their rows of these marks; -1 where there is none."""
-    if answers is not None and mark is not None:
-        tickets = _marked(tickets, mark)
-        answers = answers.set_column(0, "ticket", _marked(answers["ticket"].combine_chunks(), answers["mark"].combine_chunks()))
-    return np.asarray(aligned(tickets, answers, column, -1).cast(pa.int64()).to_numpy(zero_copy_only=False))
+    if results is not None and mark is not None:
+        doc_refs = _marked(doc_refs, mark)
+        results = results.set_column(
+            0, "doc_ref", _marked(results["doc_ref"].combine_chunks(), results["mark"].combine_chunks())
+        )
+    return np.asarray(aligned(doc_refs, results, column, -1).cast(pa.int64()).to_numpy(zero_copy_only=False))
 
 
-def _marked(tickets: pa.Array, mark: pa.Array) -> pa.Array:
+def _marked(doc_refs: pa.Array, mark: pa.Array) -> pa.Array:
     """Row of the part and mark in one number: no document has a million copies."""
-    return pa.array(row_of(tickets.to_numpy()) << 20 | mark.to_numpy())
+    return pa.array(row_of(doc_refs.to_numpy()) << 20 | mark.to_numpy())
 
 
-def _final_ids(dossier: Dossier, rows: dict[str, pa.Array]) -> pa.Array:
+def _final_ids(part_state: PartState, rows: dict[str, pa.Array]) -> pa.Array:
     """The ids, numbered where several documents had one: id, id#2, id#3."""
     ids = rows["id"]
-    answers = dossier.answer(unique_ids.TAG)
-    if answers is None:
+    results = part_state.result(unique_ids.TAG)
+    if results is None:
         return ids
-    ordinal = aligned(rows["ticket"], answers, "ordinal", None)
+    ordinal = aligned(rows["doc_ref"], results, "ordinal", None)
     return pc.coalesce(unique_ids.numbered(ids, ordinal), ids)
 
 
@@ -332,7 +338,7 @@ def _rounded(values: pa.Array) -> pa.Array:
     return pc.round(values, ndigits=4).cast(pa.string())
 
 
-def rated_part(dossier: Dossier) -> Part:
-    """The part that a dossier of a run is about."""
-    assert isinstance(dossier.handle, Part)
-    return dossier.handle
+def rated_part(part_state: PartState) -> Part:
+    """The part that a part_state of a run is about."""
+    assert isinstance(part_state.handle, Part)
+    return part_state.handle

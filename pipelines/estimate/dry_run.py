@@ -219,7 +219,7 @@ def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
     scale = kept / max(sum(of.values()), 1)
     whole = {name: round(tokens * scale) for name, tokens in of.items()}
     if select.mixture is not None:  # a sample need not hold every source
-        whole = {name: 0 for name in select.mixture.weights if name != allocation.OTHERS} | whole
+        whole = {name: 0 for name in select.mixture.weights if name != allocation.WILDCARD} | whole
     sizes, given = np.array(list(whole.values()), np.int64), None
     if select.mixture is not None:
         found = decide.allotted(whole, recipe)

@@ -13,7 +13,7 @@ from tamis.pipelines.recipe.yaml_file import Misfits
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.shards import Output
-from tamis.transforms.curriculum.order import OTHERS, Curriculum, metric
+from tamis.transforms.curriculum.order import WILDCARD, Curriculum, metric
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.rate.c4 import C4, C4Rater
@@ -189,7 +189,7 @@ class Recipe(Options):
     @cached_property
     def metrics(self) -> dict[str, tuple[str, float]]:
         """(column, sign) that a source is ordered by where that is not quality, the sources not named first."""
-        by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != OTHERS, item[0]))
+        by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
         return {source: _metric(named, self.signals) for source, named in by}
 
     @cached_property

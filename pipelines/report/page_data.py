@@ -108,8 +108,8 @@ def _histograms(recipe: Recipe, summaries: list[Json]) -> dict[str, Histogram]:
 def _clusters(run: str, summaries: list[Json]) -> list[Cluster]:
     rows = [row for summary in summaries for row in summary["clusters"]]
     rows = sorted(rows, key=lambda row: (-row["copies"], row["id"]))[:CLUSTERS]
-    seen = _glimpses(run, (row["ticket"] for row in rows))
-    shown = [(row, *seen[row["ticket"]]) for row in rows]
+    seen = _glimpses(run, (row["doc_ref"] for row in rows))
+    shown = [(row, *seen[row["doc_ref"]]) for row in rows]
     return [{"id": row["id"], "copies": row["copies"], "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
 
 
@@ -121,17 +121,17 @@ def _contamination(run: str, recipe: Recipe, summaries: list[Json]) -> list[Benc
     for name, found in ((name, found) for summary in summaries for name, found in summary["contamination"].items()):
         documents[name] += found["documents"]
         examples[name] = sorted(examples[name] + found["examples"], key=lambda row: row["id"])[:EXAMPLES]
-    seen = _glimpses(run, (row["ticket"] for of in examples.values() for row in of))
+    seen = _glimpses(run, (row["doc_ref"] for of in examples.values() for row in of))
 
     def shown(row: Json) -> Contaminated:
-        return {"id": row["id"], "decision": row["decision"], "detail": row["detail"], "excerpt": seen[row["ticket"]][1]}
+        return {"id": row["id"], "decision": row["decision"], "detail": row["detail"], "excerpt": seen[row["doc_ref"]][1]}
 
     return [{"name": name, "documents": documents[name], "examples": list(map(shown, examples[name]))} for name in names]
 
 
-def _glimpses(run: str, tickets: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """Source and first words of documents, by ticket: a row group is read once however many of them it holds."""
-    wanted = np.unique(np.fromiter(tickets, np.uint64))
+def _glimpses(run: str, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Source and first words of documents, by doc_ref: a row group is read once however many of them it holds."""
+    wanted = np.unique(np.fromiter(doc_refs, np.uint64))
     seen: dict[int, tuple[str, str]] = {}
     for part in np.unique(part_of(wanted)).tolist():
         here = wanted[part_of(wanted) == part]

@@ -18,7 +18,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.provenance import verify as manifests
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 from tamis.transforms.select.guards import Finding, shares
 
 
@@ -84,7 +84,7 @@ def _public(value: Any) -> Any:
         return {name: _public(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_public(inner) for inner in value]
-    return public(value) if isinstance(value, str) else value
+    return redact(value) if isinstance(value, str) else value
 
 
 def _counts(summaries: Sequence[Json], rejected: int) -> Json:

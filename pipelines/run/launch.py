@@ -22,7 +22,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
 from tamis.transforms.core.manifest import MANIFEST, read_manifest
 from tamis.transforms.provenance import release_chain
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 Watch = Callable[[dict[str, progress.Done]], None]
 """Called a few times a second with what each movement has done."""
@@ -144,7 +144,7 @@ class _Clock:
             seconds[movement] = round(ended - begun, 2)
             begun = ended
         if kind is not None:
-            self.attempt = replace(self.attempt, error=public(str(error)) or kind.__name__)
+            self.attempt = replace(self.attempt, error=redact(str(error)) or kind.__name__)
             self._tell(progress.done(self.run))
         self.attempt = replace(self.attempt, seconds=seconds)
 

@@ -15,7 +15,7 @@ from typing import Any
 from tamis.pipelines.run.progress import Attempt, Done
 from tamis.pipelines.run.work_plan import METRICS
 from tamis.transforms import storage
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 _SUCCESS = "tamis_last_success_timestamp_seconds"
 
@@ -126,7 +126,7 @@ def _write(run: str, families: Iterable[Family]) -> None:
     for name, help, samples in families:
         if samples:
             lines += [f"# HELP {name} {help}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{_labels({'run': public(run), **labels})} {_number(value)}" for labels, value in samples]
+            lines += [f"{name}{_labels({'run': redact(run), **labels})} {_number(value)}" for labels, value in samples]
     with suppress(OSError):
         storage.write_bytes(storage.join(run, METRICS), ("\n".join(lines) + "\n").encode(), durable=False)
 

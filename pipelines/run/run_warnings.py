@@ -10,7 +10,7 @@ from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import Json
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
-from tamis.transforms.curriculum.order import OTHERS
+from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.select import guards
 
 LARGE = 5
@@ -53,7 +53,7 @@ def warnings(
             "copies of them may remain",
             {"documents": capped},
         )
-    if strangers := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {OTHERS}):
+    if strangers := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {WILDCARD}):
         yield LintWarning(
             "by-no-source",
             f"curriculum.by names {', '.join(strangers[:5])}, and no document is of such a source; there are "

@@ -64,7 +64,7 @@ class Corpus:
     ids: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int64]
     quality: npt.NDArray[np.float32]
-    tie: npt.NDArray[np.uint64]
+    tie_break: npt.NDArray[np.uint64]
     source: npt.NDArray[np.int64]
 
 
@@ -97,16 +97,16 @@ def read(run: str, tokenizer: str) -> Corpus:
     if encoder.end is not None:
         ids, lengths = np.insert(ids, np.cumsum(lengths), encoder.end), lengths + 1
     source = table["source"].combine_chunks().cast(pa.large_string()).dictionary_encode().indices.fill_null(-1).to_numpy()
-    tie = hash_texts(table["id"].combine_chunks().cast(pa.large_string()))
-    return Corpus(ids, lengths, quality, tie, source.astype(np.int64))
+    tie_break = hash_texts(table["id"].combine_chunks().cast(pa.large_string()))
+    return Corpus(ids, lengths, quality, tie_break, source.astype(np.int64))
 
 
 def held_out(corpus: Corpus) -> npt.NDArray[np.bool_]:
     """Which documents are validated on: of the best tenth, by tokens, those whose tie is a multiple of ten."""
-    by_quality = np.lexsort((corpus.tie, corpus.quality))
+    by_quality = np.lexsort((corpus.tie_break, corpus.quality))
     through = np.empty(len(by_quality))
     through[by_quality] = np.cumsum(corpus.lengths[by_quality])
-    return np.asarray((through > 0.9 * corpus.lengths.sum()) & (corpus.tie % np.uint64(10) == 0))
+    return np.asarray((through > 0.9 * corpus.lengths.sum()) & (corpus.tie_break % np.uint64(10) == 0))
 
 
 def ordered(corpus: Corpus, chosen: npt.NDArray[np.int64], curriculum: Curriculum) -> npt.NDArray[np.int64]:
@@ -116,11 +116,11 @@ def ordered(corpus: Corpus, chosen: npt.NDArray[np.int64], curriculum: Curriculu
     for source in np.unique(corpus.source[chosen]):
         own = np.flatnonzero(corpus.source[chosen] == source)
         documents = chosen[own]
-        quality, tie, tokens = corpus.quality[documents], corpus.tie[documents], corpus.lengths[documents]
-        ranked = _through(np.lexsort((tie, quality)), tokens)
-        values = sort_value(phase, quality, tie, quantile(ranked, tokens, tokens.sum()), cells)
-        at[own], whole[own] = _through(np.lexsort((tie, values)), tokens), tokens.sum()
-    return np.asarray(chosen[np.lexsort((corpus.tie[chosen], place(at, whole)))])
+        quality, tie_break, tokens = corpus.quality[documents], corpus.tie_break[documents], corpus.lengths[documents]
+        ranked = _through(np.lexsort((tie_break, quality)), tokens)
+        values = sort_value(phase, quality, tie_break, quantile(ranked, tokens, tokens.sum()), cells)
+        at[own], whole[own] = _through(np.lexsort((tie_break, values)), tokens), tokens.sum()
+    return np.asarray(chosen[np.lexsort((corpus.tie_break[chosen], place(at, whole)))])
 
 
 def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_size: int) -> list[Rows]:

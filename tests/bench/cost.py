@@ -31,7 +31,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import finalize, progress, work_plan
 from tamis.pipelines.run.progress import MOVEMENTS
 from tamis.pipelines.runners import local
-from tamis.transforms.beam.exchange import Dossier, Gathered, Piece, _Spill, addressed
+from tamis.transforms.beam.exchange import Gathered, PartState, Piece, _Spill, addressed
 from tamis.transforms.beam.ranking import ROWS, _address
 from tamis.transforms.dedup.components import forest
 from tamis.transforms.dedup.deduplicate import _survivors
@@ -53,7 +53,7 @@ EXCHANGES = {
     "major": "ranking: keys",
     "rank": "ranking: answers",
     "text": "text to its shard",
-    "ticket": "duplicates: lesser copies",
+    "doc_ref": "duplicates: lesser copies",
 }
 
 
@@ -168,14 +168,14 @@ def kernels() -> dict[str, float]:
     """Seconds to find the ranges of a part's rows among a number of cuts; bytes and seconds a document in the forest."""
     rows, chance = 20_000, np.random.Generator(np.random.PCG64(0))
     keys = chance.integers(0, 1 << 64, (rows, 2), dtype=np.uint64)
-    columns = {"major": keys[:, 0], "tie": keys[:, 1], "id_hash": keys[:, 1], "ticket": np.arange(rows, dtype=np.uint64)}
+    columns = {"major": keys[:, 0], "tie_break": keys[:, 1], "id_hash": keys[:, 1], "doc_ref": np.arange(rows, dtype=np.uint64)}
     columns |= {"group": pa.repeat("", rows), "tokens": np.ones(rows, np.int64)}
     batch = pa.record_batch({name: columns[name] for name in ROWS.names}, schema=ROWS)
     seconds = {}
     for cuts in (1_000, 101_000):
         cut = np.sort(chance.integers(0, 1 << 64, (cuts, 2), dtype=np.uint64), axis=0)
         begun = time.process_time()
-        list(_address(Dossier(0, None), cut, lambda _: batch))
+        list(_address(PartState(0, None), cut, lambda _: batch))
         seconds[cuts] = time.process_time() - begun
     nodes = 4_000_000
     edges = np.sort(chance.integers(0, nodes, (nodes, 2), dtype=np.uint64), axis=1)
@@ -209,17 +209,20 @@ def component(members: int = 500_000, part: int = 20_000) -> dict[str, float]:
     return {"member_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / members}
 
 
-def _alike(ticket: np.ndarray, bands: int) -> pa.RecordBatch:
-    head = ticket % np.uint64(2) == 0
-    text = mix(ticket // np.uint64(2), 0)
-    batch = {"component": np.zeros(len(ticket), np.uint64), "ticket": ticket, "text_hash_0": text, "text_hash_1": text}
-    batch |= {"id": pa.array([f"{number:032x}" for number in ticket.tolist()]), "quality": pa.nulls(len(ticket), pa.float32())}
-    batch["tie"] = pa.array(text >> np.uint64(1) << np.uint64(1) | ~head)  # the copy comes after what it repeats
-    shared = pa.array(np.tile(np.arange(bands, dtype=np.uint64), len(ticket)))
+def _alike(doc_ref: np.ndarray, bands: int) -> pa.RecordBatch:
+    head = doc_ref % np.uint64(2) == 0
+    text = mix(doc_ref // np.uint64(2), 0)
+    batch = {"component": np.zeros(len(doc_ref), np.uint64), "doc_ref": doc_ref, "text_hash_0": text, "text_hash_1": text}
+    batch |= {
+        "id": pa.array([f"{number:032x}" for number in doc_ref.tolist()]),
+        "quality": pa.nulls(len(doc_ref), pa.float32()),
+    }
+    batch["tie_break"] = pa.array(text >> np.uint64(1) << np.uint64(1) | ~head)  # the copy comes after what it repeats
+    shared = pa.array(np.tile(np.arange(bands, dtype=np.uint64), len(doc_ref)))
     batch["bands"] = pa.FixedSizeListArray.from_arrays(shared, bands)
     first = pa.array(np.concatenate([[0], np.cumsum(head)]))
     batch["shingles"] = pa.LargeListArray.from_arrays(first, pa.array(np.full(head.sum(), 7, np.uint64)), mask=pa.array(~head))
-    return addressed(pa.record_batch(batch), np.zeros(len(ticket), np.uint32))
+    return addressed(pa.record_batch(batch), np.zeros(len(doc_ref), np.uint32))
 
 
 def _size(folder: Path) -> int:

@@ -35,9 +35,9 @@ from tamis.pipelines.emit import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import partitions
 from tamis.pipelines.runners import worker
-from tamis.transforms.beam.exchange import Dossier, Exchange, Gathered, addressed
+from tamis.transforms.beam.exchange import Exchange, Gathered, PartState, addressed
 from tamis.transforms.beam.ranking import Rank, ranges
-from tamis.transforms.core.documents import tickets
+from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.curriculum.order import place
 from tamis.transforms.text.hashing import mix
 
@@ -92,24 +92,24 @@ def once(documents: int, order: str) -> dict[str, float]:
 
 
 def _timed(recipe: Recipe, folder: Path, documents: int) -> tuple[float, float]:
-    dossiers = list(_dossiers(folder, documents))
+    part_states = list(_dossiers(folder, documents))
     began, spent = time.perf_counter(), time.process_time()
     with beam.Pipeline(FnApiRunner(EmbeddedPythonEnvironment.default())) as pipeline:
-        pipeline | Order(recipe, dossiers, str(folder / "spill"), documents)
+        pipeline | Order(recipe, part_states, str(folder / "spill"), documents)
     return time.perf_counter() - began, time.process_time() - spent
 
 
 class Order(beam.PTransform):
     """As in `curate.py`, from the documents kept to shards in their order."""
 
-    def __init__(self, recipe: Recipe, dossiers: list[Dossier], spill: str, documents: int) -> None:
+    def __init__(self, recipe: Recipe, part_states: list[PartState], spill: str, documents: int) -> None:
         super().__init__()
-        self.recipe, self.dossiers, self.spill, self.documents = recipe, dossiers, spill, documents
+        self.recipe, self.part_states, self.spill, self.documents = recipe, part_states, spill, documents
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         size = ranges(partitions(self.documents * STORED))
         layout = Layout((-(-self.documents // PART),), (0,), ("phase-1",), "parquet")
-        found = pipeline | beam.Create(self.dossiers)
+        found = pipeline | beam.Create(self.part_states)
         if self.recipe.curriculum.by_quantile:
             found |= "Grade" >> Rank(GRADED, partial(decide.grade_rows, recipe=self.recipe), self.spill, size)
         found |= "Order" >> Rank(PLACED, partial(decide.place_rows, recipe=self.recipe), self.spill, size)
@@ -123,23 +123,23 @@ class Order(beam.PTransform):
         )
 
 
-def narrow(dossier: Dossier, recipe: Recipe) -> pa.Table:
+def narrow(part_state: PartState, recipe: Recipe) -> pa.Table:
     """The documents kept of a part, as `standing.kept` gives them."""
-    return pa.ipc.open_file(pa.memory_map(str(dossier.handle))).read_all()
+    return pa.ipc.open_file(pa.memory_map(str(part_state.handle))).read_all()
 
 
-def _dossiers(folder: Path, documents: int) -> Iterator[Dossier]:
+def _dossiers(folder: Path, documents: int) -> Iterator[PartState]:
     folder.mkdir()
     for ordinal, start in enumerate(range(0, documents, PART)):
         number = np.arange(start, min(start + PART, documents), dtype=np.uint64)
         chance = np.random.default_rng(ordinal)
         table = pa.table(
             {
-                "ticket": tickets(ordinal, len(number)),
+                "doc_ref": doc_refs(ordinal, len(number)),
                 "source": pa.array(SOURCES).take(pa.array(chance.integers(0, len(SOURCES), len(number)))),
                 "tokens": chance.integers(20, 2_000, len(number)),
                 "quality": chance.random(len(number), np.float32),
-                "tie": mix(number, 0),
+                "tie_break": mix(number, 0),
                 "id_hash": mix(number, 1),
                 "phase": np.zeros(len(number), np.int64),
                 "epochs": np.ones(len(number), np.int64),
@@ -148,19 +148,19 @@ def _dossiers(folder: Path, documents: int) -> Iterator[Dossier]:
         path = folder / f"{ordinal}.arrow"
         with pa.ipc.new_file(str(path), table.schema) as sink:
             sink.write_table(table)
-        yield Dossier(ordinal, str(path))
+        yield PartState(ordinal, str(path))
 
 
-def _placed(dossier: Dossier, layout: Layout) -> pa.RecordBatch:
-    rows = narrow(dossier, Recipe())
-    where = place(*ranked(rows["ticket"].combine_chunks(), dossier.answer(PLACED)))
-    batch = rows.select(["tie", "tokens"]).append_column("place", pa.array(where)).combine_chunks().to_batches()[0]
+def _placed(part_state: PartState, layout: Layout) -> pa.RecordBatch:
+    rows = narrow(part_state, Recipe())
+    where = place(*ranked(rows["doc_ref"].combine_chunks(), part_state.result(PLACED)))
+    batch = rows.select(["tie_break", "tokens"]).append_column("place", pa.array(where)).combine_chunks().to_batches()[0]
     return addressed(batch, layout.destination(rows["phase"].to_numpy(), where))
 
 
 def _sorted(gathered: Gathered) -> tuple[int, float, float, int]:
     """(shard, first place, last place, documents)."""
-    rows = gathered.table().sort_by([("place", "ascending"), ("tie", "ascending")])
+    rows = gathered.table().sort_by([("place", "ascending"), ("tie_break", "ascending")])
     return gathered.destination, rows["place"][0].as_py(), rows["place"][-1].as_py(), len(rows)
 
 

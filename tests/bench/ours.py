@@ -125,10 +125,10 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     documents = pa.table(
         {
             "component": pa.array(component),
-            "ticket": pa.array(row),
+            "doc_ref": pa.array(row),
             "id": pc.cast(pa.array(row), pa.string()),
             "quality": pa.nulls(len(row), pa.float32()),
-            "tie": pa.array(row),
+            "tie_break": pa.array(row),
             "text_hash_0": np.ascontiguousarray(hashes[:, 0]),
             "text_hash_1": np.ascontiguousarray(hashes[:, 1]),
             "bands": bands,
@@ -137,7 +137,7 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     )
     documents = documents.take(inside)
     verdicts = survivors(documents, spans(documents["shingles"]), options.threshold, options.max_candidates)
-    return [int(ticket) for ticket in verdicts.filter(verdicts["duplicate_of"].is_valid())["ticket"].to_pylist()]
+    return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
 
 
 def benchmarks(corpus: Path) -> Task:

@@ -137,7 +137,7 @@ class Units:
     input: float  # stored bytes a document
     kept: float  # share of the documents
     bytes_off: float  # of a kept document from its share of the tokens
-    piece_bytes: float  # of the claim ticket that the runner shuffles
+    piece_bytes: float  # of the claim doc_ref that the runner shuffles
     piece_s: float
     partition_s: float
     cut_s: float  # a part and a cut

@@ -38,7 +38,7 @@ SHIPPED: dict[str, tuple[str, ...]] = {
 
 SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
 
-OTHERS: dict[str, Json] = {
+WILDCARD: dict[str, Json] = {
     "mixture": {
         "decontaminate": {
             "benchmarks": [{"name": "quiz", "path": "quiz.jsonl", "fields": ["question", "answers.text"], "id": "id"}],
@@ -118,7 +118,7 @@ OTHERS: dict[str, Json] = {
 }
 """Sections of the tests' recipe that are otherwise."""
 
-NAMES = (*shipped_recipes(), *OTHERS)
+NAMES = (*shipped_recipes(), *WILDCARD)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +165,9 @@ def digest(folder: Path) -> str:
 
 def ran(name: str, folder: Path, output: str) -> Json:
     """What the table has of a recipe: runs it in the working directory, so that no absolute path is known to it."""
-    if name in OTHERS:
+    if name in WILDCARD:
         folder.mkdir()
-        loaded = load_recipe(str(write_recipe(folder, **OTHERS[name])), SMALL, ["pages" if name == "pages" else "in"])
+        loaded = load_recipe(str(write_recipe(folder, **WILDCARD[name])), SMALL, ["pages" if name == "pages" else "in"])
     else:
         loaded = load_recipe(name, (*SMALL, *SHIPPED.get(name, ())), ["in"])
     manifest = launch.launch(loaded, output, workers=1).manifest

@@ -1,4 +1,4 @@
-"""The one shuffle: rows go to numbered destinations, by default as claim tickets on files, never as text through a runner.
+"""The one shuffle: rows go to numbered destinations, by default as claim doc_refs on files, never as text through a runner.
 
 Cost: with ``via="storage"`` a row is written once and read once (Arrow IPC) and the runner shuffles one small `Piece` for each
 (batch, destination); memory is one batch on the writing side and what a consumer loads on the reading side. With
@@ -56,7 +56,7 @@ beam.coders.registry.register_coder(pa.RecordBatch, ArrowBatchCoder)
 
 @dataclass(frozen=True)
 class Piece:
-    """A claim ticket: the batch packed in `size` bytes from `offset` of the file `uri`, or `packed` itself when the runner
+    """A claim doc_ref: the batch packed in `size` bytes from `offset` of the file `uri`, or `packed` itself when the runner
     carries it."""
 
     uri: str
@@ -85,19 +85,19 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class Dossier:
+class PartState:
     """One rated part and what was answered about its documents, by tag. Small: it travels in place of the columns."""
 
     part: int
     handle: object
-    answers: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
+    results: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
-    def answer(self, tag: str) -> pa.Table | None:
-        """The answers under `tag` sorted by ticket, or None when nobody answered about this part."""
-        pieces = self.answers.get(tag, ())
+    def result(self, tag: str) -> pa.Table | None:
+        """The answers under `tag` sorted by doc_ref, or None when nobody answered about this part."""
+        pieces = self.results.get(tag, ())
         if not pieces:
             return None
-        return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("ticket")
+        return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("doc_ref")
 
 
 class Step(beam.DoFn):
@@ -111,7 +111,7 @@ class Step(beam.DoFn):
         return ["process"]
 
 
-class Each(Step):
+class FlatMapDoFn(Step):
     """Calls `function` with each element, and with the side input if there is one, and passes on all that it gives, as
     `beam.FlatMap` does."""
 
@@ -122,7 +122,7 @@ class Each(Step):
         return self.function(element) if side is None else self.function(element, side)
 
 
-class One(Step):
+class MapDoFn(Step):
     """Passes on the one thing that `function` returns, as `beam.Map` does."""
 
     def __init__(self, function: Callable[..., object]) -> None:
@@ -150,31 +150,31 @@ class Exchange(beam.PTransform):
             batches
             | "Spill" >> beam.ParDo(_Spill(self.spill, self.via)).with_output_types(tuple[int, Piece])
             | "Group" >> beam.GroupByKey()
-            | "Gather" >> beam.ParDo(Each(_gather)).with_output_types(Gathered)
+            | "Gather" >> beam.ParDo(FlatMapDoFn(_gather)).with_output_types(Gathered)
         )
 
 
-class Answer(beam.PTransform):
-    """Joins answers (batches with a `ticket` column) to the dossiers they are about, by rated part, each under its tag."""
+class JoinResults(beam.PTransform):
+    """Joins answers (batches with a `doc_ref` column) to the part_states they are about, by rated part, each under its tag."""
 
-    def __init__(self, answers: Mapping[str, beam.PCollection], spill: str, via: Via = "storage") -> None:
+    def __init__(self, results: Mapping[str, beam.PCollection], spill: str, via: Via = "storage") -> None:
         super().__init__()
-        self.answers = answers
+        self.results = results
         self.spill = spill
         self.via = via
 
-    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         # A CoGroupByKey does the same in three times the steps, and Beam takes 10 ms for each before it runs anything.
         keyed = tuple[int, tuple[str, object]]
-        joined = [dossiers | "Part" >> beam.ParDo(Each(_by_part)).with_output_types(keyed)]
-        for tag, batches in self.answers.items():
+        joined = [part_states | "Part" >> beam.ParDo(FlatMapDoFn(_by_part)).with_output_types(keyed)]
+        for tag, batches in self.results.items():
             filed = beam.ParDo(_SpillAnswers(tag, self.spill, self.via)).with_output_types(keyed)
             joined.append(batches | f"Spill {tag}" >> filed)
         return (
             joined
             | "Join" >> beam.Flatten()
             | "Group" >> beam.GroupByKey()
-            | "File" >> beam.ParDo(Each(_file)).with_output_types(Dossier)
+            | "File" >> beam.ParDo(FlatMapDoFn(_file)).with_output_types(PartState)
         )
 
 
@@ -186,7 +186,7 @@ class Spread(beam.PTransform):
             items
             | "Key" >> beam.WithKeys(lambda item: item.ordinal).with_output_types(tuple[int, object])
             | "Group" >> beam.GroupByKey()
-            | "Items" >> beam.ParDo(Each(itemgetter(1)))
+            | "Items" >> beam.ParDo(FlatMapDoFn(itemgetter(1)))
         )
 
 
@@ -229,7 +229,7 @@ class _SpillAnswers(Step):
         self.spill = _Spill(spill, via)
 
     def process(self, batch: pa.RecordBatch) -> Iterable[tuple[int, tuple[str, Piece]]]:
-        for part, piece in self.spill.process(addressed(batch, part_of(batch["ticket"].to_numpy()))):
+        for part, piece in self.spill.process(addressed(batch, part_of(batch["doc_ref"].to_numpy()))):
             yield part, (self.tag, piece)
 
 
@@ -248,8 +248,8 @@ def _in_order(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     return tuple(sorted(pieces, key=lambda piece: (piece.uri, piece.offset, piece.packed or b"")))
 
 
-def _by_part(dossier: Dossier) -> Iterable[tuple[int, tuple[str, Dossier]]]:
-    yield dossier.part, ("", dossier)
+def _by_part(part_state: PartState) -> Iterable[tuple[int, tuple[str, PartState]]]:
+    yield part_state.part, ("", part_state)
 
 
 def _gather(sent: tuple[int, Iterable[Piece]]) -> Iterable[Gathered]:
@@ -257,19 +257,19 @@ def _gather(sent: tuple[int, Iterable[Piece]]) -> Iterable[Gathered]:
     yield Gathered(to, _in_order(pieces))
 
 
-def _file(answered: tuple[int, Iterable[tuple[str, object]]]) -> Iterable[Dossier]:
+def _file(answered: tuple[int, Iterable[tuple[str, object]]]) -> Iterable[PartState]:
     part, group = answered
-    dossiers: list[Dossier] = []
+    part_states: list[PartState] = []
     pieces: dict[str, list[Piece]] = {}
     for tag, found in group:
-        if isinstance(found, Dossier):
-            dossiers.append(found)
+        if isinstance(found, PartState):
+            part_states.append(found)
         elif isinstance(found, Piece):
             pieces.setdefault(tag, []).append(found)
-    if len(dossiers) != 1:
-        raise RuntimeError(f"answers name part {part}, of which there are {len(dossiers)} dossiers, not 1")
-    answers = {tag: _in_order(pieces[tag]) for tag in sorted(pieces)}
-    yield replace(dossiers[0], answers={**dossiers[0].answers, **answers})
+    if len(part_states) != 1:
+        raise RuntimeError(f"answers name part {part}, of which there are {len(part_states)} part_states, not 1")
+    results = {tag: _in_order(pieces[tag]) for tag in sorted(pieces)}
+    yield replace(part_states[0], results={**part_states[0].results, **results})
 
 
 def _encode(batch: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer:
@@ -284,5 +284,5 @@ def _decode(encoded: bytes) -> pa.RecordBatch:
         return reader.read_next_batch()
 
 
-Rows = Callable[[Dossier], pa.RecordBatch]
-"""Loads the small columns a transform asks for from a dossier: stages pass dossiers and load columns where they need them."""
+Rows = Callable[[PartState], pa.RecordBatch]
+"""Loads the small columns that a transform needs of a part: stages pass part states and load columns where they need them."""

@@ -14,15 +14,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed
+from tamis.transforms.beam.exchange import (
+    Exchange,
+    FlatMapDoFn,
+    Gathered,
+    JoinResults,
+    MapDoFn,
+    PartState,
+    Rows,
+    Via,
+    addressed,
+)
 from tamis.transforms.text.hashing import mix
 
 ROWS = pa.schema(
     [
-        pa.field("ticket", pa.uint64()),
+        pa.field("doc_ref", pa.uint64()),
         pa.field("group", pa.string()),  # ranks count within a group
         pa.field("major", pa.uint64()),  # what is ranked by, ascending
-        pa.field("tie", pa.uint64()),  # seeded hash of the id: decides between equal majors
+        pa.field("tie_break", pa.uint64()),  # seeded hash of the id: decides between equal majors
         pa.field("id_hash", pa.uint64()),  # decides between equal ties
         pa.field("tokens", pa.int64()),
     ]
@@ -49,7 +59,7 @@ def ranges(partitions: int) -> int:
 
 
 class Rank(beam.PTransform):
-    """Adds to each dossier, under `tag`, `rank` (tokens up to and including the document, in order within its group) and
+    """Adds to each part_state, under `tag`, `rank` (tokens up to and including the document, in order within its group) and
     `group_tokens` (tokens of the whole group) for every row that `rows` yields; with its `mark`, where rows have one, and with
     what its group was `allotted`, where asked."""
 
@@ -64,31 +74,33 @@ class Rank(beam.PTransform):
         self.via = via
         self.allot = allot
 
-    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         if self.partitions > 1:
             cuts = beam.pvalue.AsSingleton(
-                dossiers
-                | "Sample" >> beam.ParDo(One(partial(_sample, rows=self.rows, size=self.partitions * _SAMPLE)))
+                part_states
+                | "Sample" >> beam.ParDo(MapDoFn(partial(_sample, rows=self.rows, size=self.partitions * _SAMPLE)))
                 | "Cuts" >> beam.CombineGlobally(_Cuts(self.partitions)).without_defaults()
             )
         else:
             cuts = np.empty((0, 2), np.uint64)
         ranges = (
-            dossiers
-            | "Range" >> beam.ParDo(Each(partial(_address, rows=self.rows)), cuts).with_output_types(pa.RecordBatch)
+            part_states
+            | "Range" >> beam.ParDo(FlatMapDoFn(partial(_address, rows=self.rows)), cuts).with_output_types(pa.RecordBatch)
             | Exchange(self.spill, self.via)
         )
-        totals = beam.pvalue.AsList(ranges | "Totals" >> beam.ParDo(Each(_totals)))
-        ranks = ranges | "Rank" >> beam.ParDo(Each(partial(_ranks, allot=self.allot)), totals).with_output_types(pa.RecordBatch)
-        return dossiers | "Return" >> Answer({self.tag: ranks}, self.spill, self.via)
+        totals = beam.pvalue.AsList(ranges | "Totals" >> beam.ParDo(FlatMapDoFn(_totals)))
+        ranks = ranges | "Rank" >> beam.ParDo(FlatMapDoFn(partial(_ranks, allot=self.allot)), totals).with_output_types(
+            pa.RecordBatch
+        )
+        return part_states | "Return" >> JoinResults({self.tag: ranks}, self.spill, self.via)
 
 
-def _sample(dossier: Dossier, rows: Rows, size: int) -> np.ndarray:
-    return _bottom(_keys(rows(dossier)), size)
+def _sample(part_state: PartState, rows: Rows, size: int) -> np.ndarray:
+    return _bottom(_keys(rows(part_state)), size)
 
 
 def _keys(batch: pa.RecordBatch | pa.Table) -> np.ndarray:
-    return np.stack([batch["major"].to_numpy(), batch["tie"].to_numpy()], axis=1)
+    return np.stack([batch["major"].to_numpy(), batch["tie_break"].to_numpy()], axis=1)
 
 
 def _bottom(keys: np.ndarray, size: int) -> np.ndarray:
@@ -119,8 +131,8 @@ class _Cuts(beam.CombineFn):
         return keys[np.arange(1, self.partitions) * len(keys) // self.partitions] if len(keys) else keys
 
 
-def _address(dossier: Dossier, cuts: np.ndarray, rows: Rows) -> Iterable[pa.RecordBatch]:
-    batch = rows(dossier)
+def _address(part_state: PartState, cuts: np.ndarray, rows: Rows) -> Iterable[pa.RecordBatch]:
+    batch = rows(part_state)
     if not batch.num_rows:
         return
     keys = np.concatenate([cuts, _keys(batch)])
@@ -144,7 +156,7 @@ def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]], allot: Allot 
         whole[group] = whole.get(group, 0) + tokens
         if destination < gathered.destination:
             before[group] = before.get(group, 0) + tokens
-    rows = gathered.table().sort_by([("major", "ascending"), ("tie", "ascending"), ("id_hash", "ascending")])
+    rows = gathered.table().sort_by([("major", "ascending"), ("tie_break", "ascending"), ("id_hash", "ascending")])
     codes = rows["group"].combine_chunks().dictionary_encode()
     groups = codes.dictionary.to_pylist()
     code, tokens_of = codes.indices.to_numpy(), rows["tokens"].to_numpy()
@@ -152,20 +164,20 @@ def _ranks(gathered: Gathered, totals: list[tuple[int, str, int]], allot: Allot 
     for index, group in enumerate(groups):
         of_group = code == index
         rank[of_group] = before.get(group, 0) + np.cumsum(tokens_of[of_group])
-    answer = {"ticket": rows["ticket"].combine_chunks(), "rank": rank}
-    answer["group_tokens"] = np.array([whole[group] for group in groups], np.int64)[code]
+    result = {"doc_ref": rows["doc_ref"].combine_chunks(), "rank": rank}
+    result["group_tokens"] = np.array([whole[group] for group in groups], np.int64)[code]
     if "mark" in rows.column_names:
-        answer["mark"] = rows["mark"].combine_chunks()
+        result["mark"] = rows["mark"].combine_chunks()
     if allot is not None:
         allotted = allot(whole)
-        answer["allotted"] = np.array([allotted[group] for group in groups], np.int64)[code]
-    yield pa.record_batch(answer)
+        result["allotted"] = np.array([allotted[group] for group in groups], np.int64)[code]
+    yield pa.record_batch(result)
 
 
-def aligned(tickets: pa.Array, answers: pa.Table | None, column: str, default: object) -> pa.Array:
-    """`column` of the answers in the order of `tickets`, joined on the ticket; `default` where nobody answered."""
-    if answers is None:
-        return pa.repeat(pa.scalar(default), len(tickets))
-    place = pc.index_in(tickets, value_set=answers["ticket"])
-    values = answers[column].combine_chunks().take(place)
+def aligned(doc_refs: pa.Array, results: pa.Table | None, column: str, default: object) -> pa.Array:
+    """`column` of the answers in the order of `doc_refs`, joined on the doc_ref; `default` where nobody answered."""
+    if results is None:
+        return pa.repeat(pa.scalar(default), len(doc_refs))
+    place = pc.index_in(doc_refs, value_set=results["doc_ref"])
+    values = results[column].combine_chunks().take(place)
     return values if default is None else pc.fill_null(values, default)

@@ -10,13 +10,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
+from tamis.transforms.beam.exchange import (
+    Exchange,
+    FlatMapDoFn,
+    Gathered,
+    JoinResults,
+    MapDoFn,
+    PartState,
+    Rows,
+    Via,
+    addressed,
+    partition_of,
+)
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.text.hashing import hash128
 
 ROWS = pa.schema(
     [
-        pa.field("ticket", pa.uint64()),
+        pa.field("doc_ref", pa.uint64()),
         pa.field("id", pa.string()),
         pa.field("id_hash_0", pa.uint64()),
         pa.field("id_hash_1", pa.uint64()),
@@ -46,15 +57,15 @@ class Identify(beam.PTransform):
         self.partitions = partitions
         self.via = via
 
-    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)
         ordinals = (
-            dossiers
-            | "Rows" >> beam.ParDo(One(address)).with_output_types(pa.RecordBatch)
+            part_states
+            | "Rows" >> beam.ParDo(MapDoFn(address)).with_output_types(pa.RecordBatch)
             | Exchange(self.spill, self.via)
-            | "Number" >> beam.ParDo(Each(partial(_number, error=self.error))).with_output_types(pa.RecordBatch)
+            | "Number" >> beam.ParDo(FlatMapDoFn(partial(_number, error=self.error))).with_output_types(pa.RecordBatch)
         )
-        return dossiers | "Return" >> Answer({TAG: ordinals}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({TAG: ordinals}, self.spill, self.via)
 
 
 def numbered(ids: pa.Array, ordinals: pa.Array) -> pa.Array:
@@ -62,8 +73,8 @@ def numbered(ids: pa.Array, ordinals: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(ids, ordinals.cast(pa.string()), "#")
 
 
-def _address(dossier: Dossier, rows: Rows, partitions: int) -> pa.RecordBatch:
-    batch = rows(dossier)
+def _address(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
+    batch = rows(part_state)
     # id, id#2 and id#2#2 go to one place: there the numbers that are taken can be seen.
     bare = hash128(pc.replace_substring_regex(batch["id"], r"(#\d+)+$", ""))
     return addressed(batch, partition_of(np.ascontiguousarray(bare[:, 0]), partitions))
@@ -93,4 +104,4 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
     while (taken := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
         until = np.cumsum(taken)
         ordinal += until > np.concatenate([[0], until])[group]  # all from the first that is taken move up by one
-    yield pa.record_batch({"ticket": rows["ticket"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})
+    yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})

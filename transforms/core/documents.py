@@ -1,4 +1,4 @@
-"""What flows: the schema of a batch of documents, and the ticket that finds a document again."""
+"""What flows: the schema of a batch of documents, and the doc_ref that finds a document again."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ BATCH_BYTES = 2 << 20
 _ROW_BITS = 32
 
 
-def tickets(part: int, rows: int, first_row: int = 0) -> npt.NDArray[np.uint64]:
+def doc_refs(part: int, rows: int, first_row: int = 0) -> npt.NDArray[np.uint64]:
     """Tickets of `rows` consecutive documents of rated part `part`: part ordinal in the high 32 bits, row in the low 32.
 
-    A ticket only finds a document again; nothing is decided or ordered by it.
+    A doc_ref only finds a document again; nothing is decided or ordered by it.
     """
     return np.uint64(part << _ROW_BITS) + np.arange(first_row, first_row + rows, dtype=np.uint64)
 
 
-def part_of(ticket: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Ordinal of the rated part each ticket points into."""
-    return (ticket >> np.uint64(_ROW_BITS)).astype(np.int64)
+def part_of(doc_ref: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Ordinal of the rated part each doc_ref points into."""
+    return (doc_ref >> np.uint64(_ROW_BITS)).astype(np.int64)
 
 
-def row_of(ticket: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Row of each ticket inside its rated part."""
-    return (ticket & np.uint64((1 << _ROW_BITS) - 1)).astype(np.int64)
+def row_of(doc_ref: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Row of each doc_ref inside its rated part."""
+    return (doc_ref & np.uint64((1 << _ROW_BITS) - 1)).astype(np.int64)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.transforms import storage
-from tamis.transforms.core.documents import tickets
+from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.core.errors import RunError, damage
 from tamis.transforms.core.manifest import File
 
@@ -73,14 +73,14 @@ class Part:
             return pq.ParquetFile(file).read(columns=list(names), use_threads=False)
 
     def sketch(self, names: Sequence[str]) -> pa.Table:
-        """Columns of the sketch, all rows, with the tickets of the documents in front."""
+        """Columns of the sketch, all rows, with the doc_refs of the documents in front."""
         with self._open("sketches", "arrow") as file:
             with pa.ipc.open_file(file) as reader:
                 fields = [reader.schema.get_field_index(name) for name in names]
             # Read again for these columns alone: the bands are half of the file, and most readers want none of them.
             with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
                 table = reader.read_all().select(list(names))
-        return table.add_column(0, "ticket", pa.array(tickets(self.ordinal, table.num_rows)))
+        return table.add_column(0, "doc_ref", pa.array(doc_refs(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
         """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups without one stay unread."""

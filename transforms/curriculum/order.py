@@ -27,7 +27,7 @@ Order = Literal["uniform", "ascending", "descending", "folded", "bucketed", "ble
 BY_QUANTILE: frozenset[Order] = frozenset({"bucketed", "blended", "lr_weighted"})
 """Orders that need each document's quantile of quality within its source and phase."""
 
-OTHERS = "*"
+WILDCARD = "*"
 """Stands for every source that is not named."""
 
 CELLS = 4096
@@ -113,7 +113,7 @@ class Curriculum(Ordering):
 
     @model_validator(mode="after")
     def _metrics_meet_in_ranks(self) -> Curriculum:
-        if self.interleave_by == "none" and self.by.keys() - {OTHERS}:
+        if self.interleave_by == "none" and self.by.keys() - {WILDCARD}:
             raise ValueError("by: metrics of two sources compare by their ranks in each alone: set interleave_by: source")
         return self
 
@@ -182,7 +182,7 @@ def metric(named: str, direction: str = "none") -> tuple[str, float]:
 def sort_value(
     phase: Ordering,
     quality: npt.NDArray[np.float32],
-    tie: npt.NDArray[np.uint64],
+    tie_break: npt.NDArray[np.uint64],
     quantile: Floats | None = None,
     cells: Cells | None = None,
 ) -> npt.NDArray[np.uint64]:
@@ -199,21 +199,21 @@ def sort_value(
     """
     order = phase.order
     if order == "uniform":
-        return np.zeros(len(tie), np.uint64)
+        return np.zeros(len(tie_break), np.uint64)
     image = _image(np.asarray(quality, np.float32))
     if order == "ascending":
         return image
     if order == "descending":
         return image ^ _ALL
     if order == "folded":
-        fold = (_drawn(tie, _FOLD_SEED) >> np.uint64(32)) * np.uint64(phase.folds) >> np.uint64(32)
+        fold = (_drawn(tie_break, _FOLD_SEED) >> np.uint64(32)) * np.uint64(phase.folds) >> np.uint64(32)
         return fold << _HIGH | image
     if quantile is None:
         raise ValueError(f"the order '{order}' needs quantiles")
     if order == "bucketed":
         return _slot(quantile, phase.buckets)
     if order == "blended":
-        shuffle = (_drawn(tie, _BLEND_SEED) >> np.uint64(11)).astype(np.float64) / (1 << 53)
+        shuffle = (_drawn(tie_break, _BLEND_SEED) >> np.uint64(11)).astype(np.float64) / (1 << 53)
         return _slot((quantile + phase.temperature * shuffle) / (1 + phase.temperature), 1 << 32) << _HIGH | image
     if cells is None:
         raise ValueError("the order 'lr_weighted' needs the cells of its schedule")
@@ -224,10 +224,10 @@ def sort_value(
 _HIGH, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-def _drawn(tie: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
+def _drawn(tie_break: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
     from tamis.transforms.text.hashing import mix
 
-    return mix(np.ascontiguousarray(tie), seed)
+    return mix(np.ascontiguousarray(tie_break), seed)
 
 
 def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:

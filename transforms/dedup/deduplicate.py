@@ -20,7 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms import storage
-from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, One, Rows, Via, addressed, partition_of
+from tamis.transforms.beam.exchange import (
+    Exchange,
+    FlatMapDoFn,
+    Gathered,
+    JoinResults,
+    MapDoFn,
+    PartState,
+    Rows,
+    Via,
+    addressed,
+    partition_of,
+)
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash
@@ -32,10 +43,10 @@ if TYPE_CHECKING:
 
 ROWS = pa.schema(
     [
-        pa.field("ticket", pa.uint64()),
+        pa.field("doc_ref", pa.uint64()),
         pa.field("id", pa.string()),
         pa.field("quality", pa.float32()),
-        pa.field("tie", pa.uint64()),
+        pa.field("tie_break", pa.uint64()),
         pa.field("text_hash_0", pa.uint64()),
         pa.field("text_hash_1", pa.uint64()),
         # and `bands`, a fixed-size list of uint64, where near-duplicates are looked for
@@ -48,7 +59,7 @@ TAG = "copies"
 _ENTRIES = 1 << 20
 """Bands in one batch: a part of many short documents has a hundred megabytes of them."""
 
-Texts = Callable[[Dossier, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
+Texts = Callable[[PartState, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
 """Loads the texts of the given rows of a part, some at a time: (rows, texts)."""
 
 
@@ -78,38 +89,38 @@ class Deduplicate(beam.PTransform):
         self.via = via
         self.words = words
 
-    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         cut: dict[str, Any] = {"rows": self.rows, "partitions": self.partitions}
         read: dict[str, Any] = {"texts": self.texts, "options": self.options, "words": self.words}
         equal = (
-            dossiers
-            | "Texts" >> beam.ParDo(One(partial(_by_text, **cut))).with_output_types(pa.RecordBatch)
+            part_states
+            | "Texts" >> beam.ParDo(MapDoFn(partial(_by_text, **cut))).with_output_types(pa.RecordBatch)
             | "Equal texts" >> Exchange(self.spill, self.via)
         )
-        lesser = equal | "Lesser" >> beam.ParDo(Each(_lesser)).with_output_types(pa.RecordBatch)
-        edges = [equal | "Text edges" >> beam.ParDo(One(_text_edges))]
+        lesser = equal | "Lesser" >> beam.ParDo(FlatMapDoFn(_lesser)).with_output_types(pa.RecordBatch)
+        edges = [equal | "Text edges" >> beam.ParDo(MapDoFn(_text_edges))]
         if self.options is not None:
             edges.append(
-                dossiers
-                | "Bands" >> beam.ParDo(Each(partial(_by_band, **cut))).with_output_types(pa.RecordBatch)
+                part_states
+                | "Bands" >> beam.ParDo(FlatMapDoFn(partial(_by_band, **cut))).with_output_types(pa.RecordBatch)
                 | "Buckets" >> Exchange(self.spill, self.via)
-                | "Bucket edges" >> beam.ParDo(One(_bucket_edges))
+                | "Bucket edges" >> beam.ParDo(MapDoFn(_bucket_edges))
             )
         components = (
             edges
             | "Edges" >> beam.Flatten()
             | "Components" >> beam.CombineGlobally(SpanningForest()).without_defaults()
-            | "Roots" >> beam.ParDo(Each(_roots)).with_output_types(pa.RecordBatch)
+            | "Roots" >> beam.ParDo(FlatMapDoFn(_roots)).with_output_types(pa.RecordBatch)
         )
         verdicts = partial(_survivors, options=self.options or MinHash(), spill=self.spill)
         copies = (
-            dossiers
-            | "Candidates" >> Answer({"component": components, "lesser": lesser}, self.spill, self.via)
-            | "Shingles" >> beam.ParDo(Each(partial(_members, **cut, **read))).with_output_types(pa.RecordBatch)
+            part_states
+            | "Candidates" >> JoinResults({"component": components, "lesser": lesser}, self.spill, self.via)
+            | "Shingles" >> beam.ParDo(FlatMapDoFn(partial(_members, **cut, **read))).with_output_types(pa.RecordBatch)
             | "Members" >> Exchange(self.spill, self.via)
-            | "Survivors" >> beam.ParDo(Each(verdicts)).with_output_types(pa.RecordBatch)
+            | "Survivors" >> beam.ParDo(FlatMapDoFn(verdicts)).with_output_types(pa.RecordBatch)
         )
-        return dossiers | "Return" >> Answer({TAG: copies}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({TAG: copies}, self.spill, self.via)
 
 
 class SpanningForest(beam.CombineFn):
@@ -143,20 +154,20 @@ class SpanningForest(beam.CombineFn):
         return forest(np.concatenate([np.empty((0, 2), np.uint64), *accumulator[0]]))
 
 
-def _by_text(dossier: Dossier, rows: Rows, partitions: int) -> pa.RecordBatch:
-    batch = rows(dossier).select(["ticket", "id", "quality", "tie", "text_hash_0", "text_hash_1"])
+def _by_text(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
+    batch = rows(part_state).select(["doc_ref", "id", "quality", "tie_break", "text_hash_0", "text_hash_1"])
     return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
 
 
-def _by_band(dossier: Dossier, rows: Rows, partitions: int) -> Iterable[pa.RecordBatch]:
-    batch = rows(dossier)
-    banded = batch.filter(batch["bands"].is_valid()).select(["bands", "ticket"])
+def _by_band(part_state: PartState, rows: Rows, partitions: int) -> Iterable[pa.RecordBatch]:
+    batch = rows(part_state)
+    banded = batch.filter(batch["bands"].is_valid()).select(["bands", "doc_ref"])
     bands = banded["bands"].type.list_size
     for start in range(0, banded.num_rows, max(1, _ENTRIES // bands)):
         some = banded.slice(start, max(1, _ENTRIES // bands))
         bucket = some["bands"].flatten()
-        member = np.repeat(some["ticket"].to_numpy(), bands)
-        yield addressed(pa.record_batch({"bucket": bucket, "ticket": member}), partition_of(bucket.to_numpy(), partitions))
+        member = np.repeat(some["doc_ref"].to_numpy(), bands)
+        yield addressed(pa.record_batch({"bucket": bucket, "doc_ref": member}), partition_of(bucket.to_numpy(), partitions))
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
@@ -166,7 +177,7 @@ def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
     """
     rows = gathered.table()
     order = best_first(rows, ["text_hash_0", "text_hash_1"])
-    rows = rows.select(["ticket", "text_hash_0", "text_hash_1"]).take(order)
+    rows = rows.select(["doc_ref", "text_hash_0", "text_hash_1"]).take(order)
     same = np.zeros(len(rows), bool)
     if len(rows) > 1:
         first, second = rows["text_hash_0"].to_numpy(), rows["text_hash_1"].to_numpy()
@@ -178,44 +189,44 @@ def _lesser(gathered: Gathered) -> Iterable[pa.RecordBatch]:
     """Documents whose text a better one has: they need no shingles of their own."""
     rows, same = _equal_texts(gathered)
     if same.any():
-        yield pa.record_batch({"ticket": rows["ticket"].combine_chunks().filter(pa.array(same))})
+        yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same))})
 
 
 def _text_edges(gathered: Gathered) -> np.ndarray:
     rows, same = _equal_texts(gathered)
-    ticket = rows["ticket"].to_numpy()
+    doc_ref = rows["doc_ref"].to_numpy()
     head = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
-    return np.column_stack((ticket[head][same], ticket[same]))
+    return np.column_stack((doc_ref[head][same], doc_ref[same]))
 
 
 def _bucket_edges(gathered: Gathered) -> np.ndarray:
     rows = gathered.table()
-    return forest(bucket_edges(rows["bucket"].to_numpy(), rows["ticket"].to_numpy()))
+    return forest(bucket_edges(rows["bucket"].to_numpy(), rows["doc_ref"].to_numpy()))
 
 
 def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
     """Each node of the forest with its component, one batch a part."""
     root = np.unique(star[:, 0])
-    ticket, component = np.concatenate([star[:, 1], root]), np.concatenate([star[:, 0], root])
-    order = np.argsort(ticket)
-    ticket, component = ticket[order], component[order]
-    starts = np.flatnonzero(np.diff(part_of(ticket), prepend=-1))
-    for start, stop in pairwise((*starts, len(ticket))):
-        yield pa.record_batch({"ticket": ticket[start:stop], "component": component[start:stop]})
+    doc_ref, component = np.concatenate([star[:, 1], root]), np.concatenate([star[:, 0], root])
+    order = np.argsort(doc_ref)
+    doc_ref, component = doc_ref[order], component[order]
+    starts = np.flatnonzero(np.diff(part_of(doc_ref), prepend=-1))
+    for start, stop in pairwise((*starts, len(doc_ref))):
+        yield pa.record_batch({"doc_ref": doc_ref[start:stop], "component": component[start:stop]})
 
 
 def _members(
-    dossier: Dossier, rows: Rows, texts: Texts, options: MinHash | None, words: Words, partitions: int
+    part_state: PartState, rows: Rows, texts: Texts, options: MinHash | None, words: Words, partitions: int
 ) -> Iterable[pa.RecordBatch]:
-    components = dossier.answer("component")
+    components = part_state.result("component")
     if components is None:
         return
-    batch = rows(dossier)
-    chosen = np.searchsorted(batch["ticket"].to_numpy(), components["ticket"].to_numpy())
+    batch = rows(part_state)
+    chosen = np.searchsorted(batch["doc_ref"].to_numpy(), components["doc_ref"].to_numpy())
     members = pa.table(batch.take(pa.array(chosen))).append_column("component", components["component"])
-    lesser = dossier.answer("lesser")
+    lesser = part_state.result("lesser")
     repeats = (
-        np.isin(members["ticket"].to_numpy(), lesser["ticket"].to_numpy())
+        np.isin(members["doc_ref"].to_numpy(), lesser["doc_ref"].to_numpy())
         if lesser is not None
         else np.zeros(len(members), bool)
     )
@@ -225,8 +236,8 @@ def _members(
         without = np.ones(len(members), bool)
     else:
         without = repeats
-        place = members["ticket"].to_numpy()
-        for read, text in texts(dossier, row_of(place[~repeats])):
+        place = members["doc_ref"].to_numpy()
+        for read, text in texts(part_state, row_of(place[~repeats])):
             found = members.take(pa.array(np.searchsorted(row_of(place), read)))
             yield _member_batch(found, _shingles_of(text, options, words), partitions)
     if without.any():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema(
     [
-        pa.field("ticket", pa.uint64(), nullable=False),
+        pa.field("doc_ref", pa.uint64(), nullable=False),
         pa.field("duplicate_of", pa.string()),  # id of the kept representative; null: the document itself is kept
         pa.field("jaccard", pa.float64()),  # exact similarity to the representative, 1 for an equal text; null: kept
         pa.field("kind", pa.string()),  # 'exact', 'near'; null: kept
@@ -29,10 +29,10 @@ SCHEMA = pa.schema(
 
 
 def survivors(documents: pa.Table, shingles: Spans, threshold: float, max_candidates: int) -> pa.Table:
-    """One verdict a document (`SCHEMA`), by ticket.
+    """One verdict a document (`SCHEMA`), by doc_ref.
 
-    `documents` holds whole components of the candidate graph, any number of them, in any order: `component`, `ticket`,
-    `text_hash_0`, `text_hash_1`, `tie` (uint64), unique `id` (string), `quality` (float) and `bands` (lists of uint64).
+    `documents` holds whole components of the candidate graph, any number of them, in any order: `component`, `doc_ref`,
+    `text_hash_0`, `text_hash_1`, `tie_break` (uint64), unique `id` (string), `quality` (float) and `bands` (lists of uint64).
     `shingles` are theirs in the same order, sorted and unique; only those of heads are read, each a few times, so their values
     may lie in a file that is mapped. `bands` is null where there is nothing to compare; shingles may be none where they are
     not needed: without bands, or when a better exact copy in the table has them (`best_first`).
@@ -48,8 +48,8 @@ def survivors(documents: pa.Table, shingles: Spans, threshold: float, max_candid
     """
     rank = best_first(documents, ["component"])
     ids = documents["id"].take(rank)
-    component, ticket, *text = (
-        documents[name].take(rank).to_numpy() for name in ("component", "ticket", "text_hash_0", "text_hash_1")
+    component, doc_ref, *text = (
+        documents[name].take(rank).to_numpy() for name in ("component", "doc_ref", "text_hash_0", "text_hash_1")
     )
 
     head = _best_of_equals(component, *text)
@@ -73,7 +73,7 @@ def survivors(documents: pa.Table, shingles: Spans, threshold: float, max_candid
     exact = duplicate & (kept == head)
     verdicts = pa.table(
         [
-            pa.array(ticket),
+            pa.array(doc_ref),
             ids.take(pa.array(kept, mask=~duplicate)),
             pa.array(np.where(exact, 1.0, similarity[place]), mask=~duplicate),
             pa.array(np.where(exact, "exact", "near"), pa.string(), mask=~duplicate),
@@ -82,7 +82,7 @@ def survivors(documents: pa.Table, shingles: Spans, threshold: float, max_candid
         ],
         schema=SCHEMA,
     )
-    return verdicts.take(pa.array(np.argsort(ticket, kind="stable")))
+    return verdicts.take(pa.array(np.argsort(doc_ref, kind="stable")))
 
 
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
@@ -94,7 +94,7 @@ def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
     quality = pc.if_else(pc.is_nan(quality), None, quality)
     columns = {name: documents[name] for name in within} | {
         "quality": quality,
-        "tie": documents["tie"],
+        "tie_break": documents["tie_break"],
         "id": documents["id"],
     }
     return pc.sort_indices(

@@ -25,7 +25,7 @@ from tamis.transforms.core.tokenizer import Told, identity
 from tamis.transforms.feed.corpus_index import Promise, promise
 from tamis.transforms.feed.encode import Tokenizer, named, told
 from tamis.transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
-from tamis.transforms.runtime.prefetch import ahead
+from tamis.transforms.runtime.prefetch import prefetch
 
 FORMAT: Final = "tamis.feed/1"
 CACHE: Final = ".feed"
@@ -153,7 +153,7 @@ class CurriculumDataset:
     def _iterate(self, worker: int, workers: int) -> Iterator[Batch]:
         """Every `workers`-th step: what a DataLoader puts together in turn is every step in order."""
         batches = self._batches(worker, workers)
-        for batch in ahead(batches, self.prefetch) if self.prefetch else batches:
+        for batch in prefetch(batches, self.prefetch) if self.prefetch else batches:
             self._done = batch.step + 1
             yield batch
 

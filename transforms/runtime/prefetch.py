@@ -11,12 +11,12 @@ Item = TypeVar("Item")
 _END: Final = object()
 
 
-def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
+def prefetch(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
     """The items, made in one thread of their own, `depth` of them before they are asked for; and what making them raises.
 
     Closed early, it waits for the item that is being made.
     """
-    with ThreadPoolExecutor(1, "ahead") as thread:
+    with ThreadPoolExecutor(1, "prefetch") as thread:
         coming = deque(thread.submit(next, items, _END) for _ in range(depth))
         while (item := coming.popleft().result()) is not _END:
             coming.append(thread.submit(next, items, _END))

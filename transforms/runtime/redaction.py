@@ -24,7 +24,7 @@ _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_CONNECTI
 """Variables of the environment whose values are never shown, wherever they turn up."""
 
 
-def public(text: str) -> str:
+def redact(text: str) -> str:
     """`text` with every credential that it can be told by its place in an address, or by the environment, masked.
 
     What holds no credential is returned as it is. Never to be used to tell files apart: two addresses may become one.

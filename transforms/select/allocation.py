@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Integers = npt.NDArray[np.int64]
 
-OTHERS = "*"
+WILDCARD = "*"
 """Stands for every bin that is not named."""
 
 _DRAW_SEED = 3
@@ -111,7 +111,7 @@ class Selection(Options):
             raise ValueError("a mixture shares one budget: set tokens to a number")
         if len({isinstance(times, tuple) for times in self.epochs.values()}) > 1:
             raise ValueError("epochs are numbers, or lists with one for each phase: give one kind")
-        if self.phases and OTHERS not in self.epochs:
+        if self.phases and WILDCARD not in self.epochs:
             raise ValueError("with epochs by phase, say with '*' what the phases take of the bins not named")
         if len({len(times) for times in self.epochs.values() if isinstance(times, tuple)}) > 1:
             raise ValueError("the lists of epochs differ in length; each has one number a phase")
@@ -152,11 +152,11 @@ def allot(whole: Mapping[str, int], selection: Selection) -> dict[str, int]:
     mixture = selection.mixture
     assert mixture is not None
     names = sorted(whole)
-    if strangers := sorted(mixture.weights.keys() - whole.keys() - {OTHERS}):
+    if strangers := sorted(mixture.weights.keys() - whole.keys() - {WILDCARD}):
         raise ValueError(f"the mixture weighs '{strangers[0]}', and there is no such bin; there are {', '.join(names[:20])}")
     if mixture.weights:
         others = sum(whole[name] for name in names if name not in mixture.weights)
-        rest = mixture.weights.get(OTHERS, 0.0) / max(others, 1)
+        rest = mixture.weights.get(WILDCARD, 0.0) / max(others, 1)
         weight = {name: mixture.weights.get(name, rest * whole[name]) for name in names}
     else:
         weight = {name: whole[name] ** (1 / mixture.temperature) for name in names}
@@ -182,7 +182,7 @@ def limits(bins: pa.Array, whole: Integers, allotted: Integers | None, selection
     if allotted is not None:
         budget = np.minimum(allotted, most)[:, None]
     elif selection.epochs:
-        rows = [np.atleast_1d(selection.epochs.get(name, selection.epochs.get(OTHERS, 1.0))) for name in names]
+        rows = [np.atleast_1d(selection.epochs.get(name, selection.epochs.get(WILDCARD, 1.0))) for name in names]
         times = np.array(rows, np.float64).reshape(len(names), max(selection.phases, 1))[code]
         budget = np.floor(pool[:, None] * times + 0.5).astype(np.int64)
     elif isinstance(selection.tokens, dict):
@@ -207,7 +207,9 @@ def copies(rank: Integers, pool: Integers, budget: Integers) -> Integers:
     return np.where(rank > pool, 0, np.where(pool > 0, np.maximum(times, 0), budget >= rank)).astype(np.int64)
 
 
-def perturbed(quality: npt.NDArray[np.float32], tie: npt.NDArray[np.uint64], temperature: float) -> npt.NDArray[np.float32]:
+def perturbed(
+    quality: npt.NDArray[np.float32], tie_break: npt.NDArray[np.uint64], temperature: float
+) -> npt.NDArray[np.float32]:
     """What Gumbel-top-k ranks by: quality + temperature·G, so that the k first are a draw without replacement by the weights
     exp(quality / temperature) (Kool et al. 2019; WebOrganizer select_training_data.py). The tie, a seeded hash of the id, is
     what draws. Missing stays missing; temperature 0 is the quality itself."""
@@ -215,7 +217,7 @@ def perturbed(quality: npt.NDArray[np.float32], tie: npt.NDArray[np.uint64], tem
         return quality
     from tamis.transforms.text.hashing import mix
 
-    even = ((mix(np.ascontiguousarray(tie), _DRAW_SEED) >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
+    even = ((mix(np.ascontiguousarray(tie_break), _DRAW_SEED) >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
     return (quality.astype(np.float64) - temperature * _log(-_log(even))).astype(np.float32)
 
 
@@ -232,7 +234,7 @@ def _log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _of(share: float | Mapping[str, float], name: str) -> float:
-    return share if isinstance(share, float) else share.get(name, share.get(OTHERS, 1.0))
+    return share if isinstance(share, float) else share.get(name, share.get(WILDCARD, 1.0))
 
 
 def _pool(whole: Integers | int, top: npt.NDArray[np.float64] | float) -> Integers:

@@ -14,17 +14,17 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tamis.transforms.beam.exchange import Answer, Dossier, Each, Exchange, Gathered, Via, addressed, partition_of
+from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, Gathered, JoinResults, PartState, Via, addressed, partition_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.select.similarity import diverse
 from tamis.transforms.text.hashing import hash128
 
 ROWS = pa.schema(
     [
-        pa.field("ticket", pa.uint64()),
+        pa.field("doc_ref", pa.uint64()),
         pa.field("id", pa.string()),
         pa.field("quality", pa.float32()),
-        pa.field("tie", pa.uint64()),
+        pa.field("tie_break", pa.uint64()),
         pa.field("id_hash", pa.uint64()),
         pa.field("cluster", pa.string()),  # null: one of those without a cluster
         pa.field("embedding", pa.large_list(pa.float32())),
@@ -34,7 +34,7 @@ ROWS = pa.schema(
 
 TAG = "diverse"
 
-Vectors = Callable[[Dossier], Iterable[pa.RecordBatch]]
+Vectors = Callable[[PartState], Iterable[pa.RecordBatch]]
 """`ROWS` of a part, some at a time: embeddings may be larger than the texts."""
 
 
@@ -52,15 +52,15 @@ class Diversify(beam.PTransform):
         self.partitions = partitions
         self.via = via
 
-    def expand(self, dossiers: beam.PCollection) -> beam.PCollection:
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)
-        answers = (
-            dossiers
-            | "Vectors" >> beam.ParDo(Each(address)).with_output_types(pa.RecordBatch)
+        results = (
+            part_states
+            | "Vectors" >> beam.ParDo(FlatMapDoFn(address)).with_output_types(pa.RecordBatch)
             | Exchange(self.spill, self.via)
-            | "Choose" >> beam.ParDo(Each(partial(_choose, ceiling=self.ceiling))).with_output_types(pa.RecordBatch)
+            | "Choose" >> beam.ParDo(FlatMapDoFn(partial(_choose, ceiling=self.ceiling))).with_output_types(pa.RecordBatch)
         )
-        return dossiers | "Return" >> Answer({TAG: answers}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({TAG: results}, self.spill, self.via)
 
 
 def vectors(metadata: pa.Array, name: str) -> pa.Array:
@@ -75,8 +75,8 @@ def vectors(metadata: pa.Array, name: str) -> pa.Array:
     return pa.array(found, ROWS.field("embedding").type)
 
 
-def _address(dossier: Dossier, rows: Vectors, partitions: int) -> Iterable[pa.RecordBatch]:
-    for batch in rows(dossier):
+def _address(part_state: PartState, rows: Vectors, partitions: int) -> Iterable[pa.RecordBatch]:
+    for batch in rows(part_state):
         if batch.num_rows:
             cluster = np.ascontiguousarray(hash128(batch["cluster"].fill_null(""))[:, 0])
             yield addressed(batch, partition_of(cluster, partitions))
@@ -96,14 +96,14 @@ def _choose(gathered: Gathered, ceiling: float) -> Iterable[pa.RecordBatch]:
         worst = sorted(rows["id"].filter(pa.array(~finite)).to_pylist())[0]
         raise RunError(f"select.diverse: the embedding of document {worst!r} holds a number too large")
     quality = rows["quality"].to_numpy()
-    keys = (rows["id_hash"].to_numpy(), rows["tie"].to_numpy(), -np.where(np.isnan(quality), -np.inf, quality))
+    keys = (rows["id_hash"].to_numpy(), rows["tie_break"].to_numpy(), -np.where(np.isnan(quality), -np.inf, quality))
     clusters = rows["cluster"].combine_chunks().fill_null("").dictionary_encode().indices.to_numpy().astype(np.int64)
     stands = diverse(matrix, np.lexsort(keys), clusters, ceiling)
     near = np.flatnonzero(stands != np.arange(len(rows)))
     if len(near):
-        ticket, ids = rows["ticket"].combine_chunks().take(pa.array(near)), rows["id"].combine_chunks()
+        doc_ref, ids = rows["doc_ref"].combine_chunks().take(pa.array(near)), rows["id"].combine_chunks()
         cosine = _cosine(matrix[near], matrix[stands[near]])
-        yield pa.record_batch({"ticket": ticket, "stands": ids.take(pa.array(stands[near])), "cosine": cosine})
+        yield pa.record_batch({"doc_ref": doc_ref, "stands": ids.take(pa.array(stands[near])), "cosine": cosine})
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:

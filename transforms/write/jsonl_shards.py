@@ -49,5 +49,5 @@ def _array(name: str, values: list[object]) -> pa.Array:
         return pa.array(values, documents.SCHEMA.field(name).type)
     try:
         return pa.array(values)
-    except OverflowError:  # hashes and tickets use all 64 bits
+    except OverflowError:  # hashes and doc_refs use all 64 bits
         return pa.array(values, pa.uint64())

@@ -1,4 +1,4 @@
-"""Runs a transform over dossiers in this process and hands back what came out."""
+"""Runs a transform over part_states in this process and hands back what came out."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from tamis.transforms.beam.exchange import Dossier
+from tamis.transforms.beam.exchange import PartState
 
 
-def dossiers_of(table: pa.Table, parts: Sequence[Sequence[int]]) -> list[Dossier]:
-    """One dossier for each list of row numbers; their handle is the rows, with tickets for that cut."""
-    from tamis.transforms.core.documents import tickets
+def dossiers_of(table: pa.Table, parts: Sequence[Sequence[int]]) -> list[PartState]:
+    """One part_state for each list of row numbers; their handle is the rows, with doc_refs for that cut."""
+    from tamis.transforms.core.documents import doc_refs
 
     made = []
     for ordinal, rows in enumerate(parts):
         batch = table.take(pa.array(rows, pa.int64())).combine_chunks()
-        batch = batch.append_column("ticket", pa.array(tickets(ordinal, len(rows))))
+        batch = batch.append_column("doc_ref", pa.array(doc_refs(ordinal, len(rows))))
         batches = batch.to_batches()
-        made.append(Dossier(ordinal, batches[0] if batches else pa.RecordBatch.from_pylist([], schema=batch.schema)))
+        made.append(PartState(ordinal, batches[0] if batches else pa.RecordBatch.from_pylist([], schema=batch.schema)))
     return made
 
 
-def handle(dossier: Dossier) -> pa.RecordBatch:
-    """The rows of a dossier made by `dossiers_of`."""
-    return dossier.handle
+def handle(part_state: PartState) -> pa.RecordBatch:
+    """The rows of a part_state made by `dossiers_of`."""
+    return part_state.handle
 
 
-def run(dossiers: list[Dossier], transform: Callable[[str], beam.PTransform], folder: Path) -> list[Dossier]:
-    """The dossiers that come out of `transform(spill)`, by part."""
-    found: list[Dossier] = []
+def run(part_states: list[PartState], transform: Callable[[str], beam.PTransform], folder: Path) -> list[PartState]:
+    """The part_states that come out of `transform(spill)`, by part."""
+    found: list[PartState] = []
     _collected.clear()
     with beam.Pipeline(FnApiRunner()) as pipeline:
-        _ = pipeline | beam.Create(dossiers) | transform(str(folder)) | beam.Map(_collect)
+        _ = pipeline | beam.Create(part_states) | transform(str(folder)) | beam.Map(_collect)
     found.extend(_collected)
-    return sorted(found, key=lambda dossier: dossier.part)
+    return sorted(found, key=lambda part_state: part_state.part)
 
 
-_collected: list[Dossier] = []
+_collected: list[PartState] = []
 
 
-def _collect(dossier: Dossier) -> None:
-    _collected.append(dossier)
+def _collect(part_state: PartState) -> None:
+    _collected.append(part_state)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from tamis.transforms.beam.exchange import Answer, ArrowBatchCoder, Exchange, Gathered, _Spill, addressed, partition_of
+from tamis.transforms.beam.exchange import ArrowBatchCoder, Exchange, Gathered, JoinResults, _Spill, addressed, partition_of
 from tests.transforms.beam.beam_run import dossiers_of, handle, run
 
 _seen: list[tuple[int, list[dict]]] = []
@@ -88,17 +88,17 @@ def test_answers_come_back_to_the_part_they_are_about(tmp_path):
     rows = pa.table({"n": pa.array(range(6), pa.int64())})
 
     class Double(beam.PTransform):
-        def expand(self, dossiers):
-            doubled = dossiers | beam.Map(_doubled).with_output_types(pa.RecordBatch)
-            return dossiers | Answer({"double": doubled}, str(tmp_path))
+        def expand(self, part_states):
+            doubled = part_states | beam.Map(_doubled).with_output_types(pa.RecordBatch)
+            return part_states | JoinResults({"double": doubled}, str(tmp_path))
 
     out = run(dossiers_of(rows, [[0, 2], [], [1, 3, 4, 5]]), lambda _: Double(), tmp_path)
-    found = [(d.part, d.answer("double").to_pylist() if d.answer("double") is not None else None) for d in out]
+    found = [(d.part, d.result("double").to_pylist() if d.result("double") is not None else None) for d in out]
     assert found[1] == (1, None)
     assert [row["twice"] for row in found[0][1]] == [0, 4]
     assert [row["twice"] for row in found[2][1]] == [2, 6, 8, 10]
 
 
-def _doubled(dossier) -> pa.RecordBatch:
-    batch = handle(dossier)
-    return pa.record_batch({"ticket": batch["ticket"], "twice": pa.array(batch["n"].to_numpy() * 2)})
+def _doubled(part_state) -> pa.RecordBatch:
+    batch = handle(part_state)
+    return pa.record_batch({"doc_ref": batch["doc_ref"], "twice": pa.array(batch["n"].to_numpy() * 2)})

@@ -37,13 +37,15 @@ def table(rows: list[tuple[str, int, int]]) -> pa.Table:
 
 def numbered(rows, parts, folder, error=False):
     found = set()
-    for dossier in run(dossiers_of(table(rows), parts), lambda spill: Identify(handle, error, spill, 3), folder):
-        batch, answers = handle(dossier), dossier.answer("identity")
+    for part_state in run(dossiers_of(table(rows), parts), lambda spill: Identify(handle, error, spill, 3), folder):
+        batch, results = handle(part_state), part_state.result("identity")
         ordinals = (
-            dict(zip(answers["ticket"].to_pylist(), answers["ordinal"].to_pylist(), strict=True)) if answers is not None else {}
+            dict(zip(results["doc_ref"].to_pylist(), results["ordinal"].to_pylist(), strict=True))
+            if results is not None
+            else {}
         )
         for row in batch.to_pylist():
-            found.add((row["id"], row["text_hash_0"], row["record_hash"], ordinals.get(row["ticket"], 1)))
+            found.add((row["id"], row["text_hash_0"], row["record_hash"], ordinals.get(row["doc_ref"], 1)))
     return found
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tamis.transforms.core import parts as module
-from tamis.transforms.core.documents import part_of, row_of, tickets
+from tamis.transforms.core.documents import doc_refs, part_of, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartWriter
 
@@ -56,7 +56,7 @@ def test_rows_are_found_again_across_row_groups(tmp_path, monkeypatch):
     assert read == [(int(row), f"text {row} " * 50) for row in rows]
     assert part.sketch(["n"])["n"].to_pylist() == list(range(65))
     assert part.columns(["id"])["id"].to_pylist() == [f"d{i}" for i in range(65)]
-    place = part.sketch([])["ticket"].to_numpy()
+    place = part.sketch([])["doc_ref"].to_numpy()
     assert (part_of(place) == 3).all()
     assert row_of(place).tolist() == list(range(65))
 
@@ -105,7 +105,7 @@ def test_a_removed_part_is_gone(tmp_path):
 
 
 def test_tickets_hold_part_and_row():
-    assert tickets(70_000, 2, 5).tolist() == [(70_000 << 32) + 5, (70_000 << 32) + 6]
+    assert doc_refs(70_000, 2, 5).tolist() == [(70_000 << 32) + 5, (70_000 << 32) + 6]
 
 
 @pytest.mark.parametrize("place", [0.5, 0.9, 0.999])

@@ -97,9 +97,9 @@ def test_row_groups_have_even_bytes_and_checked_pages(tmp_path):
 def test_all_64_bits_survive(tmp_path):
     for options in OUTPUTS:
         uri = str(tmp_path / f"shard{options.suffix}")
-        tickets = pa.array([2**64 - 1, 0], pa.uint64())
-        write_shard(pa.table({"ticket": tickets, "x": [0.1, None]}), uri, options)
-        assert read_shard(uri).to_pydict() == {"ticket": [2**64 - 1, 0], "x": [0.1, None]}
+        doc_refs = pa.array([2**64 - 1, 0], pa.uint64())
+        write_shard(pa.table({"doc_ref": doc_refs, "x": [0.1, None]}), uri, options)
+        assert read_shard(uri).to_pydict() == {"doc_ref": [2**64 - 1, 0], "x": [0.1, None]}
 
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=FORMATS)

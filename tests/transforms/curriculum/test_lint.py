@@ -48,10 +48,12 @@ def simulated(curriculum: Curriculum, steps: int = 20_000) -> float:
             order += sorted(members.tolist(), reverse=True)
         elif phase.order in ("bucketed", "blended", "lr_weighted"):
             members = np.sort(members)
-            ones, tie = np.ones(len(members)), rng.integers(0, 2**64, len(members), np.uint64)
+            ones, tie_break = np.ones(len(members)), rng.integers(0, 2**64, len(members), np.uint64)
             share = quantile(np.cumsum(ones), ones, np.full(len(members), len(members)))
             cells = curriculum.cells(curriculum.stretches.index(phase))
-            order += members[np.lexsort((tie, sort_value(phase, members.astype(np.float32), tie, share, cells)))].tolist()
+            order += members[
+                np.lexsort((tie_break, sort_value(phase, members.astype(np.float32), tie_break, share, cells)))
+            ].tolist()
         else:
             folds = phase.folds if phase.order == "folded" else 1
             for fold in np.array_split(rng.permutation(members), folds):

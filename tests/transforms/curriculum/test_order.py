@@ -51,7 +51,7 @@ def arranged(corpus: list[Document], order: str, folds: int = 1) -> list[Documen
         members = list(group)
         through = np.cumsum([document.tokens for document, _, _ in members])
         where = place(through, np.full(len(members), through[-1]))
-        placed += [(at, tie, document) for (document, _, tie), at in zip(members, where.tolist(), strict=True)]
+        placed += [(at, tie_break, document) for (document, _, tie_break), at in zip(members, where.tolist(), strict=True)]
     return [document for _, _, document in sorted(placed, key=lambda row: row[:2])]
 
 

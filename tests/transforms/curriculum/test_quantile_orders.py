@@ -20,12 +20,12 @@ HALF_LIVES = st.one_of(st.none(), st.floats(1e-3, 100))
 def ordered(order: Ordering, quality: np.ndarray, tokens: np.ndarray, cells: object = None, seed: int = 0) -> np.ndarray:
     """Indices of one source's documents in training order, by the two rankings of the DAG, written out."""
     quality = np.asarray(quality, np.float32)
-    tie = mix(np.arange(len(quality), dtype=np.uint64), seed)
-    up = np.lexsort((tie, sort_value(Ordering(order="ascending"), quality, tie)))
-    through = np.empty(len(tie), np.int64)
+    tie_break = mix(np.arange(len(quality), dtype=np.uint64), seed)
+    up = np.lexsort((tie_break, sort_value(Ordering(order="ascending"), quality, tie_break)))
+    through = np.empty(len(tie_break), np.int64)
     through[up] = np.cumsum(tokens[up])
-    share = quantile(through, tokens, np.full(len(tie), tokens.sum()))
-    return np.lexsort((tie, sort_value(order, quality, tie, share, cells)))
+    share = quantile(through, tokens, np.full(len(tie_break), tokens.sum()))
+    return np.lexsort((tie_break, sort_value(order, quality, tie_break, share, cells)))
 
 
 def ascending(quality: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -268,8 +268,8 @@ def test_a_phase_is_weighed_by_its_own_stretch_of_the_schedule() -> None:
 
 
 def test_quantiles_and_cells_are_asked_for() -> None:
-    one, tie = np.ones(1, np.float32), np.ones(1, np.uint64)
+    one, tie_break = np.ones(1, np.float32), np.ones(1, np.uint64)
     with pytest.raises(ValueError, match="needs quantiles"):
-        sort_value(Ordering(order="bucketed"), one, tie)
+        sort_value(Ordering(order="bucketed"), one, tie_break)
     with pytest.raises(ValueError, match="needs the cells"):
-        sort_value(Ordering(order="lr_weighted"), one, tie, np.ones(1))
+        sort_value(Ordering(order="lr_weighted"), one, tie_break, np.ones(1))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tamis.transforms.beam.exchange import Dossier, Gathered, _Spill, addressed
+from tamis.transforms.beam.exchange import Gathered, PartState, _Spill, addressed
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
 from tamis.transforms.dedup.minhash import MinHash, sketch
@@ -48,7 +48,7 @@ def planted(seed: int = 0, originals: int = 40) -> pa.Table:
         {
             "id": ids,
             "quality": pa.array(draw.random(len(ids)), pa.float32()),
-            "tie": pa.array(draw.integers(0, 2**63, len(ids)).astype(np.uint64)),
+            "tie_break": pa.array(draw.integers(0, 2**63, len(ids)).astype(np.uint64)),
             "text_hash_0": pa.array(hashes[:, 0]),
             "text_hash_1": pa.array(hashes[:, 1]),
             "bands": sketch(segment(text), OPTIONS),
@@ -57,29 +57,29 @@ def planted(seed: int = 0, originals: int = 40) -> pa.Table:
     )
 
 
-def rows(dossier: Dossier) -> pa.RecordBatch:
-    return handle(dossier).drop_columns(["text"])
+def rows(part_state: PartState) -> pa.RecordBatch:
+    return handle(part_state).drop_columns(["text"])
 
 
-def texts(dossier: Dossier, wanted: np.ndarray):
+def texts(part_state: PartState, wanted: np.ndarray):
     for chunk in np.array_split(wanted, 2):
         if len(chunk):
-            yield chunk, handle(dossier)["text"].take(pa.array(chunk))
+            yield chunk, handle(part_state)["text"].take(pa.array(chunk))
 
 
-def rows_without_bands(dossier: Dossier) -> pa.RecordBatch:
-    return handle(dossier).drop_columns(["text", "bands"])
+def rows_without_bands(part_state: PartState) -> pa.RecordBatch:
+    return handle(part_state).drop_columns(["text", "bands"])
 
 
 def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage", words=DEFAULT):
     load = rows if options is not None else rows_without_bands
     found = {}
     out = run(dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via, words), folder)
-    for dossier in out:
-        answers = dossier.answer("copies")
-        ids = handle(dossier)["id"].to_pylist()
-        for row in answers.to_pylist() if answers is not None else []:
-            identifier = ids[int(row_of(np.array([row["ticket"]], np.uint64))[0])]
+    for part_state in out:
+        results = part_state.result("copies")
+        ids = handle(part_state)["id"].to_pylist()
+        for row in results.to_pylist() if results is not None else []:
+            identifier = ids[int(row_of(np.array([row["doc_ref"]], np.uint64))[0])]
             found[identifier] = (row["duplicate_of"], row["kind"], row["jaccard"], row["copies"])
     return found
 
@@ -139,14 +139,14 @@ def test_memory_does_not_hold_the_shingles_of_a_component(tmp_path):
         sets.append(values[[0, -1]])
         first = pa.array([0, 1 << 19, 1 << 19, 1 << 20])
         lists = pa.LargeListArray.from_arrays(first, pa.array(values), mask=pa.array([False, True, False]))
-        batch = pa.record_batch({"ticket": pa.array([3 * number + row for row in range(3)], pa.uint64()), "shingles": lists})
+        batch = pa.record_batch({"doc_ref": pa.array([3 * number + row for row in range(3)], pa.uint64()), "shingles": lists})
         pieces += [piece for _, piece in _Spill(str(tmp_path), "storage").process(addressed(batch, np.zeros(3)))]
     before = held()
     documents, (start, end, values) = _on_disk(Gathered(0, tuple(pieces)), str(tmp_path))
     assert held() - before < values.nbytes // 3
     assert values.nbytes == 24 << 23
     assert (end - start).tolist() == [1 << 19, 0, 1 << 19] * 24
-    order = documents["ticket"].to_numpy()[::3] // 3
+    order = documents["doc_ref"].to_numpy()[::3] // 3
     ends = values[np.stack([start[::3], end[2::3] - 1], axis=1)]
     assert np.array_equal(ends, np.stack(sets)[order])
 

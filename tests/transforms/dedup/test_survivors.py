@@ -19,10 +19,10 @@ from tamis.transforms.text.segment import segment
 
 TYPES = {
     "component": pa.uint64(),
-    "ticket": pa.uint64(),
+    "doc_ref": pa.uint64(),
     "id": pa.string(),
     "quality": pa.float32(),
-    "tie": pa.uint64(),
+    "tie_break": pa.uint64(),
     "text_hash_0": pa.uint64(),
     "text_hash_1": pa.uint64(),
     "bands": pa.list_(pa.uint64()),
@@ -39,16 +39,16 @@ def survivors(table, threshold, max_candidates):
     return verdicts_of(table, spans(table["shingles"]), threshold, max_candidates)
 
 
-def row(ticket, shingles, bands, text=None, **more):
-    """A document of component 0 whose quality falls with its ticket; `text` stands for its exact content."""
+def row(doc_ref, shingles, bands, text=None, **more):
+    """A document of component 0 whose quality falls with its doc_ref; `text` stands for its exact content."""
     document = {
         "component": 0,
-        "ticket": ticket,
-        "id": f"d{ticket}",
-        "quality": 1 - ticket / 1000,
-        "tie": ticket,
+        "doc_ref": doc_ref,
+        "id": f"d{doc_ref}",
+        "quality": 1 - doc_ref / 1000,
+        "tie_break": doc_ref,
         "text_hash_0": 7,
-        "text_hash_1": ticket if text is None else text,
+        "text_hash_1": doc_ref if text is None else text,
         "bands": bands,
         "shingles": sorted(shingles),
     }
@@ -58,7 +58,7 @@ def row(ticket, shingles, bands, text=None, **more):
 def rank(document):
     quality = document["quality"]
     missing = quality is None or math.isnan(quality)
-    return missing, 0 if missing else -quality, document["tie"], document["id"]
+    return missing, 0 if missing else -quality, document["tie_break"], document["id"]
 
 
 def jaccard_of(a, b):
@@ -67,7 +67,7 @@ def jaccard_of(a, b):
 
 
 def decided_slowly(rows, threshold, max_candidates):
-    """The decision with Python sets, a document at a time: ({ticket: verdict}, capped)."""
+    """The decision with Python sets, a document at a time: ({doc_ref: verdict}, capped)."""
     verdicts, capped = {}, 0
     for component in {document["component"] for document in rows}:
         kept, heads = [], {}
@@ -75,9 +75,9 @@ def decided_slowly(rows, threshold, max_candidates):
             content = document["text_hash_0"], document["text_hash_1"]
             if content in heads:
                 head = heads[content]
-                of, jaccard, _ = verdicts[head["ticket"]]
+                of, jaccard, _ = verdicts[head["doc_ref"]]
                 exact = of is None
-                verdicts[document["ticket"]] = (head["id"], 1.0, "exact") if exact else (of, jaccard, "near")
+                verdicts[document["doc_ref"]] = (head["id"], 1.0, "exact") if exact else (of, jaccard, "near")
                 continue
             heads[content] = document
             candidates = [other for other in kept if set(other["bands"] or ()) & set(document["bands"] or ())]
@@ -85,15 +85,15 @@ def decided_slowly(rows, threshold, max_candidates):
             scored = [(jaccard_of(document, other), other) for other in candidates[:max_candidates]]
             best = max(scored, key=lambda pair: pair[0], default=(0.0, None))  # the first, best-ranked, of equals
             if best[1] is not None and best[0] >= threshold:
-                verdicts[document["ticket"]] = best[1]["id"], best[0], "near"
+                verdicts[document["doc_ref"]] = best[1]["id"], best[0], "near"
             else:
-                verdicts[document["ticket"]] = None, None, None
+                verdicts[document["doc_ref"]] = None, None, None
                 kept.append(document)
-    ids = {document["ticket"]: document["id"] for document in rows}
-    stands_for = Counter(of if of is not None else ids[ticket] for ticket, (of, _, _) in verdicts.items())
+    ids = {document["doc_ref"]: document["id"] for document in rows}
+    stands_for = Counter(of if of is not None else ids[doc_ref] for doc_ref, (of, _, _) in verdicts.items())
     return {
-        ticket: (of, jaccard, kind, stands_for[ids[ticket]] if of is None else None)
-        for ticket, (of, jaccard, kind) in verdicts.items()
+        doc_ref: (of, jaccard, kind, stands_for[ids[doc_ref]] if of is None else None)
+        for doc_ref, (of, jaccard, kind) in verdicts.items()
     }, capped
 
 
@@ -101,21 +101,21 @@ def decided(rows, threshold=0.7, max_candidates=1000):
     verdicts = survivors(table_of(rows), threshold, max_candidates)
     capped = sum(verdicts["capped"].to_pylist())
     assert verdicts.schema == SCHEMA
-    tickets = verdicts["ticket"].to_pylist()
-    assert tickets == sorted(document["ticket"] for document in rows)
-    return {v["ticket"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()}, capped
+    doc_refs = verdicts["doc_ref"].to_pylist()
+    assert doc_refs == sorted(document["doc_ref"] for document in rows)
+    return {v["doc_ref"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()}, capped
 
 
 def with_components(rows):
-    """Mark each document with the least ticket of all that are linked to it by a band or an equal text."""
-    links = [((0, band), d["ticket"]) for d in rows for band in d["bands"] or ()]
-    links += [((1, d["text_hash_1"]), d["ticket"]) for d in rows]
+    """Mark each document with the least doc_ref of all that are linked to it by a band or an equal text."""
+    links = [((0, band), d["doc_ref"]) for d in rows for band in d["bands"] or ()]
+    links += [((1, d["text_hash_1"]), d["doc_ref"]) for d in rows]
     places = {key: place for place, key in enumerate(sorted({key for key, _ in links}))}
     edges = bucket_edges(
-        np.array([places[key] for key, _ in links], np.uint64), np.array([ticket for _, ticket in links], np.uint64)
+        np.array([places[key] for key, _ in links], np.uint64), np.array([doc_ref for _, doc_ref in links], np.uint64)
     )
     root = {int(node): int(least) for least, node in forest(edges)}
-    return [d | {"component": root.get(d["ticket"], d["ticket"])} for d in rows]
+    return [d | {"component": root.get(d["doc_ref"], d["doc_ref"])} for d in rows]
 
 
 CONTENTS = st.tuples(
@@ -128,17 +128,17 @@ CONTENTS = st.tuples(
 def corpora(draw):
     contents = draw(st.lists(CONTENTS, min_size=1, max_size=8))
     rows = []
-    for ticket in draw(st.lists(st.integers(0, 2**40), unique=True, max_size=14)):
+    for doc_ref in draw(st.lists(st.integers(0, 2**40), unique=True, max_size=14)):
         text = draw(st.integers(0, len(contents) - 1))
         shingles, bands = contents[text]
         rows.append(
             row(
-                ticket,
+                doc_ref,
                 shingles,
                 bands and sorted(bands),
                 text,
                 quality=draw(st.sampled_from([None, float("nan"), 0.25, 0.5, -1.0])),
-                tie=draw(st.integers(0, 2)),
+                tie_break=draw(st.integers(0, 2)),
             )
         )
     return with_components(rows)
@@ -155,17 +155,17 @@ def test_the_decision_is_that_of_sets(rows, threshold, max_candidates):
 def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
     verdicts, capped = decided(rows, threshold)
     by_id = {document["id"]: document for document in rows}
-    kept = [document for document in rows if verdicts[document["ticket"]][0] is None]
+    kept = [document for document in rows if verdicts[document["doc_ref"]][0] is None]
     assert capped == 0
-    assert sum(verdicts[document["ticket"]][3] for document in kept) == len(rows)
+    assert sum(verdicts[document["doc_ref"]][3] for document in kept) == len(rows)
     for document in rows:
-        of, jaccard, kind, copies = verdicts[document["ticket"]]
+        of, jaccard, kind, copies = verdicts[document["doc_ref"]]
         if of is None:
             assert (jaccard, kind) == (None, None)
             continue
         assert copies is None
         representative = by_id[of]
-        assert verdicts[representative["ticket"]][0] is None
+        assert verdicts[representative["doc_ref"]][0] is None
         assert rank(representative) < rank(document)
         assert jaccard == jaccard_of(document, representative)
         assert jaccard >= threshold
@@ -249,7 +249,7 @@ def test_without_a_shared_band_nothing_is_compared():
 
 def test_the_cap_on_candidates_is_counted():
     """Five different documents share a bucket; the sixth equals the fifth best but only the first four are compared."""
-    rows = [row(ticket, range(100 * ticket, 100 * ticket + 10), [1]) for ticket in range(1, 6)]
+    rows = [row(doc_ref, range(100 * doc_ref, 100 * doc_ref + 10), [1]) for doc_ref in range(1, 6)]
     rows.append(row(6, range(500, 510), [1]))
     verdicts, capped = decided(rows, max_candidates=4)
     assert verdicts[6] == (None, None, None, 1)
@@ -295,18 +295,18 @@ def from_texts(texts, options):
     bands, (first, hashes) = sketch(words, options), shingles(words, options.ngram)
     sets = pa.LargeListArray.from_arrays(first, hashes)
     text = hash128(column)
-    ticket = np.arange(len(texts), dtype=np.uint64)
-    member = np.repeat(ticket[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
-    star = forest(np.concatenate((bucket_edges(bands.flatten().to_numpy(), member), bucket_edges(text[:, 0], ticket))))
-    component = ticket.copy()
+    doc_ref = np.arange(len(texts), dtype=np.uint64)
+    member = np.repeat(doc_ref[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
+    star = forest(np.concatenate((bucket_edges(bands.flatten().to_numpy(), member), bucket_edges(text[:, 0], doc_ref))))
+    component = doc_ref.copy()
     component[star[:, 1]] = star[:, 0]
     table = pa.table(
         {
             "component": component,
-            "ticket": ticket,
+            "doc_ref": doc_ref,
             "id": [f"d{t}" for t in range(len(texts))],
             "quality": pa.nulls(len(texts), pa.float32()),
-            "tie": mix(ticket, 1),
+            "tie_break": mix(doc_ref, 1),
             "text_hash_0": text[:, 0],
             "text_hash_1": text[:, 1],
             "bands": bands,
@@ -332,8 +332,8 @@ def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():
         assert keeper["copies"] == 3
         for verdict in cluster:
             if verdict is not keeper:
-                a, b = sets[verdict["ticket"]], sets[keeper["ticket"]]
-                assert verdict["duplicate_of"] == f"d{keeper['ticket']}"
+                a, b = sets[verdict["doc_ref"]], sets[keeper["doc_ref"]]
+                assert verdict["duplicate_of"] == f"d{keeper['doc_ref']}"
                 assert verdict["jaccard"] == len(a & b) / len(a | b)
                 assert verdict["jaccard"] in (1.0, 291 / 301)
     empty, again, sign, cat, dog, cat_again = verdicts[len(texts) :]
@@ -359,7 +359,7 @@ def test_on_web_pages_nothing_above_the_threshold_that_shares_a_band_stays(share
     assert len(dropped) > 250
     for verdict in dropped:
         representative = int(verdict["duplicate_of"][1:])
-        a, b = sets[verdict["ticket"]], sets[representative]
+        a, b = sets[verdict["doc_ref"]], sets[representative]
         assert verdicts[representative]["duplicate_of"] is None
         assert verdict["jaccard"] == (len(a & b) / len(a | b) if verdict["kind"] == "near" else 1.0)
         assert verdict["jaccard"] >= 0.7

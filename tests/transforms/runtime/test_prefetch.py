@@ -6,17 +6,17 @@ import threading
 
 import pytest
 
-from tamis.transforms.runtime.prefetch import ahead
+from tamis.transforms.runtime.prefetch import prefetch
 
 
 def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 10])
 def test_it_gives_the_items_in_their_order(count, depth):
-    assert list(ahead(iter(range(count)), depth)) == list(range(count))
+    assert list(prefetch(iter(range(count)), depth)) == list(range(count))
     assert not threads()
 
 
@@ -25,7 +25,7 @@ def test_an_error_comes_where_it_was_made():
         yield 1
         raise OSError(5, "disk")
 
-    got = ahead(items())
+    got = prefetch(items())
     assert next(got) == 1
     with pytest.raises(OSError, match="disk"):
         next(got)
@@ -41,7 +41,7 @@ def test_no_more_is_made_than_may_wait(depth):
             made.append(item)
             yield item
 
-    for taken, _ in enumerate(ahead(items(), depth), 1):
+    for taken, _ in enumerate(prefetch(items(), depth), 1):
         assert len(made) <= taken + depth
 
 
@@ -54,7 +54,7 @@ def test_closed_early_it_closes_what_it_reads():
         finally:
             closed.append(True)
 
-    for _ in ahead(item for item in ahead(items())):
+    for _ in prefetch(item for item in prefetch(items())):
         break
     assert closed
     assert not threads()
@@ -68,5 +68,5 @@ def test_the_next_item_is_made_while_the_present_one_is_worked_on():
         begun.set()
         yield 2
 
-    for item in ahead(items()):
+    for item in prefetch(items()):
         assert item == 2 or begun.wait(10)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.runtime.redaction import public
+from tamis.transforms.runtime.redaction import redact
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ from tamis.transforms.runtime.redaction import public
     ],
 )
 def test_a_credential_is_masked(text: str, shown: str) -> None:
-    assert public(text) == shown
-    assert public(shown) == shown
+    assert redact(text) == shown
+    assert redact(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_credential_is_masked(text: str, shown: str) -> None:
     ],
 )
 def test_what_is_no_credential_stays(text: str) -> None:
-    assert public(text) == text
+    assert redact(text) == text
 
 
 def test_a_secret_of_the_environment_is_masked_wherever_it_turns_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
-    assert public("no such host: wJalrXUtnFEMI.example") == "no such host: ***.example"
+    assert redact("no such host: wJalrXUtnFEMI.example") == "no such host: ***.example"
 
 
 @given(st.text())
 def test_any_text_is_taken_and_masked_once(text: str) -> None:
-    assert public(public(text)) == public(text)
+    assert redact(redact(text)) == redact(text)

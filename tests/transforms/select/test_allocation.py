@@ -162,8 +162,8 @@ def test_the_logarithm_is_the_logarithm() -> None:
 def test_gumbel_top_k_draws_by_the_weights() -> None:
     """Of three documents, the first of each draw is document i in a share exp(q_i / T) / Σ of 60,000 seeds."""
     quality, temperature, draws = np.array([0.2, 0.5, 0.9], np.float32), 0.4, 60_000
-    tie = np.random.default_rng(1).integers(0, 2**63, 3 * draws).astype(np.uint64)
-    keys = perturbed(np.tile(quality, draws), tie, temperature).reshape(draws, 3)
+    tie_break = np.random.default_rng(1).integers(0, 2**63, 3 * draws).astype(np.uint64)
+    keys = perturbed(np.tile(quality, draws), tie_break, temperature).reshape(draws, 3)
     share = np.bincount(keys.argmax(axis=1), minlength=3) / draws
     weight = np.exp(quality / temperature)
     np.testing.assert_allclose(share, weight / weight.sum(), atol=0.006)
@@ -171,10 +171,10 @@ def test_gumbel_top_k_draws_by_the_weights() -> None:
 
 def test_temperature_nought_is_the_quality_and_missing_stays_missing() -> None:
     quality = np.array([0.2, np.nan], np.float32)
-    tie = np.array([1, 2], np.uint64)
-    assert perturbed(quality, tie, 0.0) is quality
-    assert np.isnan(perturbed(quality, tie, 1.0)).tolist() == [False, True]
-    np.testing.assert_array_equal(perturbed(quality, tie, 1.0), perturbed(quality, tie, 1.0))
+    tie_break = np.array([1, 2], np.uint64)
+    assert perturbed(quality, tie_break, 0.0) is quality
+    assert np.isnan(perturbed(quality, tie_break, 1.0)).tolist() == [False, True]
+    np.testing.assert_array_equal(perturbed(quality, tie_break, 1.0), perturbed(quality, tie_break, 1.0))
 
 
 def test_labels_join_and_name_what_is_missing() -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.types import Fields, Input, Reject
+from tamis.transforms.read.input_options import Fields, Input, Reject
 from tamis.transforms.text.hashing import hash128, mix
 
 EXCERPT = 200

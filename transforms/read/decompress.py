@@ -15,7 +15,7 @@ from isal import igzip_lib
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.read.types import RATIO, pieces
+from tamis.transforms.read.input_options import RATIO, pieces
 
 _BLOCK = 1 << 20
 _LONGEST_START = 16  # bytes that `_Codec.start` may match

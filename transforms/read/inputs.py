@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from tamis.transforms import storage
-from tamis.transforms.read.types import ENVIRONMENT, RATIO, WARC, Format, Input, Reject, Split
+from tamis.transforms.read.input_options import ENVIRONMENT, RATIO, WARC, Format, Input, Reject, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import Rows, Unfit
 from tamis.transforms.read.decompress import streams
+from tamis.transforms.read.input_options import Input, Reject, Split
 from tamis.transforms.read.lines import Line, grouped
-from tamis.transforms.read.types import Input, Reject, Split
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

@@ -15,7 +15,7 @@ from tamis.transforms import storage
 from tamis.transforms.core import documents
 from tamis.transforms.core.errors import damage
 from tamis.transforms.read.batch_builder import Unfit, as_text, canonical, fill_ids, pop
-from tamis.transforms.read.types import Fields, Input, Reject, Split, pieces
+from tamis.transforms.read.input_options import Fields, Input, Reject, Split, pieces
 
 _MOST_ROWS = 1 << 16
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tamis.transforms.read.batch_builder import Rows, canonical
-from tamis.transforms.read.types import ENVIRONMENT, Input, Reject, Split
+from tamis.transforms.read.input_options import ENVIRONMENT, Input, Reject, Split
 
 STDLIB = "stdlib"
 SHORTEST_DOCSTRING = 200  # characters

@@ -9,8 +9,8 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import Rows
 from tamis.transforms.read.decompress import Stream, streams
+from tamis.transforms.read.input_options import Input, Reject, Split
 from tamis.transforms.read.lines import lines
-from tamis.transforms.read.types import Input, Reject, Split
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:

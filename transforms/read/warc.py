@@ -15,8 +15,8 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import damage
 from tamis.transforms.read.batch_builder import Rows, Unfit, canonical
 from tamis.transforms.read.decompress import streams
+from tamis.transforms.read.input_options import WARC, Input, Reject, Split
 from tamis.transforms.read.pages import text_of
-from tamis.transforms.read.types import WARC, Input, Reject, Split
 
 _HTML = ("text/html", "application/xhtml+xml")
 _DIGITS = 19  # of a length that 64 bits hold; Python reads no number of thousands

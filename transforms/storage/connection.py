@@ -6,10 +6,10 @@ import os
 
 from tamis.transforms.storage.azure import Azure
 from tamis.transforms.storage.gcs import Gcs
-from tamis.transforms.storage.http import Http
 from tamis.transforms.storage.object_store import Store
 from tamis.transforms.storage.s3 import S3
 from tamis.transforms.storage.uris import scheme_of
+from tamis.transforms.storage.web import Http
 
 STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "http": Http, "https": Http}
 """Which store serves a scheme."""

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
-from tamis.transforms.storage.http import Http
 from tamis.transforms.storage.os_errors import plainly
 from tamis.transforms.storage.uris import local_path
+from tamis.transforms.storage.web import Http
 
 _SPOOL = 64 << 20  # an object waits in memory up to this size, then on local disk, until it is put
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

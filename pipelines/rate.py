@@ -18,8 +18,8 @@ from tamis.transforms.core.parts import Part, PartWriter, Receipt
 from tamis.transforms.core.rater import Rater
 from tamis.transforms.decontaminate.ngrams import Contamination
 from tamis.transforms.dedup.minhash import sketch
+from tamis.transforms.read.input_options import Split
 from tamis.transforms.read.inputs import read
-from tamis.transforms.read.types import Split
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.runtime.prefetch import prefetch
 from tamis.transforms.runtime.redaction import redact

@@ -26,7 +26,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.formatting import counted, duration, storage_size
 from tamis.transforms.core.parts import Part
 from tamis.transforms.curriculum.lint import best_decile_mass
-from tamis.transforms.read.types import ENVIRONMENT
+from tamis.transforms.read.input_options import ENVIRONMENT
 from tamis.transforms.select import allocation
 from tamis.transforms.select.guards import Guards
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.core.documents import BATCH_BYTES
-from tamis.transforms.read.types import ENVIRONMENT, Split
+from tamis.transforms.read.input_options import ENVIRONMENT, Split
 
 SAMPLE_BYTES = 16 << 20
 """Decompressed bytes of the sample, at most about."""

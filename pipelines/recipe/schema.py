@@ -24,7 +24,7 @@ from tamis.transforms.rate.gopher import Gopher, GopherRater
 from tamis.transforms.rate.language import Language, LanguageRater
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tamis.transforms.rate.token_count import Tokens, TokensRater
-from tamis.transforms.read.types import Input
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.bins import METADATA
 from tamis.transforms.select.fuse import Weight, mapping

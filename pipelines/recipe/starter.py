@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from tamis.transforms import storage
+from tamis.transforms.read.input_options import ENVIRONMENT
 from tamis.transforms.read.inputs import format_of
-from tamis.transforms.read.types import ENVIRONMENT
 
 BASE = "gopher"
 FILES = 5

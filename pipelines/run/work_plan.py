@@ -19,8 +19,8 @@ from tamis.transforms.core.parts import Part
 from tamis.transforms.curriculum import training_plan as training
 from tamis.transforms.decontaminate.ngrams import Contamination
 from tamis.transforms.provenance import release_chain
+from tamis.transforms.read.input_options import Split
 from tamis.transforms.read.inputs import plan
-from tamis.transforms.read.types import Split
 
 REPORT, METRICS = "report.html", "metrics.prom"
 

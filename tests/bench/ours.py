@@ -26,8 +26,8 @@ from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
 from tamis.transforms.rate.language import Language, LanguageRater
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
-from tamis.transforms.read.types import Input
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import Segmented, segment

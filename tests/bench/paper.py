@@ -28,7 +28,7 @@ from tamis.pipelines.run import work_plan
 from tamis.pipelines.runners import worker
 from tamis.transforms.beam.ranking import ranges
 from tamis.transforms.core.shards import Output
-from tamis.transforms.read.types import Input
+from tamis.transforms.read.input_options import Input
 from tests.bench import skew
 
 HERE = Path(__file__).resolve().parent

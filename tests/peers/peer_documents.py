@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tamis.transforms.read import inputs
-from tamis.transforms.read.types import Fields, Input
+from tamis.transforms.read.input_options import Fields, Input
 
 LONG = 6_000  # characters
 _FIELDS = Fields(text=("text", "query", "question", "context", "input", "prompt", "html"))

@@ -11,8 +11,8 @@ import yaml
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.starter import input_block, starter
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
-from tamis.transforms.read.types import Input
 
 
 def seen(path):

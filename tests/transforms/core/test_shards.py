@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tamis.transforms import storage
 from tamis.transforms.core import documents
 from tamis.transforms.core.shards import Output, read_shard, write_shard
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
-from tamis.transforms.read.types import Input
 
 FORMATS = ["parquet", "jsonl.zst"]
 OUTPUTS = [Output(format=format) for format in FORMATS]

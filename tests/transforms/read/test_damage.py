@@ -19,9 +19,9 @@ from test_inputs import documents_of, jsonl
 
 from tamis.transforms import storage
 from tamis.transforms.read.decompress import Stream
+from tamis.transforms.read.input_options import Input, Split
 from tamis.transforms.read.inputs import read
 from tamis.transforms.read.lines import lines
-from tamis.transforms.read.types import Input, Split
 
 GOOD = [{"id": f"{k}", "text": f"document {k} " + "word " * (k % 50)} for k in range(500)]
 LINES = [orjson.dumps(record) + b"\n" for record in GOOD]

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.core import documents
+from tamis.transforms.read.input_options import Input, Split, pieces
 from tamis.transforms.read.inputs import format_of, plan, read
-from tamis.transforms.read.types import Input, Split, pieces
 from tamis.transforms.text.hashing import hash128
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -12,8 +12,8 @@ import pytest
 from test_inputs import documents_of
 
 from tamis.transforms.read import python_env
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan
-from tamis.transforms.read.types import Input
 
 SOME = ["python-env:stdlib", "python-env:pyyaml", "python-env:pydantic"]
 

@@ -21,8 +21,8 @@ from test_warc import page, record, response
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.read import decompress
+from tamis.transforms.read.input_options import Input, Split
 from tamis.transforms.read.inputs import plan, read
-from tamis.transforms.read.types import Input, Split
 
 COMPRESS = {
     "": lambda data: data,

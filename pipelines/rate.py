@@ -14,7 +14,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.parts import Part, PartWriter, Receipt
+from tamis.transforms.core.parts import Part, PartReceipt, PartWriter
 from tamis.transforms.core.rater import Rater
 from tamis.transforms.decontaminate.ngrams import Contamination
 from tamis.transforms.dedup.minhash import sketch
@@ -57,7 +57,7 @@ def ready(recipe: Recipe, index: str) -> tuple[Rater, ...]:
         return _ready[recipe.rate_fingerprint]
 
 
-def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> Receipt:
+def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> PartReceipt:
     """Reads `split`, measures every signal on one segmentation of each batch, and commits the part."""
     raters = ready(recipe, index)
     measured = (  # a thread reads, a second measures, this one writes: nearly all they do is done without Python's lock

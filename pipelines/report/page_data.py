@@ -9,7 +9,16 @@ import numpy as np
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, Json, Repeats, edges
+from tamis.pipelines.run.receipts import (
+    CLUSTERS,
+    EXAMPLES,
+    QUALITY_BINS,
+    ContaminatedDocument,
+    CopyDistance,
+    PartSummary,
+    ShardReceipt,
+    edges,
+)
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.core.manifest import Manifest
 from tamis.transforms.core.parts import Part
@@ -71,7 +80,7 @@ class Data(TypedDict):
     clusters: list[Cluster]
     contamination: list[Benchmark]
     segments: list[Segment]
-    repeats: Repeats
+    repeats: CopyDistance
     real_before: int | None
 
 
@@ -85,46 +94,46 @@ def gather(run: str, finished: Manifest) -> Data:
         "clusters": _clusters(run, summaries),
         "contamination": _contamination(run, recipe, summaries),
         "segments": _drawn(shards),
-        "repeats": receipts.repeats(recipe, summaries, shards),
+        "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.get("real_tokens") if before is not None else None,
     }
 
 
-def _histograms(recipe: Recipe, summaries: list[Json]) -> dict[str, Histogram]:
+def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histogram]:
     found: dict[str, Histogram] = {}
     for name, signal in recipe.signals.items():
         bins = edges(signal, recipe)
         if bins is not None and summaries:
-            counted = [summary["histograms"][name] for summary in summaries]
+            counted = [summary.histograms[name] for summary in summaries]
             found[name] = {
                 "unit": signal.unit,
                 "edges": bins,
-                "counts": np.sum([each["counts"] for each in counted], axis=0).tolist(),
-                "missing": sum(each["missing"] for each in counted),
+                "counts": np.sum([each.counts for each in counted], axis=0).tolist(),
+                "missing": sum(each.missing for each in counted),
             }
     return found
 
 
-def _clusters(run: str, summaries: list[Json]) -> list[Cluster]:
-    rows = [row for summary in summaries for row in summary["clusters"]]
-    rows = sorted(rows, key=lambda row: (-row["copies"], row["id"]))[:CLUSTERS]
-    seen = _glimpses(run, (row["doc_ref"] for row in rows))
-    shown = [(row, *seen[row["doc_ref"]]) for row in rows]
-    return [{"id": row["id"], "copies": row["copies"], "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
+def _clusters(run: str, summaries: list[PartSummary]) -> list[Cluster]:
+    rows = [row for summary in summaries for row in summary.clusters]
+    rows = sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
+    seen = _glimpses(run, (row.doc_ref for row in rows))
+    shown = [(row, *seen[row.doc_ref]) for row in rows]
+    return [{"id": row.id, "copies": row.copies, "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
 
 
-def _contamination(run: str, recipe: Recipe, summaries: list[Json]) -> list[Benchmark]:
+def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> list[Benchmark]:
     """Documents by the benchmark they hold items of; an item is named `benchmark item:field` in the detail."""
     names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
     documents: dict[str, int] = dict.fromkeys(names, 0)
-    examples: dict[str, list[Json]] = {name: [] for name in names}
-    for name, found in ((name, found) for summary in summaries for name, found in summary["contamination"].items()):
-        documents[name] += found["documents"]
-        examples[name] = sorted(examples[name] + found["examples"], key=lambda row: row["id"])[:EXAMPLES]
-    seen = _glimpses(run, (row["doc_ref"] for of in examples.values() for row in of))
+    examples: dict[str, list[ContaminatedDocument]] = {name: [] for name in names}
+    for name, found in ((name, found) for summary in summaries for name, found in summary.contamination.items()):
+        documents[name] += found.documents
+        examples[name] = sorted(examples[name] + found.examples, key=lambda row: row.id)[:EXAMPLES]
+    seen = _glimpses(run, (row.doc_ref for of in examples.values() for row in of))
 
-    def shown(row: Json) -> Contaminated:
-        return {"id": row["id"], "decision": row["decision"], "detail": row["detail"], "excerpt": seen[row["doc_ref"]][1]}
+    def shown(row: ContaminatedDocument) -> Contaminated:
+        return {"id": row.id, "decision": row.decision, "detail": row.detail or "", "excerpt": seen[row.doc_ref][1]}
 
     return [{"name": name, "documents": documents[name], "examples": list(map(shown, examples[name]))} for name in names]
 
@@ -142,12 +151,11 @@ def _glimpses(run: str, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
     return seen
 
 
-def _drawn(shards: list[Json]) -> list[Segment]:
+def _drawn(shards: list[ShardReceipt]) -> list[Segment]:
     """The segments with their mean quality, by the middles of its bins."""
     drawn: list[Segment] = []
     for segment in receipts.segments(shards):
-        middle = sum((int(name) + 0.5) / QUALITY_BINS * tokens for name, tokens in segment["quality"].items())
-        mean = middle / segment["tokens"] if segment["tokens"] else None
-        sources, guarded = segment["sources"], segment["guarded"]
-        drawn.append({"tokens": segment["tokens"], "quality": mean, "sources": sources, "guarded": guarded})
+        middle = sum((index + 0.5) / QUALITY_BINS * tokens for index, tokens in segment.quality.items())
+        mean = middle / segment.tokens if segment.tokens else None
+        drawn.append({"tokens": segment.tokens, "quality": mean, "sources": segment.sources, "guarded": segment.guarded})
     return drawn

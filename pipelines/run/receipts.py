@@ -1,96 +1,208 @@
-"""What Emit leaves beside a run's files: the room of its receipts, how to read them, the bins of their histograms."""
+"""The models of the JSON files in .state/: receipts of finished shards and summaries of decided parts."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AliasChoices, Field
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
+from tamis.transforms.core.json_model import JsonModel
+from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
 
 Json = dict[str, Any]
 
 STATE = ".state"
-"""The room of the receipts: what is finished, and the numbers the manifest and the report are made of."""
+"""The folder of a run's receipts and summaries, from which the manifest and the report are made."""
 
 BINS = 40
 """Bins of a signal's histogram, over its useful range and its thresholds."""
 
-WIDE = 1000
-"""A signal that reaches beyond this is a count over orders of magnitude: its bins widen from 1 by a constant factor."""
+WIDE_RANGE = 1000
+"""A signal whose range goes beyond this has bins that widen from 1 by a constant factor."""
 
 QUALITY_BINS = 100
 
 CLUSTERS, EXAMPLES = 10, 5
 """Clusters, and contaminated documents of a benchmark, that the report shows."""
 
+DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]
+"""Older runs call it `ticket`."""
 
-class Repeats(TypedDict):
-    """Tokens between two neighbouring copies of a document, at least: as measured (None: no copies), and as asked for."""
+
+@dataclass(frozen=True)
+class ShardSegment:
+    """A stretch of a shard: its tokens, and of these how many by bin of quality, by source, and by guard."""
+
+    tokens: int
+    quality: dict[int, int]
+    sources: dict[str, int]
+    guarded: dict[str, int]
+
+
+class ShardReceipt(JsonModel):
+    """A finished shard. `destination` is its number in training order, over all phases."""
+
+    fingerprint: str
+    destination: int
+    phase: str
+    file: File
+    documents: int
+    tokens: int
+    segments: list[ShardSegment]
+
+
+@dataclass(frozen=True)
+class DecisionCount:
+    """Documents of one source that ended with one decision and reason (None: kept), their tokens and bytes of text."""
+
+    source: str
+    decision: str
+    reason: str | None
+    tokens: int
+    bytes: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class RepeatedCount:
+    """Copies beyond the first of each document, and their tokens."""
+
+    documents: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class SignalCounts:
+    """Documents by bin of a signal, and those without a value."""
+
+    counts: list[int]
+    missing: int
+
+
+@dataclass(frozen=True)
+class ClusterSize:
+    """A document, and how many documents it stands for, itself included."""
+
+    doc_ref: DocRef
+    id: str
+    copies: int
+
+
+@dataclass(frozen=True)
+class ContaminatedDocument:
+    """A document that contains items of a benchmark."""
+
+    doc_ref: DocRef
+    id: str
+    decision: str
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class BenchmarkCount:
+    """Documents that contain items of one benchmark, and the first of them."""
+
+    documents: int
+    examples: list[ContaminatedDocument]
+
+
+class PartSummary(JsonModel):
+    """What was decided about the documents of a part.
+
+    `real_tokens`: of kept documents that are not synthetic, each counted once. `closest`: fewest tokens between two
+    copies of a document. `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
+    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`: documents with more
+    candidates than near-deduplication compares.
+    """
+
+    fingerprint: str
+    file: File
+    counts: list[DecisionCount]
+    real_tokens: int
+    repeated: RepeatedCount
+    closest: int | None
+    histograms: dict[str, SignalCounts]
+    lengths: dict[int, dict[int, int]]
+    clusters: list[ClusterSize]
+    contamination: dict[str, BenchmarkCount]
+    renamed: int
+    capped: int
+
+
+@dataclass(frozen=True)
+class CopyDistance:
+    """Tokens between the two closest copies of a document (None: no copies), and the minimum that the recipe sets."""
 
     closest: int | None
-    asked: int
+    minimum: int
 
 
-def shards(run: str) -> list[Json]:
-    """The receipts of the emitted shards, in training order."""
-    room = storage.join(run, STATE)
-    names = [name for name in storage.names(room) if name.startswith("shard-")]
-    found = [storage.read_json(storage.join(room, name)) for name in names]
-    return [receipt for receipt in found if receipt is not None]
+def shard_receipt_uri(run: str, destination: int) -> str:
+    return storage.join(run, STATE, f"shard-{destination:05d}.json")
 
 
-def summaries(run: str) -> list[Json]:
+def shards(run: str) -> list[ShardReceipt]:
+    """The receipts of the finished shards, in training order."""
+    receipts = (ShardReceipt.read(uri) for uri in _uris(run, "shard-"))
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def summaries(run: str) -> list[PartSummary]:
     """The summaries of the decided parts, by part."""
-    room = storage.join(run, STATE)
-    names = [name for name in storage.names(room) if name.startswith("part-")]
-    return [json.loads(storage.read_bytes(storage.join(room, name))) for name in names]
+    summaries = (PartSummary.read(uri) for uri in _uris(run, "part-"))
+    return [summary for summary in summaries if summary is not None]
 
 
-def segments(shards: list[Json]) -> Iterator[Json]:
-    """The segments of all shards in training order, each with its first token."""
-    first = 0
-    for shard in shards:
-        for segment in shard["segments"]:
-            yield {"first_token": first, **segment}
-            first += segment["tokens"]
+def _uris(run: str, prefix: str) -> list[str]:
+    folder = storage.join(run, STATE)
+    return [storage.join(folder, name) for name in storage.names(folder) if name.startswith(prefix)]
 
 
-def tokens_by_phase(shards: list[Json]) -> Counter[str]:
+def segments(shards: Sequence[ShardReceipt]) -> list[ShardSegment]:
+    """The segments of all shards in training order."""
+    return [segment for shard in shards for segment in shard.segments]
+
+
+def tokens_by_phase(shards: Sequence[ShardReceipt]) -> Counter[str]:
     """Tokens of each phase."""
-    of_phase: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
     for shard in shards:
-        of_phase[shard["phase"]] += shard["tokens"]
-    return of_phase
+        tokens[shard.phase] += shard.tokens
+    return tokens
 
 
-def repeats(recipe: Recipe, summaries: list[Json], shards: list[Json]) -> Repeats:
-    """How near copies of a document are to each other, and how far apart they should be."""
-    asked = recipe.select.distance
-    gaps = [summary["closest"] for summary in summaries if summary["closest"] is not None]
-    return {
-        "closest": min(gaps, default=None),
-        "asked": asked if isinstance(asked, int) else int(asked * min(tokens_by_phase(shards).values(), default=0)),
-    }
+def copy_distance(recipe: Recipe, summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt]) -> CopyDistance:
+    """How close copies of a document are to each other, and how far apart they should be."""
+    distance = recipe.select.distance
+    shortest_phase = min(tokens_by_phase(shards).values(), default=0)
+    return CopyDistance(
+        min((summary.closest for summary in summaries if summary.closest is not None), default=None),
+        distance if isinstance(distance, int) else int(distance * shortest_phase),
+    )
 
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
-    """Histogram bin edges of a numeric signal: its useful range, its thresholds, a margin. None for labels and bare facts."""
-    limits = [signal.low, signal.high]
+    """Histogram bin edges of a numeric signal: its useful range and its thresholds, with a margin.
+
+    None for a label, and for a signal that has neither.
+    """
+    bounds = [signal.low, signal.high]
     threshold = recipe.thresholds.get(signal.name)
     if threshold is not None:
-        limits += [threshold.min, threshold.max]
-    known = [float(limit) for limit in limits if limit is not None]
-    if signal.kind == "string" or not known:
+        bounds += [threshold.min, threshold.max]
+    limits = [float(bound) for bound in bounds if bound is not None]
+    if signal.kind == "string" or not limits:
         return None
-    low, high = min(0.0, *known), 1.5 * max(known)
+    low, high = min(0.0, *limits), 1.5 * max(limits)
     if signal.unit.startswith("share"):
-        high = min(high, 1.0)  # there is nothing beyond
-    if high > WIDE:
+        high = min(high, 1.0)  # no share is larger
+    if high > WIDE_RANGE:
         return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
     return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,22 +23,22 @@ import pyarrow.parquet as pq
 from tamis.transforms import storage
 from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.core.errors import RunError, damage
+from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 
 ROW_GROUP_BYTES = 16 << 20
 """Text in one row group of a rated part: what a reader of single rows has to decompress."""
 
 
-@dataclass(frozen=True)
-class Receipt:
+class PartReceipt(JsonModel):
     """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in the recipe, the code."""
 
     fingerprint: str
-    input: dict[str, object]
+    input: dict[str, Any]
     documents: int
     rejected: int
     text_bytes: int
-    files: list[File] = field(default_factory=list)
+    files: list[File]
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,9 @@ class Part:
     def uri(self, room: str, suffix: str) -> str:
         return storage.join(self.run, self.path(room, suffix))
 
-    def receipt(self) -> Receipt | None:
+    def receipt(self) -> PartReceipt | None:
         """The receipt, or None while the part is unfinished."""
-        fields = storage.read_json(self.uri("rated", "json"))
-        if fields is None:
-            return None
-        return Receipt(**{**fields, "files": [File(**file) for file in fields["files"]]})
+        return PartReceipt.read(self.uri("rated", "json"))
 
     def remove(self) -> None:
         """Deletes the part, receipt first, so that no moment shows a finished part with files missing."""
@@ -151,7 +148,7 @@ class PartWriter:
             json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         )
 
-    def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, object]) -> Receipt:
+    def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
         """Commits the files, then the receipt. `empty` are the two schemas, for a part without a document."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
@@ -164,8 +161,15 @@ class PartWriter:
         self._rated = self._sketch = None
         self._stack.close()
         files = [File(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
-        receipt = Receipt(fingerprint, source, self.documents, self.rejected, self.text_bytes, files)
-        storage.write_bytes(self.part.uri("rated", "json"), json.dumps(asdict(receipt), ensure_ascii=False).encode())
+        receipt = PartReceipt(
+            fingerprint=fingerprint,
+            input=source,
+            documents=self.documents,
+            rejected=self.rejected,
+            text_bytes=self.text_bytes,
+            files=files,
+        )
+        receipt.write(self.part.uri("rated", "json"))
         return receipt
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

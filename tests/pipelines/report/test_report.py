@@ -14,7 +14,7 @@ import pytest
 
 from tamis.pipelines.report.page import render
 from tamis.pipelines.report.page_data import Data, gather
-from tamis.pipelines.run.receipts import EXAMPLES
+from tamis.pipelines.run.receipts import EXAMPLES, CopyDistance
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum
 from tests.pipelines.corpus import corpus, dealt, save
@@ -109,7 +109,7 @@ def data() -> Data:
             | {"guarded": {"synthetic": 40, "good": 100 * (i > 3)}}
             for i in range(8)
         ],
-        "repeats": {"closest": 120, "asked": 100},
+        "repeats": CopyDistance(closest=120, minimum=100),
         "real_before": 650,
     }
 
@@ -129,7 +129,7 @@ def empty() -> tuple[dict[str, Any], Data]:
         "clusters": [],
         "contamination": [],
         "segments": [],
-        "repeats": {"closest": None, "asked": 0},
+        "repeats": CopyDistance(closest=None, minimum=0),
         "real_before": None,
     }
     return run, nothing

@@ -1,0 +1,27 @@
+"""The base of what a run directory keeps as JSON: a typed model that one function writes and one reads."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tamis.transforms import storage
+
+
+class JsonModel(BaseModel):
+    """One JSON file. Keys that a model does not name are ignored, so that files of other versions can be read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def read(cls, uri: str) -> Self | None:
+        """The model in a file; None if the file is missing or unreadable, as after a power loss."""
+        try:
+            return cls.model_validate_json(storage.read_bytes(uri))
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def write(self, uri: str) -> None:
+        """Writes the file; it appears only when it is complete."""
+        storage.write_bytes(uri, self.model_dump_json().encode())

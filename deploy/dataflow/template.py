@@ -19,8 +19,8 @@ from tamis.pipelines.curate import Curate
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import finalize, metrics, progress, work_plan
-from tamis.pipelines.run.run_lock import Claim
-from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.run.run_lock import RunLock
+from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import dataflow
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
@@ -53,7 +53,7 @@ def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
 
 def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
     """Puts all that a run still has to do into `pipeline`; when that is nothing, a job that does nothing."""
-    with Claim(run, "alone"):
+    with RunLock(run, "alone"):
         release_chain.record(run)
         try:
             todo = work_plan.make(wanted, run, fresh=False)
@@ -67,7 +67,7 @@ def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
     pipeline | "Once" >> beam.Create([todo]) | "Finish" >> beam.Map(_finish, wanted, *ended)
 
 
-def _finish(todo: Plan, wanted: Recipe, *ended: Sequence[None]) -> None:
+def _finish(todo: WorkPlan, wanted: Recipe, *ended: Sequence[None]) -> None:
     """As the end of `tamis.pipelines.run.launch.launch`. A second try writes the same."""
     manifest = finalize.finish(wanted, todo, {"runner": "dataflow"})
     release_chain.record(todo.run)

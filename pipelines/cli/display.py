@@ -16,9 +16,9 @@ from tamis.transforms.core.formatting import counted
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result, Watch
-    from tamis.pipelines.run.work_plan import Plan
+    from tamis.pipelines.run.work_plan import WorkPlan
 
-Start = Callable[[Callable[["Plan"], None], "Watch"], "Result"]
+Start = Callable[[Callable[["WorkPlan"], None], "Watch"], "Result"]
 
 
 class Display:
@@ -49,8 +49,8 @@ class Display:
                 bars.update(task.id, completed=task.total)
         return result
 
-    def _planned(self, plan: Plan, bars: Progress, tasks: dict[str, TaskID], shown: ExitStack) -> None:
-        fresh = len(plan.work) - plan.reused
+    def _planned(self, plan: WorkPlan, bars: Progress, tasks: dict[str, TaskID], shown: ExitStack) -> None:
+        fresh = len(plan.tasks) - plan.reused
         if plan.unchanged:
             self.err.print("nothing changed since this run finished; its results stand")
             return
@@ -66,7 +66,7 @@ class Display:
         if plan.unplanned:
             self.err.print("plan.json was of the corpus before and is gone; plan again when this run is finished (tamis plan)")
         bars.update(tasks["rate"], total=max(plan.bytes, 1))
-        bars.update(tasks["decide"], total=len(plan.work))
+        bars.update(tasks["decide"], total=len(plan.tasks))
         _show({}, bars, tasks)
         if self.err.is_terminal:
             shown.enter_context(bars)

@@ -18,7 +18,7 @@ from tamis.transforms.runtime.redaction import redact
 if TYPE_CHECKING:
     from tamis.pipelines.cli.display import Start
     from tamis.pipelines.run.launch import Result
-    from tamis.pipelines.run.work_plan import Plan
+    from tamis.pipelines.run.work_plan import WorkPlan
 
 Level = Literal["info", "warning", "error"]
 
@@ -86,17 +86,17 @@ class _Journey:
         self._told = time.monotonic()
         self._last: dict[str, Done] = {}
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: WorkPlan) -> None:
         self._tell(
             "planned",
-            parts=len(plan.work),
+            parts=len(plan.tasks),
             parts_reused=plan.reused,
             bytes=plan.bytes,
             shards_reused=len(plan.finished_shards),
             fingerprint=plan.fingerprint,
             unplanned=plan.unplanned,
         )
-        self._totals = {"rate": plan.bytes, "decide": len(plan.work)}
+        self._totals = {"rate": plan.bytes, "decide": len(plan.tasks)}
 
     def watch(self, done: dict[str, Done]) -> None:
         self._last = done

@@ -121,7 +121,7 @@ def _scaled(
     recipe: Recipe,
     run: str,
     workers: int,
-    work: list[work_plan.Work],
+    work: list[work_plan.PartTask],
     pieces: list[Piece],
     fixed: dict[str, float],
     idle: _Costs,
@@ -211,7 +211,7 @@ def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
     """Tokens of the corpus that the selection makes of those that pass, repeats included. Of bins other than sources a sample
     says too little: then the budget, or all."""
     select = recipe.select
-    if not select.asks:
+    if not select.is_active:
         return kept
     if select.bins != ("source",):
         return min(kept * select.max_epochs, select.tokens) if isinstance(select.tokens, int) else kept
@@ -224,7 +224,7 @@ def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
     if select.mixture is not None:
         found = decide.allotted(whole, recipe)
         given = np.array([found[name] for name in whole], np.int64)
-    return float(allocation.limits(pa.array(list(whole), pa.string()), sizes, given, select)[1].sum())
+    return float(allocation.pools_and_budgets(pa.array(list(whole), pa.string()), sizes, given, select)[1].sum())
 
 
 def _of_one_document(recipe: Recipe, folder: str) -> Recipe:

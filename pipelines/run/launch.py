@@ -15,9 +15,9 @@ from types import MappingProxyType
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import finalize, metrics, progress, work_plan
 from tamis.pipelines.run.progress import EVERY, MOVEMENTS, Attempt
-from tamis.pipelines.run.run_lock import Claim
-from tamis.pipelines.run.work_plan import Plan
-from tamis.pipelines.runners import choice
+from tamis.pipelines.run.run_lock import RunLock
+from tamis.pipelines.run.work_plan import WorkPlan
+from tamis.pipelines.runners import registry
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
 from tamis.transforms.core.manifest import MANIFEST, read_manifest
@@ -45,7 +45,7 @@ def launch(
     run: str,
     workers: int,
     fresh: bool = False,
-    planned: Callable[[Plan], None] = lambda _: None,
+    planned: Callable[[WorkPlan], None] = lambda _: None,
     watch: Watch = lambda _: None,
     runner: str = "local",
     options: Mapping[str, str] = MappingProxyType({}),
@@ -54,8 +54,8 @@ def launch(
 
     0 workers are as many as pay, or as the cluster has; `options` are the runner's.
     """
-    chosen = choice.choose(runner, workers, options, run)
-    with Claim(run, "alone") as claim:
+    engine = registry.make_runner(runner, workers, options, run)
+    with RunLock(run, "alone") as claim:
         work_plan.check_directory(run)
         if not fresh:
             release_chain.record(run)  # if a run was killed between its manifest and its record
@@ -75,15 +75,15 @@ def launch(
             manifest = read_manifest(run)
             metrics.write_finished(run, manifest, time.time())
             return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
-        chosen = chosen.sized(todo)
+        engine = engine.with_default_workers(todo)
         progress.clear(run)
         claim.share()
-        with _Clock(_attempt(todo, chosen.name, chosen.workers), run, watch) as clock:
-            chosen.run(recipe, todo)
+        with _Clock(_attempt(todo, engine.name, engine.workers), run, watch) as clock:
+            engine.run(recipe, todo)
         work_plan.sweep(run)  # a runner that lost a worker went on without it
         environment = {
-            "runner": chosen.name,
-            "workers": chosen.workers,
+            "runner": engine.name,
+            "workers": engine.workers,
             "seconds": clock.seconds,
             "finished": _now(),
         }
@@ -92,13 +92,13 @@ def launch(
         metrics.write_finished(run, manifest, time.time(), clock.attempt)
         storage.remove_tree(todo.spill)
         progress.clear(run)
-    return Result(run, manifest, len(todo.work) - todo.reused, todo.reused, clock.seconds, False)
+    return Result(run, manifest, len(todo.tasks) - todo.reused, todo.reused, clock.seconds, False)
 
 
-def _attempt(todo: Plan, runner: str, workers: int) -> Attempt:
+def _attempt(todo: WorkPlan, runner: str, workers: int) -> Attempt:
     now = time.time()
-    reused = sum(work.split.size for work in todo.work if work.finished)
-    size = (len(todo.work), todo.reused, todo.bytes, reused)
+    reused = sum(work.split.size for work in todo.tasks if work.finished)
+    size = (len(todo.tasks), todo.reused, todo.bytes, reused)
     return Attempt(now, now, socket.gethostname(), os.getpid(), runner, workers, *size)
 
 

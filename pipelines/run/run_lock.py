@@ -33,7 +33,7 @@ LEASE = float(os.environ.get("TAMIS_LEASE", 60))
 """Seconds without a beat after which a driver on an object store has died. Its own beats are six times as frequent."""
 
 
-class Claim:
+class RunLock:
     """Holds a run directory, made if missing, for this process. File systems without locks know no claims.
 
     Raises RunError when somebody else is at work there, or when the directory cannot be written.
@@ -47,7 +47,7 @@ class Claim:
         self._lease: _Lease | None = None
         self._made = False
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> RunLock:
         if self._path is None:
             if self._kind == "alone":  # workers on a store end when their driver's successor clears its files away
                 self._lease = _Lease(self._run)

@@ -1,4 +1,4 @@
-"""Google Cloud Dataflow: the workers are containers of deploy/Dockerfile, the run directory is in a bucket."""
+"""Runs the DAG on Google Cloud Dataflow: workers are containers of deploy/Dockerfile, the run directory is in a bucket."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import hashlib
 from collections.abc import Mapping
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import job_server
 from tamis.transforms.core.errors import RunError
 
 DEFAULTS = {
-    # An image of ours has the code; nothing is to be staged or installed when a worker starts.
+    # Our image has the code: nothing is staged or installed when a worker starts.
     "sdk_location": "container",
-    # Work is known at the start, and a worker more than it can use costs money.
+    # The amount of work is known at the start, and a worker too many costs money.
     "autoscaling_algorithm": "THROUGHPUT_BASED",
 }
 
 
-def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
+def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it.
 
-    Raises RunError for options that cannot be, when Google refuses the job, when the job fails, and when that of a driver that
-    was killed is at work in the run yet.
+    Raises RunError if an option is invalid, if Google refuses the job, if the job fails, or if the job of a killed driver
+    still works in the same run directory.
     """
     import apache_beam as beam
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner, DataflowRuntimeException
@@ -32,12 +32,12 @@ def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
 
     from tamis.pipelines.curate import Curate
 
-    asked = DEFAULTS | {"job_name": job_name(todo.run)} | dict(options)
+    options = DEFAULTS | {"job_name": job_name(plan.run)} | dict(options)
     try:
-        pipeline = beam.Pipeline(DataflowRunner(), job_server.beam_options(asked))
-    except ValueError as wrong:
-        raise RunError(f"dataflow: {wrong} (a value is given with --option name=value)") from None
-    pipeline | Curate(recipe, todo)
+        pipeline = beam.Pipeline(DataflowRunner(), job_server.beam_options(options))
+    except ValueError as error:
+        raise RunError(f"dataflow: {error} (a value is given with --option name=value)") from None
+    pipeline | Curate(recipe, plan)
     job = None
     try:
         job = pipeline.run()
@@ -48,21 +48,21 @@ def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
         raise
     except DataflowJobAlreadyExistsError:
         raise RunError(
-            f"a job '{asked['job_name']}' is at work already, most likely in '{todo.run}': wait for it, or cancel it with "
+            f"a job '{options['job_name']}' is running already, most likely in '{plan.run}': wait for it, or cancel it with "
             f"`gcloud dataflow jobs list --status=active` and `gcloud dataflow jobs cancel`"
         ) from None
-    except (GoogleAPIError, GoogleAuthError) as refused:
+    except (GoogleAPIError, GoogleAuthError) as error:
         raise RunError(
-            f"Google refuses the job '{asked['job_name']}' in project '{asked['project']}': {refused}. Is the project's name "
+            f"Google refuses the job '{options['job_name']}' in project '{options['project']}': {error}. Is the project's name "
             "right, its Dataflow API enabled, and are you logged in (`gcloud auth application-default login`)?"
         ) from None
-    except DataflowRuntimeException as failed:
-        raise RunError.from_traceback(str(failed)) or RunError(
-            f"the job '{asked['job_name']}' failed: {failed}\nThe job's log in Google's "
-            "console tells more. The same command goes on where it stopped"
+    except DataflowRuntimeException as error:
+        raise RunError.from_traceback(str(error)) or RunError(
+            f"the job '{options['job_name']}' failed: {error}\nSee the job's log in Google's console. "
+            "The same command resumes the run"
         ) from None
 
 
 def job_name(run: str) -> str:
-    """One for each run directory: Dataflow starts no second job of a name, so no two jobs meet in a run."""
+    """One job name per run directory: Dataflow refuses a second job of the same name, so no two jobs share a run."""
     return f"tamis-{hashlib.sha256(run.encode()).hexdigest()[:16]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
 from tamis.transforms.core.errors import RunError
 
@@ -29,7 +29,7 @@ ATTEMPTS = 3
 """How often a job is submitted whose nodes or workers die."""
 
 
-def run(recipe: Recipe, todo: Plan, options: Mapping[str, str]) -> None:
+def run(recipe: Recipe, todo: WorkPlan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it. An error of the run arrives as RunError, as from a local worker.
 
     `options` are Beam's, by name, with `worker` for the worker's command. Beam's environment is a process of the node: a worker
@@ -62,7 +62,7 @@ _OURS = "Error received from SDK harness"
 """How Java introduces an exception of Python's that is no RunError: a fault of ours, which would come again."""
 
 
-def _submit(recipe: Recipe, todo: Plan, options: dict[str, str]) -> None:
+def _submit(recipe: Recipe, todo: WorkPlan, options: dict[str, str]) -> None:
     import apache_beam as beam
     from apache_beam.runners.portability.portable_runner import PortableRunner
 

@@ -18,7 +18,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from uuid import uuid4
 
-from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
@@ -102,7 +102,7 @@ def main(driver: int, run: str, wanted: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, which then wants no workers
     logging.disable()  # what goes wrong reaches the driver as an exception, and the person once
     path = storage.local_path(wanted)
-    with Claim(run, "shared"), open(os.devnull, "w") as sys.stderr:
+    with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
         _end_unless(lambda: os.getppid() == driver and (path is None or path.exists()), 0.1)
         from apache_beam.runners.worker import sdk_worker_main
 
@@ -124,7 +124,7 @@ def serve() -> None:
     if not _wanted(wanted):
         sys.exit(NOT_SHARED)
     try:
-        claim = Claim(run, "shared").__enter__()
+        claim = RunLock(run, "shared").__enter__()
     except RunError:
         sys.exit(BUSY)
     with claim:

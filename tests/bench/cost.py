@@ -104,7 +104,7 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
         "kept": manifest["counts"]["kept"],
         "text_bytes": int(size.sum()),
         "input_bytes": todo.bytes,
-        "parts": len(todo.work),
+        "parts": len(todo.tasks),
         "partitions": todo.partitions,
         "cpu_s": clock.cpu_s,
         "peak_rss": peak,

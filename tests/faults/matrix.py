@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run import launch
-from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.storage import connection
@@ -199,7 +199,7 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
 
 
 def two(job: Job, output: Path) -> tuple[str, str]:
-    with Claim(str(output), "alone"):
+    with RunLock(str(output), "alone"):
         try:
             job.run(output)
         except RunError as error:

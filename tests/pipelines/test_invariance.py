@@ -54,7 +54,7 @@ def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base
 
 @pytest.mark.parametrize("partitions", [1, 5])
 def test_partitions_bound_memory_and_nothing_else(base, tmp_path, monkeypatch, partitions):
-    monkeypatch.setattr(work_plan.Plan, "partitions", partitions)
+    monkeypatch.setattr(work_plan.WorkPlan, "partitions", partitions)
     run(base.recipe, base.source, tmp_path)
     assert left(tmp_path) == left(base.run)
 
@@ -139,6 +139,6 @@ def test_every_kind_of_recipe_gives_one_corpus_for_any_cut(tmp_path, monkeypatch
             typed(command(recipe, source, output, workers=3))
         else:
             with monkeypatch.context() as patch:
-                patch.setattr(work_plan.Plan, "partitions", partitions)
+                patch.setattr(work_plan.WorkPlan, "partitions", partitions)
                 run(recipe, source, output)
         assert corpus_of(output) == corpus_of(first)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipelines.run import run_lock
-from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
@@ -96,17 +96,17 @@ def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(se
 def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
     monkeypatch.setattr(run_lock, "LEASE", 3.0)
     run = f"{connect(servers(name))}/claimed"
-    with Claim(run, "alone") as held:
+    with RunLock(run, "alone") as held:
         held.share()
-        with pytest.raises(RunError, match="another run is at work in"), Claim(run, "alone"):
+        with pytest.raises(RunError, match="another run is at work in"), RunLock(run, "alone"):
             pass
-        with Claim(run, "shared"):  # its workers
+        with RunLock(run, "shared"):  # its workers
             pass
         time.sleep(4)  # longer than a lease: it is beaten
-        with pytest.raises(RunError, match="another run is at work in"), Claim(run, "alone"):
+        with pytest.raises(RunError, match="another run is at work in"), RunLock(run, "alone"):
             pass
     assert storage.names(run) == []
-    with Claim(run, "alone"):
+    with RunLock(run, "alone"):
         pass
 
 
@@ -116,7 +116,7 @@ def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect
     storage.write_bytes(f"{run}/.lease", b'{"host": "elsewhere", "beat": 7}')
     monkeypatch.setattr(time, "time", lambda: 0.0)  # a clock of 1970: none is read
     started = time.monotonic()
-    with Claim(run, "alone"):
+    with RunLock(run, "alone"):
         assert 2.0 <= time.monotonic() - started < 20.0
         assert b"elsewhere" not in storage.read_bytes(f"{run}/.lease")
 
@@ -126,7 +126,7 @@ def test_a_driver_that_lost_its_lease_stops(servers, connect, monkeypatch):
     run = f"{connect(servers('seaweed'))}/lost"
 
     def work():
-        with Claim(run, "alone"):
+        with RunLock(run, "alone"):
             for _ in range(20):  # a beat on its way while the other writes may be written after it
                 storage.write_bytes(f"{run}/.lease", b"of a run that took it for dead")
                 time.sleep(0.5)

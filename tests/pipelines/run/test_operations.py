@@ -17,7 +17,7 @@ from tamis.pipelines.cli.log import Log
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.run import metrics, progress, run_lock
 from tamis.pipelines.run.progress import Attempt, Done, Progress
-from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.status import lines, status
 from tamis.transforms.core.formatting import duration
 from tests.pipelines.corpus import corpus, save
@@ -172,7 +172,7 @@ def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> N
     progress.tell(run, ATTEMPT)
     Progress(run, "rate").advance(700, 6_000_000)
     Progress(run, "rate").finish(3_000_000)
-    with Claim(run, "alone") as held:
+    with RunLock(run, "alone") as held:
         assert status(run).state == "running"
         held.share()
         found = status(run, now=1062.0)

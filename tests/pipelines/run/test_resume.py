@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipelines.run.run_lock import Claim
+from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, corpus_of, left, processes, run, typed, write_recipe
@@ -238,11 +238,11 @@ def test_too_many_rejects_leave_no_manifest_and_no_corpus(base, tmp_path):
 def test_a_run_directory_has_one_run_at_a_time(base, tmp_path, monkeypatch):
     monkeypatch.setattr("tamis.pipelines.run.run_lock._PATIENCE", 0.2)
     output = tmp_path / "run"
-    with Claim(str(output), "alone") as claim:
+    with RunLock(str(output), "alone") as claim:
         with pytest.raises(RunError, match="another run is at work in"):
             run(base.recipe, base.source, output)
         claim.share()
-        with Claim(str(output), "shared"), pytest.raises(RunError, match="another run is at work in"):
+        with RunLock(str(output), "shared"), pytest.raises(RunError, match="another run is at work in"):
             run(base.recipe, base.source, output)
     with pytest.raises(RunError, match="no such file"):
         run(base.recipe, tmp_path / "nothing", output)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tamis.pipelines.runners import choice, job_server, worker
+from tamis.pipelines.runners import registry, job_server, worker
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.runners.clusters import free_port
 from tests.pipelines.running import command, run, typed
@@ -24,7 +24,7 @@ from tests.pipelines.running import command, run, typed
 @pytest.fixture
 def listener():
     """The address of something that listens."""
-    with choice.socket.create_server(("localhost", 0)) as server:
+    with registry.socket.create_server(("localhost", 0)) as server:
         yield f"localhost:{server.getsockname()[1]}"
 
 
@@ -69,45 +69,45 @@ def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(bas
 def test_a_job_server_without_its_flink_is_told_apart(listener):
     options = {"job_endpoint": listener, "flink_master": f"localhost:{free_port()}"}
     with pytest.raises(RunError, match="the job server answers, but no Flink at localhost"):
-        choice.choose("flink", 0, options, "run")
+        registry.choose("flink", 0, options, "run")
 
 
 def test_flink_gets_as_many_workers_as_it_has_slots_and_never_more(listener, flink):
     options = {"job_endpoint": listener, "flink_master": flink}
-    chosen = choice.choose("flink", 0, options, "run")
+    chosen = registry.choose("flink", 0, options, "run")
     assert (chosen.workers, chosen.options["parallelism"], chosen.options["sdk_worker_parallelism"]) == (6, "6", "3")
-    assert choice.choose("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
+    assert registry.choose("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
     with pytest.raises(RunError, match="has 6 slots, 7 workers need as many"):
-        choice.choose("flink", 7, options, "run")
+        registry.choose("flink", 7, options, "run")
 
 
 def test_spark_takes_no_number_of_workers_since_its_job_server_decides():
     with pytest.raises(RunError, match=r"spark\.cores\.max"):
-        choice.choose("spark", 2, {}, "run")
+        registry.choose("spark", 2, {}, "run")
 
 
 def test_prism_needs_its_program_and_has_one_worker(tmp_path):
     with pytest.raises(RunError, match="go install"):
-        choice.choose("prism", 0, {"prism": str(tmp_path / "prism")}, "run")
+        registry.choose("prism", 0, {"prism": str(tmp_path / "prism")}, "run")
     with pytest.raises(RunError, match="one process"):
-        choice.choose("prism", 2, {}, "run")
+        registry.choose("prism", 2, {}, "run")
 
 
 def test_dataflow_names_what_it_lacks(monkeypatch):
-    assert "--option region=…" in str(choice.unusable("dataflow", {"project": "p"}))
+    assert "--option region=…" in str(registry.unusable("dataflow", {"project": "p"}))
     full = dict.fromkeys(("project", "region", "temp_location", "sdk_container_image"), "x")
-    assert choice.unusable("dataflow", full) is None
+    assert registry.unusable("dataflow", full) is None
     monkeypatch.setattr(choice, "find_spec", lambda _: None)
     with pytest.raises(RunError, match="tamis\\[dataflow"):
-        choice.choose("dataflow", 0, full, "gs://bucket/run")
+        registry.choose("dataflow", 0, full, "gs://bucket/run")
     monkeypatch.setattr(choice, "find_spec", lambda _: object())
     with pytest.raises(RunError, match="do not see '/run'"):
-        choice.choose("dataflow", 0, full, "/run")
-    assert choice.choose("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
+        registry.choose("dataflow", 0, full, "/run")
+    assert registry.choose("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
 
 
 def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp_path, monkeypatch):
-    monkeypatch.setattr(choice.Runner, "run", lambda *_: None)
+    monkeypatch.setattr(registry.Runner, "run", lambda *_: None)
     with pytest.raises(RunError, match="3 of 3 parts were never rated"):
         run(base.recipe, base.source, tmp_path / "run")
     assert not (tmp_path / "run/manifest.json").exists()
@@ -116,7 +116,7 @@ def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp
 def test_an_option_that_beam_cannot_take_is_said_before_anything_starts(base, tmp_path, listener, flink):
     options = {"job_endpoint": listener, "flink_master": flink}
     with pytest.raises(RunError, match="argument --parallelism: invalid int value: 'many'"):
-        choice.choose("flink", 0, options | {"parallelism": "many"}, "run")
+        registry.choose("flink", 0, options | {"parallelism": "many"}, "run")
     assert job_server.check_options({"worker": "w", "num_workers": "3", "regoin": "r"}) == {"worker", "regoin"}
 
 
@@ -151,9 +151,9 @@ def test_workers_are_wanted_while_their_driver_lives_and_is_at_work(tmp_path):
     ("missing", "code"), [("folder", worker.NOT_SHARED), ("driver", worker.NOT_SHARED), ("right", worker.BUSY)]
 )
 def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path, monkeypatch, missing, code):
-    from tamis.pipelines.run.run_lock import Claim
+    from tamis.pipelines.run.run_lock import RunLock
 
-    with Claim(str(tmp_path / "run"), "alone") as claim, worker.Wanted(str(tmp_path / "run/.spill")) as wanted:
+    with RunLock(str(tmp_path / "run"), "alone") as claim, worker.Wanted(str(tmp_path / "run/.spill")) as wanted:
         if missing != "right":
             claim.share()
         known = {

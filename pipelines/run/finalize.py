@@ -47,7 +47,8 @@ def finish(recipe: Recipe, todo: WorkPlan, environment: Json) -> Json:
     if failing := [finding.message for finding in found if finding.fails]:
         raise RunError("the corpus is no release, since it fails its guards. " + " ".join(failing))
     files: list[Json] = [vars(file) for receipt in parts.values() for file in receipt.files]
-    files += [vars(entry.file) for entry in (*summaries, *shards)]
+    files += [vars(summary.file) for summary in summaries]
+    files += [vars(shard.file) for shard in shards]
     body = {
         "tamis": version("tamis"),
         "recipe": _public(recipe.model_dump(mode="json")),

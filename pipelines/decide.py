@@ -77,14 +77,14 @@ def selection_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
     table = kept(part_state, recipe)
     group = table["bin"] if recipe.select.by_bin else pa.repeat(pa.scalar(""), len(table))
     tie_break = table["tie_break"].to_numpy()
-    quality = allocation.perturbed(table["quality"].to_numpy(), tie_break, recipe.select.temperature)
+    quality = allocation.gumbel_scores(table["quality"].to_numpy(), tie_break, recipe.select.temperature)
     return _ranking_rows(table, group, sort_value(Ordering(order="descending"), quality, tie_break))
 
 
 def allotted(whole: Mapping[str, int], recipe: Recipe) -> dict[str, int]:
     """What a mixture gives each bin. Raises RunError for a weight of a bin that there is not."""
     try:
-        return allocation.allot(whole, recipe.select)
+        return allocation.allocate(whole, recipe.select)
     except ValueError as error:
         raise RunError(f"select.mixture: {error}") from None
 
@@ -100,7 +100,7 @@ def phase_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 def grade_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents by quality within their phase and source, where the phase's order asks for quantiles."""
     table = turns(part_state, recipe)
-    asking = [index for index, stretch in enumerate(recipe.curriculum.stretches) if stretch.order in BY_QUANTILE]
+    asking = [index for index, stretch in enumerate(recipe.curriculum.effective_phases) if stretch.order in BY_QUANTILE]
     table = table.filter(pc.is_in(table["phase"], value_set=pa.array(asking, pa.int64())))
     major = sort_value(Ordering(order="ascending"), ordered_by(table), table["tie_break"].to_numpy())
     return _ranking_rows(table, _phase_group(table, recipe), major, times=table["times"], mark=mark_of(table, recipe))
@@ -115,7 +115,7 @@ def place_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
     through, whole = ranked(table["doc_ref"].combine_chunks(), part_state.result(GRADED), mark)
     share = quantile(through, tokens * table["times"].to_numpy(), whole)
     major = np.zeros(len(table), np.uint64)
-    for index, stretch in enumerate(curriculum.stretches):
+    for index, stretch in enumerate(curriculum.effective_phases):
         inside = phase == index
         cells = curriculum.cells(index) if stretch.order == "lr_weighted" else None
         major[inside] = sort_value(stretch, quality[inside], tie_break[inside], share[inside], cells)

@@ -12,7 +12,7 @@ from tamis.pipelines.cli.messages import Json, RunDirectory, print_json, show, t
 from tamis.transforms.core.errors import RunError
 
 if TYPE_CHECKING:
-    from tamis.pipelines.training.rank_runs import Proxy
+    from tamis.pipelines.training.rank_runs import ProxyTraining
 
 app = typer.Typer()
 
@@ -102,10 +102,9 @@ def proxy(
 ) -> None:
     """Ranks runs by small models trained on them at a tiny learning rate. Needs torch."""
     with told(as_json):
-        from tamis.pipelines.training.rank_runs import lines
-        from tamis.pipelines.training.rank_runs import proxy as rank
+        from tamis.pipelines.training.rank_runs import lines, rank_runs
 
-        found = rank(runs, validation, _trained(context, learning_rate), target, lambda line: typer.echo(line, err=True))
+        found = rank_runs(runs, validation, _trained(context, learning_rate), target, lambda line: typer.echo(line, err=True))
         if as_json:
             print_json(found)
             return
@@ -205,9 +204,9 @@ def export(
             typer.echo(f"{found.documents:,} documents in {len(found.files)} files of {output}")
 
 
-def _trained(context: typer.Context, learning_rates: Sequence[float]) -> Proxy:
-    """How proxies are trained, by the options of the command that have the names of `Proxy`'s fields."""
-    from tamis.pipelines.training.rank_runs import Proxy
+def _trained(context: typer.Context, learning_rates: Sequence[float]) -> ProxyTraining:
+    """How proxies are trained, by the options of the command that have the names of `ProxyTraining`'s fields."""
+    from tamis.pipelines.training.rank_runs import ProxyTraining
 
-    named = {name: value for name, value in context.params.items() if name in Proxy.model_fields}
-    return Proxy(learning_rates=tuple(learning_rates), **named)
+    named = {name: value for name, value in context.params.items() if name in ProxyTraining.model_fields}
+    return ProxyTraining(learning_rates=tuple(learning_rates), **named)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tamis.pipelines.decisions.state import PLACED, REPEATED, SELECTED, answered, copies_by_phase, kept, ranked
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam.exchange import PartState
-from tamis.transforms.curriculum.epochs import entrance, positions, step
+from tamis.transforms.curriculum.epochs import copy_positions, copy_spacing, earliest_positions
 from tamis.transforms.curriculum.order import place
 from tamis.transforms.text.hashing import mix
 
@@ -27,7 +27,7 @@ def turns(part_state: PartState, recipe: Recipe) -> pa.Table:
     pool, budget, times = copies_by_phase(rows, part_state.result(SELECTED), recipe)
     most = -(-budget // np.maximum(pool, 1)[:, None])
     if not recipe.select.phases:  # all copies are in the phase of the document
-        inside = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.stretches))
+        inside = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.effective_phases))
         times, most = times * inside, most * inside
     document, phase = np.nonzero(times)
     before = np.cumsum(times, axis=1) - times
@@ -53,10 +53,12 @@ def apart(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
     asked = recipe.select.distance
     distance = np.full(len(table), asked) if isinstance(asked, float) else np.minimum(asked / np.maximum(of_phase, 1), 1.0)
     stands, times = place(through, whole), table["times"].to_numpy()
-    steps = step(distance, np.maximum(table["most"].to_numpy(), times))
+    steps = copy_spacing(distance, np.maximum(table["most"].to_numpy(), times))
     start = _entrances(table, of_phase, stands, steps, recipe)
     copies, turn, copy = _each_copy(table)
-    major = _fine(positions(stands[turn], times[turn], steps[turn], copy, start[turn])) << np.uint64(32) | _fine(stands[turn])
+    major = _fine(copy_positions(stands[turn], times[turn], steps[turn], copy, start[turn])) << np.uint64(32) | _fine(
+        stands[turn]
+    )
     hashes = mix(np.ascontiguousarray(copies["id_hash"].to_numpy()), 1)
     hashes += copies["epoch"].to_numpy().astype(np.uint64)  # copies that meet differ
     return _with(copies, "id_hash", pa.array(hashes)), major
@@ -88,11 +90,11 @@ def _entrances(table: pa.Table, of_phase: np.ndarray, stands: np.ndarray, apart:
     most = np.maximum(table["most"].to_numpy(), times)
     here = np.flatnonzero((doc_ref[1:] == doc_ref[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
     there = here - 1
-    last = positions(stands[there], times[there], apart[there], times[there] - 1)
+    last = copy_positions(stands[there], times[there], apart[there], times[there] - 1)
     asked, shorter = recipe.select.distance, np.minimum(of_phase[here], of_phase[there])
     distance = asked * shorter if isinstance(asked, float) else np.minimum(asked, shorter)
     found = np.zeros(len(table))
-    found[here] = entrance(last, of_phase[there], most[there], of_phase[here], most[here], distance)
+    found[here] = earliest_positions(last, of_phase[there], most[there], of_phase[here], most[here], distance)
     return found
 
 

@@ -136,8 +136,8 @@ def _measured(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     if recipe.select.by_bin:
         columns["bin"] = bins.labels([column(name) for name in of_bins])
     read = {name: column(name) for name in recipe.guards.columns}
-    for name, guard in recipe.guards.named.items():
-        columns[GUARDED + name] = pa.array(guards.flagged(read, guard))
+    for name, guard in recipe.guards.by_name.items():
+        columns[GUARDED + name] = pa.array(guards.matching(read, guard))
     return pa.table(columns).combine_chunks()
 
 
@@ -158,7 +158,7 @@ def ordered_by(table: pa.Table) -> np.ndarray:
 
 
 def _standing(part_state: PartState, recipe: Recipe, measured: pa.Table, explain: bool) -> pa.Table:
-    kept_of = ("bin", "metric", *(GUARDED + name for name in recipe.guards.named))
+    kept_of = ("bin", "metric", *(GUARDED + name for name in recipe.guards.by_name))
     names = (
         "doc_ref",
         "id",
@@ -263,13 +263,13 @@ def copies_by_phase(
     rank, whole = (answered(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
     of_bin = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
     given = answered(rows["doc_ref"], results, "allotted") if select.mixture is not None else None
-    pool, budget = allocation.limits(of_bin, whole, given, select)
+    pool, budget = allocation.pools_and_budgets(of_bin, whole, given, select)
     return pool, budget, np.where(rank[:, None] < 0, 0, allocation.copies(rank, pool, budget))
 
 
 def _budget(state: _State, rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> None:
     select, results = recipe.select, part_state.result(SELECTED)
-    if not select.asks or results is None:
+    if not select.is_active or results is None:
         rows["epochs"] = pc.equal(state.decision, "keep").cast(pa.int64())
         return
     rank = answered(rows["doc_ref"], results, "rank")
@@ -295,7 +295,7 @@ def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) ->
     if phased is not None:
         fraction = place(*ranked(rows["doc_ref"], phased))
         inside = ~np.isnan(fraction)
-        phase[inside] = phase_of(fraction[inside], [stretch.share for stretch in recipe.curriculum.stretches])
+        phase[inside] = phase_of(fraction[inside], [stretch.share for stretch in recipe.curriculum.effective_phases])
     first = pa.repeat(pa.scalar(1, pa.int64()), len(phase)) if recipe.select.repeats else None
     where = place(*ranked(rows["doc_ref"], part_state.result(REPEATED if recipe.select.repeats else PLACED), first))
     return {"phase": rows.get("phase", pa.array(phase)), "place": pa.array(where, from_pandas=True)}

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
-from tamis.transforms.select.repetition_law import Buckets, Cut, Points, cuts, fit
+from tamis.transforms.select.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
 
 COLUMNS = ("bucket", "epoch_tokens", "tokens", "loss")
 
@@ -20,7 +20,7 @@ def buckets_of(file: str, floor: float) -> tuple[Buckets, float | None]:
     """The buckets of a YAML file; or fitted to a CSV file of `COLUMNS`, an evaluation of a training run a line, with the error
     of the fit. Raises RecipeError naming line and field, FileNotFoundError, and ValueError where the points cannot tell."""
     if file.endswith(".csv"):
-        return fit(points_of(file), floor)
+        return fit_buckets(points_of(file), floor)
     written = RecipeFile(file, Path(file).read_text("utf-8"))
     try:
         return Buckets.model_validate(written.data), None
@@ -28,7 +28,7 @@ def buckets_of(file: str, floor: float) -> tuple[Buckets, float | None]:
         raise RecipeError(*written.problems(error, Buckets)) from None
 
 
-def points_of(file: str) -> dict[str, Points]:
+def points_of(file: str) -> dict[str, LossCurve]:
     """The points of a CSV file by bucket. Raises RecipeError naming the line of what is no number, or of another epoch."""
     import numpy as np
 
@@ -45,7 +45,7 @@ def points_of(file: str) -> dict[str, Points]:
                 said = f"bucket '{name}' had epochs of {size[name]:,} tokens before; name another bucket for other data"
                 raise RecipeError(Problem(place, "epoch_tokens", said))
             seen.setdefault(name, []).append((tokens, loss))
-    return {name: Points(size[name], *np.array(sorted(of)).T) for name, of in seen.items()}
+    return {name: LossCurve(size[name], *np.array(sorted(of)).T) for name, of in seen.items()}
 
 
 def number_of_tokens(text: str) -> int:
@@ -65,13 +65,13 @@ _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 def advice(pools: Buckets, error: float | None, tokens: int) -> dict[str, Any]:
     """What each cut comes to, which is best, and the part of a recipe that makes it."""
-    found = cuts(pools, tokens)
+    found = cut_depths(pools, tokens)
     best = min(found, key=lambda cut: cut.loss)
     return {
         "tokens": tokens,
         "buckets": pools.model_dump(mode="json"),
         "fit_error": error,
-        "cuts": [_told(cut) for cut in found],
+        "cut_depths": [_told(cut) for cut in found],
         "best": _told(best),
         "select": {"top": round(best.share, 6), "tokens": tokens, "max_epochs": max(1, math.ceil(best.epochs))},
     }
@@ -85,7 +85,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {law['name']:<20} b = {law['utility']:.4f}, half-life {law['half_life']:.2f} epochs"
     yield f"{found['tokens']:,} tokens of training:"
     yield f"  {'down to':<20} {'of the data':>12} {'tokens':>16} {'epochs':>8} {'loss':>9}"
-    for cut in found["cuts"]:
+    for cut in found["cut_depths"]:
         mark = "  best" if cut == found["best"] else ""
         size = f"{cut['share']:>12.1%} {cut['tokens']:>16,} {cut['epochs']:>8.2f} {cut['loss']:>9.5f}"
         yield f"  {cut['buckets'][-1]:<20} {size}{mark}"
@@ -93,7 +93,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"in the recipe:  select: {{{chosen}}}"
 
 
-def _told(cut: Cut) -> dict[str, Any]:
+def _told(cut: CutDepth) -> dict[str, Any]:
     return {name: getattr(cut, name) for name in ("buckets", "tokens", "share", "epochs", "loss")}
 
 

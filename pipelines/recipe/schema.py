@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tamis.pipelines.recipe.yaml_file import Misfits
+from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.shards import Output
@@ -28,7 +28,7 @@ from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.bins import METADATA
 from tamis.transforms.select.fuse import Weight, mapping
-from tamis.transforms.select.guards import Guards, Within
+from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_names
 from tamis.transforms.text.words import DEFAULT, Words
 
@@ -122,7 +122,7 @@ class Recipe(Options):
             check_names([name], signals)
             check_kind(name, rules[name], signals[name].kind == "string")
 
-        Misfits.collect({(name,): partial(check, name) for name in rules if signals})
+        FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
         return rules
 
     @field_validator("quality")
@@ -136,7 +136,7 @@ class Recipe(Options):
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
-        Misfits.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
+        FieldErrors.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
         return weights
 
     @field_validator("select")
@@ -144,7 +144,7 @@ class Recipe(Options):
     def _bins_are_columns(cls, select: Selection, info: ValidationInfo) -> Selection:
         signals = _measured(info)
         named = enumerate(select.bins) if signals else ()
-        Misfits.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in named})
+        FieldErrors.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in named})
         return select
 
     @field_validator("curriculum")
@@ -152,8 +152,8 @@ class Recipe(Options):
     def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
         signals = _measured(info)
         named = curriculum.by.items() if signals else ()
-        Misfits.collect({("by", source): partial(_metric, name, signals) for source, name in named})
-        asked, there = info.data["select"].phases if "select" in info.data else 0, len(curriculum.stretches)
+        FieldErrors.collect({("by", source): partial(_metric, name, signals) for source, name in named})
+        asked, there = info.data["select"].phases if "select" in info.data else 0, len(curriculum.effective_phases)
         if asked and asked != there:
             raise ValueError(f"select.epochs speaks of {asked} phases, and there {'are' if there > 1 else 'is'} {there}")
         return curriculum
@@ -163,11 +163,11 @@ class Recipe(Options):
     def _guards_look_at_columns(cls, guards: Guards, info: ValidationInfo) -> Guards:
         signals = _measured(info)
         checks: dict[tuple[str | int, ...], Callable[[], object]] = {}
-        for name, guard in guards.named.items():
+        for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
             for column, wanted in guard.where.items():
-                checks[*place, "where", column] = partial(_check_column, column, signals, not isinstance(wanted, Within))
-        Misfits.collect(checks if signals else {})
+                checks[*place, "where", column] = partial(_check_column, column, signals, not isinstance(wanted, NumberRange))
+        FieldErrors.collect(checks if signals else {})
         return guards
 
     @cached_property

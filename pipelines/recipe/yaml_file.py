@@ -39,7 +39,7 @@ class RecipeError(RunError):
         super().__init__("\n".join(map(str, problems)))
 
 
-class Misfits(ValueError):
+class FieldErrors(ValueError):
     """Raised by a validator of one field: what is wrong at which place below it."""
 
     def __init__(self, found: Mapping[Path, str]) -> None:
@@ -209,7 +209,7 @@ _WORDS = {
 
 def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[Path, str]]:
     raised = entry.get("ctx", {}).get("error")
-    if isinstance(raised, Misfits):
+    if isinstance(raised, FieldErrors):
         yield from raised.found.items()
     elif entry["type"] == "extra_forbidden":
         yield (), f"no such field{_nearest(entry['loc'], model)}"

@@ -21,7 +21,7 @@ from tamis.pipelines.run.work_plan import REPORT
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import compact, number, share, storage_size
 from tamis.transforms.core.manifest import Manifest, read_manifest
-from tamis.transforms.select.guards import Guards, Within, shares
+from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
 
 def write_report(run: str) -> str:
@@ -160,8 +160,8 @@ def _guards(manifest: Manifest, segments: Sequence[Segment]) -> list[Guarded]:
     warned = {warning["code"] for warning in manifest["warnings"]}
     tokens = [segment["tokens"] for segment in segments]
     rows = []
-    for name, guard in options.named.items():
-        share, along = shares(tokens, [segment["guarded"].get(name, 0) for segment in segments])
+    for name, guard in options.by_name.items():
+        share, along = token_shares(tokens, [segment["guarded"].get(name, 0) for segment in segments])
         limits = {
             f"{what} {side} {limit:.0%}": limit
             for what in ("warn", "fail")
@@ -183,8 +183,8 @@ def _guards(manifest: Manifest, segments: Sequence[Segment]) -> list[Guarded]:
     return rows
 
 
-def _kind(column: str, wanted: tuple[str, ...] | Within) -> str:
-    if not isinstance(wanted, Within):
+def _kind(column: str, wanted: tuple[str, ...] | NumberRange) -> str:
+    if not isinstance(wanted, NumberRange):
         return f"{column} is {', '.join(wanted)}"
     sides = (("from", wanted.min), ("to", wanted.max))
     return " ".join([column, *(f"{word} {limit:.15g}" for word, limit in sides if limit is not None)])

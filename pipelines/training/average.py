@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.checkpoint_files import average
-from tamis.transforms.curriculum.training_plan import NAME, TrainingPlan
+from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan
 
 
 def average_by_plan(run: str, files: Sequence[str], output: str) -> dict[str, Any]:
@@ -20,9 +20,9 @@ def average_by_plan(run: str, files: Sequence[str], output: str) -> dict[str, An
     Raises FileNotFoundError where there is no plan, RunError when there are not as many files as checkpoints planned, or as
     `checkpoints.average` does.
     """
-    uri = storage.join(run, NAME)
+    uri = storage.join(run, PLAN_FILE)
     if not storage.exists(uri):
-        raise FileNotFoundError(f"'{run}' has no {NAME}: `tamis plan {run}` writes it")
+        raise FileNotFoundError(f"'{run}' has no {PLAN_FILE}: `tamis plan {run}` writes it")
     try:
         plan = TrainingPlan.model_validate_json(storage.read_bytes(uri))
     except ValidationError as error:

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipelines.training.rank_runs import Proxy, torch_parts
+from tamis.pipelines.training.rank_runs import ProxyTraining, torch_parts
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Averaging, Checkpoints, weights
 from tamis.transforms.curriculum.order import Curriculum, Ordering, place, quantile, sort_value
-from tamis.transforms.curriculum.training_plan import kept
+from tamis.transforms.curriculum.training_plan import planned_checkpoints
 from tamis.transforms.proxy import agreement
 
 if TYPE_CHECKING:
@@ -81,18 +81,18 @@ def read(run: str, tokenizer: str) -> Corpus:
     """The documents of a finished run. RunError when it has no quality to order by."""
     import pyarrow as pa
 
-    from tamis.transforms.feed.corpus_index import Texts, promise
-    from tamis.transforms.feed.encode import named
+    from tamis.transforms.feed.corpus_index import CorpusReader, load_corpus
+    from tamis.transforms.feed.encode import load_tokenizer
     from tamis.transforms.text.hashing import hash_texts
 
-    shards = promise(run).shards
-    texts = Texts(shards)
+    shards = load_corpus(run).shards
+    texts = CorpusReader(shards)
     columns = ("id", "text", "source", "quality")
     table = pa.concat_tables([part for index in range(len(shards)) for part in texts.rows(index, *columns)])
     quality = table["quality"].to_numpy().astype(np.float32)
     if not len(quality) or np.isnan(quality).all() or np.nanmin(quality) == np.nanmax(quality):
         raise RunError(f"{run}: its documents have no quality, or all the same: there is nothing to order by")
-    encoder = named(tokenizer)
+    encoder = load_tokenizer(tokenizer)
     ids, lengths = encoder.encode(table["text"].combine_chunks().cast(pa.large_string()))
     if encoder.end is not None:
         ids, lengths = np.insert(ids, np.cumsum(lengths), encoder.end), lengths + 1
@@ -111,7 +111,7 @@ def held_out(corpus: Corpus) -> npt.NDArray[np.bool_]:
 
 def ordered(corpus: Corpus, chosen: npt.NDArray[np.int64], curriculum: Curriculum) -> npt.NDArray[np.int64]:
     """`chosen` documents as the curriculum of one phase has them, each source in its own order, interleaved by tokens."""
-    phase, cells = curriculum.stretches[0], curriculum.cells(0)
+    phase, cells = curriculum.effective_phases[0], curriculum.cells(0)
     at, whole = np.empty(len(chosen)), np.empty(len(chosen))
     for source in np.unique(corpus.source[chosen]):
         own = np.flatnonzero(corpus.source[chosen] == source)
@@ -143,7 +143,7 @@ def rows(corpus: Corpus, documents: npt.NDArray[np.int64], length: int, batch_si
 
 def compare(
     run: str,
-    wanted: Proxy,
+    wanted: ProxyTraining,
     output: str,
     half_lives: Sequence[float],
     told: Callable[[str], None] = lambda line: None,
@@ -162,7 +162,7 @@ def compare(
     sequences = sum(len(batch.tokens) for batch in best)
     if steps < 6 or not sequences:
         raise RunError(f"{run}: {steps} steps to train on and {sequences} sequences to validate on; 6 and 1 are the least")
-    points = [point.token for point in kept(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
+    points = [point.token for point in planned_checkpoints(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
     time = np.arange(steps + 1) / steps
     found: dict[str, Any] = {
         "run": run,

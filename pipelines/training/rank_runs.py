@@ -21,7 +21,7 @@ CUT = 0.95
 """A run of which less than this share is read is warned of: in another order than uniform, its beginning is not like it."""
 
 
-class Proxy(Options):
+class ProxyTraining(Options):
     """How proxies are trained. Learning rates are named for a model of width 768 and scaled to that of the proxy.
 
     `threads` are those of a CPU, 0 as many as torch likes.
@@ -40,8 +40,12 @@ class Proxy(Options):
     threads: int = 0
 
 
-def proxy(
-    runs: Sequence[str], validation: str, wanted: Proxy, target: str = "", told: Callable[[str], None] = lambda line: None
+def rank_runs(
+    runs: Sequence[str],
+    validation: str,
+    wanted: ProxyTraining,
+    target: str = "",
+    told: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Trains a model for each run, learning rate and seed, on as many tokens each (`tokens`, 0: all of the shortest run).
 
@@ -54,7 +58,7 @@ def proxy(
         raise RunError("two or more different runs are compared")
     sets = [_dataset(run, wanted) for run in runs]
     held_out = _dataset(validation, wanted)
-    if held_out.promise.root in {one.promise.root for one in sets}:
+    if held_out.corpus.root in {one.corpus.root for one in sets}:
         raise RunError(f"{validation}: validated on what is trained on")
     whole = [max(one.steps - 1, 1) for one in sets]  # the last step may be padded
     steps = wanted.tokens // (wanted.batch_size * wanted.sequence_length) if wanted.tokens else min(whole)
@@ -113,19 +117,19 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {of['learning_rate']:g}: pairs agree {of['pairs']:.1%}, Spearman {rank}, regret {regret}"
 
 
-def torch_parts(wanted: Proxy) -> tuple[Any, Any, Any, Any]:
+def torch_parts(wanted: ProxyTraining) -> tuple[Any, Any, Any, Any]:
     """`train`, `evaluate`, `averaged` and the shape of the model. Raises ImportError without torch, RunError for no shape."""
     try:
         import torch
     except ModuleNotFoundError:
         raise ImportError("proxies need the package torch: pip install 'tamis[torch]'") from None
-    from tamis.transforms.feed.encode import named
+    from tamis.transforms.feed.encode import load_tokenizer
     from tamis.transforms.proxy.model import Shape
     from tamis.transforms.proxy.train import averaged, evaluate, train
 
     if wanted.threads:
         torch.set_num_threads(wanted.threads)
-    vocabulary = named(wanted.tokenizer).vocabulary
+    vocabulary = load_tokenizer(wanted.tokenizer).vocabulary
     if vocabulary is None:
         raise RunError(f"the tokenizer {wanted.tokenizer} does not tell how many ids it has")
     try:
@@ -135,7 +139,7 @@ def torch_parts(wanted: Proxy) -> tuple[Any, Any, Any, Any]:
     return train, evaluate, averaged, shape
 
 
-def _dataset(run: str, wanted: Proxy) -> CurriculumDataset:
+def _dataset(run: str, wanted: ProxyTraining) -> CurriculumDataset:
     return CurriculumDataset(run, wanted.tokenizer, wanted.sequence_length, wanted.batch_size)
 
 

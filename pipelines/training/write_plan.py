@@ -14,7 +14,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import read_manifest
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
-from tamis.transforms.curriculum.training_plan import NAME, TrainingPlan, curriculum_of, plan
+from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
 
 
 def schedule_of(text: str) -> Schedule:
@@ -44,12 +44,12 @@ def write_plan(
     manifest = read_manifest(run)
     own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:
-        made = plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
+        made = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
     except ValidationError as error:
         told = (".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
         raise RunError("; ".join(problem.removeprefix(": ") for problem in told)) from None
     except ValueError as error:
         raise RunError(f"{run}: {error}") from None
-    uri = storage.join(run, NAME)
+    uri = storage.join(run, PLAN_FILE)
     storage.write_bytes(uri, (made.model_dump_json(indent=1) + "\n").encode())
     return uri, made

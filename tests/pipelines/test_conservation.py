@@ -14,7 +14,7 @@ import pytest
 
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import read_manifest
-from tamis.transforms.feed.loader import stretches
+from tamis.transforms.feed.loader import read_in_order
 from tests.pipelines.corpus import save
 from tests.pipelines.running import TAMIS, run, typed
 
@@ -27,7 +27,7 @@ def ledger(base):
 @pytest.fixture(scope="module")
 def read_back(base):
     """The documents of the corpus in training order."""
-    return [row for stretch in stretches(str(base.run)) for row in stretch.documents.to_pylist()]
+    return [row for stretch in read_in_order(str(base.run)) for row in stretch.documents.to_pylist()]
 
 
 def test_every_document_has_one_decision_and_the_kept_ones_are_the_corpus(base, ledger, read_back):
@@ -109,7 +109,7 @@ def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_mee
         return 3e-3 * (1 - root) + 1e-3 * root
 
     first = 0
-    for shard, stretch in zip(curriculum["shards"], stretches(str(base.run)), strict=True):
+    for shard, stretch in zip(curriculum["shards"], read_in_order(str(base.run)), strict=True):
         tokens = sum(stretch.documents["tokens"].to_pylist())
         assert (shard["first_token"], shard["tokens"], shard["documents"]) == (first, tokens, len(stretch.documents))
         assert shard["lr_max"] == pytest.approx(rate(first / total), rel=1e-6)
@@ -122,11 +122,11 @@ def test_the_loader_begins_where_a_token_lies_and_refuses_other_bytes(base, read
     shards = read_manifest(str(base.run))["curriculum"]["shards"]
     third = shards[2]
     for token in (third["first_token"], third["first_token"] + third["tokens"] - 1):
-        assert next(stretches(str(base.run), token)).path == third["path"]
+        assert next(read_in_order(str(base.run), token)).path == third["path"]
     copied = tmp_path / "run"
     shutil.copytree(base.run, copied)
     _flip(copied / third["path"])
-    reader = stretches(str(copied))
+    reader = read_in_order(str(copied))
     assert [next(reader).path, next(reader).path] == [shard["path"] for shard in shards[:2]]
     with pytest.raises(RunError, match=r"shard-00002\.parquet is not the shard the manifest promises"):
         next(reader)

@@ -13,7 +13,7 @@ from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run import launch
-from tamis.transforms.feed.loader import stretches
+from tamis.transforms.feed.loader import read_in_order
 
 QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
 PROSE = (
@@ -87,7 +87,7 @@ def test_each_document_ends_where_its_first_failing_rule_says(plain):
 
 def test_the_corpus_reads_back_in_order_with_its_learning_rates(plain):
     manifest, ledger, run = plain
-    read = list(stretches(run))
+    read = list(read_in_order(run))
     ids = [identifier for stretch in read for identifier in stretch.documents["id"].to_pylist()]
     assert sorted(ids) == sorted(name for name, row in ledger.items() if row["decision"] == "keep")
     assert ids == sorted(ids, key=lambda name: ledger[name]["place"])
@@ -168,7 +168,7 @@ def test_jsonl_output_and_nothing_kept(tmp_path):
     assert manifest["counts"]["kept"] == 0
     assert manifest["curriculum"]["shards"] == []
     assert "drops-nearly-all" in {warning["code"] for warning in manifest["warnings"]}
-    assert list(stretches(run)) == []
+    assert list(read_in_order(run)) == []
 
 
 def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run import launch
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.lint import spearman
-from tamis.transforms.feed.loader import stretches
+from tamis.transforms.feed.loader import read_in_order
 from tamis.transforms.provenance.verify import verify
-from tamis.transforms.select.allocation import Selection, allot
+from tamis.transforms.select.allocation import Selection, allocate
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import corpus_of, run, write_recipe
 
@@ -39,7 +39,7 @@ def ran(folder: Path, source: Path, **changed: object) -> tuple[Any, list[dict[s
     assert verify(str(folder / "run")) == []
     ledger = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
     documents = []
-    for stretch in stretches(str(folder / "run")):
+    for stretch in read_in_order(str(folder / "run")):
         phase = stretch.path.split("/")[1]
         documents += [row | {"phase": phase} for row in stretch.documents.drop_columns(["text"]).to_pylist()]
     return result.manifest, ledger, documents
@@ -70,7 +70,7 @@ def test_a_mixture_is_filled_bin_by_bin_and_repeats_what_is_short(tmp_path: Path
     select = {"tokens": 40_000, "mixture": {"weights": {"web": 1, "books": 3, "code": 2}}, "max_epochs": 3, "distance": 0.1}
     manifest, ledger, documents = ran(tmp_path, source, select=select)
     of = eligible(ledger)
-    budget = allot({name: sum(row["tokens"] for row in rows) for name, rows in of.items()}, Selection.model_validate(select))
+    budget = allocate({name: sum(row["tokens"] for row in rows) for name, rows in of.items()}, Selection.model_validate(select))
     for name, rows in of.items():
         assert {row["id"]: row["epochs"] for row in rows} == walked(rows, budget[name])
     emitted = [row["id"] for row in documents]
@@ -191,7 +191,7 @@ def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path
     assert verify(str(tmp_path)) == []
     of_phase: dict[str, list[str]] = {}
     tokens: Counter[str] = Counter()
-    for stretch in stretches(str(tmp_path)):
+    for stretch in read_in_order(str(tmp_path)):
         phase = stretch.path.split("/")[1]
         of_phase.setdefault(phase, []).extend(stretch.documents["id"].to_pylist())
         tokens[phase] += stretch.tokens

@@ -9,21 +9,21 @@ TIKTOKEN: Final = "tiktoken:"
 """How the name of an encoding of tiktoken begins; any other name is the path of a `tokenizer.json`."""
 
 
-class Told(TypedDict):
-    """A tokenizer as manifests name it. Two are the same when what `identity` gives of them is."""
+class TokenizerId(TypedDict):
+    """A tokenizer as manifests name it. Two are the same when what `tokenizer_key` gives of them is."""
 
     name: str
     sha256: str | None
     """Of the `tokenizer.json`, whose name says nothing; else None."""
 
 
-def identity(of: Told) -> str:
+def tokenizer_key(of: TokenizerId) -> str:
     """What tells tokenizers apart: the bytes of the file, or the name."""
     return of["sha256"] or of["name"]
 
 
 @cache
-def from_file(path: str) -> Any:
+def load_tokenizer_json(path: str) -> Any:
     """The `tokenizers.Tokenizer` of a `tokenizer.json`. Raises ValueError for another file."""
     from tokenizers import Tokenizer
 
@@ -39,7 +39,7 @@ def from_file(path: str) -> Any:
 
 
 @cache
-def encoding(name: str) -> Any:
+def tiktoken_encoding(name: str) -> Any:
     """The `tiktoken.Encoding` of this name, without the prefix; call `encode_ordinary`. Raises ImportError without tiktoken."""
     try:
         import tiktoken

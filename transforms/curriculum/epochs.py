@@ -14,19 +14,19 @@ from tamis.transforms.core.schedule import Floats
 Integers = npt.NDArray[np.int64]
 
 
-def step(distance: Floats, most: Integers) -> Floats:
+def copy_spacing(distance: Floats, most: Integers) -> Floats:
     """How far apart in position the copies of each document of a group lie, so that at least the share `distance` of the
     group's tokens is between them. `most` is how often any document of the group is seen. Where there is no room for so
     much, as far as there is: each epoch is then a pass of its own.
 
     Positions are shares of the group's tokens, copies counted. Documents that stand between two positions Δ apart are the share
-    Δ of these, and of each at least one copy lies there (`positions`): Δ / most of the tokens.
+    Δ of these, and of each at least one copy lies there (`copy_positions`): Δ / most of the tokens.
     """
     room = np.divide(1.0, most - 1, out=np.ones(np.shape(most)), where=most > 1)
     return np.minimum(distance * most, room)
 
 
-def positions(position: Floats, copies: Integers, apart: Floats, copy: Integers, start: Floats | float = 0.0) -> Floats:
+def copy_positions(position: Floats, copies: Integers, apart: Floats, copy: Integers, start: Floats | float = 0.0) -> Floats:
     """Position, 0 to 1, of each copy (from 0) of documents at `position`, seen `copies` times, so far `apart`.
 
     The last copy stays where the document stands, earlier ones come before it; where there is no room before, from `start` on,
@@ -38,13 +38,13 @@ def positions(position: Floats, copies: Integers, apart: Floats, copy: Integers,
     return np.minimum(np.maximum(first, 0.0) + copy * apart, 1.0)
 
 
-def entrance(
+def earliest_positions(
     last: Floats, before: Integers, most_before: Integers, whole: Integers, most: Integers, distance: Floats
 ) -> Floats:
     """Position from which each document may come in a phase of `whole` tokens, so that about `distance` tokens lie between it
     and its last copy, which is at the position `last` in the phase of `before` tokens that ends where this one begins.
 
-    Between positions Δ apart lie Δ / most of the tokens (`step`), so that much after `last`, and so much before an entrance;
+    Between positions Δ apart lie Δ / most of the tokens (`copy_spacing`), so that much after `last`, and so much before an earliest_positions;
     less what entrances move away, of orders that have nothing to do with each other the share of documents that is moved. A
     phase that begins with what the one before ended with has half of the distance or less; `lint_repeats` tells.
     """

@@ -54,15 +54,15 @@ def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
 
     Weights as `Checkpoints.weight` has them, with the curriculum's half-life (of phases: of the last).
     """
-    chosen = {name: getattr(curriculum.stretches[-1], name) for name in Ordering.model_fields}
+    chosen = {name: getattr(curriculum.effective_phases[-1], name) for name in Ordering.model_fields}
     found: dict[Order, float] = {}
     for order in get_args(Order):
         one = Curriculum(schedule=curriculum.schedule, checkpoints=curriculum.checkpoints, **{**chosen, "order": order})
-        found[order] = _best_share(one, one.curvature(one.stretches[0]), curriculum.checkpoints or LAST)
+        found[order] = _best_share(one, one.curvature(one.effective_phases[0]), curriculum.checkpoints or LAST)
     return found
 
 
-def measured_masses(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
+def lr_mass_shares(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
     """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus: its best tenth, a source.
 
     For each segment of the emitted order: its first token, its tokens, and how many of them belong to each part
@@ -180,7 +180,7 @@ def _best_share(curriculum: Curriculum, curvature: float, checkpoints: Checkpoin
 def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]]:
     """(from, to, portion): the stretches that hold the best tenth, and what portion of their tokens belongs to it."""
     above = 1.0  # share of the tokens in bands at or above this phase's
-    for index, (phase, (start, end)) in enumerate(zip(curriculum.stretches, curriculum.bounds, strict=True)):
+    for index, (phase, (start, end)) in enumerate(zip(curriculum.effective_phases, curriculum.bounds, strict=True)):
         if curriculum.assign == "quality":
             above_next = max(above - phase.share, 0.0)
             portion = min(max(BEST - above_next, 0.0) / phase.share, 1.0)
@@ -246,7 +246,7 @@ _RISING: frozenset[Order] = frozenset({"ascending", "folded", "bucketed", "blend
 
 def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
     mass = best_decile_mass(curriculum)
-    if mass >= MUTED or not any(phase.order in _RISING for phase in curriculum.stretches):
+    if mass >= MUTED or not any(phase.order in _RISING for phase in curriculum.effective_phases):
         return
     schedule = curriculum.schedule
     remedy = Schedule.moderate(schedule.peak, warmup=min(schedule.warmup, 0.82))
@@ -262,7 +262,7 @@ def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
 
 
 def _last_phase_only(curriculum: Curriculum) -> Iterator[LintWarning]:
-    *earlier, last = curriculum.stretches
+    *earlier, last = curriculum.effective_phases
     if earlier and last.order in _RISING - {"folded"} and all(phase.order == "uniform" for phase in earlier):
         yield LintWarning(
             "last-phase-only",
@@ -275,8 +275,8 @@ def _last_phase_only(curriculum: Curriculum) -> Iterator[LintWarning]:
 
 def _losing_orders(curriculum: Curriculum) -> Iterator[LintWarning]:
     mass = best_decile_mass(curriculum)
-    folded = [phase for phase in curriculum.stretches if phase.order == "folded" and phase.folds > 1]
-    descending = [phase for phase in curriculum.stretches if phase.order == "descending"]
+    folded = [phase for phase in curriculum.effective_phases if phase.order == "folded" and phase.folds > 1]
+    descending = [phase for phase in curriculum.effective_phases if phase.order == "descending"]
     if folded:
         sweeps = max(phase.folds for phase in folded)
         yield LintWarning(

@@ -119,7 +119,7 @@ class Curriculum(Ordering):
 
     @model_validator(mode="after")
     def _phases_fill_the_run(self) -> Curriculum:
-        for phase in self.stretches:
+        for phase in self.effective_phases:
             self.curvature(phase)
         if not self.phases:
             return self
@@ -136,20 +136,20 @@ class Curriculum(Ordering):
         return self
 
     @property
-    def stretches(self) -> tuple[Phase, ...]:
+    def effective_phases(self) -> tuple[Phase, ...]:
         """The phases, or the whole run as one."""
         return self.phases or (Phase(name="phase-1", **{name: getattr(self, name) for name in Ordering.model_fields}),)
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
         """Where each stretch begins and ends, as shares of the run."""
-        ends = [0.0, *np.cumsum([phase.share for phase in self.stretches])[:-1].tolist(), 1.0]
+        ends = [0.0, *np.cumsum([phase.share for phase in self.effective_phases])[:-1].tolist(), 1.0]
         return list(pairwise(ends))
 
     @property
     def by_quantile(self) -> bool:
         """Whether some stretch needs the documents ranked by quality before it can order them."""
-        return any(phase.order in BY_QUANTILE for phase in self.stretches)
+        return any(phase.order in BY_QUANTILE for phase in self.effective_phases)
 
     def curvature(self, phase: Phase) -> float:
         """λ of the phase's half-life (`Schedule.curvature`). ValueError when it is in tokens and the run of unknown length."""
@@ -164,7 +164,7 @@ class Curriculum(Ordering):
 
     def cells(self, index: int) -> Cells:
         """How the `lr_weighted` stretch of that index is filled."""
-        curvature = self.curvature(self.stretches[index])
+        curvature = self.curvature(self.effective_phases[index])
         return weighted_cells(self.schedule, *self.bounds[index], curvature, self.checkpoints or LAST)
 
 

@@ -1,7 +1,7 @@
 """The plan of a training run: what a training job must know of a finished corpus, as one file that it can load and check.
 
 A plan is a function of the corpus' manifest, a schedule and how checkpoints are averaged; it touches no data. Where the
-data lie in an order made for another schedule, it says so (`misfits`).
+data lie in an order made for another schedule, it says so (`schedule_conflicts`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
 from tamis.transforms.curriculum.order import Curriculum, Order
 
-NAME = "plan.json"
+PLAN_FILE = "plan.json"
 FORMAT: Literal["tamis.plan/1"] = "tamis.plan/1"
 
 _LENGTH = 0.01
@@ -113,7 +113,9 @@ class TrainingPlan(Options):
     warnings: tuple[str, ...]
 
 
-def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None) -> TrainingPlan:
+def make_plan(
+    manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None
+) -> TrainingPlan:
     """The plan for a finished run's manifest, by its own schedule and averaging or others.
 
     Raises ValueError when the data lie in an order made for the run's own schedule, which another would change, or when there
@@ -122,7 +124,7 @@ def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoi
     made_for = curriculum_of(manifest)
     checkpoints = checkpoints or made_for.checkpoints or Checkpoints()
     schedule = schedule or made_for.schedule
-    if problems := misfits(made_for, schedule):
+    if problems := schedule_conflicts(made_for, schedule):
         raise ValueError("; ".join(problems))
     curriculum = made_for.model_copy(update={"schedule": schedule, "checkpoints": checkpoints})
     shards = manifest["curriculum"]["shards"]
@@ -139,7 +141,7 @@ def plan(manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoi
         phases=phases,
         shards=tuple(_shard(shard, digests[shard["path"]], schedule, total) for shard in shards),
         averaging=checkpoints,
-        checkpoints=kept(checkpoints, total),
+        checkpoints=planned_checkpoints(checkpoints, total),
         batch_hints=_batch_hints(curriculum, phases),
         best_decile_lr_mass=best_decile_mass(curriculum),
         best_decile_weight={str(order): share for order, share in best_decile_weights(curriculum).items()},
@@ -157,7 +159,7 @@ def curriculum_of(manifest: Mapping[str, Any]) -> Curriculum:
     return Curriculum.model_validate({name: told[name] for name in Curriculum.model_fields if name in told})
 
 
-def misfits(curriculum: Curriculum, schedule: Schedule) -> list[str]:
+def schedule_conflicts(curriculum: Curriculum, schedule: Schedule) -> list[str]:
     """Why data ordered by `curriculum` cannot be trained on under `schedule` as they lie; empty when they can.
 
     Only `lr_weighted` looks at the schedule, and it may fill its cells alike under both.
@@ -171,7 +173,7 @@ def misfits(curriculum: Curriculum, schedule: Schedule) -> list[str]:
 
 def _moved(curriculum: Curriculum, other: Curriculum) -> Iterator[tuple[str, float]]:
     """The lr_weighted phases that `other` would fill otherwise, and the share of their tokens that would lie elsewhere."""
-    for index, phase in enumerate(curriculum.stretches):
+    for index, phase in enumerate(curriculum.effective_phases):
         if phase.order != "lr_weighted":
             continue
         ours, theirs = curriculum.cells(index), other.cells(index)
@@ -188,7 +190,7 @@ def _other_averaging(curriculum: Curriculum, checkpoints: Checkpoints) -> list[s
     ]
 
 
-def kept(checkpoints: Checkpoints, tokens: int) -> tuple[Checkpoint, ...]:
+def planned_checkpoints(checkpoints: Checkpoints, tokens: int) -> tuple[Checkpoint, ...]:
     """The checkpoints to keep in a run of so many tokens, oldest first."""
     share = checkpoints.weights.tolist()
     at = [tokens - round(back * checkpoints.spacing * tokens) for back in range(checkpoints.kept - 1, -1, -1)]
@@ -218,7 +220,7 @@ def _shard(shard: Mapping[str, Any], sha256: str, schedule: Schedule, total: int
 
 def _phases(curriculum: Curriculum, shards: Sequence[Mapping[str, Any]], total: int) -> tuple[PlannedPhase, ...]:
     found, first = [], 0
-    for phase in curriculum.stretches:
+    for phase in curriculum.effective_phases:
         tokens = sum(shard["tokens"] for shard in shards if shard["phase"] == phase.name)
         mass = _share(curriculum.schedule, first / total, (first + tokens) / total)
         found.append(PlannedPhase(name=phase.name, order=phase.order, first_token=first, tokens=tokens, lr_mass=mass))

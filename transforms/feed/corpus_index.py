@@ -19,7 +19,7 @@ from tamis.transforms.core import shards
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import read_manifest
 from tamis.transforms.core.schedule import Schedule
-from tamis.transforms.core.tokenizer import identity
+from tamis.transforms.core.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
 
@@ -42,7 +42,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Promise:
+class CorpusIndex:
     """What manifest.json, and plan.json where there is one, say of a corpus."""
 
     run: str
@@ -59,7 +59,7 @@ class Promise:
         return float(self.schedule.mass(a, b)) / (b - a) if b > a else float(self.schedule.learning_rate(a))
 
 
-def promise(run: str) -> Promise:
+def load_corpus(run: str) -> CorpusIndex:
     """Reads what a run promises. FileNotFoundError when it is not finished, RunError when its plan is of another corpus."""
     manifest = read_manifest(run)
     curriculum = manifest["curriculum"]
@@ -83,11 +83,11 @@ def promise(run: str) -> Promise:
     if not tokens:
         raise RunError(f"'{run}' has no tokens to train on")
     counted = manifest.get("tokenizer")
-    by = identity(counted) if counted else None
-    return Promise(run, manifest["corpus_root"], tuple(found), tokens, Schedule.model_validate(schedule), by)
+    by = tokenizer_key(counted) if counted else None
+    return CorpusIndex(run, manifest["corpus_root"], tuple(found), tokens, Schedule.model_validate(schedule), by)
 
 
-class Texts:
+class CorpusReader:
     """The texts of a corpus. Every byte they come from has the SHA-256 that the manifest promises.
 
     Memory: two shards as they lie on disk, and two row groups.

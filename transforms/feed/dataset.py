@@ -21,9 +21,9 @@ import numpy.typing as npt
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.core.tokenizer import Told, identity
-from tamis.transforms.feed.corpus_index import Promise, promise
-from tamis.transforms.feed.encode import Tokenizer, named, told
+from tamis.transforms.core.tokenizer import TokenizerId, tokenizer_key
+from tamis.transforms.feed.corpus_index import CorpusIndex, load_corpus
+from tamis.transforms.feed.encode import Tokenizer, load_tokenizer, tokenizer_id
 from tamis.transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
 from tamis.transforms.runtime.prefetch import prefetch
 
@@ -84,14 +84,14 @@ class CurriculumDataset:
             )
         if not 0 <= rank < world_size:
             raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
-        self.promise = promise(run)
-        self.tokenizer = named(tokenizer)
+        self.corpus = load_corpus(run)
+        self.tokenizer = load_tokenizer(tokenizer)
         self.sequence_length, self.batch_size = sequence_length, batch_size
         self.rank, self.world_size = rank, world_size
         self.packing, self.prefetch = packing, prefetch
         self.end = self.tokenizer.end if end == "own" else end
         self.cache = storage.join(run, CACHE) if cache == "" else cache
-        _check_index(self.promise, self.tokenizer, self.cache)
+        _check_index(self.corpus, self.tokenizer, self.cache)
         self._from = (0, 0)  # step, and its first sequence
         self._done: int | None = None  # steps that this object has yielded itself
 
@@ -119,7 +119,7 @@ class CurriculumDataset:
             raise RunError(f"step {step} lies before step {begun}, where this dataset began")
         return {
             "format": FORMAT,
-            "corpus": self.promise.root,
+            "corpus": self.corpus.root,
             "stream": self._stream_mark,
             "step": step,
             "sequence": first + (step - begun) * self.batch_size,
@@ -129,8 +129,8 @@ class CurriculumDataset:
         """Goes on there. Raises RunError for the state of another corpus, tokenizer, sequence length or packing."""
         if state.get("format") != FORMAT:
             raise RunError(f"this is no state of {FORMAT}")
-        if state["corpus"] != self.promise.root:
-            raise RunError(f"this is the state of another corpus than '{self.promise.run}': {state['corpus'][:16]}…")
+        if state["corpus"] != self.corpus.root:
+            raise RunError(f"this is the state of another corpus than '{self.corpus.run}': {state['corpus'][:16]}…")
         if state["stream"] != self._stream_mark:
             raise RunError("this is the state of another tokenizer, end, sequence length or packing: its sequences are others")
         self._from, self._done = (int(state["step"]), int(state["sequence"])), None
@@ -147,7 +147,7 @@ class CurriculumDataset:
         return fingerprint([self.tokenizer.name, self.end, self.sequence_length, self.packing])
 
     def _sequences(self) -> tuple[Stream, Sequences]:
-        stream = Stream(self.promise, self.tokenizer, self.end, self.cache)
+        stream = Stream(self.corpus, self.tokenizer, self.end, self.cache)
         return stream, PACKINGS[self.packing](stream, self.sequence_length)
 
     def _iterate(self, worker: int, workers: int) -> Iterator[Batch]:
@@ -168,7 +168,7 @@ class CurriculumDataset:
             own = first + self.rank * share
             arrays = laid(stream, sequences, own, own + share, self.sequence_length)
             low, high = sequences.run_token(first), sequences.run_token(first + self.batch_size)
-            rate = self.promise.learning_rate(low, high)
+            rate = self.corpus.learning_rate(low, high)
             yield Batch(arrays.tokens, arrays.segments, arrays.positions, step, rate, int(low), int(high))
 
 
@@ -178,36 +178,36 @@ def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int 
     Without it each rank counts for itself what it comes to; with it a rank tokenises only its own documents. Returns how many
     tokens there are, ends left out. Raises RunError for a tokenizer without a name, under which nothing can be kept.
     """
-    encoder = named(tokenizer)
+    encoder = load_tokenizer(tokenizer)
     if encoder.name is None:
         raise RunError("the numbers of tokens are kept under the tokenizer's name: give it one")
-    shards = range(len(promise(run).shards))
+    shards = range(len(load_corpus(run).shards))
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn")) as pool:
         counted = sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
-    _record_index(promise(run), encoder, cache or storage.join(run, CACHE))
+    _record_index(load_corpus(run), encoder, cache or storage.join(run, CACHE))
     return counted
 
 
-def _indexed(corpus: Promise, cache: str) -> list[Told]:
+def _indexed(corpus: CorpusIndex, cache: str) -> list[TokenizerId]:
     """The tokenizers that the cache was indexed for, for this corpus."""
     uri = storage.join(cache, INDEX)
     found = (storage.read_json(uri) if storage.exists(uri) else None) or {}
     return found["tokenizers"] if found.get("corpus") == corpus.root else []
 
 
-def _record_index(corpus: Promise, tokenizer: Tokenizer, cache: str) -> None:
-    new = told(tokenizer)
+def _record_index(corpus: CorpusIndex, tokenizer: Tokenizer, cache: str) -> None:
+    new = tokenizer_id(tokenizer)
     assert new is not None
-    there = {identity(each): each for each in (*_indexed(corpus, cache), new)}
+    there = {tokenizer_key(each): each for each in (*_indexed(corpus, cache), new)}
     record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": [there[name] for name in sorted(there)]}
     storage.write_bytes(storage.join(cache, INDEX), json.dumps(record).encode())
 
 
-def _check_index(corpus: Promise, tokenizer: Tokenizer, cache: str | None) -> None:
+def _check_index(corpus: CorpusIndex, tokenizer: Tokenizer, cache: str | None) -> None:
     """Raises RunError for a tokenizer that the cache was not indexed for, though it was for others."""
     known = _indexed(corpus, cache) if cache is not None else []
-    mine = told(tokenizer)
-    if not known or (mine is not None and identity(mine) in map(identity, known)):
+    mine = tokenizer_id(tokenizer)
+    if not known or (mine is not None and tokenizer_key(mine) in map(tokenizer_key, known)):
         return
     raise RunError(
         f"'{corpus.run}' is indexed for {', '.join(map(_shown, known))}, not for {_shown(mine) if mine else 'this function'}: "
@@ -216,12 +216,12 @@ def _check_index(corpus: Promise, tokenizer: Tokenizer, cache: str | None) -> No
     )
 
 
-def _shown(of: Told) -> str:
+def _shown(of: TokenizerId) -> str:
     return of["name"] + (f" (SHA-256 {of['sha256'][:16]}…)" if of["sha256"] else "")
 
 
 def _index_shard(run: str, tokenizer: Tokenizer, cache: str, shard: int) -> int:
-    stream = Stream(promise(run), tokenizer, None, cache or storage.join(run, CACHE))
+    stream = Stream(load_corpus(run), tokenizer, None, cache or storage.join(run, CACHE))
     return int(stream.counts(shard)[0].sum())
 
 

@@ -1,4 +1,4 @@
-"""Texts to token ids, a batch at a time: bytes, tiktoken, a tokenizer.json, or the caller's own function."""
+"""CorpusReader to token ids, a batch at a time: bytes, tiktoken, a tokenizer.json, or the caller's own function."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.tokenizer import TIKTOKEN, Told, encoding, from_file
+from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,14 +73,14 @@ class Tiktoken:
 
     @property
     def end(self) -> int:
-        return int(encoding(self.encoding).eot_token)
+        return int(tiktoken_encoding(self.encoding).eot_token)
 
     @property
     def vocabulary(self) -> int:
-        return int(encoding(self.encoding).n_vocab)
+        return int(tiktoken_encoding(self.encoding).n_vocab)
 
     def encode(self, texts: pa.Array) -> tuple[Ids, Lengths]:
-        encode = encoding(self.encoding).encode_to_numpy
+        encode = tiktoken_encoding(self.encoding).encode_to_numpy
         return _joined([encode(text, disallowed_special=()) for text in texts.to_pylist()])
 
 
@@ -97,10 +97,10 @@ class File:
 
     @property
     def vocabulary(self) -> int:
-        return int(from_file(self.path).get_vocab_size(with_added_tokens=True))
+        return int(load_tokenizer_json(self.path).get_vocab_size(with_added_tokens=True))
 
     def encode(self, texts: pa.Array) -> tuple[Ids, Lengths]:
-        found = from_file(self.path).encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        found = load_tokenizer_json(self.path).encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
         return _joined([each.ids for each in found])
 
 
@@ -117,7 +117,7 @@ class Function:
         return _joined([self.function(text) for text in texts.to_pylist()])
 
 
-def named(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
+def load_tokenizer(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
     """`bytes`, `tiktoken:NAME`, the path of a `tokenizer.json`, a function of a text, or what is a tokenizer already.
 
     Raises FileNotFoundError for a path where nothing is, RunError for what is no tokenizer, ImportError without tiktoken.
@@ -130,15 +130,15 @@ def named(given: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
         raise FileNotFoundError(f"{given}: no tokenizer there; give `bytes`, `{TIKTOKEN}NAME` or the path of a tokenizer.json")
     try:
         if given.startswith(TIKTOKEN):
-            encoding(given.removeprefix(TIKTOKEN))
+            tiktoken_encoding(given.removeprefix(TIKTOKEN))
             return Tiktoken(given.removeprefix(TIKTOKEN))
-        from_file(given)
+        load_tokenizer_json(given)
     except ValueError as error:
         raise RunError(str(error)) from None
     return File(given)
 
 
-def told(tokenizer: Tokenizer) -> Told | None:
+def tokenizer_id(tokenizer: Tokenizer) -> TokenizerId | None:
     """A tokenizer as manifests name it; None when nobody knows which it is."""
     if isinstance(tokenizer, File):
         return {"name": os.path.basename(tokenizer.path), "sha256": tokenizer.name}

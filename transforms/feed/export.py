@@ -19,8 +19,8 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.corpus_index import Promise, Texts, promise, verified
-from tamis.transforms.feed.encode import Tokenizer, named, told
+from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, load_corpus, verified
+from tamis.transforms.feed.encode import Tokenizer, load_tokenizer, tokenizer_id
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 
@@ -55,29 +55,29 @@ def export(run: str, format: Format, output: str, tokenizer: str | Tokenizer | N
         raise RunError(
             "megatron holds tokens: name a tokenizer" if tokenizer is None else f"{format} holds texts: no tokenizer"
         )
-    corpus = promise(run)
+    corpus = load_corpus(run)
     if storage.names(output):
         raise RunError(f"{output}: there is something already; give a new folder")
     if tokenizer is None:
         files = _OF_TEXTS[format](corpus, output)
     else:
-        encoder = named(tokenizer)
+        encoder = load_tokenizer(tokenizer)
         files = _megatron(corpus, output, encoder, encoder.end if end is None else end)
     return Exported(tuple(files), sum(shard.documents for shard in corpus.shards))
 
 
-def _parquet(corpus: Promise, output: str) -> Iterator[str]:
+def _parquet(corpus: CorpusIndex, output: str) -> Iterator[str]:
     for number, uri in _parts(corpus, output, "parquet"):
         shard = corpus.shards[number]
         if shard.uri.endswith(".parquet"):
             storage.write_bytes(uri, verified(shard.uri, shard.sha256))
         else:
-            shards.write_shard(pa.concat_tables(Texts(corpus.shards).rows(number)), uri, shards.Output())
+            shards.write_shard(pa.concat_tables(CorpusReader(corpus.shards).rows(number)), uri, shards.Output())
         yield uri
 
 
-def _jsonl(corpus: Promise, output: str) -> Iterator[str]:
-    texts = Texts(corpus.shards)
+def _jsonl(corpus: CorpusIndex, output: str) -> Iterator[str]:
+    texts = CorpusReader(corpus.shards)
     for number, uri in _parts(corpus, output, "jsonl"):
         with storage.commit(uri) as sink:
             for rows in texts.rows(number):
@@ -87,14 +87,14 @@ def _jsonl(corpus: Promise, output: str) -> Iterator[str]:
         yield uri
 
 
-def _parts(corpus: Promise, output: str, suffix: str) -> Iterator[tuple[int, str]]:
+def _parts(corpus: CorpusIndex, output: str, suffix: str) -> Iterator[tuple[int, str]]:
     """The shards that hold documents (`datasets` cannot read an empty file), and names that are in the order of the run."""
     full = [number for number, shard in enumerate(corpus.shards) if shard.documents]
     for place, number in enumerate(full):
         yield number, storage.join(output, "data", f"train-{place:05d}-of-{len(full):05d}.{suffix}")
 
 
-def _mds(corpus: Promise, output: str) -> Iterator[str]:
+def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
     """MDS, version 2: count, offsets, the configuration again, samples. github.com/mosaicml/streaming, docs on the format."""
     configuration = {
         "column_encodings": ["str"] * len(COLUMNS),
@@ -117,7 +117,7 @@ def _mds(corpus: Promise, output: str) -> Iterator[str]:
     yield _write_index(output, {"version": 2, "shards": told})
 
 
-def _litdata(corpus: Promise, output: str) -> Iterator[str]:
+def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
     """Chunks of litdata: count, offsets, samples; the index says of which pytree a sample's strings are the leaves."""
     leaf: dict[str, object] = {"type": None, "context": None, "children_spec": []}
     tree = [1, {"type": "builtins.dict", "context": json.dumps(COLUMNS), "children_spec": [leaf] * len(COLUMNS)}]
@@ -140,9 +140,9 @@ def _litdata(corpus: Promise, output: str) -> Iterator[str]:
     yield _write_index(output, {"chunks": told, "config": configuration})
 
 
-def _samples(corpus: Promise) -> Iterator[tuple[int, list[bytes]]]:
+def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
     """(number, samples) of each shard that has documents; numbers without gaps. A sample: sizes (uint32), then the strings."""
-    texts, number = Texts(corpus.shards), 0
+    texts, number = CorpusReader(corpus.shards), 0
     for index in range(len(corpus.shards)):
         samples = []
         for rows in texts.rows(index, *COLUMNS):
@@ -174,11 +174,11 @@ def _write_index(output: str, index: dict[str, Any]) -> str:
     return uri
 
 
-def _megatron(corpus: Promise, output: str, encoder: Tokenizer, end: int | None) -> Iterator[str]:
+def _megatron(corpus: CorpusIndex, output: str, encoder: Tokenizer, end: int | None) -> Iterator[str]:
     """Ids behind each other in .bin; .idx, version 1, has their type, the length and byte offset of each, and the documents."""
     small = encoder.vocabulary is not None and max(encoder.vocabulary, (end or 0) + 1) < 65500
     dtype, code = (np.dtype("<u2"), 8) if small else (np.dtype("<i4"), 4)
-    texts, lengths = Texts(corpus.shards), array("i")
+    texts, lengths = CorpusReader(corpus.shards), array("i")
     bin_, idx = (storage.join(output, f"corpus.{suffix}") for suffix in ("bin", "idx"))
     with storage.commit(bin_) as sink:
         for shard in range(len(corpus.shards)):
@@ -190,7 +190,7 @@ def _megatron(corpus: Promise, output: str, encoder: Tokenizer, end: int | None)
                     sink.write(ids.astype(dtype).tobytes())
                     lengths.frombytes(counts.astype("i").tobytes())
     yield bin_
-    about = {"format": FORMAT, "corpus": corpus.root, "tokenizer": told(encoder), "end": end}
+    about = {"format": FORMAT, "corpus": corpus.root, "tokenizer": tokenizer_id(encoder), "end": end}
     about_uri = storage.join(output, "corpus.json")
     storage.write_bytes(about_uri, (json.dumps(about, indent=1) + "\n").encode())
     yield about_uri
@@ -203,7 +203,7 @@ def _megatron(corpus: Promise, output: str, encoder: Tokenizer, end: int | None)
     yield idx
 
 
-_OF_TEXTS: dict[str, Callable[[Promise, str], Iterator[str]]] = {
+_OF_TEXTS: dict[str, Callable[[CorpusIndex, str], Iterator[str]]] = {
     "mds": _mds,
     "parquet": _parquet,
     "litdata": _litdata,

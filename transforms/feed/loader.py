@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class OrderedShard:
     """One shard in training order: its documents, the offset of its first token in the run, and the learning rates it meets."""
 
     path: str
@@ -27,7 +27,7 @@ class Stretch:
     lr_max: float
 
 
-def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
+def read_in_order(run: str, first_token: int = 0) -> Iterator[OrderedShard]:
     """The shards of a finished run in training order, from the one that holds `first_token` on. Memory: one shard.
 
     Raises FileNotFoundError when the run is not finished and RunError when a shard is not the one the manifest promises: a
@@ -40,4 +40,4 @@ def stretches(run: str, first_token: int = 0) -> Iterator[Stretch]:
             continue
         uri = storage.join(run, shard["path"])
         table = read_shard(uri, verified(uri, promised[shard["path"]]))
-        yield Stretch(shard["path"], table, shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])
+        yield OrderedShard(shard["path"], table, shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])

@@ -24,7 +24,7 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.feed.corpus_index import Ints, Promise, Shard, Texts
+from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Ints, Shard
 from tamis.transforms.feed.encode import Tokenizer
 from tamis.transforms.feed.packing import Laid, Pieces, best_fit, cut, joined, lay
 
@@ -48,11 +48,11 @@ class Located:
 class Stream:
     """Documents as stretches of a stream of tokens: its ids, each with `end` behind it where one is given."""
 
-    def __init__(self, promise: Promise, tokenizer: Tokenizer, end: int | None, cache: str | None) -> None:
-        self.promise, self.tokenizer, self.end, self._cache = promise, tokenizer, end, cache
-        self._as_counted = tokenizer.name is not None and tokenizer.name == promise.tokenizer
-        self._texts = Texts(promise.shards)
-        self._first_documents = np.array([shard.first_document for shard in promise.shards], np.int64)
+    def __init__(self, corpus: CorpusIndex, tokenizer: Tokenizer, end: int | None, cache: str | None) -> None:
+        self.corpus, self.tokenizer, self.end, self._cache = corpus, tokenizer, end, cache
+        self._as_counted = tokenizer.name is not None and tokenizer.name == corpus.tokenizer
+        self._texts = CorpusReader(corpus.shards)
+        self._first_documents = np.array([shard.first_document for shard in corpus.shards], np.int64)
         self._starts = [0]  # of the shards that are known so far, and of what follows them
         self._shards = lru_cache(_SHARDS)(self._located)
         self._kept: dict[int, npt.NDArray[np.int32]] = {}
@@ -61,14 +61,14 @@ class Stream:
         """First token of a shard; of the shard after the last, the length of the stream."""
         while len(self._starts) <= shard:
             index = len(self._starts) - 1
-            of = self.promise.shards[index]
+            of = self.corpus.shards[index]
             tokens = of.tokens if self._as_counted else int(self.counts(index)[0].sum())
             self._starts.append(self._starts[-1] + tokens + of.documents * (self.end is not None))
         return self._starts[shard]
 
     def shards(self, first: int, stop: int) -> range:
         """The shards that hold tokens of [first, stop); no later shard is looked at."""
-        count = len(self.promise.shards)
+        count = len(self.corpus.shards)
         while self._starts[-1] < stop and len(self._starts) <= count:
             self.start(len(self._starts))
         return range(bisect_right(self._starts, first) - 1, min(bisect_left(self._starts, stop), count))
@@ -81,7 +81,7 @@ class Stream:
         """The token of the run, by the run's own count, that stands where this one of the stream does."""
         at = self.shards(token, token + 1)
         if not at:
-            return float(self.promise.tokens)
+            return float(self.corpus.tokens)
         found = self.located(at[0])
         return float(np.interp(token, found.stream, found.run))
 
@@ -123,11 +123,11 @@ class Stream:
     def _located(self, index: int) -> Located:
         lengths, run = self.counts(index)
         stream = np.cumsum(np.append(self.start(index), lengths + (self.end is not None)))
-        return Located(stream, np.cumsum(np.append(self.promise.shards[index].first_token, run)))
+        return Located(stream, np.cumsum(np.append(self.corpus.shards[index].first_token, run)))
 
     def counts(self, index: int) -> Ints:
         """The tokens of each document of a shard, (2, documents): by the tokenizer, and as the run counted them."""
-        shard, uri = self.promise.shards[index], self._index(index)
+        shard, uri = self.corpus.shards[index], self._index(index)
         if uri is not None and storage.exists(uri):
             with suppress(EOFError, ValueError):  # torn: it is not synced, and a machine may lose its power
                 counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
@@ -167,7 +167,7 @@ class Stream:
     def _index(self, index: int) -> str | None:
         if self._cache is None or self.tokenizer.name is None:
             return None
-        return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.promise.shards[index].sha256])}.npy")
+        return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.corpus.shards[index].sha256])}.npy")
 
 
 class Sequences(Protocol):
@@ -199,7 +199,7 @@ class Cut:
     def pieces(self, first: int, stop: int) -> Pieces:
         low, high = first * self._size, stop * self._size
         of = self._stream.shards(low, high)
-        shards = self._stream.promise.shards
+        shards = self._stream.corpus.shards
         found = [cut(self._stream.located(k).stream, low, high, self._size).moved(shards[k].first_document, 0) for k in of]
         return joined(found)
 
@@ -211,7 +211,7 @@ class Cut:
         return self._stream.run_token(sequence * self._size)
 
     def count(self) -> int:
-        return -(-self._stream.start(len(self._stream.promise.shards)) // self._size)
+        return -(-self._stream.start(len(self._stream.corpus.shards)) // self._size)
 
 
 class BestFit:
@@ -240,7 +240,7 @@ class BestFit:
         """Sequences share the tokens of their window evenly."""
         of = self._windows(sequence, sequence + 1)
         if not of:
-            return float(self._stream.promise.tokens)
+            return float(self._stream.corpus.tokens)
         window = of[0]
         low, high = (self._stream.run_token(at * self._span) for at in (window, window + 1))
         start, stop = self._starts[window], self._starts[window + 1]
@@ -275,7 +275,7 @@ class BestFit:
             stream = self._stream.located(index).stream
             begins = np.flatnonzero((stream[:-1] >= low) & (stream[:-1] < high))
             lengths.append(np.diff(stream)[begins])
-            documents.append(begins + self._stream.promise.shards[index].first_document)
+            documents.append(begins + self._stream.corpus.shards[index].first_document)
         packed = best_fit(np.concatenate(lengths), self._size)
         return Pieces(np.concatenate(documents)[packed.document], packed.start, packed.length, packed.sequence)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.core.tokenizer import TIKTOKEN, Told, encoding, from_file, identity
+from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
 from tamis.transforms.rate.base import columns
 from tamis.transforms.rate.fasttext import decoded
 
@@ -52,10 +52,10 @@ class TokensRater:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint([self.name, VERSION, identity(self.told) if self.told is not None else None])
+        return fingerprint([self.name, VERSION, tokenizer_key(self.tokenizer_id) if self.tokenizer_id is not None else None])
 
     @cached_property
-    def told(self) -> Told | None:
+    def tokenizer_id(self) -> TokenizerId | None:
         """What counts, as manifests name it; None for the estimate."""
         tokenizer = self.options.tokenizer
         if tokenizer is None:
@@ -77,9 +77,9 @@ class TokensRater:
             frozen.flags.writeable = False  # compiles for what a batch is: read-only bytes
             estimate(frozen, np.zeros(1, np.int64))
         elif tokenizer.startswith(TIKTOKEN):
-            encoding(tokenizer.removeprefix(TIKTOKEN))
+            tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN))
         else:
-            from_file(tokenizer)
+            load_tokenizer_json(tokenizer)
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
         import pyarrow as pa
@@ -91,9 +91,9 @@ class TokensRater:
 
             counts = estimate(texts.data, texts.text_start)
         elif tokenizer.startswith(TIKTOKEN):
-            encode = encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
+            encode = tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
             counts = [len(encode(text)) for text in decoded(texts)]
         else:
-            encodings = from_file(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
+            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
             counts = [len(encoded) for encoded in encodings]
         return columns(self.signals, [pa.array(counts, pa.int64())])

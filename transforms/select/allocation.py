@@ -25,7 +25,7 @@ WILDCARD = "*"
 """Stands for every bin that is not named."""
 
 _DRAW_SEED = 3
-"""Mixes the tie into the draw of `perturbed`, independently of the orders', which use 1 and 2."""
+"""Mixes the tie into the draw of `gumbel_scores`, independently of the orders', which use 1 and 2."""
 
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Times = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
@@ -120,7 +120,7 @@ class Selection(Options):
         return self
 
     @property
-    def asks(self) -> bool:
+    def is_active(self) -> bool:
         """Whether anything may be left out or repeated."""
         return self.tokens is not None or bool(self.epochs) or self.top != 1
 
@@ -142,7 +142,7 @@ class Selection(Options):
         return self.tokens is not None and self.max_epochs > 1
 
 
-def allot(whole: Mapping[str, int], selection: Selection) -> dict[str, int]:
+def allocate(whole: Mapping[str, int], selection: Selection) -> dict[str, int]:
     """Tokens of the budget that each bin gets of a mixture, from the tokens that each holds.
 
     No bin gets more than `max_epochs` of its pool: what it cannot use goes to the others by their weights. Rounded down, so
@@ -170,10 +170,12 @@ def allot(whole: Mapping[str, int], selection: Selection) -> dict[str, int]:
     return given
 
 
-def limits(bins: pa.Array, whole: Integers, allotted: Integers | None, selection: Selection) -> tuple[Integers, Integers]:
+def pools_and_budgets(
+    bins: pa.Array, whole: Integers, allotted: Integers | None, selection: Selection
+) -> tuple[Integers, Integers]:
     """(pool, budget) in tokens of each document's bin: int64[n], int64[n, phases], one column without phases.
 
-    `whole` are the tokens of the bin, `allotted` what `allot` gave it.
+    `whole` are the tokens of the bin, `allotted` what `allocate` gave it.
     """
     labels = bins.dictionary_encode()
     names, code = labels.dictionary.to_pylist(), labels.indices.to_numpy()
@@ -207,7 +209,7 @@ def copies(rank: Integers, pool: Integers, budget: Integers) -> Integers:
     return np.where(rank > pool, 0, np.where(pool > 0, np.maximum(times, 0), budget >= rank)).astype(np.int64)
 
 
-def perturbed(
+def gumbel_scores(
     quality: npt.NDArray[np.float32], tie_break: npt.NDArray[np.uint64], temperature: float
 ) -> npt.NDArray[np.float32]:
     """What Gumbel-top-k ranks by: quality + temperature·G, so that the k first are a draw without replacement by the weights

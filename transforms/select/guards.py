@@ -29,7 +29,7 @@ REAL = "real"
 Limit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Within(Options):
+class NumberRange(Options):
     """Numbers that count, limits included."""
 
     min: float | None = None
@@ -39,7 +39,7 @@ class Within(Options):
 class Guard(Options):
     """A kind of document and what share of the tokens it may have."""
 
-    where: dict[str, tuple[str, ...] | Within] = Field(
+    where: dict[str, tuple[str, ...] | NumberRange] = Field(
         min_length=1,
         description="what documents: those of which any of these columns (source, licence, quality, a signal, metadata.FIELD) "
         "has one of the labels, or a number within min and max",
@@ -91,7 +91,7 @@ class Guards(Options):
         return self
 
     @property
-    def named(self) -> dict[str, Guard]:
+    def by_name(self) -> dict[str, Guard]:
         """Every guard by its name."""
         own = {"synthetic": self.synthetic, "clean": self.clean}
         return {name: guard for name, guard in own.items() if guard is not None} | self.shares
@@ -99,11 +99,11 @@ class Guards(Options):
     @property
     def columns(self) -> list[str]:
         """What the guards read of a document."""
-        return sorted({name for guard in self.named.values() for name in guard.where})
+        return sorted({name for guard in self.by_name.values() for name in guard.where})
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class GuardViolation:
     """What a guard objects to: a stable code, the reason with its number and remedy, and whether it stops the run."""
 
     code: str
@@ -112,7 +112,7 @@ class Finding:
     fails: bool
 
 
-def flagged(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bool_]:
+def matching(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bool_]:
     """Which of n documents are of the guard's kind; a missing value is of none. Raises ValueError for labels asked of a
     column of numbers, or limits of one of text."""
     import pyarrow as pa
@@ -122,7 +122,7 @@ def flagged(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.boo
     for name, wanted in guard.where.items():
         column = columns[name]
         text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        if isinstance(wanted, Within):
+        if isinstance(wanted, NumberRange):
             if text:
                 raise ValueError(f"'{name}' is text: give labels")
             value = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -138,26 +138,26 @@ def flagged(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.boo
     return found
 
 
-def check(
+def check_guards(
     guards: Guards, tokens: Sequence[float], of_guard: Mapping[str, Sequence[float]], document: float = 0.0
-) -> list[Finding]:
+) -> list[GuardViolation]:
     """What the guards say of a corpus cut into segments, in training order: tokens of each, and of those the tokens of each
     guard's kind. `document` is the size in tokens of a large document: a stretch is excused two of them."""
     size = np.asarray(tokens, np.float64)
     return [
         finding
-        for name, guard in guards.named.items()
+        for name, guard in guards.by_name.items()
         for finding in _judged(name, guard, size, np.asarray(of_guard[name], np.float64), document)
     ]
 
 
-def check_real(now: int, before: int | None) -> list[Finding]:
+def check_real_tokens(now: int, before: int | None) -> list[GuardViolation]:
     """Whether real tokens were lost since the release before (None: there is none). Models trained on what models wrote
     collapse where it replaces real data, not where it is added to it ("Is Model Collapse Inevitable?")."""
     if before is None or now >= before:
         return []
     return [
-        Finding(
+        GuardViolation(
             "guard-real-tokens",
             f"{now:,} real tokens, {before - now:,} fewer than the {before:,} of the release before: real data "
             "is added to and never replaced. Find out what went (tamis explain), or allow it with guards.real_tokens: false.",
@@ -167,7 +167,7 @@ def check_real(now: int, before: int | None) -> list[Finding]:
     ]
 
 
-def shares(tokens: npt.ArrayLike, kind: npt.ArrayLike) -> tuple[float, list[float]]:
+def token_shares(tokens: npt.ArrayLike, kind: npt.ArrayLike) -> tuple[float, list[float]]:
     """Share that a kind has of all tokens, and of those of each stretch of the order. Given are, for segments in training
     order, their tokens and those of the kind."""
     size, part = np.asarray(tokens, np.float64), np.asarray(kind, np.float64)
@@ -184,7 +184,7 @@ def _stretches(tokens: Floats, kind: Floats) -> tuple[Floats, Floats]:
     return size[size > 0], part[size > 0]
 
 
-def _judged(name: str, guard: Guard, tokens: Floats, kind: Floats, document: float) -> Iterator[Finding]:
+def _judged(name: str, guard: Guard, tokens: Floats, kind: Floats, document: float) -> Iterator[GuardViolation]:
     whole = tokens.sum()
     if not whole:
         return
@@ -215,10 +215,10 @@ def _worst(guard: Guard, high: float, low: float) -> tuple[str, float, bool] | N
     return None
 
 
-def _finding(name: str, broken: tuple[str, float, bool], share: float, where: str) -> Finding:
+def _finding(name: str, broken: tuple[str, float, bool], share: float, where: str) -> GuardViolation:
     relation, limit, fails = broken
     remedy = "take less of it, or more of the rest" if relation == "above" else "take more of it"
-    return Finding(
+    return GuardViolation(
         f"guard-{name}",
         f"What counts as {name} is {where}, {relation} the limit of {limit:.0%}: {remedy} (select.epochs, select.mixture), or "
         f"set guards.{name if name in ('synthetic', 'clean') else 'shares.' + name}.{'fail' if fails else 'warn'}_{relation}.",

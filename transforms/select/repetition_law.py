@@ -63,7 +63,7 @@ class Buckets(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CutDepth:
     """The best buckets together, trained on for a number of tokens."""
 
     buckets: tuple[str, ...]
@@ -97,7 +97,7 @@ def loss(buckets: Sequence[Bucket], seen: float, scale: float, floor: float, for
     return math.exp(first + later) + floor
 
 
-def cuts(pools: Buckets, seen: float) -> list[Cut]:
+def cut_depths(pools: Buckets, seen: float) -> list[CutDepth]:
     """The loss after `seen` tokens of the best bucket, the best two, and so on."""
     ranked = pools.ranked
     whole = sum(bucket.tokens for bucket in ranked)
@@ -106,12 +106,14 @@ def cuts(pools: Buckets, seen: float) -> list[Cut]:
         best = ranked[:depth]
         tokens = sum(bucket.tokens for bucket in best)
         names = tuple(bucket.name for bucket in best)
-        found.append(Cut(names, tokens, tokens / whole, seen / tokens, loss(best, seen, pools.scale, pools.floor, pools.form)))
+        found.append(
+            CutDepth(names, tokens, tokens / whole, seen / tokens, loss(best, seen, pools.scale, pools.floor, pools.form))
+        )
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
+class LossCurve:
     """What training on one bucket alone came to: the loss after so many tokens, in epochs of `tokens`."""
 
     tokens: int
@@ -119,7 +121,7 @@ class Points:
     loss: npt.NDArray[np.float64]
 
 
-def fit(points: Mapping[str, Points], floor: float = 0.1, form: Form = "paper") -> tuple[Buckets, float]:
+def fit_buckets(points: Mapping[str, LossCurve], floor: float = 0.1, form: Form = "paper") -> tuple[Buckets, float]:
     """The buckets whose laws come nearest to the measured losses, and the root mean square error of log loss.
 
     Least squares of log loss over a common scale and each bucket's utility and half-life, in logarithms, from the best starts

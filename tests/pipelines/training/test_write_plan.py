@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.main import app
 from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.curriculum.training_plan import TrainingPlan
-from tamis.transforms.feed.corpus_index import promise
+from tamis.transforms.feed.corpus_index import load_corpus
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, run, write_recipe
 from tests.transforms.curriculum.test_training_plan import manifest
@@ -52,12 +52,12 @@ def test_a_plan_ends_with_the_corpus_that_it_is_of(tmp_path: Path) -> None:
     assert invoke("plan", output).exit_code == 0
     again = invoke("run", tmp_path / "recipe.yaml", "--input", source, "--output", output)
     assert "plan.json" not in again.stderr
-    assert promise(str(output)).root == planned(output).data.corpus_root
+    assert load_corpus(str(output)).root == planned(output).data.corpus_root
     changed = write_recipe(tmp_path, curriculum={"order": "descending"})
     redone = invoke("run", changed, "--input", source, "--output", output, "--workers", "1")
     assert "plan.json was of the corpus before and is gone" in redone.stderr
     assert not (output / "plan.json").exists()
-    assert promise(str(output)).root == json.loads((output / "manifest.json").read_text())["corpus_root"]
+    assert load_corpus(str(output)).root == json.loads((output / "manifest.json").read_text())["corpus_root"]
 
 
 @pytest.mark.parametrize("kind", ["flow", "yaml", "csv"])
@@ -108,4 +108,4 @@ def test_run_and_plan_tell_the_bytes_of_the_tokenizer_that_counted(tmp_path: Pat
     told = {"name": "tokenizer.json", "sha256": hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()}
     assert json.loads((output / "manifest.json").read_text())["tokenizer"] == told
     assert json.loads((output / "plan.json").read_text())["tokenizer"] == told
-    assert promise(str(output)).tokenizer == told["sha256"]
+    assert load_corpus(str(output)).tokenizer == told["sha256"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.curriculum.epochs import entrance, positions, step
+from tamis.transforms.curriculum.epochs import copy_positions, copy_spacing, earliest_positions
 
 Integers = npt.NDArray[np.int64]
 
@@ -25,10 +25,10 @@ def order(tokens: Integers, copies: Integers, distance: float) -> tuple[Integers
     """(document, copy) in the order of a corpus that is ranked by positions."""
     through = np.cumsum(tokens * copies)
     stands = through / through[-1]
-    apart = step(np.full(len(tokens), distance), np.full(len(tokens), copies.max()))
+    apart = copy_spacing(np.full(len(tokens), distance), np.full(len(tokens), copies.max()))
     turn = np.repeat(np.arange(len(tokens)), copies)
     copy = np.arange(len(turn)) - np.repeat(np.cumsum(copies) - copies, copies)
-    by = np.lexsort((copy, stands[turn], positions(stands[turn], copies[turn], apart[turn], copy)))
+    by = np.lexsort((copy, stands[turn], copy_positions(stands[turn], copies[turn], apart[turn], copy)))
     return turn[by], copy[by]
 
 
@@ -77,17 +77,19 @@ def test_copies_lie_apart_across_the_boundary_of_two_phases(
         times, stands = copies[phase], np.empty(size)
         shuffled = draw.permutation(size)
         stands[shuffled] = np.cumsum((tokens * times)[shuffled]) / whole[phase]
-        apart = step(np.full(size, share), np.full(size, most))
+        apart = copy_spacing(np.full(size, share), np.full(size, most))
         turn = np.repeat(np.arange(size), times)
         copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
-        where = positions(stands[turn], times[turn], apart[turn], copy, start[turn])
+        where = copy_positions(stands[turn], times[turn], apart[turn], copy, start[turn])
         by = np.lexsort((copy, stands[turn], where))
         end = np.cumsum(tokens[turn][by])
         if phase == 0:
             ends[turn[by]] = end  # of several the last
-            last = positions(stands, times, apart, times - 1)
+            last = copy_positions(stands, times, apart, times - 1)
             every = np.ones(size, np.int64)
-            start = entrance(last, whole[0] * every, first * every, whole[1] * every, second * every, distance * every)
+            start = earliest_positions(
+                last, whole[0] * every, first * every, whole[1] * every, second * every, distance * every
+            )
         else:
             begins[turn[by][::-1]] = (end - tokens[turn][by])[::-1]
     gap = (whole[0] - ends + begins)[copies[1] > 0]

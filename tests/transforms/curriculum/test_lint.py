@@ -19,7 +19,7 @@ from tamis.transforms.curriculum.lint import (
     lint_length,
     lint_repeats,
     lint_shares,
-    measured_masses,
+    lr_mass_shares,
     spearman,
 )
 from tamis.transforms.curriculum.order import Curriculum, Phase, quantile, sort_value
@@ -39,9 +39,9 @@ def simulated(curriculum: Curriculum, steps: int = 20_000) -> float:
     quality = np.arange(steps)
     rng = np.random.default_rng(0)
     pool = quality if curriculum.assign == "quality" else rng.permutation(quality)
-    cuts = np.round(np.cumsum([phase.share for phase in curriculum.stretches]) * steps).astype(int)[:-1]
+    cuts = np.round(np.cumsum([phase.share for phase in curriculum.effective_phases]) * steps).astype(int)[:-1]
     order: list[int] = []
-    for phase, members in zip(curriculum.stretches, np.split(pool, cuts), strict=True):
+    for phase, members in zip(curriculum.effective_phases, np.split(pool, cuts), strict=True):
         if phase.order == "uniform":
             order += rng.permutation(members).tolist()
         elif phase.order == "descending":
@@ -50,7 +50,7 @@ def simulated(curriculum: Curriculum, steps: int = 20_000) -> float:
             members = np.sort(members)
             ones, tie_break = np.ones(len(members)), rng.integers(0, 2**64, len(members), np.uint64)
             share = quantile(np.cumsum(ones), ones, np.full(len(members), len(members)))
-            cells = curriculum.cells(curriculum.stretches.index(phase))
+            cells = curriculum.cells(curriculum.effective_phases.index(phase))
             order += members[
                 np.lexsort((tie_break, sort_value(phase, members.astype(np.float32), tie_break, share, cells)))
             ].tolist()
@@ -123,7 +123,7 @@ def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, floa
     best = np.array([size * share for size, share in segments])
     start = np.cumsum(tokens) - tokens
     total = int(tokens.sum())
-    measured, none = measured_masses(TO_ZERO, start, tokens, np.stack([best, 0 * best], axis=1)).tolist()
+    measured, none = lr_mass_shares(TO_ZERO, start, tokens, np.stack([best, 0 * best], axis=1)).tolist()
     assert none == 0
     if not total:
         assert measured == 0
@@ -135,7 +135,7 @@ def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, floa
 
 
 def test_measured_equals_planned_where_the_best_tenth_is_last() -> None:
-    (found,) = measured_masses(CDMA, [0, 900], [900, 100], [[0], [100]])
+    (found,) = lr_mass_shares(CDMA, [0, 900], [900, 100], [[0], [100]])
     assert found == pytest.approx(best_decile_mass(Curriculum(order="ascending", schedule=CDMA)))
 
 

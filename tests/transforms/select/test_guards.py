@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from tamis.transforms.select.guards import Guard, Guards, check, check_real, flagged
+from tamis.transforms.select.guards import Guard, Guards, check_guards, check_real_tokens, matching
 
 
 def guards(**fields: object) -> Guards:
@@ -19,7 +19,7 @@ SYNTHETIC = guards(synthetic={"where": {"source": ["cosmopedia"]}}, clean={"wher
 
 def found(synthetic: float, clean: float = 0.5) -> list[tuple[str, bool]]:
     parts = {"synthetic": [synthetic * 100] * 32, "clean": [clean * 100] * 32}
-    return [(finding.code, finding.fails) for finding in check(SYNTHETIC, [100] * 32, parts)]
+    return [(finding.code, finding.fails) for finding in check_guards(SYNTHETIC, [100] * 32, parts)]
 
 
 @pytest.mark.parametrize(
@@ -37,30 +37,30 @@ def test_less_than_a_tenth_of_clean_text_warns() -> None:
 
 def test_a_stretch_of_the_order_fails_where_the_whole_does_not() -> None:
     synthetic = [0.0] * 30 + [40, 40]
-    said = check(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32})
+    said = check_guards(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32})
     assert [(finding.code, finding.fails) for finding in said] == [("guard-synthetic", True)]
     assert "40.0% of stretch 16 of 16 of the order, above the limit of 30%" in said[0].message
     # What two documents may do is excused.
-    assert check(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32}, document=25) == []
+    assert check_guards(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32}, document=25) == []
 
 
 def test_shares_of_any_kind_are_capped_and_floored() -> None:
     capped = guards(shares={"code": {"where": {"source": ["code"]}, "fail_above": 0.5, "warn_below": 0.1}})
-    assert check(capped, [10, 10], {"code": [5, 5]}) == []
-    (over,) = check(capped, [10, 10], {"code": [9, 5]})
+    assert check_guards(capped, [10, 10], {"code": [5, 5]}) == []
+    (over,) = check_guards(capped, [10, 10], {"code": [9, 5]})
     assert (over.code, over.fails, over.numbers) == ("guard-code", True, {"share": 0.7, "limit": 0.5})
     assert "guards.shares.code.fail_above" in over.message
-    assert [finding.fails for finding in check(capped, [10, 10], {"code": [0, 1]})] == [False]
+    assert [finding.fails for finding in check_guards(capped, [10, 10], {"code": [0, 1]})] == [False]
 
 
 def test_no_tokens_say_nothing() -> None:
-    assert check(SYNTHETIC, [], {"synthetic": [], "clean": []}) == []
-    assert check(SYNTHETIC, [0], {"synthetic": [0], "clean": [0]}) == []
+    assert check_guards(SYNTHETIC, [], {"synthetic": [], "clean": []}) == []
+    assert check_guards(SYNTHETIC, [0], {"synthetic": [0], "clean": [0]}) == []
 
 
 def test_real_tokens_never_shrink() -> None:
-    assert check_real(5, None) == check_real(5, 5) == check_real(6, 5) == []
-    (lost,) = check_real(1_000, 3_500)
+    assert check_real_tokens(5, None) == check_real_tokens(5, 5) == check_real_tokens(6, 5) == []
+    (lost,) = check_real_tokens(1_000, 3_500)
     assert lost.fails
     assert "2,500 fewer than the 3,500" in lost.message
 
@@ -73,7 +73,7 @@ def test_documents_of_any_of_the_kinds_are_flagged_once() -> None:
     }
 
     def mask(**where: object) -> list[bool]:
-        return flagged(columns, Guard.model_validate({"where": where, "warn_above": 0.5})).tolist()
+        return matching(columns, Guard.model_validate({"where": where, "warn_above": 0.5})).tolist()
 
     assert mask(source=["a", "c"]) == [True, False, False, True]
     assert mask(quality={"min": 0.9}) == [False, True, True, False]
@@ -83,7 +83,7 @@ def test_documents_of_any_of_the_kinds_are_flagged_once() -> None:
         mask(quality=["high"])
     with pytest.raises(ValueError, match="'source' is text"):
         mask(source={"min": 1})
-    assert isinstance(flagged(columns, SYNTHETIC.named["synthetic"]), np.ndarray)
+    assert isinstance(matching(columns, SYNTHETIC.by_name["synthetic"]), np.ndarray)
 
 
 def test_what_limits_nothing_is_refused() -> None:

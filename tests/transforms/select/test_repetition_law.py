@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.select.repetition_law import Bucket, Buckets, Form, Points, cuts, fit, loss
+from tamis.transforms.select.repetition_law import Bucket, Buckets, Form, LossCurve, cut_depths, fit_buckets, loss
 
 S = 12_800_000
 PUBLISHED = {0.5: 1.056165, 1: 0.973169, 2.5: 0.888978, 5: 0.849445, 10: 0.832460, 50: 0.828561}
@@ -60,18 +60,18 @@ def test_losses_equal_the_formula(b: float, tau: float, size: int, epochs: float
 
 @pytest.mark.parametrize(("seen", "pools"), [(12.8e6, 1), (32e6, 2), (64e6, 2), (128e6, 3), (640e6, 4)])
 def test_the_best_number_of_pools_widens_with_compute(seen: float, pools: int) -> None:
-    best = min(cuts(POOLS, seen), key=lambda cut: cut.loss)
+    best = min(cut_depths(POOLS, seen), key=lambda cut: cut.loss)
     assert best.buckets == ("0", "1", "2", "3")[:pools]
     assert (best.share, best.epochs) == (pools / 4, seen / (pools * S))
 
 
 def test_the_losses_of_the_cuts_are_the_published_ones() -> None:
-    assert [round(cut.loss, 5) for cut in cuts(POOLS, 128e6)] == [0.79940, 0.69767, 0.69351, 0.70874]
+    assert [round(cut.loss, 5) for cut in cut_depths(POOLS, 128e6)] == [0.79940, 0.69767, 0.69351, 0.70874]
 
 
 def test_the_order_in_which_buckets_are_named_is_of_no_matter() -> None:
     turned = POOLS.model_copy(update={"buckets": POOLS.buckets[::-1]})
-    assert cuts(turned, 128e6) == cuts(POOLS, 128e6)
+    assert cut_depths(turned, 128e6) == cut_depths(POOLS, 128e6)
 
 
 @given(st.integers(1, 4), st.floats(0.1, 100))
@@ -96,37 +96,37 @@ def test_no_tokens_are_an_error(seen: float) -> None:
         loss([bucket()], seen, 0.02, 0.1)
 
 
-def points(utility: float, half_life: float, form: Form, noise: float = 0.0) -> Points:
+def points(utility: float, half_life: float, form: Form, noise: float = 0.0) -> LossCurve:
     seen = S * np.array([0.25, 0.5, 1, 1.5, 2, 3, 5, 8, 12])
     told = np.array([loss([bucket(utility, half_life)], value, 0.02, 0.1, form) for value in seen])
-    return Points(S, seen, told * np.exp(noise * np.cos(np.arange(len(seen)) * 2.4)))
+    return LossCurve(S, seen, told * np.exp(noise * np.cos(np.arange(len(seen)) * 2.4)))
 
 
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_a_fit_finds_the_laws_that_made_the_points(form: Form) -> None:
     made = {"top": points(-0.18, 2, form), "next": points(-0.14, 4, form)}
-    fitted, error = fit(made, form=form)
+    fitted, error = fit_buckets(made, form=form)
     assert error < 1e-6
     assert fitted.scale == pytest.approx(0.02, rel=1e-3)
     laws = {law.name: (law.utility, law.half_life) for law in fitted.buckets}
     assert laws["top"] == pytest.approx((-0.18, 2), rel=1e-3)
     assert laws["next"] == pytest.approx((-0.14, 4), rel=1e-3)
-    assert fit(dict(reversed(made.items())), form=form) == (fitted, error)
+    assert fit_buckets(dict(reversed(made.items())), form=form) == (fitted, error)
 
 
 def test_noise_moves_the_laws_little() -> None:
-    fitted, error = fit({"top": points(-0.18, 2, "paper", 0.005), "next": points(-0.14, 4, "paper", 0.005)})
+    fitted, error = fit_buckets({"top": points(-0.18, 2, "paper", 0.005), "next": points(-0.14, 4, "paper", 0.005)})
     assert 0 < error < 0.005
     assert [law.name for law in fitted.ranked] == ["top", "next"]
-    assert min(cuts(fitted, 20 * S), key=lambda cut: cut.loss).buckets == ("top", "next")
+    assert min(cut_depths(fitted, 20 * S), key=lambda cut: cut.loss).buckets == ("top", "next")
 
 
 def test_points_that_cannot_tell_are_refused_by_name() -> None:
-    short = Points(S, np.array([S / 2, S]), np.array([1.0, 0.9]))
+    short = LossCurve(S, np.array([S / 2, S]), np.array([1.0, 0.9]))
     with pytest.raises(ValueError, match="'short' needs three points"):
-        fit({"short": short})
-    below = Points(S, S * np.array([1.0, 2, 3]), np.array([1.0, 0.5, 0.05]))
+        fit_buckets({"short": short})
+    below = LossCurve(S, S * np.array([1.0, 2, 3]), np.array([1.0, 0.5, 0.05]))
     with pytest.raises(ValueError, match="above the floor"):
-        fit({"below": below})
+        fit_buckets({"below": below})
     with pytest.raises(ValueError, match="no points"):
-        fit({})
+        fit_buckets({})

@@ -19,12 +19,12 @@ from tamis.pipelines.decisions import state
 from tamis.pipelines.rate import first_reject, rate_part
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
-from tamis.pipelines.run.work_plan import Plan, Work
+from tamis.pipelines.run.work_plan import PartTask, WorkPlan
 from tamis.transforms.beam.exchange import Exchange, Gathered, MapDoFn, PartState, Spread, Step
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.parts import Receipt
+from tamis.transforms.core.parts import PartReceipt
 from tamis.transforms.dedup.deduplicate import Deduplicate
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select.diversify import Diversify
@@ -34,7 +34,7 @@ class Curate(beam.PTransform):
     """From the work of a plan to the files of a run. Everything that reaches a person is in those files: what is returned are
     two empty collections, which end when the ledgers and the shards are written."""
 
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         super().__init__()
         self.recipe = recipe
         self.plan = plan
@@ -46,7 +46,7 @@ class Curate(beam.PTransform):
         def of(rows: Callable[..., Any]) -> Callable[..., Any]:
             return partial(rows, recipe=recipe)
 
-        parts = pipeline | "Work" >> beam.Create(plan.work) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
+        parts = pipeline | "Work" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(_Rate(recipe, plan))
         rejects = beam.pvalue.AsList(parts | "Rejects" >> beam.ParDo(MapDoFn(_read)))
         part_states = parts | "Accept" >> beam.ParDo(MapDoFn(of(_accept)), rejects).with_output_types(PartState)
 
@@ -108,21 +108,21 @@ class _Counted(Progress):
 class _Rate(Step):
     """Rates the splits that are not finished yet; yields (part_state, receipt) of every part."""
 
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         self.recipe = recipe
         self.run, self.index = plan.run, plan.index
 
-    def process(self, work: Work) -> Iterable[tuple[PartState, Receipt]]:
+    def process(self, task: PartTask) -> Iterable[tuple[PartState, PartReceipt]]:
         progress = _Counted(self.run, "rate")
-        receipt = work.part.receipt()
-        if receipt is None or receipt.fingerprint != work.fingerprint:  # a runner that tries again finds what it did before
-            receipt = rate_part(work.part, work.split, work.fingerprint, self.recipe, self.index, progress.advance)
-        progress.finish(work.split.size)
-        yield PartState(work.ordinal, work.part), receipt
+        receipt = task.part.receipt()
+        if receipt is None or receipt.fingerprint != task.fingerprint:  # a runner that tries again finds what it did before
+            receipt = rate_part(task.part, task.split, task.fingerprint, self.recipe, self.index, progress.advance)
+        progress.finish(task.split.size)
+        yield PartState(task.ordinal, task.part), receipt
 
 
 class _Kept(Step):
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         self.recipe = recipe
         self.run = plan.run
 
@@ -132,7 +132,7 @@ class _Kept(Step):
 
 
 class _Scatter(Step):
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         self.recipe = recipe
         self.run, self.finished = plan.run, plan.finished_shards
 
@@ -144,7 +144,7 @@ class _Scatter(Step):
 
 
 class _Ledger(Step):
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
@@ -153,7 +153,7 @@ class _Ledger(Step):
 
 
 class _Emit(Step):
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         self.recipe = recipe
         self.run, self.fingerprint = plan.run, plan.fingerprint
 
@@ -163,19 +163,19 @@ class _Emit(Step):
         _Counted(self.run, "emit").finish()
 
 
-def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: Plan) -> emit.Layout:
+def _layout(totals: Iterable[dict[int, tuple[int, int]]], recipe: Recipe, plan: WorkPlan) -> emit.Layout:
     layout = emit.layout(totals, recipe)
     _Counted(plan.run, "emit").expect(sum(layout.shards) - len(plan.finished_shards))
     return layout
 
 
-def _read(rated: tuple[PartState, Receipt]) -> tuple[int, int, str]:
+def _read(rated: tuple[PartState, PartReceipt]) -> tuple[int, int, str]:
     """Records of a part that could be read, and that could not; where the latter are told."""
     part_state, receipt = rated
     return receipt.documents, receipt.rejected, state.rated_part(part_state).uri("rejects", "jsonl")
 
 
-def _accept(rated: tuple[PartState, Receipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> PartState:
+def _accept(rated: tuple[PartState, PartReceipt], rejects: list[tuple[int, int, str]], recipe: Recipe) -> PartState:
     """Lets a part pass to Decide only when the whole input stayed below `max_rejects`. By then all are rated, and what that has
     left in memory is given back."""
     give_back_freed_memory()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +16,23 @@ import pyarrow.parquet as pq
 from tamis.pipelines.decisions.copies import emitted
 from tamis.pipelines.decisions.state import GUARDED, explained, rated_part
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.receipts import CLUSTERS, EXAMPLES, QUALITY_BINS, STATE, edges
+from tamis.pipelines.run.receipts import (
+    CLUSTERS,
+    EXAMPLES,
+    QUALITY_BINS,
+    STATE,
+    BenchmarkCount,
+    ClusterSize,
+    ContaminatedDocument,
+    DecisionCount,
+    PartSummary,
+    RepeatedCount,
+    ShardReceipt,
+    ShardSegment,
+    SignalCounts,
+    edges,
+    shard_receipt_uri,
+)
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed
@@ -107,21 +122,21 @@ def write_ledger(part_state: PartState, recipe: Recipe, layout: Layout, fingerpr
     uri = part.uri("decisions", "parquet")
     with storage.commit(uri) as sink:
         pq.write_table(table.select(list(LEDGER)), sink, compression="zstd", write_page_checksum=True)
-    summary = {
-        "fingerprint": fingerprint,
-        "file": asdict(File(part.path("decisions", "parquet"), sink.size, sink.sha256)),
-        "counts": _counts(table),
-        "real_tokens": _real_tokens(table),
-        "repeated": _repeated(table),
-        "closest": _closest(part_state, recipe, layout),
-        "histograms": _histograms(part, recipe),
-        "lengths": _lengths(table),
-        "clusters": _largest(table),
-        "contamination": _contaminated(table),
-        "renamed": _answers(part_state, unique_ids.TAG),
-        "capped": _capped(part_state),
-    }
-    storage.write_bytes(part.uri(STATE, "json"), json.dumps(summary, ensure_ascii=False).encode())
+    summary = PartSummary(
+        fingerprint=fingerprint,
+        file=File(part.path("decisions", "parquet"), sink.size, sink.sha256),
+        counts=_counts(table),
+        real_tokens=_real_tokens(table),
+        repeated=_repeated(table),
+        closest=_closest(part_state, recipe, layout),
+        histograms=_histograms(part, recipe),
+        lengths=_lengths(table),
+        clusters=_largest(table),
+        contamination=_contaminated(table),
+        renamed=_answers(part_state, unique_ids.TAG),
+        capped=_capped(part_state),
+    )
+    summary.write(part.uri(STATE, "json"))
 
 
 def scatter(part_state: PartState, recipe: Recipe, layout: Layout, finished: frozenset[int]) -> Iterator[pa.RecordBatch]:
@@ -159,18 +174,16 @@ def emit_shard(gathered: Gathered, recipe: Recipe, layout: Layout, run: str, fin
     path = layout.path(gathered.destination)
     inner = ["place", "tie_break", *(name for name in rows.column_names if name.startswith(GUARDED))]
     written = write_shard(rows.drop_columns(inner), storage.join(run, path), recipe.output)
-    receipt = {
-        "fingerprint": fingerprint,
-        "destination": gathered.destination,
-        "phase": path.split("/")[1],
-        "file": asdict(File(path, written.bytes, written.sha256)),
-        "documents": rows.num_rows,
-        "tokens": int(pc.sum(rows["tokens"]).as_py()),
-        "segments": _segments(rows),
-    }
-    storage.write_bytes(
-        storage.join(run, STATE, f"shard-{gathered.destination:05d}.json"), json.dumps(receipt, ensure_ascii=False).encode()
+    receipt = ShardReceipt(
+        fingerprint=fingerprint,
+        destination=gathered.destination,
+        phase=path.split("/")[1],
+        file=File(path, written.bytes, written.sha256),
+        documents=rows.num_rows,
+        tokens=int(pc.sum(rows["tokens"]).as_py()),
+        segments=_segments(rows),
     )
+    receipt.write(shard_receipt_uri(run, gathered.destination))
 
 
 def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
@@ -182,27 +195,27 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     return table.append_column("shard", paths.take(pa.array(to, mask=~inside)))
 
 
-def _histograms(part: Part, recipe: Recipe) -> dict[str, dict[str, object]]:
+def _histograms(part: Part, recipe: Recipe) -> dict[str, SignalCounts]:
     """Documents by bin of each numeric signal; what lies outside its edges is counted in the outermost bins."""
     bins = {name: np.array(found) for name, signal in recipe.signals.items() if (found := edges(signal, recipe))}
     columns = part.columns(list(bins))
-    histograms: dict[str, dict[str, object]] = {}
+    histograms: dict[str, SignalCounts] = {}
     for name, edge in bins.items():
         values = columns[name].drop_null().cast(pa.float64()).to_numpy()
         counts, _ = np.histogram(np.clip(values, edge[0], edge[-1]), edge)
-        histograms[name] = {"counts": counts.tolist(), "missing": columns[name].null_count}
+        histograms[name] = SignalCounts(counts.tolist(), columns[name].null_count)
     return histograms
 
 
-def _lengths(table: pa.Table) -> dict[str, dict[str, int]]:
+def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
     """Documents kept by bin of quality, and in each by length: a step of it is a quarter of an octave of tokens, in order."""
     table = table.filter(pc.and_(pc.equal(table["decision"], "keep"), pc.is_finite(table["quality"])))
     fraction, octave = np.frexp(table["tokens"].to_numpy().astype(np.float64))
     lengths = 4 * octave.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4
-    counted: dict[str, dict[str, int]] = {}
+    counted: dict[int, dict[int, int]] = {}
     cells, times = np.unique(np.stack([_quality_bins(table), lengths]), axis=1, return_counts=True)
     for quality, length, documents in zip(*cells.tolist(), times.tolist(), strict=True):
-        counted.setdefault(str(quality), {})[str(length)] = documents
+        counted.setdefault(quality, {})[length] = documents
     return counted
 
 
@@ -211,7 +224,7 @@ def _quality_bins(table: pa.Table) -> np.ndarray:
     return np.minimum((quality * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)
 
 
-def _counts(table: pa.Table) -> list[dict[str, object]]:
+def _counts(table: pa.Table) -> list[DecisionCount]:
     keys = ["source", "decision", "reason"]
     sums = (
         table.group_by(keys)
@@ -219,22 +232,23 @@ def _counts(table: pa.Table) -> list[dict[str, object]]:
         .sort_by([(key, "ascending") for key in keys])
     )
     names = {"id_count": "documents", "tokens_sum": "tokens", "bytes_sum": "bytes"}
-    return [{names.get(name, name): value for name, value in row.items()} for row in sums.to_pylist()]
+    return [DecisionCount(**{names.get(name, name): value for name, value in row.items()}) for row in sums.to_pylist()]
 
 
-def _largest(table: pa.Table) -> list[dict[str, object]]:
+def _largest(table: pa.Table) -> list[ClusterSize]:
     clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
-    return clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS).to_pylist()
+    largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS)
+    return [ClusterSize(**row) for row in largest.to_pylist()]
 
 
-def _contaminated(table: pa.Table) -> dict[str, dict[str, object]]:
+def _contaminated(table: pa.Table) -> dict[str, BenchmarkCount]:
     """By benchmark: how many documents hold items of it, and the first of them."""
     found = table.filter(pc.equal(table["reason"], "contamination")).sort_by("id")
-    of_benchmark: dict[str, dict[str, object]] = {}
+    of_benchmark: dict[str, BenchmarkCount] = {}
     for name in pc.unique(found["benchmark"]).to_pylist():
         here = found.filter(pc.equal(found["benchmark"], name))
         examples = here.slice(0, EXAMPLES).select(["doc_ref", "id", "decision", "detail"])
-        of_benchmark[name] = {"documents": len(here), "examples": examples.to_pylist()}
+        of_benchmark[name] = BenchmarkCount(len(here), [ContaminatedDocument(**row) for row in examples.to_pylist()])
     return of_benchmark
 
 
@@ -256,10 +270,10 @@ def _real_tokens(table: pa.Table) -> int:
     return int(pc.sum(table["tokens"].filter(real), min_count=0).as_py())
 
 
-def _repeated(table: pa.Table) -> dict[str, int]:
+def _repeated(table: pa.Table) -> RepeatedCount:
     """Copies beyond the first: documents and tokens."""
     again = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
-    return {"documents": int(again.sum()), "tokens": int(again @ table["tokens"].to_numpy())}
+    return RepeatedCount(int(again.sum()), int(again @ table["tokens"].to_numpy()))
 
 
 def _closest(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:
@@ -273,7 +287,7 @@ def _closest(part_state: PartState, recipe: Recipe, layout: Layout) -> int | Non
     return int((end[again] - tokens[again] - end[again - 1]).min()) if len(again) else None
 
 
-def _segments(rows: pa.Table) -> list[dict[str, object]]:
+def _segments(rows: pa.Table) -> list[ShardSegment]:
     """The shard in `SEGMENTS` stretches of about equal tokens: tokens, tokens by quality bin, tokens by source."""
     tokens = rows["tokens"].to_numpy()
     end = np.cumsum(tokens)
@@ -292,16 +306,16 @@ def _segments(rows: pa.Table) -> list[dict[str, object]]:
         sums = part.group_by("source").aggregate([("tokens", "sum")]).sort_by("source")
         by_bin = np.bincount(bins[start:stop], weights=tokens[start:stop].astype(np.float64), minlength=QUALITY_BINS)
         segments.append(
-            {
-                "tokens": int(tokens[start:stop].sum()),
-                "quality": {str(bin_): int(by_bin[bin_]) for bin_ in np.flatnonzero(by_bin)},
-                "sources": dict(zip(sums["source"].to_pylist(), sums["tokens_sum"].to_pylist(), strict=True)),
-                "guarded": {
+            ShardSegment(
+                tokens=int(tokens[start:stop].sum()),
+                quality={int(index): int(by_bin[index]) for index in np.flatnonzero(by_bin)},
+                sources=dict(zip(sums["source"].to_pylist(), sums["tokens_sum"].to_pylist(), strict=True)),
+                guarded={
                     name.removeprefix(GUARDED): int(pc.sum(part["tokens"].filter(part[name]), min_count=0).as_py())
                     for name in part.column_names
                     if name.startswith(GUARDED)
                 },
-            }
+            )
         )
     return segments
 

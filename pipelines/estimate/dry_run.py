@@ -121,7 +121,7 @@ def _scaled(
     recipe: Recipe,
     run: str,
     workers: int,
-    work: list[work_plan.Work],
+    work: list[work_plan.PartTask],
     pieces: list[Piece],
     fixed: dict[str, float],
     idle: _Costs,

@@ -12,8 +12,8 @@ import numpy as np
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts, run_warnings
-from tamis.pipelines.run.receipts import QUALITY_BINS, Json
-from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.run.receipts import QUALITY_BINS, Json, PartSummary, ShardReceipt, ShardSegment
+from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
@@ -22,14 +22,14 @@ from tamis.transforms.runtime.redaction import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
 
 
-def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
+def finish(recipe: Recipe, todo: WorkPlan, environment: Json) -> Json:
     """Writes the manifest, which finishes the run, and the report.
 
     Raises RunError when the runner left a part undone, and when the corpus fails its guards.
     """
     from tamis.pipelines.report.page import write_report
 
-    asked = {work.part.ordinal: work.part.receipt() for work in todo.work}
+    asked = {work.part.ordinal: work.part.receipt() for work in todo.tasks}
     parts = {ordinal: receipt for ordinal, receipt in asked.items() if receipt is not None}
     if undone := len(asked) - len(parts):
         raise RunError(f"the runner says that it is done, but {undone} of {len(asked)} parts were never rated; run it again")
@@ -39,15 +39,16 @@ def finish(recipe: Recipe, todo: Plan, environment: Json) -> Json:
         for ordinal, receipt in sorted(parts.items())
     ]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
-    segments = list(receipts.segments(shards))
-    real = sum(summary["real_tokens"] for summary in summaries)
-    kinds = {name: [segment["guarded"].get(name, 0) for segment in segments] for name in recipe.guards.by_name}
-    tokens = [segment["tokens"] for segment in segments]
+    segments = receipts.segments(shards)
+    real = sum(summary.real_tokens for summary in summaries)
+    kinds = {name: [segment.guarded.get(name, 0) for segment in segments] for name in recipe.guards.by_name}
+    tokens = [segment.tokens for segment in segments]
     found = run_warnings.guarded(recipe, counts, tokens, kinds, real, release_chain.latest(todo.run))
     if failing := [finding.message for finding in found if finding.fails]:
         raise RunError("the corpus is no release, since it fails its guards. " + " ".join(failing))
     files: list[Json] = [vars(file) for receipt in parts.values() for file in receipt.files]
-    files += [entry["file"] for entry in (*summaries, *shards)]
+    files += [vars(summary.file) for summary in summaries]
+    files += [vars(shard.file) for shard in shards]
     body = {
         "tamis": version("tamis"),
         "recipe": _public(recipe.model_dump(mode="json")),
@@ -87,25 +88,25 @@ def _public(value: Any) -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def _counts(summaries: Sequence[Json], rejected: int) -> Json:
+def _counts(summaries: Sequence[PartSummary], rejected: int) -> Json:
     decisions = {"keep": "kept", "drop": "dropped", "review": "review"}
     documents: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     by_reason: Counter[tuple[str, str]] = Counter()
     reason_tokens: Counter[tuple[str, str]] = Counter()
     sources: dict[str, Counter[str]] = {}
-    for row in (row for summary in summaries for row in summary["counts"]):
-        decision = decisions[row["decision"]]
-        documents[decision] += row["documents"]
-        tokens[decision] += row["tokens"]
-        of_source = sources.setdefault(row["source"], Counter(dict.fromkeys(decisions.values(), 0)))
-        of_source.update({decision: row["documents"], f"{decision}_tokens": row["tokens"]})
-        if row["reason"]:
-            by_reason[row["decision"], row["reason"]] += row["documents"]
-            reason_tokens[row["decision"], row["reason"]] += row["tokens"]
+    for row in (row for summary in summaries for row in summary.counts):
+        decision = decisions[row.decision]
+        documents[decision] += row.documents
+        tokens[decision] += row.tokens
+        of_source = sources.setdefault(row.source, Counter(dict.fromkeys(decisions.values(), 0)))
+        of_source.update({decision: row.documents, f"{decision}_tokens": row.tokens})
+        if row.reason:
+            by_reason[row.decision, row.reason] += row.documents
+            reason_tokens[row.decision, row.reason] += row.tokens
     repeated: Counter[str] = Counter(documents=0, tokens=0)
     for summary in summaries:
-        repeated.update(summary["repeated"])
+        repeated.update(vars(summary.repeated))
     return {
         "records": documents.total() + rejected,
         **{name: documents[name] for name in decisions.values()},
@@ -120,26 +121,27 @@ def _counts(summaries: Sequence[Json], rejected: int) -> Json:
     }
 
 
-def _curriculum(recipe: Recipe, shards: list[Json], segments: list[Json]) -> Json:
+def _curriculum(recipe: Recipe, shards: list[ShardReceipt], segments: list[ShardSegment]) -> Json:
     """Where every shard lies in the run's tokens, and the learning rates it meets there."""
     schedule = recipe.curriculum.schedule
-    total = sum(shard["tokens"] for shard in shards)
+    total = sum(shard.tokens for shard in shards)
     placed, first = [], 0
     for shard in shards:
-        low, high = schedule.lr_range(first / max(total, 1), (first + shard["tokens"]) / max(total, 1))
+        low, high = schedule.lr_range(first / max(total, 1), (first + shard.tokens) / max(total, 1))
         placed.append(
             {
-                "path": shard["file"]["path"],
-                "phase": shard["phase"],
-                "documents": shard["documents"],
+                "path": shard.file.path,
+                "phase": shard.phase,
+                "documents": shard.documents,
                 "first_token": first,
-                "tokens": shard["tokens"],
+                "tokens": shard.tokens,
                 "lr_min": low,
                 "lr_max": high,
             }
         )
-        first += shard["tokens"]
-    first_token, tokens = ([segment[name] for segment in segments] for name in ("first_token", "tokens"))
+        first += shard.tokens
+    tokens = [segment.tokens for segment in segments]
+    first_token = np.cumsum([0, *tokens])[:-1]
     deciles = lint.lr_mass_shares(schedule, first_token, tokens, _deciles(segments)).tolist()
     sources, of_source = _sources(segments)
     return {
@@ -154,12 +156,12 @@ def _curriculum(recipe: Recipe, shards: list[Json], segments: list[Json]) -> Jso
     }
 
 
-def _deciles(segments: list[Json]) -> np.ndarray:
+def _deciles(segments: list[ShardSegment]) -> np.ndarray:
     """Tokens of every segment by tenth of the corpus, the best first: f64[segments, 10]."""
     bins = np.zeros(QUALITY_BINS)
     for segment in segments:
-        for name, tokens in segment["quality"].items():
-            bins[int(name)] += tokens
+        for index, tokens in segment.quality.items():
+            bins[index] += tokens
     above, whole = bins.sum() - np.cumsum(bins), bins.sum()
     ends = whole * np.arange(11) / 10
     # A bin that several tenths share is given to them as if its tokens were even.
@@ -169,15 +171,15 @@ def _deciles(segments: list[Json]) -> np.ndarray:
     share = inside / np.maximum(bins, 1)[:, None]
     found = np.zeros((len(segments), 10))
     for row, segment in zip(found, segments, strict=True):
-        for name, tokens in segment["quality"].items():
-            row += share[int(name)] * tokens
+        for index, tokens in segment.quality.items():
+            row += share[index] * tokens
     return found
 
 
-def _sources(segments: list[Json]) -> tuple[list[str], np.ndarray]:
+def _sources(segments: list[ShardSegment]) -> tuple[list[str], np.ndarray]:
     """The sources, and the tokens of every segment by source: f64[segments, sources]."""
-    names = sorted({name for segment in segments for name in segment["sources"]})
-    tokens = [[segment["sources"].get(name, 0) for name in names] for segment in segments]
+    names = sorted({name for segment in segments for name in segment.sources})
+    tokens = [[segment.sources.get(name, 0) for name in names] for segment in segments]
     return names, np.array(tokens, np.float64).reshape(len(tokens), len(names))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import Json
+from tamis.pipelines.run.receipts import Json, PartSummary, ShardReceipt, ShardSegment
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
@@ -32,21 +32,21 @@ def guarded(
 
 
 def warnings(
-    recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json], segments: list[Json]
+    recipe: Recipe, counts: Json, summaries: list[PartSummary], shards: list[ShardReceipt], segments: list[ShardSegment]
 ) -> Iterator[LintWarning]:
     """What looks wrong: in the recipe, in how the corpus came out, in the input."""
     yield from lint.lint(recipe.curriculum)
-    yield from lint.lint_shares([segment["sources"] for segment in segments], _large(counts))
+    yield from lint.lint_shares([segment.sources for segment in segments], _large(counts))
     yield from _repeats(recipe, counts, summaries, shards)
     yield from _length(summaries)
-    if renamed := sum(summary["renamed"] for summary in summaries):
+    if renamed := sum(summary.renamed for summary in summaries):
         yield LintWarning(
             "ids-renamed",
             f"{renamed:,} documents had the id of another; they are numbered (id#2). "
             "Ids that should be unique: set duplicate_ids: error",
             {"documents": renamed},
         )
-    if capped := sum(summary["capped"] for summary in summaries):
+    if capped := sum(summary.capped for summary in summaries):
         yield LintWarning(
             "dedup-capped",
             f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; "
@@ -78,10 +78,10 @@ def _large(counts: Json) -> float:
     return float(LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1))
 
 
-def _repeats(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[Json]) -> Iterator[LintWarning]:
+def _repeats(recipe: Recipe, counts: Json, summaries: list[PartSummary], shards: list[ShardReceipt]) -> Iterator[LintWarning]:
     """Copies nearer to each other than asked, by more than documents' sizes explain; phases not as long as they say."""
-    found, of_phase = receipts.repeats(recipe, summaries, shards), receipts.tokens_by_phase(shards)
-    yield from lint.lint_repeats(found["closest"], int(found["asked"] - 2 * _large(counts)))
+    distance, of_phase = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
+    yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large(counts)))
     whole = max(of_phase.total(), 1)
     for stretch in recipe.curriculum.effective_phases if recipe.select.phases else ():
         share = of_phase[stretch.name] / whole
@@ -94,11 +94,11 @@ def _repeats(recipe: Recipe, counts: Json, summaries: list[Json], shards: list[J
             )
 
 
-def _length(summaries: list[Json]) -> list[LintWarning]:
+def _length(summaries: list[PartSummary]) -> list[LintWarning]:
     """Whether quality goes with length, by the ranks of the bins that the documents kept fall into."""
     cells: Counter[tuple[int, int]] = Counter()
     for summary in summaries:
-        for quality, lengths in summary["lengths"].items():
-            cells.update({(int(quality), int(length)): documents for length, documents in lengths.items()})
+        for quality, lengths in summary.lengths.items():
+            cells.update({(quality, length): documents for length, documents in lengths.items()})
     quality_bins, length_bins = zip(*cells, strict=True) if cells else ((), ())
     return lint.lint_length(quality_bins, length_bins, list(cells.values()))

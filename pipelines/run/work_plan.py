@@ -47,7 +47,7 @@ Complete = Callable[[str, Iterable[File]], bool]
 
 
 @dataclass(frozen=True)
-class Work:
+class PartTask:
     """One split of the input and the part it becomes."""
 
     part: Part
@@ -61,12 +61,12 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkPlan:
     """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part.
     `unplanned`: there was a plan.json, of the corpus before, and it is gone: who trained by it must plan again."""
 
     run: str
-    work: tuple[Work, ...]
+    tasks: tuple[PartTask, ...]
     fingerprint: str
     finished_shards: frozenset[int]
     unchanged: bool
@@ -83,11 +83,11 @@ class Plan:
 
     @property
     def reused(self) -> int:
-        return sum(work.finished for work in self.work)
+        return sum(work.finished for work in self.tasks)
 
     @property
     def bytes(self) -> int:
-        return sum(work.split.size for work in self.work)
+        return sum(work.split.size for work in self.tasks)
 
     @property
     def partitions(self) -> int:
@@ -105,7 +105,7 @@ def partitions(size: int) -> int:
     return max(2, min(even, math.isqrt(even * EVEN_PARTITIONS)))
 
 
-def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
+def make(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     """Lists the input, compares it with what the run directory holds and clears what is out of date.
 
     Raises RunError when the input is missing.
@@ -143,7 +143,7 @@ def make(recipe: Recipe, run: str, fresh: bool) -> Plan:
                 f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
             ) from None
     unplanned = planned_before and not storage.exists(training_plan)
-    planned = Plan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged, unplanned)
+    planned = WorkPlan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged, unplanned)
     for rater in recipe.raters:
         if isinstance(rater, Contamination) and planned.reused < len(work):
             rater.index.save(planned.index)
@@ -181,7 +181,7 @@ def sweep(run: str) -> None:
         storage.sweep(storage.join(run, room))
 
 
-def assign(recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete) -> tuple[list[Work], list[Part]]:
+def assign(recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete) -> tuple[list[PartTask], list[Part]]:
     """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.
@@ -200,7 +200,7 @@ def assign(recipe: Recipe, run: str, splits: list[Split], complete: Complete = _
             stale.append(part)
     taken = {part.ordinal for part in kept.values()}
     free = (ordinal for ordinal in range(len(marks) + len(taken)) if ordinal not in taken)
-    work = [Work(kept.get(mark) or Part(run, next(free)), split, mark, mark in kept) for mark, split in marks.items()]
+    work = [PartTask(kept.get(mark) or Part(run, next(free)), split, mark, mark in kept) for mark, split in marks.items()]
     return sorted(work, key=lambda item: (-item.split.size, item.ordinal)), stale
 
 
@@ -233,9 +233,7 @@ def _state(run: str) -> str | None:
 
 def _finished_shards(run: str, mark: str, complete: Complete) -> frozenset[int]:
     return frozenset(
-        int(receipt["destination"])
-        for receipt in receipts.shards(run)
-        if receipt["fingerprint"] == mark and complete(run, [File(**receipt["file"])])
+        receipt.destination for receipt in receipts.shards(run) if receipt.fingerprint == mark and complete(run, [receipt.file])
     )
 
 

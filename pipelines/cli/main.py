@@ -17,7 +17,7 @@ from tamis.pipelines.cli import training_commands
 from tamis.pipelines.cli.messages import PROBLEM, Json, RunDirectory, print_json, show, told
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.runners import choice
+from tamis.pipelines.runners import registry
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime.memory import share_one_heap
 from tamis.transforms.runtime.redaction import redact
@@ -49,7 +49,7 @@ def run(
         str, typer.Option("--output", "-o", help="The run directory, or its URI in an object store; default: run/<recipe>.")
     ] = "",
     set_: Overrides = [],  # noqa: B006
-    runner: Annotated[str, typer.Option(help="Where the DAG runs: local, flink, spark, prism or dataflow.")] = "local",
+    runner: Annotated[str, typer.Option(help="Where the DAG runs: local, flink, spark or dataflow.")] = "local",
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core if they pay, or all of a cluster.")] = 0,
     option: Annotated[
         list[str], typer.Option(metavar="name=value", help="A pipeline option of Beam, for the runner; repeatable.")
@@ -78,9 +78,9 @@ def run(
         warnings.showwarning = lambda message, *_: events.tell("warning", "warning", message=str(message))
     with told(as_json, events):
         options = dict(_pair(text) for text in option)
-        wrong = choice.unusable(runner, options)
-        if wrong:
-            raise typer.BadParameter(f"{runner}: {wrong}", param_hint="--runner")
+        error = registry.usage_error(runner, options)
+        if error:
+            raise typer.BadParameter(f"{runner}: {error}", param_hint="--runner")
         wanted = load_recipe(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, [*input, *files])
         if not wanted.input.paths and wanted.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")

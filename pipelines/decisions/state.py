@@ -50,10 +50,10 @@ def standing(part_state: PartState, recipe: Recipe) -> pa.Table:
 
     Remembered for the last part_state: the steps of one stage ask for the same one after another.
     """
-    # The stamp, because one process may do several runs into one directory.
+    # The version, because one process may do several runs into one directory.
     mark = (
         rated_part(part_state),
-        storage.entry(rated_part(part_state).uri("rated", "parquet")).stamp,
+        storage.entry(rated_part(part_state).uri("rated", "parquet")).version,
         recipe.decide_fingerprint,
     )
     results = tuple(sorted(part_state.results.items()))

@@ -106,10 +106,10 @@ class _Lease:
         self._holder = {"host": socket.gethostname(), "process": os.getpid(), "token": secrets.token_hex(8)}
         self._beats = 0
         self.lost = False
-        self._stamp = self._put(None)
-        if self._stamp is None:
-            self._stamp = self._put(self._dead(run))
-        if self._stamp is None:
+        self._version = self._put(None)
+        if self._version is None:
+            self._version = self._put(self._dead(run))
+        if self._version is None:
             raise _busy(run)
         self._driver = threading.get_ident() if threading.current_thread() is threading.main_thread() else None
         if self._driver:
@@ -126,17 +126,17 @@ class _Lease:
         if not self.lost:
             storage.remove(self._uri)
 
-    def _put(self, stamp: str | None) -> str | None:
+    def _put(self, version: str | None) -> str | None:
         self._beats += 1
-        return storage.swap(self._uri, json.dumps({**self._holder, "beat": self._beats}).encode(), stamp)
+        return storage.swap(self._uri, json.dumps({**self._holder, "beat": self._beats}).encode(), version)
 
     def _dead(self, run: str) -> str | None:
-        """The stamp of the lease that somebody has, once it was not beaten for `LEASE` seconds; None if it went away."""
-        first = _stamp(self._uri)
+        """The version of the lease that somebody has, once it was not beaten for `LEASE` seconds; None if it went away."""
+        first = _version(self._uri)
         until = time.monotonic() + LEASE
         while time.monotonic() < until:
             time.sleep(LEASE / 30)
-            now = _stamp(self._uri)
+            now = _version(self._uri)
             if now is None:
                 return None
             if now != first:
@@ -147,26 +147,26 @@ class _Lease:
         beaten = time.monotonic()
         while not self._ended.wait(LEASE / 6):
             try:
-                stamp = self._put(self._stamp)
+                version = self._put(self._version)
             except OSError:
-                stamp = self._stamp  # the store may come back before the lease ends
+                version = self._version  # the store may come back before the lease ends
             else:
                 beaten = time.monotonic()
-            if stamp is None or time.monotonic() > beaten + LEASE:
+            if version is None or time.monotonic() > beaten + LEASE:
                 self.lost = True
                 if self._driver:
                     signal.pthread_kill(self._driver, signal.SIGUSR1)
                 return
-            self._stamp = stamp
+            self._version = version
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _stamp(uri: str) -> str | None:
+def _version(uri: str) -> str | None:
     try:
-        return storage.entry(uri).stamp
+        return storage.entry(uri).version
     except FileNotFoundError:
         return None
 

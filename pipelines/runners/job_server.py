@@ -1,4 +1,4 @@
-"""Runs the DAG through a Beam job server: on Flink, Spark or Prism."""
+"""Runs the DAG through a Beam job server, on Flink or Spark."""
 
 from __future__ import annotations
 
@@ -22,58 +22,59 @@ if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
 WORKER = str(Path(sys.executable).with_name("tamis-worker"))
-"""What a node starts; a cluster whose nodes keep Tamis elsewhere is told with --option worker=PATH."""
-
+"""The command that a node starts. If the nodes have Tamis elsewhere: --option worker=PATH."""
 
 ATTEMPTS = 3
-"""How often a job is submitted whose nodes or workers die."""
+"""How often a job is submitted if its nodes or workers die."""
+
+_PYTHON_ERROR = "Error received from SDK harness"
+"""How Java reports a Python exception. If that is no RunError it is a bug of Tamis, and another attempt would meet it again."""
 
 
-def run(recipe: Recipe, todo: WorkPlan, options: Mapping[str, str]) -> None:
-    """Submits the DAG and waits for it. An error of the run arrives as RunError, as from a local worker.
+def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
+    """Submits the DAG and waits for it. Raises RunError as a local run does.
 
-    `options` are Beam's, by name, with `worker` for the worker's command. Beam's environment is a process of the node: a worker
-    that cannot start is noticed and told, where Beam's own pool of workers would let the job wait for ever. A job that lost a
-    worker is submitted again, since Beam keeps what is left of the dead worker until the job's end, and gives it to whoever
-    tries again in it; the next job takes the parts that are rated.
+    `options` are Beam's, by name; `worker` is the worker's command. Nodes start workers as processes: if one cannot start, the
+    job fails with the reason, while with Beam's own worker pool it would wait for ever. After the death of a worker the whole
+    job is submitted again, because Beam keeps the dead worker's output until the job ends and would hand it to a retry within
+    the job. The next job reuses the parts that are rated.
     """
     import grpc
 
     endpoint = options["job_endpoint"]
     for _ in range(ATTEMPTS):
         try:
-            _submit(recipe, todo, dict(options))
+            submit(recipe, plan, dict(options))
             return
-        except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:  # all that Beam tells of a job
+        except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:  # all that Beam raises for a failed job
             text = "".join(traceback.format_exception(error))
-            told = RunError.from_traceback(text) or _told(text, options.get("worker", WORKER), todo.run, endpoint)
-            if told is not None:
-                raise told from None
-            if _OURS in text:
+            run_error = RunError.from_traceback(text) or explain_failure(
+                text, options.get("worker", WORKER), plan.run, endpoint
+            )
+            if run_error is not None:
+                raise run_error from None
+            if _PYTHON_ERROR in text:
                 raise
-            last = str(error)
+            message = str(error)
     raise RunError(
-        f"the job failed {ATTEMPTS} times; the last time the job server {endpoint} said: {last}\n"
-        "The logs of the cluster tell more. The same command goes on where the run stopped"
+        f"the job failed {ATTEMPTS} times; the last error from the job server {endpoint}: {message}\n"
+        "See the logs of the cluster. The same command goes on where the run stopped"
     )
 
 
-_OURS = "Error received from SDK harness"
-"""How Java introduces an exception of Python's that is no RunError: a fault of ours, which would come again."""
-
-
-def _submit(recipe: Recipe, todo: WorkPlan, options: dict[str, str]) -> None:
+def submit(recipe: Recipe, plan: WorkPlan, options: dict[str, str]) -> None:
+    """One attempt: submits the job, waits for it, and cancels it on Ctrl-C."""
     import apache_beam as beam
     from apache_beam.runners.portability.portable_runner import PortableRunner
 
     from tamis.pipelines.curate import Curate
 
     command = options.pop("worker", WORKER)
-    with worker.Wanted(todo.spill) as wanted:
+    with worker.DriverAlive(plan.spill) as alive:
         if "environment_type" not in options:
-            options |= {"environment_type": "PROCESS", "environment_config": environment(command, todo.run, wanted.uri)}
+            options |= {"environment_type": "PROCESS", "environment_config": environment(command, plan.run, alive.uri)}
         pipeline = beam.Pipeline(PortableRunner(), beam_options(options))
-        pipeline | Curate(recipe, todo)
+        pipeline | Curate(recipe, plan)
         job = pipeline.run()
         try:
             job.wait_until_finish()
@@ -82,33 +83,33 @@ def _submit(recipe: Recipe, todo: WorkPlan, options: dict[str, str]) -> None:
             raise
 
 
-def environment(command: str, run: str, wanted: str) -> str:
-    """The JSON of a process environment: the worker's command and what it must know of the run."""
-    known = {worker.RUN: run, worker.WANTED: wanted, worker.FOLDER: os.getcwd()}
-    return json.dumps({"command": command, "env": worker.ENVIRONMENT | known})
+def environment(command: str, run: str, alive: str) -> str:
+    """Beam's process environment as JSON: the worker's command and its environment variables."""
+    variables = {worker.RUN: run, worker.DRIVER: alive, worker.FOLDER: os.getcwd()}
+    return json.dumps({"command": command, "env": worker.ENVIRONMENT | variables})
 
 
 def check_options(options: Mapping[str, str]) -> set[str]:
-    """The names that Beam does not know; a job server may. Raises RunError for a value that Beam cannot take: Beam itself would
-    print its whole usage in the midst of the run, and end the process."""
-    asked = beam_options(options)
-    with redirect_stderr(StringIO()) as said:
+    """The names that Beam does not know; a job server may. Raises RunError if Beam rejects a value: Beam itself would print its
+    whole usage in the middle of the run and exit."""
+    parsed = beam_options(options)
+    with redirect_stderr(StringIO()) as stderr:
         try:
-            return set(asked.get_all_options(retain_unknown_options=True)) - set(asked.get_all_options())
+            return set(parsed.get_all_options(retain_unknown_options=True)) - set(parsed.get_all_options())
         except SystemExit:
-            wrong = said.getvalue().rpartition("error: ")[2].strip()
-            raise RunError(f"--option: {wrong}; options are Beam's, as name=value") from None
+            message = stderr.getvalue().rpartition("error: ")[2].strip()
+            raise RunError(f"--option: {message}; options are Beam's, as name=value") from None
 
 
 def beam_options(options: Mapping[str, str]) -> PipelineOptions:
-    """Beam's PipelineOptions; the value `true` is a flag that is set."""
+    """Beam's PipelineOptions. The value `true` sets a flag."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     return PipelineOptions([f"--{name}" if value == "true" else f"--{name}={value}" for name, value in options.items()])
 
 
-def _told(text: str, command: str, run: str, endpoint: str) -> RunError | None:
-    """What a runner says when it is not Tamis that failed, in words a person can act on."""
+def explain_failure(text: str, command: str, run: str, endpoint: str) -> RunError | None:
+    """The error for a job that failed because of its cluster, from the traceback `text`; None if that is not the cause."""
     code = re.search(r"Process died with exit code (\d+)", text)
     if code and int(code[1]) == worker.NOT_SHARED:
         return RunError(
@@ -122,10 +123,10 @@ def _told(text: str, command: str, run: str, endpoint: str) -> RunError | None:
             f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "
             "name the command with --option worker=…"
         )
-    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):  # Java names the program or not
+    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):  # Java does not always name the program
         return RunError(
             f"the cluster's nodes have no {command}: install Tamis there too, or name its command with --option worker=…"
         )
     if "StatusCode.UNAVAILABLE" in text or "StatusCode.CANCELLED" in text:
-        return RunError(f"the job server {endpoint} went away. The same command goes on where the run stopped")
+        return RunError(f"the job server {endpoint} is gone. The same command goes on where the run stopped")
     return None

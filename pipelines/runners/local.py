@@ -1,4 +1,4 @@
-"""The local runner: Beam's FnApiRunner with a worker process a core, or in this process for one worker."""
+"""The local runner: Beam's FnApiRunner with one worker process per core, or with one worker inside this process."""
 
 from __future__ import annotations
 
@@ -9,84 +9,80 @@ import traceback
 from concurrent.futures import Future, wait
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.work_plan import Plan
+from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
-from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
 _WORKER = "run_worker"
 """The thread in which Beam waits for a worker process (worker_handlers.py)."""
 
 _WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
-"""All that end when a worker process does; unless it ended well, with an exception."""
-
+"""The threads that end when a worker process does, with an exception if it failed."""
 
 WORTH_A_WORKER = 40 << 20
-"""Bytes of stored input that make up for the start of a worker process, 3 CPU seconds: on 100 MB of text in 43 MB of Parquet
-two workers take longer than one in this process, and twice the CPU seconds."""
+"""Bytes of stored input that pay for starting a worker process, which takes 3 CPU seconds. On 100 MB of text in 43 MB of
+Parquet, two workers take longer than one in this process, and twice the CPU time."""
 
 
 def default_workers(size: int) -> int:
-    """Workers for so many bytes of stored input: one a core that this process may use, and fewer where they would not pay."""
+    """The number of workers for `size` bytes of stored input: at most one per core this process may use, fewer for little."""
     return max(1, min(len(os.sched_getaffinity(0)), size // WORTH_A_WORKER))
 
 
-def run(recipe: Recipe, todo: Plan, workers: int) -> None:
-    """Runs the DAG in a thread and waits for it. A worker process that dies ends the run at once: Beam would wait for the
-    others, for hours perhaps, and then say that a channel closed."""
+def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
+    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once: Beam would first wait for the
+    other workers, perhaps for hours, and then report a closed channel."""
     os.environ.update(worker.ENVIRONMENT)
-    wanted = storage.join(todo.spill, "workers-wanted")
-    storage.write_bytes(wanted, b"")
-    done: Future[None] = Future()
-    lost: list[str] = []
+    result: Future[None] = Future()
+    deaths: list[str] = []
 
-    def beam() -> None:
+    def beam(alive: str) -> None:
         try:
-            _run_beam(recipe, todo, workers, wanted)
-            done.set_result(None)
+            _run_beam(recipe, plan, workers, alive)
+            result.set_result(None)
         except BaseException as error:
-            done.set_exception(error)
+            result.set_exception(error)
 
-    def hook(failed: threading.ExceptHookArgs) -> None:
-        name = failed.thread.name if failed.thread is not None else ""
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        name = failure.thread.name if failure.thread is not None else ""
         if name == _WORKER:
-            lost.append(str(failed.exc_value))
+            deaths.append(str(failure.exc_value))
         elif name not in _WORKER_THREADS:
-            otherwise(failed)
+            original_hook(failure)
 
-    otherwise, threading.excepthook = threading.excepthook, hook
+    original_hook, threading.excepthook = threading.excepthook, hook
     try:
-        threading.Thread(target=beam, name="beam", daemon=True).start()
-        while not done.done() and not lost:
-            wait([done], timeout=0.2)
-        if not done.done():
-            raise _worker_died(lost[0])
-        done.result()
+        with worker.DriverAlive(plan.spill) as alive:
+            threading.Thread(target=beam, args=(alive.uri,), name="beam", daemon=True).start()
+            while not result.done() and not deaths:
+                wait([result], timeout=0.2)
+            if not result.done():
+                raise explain_death(deaths[0])
+            result.result()
     finally:
-        storage.remove(wanted)
         for thread in threading.enumerate():
             if thread.name in _WORKER_THREADS:
                 thread.join(timeout=5)
-        threading.excepthook = otherwise
+        threading.excepthook = original_hook
 
 
-def _worker_died(beam_message: str) -> RunError:
-    """What to tell a person of a worker that died. Beam's message ends with the exit code, negative for a signal."""
+def explain_death(beam_message: str) -> RunError:
+    """The error for a worker process that died. Beam's message ends with the exit code, which is negative for a signal."""
     code = int(beam_message.rsplit(maxsplit=1)[-1])
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # nobody but the system's out-of-memory killer sends it unasked
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # nothing but the out-of-memory killer sends it by itself
         return RunError(
             "a worker process was killed (SIGKILL), most often because the machine ran out of memory. "
             "The same command goes on where it stopped; fewer --workers need less memory"
         )
-    ended = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    ending = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return RunError(
-        f"a worker process ended {ended}. The same command goes on where it stopped; "
-        "if a worker ends again, --workers 1 runs in this process and shows the error itself"
+        f"a worker process ended {ending}. The same command goes on where it stopped; "
+        "if it happens again, --workers 1 runs in this process and shows the error itself"
     )
 
 
-def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
-    """Beam's FnApiRunner, named explicitly: `DirectRunner` becomes another engine when the machine is online."""
+def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:
+    """Names Beam's FnApiRunner explicitly: `DirectRunner` switches to another engine when the machine is online."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -97,7 +93,7 @@ def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
     if workers == 1:
         environment = EmbeddedPythonEnvironment.default()
     else:
-        environment = SubprocessSDKEnvironment.from_command_string(worker.command(todo.run, wanted))
+        environment = SubprocessSDKEnvironment.from_command_string(worker.command(plan.run, alive))
     views: dict[type[PipelineOptions], PipelineOptions] = {}
 
     class Options(PipelineOptions):
@@ -111,9 +107,9 @@ def _run_beam(recipe: Recipe, todo: Plan, workers: int, wanted: str) -> None:
     options = Options.from_dictionary({"direct_num_workers": workers})
     try:
         with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
-            pipeline | Curate(recipe, todo)
+            pipeline | Curate(recipe, plan)
     except Exception as error:
-        told = RunError.from_traceback("".join(traceback.format_exception(error)))
-        if told is None:
+        run_error = RunError.from_traceback("".join(traceback.format_exception(error)))
+        if run_error is None:
             raise
-        raise told from None
+        raise run_error from None

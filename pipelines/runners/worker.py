@@ -1,7 +1,7 @@
-"""A worker process: Beam's harness, quiet, holding the run directory, and gone when nobody wants it.
+"""A worker process: Beam's harness, which holds the run directory's lock and ends with its driver.
 
-A local run starts its workers itself (`command`). On a cluster the node that needs one starts `tamis-worker` (`serve`), as
-Beam's portability API has it; what it must know of the run is in its environment.
+A local run starts its workers itself (`command`). On a cluster, the node that needs a worker starts `tamis-worker` (`serve`);
+its environment names the run.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
 ENVIRONMENT = {
-    # Kernels run single-threaded inside a worker: there is one worker a core.
+    # Kernels are single-threaded inside a worker: there is one worker per core.
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Beam takes a new thread for each bundle. With an arena each, and a pool of Arrow's own, no stage can use what another has
-    # freed: on 1 GB of text two workers peak at 1.3 GiB instead of 1.6.
+    # Beam starts a new thread for each bundle. If each had its own arena, and Arrow its own pool, no stage could reuse the
+    # memory that another has freed: on 1 GB of text, two workers peak at 1.3 GiB with these settings and at 1.6 without.
     "MALLOC_ARENA_MAX": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""What has to be in the environment before a worker starts."""
+"""The environment variables that must be set before a worker starts."""
 
-RUN, WANTED, FOLDER = "TAMIS_RUN", "TAMIS_WANTED", "TAMIS_FOLDER"
-"""The variables by which a worker on a cluster knows its run, the file that wants it, and its driver's working directory."""
+RUN, DRIVER, FOLDER = "TAMIS_RUN", "TAMIS_DRIVER", "TAMIS_FOLDER"
+"""The variables that give a worker on a cluster its run, its driver's `DriverAlive` file and its driver's working directory."""
 
 NOT_SHARED, BUSY = 78, 75
-"""Exit codes of a worker that does not see the run directory, or may not touch it (EX_CONFIG and EX_TEMPFAIL of sysexits.h)."""
+"""Exit codes of a worker that cannot see the run directory, or must not use it (EX_CONFIG and EX_TEMPFAIL of sysexits.h)."""
 
-_EVERY = 0.5
-"""Seconds between looks at whether a worker is still wanted."""
+_INTERVAL = 0.5
+"""Seconds between a worker's checks of its driver."""
 
-_EVERY_ON_A_STORE = 10.0
+_STORE_INTERVAL = 10.0
 
 
-class Wanted:
-    """The driver's word, to workers on any machine, that it lives and wants them: a file that it holds locked, and removes.
+class DriverAlive:
+    """A file that tells workers on any machine that their driver is alive: the driver holds it locked, and removes it.
 
-    An object store, or a file system without locks, knows no locks: there workers outlive a driver that was killed, until the
-    next one clears its file away.
+    Object stores, and some file systems, have no locks. There, the workers of a killed driver live on until the next driver
+    removes the file.
     """
 
     def __init__(self, spill: str) -> None:
-        # A name of its own: the workers of a killed driver must not take the next one for theirs.
+        # The name is unique: the workers of a killed driver must not take the next driver for theirs.
         self.uri = storage.join(spill, f"driver-{uuid4().hex}")
         self._lock: int | None = None
 
-    def __enter__(self) -> Wanted:
+    def __enter__(self) -> DriverAlive:
         storage.write_bytes(self.uri, b"")
         path = storage.local_path(self.uri)
         if path is not None:
             self._lock = os.open(path, os.O_RDWR)
-            if _locks(self._lock, fcntl.LOCK_EX):
+            if _try_lock(self._lock, fcntl.LOCK_EX):
                 os.write(self._lock, b"locked")
         return self
 
@@ -73,18 +73,19 @@ class Wanted:
             os.close(self._lock)
 
 
-def _wanted(uri: str) -> bool:
+def is_driver_alive(uri: str) -> bool:
+    """Whether the driver whose `DriverAlive` file this is still runs."""
     path = storage.local_path(uri)
     if path is None:
         return storage.exists(uri)
     try:
         with path.open("rb") as file:
-            return file.read() != b"locked" or not _locks(file.fileno(), fcntl.LOCK_SH)
+            return file.read() != b"locked" or not _try_lock(file.fileno(), fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
 
 
-def _locks(file: int, kind: int) -> bool:
+def _try_lock(file: int, kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError:
@@ -92,53 +93,52 @@ def _locks(file: int, kind: int) -> bool:
     return True
 
 
-def command(run: str, wanted: str) -> str:
-    """The shell command of a worker of this process."""
-    return shlex.join(["exec", sys.executable, "-P", "-m", __name__, str(os.getpid()), run, wanted])
+def command(run: str, alive: str) -> str:
+    """The shell command that starts a worker of this process. `alive` is the URI of its `DriverAlive` file."""
+    return shlex.join(["exec", sys.executable, "-P", "-m", __name__, str(os.getpid()), run, alive])
 
 
-def main(driver: int, run: str, wanted: str) -> None:
-    """Serves the process `driver` as long as it lives and wants this worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver, which then wants no workers
-    logging.disable()  # what goes wrong reaches the driver as an exception, and the person once
-    path = storage.local_path(wanted)
+def main(driver: int, run: str, alive: str) -> None:
+    """Serves the process `driver` until it ends or removes its `DriverAlive` file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which then ends its workers
+    logging.disable()  # errors reach the driver as exceptions
+    on_store = storage.local_path(alive) is None
     with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
-        _end_unless(lambda: os.getppid() == driver and (path is None or path.exists()), 0.1)
+        _end_unless(lambda: os.getppid() == driver and (on_store or is_driver_alive(alive)), 0.1)
         from apache_beam.runners.worker import sdk_worker_main
 
         sdk_worker_main.main(sys.argv)
 
 
 def serve() -> None:
-    """The command `tamis-worker`: a worker that a node of a cluster starts, and which ends with it."""
+    """The command `tamis-worker`: a worker that a node of a cluster starts, and that ends with the node or the driver."""
     parser = ArgumentParser(prog="tamis-worker", description="A worker of `tamis run`; a node of the cluster starts it.")
     parser.add_argument("--id", required=True)
     parser.add_argument("--provision_endpoint", required=True)
-    asked, _ = parser.parse_known_args()
-    logging.disable(logging.INFO)  # the node's log keeps the rest
-    node, run, wanted, folder = os.getppid(), os.environ[RUN], os.environ[WANTED], os.environ[FOLDER]
+    arguments, _ = parser.parse_known_args()
+    logging.disable(logging.INFO)  # warnings and errors go into the node's log
+    node, run, alive, folder = os.getppid(), os.environ[RUN], os.environ[DRIVER], os.environ[FOLDER]
     try:
-        os.chdir(folder)  # the recipe's paths are seen from there
+        os.chdir(folder)  # the recipe's relative paths start there
     except OSError:
         sys.exit(NOT_SHARED)
-    if not _wanted(wanted):
+    if not is_driver_alive(alive):
         sys.exit(NOT_SHARED)
     try:
-        claim = RunLock(run, "shared").__enter__()
+        lock = RunLock(run, "shared").__enter__()
     except RunError:
         sys.exit(BUSY)
-    with claim:
-        _end_unless(
-            lambda: os.getppid() == node and _wanted(wanted), _EVERY if storage.local_path(wanted) else _EVERY_ON_A_STORE
-        )
-        _provision(asked.id.strip("'"), asked.provision_endpoint)  # Prism quotes the id for a shell that is not there
+    with lock:
+        interval = _STORE_INTERVAL if storage.local_path(alive) is None else _INTERVAL
+        _end_unless(lambda: os.getppid() == node and is_driver_alive(alive), interval)
+        _fetch_settings(arguments.id, arguments.provision_endpoint)
         from apache_beam.runners.worker import sdk_worker_main
 
         sdk_worker_main.main(sys.argv)
 
 
-def _provision(id: str, endpoint: str) -> None:
-    """Asks the runner what the harness has to know, which reads it from the environment."""
+def _fetch_settings(worker_id: str, endpoint: str) -> None:
+    """Asks the runner for the settings of Beam's harness, which reads them from the environment."""
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2 as provision
     from apache_beam.portability.api import beam_provision_api_pb2_grpc
@@ -147,9 +147,9 @@ def _provision(id: str, endpoint: str) -> None:
     with grpc.insecure_channel(endpoint) as channel:
         service = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         request = provision.GetProvisionInfoRequest()
-        info = service.GetProvisionInfo(request, metadata=(("worker_id", id),), timeout=60).info
+        info = service.GetProvisionInfo(request, metadata=(("worker_id", worker_id),), timeout=60).info
     os.environ |= {
-        "WORKER_ID": id,
+        "WORKER_ID": worker_id,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),
         "LOGGING_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.logging_endpoint),
         "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(info.control_endpoint),
@@ -157,15 +157,15 @@ def _provision(id: str, endpoint: str) -> None:
     }
 
 
-def _end_unless(wanted: Callable[[], bool], every: float) -> None:
-    """Ends this process, whatever it is doing, when it is wanted no more: all it writes is safe to lose."""
+def _end_unless(is_needed: Callable[[], bool], interval: float) -> None:
+    """Ends this process, whatever it is doing, once it is no longer needed. A worker can be killed at any moment."""
 
-    def look() -> None:
-        while wanted():
-            time.sleep(every)
+    def check() -> None:
+        while is_needed():
+            time.sleep(interval)
         os._exit(1)
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=check, daemon=True).start()
 
 
 if __name__ == "__main__":

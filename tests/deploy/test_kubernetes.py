@@ -14,7 +14,7 @@ import yaml
 
 from tamis.pipelines.cli import main, messages
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.runners import choice
+from tamis.pipelines.runners import registry
 from tests.deploy.linters import DEPLOY, lint
 
 KUBERNETES = "1.33"
@@ -71,14 +71,14 @@ def test_the_driver_is_a_command_that_the_cli_takes() -> None:
     assert arguments[0] == "run"
     asked = command.commands["run"].make_context("run", arguments[1:]).params
     options = dict(main._pair(text) for text in asked["option"])
-    assert choice.unusable(asked["runner"], options) is None
+    assert registry.usage_error(asked["runner"], options) is None
     assert options["flink_master"] == f"{flink()['metadata']['name']}-rest:8081"
     pool = only(flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"])
     port = next(word.removeprefix("--service_port=") for word in pool["command"] if word.startswith("--service_port="))
     assert (options["environment_type"], options["environment_config"]) == ("EXTERNAL", f"localhost:{port}")
     server = only(pod()["initContainers"])
     assert f"--flink-master={options['flink_master']}" in server["args"]
-    assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == choice.JOB_SERVER
+    assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == registry.JOB_SERVER
 
 
 def test_the_driver_and_the_workers_are_of_one_image() -> None:

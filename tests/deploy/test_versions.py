@@ -10,7 +10,6 @@ from importlib.util import module_from_spec, spec_from_loader
 import pytest
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
 
-from tamis.pipelines.runners import choice
 from tests.deploy.linters import DEPLOY, ROOT
 
 
@@ -48,7 +47,6 @@ def test_images_of_beam_and_its_programs_are_of_the_locked_version() -> None:
     found = re.findall(r"apache/beam_\S+?:([\d.]+)|org\.apache\.beam:beam-[\w-]+:([\d.]+)", "\n".join(texts))
     assert len(found) >= 3
     assert {image or jar for image, jar in found} == {locked()}
-    assert choice.PRISM.rpartition("@v")[2] == locked()
 
 
 def test_flink_is_one_flink() -> None:

@@ -116,7 +116,7 @@ def test_of_all_who_swap_one_succeeds(folder):
         thread.start()
     for thread in threads:
         thread.join()
-    (first,) = [stamp for stamp in won if stamp]
+    (first,) = [version for version in won if version]
     assert storage.swap(uri, b"other", None) is None
     second = storage.swap(uri, b"next", first)
     assert second
@@ -143,7 +143,7 @@ def test_multipart(folder, monkeypatch):
     monkeypatch.setattr(s3, "PART", 5 << 20)
     data = noise(12 << 20)
     storage.write_bytes(f"{folder}/x", data)
-    assert storage.entry(f"{folder}/x").stamp.endswith("-3")
+    assert storage.entry(f"{folder}/x").version.endswith("-3")
     assert storage.read_bytes(f"{folder}/x") == data
     client = connection.connect(folder).client
     real = client.upload_part
@@ -167,9 +167,9 @@ def test_every_fault_is_outlived(servers, connect, monkeypatch, name, kind):
         storage.write_bytes(f"{folder}/large", data)
         assert storage.names(folder) == ["0", "1", "2", "3", "large"]
         assert storage.read_bytes(f"{folder}/large") == data
-        stamp = storage.swap(f"{folder}/lease", b"mine", None)
-        assert stamp
-        assert storage.swap(f"{folder}/lease", b"mine too", stamp)
+        version = storage.swap(f"{folder}/lease", b"mine", None)
+        assert version
+        assert storage.swap(f"{folder}/lease", b"mine too", version)
         storage.remove_tree(folder)
         assert storage.names(folder) == []
     assert faults.done[kind] > 1

@@ -81,7 +81,7 @@ def _built(options: str, words: Words, stamps: tuple[str, ...]) -> Index:
 
 def _stamps(options: Decontaminate) -> tuple[str, ...]:
     found = storage.expand([benchmark.path for benchmark in options.benchmarks])
-    return tuple(f"{entry.uri} {entry.stamp}" for entry in found)
+    return tuple(f"{entry.uri} {entry.version}" for entry in found)
 
 
 class Contamination:

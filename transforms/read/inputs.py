@@ -69,7 +69,7 @@ def _by_bytes(entry: storage.Entry, kind: Format, options: Input) -> list[Split]
         starts = cuts(entry.uri, entry.size, options.split_bytes, WARC if crawl else b"", anywhere=not crawl)
     stops = [*starts[1:], entry.size]
     return [
-        Split(entry.uri, kind, start, stop if stop < entry.size else -1, stop - start, entry.stamp)
+        Split(entry.uri, kind, start, stop if stop < entry.size else -1, stop - start, entry.version)
         for start, stop in zip(starts, stops, strict=True)
     ]
 

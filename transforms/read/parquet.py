@@ -23,7 +23,7 @@ _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 def plan(entry: storage.Entry, options: Input) -> list[Split]:
     """Ranges of row groups of about `options.split_bytes`; the whole file as one where its footer cannot be read."""
-    whole = Split(entry.uri, "parquet", 0, -1, entry.size, entry.stamp)
+    whole = Split(entry.uri, "parquet", 0, -1, entry.size, entry.version)
     if not entry.size:
         return [whole]
     try:
@@ -39,7 +39,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
     piece = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))
     starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(piece)))]
     return [
-        Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.stamp)
+        Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.version)
         for start, stop in pairwise([*starts, footer.num_row_groups])
     ]
 

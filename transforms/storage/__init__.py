@@ -1,7 +1,7 @@
-"""Opens, lists and commits files on local disk and object stores; a file has its name only when it is complete.
+"""Lists, reads and writes files on local disks and object stores; a file appears under its name only when it is complete.
 
-A URI is a local path, or `s3://`, `gs://`, `azure://` (each by the store's own client: only that can read again what came cut,
-and put an object on a condition), or `http(s)://` (read only, by smart-open). Everything local goes through plain `os`.
+A URI is a local path, `s3://`, `gs://` or `azure://` (through the store's own client, which repeats cut reads and has
+conditional puts), or `http(s)://` (read only, through smart-open). Local files go through plain `os`.
 """
 
 from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names

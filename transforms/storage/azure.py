@@ -1,4 +1,4 @@
-"""Azure Blob Storage, by its own client, where the environment names the account."""
+"""Azure Blob Storage, through its own client; the environment names the account."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, cast
 
-from tamis.transforms.storage.object_store import Entry, Ranged, client_module, paged, stamp_of, tag_of, timeout
-from tamis.transforms.storage.retry import momentary, patiently
+from tamis.transforms.storage.object_store import Entry, RangedStore, client_module, paged, tag_of, timeout, version_of
+from tamis.transforms.storage.retry import is_transient_status, retry
 from tamis.transforms.storage.uris import bucket_key
 
 
-class Azure(Ranged):
+class Azure(RangedStore):
     def __init__(self) -> None:
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         if not connection:
@@ -25,48 +25,48 @@ class Azure(Ranged):
             connection, retry_total=0, connection_timeout=timeout(), read_timeout=timeout()
         )
         core = import_module("azure.core")
-        self._same, self._errors = core.MatchConditions.IfNotModified, import_module("azure.core.exceptions")
+        self._unmodified, self._errors = core.MatchConditions.IfNotModified, import_module("azure.core.exceptions")
 
-    def _ask(self, request: Callable[[], Any]) -> Any:
-        return patiently(request, (self._errors.AzureError,), _passing)
+    def _send(self, request: Callable[[], Any]) -> Any:
+        return retry(request, (self._errors.AzureError,), _is_transient)
 
     def _blob(self, uri: str) -> Any:
         return self.client.get_blob_client(*bucket_key(uri))
 
     def entry(self, uri: str) -> Entry | None:
         try:
-            found = self._ask(self._blob(uri).get_blob_properties)
+            properties = self._send(self._blob(uri).get_blob_properties)
         except self._errors.ResourceNotFoundError:
             return None
-        return Entry(uri, int(found.size), stamp_of(found.size, found.etag))
+        return Entry(uri, int(properties.size), version_of(properties.size, properties.etag))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         bucket, key = bucket_key(prefix)
         container = self.client.get_container_client(bucket)
 
-        def listed(behind: str | None) -> tuple[list[Any], str | None]:
-            pages = container.list_blobs(name_starts_with=key).by_page(behind)
+        def page(token: str | None) -> tuple[list[Any], str | None]:
+            pages = container.list_blobs(name_starts_with=key).by_page(token)
             return list(next(pages)), pages.continuation_token
 
-        for blob in paged(lambda behind: self._ask(partial(listed, behind))):
-            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), stamp_of(blob.size, blob.etag))
+        for blob in paged(lambda token: self._send(partial(page, token))):
+            yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), version_of(blob.size, blob.etag))
 
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri)
-        where = {"offset": start, "length": stop - start, "etag": tag_of(entry.stamp), "match_condition": self._same}
-        return cast(bytes, self._ask(lambda: blob.download_blob(**where).readall()))
+        condition = {"etag": tag_of(entry.version), "match_condition": self._unmodified}
+        return cast(bytes, self._send(lambda: blob.download_blob(offset=start, length=stop - start, **condition).readall()))
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
         def upload() -> None:
             file.seek(0)
             self._blob(uri).upload_blob(file, length=size, overwrite=True)
 
-        self._ask(upload)
+        self._send(upload)
 
-    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
-        condition = {} if stamp is None else {"etag": tag_of(stamp), "match_condition": self._same}
+    def swap(self, uri: str, data: bytes, version: str | None) -> bool:
+        condition = {} if version is None else {"etag": tag_of(version), "match_condition": self._unmodified}
         try:
-            self._ask(lambda: self._blob(uri).upload_blob(data, overwrite=stamp is not None, **condition))
+            self._send(lambda: self._blob(uri).upload_blob(data, overwrite=version is not None, **condition))
         except (self._errors.ResourceExistsError, self._errors.ResourceModifiedError, self._errors.ResourceNotFoundError):
             return False
         return True
@@ -74,9 +74,9 @@ class Azure(Ranged):
     def delete(self, uris: Sequence[str]) -> None:
         for uri in uris:
             with suppress(self._errors.ResourceNotFoundError):
-                self._ask(self._blob(uri).delete_blob)
+                self._send(self._blob(uri).delete_blob)
 
 
-def _passing(error: Any) -> bool:
-    status = getattr(error, "status_code", None)  # none where the answer never came, or not whole
-    return status is None or status < 300 or momentary(status)
+def _is_transient(error: Any) -> bool:
+    status = getattr(error, "status_code", None)  # None if no response came, or only a part of one
+    return status is None or status < 300 or is_transient_status(status)

@@ -1,4 +1,4 @@
-"""Which store serves a URI, and one client of it for each process."""
+"""Chooses the store for a URI and keeps one client of it per process."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tamis.transforms.storage.uris import scheme_of
 from tamis.transforms.storage.web import Http
 
 STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "http": Http, "https": Http}
-"""Which store serves a scheme."""
+"""The store of each URI scheme."""
 
 connected: dict[tuple[int, str], Store] = {}
-"""The clients, by process: none may cross a fork."""
+"""The clients, by process and scheme: a client must not be used after a fork."""
 
 
 def connect(uri: str) -> Store:
-    """The store of this URI, by this process's own client."""
+    """The store of this URI, with this process's own client."""
     scheme = scheme_of(uri)
     if scheme not in STORES:
-        raise ValueError(f"{uri}: no store for '{scheme}://'; known are {', '.join(sorted(STORES))} and local paths")
-    place = (os.getpid(), scheme)
-    if place not in connected:
-        connected[place] = STORES[scheme]()
-    return connected[place]
+        raise ValueError(f"{uri}: no store for '{scheme}://'; use one of {', '.join(sorted(STORES))}, or a local path")
+    key = (os.getpid(), scheme)
+    if key not in connected:
+        connected[key] = STORES[scheme]()
+    return connected[key]

@@ -1,4 +1,4 @@
-"""What an object store must do, and how an object is read in ranges as a file."""
+"""The interface of an object store, and objects that are read in ranges like files."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, Protocol
 
-from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.os_errors import as_os_error
 
 TIMEOUT = "TAMIS_STORE_TIMEOUT"
-"""The environment variable for the seconds that a store may stay silent before a request is sent again; 30 without it."""
+"""The environment variable for the seconds (default 30) after which a request without a response is sent again."""
 
-_BLOCK = 4 << 20  # what is read of an object at once, unless more is asked for
+_BLOCK = 4 << 20  # bytes of an object to read at once, unless the caller asks for more
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that exists: `size` in bytes; `stamp` changes when the bytes may have (by time, or the store's tag)."""
+    """An existing file: `size` in bytes; `version` changes when the bytes may have (from the mtime or the store's tag)."""
 
     uri: str
     size: int
-    stamp: str
+    version: str
 
 
 class Store(Protocol):
-    """What an object store must do. URIs come in and go out whole. A request that fails for a moment is sent again."""
+    """An object store. All arguments and results are whole URIs. A request that fails for a moment is sent again."""
 
     def entry(self, uri: str) -> Entry | None:
-        """The object of this very name."""
+        """The object of exactly this name."""
         ...
 
     def entries(self, prefix: str) -> Iterable[Entry]:
@@ -44,40 +44,40 @@ class Store(Protocol):
         ...
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
-        """Makes an object of all of `file`, or none."""
+        """Makes an object of the whole `file`, or none."""
         ...
 
-    def swap(self, uri: str, data: bytes, stamp: str | None) -> bool:
-        """Puts a small object in place of the one of this stamp (None: where there is none); False when that is not so."""
+    def swap(self, uri: str, data: bytes, version: str | None) -> bool:
+        """Replaces a small object if it still has this version (None: creates it if there is none). False if not."""
         ...
 
     def delete(self, uris: Sequence[str]) -> None:
-        """Removes objects; a missing one is fine."""
+        """Removes objects. Missing ones are fine."""
         ...
 
 
-class Ranged(ABC):
-    """A store whose objects are read in ranges. An object that is replaced meanwhile is an error, never a mixture."""
+class RangedStore(ABC):
+    """A store whose objects are read in ranges. If an object is replaced while it is read, that is an error."""
 
     @abstractmethod
     def entry(self, uri: str) -> Entry | None: ...
 
     @abstractmethod
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
-        """Bytes `[start, stop)` of the object, if it is still the one of this stamp."""
+        """Bytes `[start, stop)` of the object, if it still has the entry's version."""
 
     def open(self, uri: str) -> BinaryIO:
-        found = self.entry(uri)
-        if found is None:
+        entry = self.entry(uri)
+        if entry is None:
             raise FileNotFoundError(f"{uri}: no such object")
-        return io.BufferedReader(_Object(self, found), _BLOCK)
+        return io.BufferedReader(_ObjectFile(self, entry), _BLOCK)
 
 
-class _Object(io.RawIOBase):
+class _ObjectFile(io.RawIOBase):
     """An object as a seekable file."""
 
-    def __init__(self, store: Ranged, entry: Entry) -> None:
-        self._store, self._entry, self._at = store, entry, 0
+    def __init__(self, store: RangedStore, entry: Entry) -> None:
+        self._store, self._entry, self._position = store, entry, 0
 
     def readable(self) -> bool:
         return True
@@ -86,58 +86,58 @@ class _Object(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = max(0, offset + (0, self._at, self._entry.size)[whence])
-        return self._at
+        self._position = max(0, offset + (0, self._position, self._entry.size)[whence])
+        return self._position
 
     def readall(self) -> bytes:
-        data = bytearray(max(0, self._entry.size - self._at))  # in one request; the base class makes one for every 8 KiB
+        data = bytearray(max(0, self._entry.size - self._position))  # one request; the base class sends one for every 8 KiB
         self.readinto(data)
         return bytes(data)
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        stop = min(self._at + len(view), self._entry.size)
-        if stop <= self._at:
+        stop = min(self._position + len(view), self._entry.size)
+        if stop <= self._position:
             return 0
-        with plainly(self._entry.uri):
-            data = self._store.read(self._entry, self._at, stop)
-        if len(data) != stop - self._at:
-            raise OSError(errno.EIO, f"{self._entry.uri}: the store gave {len(data)} bytes of {stop - self._at}")
+        with as_os_error(self._entry.uri):
+            data = self._store.read(self._entry, self._position, stop)
+        if len(data) != stop - self._position:
+            raise OSError(errno.EIO, f"{self._entry.uri}: the store sent {len(data)} bytes instead of {stop - self._position}")
         view[: len(data)] = data
-        self._at = stop
+        self._position = stop
         return len(data)
 
 
 def paged(page: Callable[[str | None], tuple[Iterable[Any], str | None]]) -> Iterator[Any]:
-    """The items of a listing, of which `page` gives some, and the token of those behind them; None asks for the first."""
-    items, behind = page(None)
+    """All items of a listing. `page` takes a token (None for the first page) and returns items and the next page's token."""
+    items, token = page(None)
     yield from items
-    while behind:
-        items, behind = page(behind)
+    while token:
+        items, token = page(token)
         yield from items
 
 
 def client_module(name: str, extra: str) -> Any:
-    """A store's client, which the package `tamis[extra]` brings."""
+    """A store's client, which the package `tamis[extra]` installs."""
     try:
         return import_module(name)
     except ImportError as error:
         raise ImportError(f"this URI needs the package {name}: pip install 'tamis[{extra}]'") from error
 
 
-def stamp_of(size: int, tag: object) -> str:
-    """The stamp of an object of `size` bytes that its store knows by `tag`."""
+def version_of(size: int, tag: object) -> str:
+    """The `Entry.version` of an object of `size` bytes that has this tag in its store."""
     return f"{size}-{str(tag).strip(chr(34))}"
 
 
-def tag_of(stamp: str) -> str:
-    """The store's tag of an object, quoted as HTTP wants it."""
-    return f'"{stamp.split("-", 1)[1]}"'
+def tag_of(version: str) -> str:
+    """The store's tag of an `Entry.version`, quoted as HTTP requires."""
+    return f'"{version.split("-", 1)[1]}"'
 
 
 def timeout() -> float:
-    """The seconds that a store may stay silent."""
+    """Seconds to wait for a store's response."""
     return float(os.environ.get(TIMEOUT, 30))

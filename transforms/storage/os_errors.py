@@ -1,4 +1,4 @@
-"""What a store's client raises, as an OSError that names the URI."""
+"""Turns the exceptions of a store's client into OSErrors that name the URI."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ _CLIENTS = ("botocore", "boto3", "google", "azure", "requests", "urllib3")
 
 
 @contextmanager
-def plainly(uri: str) -> Iterator[None]:
-    """What a store's client raises becomes an OSError that names the URI: a person can act on it."""
+def as_os_error(uri: str) -> Iterator[None]:
+    """Raises what a store's client raises inside the block as an OSError that names the URI."""
     try:
         yield
     except Exception as error:
         if type(error).__module__.split(".")[0] not in _CLIENTS:
             raise
-        code = getattr(error, "response", None)
-        status = code["ResponseMetadata"]["HTTPStatusCode"] if isinstance(code, dict) else getattr(error, "status_code", 0)
-        kind = errno.EACCES if status in (401, 403) or "Credentials" in type(error).__name__ else errno.EIO
-        raise OSError(kind, f"{uri}: {type(error).__name__}: {error}") from error
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            status = response["ResponseMetadata"]["HTTPStatusCode"]
+        else:
+            status = getattr(error, "status_code", 0)
+        code = errno.EACCES if status in (401, 403) or "Credentials" in type(error).__name__ else errno.EIO
+        raise OSError(code, f"{uri}: {type(error).__name__}: {error}") from error

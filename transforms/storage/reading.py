@@ -1,4 +1,4 @@
-"""Files that exist: their size and stamp, their bytes, their checksum."""
+"""Reads existing files: their size and version, their bytes, their checksum."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.object_store import Entry
-from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.os_errors import as_os_error
 from tamis.transforms.storage.uris import local_path
 
 
 def entry(uri: str) -> Entry:
-    """Size and stamp of one file. Raises FileNotFoundError."""
+    """Size and version of one file. Raises FileNotFoundError."""
     path = local_path(uri)
     if path is not None:
         return replace(stat(str(path)), uri=uri)
-    with plainly(uri):
-        found = connect(uri).entry(uri)
-    if found is None:
+    with as_os_error(uri):
+        remote = connect(uri).entry(uri)
+    if remote is None:
         raise FileNotFoundError(f"{uri}: no such object")
-    return found
+    return remote
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file (locally: or a folder) of this very name."""
+    """Whether there is a file (on a local disk: or a folder) of exactly this name."""
     path = local_path(uri)
     if path is not None:
         return path.exists()
-    with plainly(uri):
+    with as_os_error(uri):
         return connect(uri).entry(uri) is not None
 
 
 def open_binary(uri: str) -> BinaryIO:
-    """The raw bytes of a file, seekable where the store is; never decompressed."""
+    """The raw bytes of a file, never decompressed; seekable if the store is."""
     path = local_path(uri)
     if path is not None:
         return open(path, "rb")
-    with plainly(uri):
+    with as_os_error(uri):
         return connect(uri).open(uri)
 
 
@@ -52,21 +52,21 @@ def read_bytes(uri: str) -> bytes:
 
 
 def read_json(uri: str) -> Any:
-    """The JSON object of a file; None where there is no file, or only a torn one (a machine lost its power)."""
+    """The JSON object in a file; None if there is no file, or a truncated one (after a power cut)."""
     try:
-        found = json.loads(read_bytes(uri))
+        value = json.loads(read_bytes(uri))
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def sha256(uri: str) -> str:
-    """SHA-256 of the file in hexadecimal, read in pieces."""
+    """SHA-256 of the file in hexadecimal, read block by block."""
     with open_binary(uri) as file:
         return hashlib.file_digest(cast(io.BytesIO, file), "sha256").hexdigest()
 
 
 def stat(path: str) -> Entry:
-    """A file on local disk."""
+    """The entry of a file on a local disk."""
     status = os.stat(path)
     return Entry(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")

@@ -1,7 +1,7 @@
-"""Requests to a store, sent again where it fails for a moment or its answer is cut.
+"""Sends requests to a store again if they fail for a moment or their response is cut.
 
-The clients' own retries do not do: botocore's end with a quota, Azure's begin with 15 seconds, none covers the body of an
-answer, and an upload whose last answer was lost is gone on with although there is nothing left to go on with.
+The clients' own retries do not suffice: botocore's stop at a quota, Azure's start with a pause of 15 seconds, and none covers
+the body of a response. After the last response of an upload is lost, a client continues an upload that no longer exists.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 ATTEMPTS = 10
 """How often a request is sent before its failure is an error."""
 
 
-def patiently(
-    request: Callable[[], Answer], failures: tuple[type[Exception], ...], passing: Callable[[Exception], bool]
-) -> Answer:
-    """The answer to `request`, which is made again, after growing pauses, while what it raises of `failures` is `passing`."""
+def retry(
+    request: Callable[[], Response], failures: tuple[type[Exception], ...], is_transient: Callable[[Exception], bool]
+) -> Response:
+    """The response to `request`, which is sent again after growing pauses while it raises transient `failures`."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return request()
         except failures as error:
-            if not passing(error):
+            if not is_transient(error):
                 raise
-        spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not knock in step
+        spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not retry at the same moment
         time.sleep(min(20.0, 0.1 * 2**attempt) * spread)
     return request()
 
 
-def momentary(status: int) -> bool:
-    """Whether what was refused with this status of HTTP may be granted in a moment."""
+def is_transient_status(status: int) -> bool:
+    """Whether a request with this HTTP status may succeed when it is sent again."""
     return status in (408, 429, *range(500, 600))

@@ -1,4 +1,4 @@
-"""Addresses of files: local paths and URIs of stores, joined and taken apart."""
+"""Joins and takes apart local paths and URIs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://")
-"""What a URI begins with, and a plain path does not."""
+"""The beginning of a URI; a plain path has none."""
 
 
 def scheme_of(uri: str) -> str:
-    """What stands before `://`; "file" for a path."""
+    """The scheme of a URI, without `://`; "file" for a path."""
     match = SCHEME.match(uri)
     return match[1] if match else "file"
 
@@ -24,7 +24,7 @@ def bucket_key(uri: str) -> tuple[str, str]:
 
 
 def local_path(uri: str) -> Path | None:
-    """The path of a local URI (with or without `file://`); None on a store."""
+    """The path of a local URI (with or without `file://`); None for a URI of a store."""
     return Path(uri.removeprefix("file://")) if scheme_of(uri) == "file" else None
 
 
@@ -34,6 +34,6 @@ def join(base: str, *parts: str) -> str:
 
 
 def suffixes(uri: str) -> list[str]:
-    """The lower-case suffixes of the file's name, e.g. ['.jsonl', '.gz'], without the query of a web address."""
+    """The lower-case suffixes of the file's name, e.g. ['.jsonl', '.gz']; the query of a web address is ignored."""
     name = uri.split("?", 1)[0] if scheme_of(uri) in ("http", "https") else uri
     return [suffix.lower() for suffix in Path(posixpath.basename(name)).suffixes]

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete."""
+"""Writes files that appear under their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
-from tamis.transforms.storage.os_errors import plainly
+from tamis.transforms.storage.os_errors import as_os_error
 from tamis.transforms.storage.uris import local_path
 from tamis.transforms.storage.web import Http
 
-_SPOOL = 64 << 20  # an object waits in memory up to this size, then on local disk, until it is put
+_SPOOL = 64 << 20  # an object larger than this is buffered on the local disk, not in memory, until it is uploaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Sink(io.RawIOBase):
-    """A writable binary file that knows the SHA-256 (unless nobody will ask) and the size of what went through it; pyarrow
-    writes to it too."""
+    """A writable binary file that counts the bytes written to it and hashes them if `digest`. pyarrow can write to it."""
 
     def __init__(self, file: BinaryIO, digest: bool = True) -> None:
         super().__init__()
@@ -48,18 +47,18 @@ class Sink(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        """Of the bytes written so far, in hexadecimal."""
+        """SHA-256, in hexadecimal, of the bytes written so far."""
         if self._digest is None:
-            raise ValueError("what need not be durable has no checksum")
+            raise ValueError("a file that is not durable has no checksum")
         return self._digest.hexdigest()
 
 
 @contextmanager
 def commit(uri: str, durable: bool = True) -> Iterator[Sink]:
-    """Yields the sink of a file that appears under `uri`, replacing what was there, only when the block ends well.
+    """Yields the sink of a file that appears under `uri`, replacing any older one, only if the block ends without an error.
 
-    Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: spooled, then one put. What need
-    not survive a power cut is not `durable`: it spares the disk two waits, and has no checksum.
+    Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: buffered, then one put.
+    `durable=False` is for files that may be lost in a power cut: it skips both fsyncs and the checksum.
     """
     path = local_path(uri)
     with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file, digest=durable) as sink:
@@ -80,13 +79,13 @@ def _renamed(path: Path, durable: bool) -> Iterator[BinaryIO]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-            error.filename = str(path)  # the system names no file when it refuses to write to one that is open
+            error.filename = str(path)  # a failed write to an open file does not name it
         raise
     if not durable:
         return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the rename itself survives a power cut
+        os.fsync(folder)  # so that the rename survives a power cut
     finally:
         os.close(folder)
 
@@ -100,7 +99,7 @@ def _put(uri: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, spool)
         size = spool.tell()
         spool.seek(0)
-        with plainly(uri):
+        with as_os_error(uri):
             store.put(uri, cast(BinaryIO, spool), size)
 
 
@@ -110,16 +109,18 @@ def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
         sink.write(data)
 
 
-def swap(uri: str, data: bytes, stamp: str | None) -> str | None:
-    """Puts a small object where there is none (`stamp` None) or in place of the one of this stamp: its new stamp, or None when
-    somebody else was first. `data` must be like no other that was ever put there. On stores only; of all who try, one succeeds.
+def swap(uri: str, data: bytes, version: str | None) -> str | None:
+    """Replaces a small object of a store if it has this version (None: creates it if there is none).
+
+    Returns the new version, or None if another process was first: of all that try, one succeeds. `data` must differ from
+    everything that was ever put under `uri`.
     """
-    with plainly(uri):
+    with as_os_error(uri):
         store = connect(uri)
-        store.swap(uri, data, stamp)
-        # Whatever it answered: the answer to a first attempt may have been lost, and the second then found itself late.
-        found = store.entry(uri)
-        if found is None:
+        store.swap(uri, data, version)
+        # Its result is not used: a retry fails if the first attempt succeeded and only the response was lost.
+        entry = store.entry(uri)
+        if entry is None:
             return None
         with store.open(uri) as file:
-            return found.stamp if file.read() == data else None
+            return entry.version if file.read() == data else None

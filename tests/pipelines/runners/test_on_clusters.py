@@ -1,4 +1,4 @@
-"""The same bytes on a real Flink, a real Spark and Prism as on the local runner, whatever is killed meanwhile."""
+"""The same bytes on a real Flink and a real Spark as on the local runner, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipelines.runners.choice import PRISM
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.runners.clusters import needs, started
+from tests.pipelines.runners.clusters import started
 from tests.pipelines.running import command, left, processes, typed, write_recipe
 from tests.pipelines.test_invariance import VARIED
 
@@ -34,17 +33,6 @@ def flink(tmp_path_factory):
 def spark(tmp_path_factory):
     with started("spark", tmp_path_factory.mktemp("spark")) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="session")
-def prism():
-    """The arguments that run on a Prism built from source, where the clusters are kept too."""
-    needs("go")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
-    made = subprocess.run(["go", "install", PRISM], env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"go install {PRISM}: {made.stderr[-300:]}")
-    return ("--runner", "prism", "--option", f"prism={folder / 'prism'}")
 
 
 @pytest.fixture(scope="module")
@@ -236,28 +224,3 @@ class TestSpark:
     @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "decisions/part-*.parquet"])
     def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, spark, slow_base, tmp_path, moment):
         same_although_its_driver_dies(spark.arguments, 0, slow_base, tmp_path / "run", moment)
-
-
-@pytest.mark.prism
-class TestPrism:
-    def test_the_same_bytes(self, prism, base, tmp_path):
-        same(prism, 1, base, tmp_path)
-        assert not processes("--serve_http=false")
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("name", VARIED)
-    def test_the_same_bytes_for_any_recipe(self, prism, tmp_path, name):
-        same_for_any_recipe(prism, 1, tmp_path, name)
-
-    @pytest.mark.slow
-    def test_a_killed_driver_takes_its_prism_along_and_the_same_command_finishes(self, prism, slow_base, tmp_path):
-        same_although_its_driver_dies(prism, 1, slow_base, tmp_path / "run", "rated/part-*.json")
-        assert not processes("--serve_http=false")
-
-    @pytest.mark.slow
-    def test_an_error_of_the_run_arrives_as_from_a_local_worker(self, prism, base, tmp_path):
-        source = shutil.copytree(base.source, tmp_path / "in")
-        (source / "bad.jsonl").write_text("{broken\n" * 3)
-        argv = command(base.recipe, source, tmp_path / "run", *prism, "--set", "max_rejects=2", workers=1)
-        _, said = typed(argv, code=1, seconds=300)
-        assert "3 of 403 records could not be read; max_rejects is 2." in " ".join(said.split())

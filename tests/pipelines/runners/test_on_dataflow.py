@@ -14,7 +14,7 @@ import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run import launch
-from tamis.pipelines.runners import choice, dataflow
+from tamis.pipelines.runners import dataflow, registry
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import left, run, write_recipe
@@ -107,7 +107,7 @@ class Service:
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     """Sees this machine's files, so that a run directory needs no bucket."""
-    monkeypatch.setattr(choice, "choose", lambda name, workers, options, run: choice.Runner(name, workers, options))
+    monkeypatch.setattr(registry, "make_runner", lambda name, workers, options, run: registry.Runner(name, workers, options))
     (tmp_path / "temp").mkdir()
     with Service(tmp_path / "temp") as service:
         yield service
@@ -163,7 +163,7 @@ def test_interrupted_it_ends_the_job(small, service, tmp_path, monkeypatch):
 
 def test_the_options_are_those_that_google_s_service_takes_and_a_job_that_did_nothing_is_no_run(small, tmp_path, monkeypatch):
     """A dry run is all of a submission but what needs the network."""
-    monkeypatch.setattr(choice, "choose", lambda name, workers, options, run: choice.Runner(name, workers, options))
+    monkeypatch.setattr(registry, "make_runner", lambda name, workers, options, run: registry.Runner(name, workers, options))
     with pytest.raises(RunError, match="2 of 2 parts were never rated"):
         submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes"})
     assert not (tmp_path / "run/manifest.json").exists()

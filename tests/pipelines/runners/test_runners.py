@@ -1,10 +1,11 @@
-"""A runner is chosen and checked before anything starts; what is missing is said with what to do."""
+"""A runner is checked before anything starts, and an error says what is missing and what to do."""
 
 from __future__ import annotations
 
 import http.server
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tamis.pipelines.runners import registry, job_server, worker
+from tamis.pipelines.runners import job_server, local, registry, worker
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.runners.clusters import free_port
 from tests.pipelines.running import command, run, typed
@@ -23,14 +24,14 @@ from tests.pipelines.running import command, run, typed
 
 @pytest.fixture
 def listener():
-    """The address of something that listens."""
-    with registry.socket.create_server(("localhost", 0)) as server:
+    """The address of a server that accepts connections."""
+    with socket.create_server(("localhost", 0)) as server:
         yield f"localhost:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def flink():
-    """The address of something that answers as the REST interface of a Flink with 2 task managers of 3 slots."""
+    """The address of a server that answers like a Flink with 2 task managers of 3 slots each."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -49,9 +50,9 @@ def flink():
 
 
 @pytest.mark.parametrize("name", ["direct", "dask", "ray"])
-def test_a_runner_that_is_no_good_is_refused_with_the_reason(base, tmp_path, name):
+def test_an_unsound_or_unknown_runner_is_refused_with_the_reason(base, tmp_path, name):
     _, said = typed(command(base.recipe, base.source, tmp_path / "run", "--runner", name), code=2)
-    assert {"direct": "another engine", "dask": "drops sinks", "ray": "there is local, flink"}[name] in " ".join(said.split())
+    assert {"direct": "another engine", "dask": "drops sinks", "ray": "choose one of local"}[name] in " ".join(said.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -66,57 +67,50 @@ def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(bas
     assert not (tmp_path / "run").exists()
 
 
-def test_a_job_server_without_its_flink_is_told_apart(listener):
+def test_a_job_server_without_its_flink_has_an_error_of_its_own(listener):
     options = {"job_endpoint": listener, "flink_master": f"localhost:{free_port()}"}
     with pytest.raises(RunError, match="the job server answers, but no Flink at localhost"):
-        registry.choose("flink", 0, options, "run")
+        registry.make_runner("flink", 0, options, "run")
 
 
 def test_flink_gets_as_many_workers_as_it_has_slots_and_never_more(listener, flink):
     options = {"job_endpoint": listener, "flink_master": flink}
-    chosen = registry.choose("flink", 0, options, "run")
-    assert (chosen.workers, chosen.options["parallelism"], chosen.options["sdk_worker_parallelism"]) == (6, "6", "3")
-    assert registry.choose("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
-    with pytest.raises(RunError, match="has 6 slots, 7 workers need as many"):
-        registry.choose("flink", 7, options, "run")
+    runner = registry.make_runner("flink", 0, options, "run")
+    assert (runner.workers, runner.options["parallelism"], runner.options["sdk_worker_parallelism"]) == (6, "6", "3")
+    assert registry.make_runner("flink", 2, {**options, "parallelism": "5"}, "run").options["parallelism"] == "5"
+    with pytest.raises(RunError, match="has 6 slots, too few for 7 workers"):
+        registry.make_runner("flink", 7, options, "run")
 
 
 def test_spark_takes_no_number_of_workers_since_its_job_server_decides():
     with pytest.raises(RunError, match=r"spark\.cores\.max"):
-        registry.choose("spark", 2, {}, "run")
+        registry.make_runner("spark", 2, {}, "run")
 
 
-def test_prism_needs_its_program_and_has_one_worker(tmp_path):
-    with pytest.raises(RunError, match="go install"):
-        registry.choose("prism", 0, {"prism": str(tmp_path / "prism")}, "run")
-    with pytest.raises(RunError, match="one process"):
-        registry.choose("prism", 2, {}, "run")
-
-
-def test_dataflow_names_what_it_lacks(monkeypatch):
-    assert "--option region=…" in str(registry.unusable("dataflow", {"project": "p"}))
+def test_dataflow_names_the_options_and_extras_that_are_missing(monkeypatch):
+    assert "--option region=…" in str(registry.usage_error("dataflow", {"project": "p"}))
     full = dict.fromkeys(("project", "region", "temp_location", "sdk_container_image"), "x")
-    assert registry.unusable("dataflow", full) is None
-    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    assert registry.usage_error("dataflow", full) is None
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
     with pytest.raises(RunError, match="tamis\\[dataflow"):
-        registry.choose("dataflow", 0, full, "gs://bucket/run")
-    monkeypatch.setattr(choice, "find_spec", lambda _: object())
-    with pytest.raises(RunError, match="do not see '/run'"):
-        registry.choose("dataflow", 0, full, "/run")
-    assert registry.choose("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
+        registry.make_runner("dataflow", 0, full, "gs://bucket/run")
+    monkeypatch.setattr(registry, "find_spec", lambda _: object())
+    with pytest.raises(RunError, match="cannot see '/run'"):
+        registry.make_runner("dataflow", 0, full, "/run")
+    assert registry.make_runner("dataflow", 3, full, "gs://bucket/run").options["num_workers"] == "3"
 
 
-def test_a_runner_that_says_it_is_done_and_did_nothing_is_not_believed(base, tmp_path, monkeypatch):
+def test_a_runner_that_reports_success_without_work_fails_the_run(base, tmp_path, monkeypatch):
     monkeypatch.setattr(registry.Runner, "run", lambda *_: None)
     with pytest.raises(RunError, match="3 of 3 parts were never rated"):
         run(base.recipe, base.source, tmp_path / "run")
     assert not (tmp_path / "run/manifest.json").exists()
 
 
-def test_an_option_that_beam_cannot_take_is_said_before_anything_starts(base, tmp_path, listener, flink):
+def test_an_option_that_beam_rejects_is_an_error_before_anything_starts(base, tmp_path, listener, flink):
     options = {"job_endpoint": listener, "flink_master": flink}
     with pytest.raises(RunError, match="argument --parallelism: invalid int value: 'many'"):
-        registry.choose("flink", 0, options | {"parallelism": "many"}, "run")
+        registry.make_runner("flink", 0, options | {"parallelism": "many"}, "run")
     assert job_server.check_options({"worker": "w", "num_workers": "3", "regoin": "r"}) == {"worker", "regoin"}
 
 
@@ -130,21 +124,20 @@ def test_options_are_those_of_beam():
     assert options.view_as(WorkerOptions).num_workers == 2
 
 
-def test_workers_are_wanted_while_their_driver_lives_and_is_at_work(tmp_path):
-    with worker.Wanted(str(tmp_path)) as wanted:
-        assert worker._wanted(wanted.uri)
-        alive = wanted.uri
-    assert not worker._wanted(alive)
+def test_a_driver_is_alive_until_it_ends_its_run_or_is_killed(tmp_path):
+    with worker.DriverAlive(str(tmp_path)) as alive:
+        assert worker.is_driver_alive(alive.uri)
+    assert not worker.is_driver_alive(alive.uri)
     script = (
-        "import os, sys; from tamis.pipelines.runners.worker import Wanted, _wanted; wanted = Wanted(sys.argv[1]).__enter__();"
-        "print(wanted.uri, flush=True); sys.stdin.read()"
+        "import sys; from tamis.pipelines.runners.worker import DriverAlive; alive = DriverAlive(sys.argv[1]).__enter__();"
+        "print(alive.uri, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
         uri = driver.stdout.readline().decode().strip()
-        assert worker._wanted(uri)
+        assert worker.is_driver_alive(uri)
         driver.kill()
     assert Path(uri).exists()
-    assert not worker._wanted(uri)
+    assert not worker.is_driver_alive(uri)
 
 
 @pytest.mark.parametrize(
@@ -153,56 +146,66 @@ def test_workers_are_wanted_while_their_driver_lives_and_is_at_work(tmp_path):
 def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path, monkeypatch, missing, code):
     from tamis.pipelines.run.run_lock import RunLock
 
-    with RunLock(str(tmp_path / "run"), "alone") as claim, worker.Wanted(str(tmp_path / "run/.spill")) as wanted:
+    with RunLock(str(tmp_path / "run"), "alone") as claim, worker.DriverAlive(str(tmp_path / "run/.spill")) as alive:
         if missing != "right":
             claim.share()
-        known = {
+        variables = {
             worker.RUN: str(tmp_path / "run"),
-            worker.WANTED: wanted.uri + ("-not" if missing == "driver" else ""),
+            worker.DRIVER: alive.uri + ("-not" if missing == "driver" else ""),
             worker.FOLDER: str(tmp_path / "nowhere") if missing == "folder" else os.getcwd(),
         }
         done = subprocess.run(
-            [job_server.WORKER, "--id=1-1", "--provision_endpoint=x"], env={**os.environ, **known}, timeout=60
+            [job_server.WORKER, "--id=1-1", "--provision_endpoint=x"], env={**os.environ, **variables}, timeout=60
         )
     assert done.returncode == code
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "advice"),
     [
         ("java.lang.IllegalStateException: Process died with exit code 78", "every node must see both"),
         ("java.lang.IllegalStateException: Process died with exit code 75", "another run is at work"),
         ("java.lang.IllegalStateException: Process died with exit code 127", "could not start (exit code 127)"),
         ('java.io.IOException: Cannot run program "/opt/tamis-worker": error=2, No such file', "install Tamis there too"),
         ("java.io.IOException: error=2, No such file or directory", "install Tamis there too"),
-        ("status = StatusCode.UNAVAILABLE", "the job server here:1 went away"),
+        ("status = StatusCode.UNAVAILABLE", "the job server here:1 is gone"),
     ],
 )
-def test_what_a_cluster_says_becomes_what_a_person_can_do(said, told):
-    assert told in str(job_server._told(said, "/opt/tamis-worker", "run", "here:1"))
-    assert job_server._told("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
+def test_a_failure_of_the_cluster_becomes_advice(text, advice):
+    assert advice in str(job_server.explain_failure(text, "/opt/tamis-worker", "run", "here:1"))
+    assert job_server.explain_failure("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
 
 
 @pytest.mark.parametrize(
-    ("failure", "raised", "said", "times"),
+    ("failure", "error", "message", "times"),
     [
-        (RuntimeError("java.lang.OutOfMemoryError"), RunError, "3 times; .* here:1 said: java.lang.OutOfMemoryError", 3),
-        (RuntimeError("StatusCode.UNAVAILABLE"), RunError, "here:1 went away", 1),
+        (RuntimeError("java.lang.OutOfMemoryError"), RunError, "3 times; .* here:1: java.lang.OutOfMemoryError", 3),
+        (RuntimeError("StatusCode.UNAVAILABLE"), RunError, "here:1 is gone", 1),
         (RuntimeError("Error received from SDK harness: KeyError"), RuntimeError, "KeyError", 1),
         (AttributeError("a fault of ours"), AttributeError, "ours", 1),
     ],
 )
-def test_only_what_may_be_the_cluster_s_fault_is_tried_again(monkeypatch, failure, raised, said, times):
-    tried = []
+def test_a_job_is_submitted_again_only_if_the_cluster_may_be_at_fault(monkeypatch, failure, error, message, times):
+    attempts = []
 
     def submit(*_):
-        tried.append(1)
+        attempts.append(1)
         raise failure
 
-    monkeypatch.setattr(job_server, "_submit", submit)
-    with pytest.raises(raised, match=said):
+    monkeypatch.setattr(job_server, "submit", submit)
+    with pytest.raises(error, match=message):
         job_server.run(None, SimpleNamespace(run="run"), {"job_endpoint": "here:1"})
-    assert len(tried) == times
+    assert len(attempts) == times
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [(-9, "killed (SIGKILL)"), (137, "killed (SIGKILL)"), (1, "with exit code 1"), (-11, "by signal SIGSEGV")],
+)
+def test_memory_is_blamed_only_for_a_worker_that_was_killed(code, ending):
+    message = str(local.explain_death(f"Worker subprocess exited with return code {code}"))
+    assert ending in message
+    assert ("out of memory" in message) == ("SIGKILL" in ending)
 
 
 def test_the_worker_command_is_installed_beside_this_python():

@@ -14,12 +14,12 @@ import pytest
 
 from tamis.transforms import storage
 from tamis.transforms.storage import connection
-from tamis.transforms.storage.object_store import Ranged
+from tamis.transforms.storage.object_store import RangedStore
 
 OBJECTS: dict[str, bytes] = {}
 
 
-class MemoryStore(Ranged):
+class MemoryStore(RangedStore):
     """An object store in a dict: what `storage` asks of a client, and no more."""
 
     def entry(self, uri):
@@ -36,9 +36,9 @@ class MemoryStore(Ranged):
         OBJECTS[uri] = file.read()
         assert len(OBJECTS[uri]) == size
 
-    def swap(self, uri, data, stamp):
+    def swap(self, uri, data, version):
         found = self.entry(uri)
-        if (found and found.stamp) != stamp:
+        if (found and found.version) != version:
             return False
         OBJECTS[uri] = data
         return True
@@ -145,7 +145,7 @@ def test_stamp_follows_the_bytes(base):
     assert first == storage.entry(uri) == storage.expand([uri])[0]
     storage.write_bytes(uri, b"two")
     second = storage.entry(uri)
-    assert (second.size, second.stamp != first.stamp) == (3, True)
+    assert (second.size, second.version != first.version) == (3, True)
 
 
 def test_commit_tells_size_and_checksum(base):
@@ -200,7 +200,7 @@ def test_names_and_removal(base):
 
 def test_a_killed_writer_leaves_nothing_that_is_seen(tmp_path):
     code = (
-        "import os, signal, sys; from transforms import storage\n"
+        "import os, signal, sys; from tamis.transforms import storage\n"
         "with storage.commit(sys.argv[1]) as sink:\n"
         "    sink.write(b'x' * 10_000_000); os.kill(os.getpid(), signal.SIGKILL)"
     )

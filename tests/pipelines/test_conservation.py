@@ -128,7 +128,7 @@ def test_the_loader_begins_where_a_token_lies_and_refuses_other_bytes(base, read
     _flip(copied / third["path"])
     reader = read_in_order(str(copied))
     assert [next(reader).path, next(reader).path] == [shard["path"] for shard in shards[:2]]
-    with pytest.raises(RunError, match=r"shard-00002\.parquet is not the shard the manifest promises"):
+    with pytest.raises(RunError, match=r"shard-00002\.parquet does not have the SHA-256"):
         next(reader)
 
 

@@ -32,7 +32,7 @@ def test_a_run_in_a_store_is_fed_and_exported_as_one_on_disk(folder: str, tmp_pa
     there = export(f"{folder}/run", "mds", f"{folder}/mds")
     here = export(str(run), "mds", str(tmp_path / "mds"))
     assert [storage.read_bytes(uri) for uri in there.files] == [Path(uri).read_bytes() for uri in here.files]
-    with pytest.raises(RunError, match="something already"):
+    with pytest.raises(RunError, match="is not empty"):
         export(f"{folder}/run", "jsonl", f"{folder}/mds")
     shard = next(path for path in run.rglob("*00001.parquet"))
     altered = bytearray(shard.read_bytes())

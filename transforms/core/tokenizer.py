@@ -1,4 +1,4 @@
-"""Loads a tokenizer by name. What looks like a special token in a text is text to it, and it cuts and pads nothing."""
+"""Loads a tokenizer by name. Special tokens in a document are plain text to it, and it neither truncates nor pads."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from functools import cache
 from typing import Any, Final, TypedDict
 
 TIKTOKEN: Final = "tiktoken:"
-"""How the name of an encoding of tiktoken begins; any other name is the path of a `tokenizer.json`."""
+"""Prefix of the names of tiktoken's encodings. Any other name is the path of a `tokenizer.json`."""
 
 
 class TokenizerId(TypedDict):
-    """A tokenizer as manifests name it. Two are the same when what `tokenizer_key` gives of them is."""
+    """A tokenizer as manifests record it. Two are the same if they have the same `tokenizer_key`."""
 
     name: str
     sha256: str | None
-    """Of the `tokenizer.json`, whose name says nothing; else None."""
+    """SHA-256 of a `tokenizer.json`, since its file name identifies nothing; else None."""
 
 
-def tokenizer_key(of: TokenizerId) -> str:
-    """What tells tokenizers apart: the bytes of the file, or the name."""
-    return of["sha256"] or of["name"]
+def tokenizer_key(tokenizer: TokenizerId) -> str:
+    """The file's SHA-256, or the name of a tokenizer that has no file."""
+    return tokenizer["sha256"] or tokenizer["name"]
 
 
 @cache
 def load_tokenizer_json(path: str) -> Any:
-    """The `tokenizers.Tokenizer` of a `tokenizer.json`. Raises ValueError for another file."""
+    """The `tokenizers.Tokenizer` in a `tokenizer.json`. Raises ValueError if the file is not one."""
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(path)
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(f"{path}: not a tokenizer.json: {error}") from error
-    # A file saved for inference may cut or pad what it counts.
+    # A file saved for inference may truncate or pad.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True  # "<|endoftext|>" in a document is text
@@ -40,7 +40,7 @@ def load_tokenizer_json(path: str) -> Any:
 
 @cache
 def tiktoken_encoding(name: str) -> Any:
-    """The `tiktoken.Encoding` of this name, without the prefix; call `encode_ordinary`. Raises ImportError without tiktoken."""
+    """The `tiktoken.Encoding` with this name (no prefix). Raises ImportError without tiktoken."""
     try:
         import tiktoken
     except ImportError as error:

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis.transforms import storage
 from tamis.transforms.core import shards
+from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import read_manifest
 from tamis.transforms.core.schedule import Schedule
@@ -23,14 +23,12 @@ from tamis.transforms.core.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
 
-Ints = npt.NDArray[np.int64]
-
-_OPEN = 2  # shards and row groups kept: what is read may straddle two
+_CACHED = 2  # shards and row groups in memory: a read may straddle two
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of the corpus: where its documents and its tokens, as the run counted them, begin in the order."""
+    """A file of the corpus. `first_token` and `tokens` are by the run's own count."""
 
     uri: str
     sha256: str
@@ -43,7 +41,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """What manifest.json, and plan.json where there is one, say of a corpus."""
+    """A corpus as manifest.json describes it, with the schedule of plan.json if there is one."""
 
     run: str
     root: str
@@ -51,16 +49,20 @@ class CorpusIndex:
     tokens: int
     schedule: Schedule
     tokenizer: str | None
-    """Identity of what counted the tokens; none for an estimate."""
+    """`tokenizer_key` of the tokenizer that counted the tokens; None if they are estimates."""
 
     def learning_rate(self, first: float, stop: float) -> float:
-        """Exact mean of the learning rate over tokens [first, stop) of the run; at the token `first` when there are none."""
+        """Exact mean of the learning rate over tokens [first, stop); at token `first` if there are none."""
         a, b = first / self.tokens, stop / self.tokens
         return float(self.schedule.mass(a, b)) / (b - a) if b > a else float(self.schedule.learning_rate(a))
 
 
 def load_corpus(run: str) -> CorpusIndex:
-    """Reads what a run promises. FileNotFoundError when it is not finished, RunError when its plan is of another corpus."""
+    """The index of a finished run.
+
+    Raises FileNotFoundError if the run is not finished, RunError if plan.json belongs to another
+    corpus.
+    """
     manifest = read_manifest(run)
     curriculum = manifest["curriculum"]
     files = {file["path"]: file for file in manifest["files"]}
@@ -69,48 +71,49 @@ def load_corpus(run: str) -> CorpusIndex:
     if storage.exists(uri):
         plan = json.loads(storage.read_bytes(uri))
         planned = [(shard["path"], shard["sha256"]) for shard in plan["shards"]]
-        there = [(shard["path"], files[shard["path"]]["sha256"]) for shard in curriculum["shards"]]
-        if planned != there or plan["data"]["corpus_root"] != manifest["corpus_root"]:
-            raise RunError(f"{uri} is the plan of another corpus; make it again: tamis plan {run}")
+        actual = [(shard["path"], files[shard["path"]]["sha256"]) for shard in curriculum["shards"]]
+        if planned != actual or plan["data"]["corpus_root"] != manifest["corpus_root"]:
+            raise RunError(f"{uri} is the plan of another corpus; write it again: tamis plan {run}")
         schedule = plan["schedule"]
-    found, documents = [], 0
+    entries, documents = [], 0
     for shard in curriculum["shards"]:
         file = files[shard["path"]]
         counts = shard["documents"], shard["first_token"], shard["tokens"]
-        found.append(Shard(storage.join(run, shard["path"]), file["sha256"], file["bytes"], documents, *counts))
+        entries.append(Shard(storage.join(run, shard["path"]), file["sha256"], file["bytes"], documents, *counts))
         documents += shard["documents"]
-    tokens = sum(shard.tokens for shard in found)
+    tokens = sum(shard.tokens for shard in entries)
     if not tokens:
         raise RunError(f"'{run}' has no tokens to train on")
-    counted = manifest.get("tokenizer")
-    by = tokenizer_key(counted) if counted else None
-    return CorpusIndex(run, manifest["corpus_root"], tuple(found), tokens, Schedule.model_validate(schedule), by)
+    tokenizer = manifest.get("tokenizer")
+    key = tokenizer_key(tokenizer) if tokenizer else None
+    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, Schedule.model_validate(schedule), key)
 
 
 class CorpusReader:
-    """The texts of a corpus. Every byte they come from has the SHA-256 that the manifest promises.
+    """Reads documents of a corpus. Every file is checked against the manifest's SHA-256 before it
+    is used.
 
-    Memory: two shards as they lie on disk, and two row groups.
+    Memory: two shards as stored, and two row groups.
     """
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards
         self._starts = np.array([shard.first_document for shard in shards], np.int64)
-        self._file = lru_cache(_OPEN)(self._verified)
-        self._group = lru_cache(_OPEN)(self._text)
+        self._file = lru_cache(_CACHED)(self._open)
+        self._group = lru_cache(_CACHED)(self._text)
 
     def take(self, documents: Ints) -> Iterator[pa.Array]:
-        """The texts of documents, given by rising numbers, as a few arrays (`large_string`) behind each other."""
-        of = np.searchsorted(self._starts, documents, side="right") - 1
-        for index in np.unique(of).tolist():
-            rows = documents[of == index] - self._starts[index]
+        """The texts of documents, whose numbers must ascend, as a few `large_string` arrays."""
+        shard_of = np.searchsorted(self._starts, documents, side="right") - 1
+        for index in np.unique(shard_of).tolist():
+            rows = documents[shard_of == index] - self._starts[index]
             bounds = self._bounds(index)
             group = np.searchsorted(bounds, rows, side="right") - 1
             for number in np.unique(group).tolist():
-                yield _chosen(self._group(index, number), rows[group == number] - bounds[number])
+                yield _take(self._group(index, number), rows[group == number] - bounds[number])
 
     def rows(self, index: int, *columns: str) -> Iterator[pa.Table]:
-        """All rows of a shard, a row group at a time; columns: all, unless some are named."""
+        """All rows of a shard, one row group at a time; all columns unless some are named."""
         file = self._file(index)
         if isinstance(file, pa.Table):
             yield file.select(list(columns)) if columns else file
@@ -129,23 +132,23 @@ class CorpusReader:
             return np.array([0, len(file)])
         return np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
 
-    def _verified(self, index: int) -> Any:
-        """A ParquetFile over bytes that were checked, or a table."""
+    def _open(self, index: int) -> Any:
+        """A ParquetFile over verified bytes, or a table."""
         uri = self._shards[index].uri
-        data = verified(uri, self._shards[index].sha256)
+        data = read_verified(uri, self._shards[index].sha256)
         return pq.ParquetFile(pa.BufferReader(data)) if uri.endswith(".parquet") else shards.read_shard(uri, data)
 
 
-def verified(uri: str, sha256: str) -> bytes:
-    """All bytes of a shard. Raises RunError when they are not those the manifest promises."""
+def read_verified(uri: str, sha256: str) -> bytes:
+    """All bytes of a shard. Raises RunError if their SHA-256 is not the given one."""
     data = storage.read_bytes(uri)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise RunError(f"{uri} is not the shard the manifest promises (its SHA-256 differs): ask tamis verify what else is not")
+        raise RunError(f"{uri} does not have the SHA-256 in the manifest; `tamis verify` lists every file that differs")
     return data
 
 
-def _chosen(texts: pa.Array, rows: Ints) -> pa.Array:
-    """Some rows; without a copy when they follow each other."""
+def _take(texts: pa.Array, rows: Ints) -> pa.Array:
+    """Some rows; without a copy if they are consecutive."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return texts.slice(int(rows[0]), len(rows))
     return texts.take(pa.array(rows))

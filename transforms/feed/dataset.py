@@ -1,7 +1,8 @@
-"""A finished run as batches for training: tokenised, packed, in exactly the planned order, with the learning rate of each step.
+"""A finished run as training batches: tokenized, packed, in the planned order, with learning rates.
 
-Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B) and rank r of W its r-th
-part of them, so the ranks together, step by step, read the run in order whatever W is, and any step can be where one resumes.
+Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B),
+and rank r of W takes the r-th part of them. So the ranks together read the run in order whatever W
+is, and training can resume at any step.
 """
 
 from __future__ import annotations
@@ -24,23 +25,25 @@ from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.tokenizer import TokenizerId, tokenizer_key
 from tamis.transforms.feed.corpus_index import CorpusIndex, load_corpus
 from tamis.transforms.feed.encode import Tokenizer, load_tokenizer, tokenizer_id
-from tamis.transforms.feed.stream import PACKINGS, Packing, Sequences, Stream, laid
+from tamis.transforms.feed.stream import PACKINGS, PackedSequences, Packing, TokenStream, pack
 from tamis.transforms.runtime.prefetch import prefetch
 
 FORMAT: Final = "tamis.feed/1"
 CACHE: Final = ".feed"
 INDEX: Final = "index.json"
-"""In the cache: for which corpus and tokenizers `index` filled it."""
+"""File in the cache that records the corpus and the tokenizers that `index` counted."""
 INDEX_FORMAT: Final = "tamis.index/1"
 
 
-class Batch(NamedTuple):
-    """What one rank trains on in one step. Arrays are (sequences of this rank, tokens of a sequence).
+class TrainingBatch(NamedTuple):
+    """What one rank trains on in one step. Arrays are (sequences of this rank, tokens of a
+    sequence).
 
-    A segment is a stretch of one document: attention that stays inside segments, and positions that begin at 0 in each,
-    keep documents apart. Where `segments` is 0 there is nothing: the end of the run, or room that best fit left.
-    `learning_rate` is the plan's exact mean over the tokens [first_token, end_token) of the run that the step stands for, so
-    that all steps together have the plan's mass; tokens are those the run counted.
+    A segment is a piece of one document. Restricting attention to segments, with positions that
+    start at 0 in each, keeps documents from seeing each other. Segment 0 is padding, at the end of
+    the run or where best fit left room. `learning_rate` is the plan's exact mean over tokens
+    [first_token, end_token) of the run, by the run's own count; all steps together have the plan's
+    integral of the learning rate.
     """
 
     tokens: npt.NDArray[np.int64]
@@ -53,15 +56,17 @@ class Batch(NamedTuple):
 
 
 class CurriculumDataset:
-    """Iterates over the batches of one rank. Each iteration begins where `load_state_dict` put it, or at the start.
+    """Iterates over the batches of one rank, from the start or from where `load_state_dict` put
+    it.
 
-    `batch_size` is the number of sequences of all ranks together. `end` is the id put behind each document: `"own"` the
-    tokenizer's, None none. `cache` is the folder or prefix where the numbers of tokens of documents are kept, by tokenizer; by
-    default `.feed` in the run, None keeps none. `prefetch` batches are made ahead, in one thread. Every byte of text is
-    checked against the manifest before it is yielded.
+    `batch_size` is the number of sequences of all ranks together. `end` is the id appended to each
+    document: `"own"` for the tokenizer's, None for none. `cache` is the folder or prefix that
+    keeps token counts of documents, by tokenizer: by default `.feed` in the run, None for no
+    cache. One thread prepares `prefetch` batches ahead. Every shard is checked against the
+    manifest before its texts are used.
 
-    Raises FileNotFoundError for a run that is not finished, RunError for a plan or a shard that is not the manifest's, and for
-    another tokenizer than the cache was indexed for.
+    Raises FileNotFoundError if the run is not finished; RunError if the plan or a shard does not
+    match the manifest, or the cache was indexed for another tokenizer.
     """
 
     def __init__(
@@ -80,7 +85,8 @@ class CurriculumDataset:
     ) -> None:
         if sequence_length < 1 or batch_size < 1 or batch_size % world_size:
             raise RunError(
-                f"{batch_size} sequences of {sequence_length} tokens for {world_size} ranks: each must get as many, and some"
+                f"cannot share {batch_size} sequences of {sequence_length} tokens among {world_size} ranks: the batch size "
+                "must be a multiple of the number of ranks, and both sizes at least 1"
             )
         if not 0 <= rank < world_size:
             raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
@@ -92,142 +98,145 @@ class CurriculumDataset:
         self.end = self.tokenizer.end if end == "own" else end
         self.cache = storage.join(run, CACHE) if cache == "" else cache
         _check_index(self.corpus, self.tokenizer, self.cache)
-        self._from = (0, 0)  # step, and its first sequence
-        self._done: int | None = None  # steps that this object has yielded itself
+        self._start = (0, 0)  # the step to begin at, and its first sequence
+        self._steps: int | None = None  # finished steps, as far as this object yielded them itself
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self._iterate(0, 1)
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        return self.batches()
+
+    def batches(self, worker: int = 0, workers: int = 1) -> Iterator[TrainingBatch]:
+        """Every `workers`-th step from `worker` on: a DataLoader that alternates between workers yields every step in order."""
+        batches = self._batches(worker, workers)
+        for batch in prefetch(batches, self.prefetch) if self.prefetch else batches:
+            self._steps = batch.step + 1
+            yield batch
 
     @property
     def steps(self) -> int:
-        """The number of steps from the start of the run to its end. Every document must have been counted for this."""
+        """The number of steps from the start of the run to its end. Counts every document that is not counted yet."""
         sequences = self._sequences()[1].count()
-        step, at = self._from
-        return step + -(-max(sequences - at, 0) // self.batch_size)
+        step, first = self._start
+        return step + -(-max(sequences - first, 0) // self.batch_size)
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
-        """Where to go on after so many finished steps; by default those that this object has yielded.
+        """Where to resume after `step` finished steps; by default, those that this object has
+        yielded.
 
-        In a DataLoader with workers it is copies of this object that yield: give the step. The state fits any world size, and
-        any number of workers; the batch size may change too.
+        In a DataLoader with workers, copies of this object yield: pass the step. The state fits
+        any world size and number of workers, and the batch size may change too.
         """
-        step = self._done if step is None else step
+        step = self._steps if step is None else step
         if step is None:
-            raise RunError("nothing was read through this object itself, perhaps by worker processes: give the finished steps")
-        begun, first = self._from
-        if step < begun:
-            raise RunError(f"step {step} lies before step {begun}, where this dataset began")
+            raise RunError("this object has yielded no batch itself (DataLoader workers use copies): pass the finished steps")
+        begin, first = self._start
+        if step < begin:
+            raise RunError(f"step {step} lies before step {begin}, where this dataset began")
         return {
             "format": FORMAT,
             "corpus": self.corpus.root,
-            "stream": self._stream_mark,
+            "stream": self._stream_fingerprint,
             "step": step,
-            "sequence": first + (step - begun) * self.batch_size,
+            "sequence": first + (step - begin) * self.batch_size,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on there. Raises RunError for the state of another corpus, tokenizer, sequence length or packing."""
+        """Resumes at a state. Raises RunError if it is of another corpus, tokenizer, end id, sequence length or packing."""
         if state.get("format") != FORMAT:
-            raise RunError(f"this is no state of {FORMAT}")
+            raise RunError(f"not a state of format {FORMAT}")
         if state["corpus"] != self.corpus.root:
-            raise RunError(f"this is the state of another corpus than '{self.corpus.run}': {state['corpus'][:16]}…")
-        if state["stream"] != self._stream_mark:
-            raise RunError("this is the state of another tokenizer, end, sequence length or packing: its sequences are others")
-        self._from, self._done = (int(state["step"]), int(state["sequence"])), None
+            raise RunError(f"this state belongs to another corpus than '{self.corpus.run}': {state['corpus'][:16]}…")
+        if state["stream"] != self._stream_fingerprint:
+            raise RunError("this state was saved with another tokenizer, end id, sequence length or packing: sequences differ")
+        self._start, self._steps = (int(state["step"]), int(state["sequence"])), None
 
     def shuffle(self, *_: object, **__: object) -> NoReturn:
-        """Always an error: the order is what the run was made for."""
-        raise RunError("a run is read in its planned order; for a shuffled one set curriculum.order: uniform in the recipe")
+        """Always raises RunError: the run was made for its order."""
+        raise RunError("a run is read in its planned order; to shuffle it, set curriculum.order: uniform in the recipe")
 
     def __getitem__(self, _: object) -> NoReturn:
-        raise RunError("batches are read in their order, by iteration: a sampler would read them in another")
+        raise RunError("iterate over the batches: a sampler would read them in another order")
 
     @property
-    def _stream_mark(self) -> str:
+    def _stream_fingerprint(self) -> str:
         return fingerprint([self.tokenizer.name, self.end, self.sequence_length, self.packing])
 
-    def _sequences(self) -> tuple[Stream, Sequences]:
-        stream = Stream(self.corpus, self.tokenizer, self.end, self.cache)
+    def _sequences(self) -> tuple[TokenStream, PackedSequences]:
+        stream = TokenStream(self.corpus, self.tokenizer, self.end, self.cache)
         return stream, PACKINGS[self.packing](stream, self.sequence_length)
 
-    def _iterate(self, worker: int, workers: int) -> Iterator[Batch]:
-        """Every `workers`-th step: what a DataLoader puts together in turn is every step in order."""
-        batches = self._batches(worker, workers)
-        for batch in prefetch(batches, self.prefetch) if self.prefetch else batches:
-            self._done = batch.step + 1
-            yield batch
-
-    def _batches(self, worker: int, workers: int) -> Iterator[Batch]:
-        stream, sequences = self._sequences()  # its own: an iteration runs in a thread
-        begun, start = self._from
+    def _batches(self, worker: int, workers: int) -> Iterator[TrainingBatch]:
+        stream, sequences = self._sequences()  # not shared: each iteration runs in its own thread
+        begin, start = self._start
         share = self.batch_size // self.world_size
-        for step in count(begun + worker, workers):
-            first = start + (step - begun) * self.batch_size
+        for step in count(begin + worker, workers):
+            first = start + (step - begin) * self.batch_size
             if not sequences.has(first):
                 return
             own = first + self.rank * share
-            arrays = laid(stream, sequences, own, own + share, self.sequence_length)
+            arrays = pack(stream, sequences, own, own + share, self.sequence_length)
             low, high = sequences.run_token(first), sequences.run_token(first + self.batch_size)
             rate = self.corpus.learning_rate(low, high)
-            yield Batch(arrays.tokens, arrays.segments, arrays.positions, step, rate, int(low), int(high))
+            yield TrainingBatch(arrays.tokens, arrays.segments, arrays.positions, step, rate, int(low), int(high))
 
 
 def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int = 0) -> int:
-    """Counts the tokens of every document once, a shard at a time in each process (0: one a core), and keeps the numbers.
+    """Counts the tokens of every document once and caches the counts; returns the total, without
+    end ids.
 
-    Without it each rank counts for itself what it comes to; with it a rank tokenises only its own documents. Returns how many
-    tokens there are, ends left out. Raises RunError for a tokenizer without a name, under which nothing can be kept.
+    Each of `processes` (0: one per core) counts a shard at a time. With the counts cached, a rank
+    tokenizes only its own documents; without, every rank counts all documents up to its own.
+    Raises RunError if the tokenizer has no name.
     """
     encoder = load_tokenizer(tokenizer)
     if encoder.name is None:
-        raise RunError("the numbers of tokens are kept under the tokenizer's name: give it one")
+        raise RunError("token counts are cached under the tokenizer's name: give the tokenizer one")
     shards = range(len(load_corpus(run).shards))
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn")) as pool:
-        counted = sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
+        total = sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
     _record_index(load_corpus(run), encoder, cache or storage.join(run, CACHE))
-    return counted
+    return total
 
 
 def _indexed(corpus: CorpusIndex, cache: str) -> list[TokenizerId]:
-    """The tokenizers that the cache was indexed for, for this corpus."""
+    """The tokenizers for which `index` has counted this corpus."""
     uri = storage.join(cache, INDEX)
-    found = (storage.read_json(uri) if storage.exists(uri) else None) or {}
-    return found["tokenizers"] if found.get("corpus") == corpus.root else []
+    record = (storage.read_json(uri) if storage.exists(uri) else None) or {}
+    return record["tokenizers"] if record.get("corpus") == corpus.root else []
 
 
 def _record_index(corpus: CorpusIndex, tokenizer: Tokenizer, cache: str) -> None:
     new = tokenizer_id(tokenizer)
     assert new is not None
-    there = {tokenizer_key(each): each for each in (*_indexed(corpus, cache), new)}
-    record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": [there[name] for name in sorted(there)]}
+    by_key = {tokenizer_key(each): each for each in (*_indexed(corpus, cache), new)}
+    record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": [by_key[key] for key in sorted(by_key)]}
     storage.write_bytes(storage.join(cache, INDEX), json.dumps(record).encode())
 
 
 def _check_index(corpus: CorpusIndex, tokenizer: Tokenizer, cache: str | None) -> None:
-    """Raises RunError for a tokenizer that the cache was not indexed for, though it was for others."""
-    known = _indexed(corpus, cache) if cache is not None else []
-    mine = tokenizer_id(tokenizer)
-    if not known or (mine is not None and tokenizer_key(mine) in map(tokenizer_key, known)):
+    """Raises RunError if the corpus is indexed, but not for this tokenizer."""
+    indexed = _indexed(corpus, cache) if cache is not None else []
+    own = tokenizer_id(tokenizer)
+    if not indexed or (own is not None and tokenizer_key(own) in map(tokenizer_key, indexed)):
         return
     raise RunError(
-        f"'{corpus.run}' is indexed for {', '.join(map(_shown, known))}, not for {_shown(mine) if mine else 'this function'}: "
-        "its sequences would be others. Give that tokenizer, or index the run for this one too (tamis index), or count without "
-        "the index (cache=None)"
+        f"'{corpus.run}' is indexed for {', '.join(map(_describe, indexed))}, not for "
+        f"{_describe(own) if own else 'this function'}, which gives other sequences. Use an indexed tokenizer, index the run "
+        "for this one too (tamis index), or do without the index (cache=None)"
     )
 
 
-def _shown(of: TokenizerId) -> str:
-    return of["name"] + (f" (SHA-256 {of['sha256'][:16]}…)" if of["sha256"] else "")
+def _describe(tokenizer: TokenizerId) -> str:
+    return tokenizer["name"] + (f" (SHA-256 {tokenizer['sha256'][:16]}…)" if tokenizer["sha256"] else "")
 
 
 def _index_shard(run: str, tokenizer: Tokenizer, cache: str, shard: int) -> int:
-    stream = Stream(load_corpus(run), tokenizer, None, cache or storage.join(run, CACHE))
+    stream = TokenStream(load_corpus(run), tokenizer, None, cache or storage.join(run, CACHE))
     return int(stream.counts(shard)[0].sum())
 
 
-def in_order(batches: Iterable[Batch], step: int = 0) -> Iterator[Batch]:
-    """The batches of a loader, from `step` on. RunError at the first that was moved, lost or repeated on the way."""
+def in_order(batches: Iterable[TrainingBatch], step: int = 0) -> Iterator[TrainingBatch]:
+    """Passes a loader's batches on from `step`. Raises RunError at the first that is out of order, missing or repeated."""
     for expected, batch in zip(count(step), batches, strict=False):
         if batch.step != expected:
-            raise RunError(f"step {batch.step} came where step {expected} should: the loader changes the planned order")
+            raise RunError(f"the loader changes the planned order: it gave step {batch.step} in place of step {expected}")
         yield batch

@@ -1,6 +1,7 @@
-"""Writes a finished run in the formats of other loaders, in its order; a reader that does not shuffle keeps it.
+"""Writes a finished run in the formats of other loaders, in training order.
 
-Every byte is checked against the manifest before it is written. The file that makes a format readable (an index) comes last.
+Every shard is checked against the manifest before its documents are written. The index that makes
+a format readable comes last.
 """
 
 from __future__ import annotations
@@ -19,58 +20,63 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, load_corpus, verified
+from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, load_corpus, read_verified
 from tamis.transforms.feed.encode import Tokenizer, load_tokenizer, tokenizer_id
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 
 COLUMNS = ("id", "source", "text")
-"""What MDS and litdata hold of a document."""
+"""The columns that MDS and litdata get."""
 
 FORMAT: Final = "tamis.export/1"
 
 _INDEX = "index.json"
-_AT_ONCE = 256
+_BATCH_TEXTS = 256
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written; `files` in the order of the documents, then what makes them readable."""
+class ExportResult:
+    """The files written, in the order of the documents and then the index, and the number of documents."""
 
     files: tuple[str, ...]
     documents: int
 
 
-def export(run: str, format: Format, output: str, tokenizer: str | Tokenizer | None = None, end: int | None = None) -> Exported:
+def export(
+    run: str, format: Format, output: str, tokenizer: str | Tokenizer | None = None, end: int | None = None
+) -> ExportResult:
     """Writes a finished run under the folder or prefix `output`.
 
-    megatron: `corpus.bin` and `.idx`, a sequence for each document, which needs a tokenizer; `end` is put behind each
-    document, by default the id the tokenizer ends with; `corpus.json` says of which corpus, tokenizer and end they are. mds:
-    `StreamingDataset(local=output, shuffle=False)`. parquet: `datasets.load_dataset(output)`, the shards byte for byte.
-    litdata: `StreamingDataset(output, shuffle=False)`. jsonl: a file for each shard.
+    - megatron: `corpus.bin` and `corpus.idx`, one sequence per document, each followed by `end`
+      (default: the tokenizer's own); `corpus.json` records the corpus, tokenizer and end id. Needs
+      a tokenizer.
+    - mds: read it with `StreamingDataset(local=output, shuffle=False)`.
+    - litdata: read it with `StreamingDataset(output, shuffle=False)`.
+    - parquet: read it with `datasets.load_dataset(output)`. Parquet shards are copied byte for
+      byte.
+    - jsonl: one file per shard.
 
-    Raises RunError when a shard is not the manifest's, something is at `output` already, or a tokenizer is missing or idle.
+    Raises RunError if a shard does not match the manifest, `output` is not empty, or the format
+    needs a tokenizer and none is given (or the reverse).
     """
     if (format == "megatron") != (tokenizer is not None):
-        raise RunError(
-            "megatron holds tokens: name a tokenizer" if tokenizer is None else f"{format} holds texts: no tokenizer"
-        )
+        raise RunError("megatron needs a tokenizer" if tokenizer is None else f"{format} stores texts: leave out the tokenizer")
     corpus = load_corpus(run)
     if storage.names(output):
-        raise RunError(f"{output}: there is something already; give a new folder")
+        raise RunError(f"{output} is not empty: give a new folder")
     if tokenizer is None:
-        files = _OF_TEXTS[format](corpus, output)
+        files = _TEXT_WRITERS[format](corpus, output)
     else:
         encoder = load_tokenizer(tokenizer)
         files = _megatron(corpus, output, encoder, encoder.end if end is None else end)
-    return Exported(tuple(files), sum(shard.documents for shard in corpus.shards))
+    return ExportResult(tuple(files), sum(shard.documents for shard in corpus.shards))
 
 
 def _parquet(corpus: CorpusIndex, output: str) -> Iterator[str]:
     for number, uri in _parts(corpus, output, "parquet"):
         shard = corpus.shards[number]
         if shard.uri.endswith(".parquet"):
-            storage.write_bytes(uri, verified(shard.uri, shard.sha256))
+            storage.write_bytes(uri, read_verified(shard.uri, shard.sha256))
         else:
             shards.write_shard(pa.concat_tables(CorpusReader(corpus.shards).rows(number)), uri, shards.Output())
         yield uri
@@ -81,21 +87,21 @@ def _jsonl(corpus: CorpusIndex, output: str) -> Iterator[str]:
     for number, uri in _parts(corpus, output, "jsonl"):
         with storage.commit(uri) as sink:
             for rows in texts.rows(number):
-                for first in range(0, len(rows), _AT_ONCE):
-                    lines = rows.slice(first, _AT_ONCE).to_pylist()
+                for first in range(0, len(rows), _BATCH_TEXTS):
+                    lines = rows.slice(first, _BATCH_TEXTS).to_pylist()
                     sink.write(b"".join(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
         yield uri
 
 
 def _parts(corpus: CorpusIndex, output: str, suffix: str) -> Iterator[tuple[int, str]]:
-    """The shards that hold documents (`datasets` cannot read an empty file), and names that are in the order of the run."""
+    """(shard, output file) of the shards that hold documents: `datasets` cannot read an empty file."""
     full = [number for number, shard in enumerate(corpus.shards) if shard.documents]
-    for place, number in enumerate(full):
-        yield number, storage.join(output, "data", f"train-{place:05d}-of-{len(full):05d}.{suffix}")
+    for index, number in enumerate(full):
+        yield number, storage.join(output, "data", f"train-{index:05d}-of-{len(full):05d}.{suffix}")
 
 
 def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
-    """MDS, version 2: count, offsets, the configuration again, samples. github.com/mosaicml/streaming, docs on the format."""
+    """MDS version 2: count, offsets, configuration, samples (github.com/mosaicml/streaming, docs on the format)."""
     configuration = {
         "column_encodings": ["str"] * len(COLUMNS),
         "column_names": list(COLUMNS),
@@ -106,19 +112,19 @@ def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
         "size_limit": None,
         "version": 2,
     }
-    told = []
+    entries = []
     header = json.dumps(configuration, sort_keys=True).encode()
     for number, samples in _samples(corpus):
         name = f"shard.{number:05d}.mds"
         size = _write_samples(storage.join(output, name), samples, header)
         raw = {"basename": name, "bytes": size, "hashes": {}}
-        told.append({**configuration, "raw_data": raw, "samples": len(samples), "zip_data": None})
+        entries.append({**configuration, "raw_data": raw, "samples": len(samples), "zip_data": None})
         yield storage.join(output, name)
-    yield _write_index(output, {"version": 2, "shards": told})
+    yield _write_index(output, {"version": 2, "shards": entries})
 
 
 def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
-    """Chunks of litdata: count, offsets, samples; the index says of which pytree a sample's strings are the leaves."""
+    """litdata chunks: count, offsets, samples. The index describes the pytree whose leaves are a sample's strings."""
     leaf: dict[str, object] = {"type": None, "context": None, "children_spec": []}
     tree = [1, {"type": "builtins.dict", "context": json.dumps(COLUMNS), "children_spec": [leaf] * len(COLUMNS)}]
     configuration = {
@@ -130,18 +136,18 @@ def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
         "encryption": None,
         "item_loader": "PyTreeLoader",
     }
-    told = []
+    entries = []
     for number, samples in _samples(corpus):
         name = f"chunk-0-{number}.bin"
         _write_samples(storage.join(output, name), samples)
         size = sum(map(len, samples))
-        told.append({"chunk_bytes": size, "chunk_size": len(samples), "dim": None, "filename": name})
+        entries.append({"chunk_bytes": size, "chunk_size": len(samples), "dim": None, "filename": name})
         yield storage.join(output, name)
-    yield _write_index(output, {"chunks": told, "config": configuration})
+    yield _write_index(output, {"chunks": entries, "config": configuration})
 
 
 def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
-    """(number, samples) of each shard that has documents; numbers without gaps. A sample: sizes (uint32), then the strings."""
+    """(number, samples) of each shard with documents, numbered without gaps. A sample is sizes (uint32), then strings."""
     texts, number = CorpusReader(corpus.shards), 0
     for index in range(len(corpus.shards)):
         samples = []
@@ -154,12 +160,12 @@ def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _write_samples(uri: str, samples: list[bytes], header: bytes = b"") -> int:
-    """The size of the file: count, offsets of each sample and of the end (uint32), header, samples."""
+    """Writes count, offsets of each sample and of the end (uint32), header, samples; returns the size in bytes."""
     start = 4 + 4 * (len(samples) + 1) + len(header)
     offsets = start + np.cumsum([0, *map(len, samples)])
     if offsets[-1] >> 32:
         raise RunError(
-            f"{uri}: {offsets[-1]:,} bytes, the format has room for {1 << 32:,}: use smaller shards (output.shard_bytes)"
+            f"{uri}: {offsets[-1]:,} bytes, but the format allows {1 << 32:,}: use smaller shards (output.shard_bytes)"
         )
     with storage.commit(uri) as sink:
         sink.write(struct.pack("<I", len(samples)) + offsets.astype("<u4").tobytes() + header)
@@ -175,7 +181,7 @@ def _write_index(output: str, index: dict[str, Any]) -> str:
 
 
 def _megatron(corpus: CorpusIndex, output: str, encoder: Tokenizer, end: int | None) -> Iterator[str]:
-    """Ids behind each other in .bin; .idx, version 1, has their type, the length and byte offset of each, and the documents."""
+    """corpus.bin: all ids, concatenated. corpus.idx, version 1: their type, then lengths, byte offsets and documents."""
     small = encoder.vocabulary is not None and max(encoder.vocabulary, (end or 0) + 1) < 65500
     dtype, code = (np.dtype("<u2"), 8) if small else (np.dtype("<i4"), 4)
     texts, lengths = CorpusReader(corpus.shards), array("i")
@@ -183,8 +189,8 @@ def _megatron(corpus: CorpusIndex, output: str, encoder: Tokenizer, end: int | N
     with storage.commit(bin_) as sink:
         for shard in range(len(corpus.shards)):
             for rows in texts.rows(shard, "text"):
-                for first in range(0, len(rows), _AT_ONCE):
-                    ids, counts = encoder.encode(rows["text"].slice(first, _AT_ONCE).combine_chunks())
+                for first in range(0, len(rows), _BATCH_TEXTS):
+                    ids, counts = encoder.encode(rows["text"].slice(first, _BATCH_TEXTS).combine_chunks())
                     if end is not None:
                         ids, counts = np.insert(ids, np.cumsum(counts), end), counts + 1
                     sink.write(ids.astype(dtype).tobytes())
@@ -203,7 +209,7 @@ def _megatron(corpus: CorpusIndex, output: str, encoder: Tokenizer, end: int | N
     yield idx
 
 
-_OF_TEXTS: dict[str, Callable[[CorpusIndex, str], Iterator[str]]] = {
+_TEXT_WRITERS: dict[str, Callable[[CorpusIndex, str], Iterator[str]]] = {
     "mds": _mds,
     "parquet": _parquet,
     "litdata": _litdata,

@@ -1,9 +1,11 @@
-"""The token stream of a corpus under a tokenizer: where each document lies in it, and the sequences it is packed into.
+"""The token stream of a corpus under a tokenizer: where each document lies in it, and the
+sequences it is packed into.
 
-All of it follows from the numbers of tokens of the documents, so a rank tokenises only the documents of its own sequences.
-The numbers of a shard are those the run counted, when its recipe names the same tokenizer; else those that
-tokenising the shard once gives. Both are kept in the cache. Each rank reads every shard, as its sequences lie in all of them:
-reading and checking is tens of times faster than tokenising.
+All of this follows from the token counts of the documents, so a rank tokenizes only the documents
+of its own sequences. A shard's counts are the run's own if its recipe names the same tokenizer;
+otherwise the shard is tokenized once. Both kinds are cached. Every rank reads every shard, since
+its sequences lie in all of them: reading and checking a shard is tens of times faster than
+tokenizing it.
 """
 
 from __future__ import annotations
@@ -18,140 +20,140 @@ from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms import storage
+from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Ints, Shard
-from tamis.transforms.feed.encode import Tokenizer
-from tamis.transforms.feed.packing import Laid, Pieces, best_fit, cut, joined, lay
+from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard
+from tamis.transforms.feed.encode import Ids, Tokenizer
+from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
 
 Packing = Literal["cut", "best_fit"]
 
 WINDOW = 256
-"""Sequences in a window of best fit, about: how far a document may stray from its place."""
+"""Size of a best-fit window in sequences: how far a document may move from its place."""
 
-_SHARDS = 4  # whose numbers are kept
-_AT_ONCE = 256
+_SHARDS = 4  # whose document offsets stay in memory
+_BATCH_TEXTS = 256
 
 
 @dataclass(frozen=True)
-class Located:
-    """Where the documents of a shard begin and end: in the stream, and in the run's own count of tokens."""
+class DocumentOffsets:
+    """Bounds of a shard's documents (documents + 1): in the token stream, and in the run's own token count."""
 
     stream: Ints
     run: Ints
 
 
-class Stream:
-    """Documents as stretches of a stream of tokens: its ids, each with `end` behind it where one is given."""
+class TokenStream:
+    """All documents as one stream of token ids, each followed by `end` unless that is None."""
 
     def __init__(self, corpus: CorpusIndex, tokenizer: Tokenizer, end: int | None, cache: str | None) -> None:
         self.corpus, self.tokenizer, self.end, self._cache = corpus, tokenizer, end, cache
-        self._as_counted = tokenizer.name is not None and tokenizer.name == corpus.tokenizer
+        self._counted_by_run = tokenizer.name is not None and tokenizer.name == corpus.tokenizer
         self._texts = CorpusReader(corpus.shards)
         self._first_documents = np.array([shard.first_document for shard in corpus.shards], np.int64)
-        self._starts = [0]  # of the shards that are known so far, and of what follows them
-        self._shards = lru_cache(_SHARDS)(self._located)
-        self._kept: dict[int, npt.NDArray[np.int32]] = {}
+        self._starts = [0]  # first tokens of the shards counted so far, and of the next one
+        self.offsets = lru_cache(_SHARDS)(self._offsets)
+        self._ids: dict[int, Ids] = {}  # of the documents of the last call of `ids`
 
     def start(self, shard: int) -> int:
-        """First token of a shard; of the shard after the last, the length of the stream."""
+        """First token of a shard. For the number after the last shard: the length of the stream."""
         while len(self._starts) <= shard:
             index = len(self._starts) - 1
-            of = self.corpus.shards[index]
-            tokens = of.tokens if self._as_counted else int(self.counts(index)[0].sum())
-            self._starts.append(self._starts[-1] + tokens + of.documents * (self.end is not None))
+            entry = self.corpus.shards[index]
+            tokens = entry.tokens if self._counted_by_run else int(self.counts(index)[0].sum())
+            self._starts.append(self._starts[-1] + tokens + entry.documents * (self.end is not None))
         return self._starts[shard]
 
     def shards(self, first: int, stop: int) -> range:
-        """The shards that hold tokens of [first, stop); no later shard is looked at."""
+        """The shards that hold tokens of [first, stop). Counts no later shard."""
         count = len(self.corpus.shards)
         while self._starts[-1] < stop and len(self._starts) <= count:
             self.start(len(self._starts))
         return range(bisect_right(self._starts, first) - 1, min(bisect_left(self._starts, stop), count))
 
-    def located(self, shard: int) -> Located:
-        """Where the documents of a shard lie."""
-        return self._shards(shard)
-
     def run_token(self, token: int) -> float:
-        """The token of the run, by the run's own count, that stands where this one of the stream does."""
-        at = self.shards(token, token + 1)
-        if not at:
+        """The position in the run's own token count that corresponds to a token of the stream."""
+        shards = self.shards(token, token + 1)
+        if not shards:
             return float(self.corpus.tokens)
-        found = self.located(at[0])
-        return float(np.interp(token, found.stream, found.run))
+        offsets = self.offsets(shards[0])
+        return float(np.interp(token, offsets.stream, offsets.run))
 
-    def ids(self, documents: Ints) -> tuple[npt.NDArray[np.int32], Ints]:
-        """The ids of documents, given by rising numbers, and where each begins. RunError when they are not as many as indexed.
+    def ids(self, documents: Ints) -> tuple[Ids, Ints]:
+        """(ids, starts) of documents, whose numbers must ascend. Raises RunError if a count
+        differs from the index.
 
-        The documents of the call before are not tokenised again: a long one reaches over many batches.
+        Documents of the call before are not tokenized again: a long document reaches over many
+        batches.
         """
-        new = documents[[number not in self._kept for number in documents.tolist()]]
-        fresh: list[npt.NDArray[np.int32]] = []
-        for texts in self._pieces(new):
-            fresh += self._encoded(*self.tokenizer.encode(texts))
-        made = dict(zip(new.tolist(), fresh, strict=True))
-        self._kept = {number: made[number] if number in made else self._kept[number] for number in documents.tolist()}
-        arrays = list(self._kept.values())
+        new = documents[[number not in self._ids for number in documents.tolist()]]
+        encoded: list[Ids] = []
+        for texts in self._text_batches(new):
+            encoded += self._encode(texts)
+        ids = dict(zip(new.tolist(), encoded, strict=True))
+        self._ids = {number: ids[number] if number in ids else self._ids[number] for number in documents.tolist()}
+        arrays = list(self._ids.values())
         lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
-        if (other := lengths != self._indexed(documents)).any():
+        if (differs := lengths != self._indexed_lengths(documents)).any():
             raise RunError(
-                f"document {documents[other][0]} has not the tokens that its index says: '{self.tokenizer.name}' gives other "
-                "ids now. A changed tokenizer needs another name"
+                f"the token count of document {documents[differs][0]} differs from the index: tokenizer "
+                f"'{self.tokenizer.name}' has changed. Give a changed tokenizer another name"
             )
         return np.concatenate([np.zeros(0, np.int32), *arrays]), np.cumsum(lengths) - lengths
 
-    def _indexed(self, documents: Ints) -> Ints:
-        """The tokens of documents, given by rising numbers, by the index."""
-        of = np.searchsorted(self._first_documents, documents, side="right") - 1
+    def _indexed_lengths(self, documents: Ints) -> Ints:
+        """Lengths in the stream of documents, whose numbers must ascend, by their shards' offsets."""
+        shard_of = np.searchsorted(self._first_documents, documents, side="right") - 1
         parts = [np.zeros(0, np.int64)]
-        for index in np.unique(of).tolist():
-            rows = documents[of == index] - self._first_documents[index]
-            parts.append(np.diff(self.located(index).stream)[rows])
+        for index in np.unique(shard_of).tolist():
+            rows = documents[shard_of == index] - self._first_documents[index]
+            parts.append(np.diff(self.offsets(index).stream)[rows])
         return np.concatenate(parts)
 
-    def _encoded(self, ids: npt.NDArray[np.int32], lengths: Ints) -> list[npt.NDArray[np.int32]]:
-        each = np.split(ids, np.cumsum(lengths)[:-1])
+    def _encode(self, texts: pa.Array) -> list[Ids]:
+        ids, lengths = self.tokenizer.encode(texts)
+        documents = np.split(ids, np.cumsum(lengths)[:-1])
         if self.end is None:
-            return each
-        return [np.append(one, np.int32(self.end)) for one in each]
+            return documents
+        return [np.append(document, np.int32(self.end)) for document in documents]
 
-    def _located(self, index: int) -> Located:
+    def _offsets(self, index: int) -> DocumentOffsets:
         lengths, run = self.counts(index)
         stream = np.cumsum(np.append(self.start(index), lengths + (self.end is not None)))
-        return Located(stream, np.cumsum(np.append(self.corpus.shards[index].first_token, run)))
+        return DocumentOffsets(stream, np.cumsum(np.append(self.corpus.shards[index].first_token, run)))
 
     def counts(self, index: int) -> Ints:
-        """The tokens of each document of a shard, (2, documents): by the tokenizer, and as the run counted them."""
-        shard, uri = self.corpus.shards[index], self._index(index)
+        """Token counts of a shard's documents, (2, documents): by the tokenizer, and by the run."""
+        shard, uri = self.corpus.shards[index], self._cache_uri(index)
         if uri is not None and storage.exists(uri):
-            with suppress(EOFError, ValueError):  # torn: it is not synced, and a machine may lose its power
+            with suppress(EOFError, ValueError):  # the file is not synced: a power failure may have cut it short
                 counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
                 if counts.shape == (2, shard.documents):
                     return counts.astype(np.int64)
         run = np.concatenate(
             [np.zeros(0, np.int64), *(rows["tokens"].to_numpy() for rows in self._texts.rows(index, "tokens"))]
         )
-        counts = np.stack([run if self._as_counted else self._tokenised(shard), run])
+        counts = np.stack([run if self._counted_by_run else self._tokenize(shard), run])
         if uri is not None:
-            self._keep(uri, counts)
+            self._save(uri, counts)
         return counts
 
-    def _tokenised(self, shard: Shard) -> Ints:
+    def _tokenize(self, shard: Shard) -> Ints:
         documents = np.arange(shard.first_document, shard.first_document + shard.documents)
-        return np.concatenate([np.zeros(0, np.int64), *(self.tokenizer.encode(texts)[1] for texts in self._pieces(documents))])
+        counts = (self.tokenizer.encode(texts)[1] for texts in self._text_batches(documents))
+        return np.concatenate([np.zeros(0, np.int64), *counts])
 
-    def _pieces(self, documents: Ints) -> Iterator[pa.Array]:
-        """The texts of documents, `_AT_ONCE` at a time: their ids would take more room than they do."""
+    def _text_batches(self, documents: Ints) -> Iterator[pa.Array]:
+        """The texts of documents, a few at a time: their ids take more memory than they do."""
         for texts in self._texts.take(documents):
-            for first in range(0, len(texts), _AT_ONCE):
-                yield texts.slice(first, _AT_ONCE)
+            for first in range(0, len(texts), _BATCH_TEXTS):
+                yield texts.slice(first, _BATCH_TEXTS)
 
-    def _keep(self, uri: str, counts: Ints) -> None:
+    def _save(self, uri: str, counts: Ints) -> None:
         file = io.BytesIO()
         np.save(file, counts.astype(np.uint32))
         try:
@@ -159,49 +161,52 @@ class Stream:
         except OSError as error:
             self._cache = None
             warnings.warn(
-                f"the numbers of tokens cannot be kept ({error}), so each loader counts again: name a folder (cache=…), or "
-                "None for none",
+                f"token counts cannot be cached ({error}), so every loader counts again: name another folder (cache=…), or "
+                "None for no cache",
                 stacklevel=2,
             )
 
-    def _index(self, index: int) -> str | None:
+    def _cache_uri(self, index: int) -> str | None:
         if self._cache is None or self.tokenizer.name is None:
             return None
         return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.corpus.shards[index].sha256])}.npy")
 
 
-class Sequences(Protocol):
+class PackedSequences(Protocol):
     """A stream packed into sequences of one length, numbered in the order of the run."""
 
     def pieces(self, first: int, stop: int) -> Pieces:
-        """What sequences [first, stop) hold; those after the last hold nothing. Documents are numbered in the whole corpus."""
+        """The pieces in sequences [first, stop). Documents are numbered across the whole corpus."""
         ...
 
     def has(self, sequence: int) -> bool:
-        """Whether there is such a sequence."""
+        """Whether this sequence exists."""
         ...
 
     def run_token(self, sequence: int) -> float:
-        """The token of the run, by its own count, at which a sequence begins."""
+        """The position in the run's own token count at which a sequence begins."""
         ...
 
     def count(self) -> int:
-        """All of them: every shard must be known for this."""
+        """The number of sequences. Counts every shard that is not counted yet."""
         ...
 
 
-class Cut:
+class CutSequences:
     """Concatenate and cut: sequence n is tokens [n·size, (n + 1)·size) of the stream."""
 
-    def __init__(self, stream: Stream, size: int) -> None:
+    def __init__(self, stream: TokenStream, size: int) -> None:
         self._stream, self._size = stream, size
 
     def pieces(self, first: int, stop: int) -> Pieces:
         low, high = first * self._size, stop * self._size
-        of = self._stream.shards(low, high)
         shards = self._stream.corpus.shards
-        found = [cut(self._stream.located(k).stream, low, high, self._size).moved(shards[k].first_document, 0) for k in of]
-        return joined(found)
+        return concatenate(
+            [
+                cut(self._stream.offsets(index).stream, low, high, self._size).shifted(shards[index].first_document, 0)
+                for index in self._stream.shards(low, high)
+            ]
+        )
 
     def has(self, sequence: int) -> bool:
         token = sequence * self._size
@@ -214,53 +219,54 @@ class Cut:
         return -(-self._stream.start(len(self._stream.corpus.shards)) // self._size)
 
 
-class BestFit:
-    """Best fit in windows: a document belongs to the window in whose `WINDOW`·size tokens of the stream it begins.
+class BestFitSequences:
+    """Best fit in windows of `WINDOW`·size tokens: a document belongs to the window in which it
+    begins.
 
-    To know the number of a sequence, all before it are packed, by their lengths alone.
+    To number a sequence, all windows before it are packed, from the documents' lengths alone.
     """
 
-    def __init__(self, stream: Stream, size: int) -> None:
+    def __init__(self, stream: TokenStream, size: int) -> None:
         self._stream, self._size, self._span = stream, size, WINDOW * size
-        self._starts = [0]  # first sequence of each window that is known so far, and of what follows them
-        self._window = lru_cache(4)(self._packed)
+        self._starts = [0]  # first sequences of the windows packed so far, and of the next one
+        self._window = lru_cache(4)(self._pack_window)
 
     def pieces(self, first: int, stop: int) -> Pieces:
-        found = []
+        parts = []
         for window in self._windows(first, stop):
             packed, start = self._window(window), self._starts[window]
-            there = (packed.sequence >= first - start) & (packed.sequence < stop - start)
-            found.append(packed.where(there).moved(0, start))
-        return joined(found)
+            inside = (packed.sequence >= first - start) & (packed.sequence < stop - start)
+            parts.append(packed.take(inside).shifted(0, start))
+        return concatenate(parts)
 
     def has(self, sequence: int) -> bool:
         return len(self._windows(sequence, sequence + 1)) > 0
 
     def run_token(self, sequence: int) -> float:
-        """Sequences share the tokens of their window evenly."""
-        of = self._windows(sequence, sequence + 1)
-        if not of:
+        """The sequences of a window share its tokens evenly."""
+        windows = self._windows(sequence, sequence + 1)
+        if not windows:
             return float(self._stream.corpus.tokens)
-        window = of[0]
-        low, high = (self._stream.run_token(at * self._span) for at in (window, window + 1))
+        window = windows[0]
+        low, high = (self._stream.run_token(number * self._span) for number in (window, window + 1))
         start, stop = self._starts[window], self._starts[window + 1]
         return low + (high - low) * (sequence - start) / (stop - start)
 
     def count(self) -> int:
-        while self._more():
+        while self._pack_next():
             pass
         return self._starts[-1]
 
     def _windows(self, first: int, stop: int) -> list[int]:
         """The windows that hold sequences of [first, stop)."""
-        while self._starts[-1] < stop and self._more():
+        while self._starts[-1] < stop and self._pack_next():
             pass
         low = int(np.searchsorted(self._starts, first, side="right")) - 1
         high = int(np.searchsorted(self._starts, stop, side="left"))
         return [window for window in range(low, min(high, len(self._starts) - 1)) if self._starts[window + 1] > first]
 
-    def _more(self) -> bool:
-        """Packs one window more; False when there is none."""
+    def _pack_next(self) -> bool:
+        """Packs the next window; False at the end of the stream."""
         window = len(self._starts) - 1
         if not self._stream.shards(window * self._span, window * self._span + 1):
             return False
@@ -268,24 +274,24 @@ class BestFit:
         self._starts.append(self._starts[-1] + (int(packed.sequence[-1]) + 1 if len(packed.sequence) else 0))
         return True
 
-    def _packed(self, window: int) -> Pieces:
+    def _pack_window(self, window: int) -> Pieces:
         low, high = window * self._span, (window + 1) * self._span
         lengths, documents = [], []
         for index in self._stream.shards(low, high):
-            stream = self._stream.located(index).stream
-            begins = np.flatnonzero((stream[:-1] >= low) & (stream[:-1] < high))
-            lengths.append(np.diff(stream)[begins])
-            documents.append(begins + self._stream.corpus.shards[index].first_document)
+            stream = self._stream.offsets(index).stream
+            rows = np.flatnonzero((stream[:-1] >= low) & (stream[:-1] < high))
+            lengths.append(np.diff(stream)[rows])
+            documents.append(rows + self._stream.corpus.shards[index].first_document)
         packed = best_fit(np.concatenate(lengths), self._size)
         return Pieces(np.concatenate(documents)[packed.document], packed.start, packed.length, packed.sequence)
 
 
-PACKINGS: dict[Packing, type[Cut | BestFit]] = {"cut": Cut, "best_fit": BestFit}
+PACKINGS: dict[Packing, type[CutSequences | BestFitSequences]] = {"cut": CutSequences, "best_fit": BestFitSequences}
 
 
-def laid(stream: Stream, sequences: Sequences, first: int, stop: int, size: int) -> Laid:
-    """Sequences [first, stop) as arrays; only the documents they hold are tokenised."""
-    pieces = sequences.pieces(first, stop).moved(0, -first)
-    documents, which = np.unique(pieces.document, return_inverse=True)
-    ids, at = stream.ids(documents)
-    return lay(pieces, ids, at[which] + pieces.start, stop - first, size)
+def pack(stream: TokenStream, sequences: PackedSequences, first: int, stop: int, size: int) -> PackedBatch:
+    """Sequences [first, stop) as arrays. Only the documents in them are tokenized."""
+    pieces = sequences.pieces(first, stop).shifted(0, -first)
+    documents, row = np.unique(pieces.document, return_inverse=True)
+    ids, starts = stream.ids(documents)
+    return fill_batch(pieces, ids, starts[row] + pieces.start, stop - first, size)

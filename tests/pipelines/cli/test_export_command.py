@@ -35,9 +35,9 @@ def test_a_run_is_written_for_another_loader(run: str, tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(run: str, tmp_path: Path) -> None:
     assert invoke("export", run, "--format", "csv", "--output", tmp_path / "new").exit_code == 2
     for arguments, message in [
-        (("--format", "mds", "--output", tmp_path), "something already"),
+        (("--format", "mds", "--output", tmp_path), "is not empty"),
         (("--format", "megatron", "--output", tmp_path / "new"), "name a tokenizer"),
-        (("--format", "megatron", "--tokenizer", "none.json", "--output", tmp_path / "new"), "no tokenizer there"),
+        (("--format", "megatron", "--tokenizer", "none.json", "--output", tmp_path / "new"), "no such tokenizer"),
     ]:
         told = invoke("export", run, *arguments)
         assert (told.exit_code, message in told.stderr) == (1, True)
@@ -47,4 +47,4 @@ def test_what_is_wrong_is_named(run: str, tmp_path: Path) -> None:
 def test_the_tokens_are_counted_once_for_all_loaders(run: str) -> None:
     assert invoke("index", run, "--tokenizer", "bytes", "--workers", 2).stdout == "11 tokens\n"
     assert len(list(Path(run, ".feed").glob("*.npy"))) == 2
-    assert "no tokenizer there" in invoke("index", run, "--tokenizer", "none").stderr
+    assert "no such tokenizer" in invoke("index", run, "--tokenizer", "none").stderr

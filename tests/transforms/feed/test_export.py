@@ -1,4 +1,4 @@
-"""What is exported has the order and the texts of the run, as the own reader of each format reads it; large readers skip."""
+"""Exports have the order and texts of the run, by each format's own reader; tests of readers not installed are skipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.encode import Bytes, Function
+from tamis.transforms.feed.encode import ByteTokenizer, FunctionTokenizer
 from tamis.transforms.feed.export import FORMATS, export
 from tests.transforms.feed.releases import release, table
 
@@ -50,18 +50,20 @@ class Megatron:
         return np.frombuffer(self.data, self.dtype, self.lengths[number], self.pointers[number]).tolist()
 
 
-@pytest.mark.parametrize("tokenizer", [Bytes(), Function(lambda text: [ord(c) * 100 for c in text], end=1_000_000)])
+@pytest.mark.parametrize(
+    "tokenizer", [ByteTokenizer(), FunctionTokenizer(lambda text: [ord(c) * 100 for c in text], end=1_000_000)]
+)
 def test_megatron(run, out, tokenizer):
-    found = export(run, "megatron", out, tokenizer)
-    assert found.documents == len(ALL)
+    result = export(run, "megatron", out, tokenizer)
+    assert result.documents == len(ALL)
     back = Megatron(out + "/corpus")
     expected = [[*tokenizer.encode(pa.array([text], pa.large_string()))[0].tolist(), tokenizer.end] for text in ALL]
     assert [back[number] for number in range(len(back.lengths))] == expected
     assert back.documents.tolist() == list(range(len(ALL) + 1))
     assert back.dtype.itemsize == (2 if tokenizer.vocabulary else 4)
-    told = {"name": "bytes", "sha256": None} if isinstance(tokenizer, Bytes) else None
+    recorded = {"name": "bytes", "sha256": None} if isinstance(tokenizer, ByteTokenizer) else None
     about = json.loads(Path(out, "corpus.json").read_text())
-    assert about == {"format": "tamis.export/1", "corpus": "ab" * 32, "tokenizer": told, "end": tokenizer.end}
+    assert about == {"format": "tamis.export/1", "corpus": "ab" * 32, "tokenizer": recorded, "end": tokenizer.end}
 
 
 def test_megatron_by_its_own_reader(run, out):
@@ -121,9 +123,9 @@ def test_samples_lie_as_the_format_says(run, out, format):
     if format == "mds":
         shards = [(shard["raw_data"]["basename"], shard["samples"], shard["raw_data"]["bytes"]) for shard in index["shards"]]
         own = ("raw_data", "samples", "zip_data")
-        told = json.dumps({key: value for key, value in index["shards"][0].items() if key not in own}, sort_keys=True)
-        assert told.encode() in Path(out, shards[0][0]).read_bytes()
-        header = len(told)
+        configuration = json.dumps({key: value for key, value in index["shards"][0].items() if key not in own}, sort_keys=True)
+        assert configuration.encode() in Path(out, shards[0][0]).read_bytes()
+        header = len(configuration)
     else:
         shards = [(chunk["filename"], chunk["chunk_size"], None) for chunk in index["chunks"]]
         header = 0
@@ -135,22 +137,22 @@ def test_samples_lie_as_the_format_says(run, out, format):
 
 @pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_all_columns_in_files_whose_names_are_in_order(run, out, format):
-    found = export(run, format, out)
-    assert list(found.files) == sorted(found.files)
+    result = export(run, format, out)
+    assert list(result.files) == sorted(result.files)
     expected = table(ALL)
     if format == "parquet":
-        rows = [row for file in found.files for row in pq.read_table(file).to_pylist()]
+        rows = [row for file in result.files for row in pq.read_table(file).to_pylist()]
     else:
-        rows = [json.loads(line) for file in found.files for line in Path(file).read_text().splitlines()]
+        rows = [json.loads(line) for file in result.files for line in Path(file).read_text().splitlines()]
     assert [{**row, "quality": 0} for row in rows] == [{**row, "quality": 0} for row in expected.to_pylist()]
 
 
 def test_parquet_is_copied_byte_for_byte(tmp_path, out):
     run = release(tmp_path / "run", TEXTS)
-    found = export(run, "parquet", out)
+    result = export(run, "parquet", out)
     shards = json.loads(Path(run, "manifest.json").read_text())["curriculum"]["shards"]
     full = [Path(run, shard["path"]) for shard in shards if shard["documents"]]
-    assert [Path(file).read_bytes() for file in found.files] == [path.read_bytes() for path in full]
+    assert [Path(file).read_bytes() for file in result.files] == [path.read_bytes() for path in full]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -159,17 +161,17 @@ def test_an_altered_shard_is_not_exported(run, out, format):
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(RunError, match="not the shard the manifest promises"):
+    with pytest.raises(RunError, match="does not have the SHA-256 in the manifest"):
         export(run, format, out, "bytes" if format == "megatron" else None)
     assert not {"index.json", "corpus.idx", "corpus.bin"} & {path.name for path in Path(out).glob("*")}
 
 
 def test_wrong_use_is_named(run, out):
-    with pytest.raises(RunError, match="name a tokenizer"):
+    with pytest.raises(RunError, match="megatron needs a tokenizer"):
         export(run, "megatron", out)
-    with pytest.raises(RunError, match="mds holds texts: no tokenizer"):
+    with pytest.raises(RunError, match="mds stores texts: leave out the tokenizer"):
         export(run, "mds", out, "bytes")
     Path(out).mkdir()
     Path(out, "old").write_text("")
-    with pytest.raises(RunError, match="there is something already"):
+    with pytest.raises(RunError, match="is not empty"):
         export(run, "jsonl", out)

@@ -26,7 +26,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.formatting import counted, duration, storage_size
 from tamis.transforms.core.parts import Part
 from tamis.transforms.curriculum.lint import best_decile_mass
-from tamis.transforms.read.input_options import ENVIRONMENT
+from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.select import allocation
 from tamis.transforms.select.guards import Guards
 
@@ -90,7 +90,7 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
         before = _peak()
         # A few distributions of many would each give more than they do among all.
-        harvest = sum(piece.size for piece in pieces if piece.uri.startswith(ENVIRONMENT)) or recipe.input.harvest_bytes
+        harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
         sampled = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
         rehearsed = recipe.model_copy(
             update={
@@ -112,9 +112,9 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
 
 def _as_read(pieces: list[Piece], receipts: list[Any]) -> list[Piece]:
     """The pieces; what distributions gave was cut between their files, and may be less than was asked for."""
-    asked = sum(piece.size for piece in pieces if piece.uri.startswith(ENVIRONMENT))
-    given = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(ENVIRONMENT))
-    return [replace(piece, factor=asked / given) if given and piece.uri.startswith(ENVIRONMENT) else piece for piece in pieces]
+    asked = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
+    given = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(PYTHON_ENV))
+    return [replace(piece, factor=asked / given) if given and piece.uri.startswith(PYTHON_ENV) else piece for piece in pieces]
 
 
 def _scaled(

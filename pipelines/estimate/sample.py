@@ -11,7 +11,7 @@ from pathlib import Path
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.core.documents import BATCH_BYTES
-from tamis.transforms.read.input_options import ENVIRONMENT, Split
+from tamis.transforms.read.input_options import PYTHON_ENV, Split
 
 SAMPLE_BYTES = 16 << 20
 """Decompressed bytes of the sample, at most about."""
@@ -48,7 +48,7 @@ def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[Piece]:
     taken = 0
     for number in _spread(splits, ends, total):
         split = splits[number]
-        if split.format == ENVIRONMENT:
+        if split.format == PYTHON_ENV:
             if split.uri not in seen:
                 yield Piece(split.uri, sum(other.size for other in splits if other.uri == split.uri), 1.0, 1, 0.0)
             seen.add(split.uri)
@@ -81,11 +81,11 @@ def _spread(splits: list[Split], ends: list[int], total: int) -> Iterator[int]:
 
 def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> Piece:
     """The first bytes of a split of lines, of a crawl or of a text, decompressed, up to the end of a record."""
-    from tamis.transforms.read.decompress import Stream
+    from tamis.transforms.read.decompress import ByteStream
 
     began = time.thread_time()
     with storage.open_binary(split.uri) as file:
-        stream = Stream(file, split.uri, split.start, split.stop)
+        stream = ByteStream(file, split.uri, split.start, split.stop)
         head, more = stream.read(_PIECE), stream.read(_AHEAD)
         given = len(head) + len(more)
         ended = given < _PIECE + _AHEAD

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tamis.transforms import storage
-from tamis.transforms.read.input_options import ENVIRONMENT
+from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.read.inputs import format_of
 
 BASE = "gopher"
@@ -115,10 +115,10 @@ def input_block(paths: Sequence[str]) -> str:
     Raises FileNotFoundError for a path that matches nothing, ValueError for a file whose format cannot be told.
     """
     lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
-    files = [path for path in paths if path.split(":", 1)[0] != ENVIRONMENT]
+    files = [path for path in paths if path.split(":", 1)[0] != PYTHON_ENV]
     if not files:
         note = "documentation, licences, docstrings and source of the running Python"
-        return "\n".join([*lines, f"  format: {ENVIRONMENT}  # {note}", ""])
+        return "\n".join([*lines, f"  format: {PYTHON_ENV}  # {note}", ""])
     entries = storage.expand(files)
     formats = Counter(format_of(entry.uri) for entry in entries)
     kind = next(iter(formats)) if len(formats) == 1 and len(files) == len(paths) else "auto"
@@ -209,11 +209,11 @@ def _records(uri: str) -> Iterator[dict[str, Any] | None]:
         return
     import orjson
 
-    from tamis.transforms.read.decompress import Stream
+    from tamis.transforms.read.decompress import ByteStream
     from tamis.transforms.read.lines import lines
 
     with storage.open_binary(uri) as file:
-        for line in lines(Stream(file, uri), _SLICE << 20):
+        for line in lines(ByteStream(file, uri), _SLICE << 20):
             if line.error is None and (not line.data or line.data.isspace()):
                 continue
             try:

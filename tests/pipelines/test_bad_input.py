@@ -241,7 +241,7 @@ def test_an_empty_file_is_no_fault_and_no_corpus(tmp_path: Path) -> None:
         ("nowhere.jsonl", r"input: .*/nowhere\.jsonl: no such file or folder"),
         ("hollow", r"input: .*/hollow: the folder holds no \.json.* file: it is empty"),
         ("*.warc.gz", r"input: .*/\*\.warc\.gz: the pattern matches no file"),
-        ("unknown", r"input: .*/unknown: neither name nor first bytes tell the format; set input\.format"),
+        ("unknown", r"input: .*/unknown: neither its name nor its first bytes tell the format; set input\.format"),
         ("dangling.jsonl", r"input: .*/dangling\.jsonl: no such file or folder"),
     ],
 )

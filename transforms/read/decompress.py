@@ -1,4 +1,7 @@
-"""Decompresses gzip, zstd and bzip2 from any member on, gives all that damage leaves, and finds where a file can be split."""
+"""Decompresses gzip, zstd and bzip2, recovers the data around damage, and finds where a file can be split.
+
+A compressed file is a sequence of members: gzip members, zstd frames or bzip2 streams.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ from isal import igzip_lib
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.read.input_options import RATIO, pieces
+from tamis.transforms.read.input_options import COMPRESSION_RATIO, split_count
 
 _BLOCK = 1 << 20
-_LONGEST_START = 16  # bytes that `_Codec.start` may match
+_LONGEST_SIGNATURE = 16  # bytes that `_Codec.signature` may match
 
-_WINDOW = 16 << 20
-"""How far behind a wished cut a member is looked for: planning reads near the cuts only."""
+SEARCH_WINDOW = 16 << 20
+"""Bytes that are searched for a member from each ideal split point on, so that planning reads little of a file."""
 
-_VAIN = 64 << 20
-"""A file in which no member is found in so many bytes is taken for a single one, so that planning reads little of it."""
+SEARCH_LIMIT = 64 << 20
+"""If no member begins in this many searched bytes, the file is taken for a single member, and the search ends."""
 
 _PROOF = 256 << 10
-"""Bytes of the file that must decode from a supposed member on. What a codec cannot compress it stores as it is, and that may
-be a compressed file, but in pieces of at most 64 KiB (gzip) or 128 KiB (zstd) with something between."""
+"""Stored bytes that must decode before a signature counts as a member. Codecs store incompressible data unchanged, and that
+data may itself be a compressed file; but they store at most 64 KiB (gzip) or 128 KiB (zstd) without a header between."""
 
 
 class _Decoder(Protocol):
@@ -44,12 +47,12 @@ class _Decoder(Protocol):
 
 
 class _Zstd:
-    """One zstd frame. Its output has no bound, so it is fed little at a time."""
+    """One zstd frame. Its output cannot be limited, so its input comes in small chunks."""
 
     needs_input = True
 
     def __init__(self) -> None:
-        self._decoder: Any = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()  # --long=31 is in use
+        self._decoder: Any = zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()  # some files use --long=31
 
     @property
     def eof(self) -> bool:
@@ -67,10 +70,10 @@ class _Zstd:
 class _Codec:
     name: str
     suffixes: tuple[str, ...]
-    starts: tuple[bytes, ...]  # what a member may begin with
-    start: re.Pattern[bytes]  # what a member looks like in the midst of a file
+    starts: tuple[bytes, ...]  # the first bytes of a member
+    signature: re.Pattern[bytes]  # a stricter pattern, to search for a member inside a file
     open: Callable[[], _Decoder]
-    chunk: int  # bytes of the file fed at once
+    chunk: int  # bytes of the file that are decoded at once
     errors: tuple[type[Exception], ...]
 
 
@@ -87,7 +90,7 @@ _CODECS = (
     _Codec(
         "zstd",
         (".zst", ".zstd"),
-        (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),  # a frame; skippable frames
+        (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))),  # a frame, a skippable frame
         re.compile(rb"\x28\xb5\x2f\xfd"),
         _Zstd,
         1 << 14,
@@ -105,86 +108,87 @@ _CODECS = (
 )
 
 
-class _Damaged(Exception):
-    """The stream is truncated, corrupt, or followed by what is no stream."""
+class _DamageError(Exception):
+    """A member is truncated, corrupt, or followed by bytes that are no member."""
 
 
-class Stream:
-    """The decompressed bytes of a file from byte `start` on, where a member begins or, if it is not compressed, anywhere.
+class ByteStream:
+    """The decompressed bytes of a file from byte `start` on: a member begins there, or the file is not compressed.
 
-    `stop` is the byte of the file where the next split begins (-1: none does): what comes behind it is given too, for the
-    line that the cut goes through, and as soon as it is, `end` is the number of bytes that came before. After the last byte
-    `damage` says what cut them short, or is None. `torn`: the first line may lack its beginning, since damage precedes it.
+    `stop` is the byte of the file where the next split begins; -1 if there is none. The stream goes on behind it, to
+    complete the line that crosses the split point. From then on, `end` is the number of bytes before that point.
+    At the end of the stream, `damage` says what cut it short, or is None. `after_damage` is true if damage precedes
+    the stream, so that its first line may lack its beginning.
 
-    Raises RunError when no member begins at `stop`.
+    Raises RunError if no member begins at `stop`.
     """
 
-    def __init__(self, file: BinaryIO, uri: str, start: int = 0, stop: int = -1, torn: bool = False) -> None:
+    def __init__(self, file: BinaryIO, uri: str, start: int = 0, stop: int = -1, after_damage: bool = False) -> None:
         self.start = start
-        self.torn = torn
+        self.after_damage = after_damage
         self.end: int | None = None
         self.damage: str | None = None
         self._file, self._uri, self._stop = file, uri, stop
-        self._member = self._at = start  # byte of the file: where the present member begins; how far it is read
-        self._given = 0
-        self._blocks = self._sound()
-        self._held = b""
+        self._member = self._position = start  # bytes of the file: where the current member begins; how far it is read
+        self._produced = 0
+        self._blocks = self._blocks_until_damage()
+        self._buffer = b""
         self._offset = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Blocks of no fixed size, never empty."""
+        """Blocks of any size, never empty."""
         return self._blocks
 
     def read(self, size: int = -1) -> bytes:
-        """`size` bytes, fewer only at the end, that of the split; all when negative. Not to be mixed with iteration."""
-        parts, length = [self._held], len(self._held)
+        """`size` bytes, or all if negative; fewer only at the end of the split. Do not mix it with iteration."""
+        parts, length = [self._buffer], len(self._buffer)
         while size < 0 or length < size:
             block = next(self._blocks, None)
             if block is None or self.end is not None:
                 break
             parts.append(block)
             length += len(block)
-        whole = b"".join(parts)
-        cut = len(whole) if size < 0 else size
-        self._held = whole[cut:]
-        self._offset += len(whole) - len(self._held)
-        return whole[:cut]
+        data = b"".join(parts)
+        cut = len(data) if size < 0 else size
+        self._buffer = data[cut:]
+        self._offset += len(data) - len(self._buffer)
+        return data[:cut]
 
     def tell(self) -> int:
-        """Bytes given by `read` so far."""
+        """Number of bytes that `read` has returned so far."""
         return self._offset
 
-    def after_damage(self, content: bytes = b"") -> Stream | None:
-        """What the damage leaves: from the next member on whose bytes begin with `content`; None when the split has no more."""
+    def resume(self, content: bytes = b"") -> ByteStream | None:
+        """The stream behind the damage, from the next member whose content begins with `content`; None if there is none."""
         if self.damage is None or self.end is not None or not self._file.seekable():
             return None
         codec = _codec(self._file)
         size = self._file.seek(0, io.SEEK_END)
         stop = size if self._stop < 0 else self._stop
-        found = _member(self._file, self._uri, codec, self._member + 1, stop, content) if codec is not None else None
-        if found is None and self._stop >= 0 and self._member < self._stop:
-            found = self._stop
-        return None if found is None else Stream(self._file, self._uri, found, self._stop, torn=True)
+        start = _find_member(self._file, self._uri, codec, self._member + 1, stop, content) if codec is not None else None
+        if start is None and self._stop >= 0 and self._member < self._stop:
+            start = self._stop
+        return None if start is None else ByteStream(self._file, self._uri, start, self._stop, after_damage=True)
 
-    def proves(self, content: bytes) -> bool:
-        """Whether what begins here is sound for `_PROOF` bytes of the file or up to its end, and begins with `content`."""
-        begin = b""
+    def is_sound(self, content: bytes) -> bool:
+        """Whether the stream begins with `content` and decodes for `_PROOF` bytes of the file, or up to the file's end."""
+        beginning = b""
         for block in self._blocks:
-            if len(begin) < len(content):
-                begin += block
-            if self._at - self.start >= _PROOF:
+            if len(beginning) < len(content):
+                beginning += block
+            if self._position - self.start >= _PROOF:
                 break
-        return self.damage is None and begin.startswith(content)
+        return self.damage is None and beginning.startswith(content)
 
-    def _sound(self) -> Iterator[bytes]:
+    def _blocks_until_damage(self) -> Iterator[bytes]:
         try:
-            for block in self._decoded():
-                self._given += len(block)
+            for block in self._decode():
+                self._produced += len(block)
                 yield block
-        except _Damaged as damaged:
-            self.damage = str(damaged)
+        except _DamageError as error:
+            self.damage = str(error)
 
-    def _decoded(self) -> Iterator[bytes]:
+    def _decode(self) -> Iterator[bytes]:
         if self.start:
             codec = _codec(self._file)
             self._file.seek(self.start)
@@ -192,114 +196,123 @@ class Stream:
         else:
             head = self._file.read(4)
             codec = _codec_of(head)
-            named = _named(self._uri)
-            if codec is None and named is not None and head:
-                raise _Damaged(f"not a {named.name} stream, although its name says so")
+            expected = _codec_by_suffix(self._uri)
+            if codec is None and expected is not None and head:
+                raise _DamageError(f"not a {expected.name} stream, although its name says so")
         yield from self._plain(head) if codec is None else self._members(head, codec)
 
     def _plain(self, head: bytes) -> Iterator[bytes]:
         while head:
-            left = self._stop - self._at
-            self._at += len(head)
-            if self.end is None and 0 <= self._stop <= self._at:
-                if left:
-                    yield head[:left]
+            remaining = self._stop - self._position
+            self._position += len(head)
+            if self.end is None and 0 <= self._stop <= self._position:
+                if remaining:
+                    yield head[:remaining]
                 self.end = self._stop - self.start
-                head = head[left:]
+                head = head[remaining:]
             if head:
                 yield head
             head = self._file.read(_BLOCK)
 
     def _members(self, chunk: bytes, codec: _Codec) -> Iterator[bytes]:
         while chunk:
-            if self.end is None and 0 <= self._stop <= self._at:
-                if self._at != self._stop:
+            if self.end is None and 0 <= self._stop <= self._position:
+                if self._position != self._stop:
                     raise RunError(
                         f"{self._uri}: no {codec.name} member begins at byte {self._stop}, where the file was to be split: it "
-                        "has changed, or holds compressed files as they are. Set input.split_bytes to more than its size"
+                        "changed during the run, or compressed files lie uncompressed inside it. Set input.split_bytes to more "
+                        "than its size, so that it is not split"
                     )
-                self.end = self._given
-            self._member = self._at
+                self.end = self._produced
+            self._member = self._position
             if not chunk.startswith(codec.starts):
-                raise _Damaged(f"garbage after the end of the {codec.name} stream, from byte {self._at} of the file on")
-            decoder, fed, before = codec.open(), self._at, self._given
+                raise _DamageError(
+                    f"garbage after the end of the {codec.name} stream, from byte {self._position} of the file on"
+                )
+            decoder, chunk_start, produced = codec.open(), self._position, self._produced
             while not decoder.eof:
                 if chunk:
-                    fed = self._at
+                    chunk_start = self._position
                 try:
                     block = decoder.decompress(chunk, _BLOCK)
                 except codec.errors as error:
-                    yield from _salvaged(self._file, codec, self._member, fed, self._given - before)
-                    raise _Damaged(f"corrupt {codec.name} stream near byte {fed} of the file: {error}") from error
-                self._at += len(chunk)
+                    yield from _salvage(self._file, codec, self._member, chunk_start, self._produced - produced)
+                    raise _DamageError(f"corrupt {codec.name} stream near byte {chunk_start} of the file: {error}") from error
+                self._position += len(chunk)
                 chunk = b""
                 if block:
                     yield block
                 if not decoder.eof and decoder.needs_input:
                     chunk = self._file.read(codec.chunk)
                     if not chunk:
-                        size = f"the file ends after {self._at} bytes, inside the stream"
-                        raise _Damaged(f"truncated {codec.name} stream: {size}")
+                        raise _DamageError(
+                            f"truncated {codec.name} stream: the file ends after {self._position} bytes, inside the stream"
+                        )
             chunk = decoder.unused_data
-            self._at -= len(chunk)
+            self._position -= len(chunk)
             chunk += self._file.read(codec.chunk)
             while chunk and not chunk.strip(b"\0"):  # tapes and some archivers pad with zeros
-                self._at += len(chunk)
+                self._position += len(chunk)
                 chunk = self._file.read(codec.chunk)
             padding = len(chunk) - len(chunk.lstrip(b"\0"))
-            self._at, chunk = self._at + padding, chunk[padding:]
+            self._position, chunk = self._position + padding, chunk[padding:]
 
 
-def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"") -> Iterator[Stream]:
-    """The bytes of a split; after each damage what it leaves: members that begin with `content`. Each is to be exhausted."""
-    stream: Stream | None = Stream(file, uri, start, stop)
+def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"") -> Iterator[ByteStream]:
+    """The bytes of a split: one stream, and another one behind each damage. Exhaust each before taking the next.
+
+    A stream behind damage begins with `content`.
+    """
+    stream: ByteStream | None = ByteStream(file, uri, start, stop)
     while stream is not None:
         yield stream
-        stream = stream.after_damage(content)
+        stream = stream.resume(content)
 
 
-def cuts(uri: str, size: int, piece: int, content: bytes = b"", anywhere: bool = True) -> list[int]:
-    """Where the splits of a file of `size` bytes begin, all about as large and of `piece` bytes at most; the first is 0.
+def split_starts(uri: str, size: int, split_bytes: int, content: bytes = b"", anywhere: bool = True) -> list[int]:
+    """The bytes of a file of `size` bytes where its splits begin; the first is 0.
 
-    A compressed file is cut where members begin whose bytes begin with `content`, into pieces smaller by `RATIO`; where none
-    begins, a piece is larger. Another file is cut `anywhere`, or not at all.
+    Splits have about the same size, at most `split_bytes`. A compressed file is split at members whose content begins with
+    `content`, into splits that are smaller by `COMPRESSION_RATIO`, or larger where no member begins. An uncompressed file
+    is split `anywhere`, or not at all.
     """
     with storage.open_binary(uri) as file:
         codec = _codec(file) if file.seekable() else None
         if codec is None:
-            return [0] if _named(uri) or not anywhere or not file.seekable() else _even(size, piece)
-        points = [*_even(size, max(1, piece // RATIO)), size]
-        found, sought = [0], 0
-        for point, end in pairwise(points[1:]):
-            end = min(point + _WINDOW, end)
-            place = _member(file, uri, codec, point, end, content)
-            sought += end - point
-            if place is not None:
-                found.append(place)
-            elif sought >= _VAIN and len(found) == 1:
+            splittable = anywhere and file.seekable() and not _codec_by_suffix(uri)
+            return _even_starts(size, split_bytes) if splittable else [0]
+        ideal = [*_even_starts(size, max(1, split_bytes // COMPRESSION_RATIO)), size]
+        starts, searched = [0], 0
+        for point, end in pairwise(ideal[1:]):
+            end = min(point + SEARCH_WINDOW, end)
+            member = _find_member(file, uri, codec, point, end, content)
+            searched += end - point
+            if member is not None:
+                starts.append(member)
+            elif searched >= SEARCH_LIMIT and len(starts) == 1:
                 break
-        return found
+        return starts
 
 
-def _even(size: int, piece: int) -> list[int]:
-    count = min(size, pieces(size, piece))
+def _even_starts(size: int, split_bytes: int) -> list[int]:
+    count = min(size, split_count(size, split_bytes))
     return [size * number // count for number in range(count)]
 
 
-def _member(file: BinaryIO, uri: str, codec: _Codec, at: int, stop: int, content: bytes) -> int | None:
-    """The first byte from `at` to `stop` at which a member surely begins, one whose bytes begin with `content`."""
-    held = b""  # `at` is where it begins
-    while at < stop:
-        file.seek(at + len(held))
-        data = held + file.read(_BLOCK)
-        for match in codec.start.finditer(data):
-            place = at + match.start()
-            if place < stop and Stream(file, uri, place).proves(content):
+def _find_member(file: BinaryIO, uri: str, codec: _Codec, start: int, stop: int, content: bytes) -> int | None:
+    """The first byte in `start:stop` where a member begins, verified by decoding, whose content begins with `content`."""
+    overlap = b""  # the last bytes of the block before; they begin at `start`
+    while start < stop:
+        file.seek(start + len(overlap))
+        data = overlap + file.read(_BLOCK)
+        for match in codec.signature.finditer(data):
+            place = start + match.start()
+            if place < stop and ByteStream(file, uri, place).is_sound(content):
                 return place
-        if len(data) == len(held):
+        if len(data) == len(overlap):
             return None
-        held = data[1 - _LONGEST_START :]
-        at += len(data) - len(held)
+        overlap = data[1 - _LONGEST_SIGNATURE :]
+        start += len(data) - len(overlap)
     return None
 
 
@@ -312,29 +325,30 @@ def _codec(file: BinaryIO) -> _Codec | None:
     return _codec_of(file.read(4))
 
 
-def _named(uri: str) -> _Codec | None:
+def _codec_by_suffix(uri: str) -> _Codec | None:
     return next((codec for codec in _CODECS if {*storage.suffixes(uri)[-1:]} & {*codec.suffixes}), None)
 
 
-def _salvaged(file: BinaryIO, codec: _Codec, member: int, failed: int, given: int) -> Iterator[bytes]:
-    """What a member holds beyond the `given` bytes and before its damage, at byte `failed` of the file or later.
+def _salvage(file: BinaryIO, codec: _Codec, member: int, chunk_start: int, produced: int) -> Iterator[bytes]:
+    """The bytes of a damaged member behind its first `produced` bytes and before the damage.
 
-    A decoder that fails keeps what the same call had decoded so far; fed again, byte by byte, it gives it.
+    A decoder that fails discards what it decoded in the same call. So the member is decoded again, byte by byte from
+    `chunk_start` on, the place in the file of the chunk that failed.
     """
     if not file.seekable():
         return
     file.seek(member)
-    decoder, made = codec.open(), 0
+    decoder, decoded = codec.open(), 0
     while True:
-        piece = file.read(min(codec.chunk, failed - member)) if member < failed else file.read(1)
-        member += len(piece)
+        chunk = file.read(min(codec.chunk, chunk_start - member)) if member < chunk_start else file.read(1)
+        member += len(chunk)
         try:
-            block = decoder.decompress(piece)
+            block = decoder.decompress(chunk)
         except codec.errors:
             return
-        made += len(block)
-        if made > given:
-            yield block[len(block) - (made - given) :]
-            given = made
-        if not piece:
+        decoded += len(block)
+        if decoded > produced:
+            yield block[len(block) - (decoded - produced) :]
+            produced = decoded
+        if not chunk:
             return

@@ -1,4 +1,4 @@
-"""Reads JSON Lines: one object a line, parsed strictly (RFC 8259, valid UTF-8), with an error for each bad line."""
+"""Reads JSON Lines: one object per line, parsed strictly (RFC 8259, valid UTF-8); each bad line is a reject."""
 
 from __future__ import annotations
 
@@ -8,55 +8,56 @@ import orjson
 import pyarrow as pa
 
 from tamis.transforms import storage
-from tamis.transforms.read.batch_builder import Rows, Unfit
+from tamis.transforms.read.batch_builder import BatchBuilder, InvalidRecord
 from tamis.transforms.read.decompress import streams
 from tamis.transforms.read.input_options import Input, Reject, Split
-from tamis.transforms.read.lines import Line, grouped
+from tamis.transforms.read.lines import Line, line_groups
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split. Blank lines are no records; a byte order mark and CRLF are fine."""
-    rows = Rows(split.uri, options)
+    """The documents of a split. Blank lines are skipped; a byte order mark and CRLF are allowed."""
+    builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         for stream in streams(file, split.uri, split.start, split.stop):
-            for group in grouped(stream, options.max_record_bytes):
+            for group in line_groups(stream, options.max_record_bytes):
                 if isinstance(group, Line):
-                    _line(rows, group, stream.start)
-                    if rows.full:
-                        yield rows.take()
+                    _add_line(builder, group, stream.start)
+                    if builder.full:
+                        yield builder.take()
                     continue
                 for index, line in enumerate(group.data):
                     try:
-                        rows.add_record(orjson.loads(line), len(line))
-                    except ValueError:  # a blank line too
-                        _line(rows, list(group)[index], stream.start)
-                    if rows.full:
-                        yield rows.take()
-    yield from rows.rest()
+                        builder.add_record(orjson.loads(line), len(line))
+                    except ValueError:  # also a blank line
+                        _add_line(builder, list(group)[index], stream.start)
+                    if builder.full:
+                        yield builder.take()
+    yield from builder.flush()
 
 
-def _line(rows: Rows, line: Line, start: int) -> None:
-    """What a line gives that may be bad, cut or no record."""
+def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
+    """Adds the document or the reject of a line that may be bad, damaged or blank."""
     try:
-        if line.error is None or line.cut:
-            _add(rows, line.data)
-            if line.cut:  # the damage begins behind a record that is whole: an object ends with its own bracket
+        if line.error is None or line.ends_in_damage:
+            _add_record(builder, line.data)
+            if line.ends_in_damage:  # an object ends with its own bracket, so the damage begins behind this record
                 line = line._replace(offset=line.offset + len(line.data), data=b"")
-    except Unfit as unfit:
+    except InvalidRecord as invalid:
         if line.error is None:
-            if line.torn and unfit.__cause__ is not None:  # no end of an object is an object
+            # The end of an object never parses, so a parse error here only means that damage took the beginning.
+            if line.begins_in_damage and invalid.__cause__ is not None:
                 return
-            line = line._replace(error=str(unfit))
+            line = line._replace(error=str(invalid))
     if line.error is not None:
-        rows.reject(line.offset, line.error, line.data, line.number, start)
+        builder.reject(line.offset, line.error, line.data, line.number, start)
 
 
-def _add(rows: Rows, line: bytes) -> None:
+def _add_record(builder: BatchBuilder, line: bytes) -> None:
     if line and not line.isspace():
         try:
-            rows.add_record(orjson.loads(line), len(line))
+            builder.add_record(orjson.loads(line), len(line))
         except orjson.JSONDecodeError as error:
-            raise Unfit(_reason(line, error)) from error
+            raise InvalidRecord(_reason(line, error)) from error
 
 
 def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:

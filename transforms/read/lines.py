@@ -1,4 +1,4 @@
-"""Cuts a stream into lines with their offsets, whatever the lines' length, and turns what is no line into an error."""
+"""Cuts a byte stream into lines with their offsets; damage and overlong lines become errors."""
 
 from __future__ import annotations
 
@@ -6,62 +6,61 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tamis.transforms.read.decompress import Stream
+from tamis.transforms.read.decompress import ByteStream
 
 _BOM = b"\xef\xbb\xbf"
 _EXCERPT = 1024
 
 
 class Line(NamedTuple):
-    """A line without its newline; where `error` is set, `data` is only its beginning, or what damage left.
+    """A line without its newline. If `error` is set, `data` is only its beginning, or what precedes the damage.
 
-    Offset and number (from 1) count from where the stream starts.
+    Offset and number (from 1) count from the start of the stream.
     """
 
     offset: int
     number: int
     data: bytes
     error: str | None = None
-    cut: bool = False  # by damage to the stream, so that it may be whole or not
-    torn: bool = False  # likewise, at its beginning
+    ends_in_damage: bool = False  # so the line may be complete or not
+    begins_in_damage: bool = False  # likewise, at its beginning
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """Whole lines that follow each other, without their newlines."""
+class LineGroup:
+    """Consecutive lines without errors and without their newlines."""
 
     offset: int
     number: int
     data: list[bytes]
 
     def __iter__(self) -> Iterator[Line]:
-        """Each with its place."""
         offset = self.offset
         for number, line in enumerate(self.data, self.number):
             yield Line(offset, number, line)
             offset += len(line) + 1
 
 
-def lines(stream: Stream, longest: int) -> Iterator[Line]:
-    """The lines of a stream that begin in its split; a last one without newline counts.
+def lines(stream: ByteStream, longest: int) -> Iterator[Line]:
+    """The lines of a stream that belong to its split; the last one needs no newline.
 
-    One that begins where the split ends is its last, and belongs to no other: whether a cut goes through a line cannot be
-    told from behind the cut. A line of more than `longest` bytes is an error, and never held in memory. So is damage to the
-    stream, at the line that it cuts, which is the last.
+    The line that begins exactly at the end of a split is its last, because a reader of the next split cannot tell whether
+    the split point cuts a line. A line of more than `longest` bytes is an error and is never held in memory. Damage to
+    the stream is an error in the line that it cuts, which is the last.
     """
-    for group in grouped(stream, longest):
+    for group in line_groups(stream, longest):
         if isinstance(group, Line):
             yield group
         else:
             yield from group
 
 
-def grouped(stream: Stream, longest: int) -> Iterator[Lines | Line]:
-    """`lines`, in groups where there is nothing to say of any."""
+def line_groups(stream: ByteStream, longest: int) -> Iterator[LineGroup | Line]:
+    """The same as `lines`, with consecutive ordinary lines in groups."""
     offset, number = 0, 1
-    held: list[bytes] = []
-    length = 0  # of the line that `held` begins
-    foreign = stream.start > 0 and not stream.torn  # the first line belongs to the split before
+    pending: list[bytes] = []  # the beginning of the current line
+    length = 0  # of the current line so far
+    foreign = stream.start > 0 and not stream.after_damage  # the first line belongs to the split before
     for block in stream:
         last = stream.end is not None
         if last:
@@ -71,40 +70,42 @@ def grouped(stream: Stream, longest: int) -> Iterator[Lines | Line]:
         *ends, rest = block.split(b"\n")
         if ends:
             length += len(ends[0])
-            if number == 1 or length > longest:  # a byte order mark, a first line that is none, a line too long
+            if number == 1 or length > longest:  # may have a byte order mark, be foreign or too long
                 if not foreign:
-                    yield _line(stream, offset, number, b"".join([*held, ends[0]]), length, longest)
+                    yield _line(stream, offset, number, b"".join([*pending, ends[0]]), length, longest)
                 foreign = False
                 offset, number = offset + length + 1, number + 1
                 del ends[0]
             else:
-                ends[0] = b"".join([*held, ends[0]])
-            held, length = [], 0
+                ends[0] = b"".join([*pending, ends[0]])
+            pending, length = [], 0
             if len(block) > longest:
                 for end in ends:
                     yield _line(stream, offset, number, end, len(end), longest)
                     offset, number = offset + len(end) + 1, number + 1
             elif ends:
-                yield Lines(offset, number, ends)
+                yield LineGroup(offset, number, ends)
                 offset, number = offset + sum(map(len, ends)) + len(ends), number + len(ends)
             if last:
                 return
         length += len(rest)
-        if rest and not foreign and (length <= longest or not held):
-            held.append(rest[:_EXCERPT] if length > longest else rest)
+        if rest and not foreign and (length <= longest or not pending):
+            pending.append(rest[:_EXCERPT] if length > longest else rest)
         elif length > longest:
-            held = [b"".join(held)[:_EXCERPT]]
+            pending = [b"".join(pending)[:_EXCERPT]]
     if foreign:
         return
     if stream.damage is not None:
         error = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
-        yield Line(offset, number, b"".join(held), error, cut=True, torn=stream.torn and number == 1)
+        begins_in_damage = stream.after_damage and number == 1
+        yield Line(offset, number, b"".join(pending), error, ends_in_damage=True, begins_in_damage=begins_in_damage)
     elif length:
-        yield _line(stream, offset, number, b"".join(held), length, longest)
+        yield _line(stream, offset, number, b"".join(pending), length, longest)
 
 
-def _line(stream: Stream, offset: int, number: int, data: bytes, length: int, longest: int) -> Line:
+def _line(stream: ByteStream, offset: int, number: int, data: bytes, length: int, longest: int) -> Line:
     error = f"a record of {length} bytes; max_record_bytes is {longest}" if length > longest else None
     if offset == stream.start == 0:
         data = data.removeprefix(_BOM)
-    return Line(offset, number, data[:_EXCERPT] if error else data, error, torn=stream.torn and number == 1)
+    begins_in_damage = stream.after_damage and number == 1
+    return Line(offset, number, data[:_EXCERPT] if error else data, error, begins_in_damage=begins_in_damage)

@@ -1,7 +1,7 @@
-"""Takes the text out of web pages in a child process: a page that crashes the extractor, or never ends, costs itself only.
+"""Extracts the text of web pages in a child process, so that a page that crashes or hangs the extractor loses only itself.
 
-A worker has one child, which lives from its first page to its worker's end and is started again when a page has killed it. It
-imports the extractor and nothing else of ours.
+A worker process has one child. It lives as long as the worker, and a new one is started when a page has killed it. The child
+imports the extractor and nothing else of this package.
 """
 
 from __future__ import annotations
@@ -17,26 +17,31 @@ import threading
 import time
 from typing import IO
 
-SECONDS = 10
-"""Processor time for one page; the mean page takes some milliseconds. Wall time would depend on the machine's load."""
+CPU_SECONDS = 10
+"""Processor time for one page; the mean page takes a few milliseconds. Wall time would depend on the load of the machine."""
 
 MEMORY = 4 << 30
-"""Address space of the child."""
+"""Address space of the child, in bytes."""
 
 COMMAND = [sys.executable, "-P", "-m", __name__]
 
+children: dict[int, subprocess.Popen[bytes]] = {}
+"""The child of each process by its id, because a fork must not share the pipes of its parent."""
+
 _READY = b"ready"
 _TEXT, _ERROR = 0, 1
-_HEAD = struct.Struct("<BQ")
-_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)  # no page does that: somebody, or a machine without memory
+_HEADER = struct.Struct("<BQ")
+_EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)  # no page causes these: a person sent one, or the memory ran out
 
 _lock = threading.Lock()
-_children: dict[int, subprocess.Popen[bytes]] = {}  # by process: a pipe must not cross a fork
 
 
-def text_of(page: bytes, charset: str | None) -> str:
-    """The main content of an HTML page; `charset` is what its server declared. Raises Unfit, also for what kills the child."""
-    from tamis.transforms.read.batch_builder import Unfit  # here, because the child would import all that it needs
+def extract_text(page: bytes, charset: str | None) -> str:
+    """The main text of an HTML page; `charset` is the one that its server declared.
+
+    Raises InvalidRecord if the page has no readable text or kills the child.
+    """
+    from tamis.transforms.read.batch_builder import InvalidRecord  # not at the top, so that the child need not import it
 
     with _lock:
         for attempt in (1, 2):
@@ -45,26 +50,26 @@ def text_of(page: bytes, charset: str | None) -> str:
                 _send(child.stdin, 0, (charset or "").encode("utf-8", "replace")[:100].ljust(100) + page)
                 kind, answer = _receive(child.stdout)
             except (EOFError, BrokenPipeError):
-                del _children[os.getpid()]
+                del children[os.getpid()]
                 code = child.wait()
-                if attempt == 1 and -code in _OUTSIDE:
+                if attempt == 1 and -code in _EXTERNAL_SIGNALS:
                     continue
-                raise Unfit(_death(-code)) from None
+                raise InvalidRecord(_cause_of_death(-code)) from None
             if kind == _ERROR:
-                raise Unfit(f"no text can be taken out of the page: {answer.decode()}")
+                raise InvalidRecord(f"cannot extract text from the page: {answer.decode()}")
             return answer.decode("utf-8", "surrogatepass")
     raise AssertionError
 
 
-def _death(number: int) -> str:
+def _cause_of_death(number: int) -> str:
     if number == signal.SIGXCPU:
-        return f"the page kept the extractor busy for more than {SECONDS} seconds"
+        return f"the page kept the extractor busy for more than {CPU_SECONDS} seconds"
     name = signal.Signals(number).name if number > 0 else f"exit code {-number}"
     return f"the page crashed the extractor ({name})"
 
 
 def _child() -> subprocess.Popen[bytes]:
-    child = _children.get(os.getpid())
+    child = children.get(os.getpid())
     if child is None:
         child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
@@ -73,23 +78,23 @@ def _child() -> subprocess.Popen[bytes]:
             ready = False
         if not ready:
             raise RuntimeError(f"the extractor of web pages does not start: {' '.join(COMMAND)} ended with {child.wait()}")
-        _children[os.getpid()] = child
+        children[os.getpid()] = child
     return child
 
 
 def _send(pipe: IO[bytes] | None, kind: int, data: bytes) -> None:
     assert pipe is not None
-    pipe.write(_HEAD.pack(kind, len(data)))
+    pipe.write(_HEADER.pack(kind, len(data)))
     pipe.write(data)
     pipe.flush()
 
 
 def _receive(pipe: IO[bytes] | None) -> tuple[int, bytes]:
     assert pipe is not None
-    head = pipe.read(_HEAD.size)
-    if len(head) < _HEAD.size:
+    header = pipe.read(_HEADER.size)
+    if len(header) < _HEADER.size:
         raise EOFError
-    kind, size = _HEAD.unpack(head)
+    kind, size = _HEADER.unpack(header)
     data = pipe.read(size)
     if len(data) < size:
         raise EOFError
@@ -97,33 +102,33 @@ def _receive(pipe: IO[bytes] | None) -> tuple[int, bytes]:
 
 
 def serve() -> None:
-    """The child: pages in, texts out, until the parent has ended."""
+    """The loop of the child: reads pages and writes their texts until the parent ends."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_CPU)
     _send(sys.stdout.buffer, 0, _READY)
     while True:
         try:
             _, request = _receive(sys.stdin.buffer)
         except EOFError:
             return
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + SECONDS, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + CPU_SECONDS, hard_limit))
         charset, page = request[:100].decode().strip(), request[100:]
         try:
             tree = HTMLTree.parse_from_bytes(page, _encoding(page, charset), errors="replace")
-            answer = extract_plain_text(tree, main_content=True).encode("utf-8", "surrogatepass")
-        except Exception as error:  # whatever it is, it is this page's: the next one gets a fresh tree
+            text = extract_plain_text(tree, main_content=True).encode("utf-8", "surrogatepass")
+        except Exception as error:  # any error concerns this page only: the next one gets a fresh tree
             _send(sys.stdout.buffer, _ERROR, f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace"))
         else:
-            _send(sys.stdout.buffer, _TEXT, answer)
+            _send(sys.stdout.buffer, _TEXT, text)
 
 
 def _encoding(page: bytes, declared: str) -> str:
-    """UTF-8 where the bytes are that; else what the server declares, the page declares, or its bytes suggest."""
+    """UTF-8 if the page is valid UTF-8; else the charset of the server, else of the page, else a guess from its bytes."""
     from resiliparse.parse.encoding import detect_encoding
 
     try:
@@ -136,7 +141,7 @@ def _encoding(page: bytes, declared: str) -> str:
 def _is_codec(name: str) -> bool:
     try:
         codecs.lookup(name)
-    except (LookupError, ValueError):  # ValueError: a null character in it
+    except (LookupError, ValueError):  # ValueError: the name has a null character
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Reads Parquet by row groups, column by column, with a reject for each unfit row and each unreadable row group."""
+"""Reads Parquet by row groups and columns; each invalid row and each unreadable row group is a reject."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import pyarrow.parquet as pq
 from tamis.transforms import storage
 from tamis.transforms.core import documents
 from tamis.transforms.core.errors import damage
-from tamis.transforms.read.batch_builder import Unfit, as_text, canonical, fill_ids, pop
-from tamis.transforms.read.input_options import Fields, Input, Reject, Split, pieces
+from tamis.transforms.read.batch_builder import InvalidRecord, as_text, canonical, fill_ids, pop
+from tamis.transforms.read.input_options import Fields, Input, Reject, Split, split_count
 
 _MOST_ROWS = 1 << 16
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def plan(entry: storage.Entry, options: Input) -> list[Split]:
-    """Ranges of row groups of about `options.split_bytes`; the whole file as one where its footer cannot be read."""
-    whole = Split(entry.uri, "parquet", 0, -1, entry.size, entry.version)
+    """Ranges of row groups of about `options.split_bytes`; one split for the whole file if its footer cannot be read."""
+    whole_file = Split(entry.uri, "parquet", 0, -1, entry.size, entry.version)
     if not entry.size:
-        return [whole]
+        return [whole_file]
     try:
         with storage.open_binary(entry.uri) as file:
             footer = pq.read_metadata(file)
     except _DAMAGE as error:
         damage(error)
-        return [whole]
+        return [whole_file]
     sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
     ends = np.cumsum([0, *sizes])
-    count = pieces(int(ends[-1]), options.split_bytes)
-    # A row group belongs to the piece in which its middle lies.
-    piece = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))
-    starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(piece)))]
+    count = split_count(int(ends[-1]), options.split_bytes)
+    # A row group belongs to the split in which its middle lies.
+    split = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))
+    starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(split)))]
     return [
         Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.version)
         for start, stop in pairwise([*starts, footer.num_row_groups])
@@ -45,9 +45,9 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of the split's row groups. Null columns of a row are as absent as a field that JSON does not write.
+    """The documents of the row groups of a split. A null value counts as a missing field, as in JSON.
 
-    Raises nothing for bad data: a damaged row group is one reject, and the next is read.
+    Bad data never raises: a damaged row group is one reject, and reading continues with the next.
     """
     with ExitStack() as stack:
         path = storage.local_path(split.uri)
@@ -55,34 +55,34 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
         try:
             file = pq.ParquetFile(source, pre_buffer=path is None, page_checksum_verification=True)
             columns = _Columns(file.schema_arrow, options)
-        except Unfit as unfit:
-            yield _only(split, 0, str(unfit))
+        except InvalidRecord as invalid:
+            yield _reject_only(split, 0, str(invalid))
             return
         except _DAMAGE as error:
-            yield _only(split, 0, f"unreadable Parquet file: {damage(error)}")
+            yield _reject_only(split, 0, f"unreadable Parquet file: {damage(error)}")
             return
         groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
         row = sum(group.num_rows for group in groups[: split.start])
         for number in range(split.start, len(groups) if split.stop < 0 else split.stop):
             end = row + groups[number].num_rows
-            batches = file.iter_batches(_rows(groups[number]), [number], use_threads=False)
+            batches = file.iter_batches(_batch_rows(groups[number]), [number], use_threads=False)
             while row < end:
                 try:
                     batch, reason = next(batches, None), "it holds fewer rows than the footer says"
                 except _DAMAGE as error:
                     batch, reason = None, damage(error)
                 if batch is None:
-                    lost = f"rows {row} to {end - 1} are lost"
-                    yield _only(split, row, f"row group {number} is damaged: {reason}; {lost}")
+                    error_message = f"row group {number} is damaged: {reason}; rows {row} to {end - 1} are lost"
+                    yield _reject_only(split, row, error_message)
                     break
-                for piece in _pieces(batch):
-                    yield columns.documents(piece, split.uri, row)
-                    row += len(piece)
+                for part in _halves(batch):
+                    yield columns.documents(part, split.uri, row)
+                    row += len(part)
             row = end
 
 
 class _Columns:
-    """Which column is what, for the files of one schema. Raises Unfit, naming the columns, where there is no text."""
+    """Maps the columns of one schema to the parts of a document. Raises InvalidRecord if there is no column of text."""
 
     def __init__(self, schema: pa.Schema, options: Input) -> None:
         self._source, self._longest = options.source, options.max_record_bytes
@@ -91,25 +91,25 @@ class _Columns:
             part: [path for name in getattr(fields, part) if (path := _path(schema, name))] for part in Fields.model_fields
         }
         mapped = [path for paths in self._paths.values() for path in paths]
-        whole = {path[0] for path in mapped if len(path) == 1}
+        mapped_columns = {path[0] for path in mapped if len(path) == 1}
         self._nested = [".".join(path) for path in mapped if len(path) > 1]
-        self._rest = [name for name in schema.names if name not in whole]
+        self._unmapped = [name for name in schema.names if name not in mapped_columns]
         if not self._paths["text"]:
             names = " or ".join(f"'{name}'" for name in fields.text)
-            raise Unfit(f"no text column {names}; the columns are: {', '.join(schema.names)}")
+            raise InvalidRecord(f"no text column {names}; the columns are: {', '.join(schema.names)}")
         for path in self._paths["text"]:
             kind = _type(schema, path)
             if not (_is_text(kind) or _is_binary(kind)):
-                raise Unfit(f"the text column '{'.'.join(path)}' is {kind}, not a string")
+                raise InvalidRecord(f"the text column '{'.'.join(path)}' is {kind}, not a string")
         for path in self._paths["id"]:
             kind = _type(schema, path)
             if not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-                raise Unfit(f"the id column '{'.'.join(path)}' is {kind}; an id is a string or an integer")
+                raise InvalidRecord(f"the id column '{'.'.join(path)}' is {kind}; an id is a string or an integer")
 
     def documents(self, batch: pa.RecordBatch, uri: str, first_row: int) -> tuple[pa.RecordBatch, list[Reject]]:
         """The documents among the rows of `batch`, and a reject for each other row."""
-        batch = _plain(batch, {path[0] for path in self._paths["text"] if len(path) == 1})
-        errors = _invalid(batch)
+        batch = _decode_columns(batch, {path[0] for path in self._paths["text"] if len(path) == 1})
+        errors = _invalid_rows(batch)
         rows = np.setdiff1d(np.arange(len(batch)), list(errors))
         if errors:
             batch = batch.take(pa.array(rows))
@@ -119,22 +119,22 @@ class _Columns:
             errors[int(rows[row])] = "the text is null"
         for row in np.flatnonzero(length > self._longest):
             errors[int(rows[row])] = f"a text of {length[row]} bytes; max_record_bytes is {self._longest}"
-        fit = (length >= 0) & (length <= self._longest)
-        if not fit.all():
-            batch, texts = batch.filter(pa.array(fit)), texts.filter(pa.array(fit))
-        sources = pc.fill_null(_filled(self._column(batch, "source")), self._source)
-        ids = fill_ids(_filled(self._column(batch, "id")), sources, texts)
+        valid = (length >= 0) & (length <= self._longest)
+        if not valid.all():
+            batch, texts = batch.filter(pa.array(valid)), texts.filter(pa.array(valid))
+        sources = pc.fill_null(_empty_to_null(self._column(batch, "source")), self._source)
+        ids = fill_ids(_empty_to_null(self._column(batch, "id")), sources, texts)
         optional = [self._column(batch, part) for part in ("url", "licence", "date")]
         columns = [ids, texts, sources, *optional, self._metadata(batch)]
         rejects = [Reject(uri, first_row + row, None, errors[row], "") for row in sorted(errors)]
         return pa.RecordBatch.from_arrays(columns, schema=documents.SCHEMA), rejects
 
     def _column(self, batch: pa.RecordBatch, part: str) -> pa.Array:
-        arrays = [_strings(_at(batch, path)) for path in self._paths[part]]
+        arrays = [_strings(_column_at(batch, path)) for path in self._paths[part]]
         return pc.coalesce(*arrays) if arrays else pa.nulls(len(batch), pa.string())
 
     def _metadata(self, batch: pa.RecordBatch) -> pa.Array:
-        records = batch.select(self._rest).to_pylist()
+        records = batch.select(self._unmapped).to_pylist()
         for name in self._nested:
             for record in records:
                 pop(record, name)
@@ -142,15 +142,15 @@ class _Columns:
 
 
 def _path(schema: pa.Schema | pa.StructType, name: str) -> list[str] | None:
-    """Where the field called `name` is, as `records.pop` would find it."""
+    """The path of the field `name`, by the rules of `batch_builder.pop`."""
     fields = {field.name: field.type for field in schema}
     if name in fields:
         return [name]
     head, _, tail = name.partition(".")
     if not tail or not pa.types.is_struct(fields.get(head, pa.null())):
         return None
-    below = _path(fields[head], tail)
-    return [head, *below] if below else None
+    inner = _path(fields[head], tail)
+    return [head, *inner] if inner else None
 
 
 def _type(schema: pa.Schema, path: list[str]) -> pa.DataType:
@@ -160,7 +160,7 @@ def _type(schema: pa.Schema, path: list[str]) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _at(batch: pa.RecordBatch, path: list[str]) -> pa.Array:
+def _column_at(batch: pa.RecordBatch, path: list[str]) -> pa.Array:
     column = batch.column(path[0])
     return pc.struct_field(column, path[1:]) if len(path) > 1 else column
 
@@ -173,8 +173,11 @@ def _is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _plain(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
-    """No dictionaries; times (Python's do not hold them all) and views as strings; `texts` that are stored as bytes as text."""
+def _decode_columns(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
+    """Decodes dictionaries, turns times and views into strings, and binary columns of `texts` into text.
+
+    Times become strings because Python's types cannot hold all of them.
+    """
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_dictionary(column.type):
@@ -187,16 +190,16 @@ def _plain(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _invalid(batch: pa.RecordBatch) -> dict[int, str]:
-    """The rows that hold invalid UTF-8: Parquet does not check it, and kernels rely on it."""
+def _invalid_rows(batch: pa.RecordBatch) -> dict[int, str]:
+    """The rows with invalid UTF-8, which Parquet does not check and the kernels could not handle."""
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid:
-        return {row: "invalid UTF-8" for row in range(len(batch)) if not _valid(batch.slice(row, 1))}
+        return {row: "invalid UTF-8" for row in range(len(batch)) if not _is_valid(batch.slice(row, 1))}
     return {}
 
 
-def _valid(batch: pa.RecordBatch) -> bool:
+def _is_valid(batch: pa.RecordBatch) -> bool:
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid:
@@ -212,27 +215,27 @@ def _strings(column: pa.Array) -> pa.Array:
     return pa.array([as_text(value) for value in column.to_pylist()], pa.string())
 
 
-def _filled(column: pa.Array) -> pa.Array:
-    """Null for the empty string: an empty id or source is none."""
+def _empty_to_null(column: pa.Array) -> pa.Array:
+    """Null for the empty string, because an empty id or source counts as missing."""
     return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column).cast(pa.string())
 
 
-def _rows(group: pq.RowGroupMetaData) -> int:
-    """Rows that hold about `documents.BATCH_BYTES`, on the group's average."""
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
+    """Rows of about `documents.BATCH_BYTES`, by the average of the row group."""
     return max(1, min(_MOST_ROWS, documents.BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves of halves, until each is of about `documents.BATCH_BYTES`: lengths may be far from the average."""
+def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halves the batch until each part has about `documents.BATCH_BYTES`, since lengths may be far from the average."""
     if len(batch) < 2 or batch.nbytes <= 2 * documents.BATCH_BYTES:
         if len(batch):
             yield batch
         return
     middle = len(batch) // 2
-    yield from _pieces(batch.slice(0, middle))
-    yield from _pieces(batch.slice(middle))
+    yield from _halves(batch.slice(0, middle))
+    yield from _halves(batch.slice(middle))
 
 
-def _only(split: Split, row: int, error: str) -> tuple[pa.RecordBatch, list[Reject]]:
+def _reject_only(split: Split, row: int, error: str) -> tuple[pa.RecordBatch, list[Reject]]:
     empty = pa.RecordBatch.from_pylist([], schema=documents.SCHEMA)
     return empty, [Reject(split.uri, row, None, error, "")]

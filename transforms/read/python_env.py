@@ -1,8 +1,9 @@
-"""Harvests documents from the running Python: real text, with real near-duplicates, that every machine already has."""
+"""Reads documents from the installed Python packages: real text, with real near-duplicates, on every machine."""
 
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import io
 import os
 import platform
@@ -12,137 +13,139 @@ import tokenize
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from tamis.transforms.read.batch_builder import Rows, canonical
-from tamis.transforms.read.input_options import ENVIRONMENT, Input, Reject, Split
+from tamis.transforms.read.batch_builder import BatchBuilder, canonical
+from tamis.transforms.read.input_options import PYTHON_ENV, Input, Reject, Split
 
 STDLIB = "stdlib"
 SHORTEST_DOCSTRING = 200  # characters
-_LARGEST = 1 << 20  # a larger file is a generated table more often than not
+_LARGEST = 1 << 20  # larger files are mostly generated tables
 _SPLIT = 8 << 20
-_LEFT_OUT = {"__pycache__", "site-packages", "test", "tests", "idle_test"}  # tests of one library repeat, and repeat
+_EXCLUDED = {"__pycache__", "site-packages", "test", "tests", "idle_test"}  # tests repeat themselves
 _LICENCE = re.compile(r"licen[cs]e|copying|copyright|notice", re.IGNORECASE)
 _DOCS = {".rst", ".md", ".txt"}
 
 
-class _File(NamedTuple):
+class _SourceFile(NamedTuple):
     relative: str  # to the folder of packages, or of the standard library
     path: Path
     kind: str  # code, docs, license or metadata
     size: int
 
 
-class _Distribution(NamedTuple):
+class Distribution(NamedTuple):
+    """An installed distribution, or the standard library."""
+
     name: str
     version: str
     licence: str | None
-    place: str  # how the url of its files begins
-    files: list[_File]  # by relative path
+    url_prefix: str
+    files: list[_SourceFile]  # by relative path
 
 
-def plan(places: Sequence[str], options: Input) -> list[Split]:
-    """Ranges of files, by distribution: all of them, or those named `python-env:<distribution>`.
+def plan(paths: Sequence[str], options: Input) -> list[Split]:
+    """Ranges of the files of all distributions, or of those named by `python-env:<distribution>`.
 
-    Where they hold more than `options.harvest_bytes`, the largest distributions give only the beginning of their files,
-    each the same number of bytes. Raises FileNotFoundError for a distribution that is not installed.
+    If they have more than `options.harvest_bytes`, the largest distributions are cut to the same number of bytes each.
+    Raises FileNotFoundError for a distribution that is not installed.
     """
-    installed = _installed()
-    wanted = {place.partition(":")[2] for place in places}
-    for name in sorted(wanted - {""} - installed.keys()):
-        raise FileNotFoundError(f"{ENVIRONMENT}:{name}: no such distribution in this Python")
-    chosen = [_distribution(name) for name in sorted(installed) if "" in wanted or name in wanted]
-    share = _share([sum(file.size for file in found.files) for found in chosen], options.harvest_bytes)
+    names = {path.partition(":")[2] for path in paths}
+    for name in sorted(names - {""} - installed().keys()):
+        raise FileNotFoundError(f"{PYTHON_ENV}:{name}: no such distribution in this Python; see `pip list`")
+    distributions = [find_distribution(name) for name in sorted(installed()) if "" in names or name in names]
+    share = fair_share([sum(file.size for file in one.files) for one in distributions], options.harvest_bytes)
     splits: list[Split] = []
-    for found in chosen:
-        stamp = f"{found.version}-{sum(file.size for file in found.files)}"
-        start, held, given = 0, 0, 0
-        for stop, file in enumerate(found.files, 1):
-            given += file.size
-            if given > share:
+    for distribution in distributions:
+        stamp = f"{distribution.version}-{sum(file.size for file in distribution.files)}"
+        uri = f"{PYTHON_ENV}:{distribution.name}"
+        start, size, total = 0, 0, 0
+        for stop, file in enumerate(distribution.files, 1):
+            total += file.size
+            if total > share:
                 break
-            held += file.size
-            if held >= _SPLIT or stop == len(found.files):
-                splits.append(Split(f"{ENVIRONMENT}:{found.name}", "python-env", start, stop, held, stamp))
-                start, held = stop, 0
+            size += file.size
+            if size >= _SPLIT or stop == len(distribution.files):
+                splits.append(Split(uri, "python-env", start, stop, size, stamp))
+                start, size = stop, 0
         else:
             continue
-        if held:
-            splits.append(Split(f"{ENVIRONMENT}:{found.name}", "python-env", start, stop - 1, held, stamp))
+        if size:
+            splits.append(Split(uri, "python-env", start, stop - 1, size, stamp))
     return splits
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """The documents of a range of files.
 
-    Long descriptions (source `metadata`), licences and notices (`license`), text files (`docs`), source files (`code`),
-    and the docstrings of modules, classes and functions (`docstring`). Ids and urls name no path of this machine.
+    Their sources are: `metadata` (long descriptions), `license` (licences and notices), `docs` (text files), `code` (source
+    files) and `docstring` (of modules, classes and functions). Ids and URLs contain no path of this machine.
     """
-    rows = Rows(split.uri, options)
-    found = _distribution(split.uri.partition(":")[2])
-    about = canonical({"distribution": found.name, "version": found.version})
-    for number in range(split.start, len(found.files) if split.stop < 0 else split.stop):
-        file = found.files[number]
+    builder = BatchBuilder(split.uri, options)
+    distribution = find_distribution(split.uri.partition(":")[2])
+    metadata = canonical({"distribution": distribution.name, "version": distribution.version})
+    for number in range(split.start, len(distribution.files) if split.stop < 0 else split.stop):
+        file = distribution.files[number]
         data = file.path.read_bytes()
-        key, url = f"{split.uri}:{file.relative}", f"{found.place}/{file.relative}"
+        key, url = f"{split.uri}:{file.relative}", f"{distribution.url_prefix}/{file.relative}"
         try:
             for source, qualname, text in _texts(file, data):
-                rows.add(
+                builder.add(
                     text,
                     len(text.encode()),
                     id=f"{key}:{qualname}" if qualname else key,
                     source=source,
                     url=f"{url}#{qualname}" if qualname else url,
-                    licence=found.licence,
-                    metadata=about,
+                    licence=distribution.licence,
+                    metadata=metadata,
                 )
-        except (UnicodeError, SyntaxError) as error:  # SyntaxError: an encoding declared that does not exist
-            rows.reject(number, f"{url}: {error}", data)
-        if rows.full:
-            yield rows.take()
-    yield from rows.rest()
+        except (UnicodeError, SyntaxError) as error:  # SyntaxError: the file declares an unknown encoding
+            builder.reject(number, f"{url}: {error}", data)
+        if builder.full:
+            yield builder.take()
+    yield from builder.flush()
 
 
 @cache
-def _installed() -> dict[str, metadata.Distribution | None]:
-    """Every distribution by its normalised name, the one that would be imported; None is the standard library."""
-    installed: dict[str, metadata.Distribution | None] = {STDLIB: None}
-    for found in metadata.distributions():
-        name = re.sub(r"[-_.]+", "-", found.metadata["Name"] or "").lower()  # PEP 503
+def installed() -> dict[str, importlib.metadata.Distribution | None]:
+    """Every importable distribution by its normalised name; None stands for the standard library."""
+    distributions: dict[str, importlib.metadata.Distribution | None] = {STDLIB: None}
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()  # PEP 503
         if name:
-            installed.setdefault(name, found)
-    return installed
+            distributions.setdefault(name, distribution)
+    return distributions
 
 
-def _distribution(name: str) -> _Distribution:
-    found = _installed()[name]
-    if found is None:
+def find_distribution(name: str) -> Distribution:
+    """The distribution of this normalised name. Raises KeyError if it is not installed."""
+    package = installed()[name]
+    if package is None:
         root = Path(sysconfig.get_path("stdlib"))
-        return _Distribution(name, platform.python_version(), "PSF-2.0", STDLIB, _files(root, _walk(root)))
-    root = Path(str(found.locate_file("")))
-    listed = (root / path for path in found.files or () if not {"..", *_LEFT_OUT} & {*path.parts})
-    return _Distribution(name, found.version, _licence(found), "site-packages", _files(root, listed))
+        return Distribution(name, platform.python_version(), "PSF-2.0", STDLIB, _source_files(root, _walk(root)))
+    root = Path(str(package.locate_file("")))
+    paths = (root / path for path in package.files or () if not {"..", *_EXCLUDED} & {*path.parts})
+    return Distribution(name, package.version, _licence(package), "site-packages", _source_files(root, paths))
 
 
-def _files(root: Path, paths: Iterable[Path]) -> list[_File]:
-    found = sorted(_file(root, path) for path in paths if path.is_file())
-    return [file for file in found if file.kind]
+def _source_files(root: Path, paths: Iterable[Path]) -> list[_SourceFile]:
+    files = sorted(_source_file(root, path) for path in paths if path.is_file())
+    return [file for file in files if file.kind]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        folders[:] = [name for name in folders if name not in _EXCLUDED]
         yield from (Path(parent, name) for name in names)
 
 
-def _file(root: Path, path: Path) -> _File:
+def _source_file(root: Path, path: Path) -> _SourceFile:
     relative = path.relative_to(root).as_posix()
     size = path.stat().st_size
-    return _File(relative, path, _kind(PurePosixPath(relative)) if 0 < size <= _LARGEST else "", size)
+    return _SourceFile(relative, path, _kind(PurePosixPath(relative)) if 0 < size <= _LARGEST else "", size)
 
 
 def _kind(path: PurePosixPath) -> str:
@@ -155,29 +158,29 @@ def _kind(path: PurePosixPath) -> str:
     return "docs" if path.suffix in _DOCS else ""
 
 
-def _licence(found: metadata.Distribution) -> str | None:
-    """The SPDX expression where there is one, else the short licence field, else the last word of the classifier."""
+def _licence(package: importlib.metadata.Distribution) -> str | None:
+    """The SPDX expression, else the short licence field, else the names of the licence classifiers."""
     for field in ("License-Expression", "License"):
-        value = (found.metadata[field] or "").strip() if field in found.metadata else ""
+        value = (package.metadata[field] or "").strip() if field in package.metadata else ""
         if value and value != "UNKNOWN" and len(value) <= 80 and "\n" not in value:
             return str(value)
-    named = [value for value in found.metadata.get_all("Classifier") or () if value.startswith("License ::")]
-    return " AND ".join(value.rsplit(" :: ", 1)[1] for value in named) or None
+    classifiers = [value for value in package.metadata.get_all("Classifier") or () if value.startswith("License ::")]
+    return " AND ".join(value.rsplit(" :: ", 1)[1] for value in classifiers) or None
 
 
-def _share(sizes: list[int], total: int) -> int:
-    """The largest share for which no more than `total` is given when each size gives itself or the share."""
-    left, share = total, max(sizes, default=0)
+def fair_share(sizes: list[int], total: int) -> int:
+    """The largest limit for which the sizes, each cut to it, add up to at most `total`."""
+    remaining = total
     for place, size in enumerate(sorted(sizes)):
-        even = left // (len(sizes) - place)
+        even = remaining // (len(sizes) - place)
         if size > even:
             return even
-        left -= size
-    return share
+        remaining -= size
+    return max(sizes, default=0)
 
 
-def _texts(file: _File, data: bytes) -> Iterator[tuple[str, str, str]]:
-    """Source, qualified name ('' for the file itself) and text of each document in a file."""
+def _texts(file: _SourceFile, data: bytes) -> Iterator[tuple[str, str, str]]:
+    """Source, qualified name ('' for the file itself) and text of each document of a file."""
     if file.kind != "code":
         text = data.decode()
         if file.kind == "metadata":
@@ -189,26 +192,26 @@ def _texts(file: _File, data: bytes) -> Iterator[tuple[str, str, str]]:
     if not text.strip():
         return
     yield "code", "", text
-    yield from (("docstring", qualname, docstring) for qualname, docstring in _docstrings(text))
+    yield from (("docstring", qualname, docstring) for qualname, docstring in docstrings(text))
 
 
-def _docstrings(code: str) -> Iterator[tuple[str, str]]:
-    """Qualified names, made unique, and long docstrings of a module; none where it is no valid Python (a template)."""
+def docstrings(code: str) -> Iterator[tuple[str, str]]:
+    """Unique qualified names and long docstrings of a module; none if it is no valid Python, as a template is."""
     if '"""' not in code and "'''" not in code:
-        return  # parsing is what costs, and a long docstring spans lines
+        return  # a long docstring spans lines, and parsing is expensive
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError):
         return
-    times: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for qualname, node in _definitions(tree, ""):
         docstring = ast.get_docstring(node)
         if docstring is None or len(docstring) < SHORTEST_DOCSTRING:
             continue
-        times[qualname] = times.get(qualname, 0) + 1
-        yield qualname if times[qualname] == 1 else f"{qualname}@{times[qualname]}", docstring
+        counts[qualname] = counts.get(qualname, 0) + 1
+        yield qualname if counts[qualname] == 1 else f"{qualname}@{counts[qualname]}", docstring
 
 
 _Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -221,7 +224,7 @@ def _definitions(node: ast.Module | ast.stmt, prefix: str) -> Iterator[tuple[str
         prefix = f"{prefix}.{node.name}" if prefix else node.name
         yield prefix, node
         if not isinstance(node, ast.ClassDef):
-            return  # what is defined inside a function is seldom documented, and bodies are most of the tree
+            return  # definitions inside functions are seldom documented, and function bodies are most of the tree
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt):
             yield from _definitions(child, prefix)

@@ -1,4 +1,4 @@
-"""Kernels on the UTF-8 bytes of a batch: characters, hashes, words and lines, repetition."""
+"""Kernels on the UTF-8 bytes of a batch: characters, hashes, words, lines and repetition."""
 
 SEGMENTATION = 4
-"""Version of what a word, a line, a hash and a fold are; raise it when one changes, and no old rating is reused."""
+"""Version of words, lines, hashes and folding. Raise it when one of them changes, so that no old rating is reused."""

@@ -1,4 +1,4 @@
-"""The line rules of C4 in one pass: which lines would be kept, with how many sentences, and what the lines speak of."""
+"""Measures the line rules of C4 in one pass: kept lines, their sentences, and listed phrases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamis.transforms.text.hashing import PADDING, load64, trailing_zeros
 # mypy: disable-error-code="no-untyped-def"
 
 LINES, KEPT_LINES, CHARS, KEPT_CHARS, SENTENCES, LONGEST_WORD, CURLY, POLICY, JAVASCRIPT, LOREM_IPSUM = range(10)
-"""Columns of what `measure` returns; the last three are also the groups a phrase can belong to."""
+"""Columns of the result of `measure`; the last three are also the groups of phrases."""
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
@@ -22,7 +22,7 @@ _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
 
 @njit(cache=True, nogil=True, inline="always")
 def _equal(block, byte):
-    """The high bit of each of eight bytes that is `byte`, exact up to the lowest."""
+    """Sets the high bit of each of the eight bytes that equals `byte`; only exact up to the lowest such byte."""
     unlike = block ^ _ONES * np.uint64(byte)
     return (unlike - _ONES) & ~unlike & _HIGH
 
@@ -37,7 +37,7 @@ def _length(data, start, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _back(data, i):
+def _previous(data, i):
     """Start of the code point before `data[i]`."""
     i -= 1
     while data[i] & 0xC0 == 0x80:
@@ -88,7 +88,7 @@ def _brackets(data, start, end):
 
 @njit(cache=True, nogil=True)
 def _without_citations(data, start, end, flags, bare):
-    """Writes `data[start:end]` without its citations; returns the bytes written and the code points left out."""
+    """Writes `data[start:end]` without its citations to `bare`; returns the bytes written and the code points left out."""
     size = cited = 0
     i = start
     while i < end:
@@ -105,7 +105,7 @@ def _without_citations(data, start, end, flags, bare):
 
 @njit(cache=True, nogil=True)
 def _count_words(text, size, flags):
-    """Stretches of `text[:size]` between white space."""
+    """Number of words in `text[:size]`, separated by white space."""
     words = 0
     i = 0
     inside = False
@@ -120,7 +120,7 @@ def _count_words(text, size, flags):
 
 @njit(cache=True, nogil=True, inline="always")
 def _continues(point):
-    """A sentence mark, or a closing quote or bracket: `.`, `?`, `!`, `"`, `'`, `)`, `]`, `’`, `”`."""
+    """Whether `point` is a sentence mark or a closing quote or bracket: `.`, `?`, `!`, `"`, `'`, `)`, `]`, `’`, `”`."""
     if point > 0x5D:
         return point == 0x2019 or point == 0x201D
     return point in (0x2E, 0x3F, 0x21, 0x22, 0x27, 0x29, 0x5D)
@@ -131,7 +131,7 @@ def _ends(text, start, end, end_marks):
     """Whether `text[start:end]` ends in an end mark and not in `...`."""
     if start == end:
         return False
-    last = decode(text, _back(text, end))[0]
+    last = decode(text, _previous(text, end))[0]
     dots = end - start >= 3 and text[end - 1] == 0x2E and text[end - 2] == 0x2E and text[end - 3] == 0x2E
     return last < len(end_marks) and end_marks[last] and not dots
 
@@ -141,15 +141,15 @@ def _ends_in_initial(text, start, end, flags):
     r"""Whether `text[start:end]` ends in a letter with no `\w` before it."""
     if start == end:
         return False
-    i = _back(text, end)
+    i = _previous(text, end)
     if not flags[decode(text, i)[0]] & LETTER:
         return False
-    return i == start or not flags[decode(text, _back(text, i))[0]] & WORD
+    return i == start or not flags[decode(text, _previous(text, i))[0]] & WORD
 
 
 @njit(cache=True, nogil=True)
 def _sentences(text, start, end, flags, end_marks):
-    """Sentences of the line `text[start:end]`, by the rule that `measure` tells; 0 if it does not end as a kept line does."""
+    """Sentences of the line `text[start:end]` by the rule of `measure`; 0 if it has no end mark, as a kept line must."""
     if not _ends(text, start, end, end_marks):
         return 0
     sentences = 1
@@ -176,11 +176,11 @@ def _sentences(text, start, end, flags, end_marks):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _reads(text, i, end, phrases, first, behind):
-    """Whether `text[i:end]` begins with `phrases[first:behind]`, which is lower-case; ASCII letters compare without case."""
-    if i + behind - first > end:
+def _begins_with(text, i, end, phrases, first, last):
+    """Whether `text[i:end]` begins with the lower-case `phrases[first:last]`, ignoring the case of ASCII letters."""
+    if i + last - first > end:
         return False
-    for k in range(first, behind):
+    for k in range(first, last):
         byte = text[i + k - first]
         if phrases[k] != (byte + 0x20 if 0x41 <= byte <= 0x5A else byte):
             return False
@@ -188,18 +188,20 @@ def _reads(text, i, end, phrases, first, behind):
 
 
 @njit(cache=True, nogil=True)
-def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, group, found):
-    """Sets `found[group]` to the occurrences of its phrases in `text[start:end]` (Horspool 1980, by pairs of bytes)."""
-    for p in range(len(found)):
-        found[p] = 0
-    before = min(shortest - 1, 1)  # of a single byte the table knows nothing, whatever is asked
-    i = np.int64(start + shortest - 1)  # the last byte of where the shortest phrase could be
+def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, group, occurrences):
+    """Sets `occurrences[group]` to the number of its phrases in `text[start:end]` (Horspool 1980, by pairs of bytes)."""
+    for p in range(len(occurrences)):
+        occurrences[p] = 0
+    before = min(shortest - 1, 1)  # if a phrase has a single byte, all skips are 0
+    i = np.int64(start + shortest - 1)  # the last byte of a window as long as the shortest phrase
     while i < end:
-        skip = np.int64(skips[text[np.uint64(i - before)] & 31, text[np.uint64(i)] & 31])  # unsigned: no test for a negative
+        # Unsigned indexes need no test for negative ones.
+        skip = np.int64(skips[text[np.uint64(i - before)] & 31, text[np.uint64(i)] & 31])
         if skip == 0:
             skip = np.int64(1)
             for p in range(len(group)):
-                found[group[p]] += _reads(text, i + 1 - shortest, end, phrases, phrase_first[p], phrase_first[p + 1])
+                first, last = phrase_first[p], phrase_first[p + 1]
+                occurrences[group[p]] += _begins_with(text, i + 1 - shortest, end, phrases, first, last)
         i += skip
 
 
@@ -224,20 +226,22 @@ def measure(
     phrase_first,
     group,
 ):
-    """i64[n, 10], columns as named above, over the stripped lines that are not blank; words are cut at white space.
+    """i64[n, 10], with the columns named above, over the stripped lines that are not blank; white space separates words.
 
-    `end_marks` is a boolean table by code point. Phrase p is `phrases[phrase_first[p]:phrase_first[p + 1]]`, lower-case
-    bytes, of `group[p]`; `skips` are `phrase_skips` of them, `shortest` their least length. Lengths are code points. A line
-    is measured without its citations, except for CHARS and the length of its words. It is kept when it ends in an end mark
-    and not in `...`, has at least `min_words` words, none longer than `max_word_chars`, and no phrase of POLICY or JAVASCRIPT
-    (whose columns count lines; LOREM_IPSUM counts occurrences). A kept line has one sentence more than sentence ends
-    inside: `.`, `?` or `!` with any more of them or closing quotes and brackets, then white space, then anything but a
-    lower-case letter; the dot of an initial (`J. Doe`) ends none.
+    `end_marks` is a boolean table by code point. Phrase p, of `group[p]`, is the lower-case bytes
+    `phrases[phrase_first[p]:phrase_first[p + 1]]`; `skips` comes from `phrase_skips`; `shortest` is the length of the
+    shortest phrase in bytes. Other lengths are code points.
+
+    A line is measured without its citations, except for CHARS and the length of its words. It is kept if it ends in an end
+    mark and not in `...`, has at least `min_words` words, no word longer than `max_word_chars`, and no phrase of POLICY or
+    JAVASCRIPT (these columns count lines; LOREM_IPSUM counts occurrences). The sentences of a kept line are one more than
+    the sentence ends inside it. A sentence end is `.`, `?` or `!`, optionally more of them or closing quotes and brackets,
+    then white space, then anything but a lower-case letter. The dot of an initial (`J. Doe`) does not count.
     """
     documents = len(line_first) - 1
     counts = np.zeros((documents, 10), np.int64)
-    found = np.zeros(10, np.int64)
-    bare = np.empty(1024, np.uint8)  # a line with citations, without them
+    occurrences = np.zeros(10, np.int64)
+    bare = np.empty(1024, np.uint8)  # a line without its citations
     for d in range(documents):
         counts[d, CURLY], square = _brackets(data, line_start[line_first[d]], line_end[line_first[d + 1] - 1])
         for k in range(line_first[d], line_first[d + 1]):
@@ -246,7 +250,7 @@ def measure(
             start = word_start[line_word_first[k]]
             end = word_end[line_word_first[k + 1] - 1]
             chars = line_chars[k] - _length(data, line_start[k], start) - _length(data, end, line_end[k])
-            words = run = longest = 0  # segmentation may cut what white space does not: adjacent words are one here
+            words = run = longest = 0  # segmentation also cuts inside white-space words: adjacent ones count as one here
             previous = np.int64(-1)
             for w in range(np.uint64(line_word_first[k]), np.uint64(line_word_first[k + 1])):
                 adjacent = word_start[w] == previous
@@ -261,17 +265,17 @@ def measure(
                 size, cited = _without_citations(data, start, end, flags, bare)
             if cited:
                 words = _count_words(bare, size, flags)
-                _count_phrases(bare, 0, size, skips, shortest, phrases, phrase_first, group, found)
+                _count_phrases(bare, 0, size, skips, shortest, phrases, phrase_first, group, occurrences)
             else:
-                _count_phrases(data, start, end, skips, shortest, phrases, phrase_first, group, found)
+                _count_phrases(data, start, end, skips, shortest, phrases, phrase_first, group, occurrences)
             counts[d, LINES] += 1
             counts[d, CHARS] += chars
             counts[d, LONGEST_WORD] = max(counts[d, LONGEST_WORD], longest)
-            counts[d, POLICY] += found[POLICY] > 0
-            counts[d, JAVASCRIPT] += found[JAVASCRIPT] > 0
-            counts[d, LOREM_IPSUM] += found[LOREM_IPSUM]
-            fits = words >= min_words and longest <= max_word_chars
-            if not fits or found[POLICY] or found[JAVASCRIPT]:
+            counts[d, POLICY] += occurrences[POLICY] > 0
+            counts[d, JAVASCRIPT] += occurrences[JAVASCRIPT] > 0
+            counts[d, LOREM_IPSUM] += occurrences[LOREM_IPSUM]
+            within_limits = words >= min_words and longest <= max_word_chars
+            if not within_limits or occurrences[POLICY] or occurrences[JAVASCRIPT]:
                 continue
             if cited:
                 sentences = _sentences(bare, 0, size, flags, end_marks)
@@ -285,10 +289,10 @@ def measure(
 
 
 def phrase_skips(phrases: list[bytes]) -> np.ndarray:
-    """u8[32, 32]: by the last five bits of two bytes, which know no case, how far any phrase's first bytes can still be.
+    """u8[32, 32]: how far a window may move, by the lowest five bits (without case) of each of its last two bytes.
 
-    The two bytes are the last of a stretch as long as the shortest phrase: 0 where a phrase could begin with the stretch,
-    else how many bytes on the first such stretch could begin.
+    A window is as long as the shortest phrase. 0 means that a phrase may begin with this window; otherwise the value is the
+    number of bytes to the next window with which a phrase may begin.
     """
     shortest = min(map(len, phrases))
     skips = np.full((32, 32), min(max(shortest - 1, 0), 255), np.uint8)

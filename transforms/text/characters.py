@@ -1,4 +1,4 @@
-"""What each code point is (letter, space, punctuation …) and what it folds to, as flat tables that kernels index."""
+"""Tables by code point for kernels: its class (letter, space, punctuation, …) and what it folds to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tamis.transforms.runtime.kernels import njit
 
 WORD = 1
-r"""Python's `\w`: letters and numbers of every script, and `_`. Combining marks are not."""
+r"""Python's `\w`: letters and numbers of every script, and `_`; not combining marks."""
 SPACE = 2
 r"""Python's `\s`."""
 LETTER = 4
@@ -22,7 +22,7 @@ LETTER = 4
 LOWER = 8
 """`str.islower`."""
 PUNCTUATION = 16
-"""Neither letter, number, mark nor space: punctuation, symbols, controls, and `_`."""
+"""Not a letter, number, mark or space: punctuation, symbols, controls, and `_`."""
 DIGIT = 32
 r"""Python's `\d`."""
 PLAIN = 64
@@ -52,32 +52,32 @@ _UNSPACED = (
     range(0x1AFF0, 0x1B170),  # kana, extended and supplement
     range(0x20000, 0x40000),  # Han, the planes of its extensions
 )
-"""Blocks of the Unicode Character Database; Python knows no scripts. UAX #14 calls them ID and SA."""
+"""Blocks of the Unicode Character Database, because Python does not know scripts. UAX #14 calls them ID and SA."""
 
 _ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
-"""Where Unicode has characters; beyond lie private use and the unassigned, which are all alike."""
+"""The ranges with assigned characters; all other code points are private or unassigned, and treated alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """Both tables are indexed by code point, read-only."""
+    """Two read-only tables, indexed by code point."""
 
     flags: npt.NDArray[np.uint16]
     """WORD, SPACE, …"""
     folded: npt.NDArray[np.uint32]
-    """The code point in lower case without diacritics, '0' for a digit, 0 for what folding removes."""
+    """The code point in lower case without diacritics, '0' for a digit, 0 for characters that folding removes."""
 
 
 @functools.cache
 def characters() -> Characters:
-    """The tables of this Python's Unicode version, built once a process (a tenth of a second)."""
+    """The tables of this Python's Unicode version, built once per process in a tenth of a second."""
     flags = np.full(sys.maxunicode + 1, PUNCTUATION, np.uint16)
     folded = np.zeros(sys.maxunicode + 1, np.uint32)
     for block in _ASSIGNED:
         text = "".join(map(chr, block))
         category = np.frombuffer("".join(map(unicodedata.category, text)).encode(), "S2")
-        word = _each(str.isalnum, text)
-        space = _each(str.isspace, text)
+        word = _test_each(str.isalnum, text)
+        space = _test_each(str.isspace, text)
         mark = category.view("S1")[::2] == b"M"
         punctuation = ~(word | space | mark)
         lower = np.arange(block.start, block.stop, dtype=np.uint32)
@@ -89,10 +89,10 @@ def characters() -> Characters:
         flags[block.start : block.stop] = (
             word * WORD
             + space * SPACE
-            + _each(str.isalpha, text) * LETTER
-            + _each(str.islower, text) * LOWER
+            + _test_each(str.isalpha, text) * LETTER
+            + _test_each(str.islower, text) * LOWER
             + punctuation * PUNCTUATION
-            + _each(str.isdecimal, text) * DIGIT
+            + _test_each(str.isdecimal, text) * DIGIT
             + (lower == np.arange(block.start, block.stop)) * PLAIN
             + mark * EXTENDS
         )
@@ -100,21 +100,21 @@ def characters() -> Characters:
     flags[0] &= ~np.uint16(PLAIN)
     flags[list(map(ord, _JOINERS))] |= EXTENDS
     for script in _UNSPACED:
-        among = flags[script.start : script.stop]
-        among[(among & (WORD | DIGIT)) == WORD] |= UNSPACED
+        script_flags = flags[script.start : script.stop]
+        script_flags[(script_flags & (WORD | DIGIT)) == WORD] |= UNSPACED
     for table in (flags, folded):
         table.flags.writeable = False
     return Characters(flags, folded)
 
 
 def membership(points: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """A table by code point, true for the characters in `points`, that ends behind the last of them."""
+    """A boolean table by code point, true for the characters in `points`; it ends after the highest of them."""
     table = np.zeros(max(map(ord, points), default=0) + 1, np.bool_)
     table[[ord(point) for point in points]] = True
     return table
 
 
-def _each(test: Any, text: str) -> npt.NDArray[np.bool_]:
+def _test_each(test: Any, text: str) -> npt.NDArray[np.bool_]:
     return np.fromiter(map(test, text), np.bool_, len(text))
 
 
@@ -127,7 +127,7 @@ def _fold(character: str) -> int:
 
 @njit(cache=True, nogil=True, inline="always")
 def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
-    """Code point that starts at `data[i]`, and its bytes; `data` must be valid UTF-8. Callable from kernels."""
+    """The code point that starts at `data[i]` and its length in bytes; `data` must be valid UTF-8. Callable from kernels."""
     a = int(data[i])
     if a < 0x80:
         return a, 1

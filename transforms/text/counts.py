@@ -1,4 +1,4 @@
-"""Counts a document over its words and lines: kinds of words, listed words, how lines begin and end."""
+"""Counts per document: kinds of words, listed words, beginnings and ends of lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, HASH, SYMBOL
 
 @njit(cache=True, nogil=True)
 def word_kinds(first, kind, chars):
-    """Columns of i64[n, 5]: words that are no symbol, their code points, words with a letter, `#`, ellipses."""
+    """i64[n, 5]: words other than symbols, their code points, words with a letter, words with `#`, words with an ellipsis."""
     counts = np.zeros((len(first) - 1, 5), np.int64)
     for d in range(len(first) - 1):
         plain = plain_chars = alphabetic = hashes = ellipses = 0
@@ -32,45 +32,46 @@ def word_kinds(first, kind, chars):
 @njit(cache=True, nogil=True)
 def distinct_members(first, hashes, members):
     """i64[n]: how many of the distinct hashes `members` occur among the words of each document."""
-    found = np.zeros(len(first) - 1, np.int64)
+    counts = np.zeros(len(first) - 1, np.int64)
     size = 16
     while size < 32 * len(members):
         size *= 2
     mask = np.uint64(size - 1)
-    waiting = members.copy()
-    while len(waiting):  # a pass over the words, without a branch, for members that differ in their last bits: seldom a second
+    pending = members.copy()
+    # One pass without branches over the words for all members whose slots differ; a second pass is seldom needed.
+    while len(pending):
         keys = np.zeros(size, np.uint64)
         seen = np.zeros(size, np.bool_)
-        now = left = 0
-        slots = np.empty(len(waiting), np.uint64)
-        for member in waiting:
+        current = remaining = 0
+        slots = np.empty(len(pending), np.uint64)
+        for member in pending:
             slot = member & mask
             if seen[slot]:
-                waiting[left] = member
-                left += 1
+                pending[remaining] = member
+                remaining += 1
             else:
                 seen[slot] = True
                 keys[slot] = member
-                slots[now] = slot
-                now += 1
+                slots[current] = slot
+                current += 1
         seen[:] = False
         for d in range(len(first) - 1):
             for k in range(first[d], first[d + 1]):
                 slot = hashes[k] & mask
                 seen[slot] |= keys[slot] == hashes[k]
-            for slot in slots[:now]:
-                found[d] += seen[slot]
+            for slot in slots[:current]:
+                counts[d] += seen[slot]
                 seen[slot] = False
-        waiting = waiting[:left]
-    return found
+        pending = pending[:remaining]
+    return counts
 
 
 @njit(cache=True, nogil=True)
 def line_edges(data, line_first, line_end, line_word_first, word_start, word_end, opening, closing):
-    """Columns of i64[n, 4]: lines not blank, first character in `opening`, last in `closing`, ending in an ellipsis.
+    """i64[n, 4]: lines that are not blank; those that begin in `opening`, end in `closing`, or end in an ellipsis.
 
-    Lines are stripped, but for `closing` of no more than a carriage return at their end. `opening` and `closing` are
-    boolean tables by code point, false beyond their length.
+    Lines are stripped first; but for `closing`, only a carriage return is stripped from their end. `opening` and `closing`
+    are boolean tables by code point, false beyond their length.
     """
     counts = np.zeros((len(line_first) - 1, 4), np.int64)
     for d in range(len(line_first) - 1):
@@ -95,7 +96,7 @@ def line_edges(data, line_first, line_end, line_word_first, word_start, word_end
 
 @njit(cache=True, nogil=True)
 def short_lines(line_first, line_chars, line_word_first, limit):
-    """i64[n]: lines that are not blank and have at most `limit` code points as written."""
+    """i64[n]: lines that are not blank and have at most `limit` code points, unstripped."""
     counts = np.zeros(len(line_first) - 1, np.int64)
     for d in range(len(line_first) - 1):
         for k in range(line_first[d], line_first[d + 1]):

@@ -1,4 +1,4 @@
-"""Words of scripts that write none, by ICU's dictionaries (UAX #29; Chinese, Japanese, Thai, Lao, Khmer, Burmese)."""
+"""Finds words in scripts without spaces by ICU's dictionaries (UAX #29; Chinese, Japanese, Thai, Lao, Khmer, Burmese)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tamis.transforms.text.words import icu_version
 def joints(
     data: npt.NDArray[np.uint8], text_start: npt.NDArray[np.int64], flags: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.int64]:
-    """Byte offsets, ascending, of the characters in unspaced runs at which ICU begins no word.
+    """Ascending byte offsets of the characters in unspaced runs at which no word begins according to ICU.
 
-    Each run is cut for itself, so what stands around it, and the batch, do not matter. Raises ImportError as `icu_version`.
+    Each run is segmented separately, so neither its surroundings nor the batch matter. Raises ImportError as `icu_version`
+    does.
     """
     icu_version()
     from icu4py.breakers import WordBreaker
@@ -25,7 +26,7 @@ def joints(
         return start
     runs, origin = _lines(data, start, end)
     characters = origin[runs & 0xC0 != 0x80]
-    # Lengths, because the offsets that the package tells are in UTF-16.
+    # We use lengths, because the offsets of the package count UTF-16 units.
     lengths = np.fromiter(map(len, WordBreaker(runs.tobytes().decode(), "und")), np.int64)
     inside = np.ones(len(characters), np.bool_)
     inside[np.cumsum(lengths) - lengths] = False
@@ -34,7 +35,7 @@ def joints(
 
 @njit(cache=True, nogil=True)
 def _runs(data, text_start, flags):  # type: ignore[no-untyped-def]
-    """Where the longest runs of unspaced letters and their marks start and end."""
+    """Start and end of each maximal run of unspaced letters and their marks."""
     start = []
     end = []
     for d in range(len(text_start) - 1):
@@ -58,7 +59,7 @@ def _runs(data, text_start, flags):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _lines(data, start, end):  # type: ignore[no-untyped-def]
-    """The runs with a newline behind each, and the offset in `data` of each of these bytes."""
+    """The bytes of all runs, each followed by a newline, and the offset in `data` of each byte."""
     size = (end - start).sum() + len(start)
     runs = np.empty(size, np.uint8)
     origin = np.empty(size, np.int64)

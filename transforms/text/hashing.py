@@ -1,4 +1,4 @@
-"""XXH64 of byte spans and of Arrow texts, and the mixer that turns a hash into a seeded draw."""
+"""Hashes byte spans, words and Arrow texts, and mixes hashes with a seed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numba.extending import intrinsic
 from tamis.transforms.runtime.kernels import njit
 
 PADDING = 8
-"""Bytes that may be read behind the last text of a buffer that `text_buffer` returns."""
+"""Bytes that are readable behind the last text in a buffer from `text_buffer`."""
 
-CONTENT_SEEDS = (0, 1)
-"""Seeds of the two XXH64 that `hash128` puts side by side. Part of every stored key: never change them."""
+_CONTENT_SEEDS = (0, 1)
+"""Seeds of the two XXH64 of `hash128`. Every stored key depends on them, so never change them."""
 
 _PRIME_1 = np.uint64(0x9E3779B185EBCA87)
 _PRIME_2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -30,7 +30,7 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def _loader(bits: int) -> Any:
-    """An intrinsic `load(data, index)`: `bits` bits, little-endian, anywhere in a u8 array, without a bounds check."""
+    """An intrinsic `(data, index)` that loads `bits` bits, little-endian, from any place in a u8 array; no bounds check."""
 
     def load(_context: Any, data: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -51,7 +51,7 @@ load64 = _loader(64)
 
 @intrinsic
 def trailing_zeros(_context: Any, word: Any) -> Any:
-    """Zero bits below the lowest one bit of a u64; 64 when there is none. Callable from kernels."""
+    """Number of zero bits below the lowest one bit of a u64; 64 for zero. Callable from kernels."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -110,42 +110,43 @@ def _finish(z: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def mix64(h: np.uint64, seed: np.uint64) -> np.uint64:
-    """SplitMix64 (Steele, Lea, Flood 2014) of `h` on the stream that `seed` names; callable from kernels."""
+    """SplitMix64 (Steele, Lea, Flood 2014) of `h` on the stream number `seed`; callable from kernels."""
     return _finish(h + (seed + np.uint64(1)) * _GOLDEN)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def word_begin(length: int) -> np.uint64:
-    """State of `word_hash64` before the first byte of a span of `length`."""
+    """State of `word_hash64` before the first byte of a span of `length` bytes."""
     return np.uint64(length) * _PRIME_2
 
 
 @njit(cache=True, nogil=True, inline="always")
 def word_step(h: np.uint64, block: np.uint64) -> np.uint64:
-    """State after eight bytes that are not the last."""
+    """State after another eight bytes, which are not the last."""
     h = (h ^ block) * _PRIME_1
     return h ^ (h >> np.uint64(32))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def word_finish(h: np.uint64, block: np.uint64) -> np.uint64:
-    """The hash, when `block` is the last eight bytes of the span, or all of it with zeros behind."""
+    """The hash; `block` is the last eight bytes of the span, or a shorter span padded with zeros."""
     return _finish(h ^ block)
 
 
 @njit(cache=True, nogil=True, inline="always")
 def low_bytes(block: np.uint64, count: int) -> np.uint64:
-    """The first `count` bytes of a loaded block, 1 to 8, and zeros."""
+    """The first `count` bytes (1 to 8) of a loaded block; the rest becomes zero."""
     return block & (_ALL >> np.uint64(64 - 8 * count))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def word_hash64(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """64-bit hash of a short span that is not empty: a word. `data` must be readable `PADDING` bytes past `end`; for kernels.
+    """64-bit hash of a word, a short span that is not empty. Callable from kernels.
 
-    Eight bytes at a time: h = (h ^ block) · P₁, folded onto itself, from h = length · P₂; the last block is the last eight
-    bytes, which overlap the one before, and a span shorter than eight is padded with zeros; then SplitMix64's finaliser. Three
-    multiplications for most words, where XXH64 takes nine. Different spans of one length up to eight never collide.
+    `data` must be readable for `PADDING` bytes past `end`. From h = length · P₂, each eight bytes give
+    h = (h ^ block) · P₁, folded onto itself; SplitMix64's finaliser ends it. The last block is the last eight bytes, which
+    overlap the block before; a shorter span is padded with zeros. Most words need three multiplications, where XXH64 needs
+    nine. Different spans of the same length up to eight never collide.
     """
     h = word_begin(end - start)
     if end - start <= 8:
@@ -186,8 +187,8 @@ def _mix(hashes: npt.NDArray[np.uint64], seed: np.uint64) -> npt.NDArray[np.uint
 def hash_spans(
     data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], seed: int = 0
 ) -> npt.NDArray[np.uint64]:
-    """XXH64 of each `data[start[k]:end[k]]`; spans must lie inside `data`, they may overlap and be empty."""
-    return _hash_spans(_frozen(data), np.ascontiguousarray(start), np.ascontiguousarray(end), np.uint64(seed))
+    """XXH64 of each `data[start[k]:end[k]]`, u64[k]; spans must lie inside `data` and may overlap or be empty."""
+    return _hash_spans(_read_only(data), np.ascontiguousarray(start), np.ascontiguousarray(end), np.uint64(seed))
 
 
 def hash_texts(array: pa.Array, seed: int = 0) -> npt.NDArray[np.uint64]:
@@ -197,27 +198,28 @@ def hash_texts(array: pa.Array, seed: int = 0) -> npt.NDArray[np.uint64]:
 
 
 def hash128(array: pa.Array) -> npt.NDArray[np.uint64]:
-    """128 bits a row, shape (n, 2): XXH64 with each of `CONTENT_SEEDS`; wide enough to stand for the text."""
+    """A 128-bit hash of each row, u64[n, 2]: XXH64 with each of two seeds; equal hashes mean equal texts."""
     data, start = text_buffer(array)
-    return np.stack([hash_spans(data, start[:-1], start[1:], seed) for seed in CONTENT_SEEDS], axis=1)
+    return np.stack([hash_spans(data, start[:-1], start[1:], seed) for seed in _CONTENT_SEEDS], axis=1)
 
 
 def hash_words(words: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """The hash that segmentation gives each of these words, which must not be empty."""
+    """The `word_hash` that segmentation gives each of these words; none may be empty."""
     data, start = text_buffer(pa.array(words, pa.large_string()))
     return _hash_words(data, start)
 
 
 def mix(hashes: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    """`mix64` of each hash: a permutation of the 64-bit numbers for every seed, so distinct hashes never tie."""
+    """`mix64` of each hash. It permutes the 64-bit numbers for every seed, so distinct hashes stay distinct."""
     return _mix(np.ascontiguousarray(hashes), np.uint64(seed))
 
 
 def text_buffer(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The bytes of all rows, read-only, and the n + 1 offsets of the rows in them.
 
-    A view of the Arrow buffer where `PADDING` bytes behind the last row are known to be readable, else a padded copy of
-    the rows (Arrow pads what it allocates, but does not say so). Raises ValueError on nulls, TypeError if not text.
+    This is a view of the Arrow buffer if `PADDING` bytes behind the last row are readable, else a padded copy. (Arrow pads
+    its own allocations, but does not say which buffers are its own.) Raises ValueError on nulls, and TypeError if the array
+    is neither text nor binary.
     """
     if array.null_count:
         raise ValueError(f"texts must not be null: {array.null_count} of {len(array)} are")
@@ -228,20 +230,20 @@ def text_buffer(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     else:
         raise TypeError(f"texts must be a string or binary array, not {array.type}")
     if len(array) == 0:
-        return _frozen(np.zeros(PADDING, np.uint8)), np.zeros(1, np.int64)
+        return _read_only(np.zeros(PADDING, np.uint8)), np.zeros(1, np.int64)
     _, offsets, values = array.buffers()
     start = np.frombuffer(offsets, width, len(array) + 1, array.offset * np.dtype(width).itemsize).astype(np.int64)
     first, last = int(start[0]), int(start[-1])
     if values is not None and values.size >= last + PADDING:
-        return _frozen(np.frombuffer(values, np.uint8)), start
+        return _read_only(np.frombuffer(values, np.uint8)), start
     data = np.zeros(last - first + PADDING, np.uint8)
     if last > first:
         data[: last - first] = np.frombuffer(values, np.uint8, last - first, first)
-    return _frozen(data), start - first
+    return _read_only(data), start - first
 
 
-def _frozen(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A read-only contiguous view: Arrow's buffers are read-only, and one type for all means one compilation."""
+def _read_only(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A read-only contiguous view. Arrow's buffers are read-only too, so the kernels compile only once."""
     view = np.ascontiguousarray(data).view()
     view.flags.writeable = False
     return view

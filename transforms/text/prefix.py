@@ -1,4 +1,4 @@
-"""The beginning of each text, cut at a number of code points."""
+"""Finds the first code points of each text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tamis.transforms.text.segment import Segmented
 
 
 def prefix(texts: Segmented, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Where the first `chars` code points of each text end in `texts.data`, and whether one of them is a letter."""
+    """The end of the first `chars` code points of each text in `texts.data`, i64[n], and whether one is a letter, bool[n]."""
     return _prefix(texts.data, texts.text_start, texts.text_chars, chars, characters().flags)
 
 
@@ -24,10 +24,10 @@ def _prefix(data, text_start, text_chars, chars, flags):  # type: ignore[no-unty
         i = text_start[d]
         end = text_start[d + 1]
         if text_chars[d] > chars:
-            left = chars  # code points, the first byte of the next one ends them
+            remaining = chars  # code points; the first byte of the next one ends the last
             end = i
-            while left or data[end] & 0xC0 == 0x80:
-                left -= data[end] & 0xC0 != 0x80
+            while remaining or data[end] & 0xC0 == 0x80:
+                remaining -= data[end] & 0xC0 != 0x80
                 end += 1
         ends[d] = end
         while i < end and not lettered[d]:

@@ -1,4 +1,4 @@
-"""Finds what a document says more than once: lines, paragraphs, word n-grams."""
+"""Finds the lines, paragraphs and word n-grams that a document repeats."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tamis.transforms.text.hashing import xxh64
 # mypy: disable-error-code="no-untyped-def"
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_ONE = np.uint64(1)  # what is unsigned indexes an array without a test for a negative index
+_ONE = np.uint64(1)  # unsigned, because numba indexes by unsigned numbers without a test for negative ones
 _NOWHERE = np.uint32(0xFFFFFFFF)
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
-"""The n of Gopher's table A1: for TOP the most frequent n-gram is measured, for DUPLICATE all repeated ones."""
+"""Values of n in Gopher's table A1: TOP for the most frequent n-gram, DUPLICATE for all repeated n-grams."""
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _bits(items):
-    """Size in bits of a hash table that `items` fill to a third at most."""
+    """log2 of the size of a hash table that `items` fill to a third at most."""
     bits = 4
     while 1 << bits < 3 * items:
         bits += 1
@@ -29,7 +29,7 @@ def _bits(items):
 
 @njit(cache=True, nogil=True)
 def _most(first):
-    """Items of the document that has the most."""
+    """The largest number of items in a document."""
     most = 0
     for d in range(len(first) - 1):
         most = max(most, first[d + 1] - first[d])
@@ -38,7 +38,7 @@ def _most(first):
 
 @njit(cache=True, nogil=True)
 def duplicates(first, hashes, chars, counted):
-    """Columns of i64[n, 3]: counted items of each document, those equal to an earlier one, the code points of these."""
+    """i64[n, 3]: items with `counted`, those of them equal to an earlier one, and the code points of the latter."""
     counts = np.zeros((len(first) - 1, 3), np.int64)
     table = np.empty(1 << _bits(_most(first)), np.uint32)
     for d in range(len(first) - 1):
@@ -61,14 +61,14 @@ def duplicates(first, hashes, chars, counted):
 
 @njit(cache=True, nogil=True)
 def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, word_first, word_start, word_end):
-    r"""Pieces of the stripped text between two newlines or more: first of each document [n + 1], hash, length.
+    r"""Parts of the stripped text between two or more newlines: the first of each document [n + 1], hashes, lengths.
 
-    The hash is made of the hashes of the lines; only lines that stripping the text has cut are read again.
+    A hash combines the hashes of the lines; only lines that stripping the text cuts are read again.
     """
     first = np.zeros(len(line_first), np.int64)
     hashes = np.empty(len(line_start), np.uint64)
     chars = np.empty(len(line_start), np.int32)
-    found = 0
+    size = 0
     for d in range(len(line_first) - 1):
         if word_first[d] < word_first[d + 1]:
             text_start = word_start[word_first[d]]
@@ -81,9 +81,9 @@ def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, wo
                     inside = False
                     continue
                 if not inside:
-                    hashes[found] = 0
-                    chars[found] = -1  # the newline that the first line does not have before it
-                    found += 1
+                    hashes[size] = 0
+                    chars[size] = -1  # no newline precedes the first line
+                    size += 1
                     inside = True
                 line = line_hash[k]
                 length = 1 + line_chars[k]
@@ -91,23 +91,23 @@ def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, wo
                     line = xxh64(data, max(line_start[k], text_start), min(line_end[k], text_end), np.uint64(0))
                     for i in range(line_start[k], line_end[k]):
                         length -= (i < text_start or i >= text_end) and data[i] & 0xC0 != 0x80
-                hashes[found - 1] = hashes[found - 1] * _GOLDEN + line
-                chars[found - 1] += length
-        first[d + 1] = found
-    return first, hashes[:found], chars[:found]
+                hashes[size - 1] = hashes[size - 1] * _GOLDEN + line
+                chars[size - 1] += length
+        first[d + 1] = size
+    return first, hashes[:size], chars[:size]
 
 
 @njit(cache=True, nogil=True)
 def repeated_ngrams(first, hashes, chars):
     """Code points in repeated word n-grams of each document: i64[n, 3] for TOP, i64[n, 6] for DUPLICATE.
 
-    For TOP: occurrences times length, one space between words, of the most frequent n-gram (the first among equals); 0
-    if none occurs twice. For DUPLICATE: read from left to right, an n-gram that was read before counts with the length
-    of its words and is stepped over whole, else the reading moves on by one word.
+    For TOP: the number of occurrences of the most frequent n-gram (the first of equals) times its length with one space
+    between words; 0 if no n-gram occurs twice. For DUPLICATE: the n-grams are read from left to right; one that was read
+    before counts with the length of its words and is skipped, otherwise reading advances by one word.
 
-    Exact but for collisions of the 64-bit word hashes: an n-gram is the pair of its two (n - 1)-grams, so where one
-    word ends and the next begins always matters, and only pairs in which both repeat are looked at, which soon leaves
-    few. What repeats mostly goes on as it did where it came first: then no table is asked.
+    The result is exact except for collisions of the 64-bit word hashes. An n-gram is the pair of its two (n - 1)-grams, so
+    word boundaries always matter, and only pairs of two repeated (n - 1)-grams are examined, soon very few. Most repeats
+    continue in the same way as their first occurrence, and then need no lookup in the table.
     """
     documents = len(first) - 1
     top = np.zeros((documents, len(TOP)), np.int64)
@@ -115,23 +115,23 @@ def repeated_ngrams(first, hashes, chars):
     most = _most(first)
     table = np.empty(1 << _bits(most), np.uint32)
     link = np.empty(most, np.uint32)
-    place = np.empty(most, np.uint32)  # of the n-grams that repeat, in order
-    asked = np.empty(most, np.uint32)
-    origin = np.empty(most + 1, np.uint32)  # where the n-gram at a place comes first; _NOWHERE if it does not repeat
+    place = np.empty(most, np.uint32)  # of the repeated n-grams, ascending
+    candidates = np.empty(most, np.uint32)  # places whose n-gram must be looked up in the table
+    origin = np.empty(most + 1, np.uint32)  # the first place of the n-gram at each place; _NOWHERE if it does not repeat
     longer = np.empty(most + 1, np.uint32)  # the same for n + 1
-    times = np.empty(most + 1, np.uint32)  # occurrences of the n-gram that comes first at a place
+    times = np.empty(most + 1, np.uint32)  # occurrences of an n-gram, at its first place
     before = np.empty(most + 1, np.int64)  # code points of the words before each word
     before[0] = 0
     for d in range(documents):
         start = first[d]
         words = first[d + 1] - start
-        nobody = np.uint32(words)  # a place where writing does no harm
+        unused = np.uint32(words)  # a place that may be overwritten
         for i in range(words):
             before[i + 1] = before[i] + chars[start + i]
-            asked[i] = i
+            candidates[i] = i
             origin[i] = _NOWHERE
         origin[words] = _NOWHERE
-        _trace(hashes[start : start + words], asked, words - 1, origin, times, table, link)
+        _trace(hashes[start : start + words], candidates, words - 1, origin, times, table, link)
         active = 0
         for i in range(words):
             place[active] = i
@@ -145,22 +145,22 @@ def repeated_ngrams(first, hashes, chars):
                     tail = origin[p + _ONE]
                     repeats = tail != _NOWHERE
                     alike = repeats & (origin[q + _ONE] == tail)
-                    o = q if alike & (p != q) else nobody
-                    longer[p] = _NOWHERE if o == nobody else o
+                    o = q if alike & (p != q) else unused
+                    longer[p] = _NOWHERE if o == unused else o
                     longer[o] = o
                     times[p] = 1
                     times[o] += np.uint32(1)
-                    asked[unlike] = p
+                    candidates[unlike] = p
                     unlike += repeats & (not alike)
-                _trace(origin, asked, unlike, longer, times, table, link)
-                kept = 0
+                _trace(origin, candidates, unlike, longer, times, table, link)
+                repeating = 0
                 for j in range(active):
                     p = place[j]
                     o = longer[p]
                     origin[p] = o
-                    place[kept] = p
-                    kept += o != _NOWHERE
-                active = kept
+                    place[repeating] = p
+                    repeating += o != _NOWHERE
+                active = repeating
             if not active:
                 break
             if n <= TOP[-1]:
@@ -179,7 +179,7 @@ def repeated_ngrams(first, hashes, chars):
                         continue
                     o = origin[p]
                     if times[o]:
-                        times[o] = 0  # from now on: read before
+                        times[o] = 0  # marks it as read before
                     else:
                         duplicate[d, n - DUPLICATE[0]] += before[p + n] - before[p]
                         free = p + n
@@ -187,25 +187,25 @@ def repeated_ngrams(first, hashes, chars):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _trace(ids, asked, items, origin, times, table, link):
-    """Finds equal pairs (`ids[p]`, `ids[p + 1]`) among the ascending places `asked[:items]`, which it uses up.
+def _trace(ids, candidates, items, origin, times, table, link):
+    """Finds equal pairs (`ids[p]`, `ids[p + 1]`) among the ascending places `candidates[:items]`, which it overwrites.
 
-    Where a pair repeats, `origin[p]` becomes its first place, and `times` there its number. The table holds the last place of
-    each hash and `link` the one before it: few pairs that do not repeat are ever compared.
+    For a repeated pair, `origin[p]` becomes its first place, and `times` at that place its number of occurrences. The table
+    holds the last place of each hash and `link` the one before it, so few pairs that do not repeat are ever compared.
     """
     shift = np.uint64(64 - _bits(items))
     table[: 1 << _bits(items)] = _NOWHERE
-    met = 0
+    collisions = 0
     for j in range(items):
-        p = asked[j]
+        p = candidates[j]
         slot = (np.uint64(ids[p]) * _GOLDEN + np.uint64(ids[p + _ONE])) * _GOLDEN >> shift
         q = table[slot]
         table[slot] = p
         link[p] = q
-        asked[met] = p
-        met += q != _NOWHERE
-    for j in range(met):
-        p = asked[j]
+        candidates[collisions] = p
+        collisions += q != _NOWHERE
+    for j in range(collisions):
+        p = candidates[j]
         q = link[p]
         while q != _NOWHERE and not ((ids[q] == ids[p]) & (ids[q + _ONE] == ids[p + _ONE])):
             q = link[q]

@@ -1,12 +1,12 @@
-r"""Cuts a batch of texts once into words and lines, hashed and measured; every heuristic, shingle and match reads this.
+r"""Cuts a batch of texts once into words and lines, with hashes and lengths, for all heuristics, shingles and matches.
 
 By default a word is a match of `U\M*|S(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))S)*|['’]S|\.\.\.|[^\w\s]`, where `\w` and `\s` are
 Python's, `\M` is a combining mark or a joiner, `U` a letter of a script without spaces, and `S` a `\w[\w\M]*` without those:
-`3.14`, `1,000` and `user@host` are one word, so is `...`, `don’t` is `don` and `’t`, every other mark stands alone, a hyphen
-too; `हिन्दी` is one word, `漢字` two. Of cheap definitions this agrees best with the spaCy words that the published thresholds
-were tuned on: 98 % of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions (`tests/peers`; whitespace
-words 76 %).
-With `clause` there is no U, with `icu` it is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
+`3.14`, `1,000`, `user@host` and `...` are one word each, `don’t` is `don` and `’t`, and every other mark is a word, also a
+hyphen; `हिन्दी` is one word, `漢字` two. Among cheap definitions this one agrees best with the spaCy words for which the
+published thresholds were tuned: on 98 % of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions
+(`tests/peers`; white-space words: 76 %).
+With `clause` there is no U; with `icu` U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 
 from __future__ import annotations
@@ -52,30 +52,30 @@ _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
 
 ALPHABETIC = 1
-"""`word_kind`: has a letter."""
+"""`word_kind`: contains a letter."""
 SYMBOL = 2
-"""`word_kind`: nothing but punctuation, symbols, controls and underscores."""
+"""`word_kind`: only punctuation, symbols, controls and underscores."""
 HASH = 4
-"""`word_kind`: is `#`; a white-space word has one."""
+"""`word_kind`: is `#`; a white-space word: contains it."""
 ELLIPSIS = 8
-"""`word_kind`: is `...` or `…`; a white-space word has one."""
+"""`word_kind`: is `...` or `…`; a white-space word: contains it."""
 FOLDED = 16
-"""`word_kind`: folding leaves it as it is, so both hashes are equal."""
+"""`word_kind`: folding does not change it, so both hashes are equal."""
 
-_WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # what a byte may be, and what must follow another for a word to go on
+_WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # kinds of bytes, by which a following byte may continue a word
 
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
     """Words and lines of n documents, in text order. Spans are byte offsets into `data`; lengths are code points.
 
-    A document's lines are `text.split("\\n")`: an empty document has one, a final newline has an empty one behind it.
-    Every character that is not white space belongs to exactly one word and no word crosses a line, so a blank line has
-    no words, and a stripped line runs from the start of its first word to the end of its last.
+    The lines of a document are `text.split("\\n")`: an empty document has one line, and an empty line follows a final
+    newline. Every character except white space belongs to exactly one word, and no word crosses a line. So a blank line
+    has no words, and a stripped line extends from the start of its first word to the end of its last.
     """
 
     data: npt.NDArray[np.uint8]
-    """UTF-8 bytes, read-only, readable 8 bytes past the last text."""
+    """UTF-8 bytes, read-only, and readable for 8 bytes past the last text."""
     text_start: npt.NDArray[np.int64]
     """[n + 1]: document d is `data[text_start[d]:text_start[d + 1]]`."""
     text_chars: npt.NDArray[np.int64]
@@ -85,9 +85,9 @@ class Segmented:
     word_start: npt.NDArray[np.int64]
     word_end: npt.NDArray[np.int64]
     word_hash: npt.NDArray[np.uint64]
-    """`word_hash64` of the word as written."""
+    """`word_hash64` of the unfolded word."""
     fold_hash: npt.NDArray[np.uint64]
-    """`word_hash64` of the word in lower case, no diacritics, no punctuation, all digits 0; 0 if nothing is left."""
+    """`word_hash64` of the word in lower case, without diacritics and punctuation, each digit 0; 0 if nothing remains."""
     word_chars: npt.NDArray[np.int32]
     word_kind: npt.NDArray[np.uint8]
     """Flags ALPHABETIC, SYMBOL, HASH, ELLIPSIS, FOLDED."""
@@ -95,10 +95,10 @@ class Segmented:
     """[n + 1]: lines of document d are `line_first[d]` up to `line_first[d + 1]`."""
     line_start: npt.NDArray[np.int64]
     line_end: npt.NDArray[np.int64]
-    """The newline is not part of the line."""
+    """The newline is no part of the line."""
     line_chars: npt.NDArray[np.int32]
     line_hash: npt.NDArray[np.uint64]
-    """XXH64, seed 0, of the line as written."""
+    """XXH64 with seed 0 of the unstripped line."""
     line_word_first: npt.NDArray[np.int64]
     """[lines + 1]: words of line k are `line_word_first[k]` up to `line_word_first[k + 1]`."""
 
@@ -107,16 +107,16 @@ class Segmented:
 
 
 class _Rules(NamedTuple):
-    """A definition of words, as tables."""
+    """A definition of words as tables."""
 
     flags: npt.NDArray[np.uint16]
-    """Those of `characters`, by code point, where WORD is what words are made of."""
+    """The flags of `characters`, by code point; WORD marks the characters of words."""
     behind: npt.NDArray[np.uint8]
-    """[256]: what must follow this byte for a run of ASCII letters and digits before it to be less than a word."""
+    """[256]: the kinds of bytes after this byte for which a run of ASCII letters and digits may not end before it."""
     alone: npt.NDArray[np.uint8]
-    """[256]: what must follow this byte, at the beginning of a word, for it to be less than a word."""
+    """[256]: the kinds of bytes after this byte for which it may be more than a word of one character."""
     kinds: npt.NDArray[np.uint8]
-    """[256]: what a byte is, when it follows."""
+    """[256]: the kinds of a following byte."""
     whitespace: bool
 
 
@@ -146,15 +146,15 @@ def _rules(words: Words) -> _Rules:
 
 
 def segment(texts: pa.Array, words: Words = DEFAULT) -> Segmented:
-    """Cuts a null-free string or large_string array; sliced arrays need no copy. Raises as `text_buffer` does.
+    """Segments a string or large_string array without nulls. Raises as `text_buffer` does.
 
-    Raises ImportError when `words` asks for a dictionary that is not installed.
+    Raises ImportError if `words` needs ICU and it is not installed.
     """
     rules = _rules(words)
     data, text_start = text_buffer(texts)
-    glue = dictionary.joints(data, text_start, rules.flags) if words.unspaced == "icu" else np.empty(0, np.int64)
+    joints = dictionary.joints(data, text_start, rules.flags) if words.unspaced == "icu" else np.empty(0, np.int64)
     text_chars, word_first, spans, hashes, line_first, lines, line_word_first = _cut(
-        data, text_start, rules, characters().folded, glue
+        data, text_start, rules, characters().folded, joints
     )
     word_start, word_end, word_chars, word_kind = spans
     word_hash, fold_hash = hashes
@@ -181,7 +181,7 @@ def segment(texts: pa.Array, words: Words = DEFAULT) -> Segmented:
 
 @njit(cache=True, nogil=True, inline="always")
 def _between(block, low, high):  # type: ignore[no-untyped-def]
-    """The high bit of each byte of `block`, all ASCII, in [low, high]: adding to one in a range carries into its high bit."""
+    """Sets the high bit of each byte of the ASCII `block` in [low, high]: the additions carry into it."""
     return (block + _ONES * np.uint64(0x80 - low)) & ~(block + _ONES * np.uint64(0x7F - high)) & _HIGH
 
 
@@ -192,7 +192,7 @@ def _letters(block):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _fold(block):  # type: ignore[no-untyped-def]
-    """Letters in lower case and every digit 0, of a block of ASCII letters and digits."""
+    """Lower-cases the letters and zeroes the digits of a block of ASCII letters and digits."""
     digits = _between(block, 0x30, 0x39)
     return (block | _between(block, 0x41, 0x5A) >> np.uint64(2)) & ~((digits >> np.uint64(7)) * np.uint64(0x0F))
 
@@ -209,7 +209,7 @@ def _digit(byte):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
-    r"""Whether the mark behind a word holds it together: one of `. / @ :` before `\w`, a comma between ASCII digits."""
+    r"""Whether the mark after a word continues it: one of `. / @ :` before `\w`, or a comma between ASCII digits."""
     byte = data[i]
     if byte == 0x2E or byte == 0x2F or byte == 0x40 or byte == 0x3A:
         return _word_at(data, i + 1, end, flags)
@@ -218,7 +218,10 @@ def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-def]
-    r"""Consumes word characters and marks from `i`; returns the index behind them, and their count, or and and of flags."""
+    r"""Skips word characters and marks from `i`; returns the index behind them, and updates their count and flags.
+
+    `some` and `every` are the bitwise or and and of the flags.
+    """
     while i < end:
         point, size = decode(data, i)
         flag = np.int64(flags[point])
@@ -233,7 +236,7 @@ def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-de
 
 @njit(cache=True, nogil=True)
 def _marks(data, start, end):  # type: ignore[no-untyped-def]
-    """HASH and ELLIPSIS of a white-space word."""
+    """The flags HASH and ELLIPSIS of a white-space word."""
     kind = 0
     for i in range(start, end):
         if data[i] == 0x23:
@@ -246,10 +249,10 @@ def _marks(data, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
+def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-def]
     flags = rules.flags
     n = len(text_start) - 1
-    most_words = text_start[n] - text_start[0]  # one a byte: memory that is not written costs nothing
+    most_words = text_start[n] - text_start[0]  # one per byte; memory that is never written costs nothing
     most_lines = n
     for byte in data[text_start[0] : text_start[n]]:
         most_lines += byte == 0x0A
@@ -279,13 +282,13 @@ def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
         line_first[d] = lines
         line_start[lines] = i
         line_word_first[lines] = words
-        origin = i  # of the line, moved on by each byte that begins no code point: `i - origin` is code points
+        origin = i  # start of the line plus its continuation bytes so far, so that `i - origin` counts code points
         chars_before = 0
         base = i - SIZE
         while i < end:
             place = i - base
             stops = np.uint64(0) if place >= SIZE else outside >> np.uint64(place)
-            if not stops:  # the block ends here, or the word may go on behind it
+            if not stops:  # the block ends here, or the word may continue behind it
                 base = i
                 place = 0
                 if i + SIZE <= len(data):
@@ -303,7 +306,7 @@ def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
                 continue
             byte = data[i]
             block = load64(data, i)
-            j = i + np.int64(trailing_zeros(stops))  # stops is 0 in a long word: then SIZE
+            j = i + np.int64(trailing_zeros(stops))  # i + SIZE inside a long word, because stops is 0
             symbol = i == j
             if stops and not (rules.alone if symbol else rules.behind)[data[j]] & rules.kinds[data[j + 1]]:
                 j += symbol
@@ -360,9 +363,9 @@ def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
                     point, size = decode(data, i)
                     flag = np.int64(flags[point])
                     if flag & UNSPACED:
-                        while g < len(glue) and glue[g] < i:
+                        while g < len(joints) and joints[g] < i:
                             g += 1
-                        if g == len(glue) or glue[g] > i:
+                        if g == len(joints) or joints[g] > i:
                             break
                     elif not flag & EXTENDS:
                         break
@@ -396,7 +399,7 @@ def _cut(data, text_start, rules, folded, glue):  # type: ignore[no-untyped-def]
             elif every & PUNCTUATION:
                 kind |= SYMBOL
             else:
-                if 2 * (i - start) + PADDING > len(scratch):  # of two bytes may become three, never worse
+                if 2 * (i - start) + PADDING > len(scratch):  # folding turns two bytes into three at worst
                     scratch = np.zeros(4 * (i - start) + PADDING, np.uint8)
                 k = start
                 size = 0

@@ -1,4 +1,4 @@
-"""What a word is: declared once for a run, and read by every heuristic, shingle and benchmark match."""
+"""The options that define a word, for all heuristics, shingles and benchmark matches of a run."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from tamis.transforms.text import SEGMENTATION
 
 
 class Words(Options):
-    """How text is cut into words. Documents, copies and benchmark items are cut alike.
+    """How text is cut into words, in documents and in benchmark items.
 
-    Scripts without spaces are Han, kana, Thai, Lao, Khmer, Burmese and their relatives (not Hangul, not Tibetan). A word of
-    theirs borders on every other character: `iPhone手机` is not one word, unless by `clause`.
+    Scripts without spaces are Han, kana, Thai, Lao, Khmer, Burmese and their relatives (not Hangul, not Tibetan). A word in
+    such a script has no characters of other scripts, so `iPhone手机` is one word only with `clause`.
     """
 
     definition: Literal["punctuation", "whitespace"] = Field(
         "punctuation",
-        description="punctuation: marks are words of their own, nearly as in spaCy, with which the published thresholds were "
-        "tuned (datatrove); whitespace: whatever stands between white space, as in Gopher's text (Rae et al. 2021, arXiv "
-        "2112.11446, appendix A) and in Dolma",
+        description="punctuation: each punctuation mark is a word, almost as in spaCy, for which the published thresholds were "
+        "tuned (datatrove); whitespace: words are separated by white space only, as in Gopher (Rae et al. 2021, arXiv "
+        "2112.11446, appendix A) and Dolma",
     )
     unspaced: Literal["character", "clause", "icu"] = Field(
         "character",
-        description="in scripts without spaces a word is: character: each letter with its marks, so that word n-grams are "
-        "character n-grams; clause: all up to the next mark or space; icu: a word of ICU's dictionaries (Chinese, Japanese, "
-        "Thai, Lao, Khmer, Burmese), nearest to the words that thresholds are set for; takes the package extra `icu`, and "
-        "cuts such scripts at a tenth of the speed",
+        description="words in scripts without spaces; character: each letter with its marks, so word n-grams are character "
+        "n-grams; clause: everything up to the next punctuation mark or space; icu: words of ICU's dictionaries (Chinese, "
+        "Japanese, Thai, Lao, Khmer, Burmese), closest to the words that thresholds are made for, but a tenth as fast in such "
+        "scripts; needs the package extra `icu`",
     )
 
     @property
     def identity(self) -> dict[str, object]:
-        """All that can change where words begin and end. Raises ImportError as `icu_version` does, where ICU is asked for."""
+        """Everything that determines the words. Raises ImportError if `unspaced` is `icu` and ICU is not installed."""
         return {"segmentation": SEGMENTATION, "icu": icu_version() if self.unspaced == "icu" else None, **self.model_dump()}
 
 
@@ -41,9 +41,9 @@ DEFAULT = Words()
 
 
 def icu_version() -> str:
-    """Of the ICU that cuts words. Raises ImportError, naming the extra, if there is none."""
+    """Version of the installed ICU. Raises ImportError, naming the package extra, if it is not installed."""
     try:
         import icu4py
     except ImportError as error:
-        raise ImportError("words.unspaced: icu takes the package icu4py: install tamis[icu]") from error
+        raise ImportError("words.unspaced: icu needs the package icu4py; install tamis[icu]") from error
     return str(icu4py.icu_version)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from test_inputs import documents_of, jsonl
 
 from tamis.transforms import storage
-from tamis.transforms.read.decompress import Stream
+from tamis.transforms.read.decompress import ByteStream
 from tamis.transforms.read.input_options import Input, Split
 from tamis.transforms.read.inputs import read
 from tamis.transforms.read.lines import lines
@@ -127,7 +127,7 @@ def test_a_record_that_is_too_long_is_rejected_and_the_next_passes(tmp_path, nam
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5), longest=st.integers(1, 60))
 def test_lines_are_those_of_the_bytes_however_they_come(data, cuts, longest):
     class Blocks:
-        damage, start, end, torn = None, 0, None, False
+        damage, start, end, after_damage = None, 0, None, False
 
         def __iter__(self):
             edges = sorted({0, *(min(cut, len(data)) for cut in cuts), len(data)})
@@ -205,7 +205,7 @@ def test_a_flipped_bit_never_raises_and_never_goes_unseen(tmp_path, codec, place
     plain = b"".join(b'{"text": "%s"}\n' % noise[k : k + 1000] for k in range(0, len(noise), 1000))
     data = bytearray(CODECS[codec](plain))
     data[int(len(data) * place)] ^= 1 << bit
-    stream = Stream(io.BytesIO(bytes(data)), f"a.{codec}")
+    stream = ByteStream(io.BytesIO(bytes(data)), f"a.{codec}")
     assert stream.read() != plain or stream.damage is not None or data[:10] != CODECS[codec](plain)[:10]
     rows, rejects = documents_of([write(tmp_path / f"a.jsonl.{codec}", bytes(data))])
     assert len(rows) + len(rejects) >= 1

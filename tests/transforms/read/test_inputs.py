@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.input_options import Input, Split, pieces
+from tamis.transforms.read.input_options import Input, Split, split_count
 from tamis.transforms.read.inputs import format_of, plan, read
 from tamis.transforms.text.hashing import hash128
 
@@ -160,7 +160,7 @@ def test_each_row_is_in_one_split(tmp_path):
 
 @given(size=st.integers(0, 10_000), piece=st.integers(1, 3000))
 def test_pieces_are_no_larger_than_wished_and_a_power_of_two(size, piece):
-    count = pieces(size, piece)
+    count = split_count(size, piece)
     assert count * piece >= size
     assert count & (count - 1) == 0
     assert count == 1 or count // 2 * piece < size

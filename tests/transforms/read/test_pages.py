@@ -13,7 +13,7 @@ from test_inputs import documents_of
 from test_warc import PAGE, record, response
 
 from tamis.transforms.read import pages
-from tamis.transforms.read.batch_builder import Unfit
+from tamis.transforms.read.batch_builder import InvalidRecord
 
 CHILD = """
 import os, signal, sys, time
@@ -37,7 +37,7 @@ def poisoned(tree, main_content):
     return text
 
 original, html2text.extract_plain_text = html2text.extract_plain_text, poisoned
-pages.SECONDS = 1
+pages.CPU_SECONDS = 1
 pages.serve()
 """
 
@@ -46,8 +46,8 @@ pages.serve()
 def child(tmp_path, monkeypatch):
     """A child whose extractor does what a page tells it to."""
     monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", CHILD, str(tmp_path / "killed")])
-    monkeypatch.setattr(pages, "SECONDS", 1)
-    monkeypatch.setattr(pages, "_children", {})
+    monkeypatch.setattr(pages, "CPU_SECONDS", 1)
+    monkeypatch.setattr(pages, "children", {})
 
 
 def page(said: str) -> bytes:
@@ -60,7 +60,7 @@ def page(said: str) -> bytes:
         ("SEGFAULT", r"the page crashed the extractor \(SIGSEGV\)"),
         ("EXIT", r"the page crashed the extractor \(exit code 3\)"),
         ("LOOP", "the page kept the extractor busy for more than 1 seconds"),
-        ("MEMORY", "no text can be taken out of the page: MemoryError"),
+        ("MEMORY", "cannot extract text from the page: MemoryError"),
     ],
 )
 def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
@@ -75,29 +75,29 @@ def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
 
 
 def test_a_page_that_the_extractor_really_does_not_end_with(child):
-    with pytest.raises(Unfit, match="busy"):
-        pages.text_of(b"<div>" * 200_000, None)  # quadratic in the depth: minutes
+    with pytest.raises(InvalidRecord, match="busy"):
+        pages.extract_text(b"<div>" * 200_000, None)  # quadratic in the depth: minutes
 
 
 def test_a_child_that_something_else_killed_is_no_fault_of_the_page(child):
-    assert "OOM-KILL" in pages.text_of(page("OOM-KILL"), None)
-    os.kill(pages._children[os.getpid()].pid, signal.SIGKILL)
-    assert "next" in pages.text_of(page("next"), None)
+    assert "OOM-KILL" in pages.extract_text(page("OOM-KILL"), None)
+    os.kill(pages.children[os.getpid()].pid, signal.SIGKILL)
+    assert "next" in pages.extract_text(page("next"), None)
 
 
 def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
     found: dict[int, str] = {}
-    pages.text_of(page("first"), None)
-    process = pages._children[os.getpid()]
+    pages.extract_text(page("first"), None)
+    process = pages.children[os.getpid()]
     threads = [
-        threading.Thread(target=lambda n=n: found.update({n: pages.text_of(page(f"page {n}"), None)})) for n in range(20)
+        threading.Thread(target=lambda n=n: found.update({n: pages.extract_text(page(f"page {n}"), None)})) for n in range(20)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert all(f"page {n}:" in found[n] for n in range(20))
-    assert pages._children[os.getpid()] is process
+    assert pages.children[os.getpid()] is process
     process.stdin.close()
     assert process.wait(10) == 0
 
@@ -105,7 +105,7 @@ def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
 def test_a_child_that_does_not_start_is_an_error_and_no_reject(child, monkeypatch):
     monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
     with pytest.raises(RuntimeError, match="does not start"):
-        pages.text_of(page("x"), None)
+        pages.extract_text(page("x"), None)
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_a_child_that_does_not_start_is_an_error_and_no_reject(child, monkeypatc
 )
 def test_hostile_markup_costs_itself_only(hostile):
     try:
-        assert isinstance(pages.text_of(hostile, "utf-8"), str)
-    except Unfit as unfit:
-        print(unfit)
-    assert "sound" in pages.text_of(page("sound"), None)
+        assert isinstance(pages.extract_text(hostile, "utf-8"), str)
+    except InvalidRecord as error:
+        print(error)
+    assert "sound" in pages.extract_text(page("sound"), None)
 
 
 @pytest.mark.parametrize("charset", [None, "", "hex", "zlib", "undefined", "idna", "x\0y", "é" * 200, "utf-7", "utf-16"])
 def test_a_declared_charset_of_any_kind(charset):
-    text = pages.text_of(PAGE.format("ä").encode("cp1252"), charset)
+    text = pages.extract_text(PAGE.format("ä").encode("cp1252"), charset)
     assert isinstance(text, str)

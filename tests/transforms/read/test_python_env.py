@@ -11,9 +11,9 @@ from itertools import pairwise
 import pytest
 from test_inputs import documents_of
 
-from tamis.transforms.read import python_env
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan
+from tamis.transforms.read.python_env import docstrings, fair_share, find_distribution, installed
 
 SOME = ["python-env:stdlib", "python-env:pyyaml", "python-env:pydantic"]
 
@@ -46,16 +46,16 @@ def test_licence_and_version_are_known(rows):
 def test_the_harvest_is_bounded_and_fair(rows):
     size = sum(len(row["text"].encode()) for row in rows if row["source"] != "docstring")
     assert 3_000_000 < size <= 4_000_000
-    assert python_env._share([5, 100, 50], 65) == 30
-    assert python_env._share([5, 10], 65) == 10
-    assert python_env._share([], 1) == 0
+    assert fair_share([5, 100, 50], 65) == 30
+    assert fair_share([5, 10], 65) == 10
+    assert fair_share([], 1) == 0
 
 
 def test_ranges_cover_every_file_once():
     splits = plan(Input(paths=("python-env:stdlib",), harvest_bytes=1 << 30))
     assert splits[0].start == 0
     assert all(a.stop == b.start for a, b in pairwise(splits))
-    assert splits[-1].stop == len(python_env._distribution("stdlib").files)
+    assert splits[-1].stop == len(find_distribution("stdlib").files)
     assert len({split.stamp for split in splits}) == 1
 
 
@@ -76,14 +76,14 @@ def test_docstrings_are_those_of_ast():
     method = f'    def f(self, x):\n        """{long}"""\n'
     code = f'"""{long}"""\nclass A:\n    """{long}"""\n    def f(self):\n        """short"""\n{method}'
     code += f"if True:\n{method}{method}"
-    names = [name for name, _ in python_env._docstrings(code)]
+    names = [name for name, _ in docstrings(code)]
     assert names == ["__doc__", "A", "A.f", "f", "f@2"]
     assert len(names) == sum(
         len(ast.get_docstring(node) or "") >= 200
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
     )
-    assert list(python_env._docstrings('"""' + long)) == []
+    assert list(docstrings('"""' + long)) == []
 
 
 def test_undecodable_files_are_rejects(tmp_path, monkeypatch):
@@ -93,10 +93,15 @@ def test_undecodable_files_are_rejects(tmp_path, monkeypatch):
         ("c.py", b'"""%s\\ud800"""' % (b"x" * 300)),
     ):
         (tmp_path / name).write_bytes(data)
-    files = python_env._files(tmp_path, tmp_path.iterdir())
-    fake = python_env._Distribution("fake", "1", None, "site-packages", files)
-    monkeypatch.setattr(python_env, "_installed", lambda: {"fake": None})
-    monkeypatch.setattr(python_env, "_distribution", lambda name: fake)
-    rows, rejects = documents_of(["python-env:fake"])
+    folder = tmp_path / "fake-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: fake\nVersion: 1\n")
+    (folder / "RECORD").write_text("a.py,,\nb.py,,\nc.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed.cache_clear()
+    try:
+        rows, rejects = documents_of(["python-env:fake"])
+    finally:
+        installed.cache_clear()
     assert [row["id"] for row in rows] == ["python-env:fake:c.py"]
     assert [reject.offset for reject in rejects] == [0, 1, 2]

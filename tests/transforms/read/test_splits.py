@@ -111,8 +111,8 @@ def test_planning_reads_near_the_cuts_only_and_little_of_a_single_member(tmp_pat
             return data
 
     monkeypatch.setattr(storage, "open_binary", lambda uri: Counted(uri))
-    monkeypatch.setattr(decompress, "_WINDOW", 1 << 20)
-    monkeypatch.setattr(decompress, "_VAIN", 4 << 20)
+    monkeypatch.setattr(decompress, "SEARCH_WINDOW", 1 << 20)
+    monkeypatch.setattr(decompress, "SEARCH_LIMIT", 4 << 20)
     noise = np.random.default_rng(0).bytes(1 << 20)
     (tmp_path / "one.jsonl.gz").write_bytes(COMPRESS[".gz"](noise * 60))
     (tmp_path / "many.jsonl.gz").write_bytes(COMPRESS[".gz"](noise) * 60)

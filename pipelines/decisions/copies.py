@@ -1,14 +1,11 @@
-"""Repeats: the documents kept as often as each phase has them, and where their copies go.
-
-Without repeats a document is once in one phase, and nothing here adds to `standing`.
-"""
+"""Repeated documents: how many copies of each a phase has, and where in the phase they go."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.decisions.state import PLACED, REPEATED, SELECTED, answered, copies_by_phase, kept, ranked
+from tamis.pipelines.decisions.state import COPY_ORDER, ORDER, SELECTION, copies_by_phase, kept_documents, rank_column, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.curriculum.epochs import copy_positions, copy_spacing, earliest_positions
@@ -16,92 +13,108 @@ from tamis.transforms.curriculum.order import place
 from tamis.transforms.text.hashing import mix
 
 
-def turns(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The documents kept, once for each phase they are in: with `times` (copies in the phase), `epoch` (number of the first of
-    them, from 1), and `most` (copies that the best of its bin has in the phase)."""
-    table = kept(part_state, recipe)
-    one = pa.repeat(pa.scalar(1, pa.int64()), len(table))
+def per_phase_rows(part_state: PartState, recipe: Recipe) -> pa.Table:
+    """The kept documents, one row for each phase they are in.
+
+    Adds the columns `phase_copies` (of the document in the phase) and, if documents may be
+    repeated, `epoch` (number of the first of these copies, from 1) and `max_copies` (of any
+    document of its bin in the phase).
+    """
+    table = kept_documents(part_state, recipe)
     if not recipe.select.repeats:
-        return table.append_column("times", one)
+        return table.append_column("phase_copies", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
     rows = {name: table[name].combine_chunks() for name in ("doc_ref", "bin") if name in table.column_names}
-    pool, budget, times = copies_by_phase(rows, part_state.result(SELECTED), recipe)
-    most = -(-budget // np.maximum(pool, 1)[:, None])
+    pool, budget, copies = copies_by_phase(rows, part_state.result(SELECTION), recipe)
+    max_copies = -(-budget // np.maximum(pool, 1)[:, None])
     if not recipe.select.phases:  # all copies are in the phase of the document
-        inside = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.effective_phases))
-        times, most = times * inside, most * inside
-    document, phase = np.nonzero(times)
-    before = np.cumsum(times, axis=1) - times
+        in_phase = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.effective_phases))
+        copies, max_copies = copies * in_phase, max_copies * in_phase
+    document, phase = np.nonzero(copies)
+    earlier = np.cumsum(copies, axis=1) - copies
     table = table.take(pa.array(document)).combine_chunks()
-    table = _with(table, "phase", pa.array(phase.astype(np.int64)))
-    for name, values in (("times", times), ("epoch", before + 1), ("most", most)):
+    table = _with_column(table, "phase", pa.array(phase.astype(np.int64)))
+    for name, values in (("phase_copies", copies), ("epoch", earlier + 1), ("max_copies", max_copies)):
         table = table.append_column(name, pa.array(values[document, phase]))
     return table
 
 
-def mark_of(table: pa.Table, recipe: Recipe) -> pa.Array | None:
-    """What tells the rows of a document in `turns` apart, one for each phase it is in."""
+def copy_numbers(table: pa.Table, recipe: Recipe) -> pa.Array | None:
+    """What tells the rows of one document in `per_phase_rows` apart: the phase. None if each
+    document has one row."""
     return table["phase"].combine_chunks() if recipe.select.repeats else None
 
 
-def apart(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
-    """Every copy of every document, with its `epoch`, and what ranks it so that copies of one lie apart."""
-    table = turns(part_state, recipe)
-    doc_refs, mark = table["doc_ref"].combine_chunks(), mark_of(table, recipe)
-    results = part_state.result(PLACED)
-    through, whole = ranked(doc_refs, results, mark)
-    of_phase = answered(doc_refs, results, "allotted", mark)
-    asked = recipe.select.distance
-    distance = np.full(len(table), asked) if isinstance(asked, float) else np.minimum(asked / np.maximum(of_phase, 1), 1.0)
-    stands, times = place(through, whole), table["times"].to_numpy()
-    steps = copy_spacing(distance, np.maximum(table["most"].to_numpy(), times))
-    start = _entrances(table, of_phase, stands, steps, recipe)
-    copies, turn, copy = _each_copy(table)
-    major = _fine(copy_positions(stands[turn], times[turn], steps[turn], copy, start[turn])) << np.uint64(32) | _fine(
-        stands[turn]
-    )
+def spaced_copies(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
+    """Every copy of every document, with its `epoch`, and sort keys (u64[n]) that keep copies of
+    one document apart."""
+    table = per_phase_rows(part_state, recipe)
+    doc_refs, copy_no = table["doc_ref"].combine_chunks(), copy_numbers(table, recipe)
+    results = part_state.result(ORDER)
+    position = place(*ranks_of(doc_refs, results, copy_no))
+    phase_tokens = rank_column(doc_refs, results, "group_value", copy_no)
+    least = recipe.select.distance
+    distance = np.full(len(table), least) if isinstance(least, float) else np.minimum(least / np.maximum(phase_tokens, 1), 1.0)
+    phase_copies = table["phase_copies"].to_numpy()
+    spacing = copy_spacing(distance, np.maximum(table["max_copies"].to_numpy(), phase_copies))
+    start = _earliest_starts(table, phase_tokens, position, spacing, recipe)
+    copies, row, copy = _expand_copies(table)
+    positions = copy_positions(position[row], phase_copies[row], spacing[row], copy, start[row])
+    major = _as_32_bits(positions) << np.uint64(32) | _as_32_bits(position[row])
     hashes = mix(np.ascontiguousarray(copies["id_hash"].to_numpy()), 1)
-    hashes += copies["epoch"].to_numpy().astype(np.uint64)  # copies that meet differ
-    return _with(copies, "id_hash", pa.array(hashes)), major
+    hashes += copies["epoch"].to_numpy().astype(np.uint64)  # copies of one document with equal keys differ in it
+    return _with_column(copies, "id_hash", pa.array(hashes)), major
 
 
-def emitted(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The documents kept, in the order of their rows, as often as they are in the corpus, with phase and place of each copy;
-    and with its `epoch` (from 1) where they may be repeated."""
+def emitted_copies(part_state: PartState, recipe: Recipe) -> pa.Table:
+    """The rows of the corpus: every copy of every kept document, with its phase and place, in the
+    order of the part's rows.
+
+    Has the column `epoch` (from 1) if documents may be repeated.
+    """
     if not recipe.select.repeats:
-        return kept(part_state, recipe)
-    copies, _, _ = _each_copy(turns(part_state, recipe))
+        return kept_documents(part_state, recipe)
+    copies, _, _ = _expand_copies(per_phase_rows(part_state, recipe))
     doc_refs, epoch = (copies[name].combine_chunks() for name in ("doc_ref", "epoch"))
-    where = place(*ranked(doc_refs, part_state.result(REPEATED), epoch))
-    return _with(copies, "place", pa.array(where, from_pandas=True))
+    places = place(*ranks_of(doc_refs, part_state.result(COPY_ORDER), epoch))
+    return _with_column(copies, "place", pa.array(places, from_pandas=True))
 
 
-def _each_copy(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-    """The rows of `turns` as often as they say, with the `epoch` of each copy; the row it is of; its number in it, from 0."""
-    times = table["times"].to_numpy()
-    turn = np.repeat(np.arange(len(table)), times)
-    copy = np.arange(len(turn)) - np.repeat(np.cumsum(times) - times, times)
-    epoch = table["epoch"].to_numpy()[turn] + copy
-    return _with(table.take(pa.array(turn)).combine_chunks(), "epoch", pa.array(epoch)), turn, copy
+def _expand_copies(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """The rows of `per_phase_rows`, `phase_copies` times each with the `epoch` of the copy; the
+    row each copy is of; and its number in that row, from 0."""
+    copies = table["phase_copies"].to_numpy()
+    row = np.repeat(np.arange(len(table)), copies)
+    copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
+    epoch = table["epoch"].to_numpy()[row] + copy
+    return _with_column(table.take(pa.array(row)).combine_chunks(), "epoch", pa.array(epoch)), row, copy
 
 
-def _entrances(table: pa.Table, of_phase: np.ndarray, stands: np.ndarray, apart: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Where in its phase each row may begin: apart from its copies in the phase before, which are the row before."""
-    doc_ref, phase, times = (table[name].to_numpy() for name in ("doc_ref", "phase", "times"))
-    most = np.maximum(table["most"].to_numpy(), times)
-    here = np.flatnonzero((doc_ref[1:] == doc_ref[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
-    there = here - 1
-    last = copy_positions(stands[there], times[there], apart[there], times[there] - 1)
-    asked, shorter = recipe.select.distance, np.minimum(of_phase[here], of_phase[there])
-    distance = asked * shorter if isinstance(asked, float) else np.minimum(asked, shorter)
-    found = np.zeros(len(table))
-    found[here] = earliest_positions(last, of_phase[there], most[there], of_phase[here], most[here], distance)
-    return found
+def _earliest_starts(
+    table: pa.Table, phase_tokens: np.ndarray, position: np.ndarray, spacing: np.ndarray, recipe: Recipe
+) -> np.ndarray:
+    """The position in its phase from which each row may begin, far enough from its copies in the
+    phase before.
+
+    Those are in the row before.
+    """
+    doc_ref, phase, copies = (table[name].to_numpy() for name in ("doc_ref", "phase", "phase_copies"))
+    max_copies = np.maximum(table["max_copies"].to_numpy(), copies)
+    later = np.flatnonzero((doc_ref[1:] == doc_ref[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1
+    earlier = later - 1
+    last = copy_positions(position[earlier], copies[earlier], spacing[earlier], copies[earlier] - 1)
+    least, shorter = recipe.select.distance, np.minimum(phase_tokens[later], phase_tokens[earlier])
+    distance = least * shorter if isinstance(least, float) else np.minimum(least, shorter)
+    starts = np.zeros(len(table))
+    starts[later] = earliest_positions(
+        last, phase_tokens[earlier], max_copies[earlier], phase_tokens[later], max_copies[later], distance
+    )
+    return starts
 
 
-def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, values)
 
 
-def _fine(share: np.ndarray) -> np.ndarray:
-    """A share as 32 bits, in the same order."""
+def _as_32_bits(share: np.ndarray) -> np.ndarray:
+    """Shares (0 to 1) as 32-bit integers in the same order."""
     return np.minimum(np.floor(share * (1 << 32)), (1 << 32) - 1).astype(np.uint64)

@@ -1,11 +1,12 @@
-"""The models of the JSON files in .state/: receipts of finished shards and summaries of decided parts."""
+"""The models of the JSON files in .state/: receipts of finished shards and summaries of decided
+parts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import AliasChoices, Field
@@ -16,10 +17,9 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
 
-Json = dict[str, Any]
-
 STATE = ".state"
-"""The folder of a run's receipts and summaries, from which the manifest and the report are made."""
+"""The folder of a run's receipts and summaries, from which the manifest and the report are
+made."""
 
 BINS = 40
 """Bins of a signal's histogram, over its useful range and its thresholds."""
@@ -38,7 +38,8 @@ DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket")
 
 @dataclass(frozen=True)
 class ShardSegment:
-    """A stretch of a shard: its tokens, and of these how many by bin of quality, by source, and by guard."""
+    """A stretch of a shard: its tokens, and of these how many by bin of quality, by source, and by
+    guard."""
 
     tokens: int
     quality: dict[int, int]
@@ -60,7 +61,8 @@ class ShardReceipt(JsonModel):
 
 @dataclass(frozen=True)
 class DecisionCount:
-    """Documents of one source that ended with one decision and reason (None: kept), their tokens and bytes of text."""
+    """Documents of one source that ended with one decision and reason (None: kept), their tokens
+    and bytes of text."""
 
     source: str
     decision: str
@@ -116,10 +118,10 @@ class BenchmarkCount:
 class PartSummary(JsonModel):
     """What was decided about the documents of a part.
 
-    `real_tokens`: of kept documents that are not synthetic, each counted once. `closest`: fewest tokens between two
-    copies of a document. `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`: documents with more
-    candidates than near-deduplication compares.
+    `real_tokens`: of kept documents that are not synthetic, each counted once. `closest`: fewest
+    tokens between two copies of a document. `lengths`: kept documents by bin of quality and bin of
+    length. `clusters`: the largest. `contamination`: by benchmark. `renamed`: documents whose id
+    another one had. `capped`: documents with more candidates than near-deduplication compares.
     """
 
     fingerprint: str
@@ -138,7 +140,8 @@ class PartSummary(JsonModel):
 
 @dataclass(frozen=True)
 class CopyDistance:
-    """Tokens between the two closest copies of a document (None: no copies), and the minimum that the recipe sets."""
+    """Tokens between the two closest copies of a document (None: no copies), and the minimum that
+    the recipe sets."""
 
     closest: int | None
     minimum: int
@@ -206,3 +209,8 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     if high > WIDE_RANGE:
         return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
     return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]
+
+
+def quality_bins(quality: np.ndarray) -> np.ndarray:
+    """Bin of each quality, 0 to 1 or NaN: i64[n] below `QUALITY_BINS`."""
+    return np.minimum((np.nan_to_num(quality, nan=0.0) * QUALITY_BINS).astype(np.int64), QUALITY_BINS - 1)

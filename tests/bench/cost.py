@@ -31,8 +31,8 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import finalize, progress, work_plan
 from tamis.pipelines.run.progress import MOVEMENTS
 from tamis.pipelines.runners import local
-from tamis.transforms.beam.exchange import Gathered, PartState, Piece, _Spill, addressed
-from tamis.transforms.beam.ranking import ROWS, _address
+from tamis.transforms.beam.exchange import Gathered, Piece, addressed, spill_rows
+from tamis.transforms.beam.ranking import range_of
 from tamis.transforms.dedup.components import forest
 from tamis.transforms.dedup.deduplicate import _survivors
 from tamis.transforms.dedup.minhash import MinHash
@@ -168,14 +168,11 @@ def kernels() -> dict[str, float]:
     """Seconds to find the ranges of a part's rows among a number of cuts; bytes and seconds a document in the forest."""
     rows, chance = 20_000, np.random.Generator(np.random.PCG64(0))
     keys = chance.integers(0, 1 << 64, (rows, 2), dtype=np.uint64)
-    columns = {"major": keys[:, 0], "tie_break": keys[:, 1], "id_hash": keys[:, 1], "doc_ref": np.arange(rows, dtype=np.uint64)}
-    columns |= {"group": pa.repeat("", rows), "tokens": np.ones(rows, np.int64)}
-    batch = pa.record_batch({name: columns[name] for name in ROWS.names}, schema=ROWS)
     seconds = {}
     for cuts in (1_000, 101_000):
         cut = np.sort(chance.integers(0, 1 << 64, (cuts, 2), dtype=np.uint64), axis=0)
         begun = time.process_time()
-        list(_address(PartState(0, None), cut, lambda _: batch))
+        range_of(keys, cut)
         seconds[cuts] = time.process_time() - begun
     nodes = 4_000_000
     edges = np.sort(chance.integers(0, nodes, (nodes, 2), dtype=np.uint64), axis=1)
@@ -198,7 +195,7 @@ def component(members: int = 500_000, part: int = 20_000) -> dict[str, float]:
             pieces = []
             for first in range(0, count, part):
                 batch = _alike(np.arange(first, min(first + part, count), dtype=np.uint64), options.bands)
-                pieces += [piece for _, piece in _Spill(spill, "storage").process(batch)]
+                pieces += [piece for _, piece in spill_rows(batch, spill)]
             return Gathered(0, tuple(pieces))
 
         list(_survivors(gathered(100), options, spill))  # compiled before

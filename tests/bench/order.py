@@ -30,8 +30,8 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from tamis.pipelines import decide
 from tamis.pipelines.decisions import copies
-from tamis.pipelines.decisions.state import GRADED, PLACED, ranked
-from tamis.pipelines.emit import Layout
+from tamis.pipelines.decisions.layout import Layout
+from tamis.pipelines.decisions.state import ORDER, QUANTILES, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import partitions
 from tamis.pipelines.runners import worker
@@ -82,7 +82,7 @@ def main() -> None:
 
 def once(documents: int, order: str) -> dict[str, float]:
     """CPU and wall seconds of one size, and the peak of memory in bytes."""
-    copies.kept = narrow
+    copies.kept_documents = narrow
     recipe = Recipe.model_validate({"curriculum": {"order": order}})
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
         _timed(recipe, Path(folder, "warm"), 1000)
@@ -111,8 +111,8 @@ class Order(beam.PTransform):
         layout = Layout((-(-self.documents // PART),), (0,), ("phase-1",), "parquet")
         found = pipeline | beam.Create(self.part_states)
         if self.recipe.curriculum.by_quantile:
-            found |= "Grade" >> Rank(GRADED, partial(decide.grade_rows, recipe=self.recipe), self.spill, size)
-        found |= "Order" >> Rank(PLACED, partial(decide.place_rows, recipe=self.recipe), self.spill, size)
+            found |= "Quantiles" >> Rank(QUANTILES, partial(decide.quantile_rows, recipe=self.recipe), self.spill, size)
+        found |= "Order" >> Rank(ORDER, partial(decide.order_rows, recipe=self.recipe), self.spill, size)
         return (
             found
             | "Place" >> beam.Map(_placed, layout).with_output_types(pa.RecordBatch)
@@ -124,7 +124,7 @@ class Order(beam.PTransform):
 
 
 def narrow(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The documents kept of a part, as `standing.kept` gives them."""
+    """The documents kept of a part, as `kept_documents` gives them."""
     return pa.ipc.open_file(pa.memory_map(str(part_state.handle))).read_all()
 
 
@@ -153,7 +153,7 @@ def _dossiers(folder: Path, documents: int) -> Iterator[PartState]:
 
 def _placed(part_state: PartState, layout: Layout) -> pa.RecordBatch:
     rows = narrow(part_state, Recipe())
-    where = place(*ranked(rows["doc_ref"].combine_chunks(), part_state.result(PLACED)))
+    where = place(*ranks_of(rows["doc_ref"].combine_chunks(), part_state.result(ORDER)))
     batch = rows.select(["tie_break", "tokens"]).append_column("place", pa.array(where)).combine_chunks().to_batches()[0]
     return addressed(batch, layout.destination(rows["phase"].to_numpy(), where))
 

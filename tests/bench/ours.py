@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import yaml
 from measure import Task, main, megabytes
 
-from tamis.pipelines.rate import measure, ready
+from tamis.pipelines.rate import measure, prepared_raters
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
@@ -177,7 +177,7 @@ def rate_pass(corpus: Path, decontaminate: bool) -> Task:
     for rater in whole.raters:
         if isinstance(rater, Contamination):
             rater.index.save(index)
-    raters = ready(whole, index)
+    raters = prepared_raters(whole, index)
     measure(documents[0], whole, raters)
 
     def run() -> None:

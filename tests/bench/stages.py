@@ -12,7 +12,7 @@ import pyarrow as pa
 from measure import Task, main, megabytes
 from ours import batches, few_documents, recipe
 
-from tamis.pipelines.rate import measure, ready
+from tamis.pipelines.rate import measure, prepared_raters
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.documents import SCHEMA
@@ -46,7 +46,7 @@ def profile(corpus: Path) -> Task:
     for rater in whole.raters:
         if isinstance(rater, Contamination):
             rater.index.save(index)
-    measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, ready(whole, index))  # every kernel is compiled now
+    measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, prepared_raters(whole, index))  # every kernel is compiled now
 
     def run() -> dict[str, object]:
         stage = Stages()
@@ -68,7 +68,7 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: st
     assert whole.dedup is not None
     options = whole.dedup.minhash
     assert options is not None
-    raters = ready(whole, index)
+    raters = prepared_raters(whole, index)
     for batch in documents:
         with stage("segment"):
             texts = segment(batch["text"])

@@ -205,7 +205,7 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
         (first,) = rejects(tmp_path)["in.jsonl"]
         assert stopped.stderr.splitlines()[1:] == [
             f"1 of 4 records could not be read; max_rejects is {limit}. The first: {tmp_path}/in.jsonl, line 2: "
-            f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: mend the input, "
+            f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: correct the input, "
             "or allow more with --set max_rejects=…"
         ]
         assert stopped.stdout == ""

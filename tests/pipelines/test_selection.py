@@ -280,7 +280,7 @@ def test_what_is_no_embedding_is_named(tmp_path: Path) -> None:
     records[7]["embedding"] = "none"
     records[8]["embedding"] = [1.0]
     source = save(tmp_path / "in", [records])
-    with pytest.raises(RunError, match=r"metadata\.embedding of document 'doc-000007' is no list of numbers"):
+    with pytest.raises(RunError, match=r"metadata\.embedding of document 'doc-000007' is not a list of numbers"):
         ran(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
     del records[7]["embedding"]
     save(tmp_path / "in", [records])

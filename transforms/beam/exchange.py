@@ -1,10 +1,11 @@
-"""The one shuffle: rows go to numbered destinations, by default as claim doc_refs on files, never as text through a runner.
+"""The one shuffle: rows go to numbered destinations through spill files, never as text through a
+runner.
 
-Cost: with ``via="storage"`` a row is written once and read once (Arrow IPC) and the runner shuffles one small `Piece` for each
-(batch, destination); memory is one batch on the writing side and what a consumer loads on the reading side. With
-``via="runner"`` the engine's own shuffle carries the same packed Arrow bytes. Measured on 1.2 GB through Beam's local runner:
-7-10 GB of memory when the text itself is grouped, 1.3 GB with staged files. Text there and back costs a core 13 ms a MB with
-zstd, 9 with LZ4, 4 as it is: only what crosses a network is compressed.
+Cost: a row is written once and read once (Arrow IPC); the runner shuffles one small `Piece` for
+each (batch, destination). Memory is one batch on the writing side and what a consumer loads on the
+reading side. Measured on 1.2 GB through Beam's local runner: 7-10 GB of memory when the text
+itself is grouped, 1.3 GB with spill files. Text there and back costs a core 13 ms a MB with zstd,
+9 with LZ4, 4 uncompressed: only what crosses a network is compressed.
 """
 
 from __future__ import annotations
@@ -12,36 +13,38 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.transforms import storage
 from tamis.transforms.core.documents import part_of
 
-Via = Literal["storage", "runner"]
+DESTINATION = "__destination"
+"""The column of a batch with each row's destination (uint32); Exchange removes it."""
 
-TO = "__to"
-"""The column of a batch that names each row's destination (uint32); Exchange strips it."""
-
-_AS_IT_IS, _SMALL = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compression="zstd")
+_UNCOMPRESSED, _ZSTD = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class ArrowBatchCoder(beam.coders.Coder):
-    """Encodes a batch as one Arrow IPC stream. Pickle, Beam's default, writes a slice together with its whole parent."""
+    """Encodes a batch as one Arrow IPC stream. Pickle, Beam's default, writes a slice together
+    with its whole parent."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
-        return _encode(value, _SMALL).to_pybytes()
+        return _encode(value, _ZSTD).to_pybytes()
 
     def decode(self, encoded: bytes) -> pa.RecordBatch:
         return _decode(encoded)
 
     def estimate_size(self, value: pa.RecordBatch) -> int:
-        # Beam asks for the size of most batches that pass between steps; its default encodes them to find out.
+        # Beam asks for the size of most batches that pass between steps; its default encodes them
+        # to find out.
         return int(value.nbytes)
 
     def is_deterministic(self) -> bool:
@@ -56,17 +59,13 @@ beam.coders.registry.register_coder(pa.RecordBatch, ArrowBatchCoder)
 
 @dataclass(frozen=True)
 class Piece:
-    """A claim doc_ref: the batch packed in `size` bytes from `offset` of the file `uri`, or `packed` itself when the runner
-    carries it."""
+    """A reference to one batch: `size` bytes from `offset` of the spill file `uri`."""
 
     uri: str
     offset: int
     size: int
-    packed: bytes | None = None
 
     def load(self) -> pa.RecordBatch:
-        if self.packed is not None:
-            return _decode(self.packed)
         with storage.open_binary(self.uri) as file:
             file.seek(self.offset)
             return _decode(file.read(self.size))
@@ -74,46 +73,58 @@ class Piece:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All pieces that were sent to one destination, in a fixed order of their names (not of their arrival)."""
+    """All pieces that were sent to one destination, ordered by file and offset, whatever order
+    they arrived in."""
 
     destination: int
     pieces: tuple[Piece, ...]
 
     def table(self) -> pa.Table:
-        """The rows of every piece. Their order depends on how the input was cut: whoever needs an order sorts."""
+        """The rows of every piece. Their order depends on how the input was split: sort them if
+        order matters."""
         return pa.Table.from_batches([piece.load() for piece in self.pieces])
 
 
 @dataclass(frozen=True)
 class PartState:
-    """One rated part and what was answered about its documents, by tag. Small: it travels in place of the columns."""
+    """One rated part and what each step of Decide found about its documents, as references to
+    spill files.
+
+    Small: it travels in place of the columns.
+    """
 
     part: int
     handle: object
     results: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
-    def result(self, tag: str) -> pa.Table | None:
-        """The answers under `tag` sorted by doc_ref, or None when nobody answered about this part."""
-        pieces = self.results.get(tag, ())
+    def result(self, step: str) -> pa.Table | None:
+        """The rows that `step` returned for this part, sorted by doc_ref; None if it returned
+        none."""
+        pieces = self.results.get(step, ())
         if not pieces:
             return None
         return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("doc_ref")
 
 
-class Step(beam.DoFn):
+Rows = Callable[[PartState], pa.RecordBatch]
+"""Loads the small columns that a transform needs of a part: stages pass part states and load
+columns where they need them."""
+
+
+class StatelessDoFn(beam.DoFn):
     """A DoFn with no method of its own but `process`, and no user state.
 
-    To find state, Beam inspects the signature of everything that `dir` names, eight times for each step of a pipeline: a tenth
-    of a second for a run, were it not told that the rest is Beam's own.
+    To find user state, Beam inspects the signature of every name in `dir`, eight times for each
+    step of a pipeline. Hiding the inherited ones saves a run a tenth of a second.
     """
 
     def __dir__(self) -> list[str]:
         return ["process"]
 
 
-class FlatMapDoFn(Step):
-    """Calls `function` with each element, and with the side input if there is one, and passes on all that it gives, as
-    `beam.FlatMap` does."""
+class FlatMapDoFn(StatelessDoFn):
+    """Yields each item of `function(element)`, or of `function(element, side)` with a side input,
+    as `beam.FlatMap` does."""
 
     def __init__(self, function: Callable[..., Iterable[object]]) -> None:
         self.function = function
@@ -122,8 +133,9 @@ class FlatMapDoFn(Step):
         return self.function(element) if side is None else self.function(element, side)
 
 
-class MapDoFn(Step):
-    """Passes on the one thing that `function` returns, as `beam.Map` does."""
+class MapDoFn(StatelessDoFn):
+    """Yields `function(element)`, or `function(element, side)` with a side input, as `beam.Map`
+    does."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
@@ -133,53 +145,70 @@ class MapDoFn(Step):
 
 
 def addressed(batch: pa.RecordBatch, destination: np.ndarray) -> pa.RecordBatch:
-    """`batch` with each row's destination written beside it, ready for `Exchange`."""
-    return batch.append_column(TO, pa.array(destination.astype(np.uint32)))
+    """`batch` with each row's destination in a column, ready for `Exchange`."""
+    return batch.append_column(DESTINATION, pa.array(destination.astype(np.uint32)))
+
+
+def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
+    """Destination of each 64-bit hash: its high bits scaled to `partitions` (multiply-shift), so
+    ranges stay contiguous."""
+    return ((hashes >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.uint32)
+
+
+def result_column(doc_refs: pa.Array, results: pa.Table | None, column: str, default: object) -> pa.Array:
+    """`column` of a step's results in the order of `doc_refs`; `default` for documents without a
+    result."""
+    if results is None:
+        return pa.repeat(pa.scalar(default), len(doc_refs))
+    values = results[column].combine_chunks().take(pc.index_in(doc_refs, value_set=results["doc_ref"]))
+    return values if default is None else pc.fill_null(values, default)
 
 
 class Exchange(beam.PTransform):
-    """Addressed batches in, one `Gathered` a destination out. Destinations that got no row do not appear."""
+    """Turns addressed batches into one `Gathered` for each destination that got a row."""
 
-    def __init__(self, spill: str, via: Via = "storage") -> None:
+    def __init__(self, spill: str) -> None:
         super().__init__()
         self.spill = spill
-        self.via = via
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        write = FlatMapDoFn(partial(spill_rows, folder=self.spill))
         return (
             batches
-            | "Spill" >> beam.ParDo(_Spill(self.spill, self.via)).with_output_types(tuple[int, Piece])
+            | "Spill" >> beam.ParDo(write).with_output_types(tuple[int, Piece])
             | "Group" >> beam.GroupByKey()
-            | "Gather" >> beam.ParDo(FlatMapDoFn(_gather)).with_output_types(Gathered)
+            | "Gather" >> beam.ParDo(MapDoFn(_gather)).with_output_types(Gathered)
         )
 
 
 class JoinResults(beam.PTransform):
-    """Joins answers (batches with a `doc_ref` column) to the part_states they are about, by rated part, each under its tag."""
+    """Adds results (batches with a `doc_ref` column, by name of the step) to the part states that
+    their doc_refs point into."""
 
-    def __init__(self, results: Mapping[str, beam.PCollection], spill: str, via: Via = "storage") -> None:
+    def __init__(self, results: Mapping[str, beam.PCollection], spill: str) -> None:
         super().__init__()
         self.results = results
         self.spill = spill
-        self.via = via
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
-        # A CoGroupByKey does the same in three times the steps, and Beam takes 10 ms for each before it runs anything.
+        # A CoGroupByKey does the same in three times the steps, and Beam takes 10 ms for each
+        # before it runs anything.
         keyed = tuple[int, tuple[str, object]]
-        joined = [part_states | "Part" >> beam.ParDo(FlatMapDoFn(_by_part)).with_output_types(keyed)]
-        for tag, batches in self.results.items():
-            filed = beam.ParDo(_SpillAnswers(tag, self.spill, self.via)).with_output_types(keyed)
-            joined.append(batches | f"Spill {tag}" >> filed)
+        inputs = [part_states | "Part" >> beam.ParDo(MapDoFn(_by_part)).with_output_types(keyed)]
+        for step, batches in self.results.items():
+            write = FlatMapDoFn(partial(_spill_results, step=step, folder=self.spill))
+            inputs.append(batches | f"Spill {step}" >> beam.ParDo(write).with_output_types(keyed))
         return (
-            joined
+            inputs
             | "Join" >> beam.Flatten()
             | "Group" >> beam.GroupByKey()
-            | "File" >> beam.ParDo(FlatMapDoFn(_file)).with_output_types(PartState)
+            | "Add" >> beam.ParDo(MapDoFn(_add_results)).with_output_types(PartState)
         )
 
 
 class Spread(beam.PTransform):
-    """Spreads small work items over all workers. Everything after a Create runs on one worker until the first shuffle."""
+    """Spreads small work items over all workers. Everything after a Create runs on one worker
+    until the first shuffle."""
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         return (
@@ -190,86 +219,71 @@ class Spread(beam.PTransform):
         )
 
 
-def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
-    """Destination of each 64-bit hash: its high bits scaled to `partitions` (multiply-shift), so ranges stay contiguous."""
-    return ((hashes >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.uint32)
+def spill_rows(batch: pa.RecordBatch, folder: str) -> Iterable[tuple[int, Piece]]:
+    """Writes an addressed batch to one file of `folder`; returns each destination with the piece
+    that holds its rows.
+
+    The name is a hash of the content: a bundle that is tried again writes the same file, and
+    sorting by name orders pieces alike on every runner.
+    """
+    if not batch.num_rows:
+        return []
+    options = _UNCOMPRESSED if storage.local_path(folder) is not None else _ZSTD
+    encoded = [(destination, _encode(rows, options)) for destination, rows in _by_destination(batch)]
+    name = hashlib.sha256()
+    for _, stream in encoded:
+        name.update(stream)
+    uri = storage.join(folder, f"{name.hexdigest()[:32]}.arrows")
+    pieces = []
+    with storage.commit(uri, durable=False) as sink:
+        for destination, stream in encoded:
+            pieces.append((destination, Piece(uri, sink.size, stream.size)))
+            sink.write(stream)
+    return pieces
 
 
-class _Spill(Step):
-    def __init__(self, spill: str, via: Via) -> None:
-        self.spill = spill
-        self.via = via
-
-    def process(self, batch: pa.RecordBatch) -> Iterable[tuple[int, Piece]]:
-        if not batch.num_rows:
-            return
-        if self.via == "runner":
-            yield from ((to, Piece("", 0, 0, _encode(rows, _SMALL).to_pybytes())) for to, rows in _runs(batch))
-            return
-        options = _AS_IT_IS if storage.local_path(self.spill) is not None else _SMALL
-        packed = [(to, _encode(rows, options)) for to, rows in _runs(batch)]
-        # Named by content: a bundle that is tried again writes the same file, and the name orders pieces alike on every runner.
-        name = hashlib.sha256()
-        for _, run in packed:
-            name.update(run)
-        uri = storage.join(self.spill, f"{name.hexdigest()[:32]}.arrows")
-        pieces = []
-        with storage.commit(uri, durable=False) as sink:
-            for to, run in packed:
-                pieces.append((to, Piece(uri, sink.size, run.size)))
-                sink.write(run)
-        yield from pieces
+def _by_destination(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
+    destination = batch[DESTINATION].to_numpy()
+    order = np.argsort(destination, kind="stable")
+    rows = batch.drop_columns([DESTINATION])
+    if np.any(np.diff(destination.astype(np.int64)) < 0):
+        rows, destination = rows.take(pa.array(order)), destination[order]
+    starts = np.flatnonzero(np.diff(destination, prepend=destination[:1] + np.uint32(1)))
+    for start, stop in pairwise((*starts, len(destination))):
+        yield int(destination[start]), rows.slice(start, stop - start)
 
 
-class _SpillAnswers(Step):
-    """Spills answers by the part that they are about, under their tag."""
-
-    def __init__(self, tag: str, spill: str, via: Via) -> None:
-        self.tag = tag
-        self.spill = _Spill(spill, via)
-
-    def process(self, batch: pa.RecordBatch) -> Iterable[tuple[int, tuple[str, Piece]]]:
-        for part, piece in self.spill.process(addressed(batch, part_of(batch["doc_ref"].to_numpy()))):
-            yield part, (self.tag, piece)
+def _spill_results(batch: pa.RecordBatch, step: str, folder: str) -> Iterable[tuple[int, tuple[str, Piece]]]:
+    for part, piece in spill_rows(addressed(batch, part_of(batch["doc_ref"].to_numpy())), folder):
+        yield part, (step, piece)
 
 
-def _runs(batch: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
-    to = batch[TO].to_numpy()
-    order = np.argsort(to, kind="stable")
-    rows = batch.drop_columns([TO])
-    if np.any(np.diff(to.astype(np.int64)) < 0):
-        rows, to = rows.take(pa.array(order)), to[order]
-    starts = np.flatnonzero(np.diff(to, prepend=to[:1] + np.uint32(1)))
-    for start, stop in pairwise((*starts, len(to))):
-        yield int(to[start]), rows.slice(start, stop - start)
+def _by_part(part_state: PartState) -> tuple[int, tuple[str, PartState]]:
+    return part_state.part, ("", part_state)
+
+
+def _gather(group: tuple[int, Iterable[Piece]]) -> Gathered:
+    destination, pieces = group
+    return Gathered(destination, _in_order(pieces))
 
 
 def _in_order(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    return tuple(sorted(pieces, key=lambda piece: (piece.uri, piece.offset, piece.packed or b"")))
+    return tuple(sorted(pieces, key=lambda piece: (piece.uri, piece.offset)))
 
 
-def _by_part(part_state: PartState) -> Iterable[tuple[int, tuple[str, PartState]]]:
-    yield part_state.part, ("", part_state)
-
-
-def _gather(sent: tuple[int, Iterable[Piece]]) -> Iterable[Gathered]:
-    to, pieces = sent
-    yield Gathered(to, _in_order(pieces))
-
-
-def _file(answered: tuple[int, Iterable[tuple[str, object]]]) -> Iterable[PartState]:
-    part, group = answered
+def _add_results(group: tuple[int, Iterable[tuple[str, object]]]) -> PartState:
+    part, items = group
     part_states: list[PartState] = []
     pieces: dict[str, list[Piece]] = {}
-    for tag, found in group:
-        if isinstance(found, PartState):
-            part_states.append(found)
-        elif isinstance(found, Piece):
-            pieces.setdefault(tag, []).append(found)
+    for step, item in items:
+        if isinstance(item, PartState):
+            part_states.append(item)
+        elif isinstance(item, Piece):
+            pieces.setdefault(step, []).append(item)
     if len(part_states) != 1:
-        raise RuntimeError(f"answers name part {part}, of which there are {len(part_states)} part_states, not 1")
-    results = {tag: _in_order(pieces[tag]) for tag in sorted(pieces)}
-    yield replace(part_states[0], results={**part_states[0].results, **results})
+        raise RuntimeError(f"results for part {part}, of which there are {len(part_states)} part states, not 1")
+    results = {step: _in_order(pieces[step]) for step in sorted(pieces)}
+    return replace(part_states[0], results={**part_states[0].results, **results})
 
 
 def _encode(batch: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer:
@@ -282,7 +296,3 @@ def _encode(batch: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer
 def _decode(encoded: bytes) -> pa.RecordBatch:
     with pa.ipc.open_stream(encoded) as reader:
         return reader.read_next_batch()
-
-
-Rows = Callable[[PartState], pa.RecordBatch]
-"""Loads the small columns that a transform needs of a part: stages pass part states and load columns where they need them."""

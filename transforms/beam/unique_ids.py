@@ -1,4 +1,5 @@
-"""One id, one document: finds ids that several documents share and numbers the later ones, whatever the order of the input."""
+"""Makes ids unique: numbers all but the first of the documents that share an id, whatever the
+order of the input."""
 
 from __future__ import annotations
 
@@ -18,7 +19,6 @@ from tamis.transforms.beam.exchange import (
     MapDoFn,
     PartState,
     Rows,
-    Via,
     addressed,
     partition_of,
 )
@@ -36,46 +36,47 @@ ROWS = pa.schema(
         pa.field("record_hash", pa.uint64()),  # everything but id and text
     ]
 )
-"""What identifying reads of a document."""
+"""The columns that `Identify` reads."""
 
-TAG = "identity"
+STEP = "unique_ids"
 
 
 class Identify(beam.PTransform):
-    """Answers, under `identity`, `ordinal` > 1 for every document whose id an earlier one has: `numbered` makes its id of it.
-    Documents of one id are ordered by the hash of their text, then of their other fields: two that agree on those too are the
-    same and interchangeable. Numbers that make an id of the input are skipped.
+    """Adds a result under `STEP`: `ordinal` > 1 for every document whose id an earlier one has;
+    see `numbered`.
 
-    With `error`, a shared id stops the run and is named. Cost: one `Exchange` of 60 bytes a document.
+    Documents of one id are ordered by the hash of their text, then of their other fields: two that
+    agree on those too are the same and interchangeable. Numbers that would make another id of the
+    input are skipped. With `error`, raises RunError if documents share an id. Cost: one `Exchange`
+    of 60 bytes a document.
     """
 
-    def __init__(self, rows: Rows, error: bool, spill: str, partitions: int, via: Via = "storage") -> None:
+    def __init__(self, rows: Rows, error: bool, spill: str, partitions: int) -> None:
         super().__init__()
         self.rows = rows
         self.error = error
         self.spill = spill
         self.partitions = partitions
-        self.via = via
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)
         ordinals = (
             part_states
             | "Rows" >> beam.ParDo(MapDoFn(address)).with_output_types(pa.RecordBatch)
-            | Exchange(self.spill, self.via)
+            | Exchange(self.spill)
             | "Number" >> beam.ParDo(FlatMapDoFn(partial(_number, error=self.error))).with_output_types(pa.RecordBatch)
         )
-        return part_states | "Return" >> JoinResults({TAG: ordinals}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({STEP: ordinals}, self.spill)
 
 
 def numbered(ids: pa.Array, ordinals: pa.Array) -> pa.Array:
-    """The ids of documents that have an ordinal: id#2, id#3."""
+    """The ids with their ordinals: id#2, id#3."""
     return pc.binary_join_element_wise(ids, ordinals.cast(pa.string()), "#")
 
 
 def _address(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
     batch = rows(part_state)
-    # id, id#2 and id#2#2 go to one place: there the numbers that are taken can be seen.
+    # id, id#2 and id#2#2 go to one destination: a number that is already in use can be seen there.
     bare = hash128(pc.replace_substring_regex(batch["id"], r"(#\d+)+$", ""))
     return addressed(batch, partition_of(np.ascontiguousarray(bare[:, 0]), partitions))
 
@@ -101,7 +102,7 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
     start = np.maximum.accumulate(np.where(same, 0, position))
     ordinal = (position - start + 1)[same]
     group = np.searchsorted(start[same], start[same])  # where the rows of each id begin among the later ones
-    while (taken := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
-        until = np.cumsum(taken)
-        ordinal += until > np.concatenate([[0], until])[group]  # all from the first that is taken move up by one
+    while (in_use := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
+        count = np.cumsum(in_use)
+        ordinal += count > np.concatenate([[0], count])[group]  # all from the first that is in use move up by one
     yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})

@@ -17,16 +17,19 @@ SCHEMA = pa.schema(
         pa.field("metadata", pa.string()),  # canonical JSON object of every field the recipe does not map
     ]
 )
-"""A batch of documents. `id` is the user's or, where there is none, the 128-bit hash of source and text in hexadecimal."""
+"""A batch of documents. `id` is the user's or, where there is none, the 128-bit hash of source and
+text in hexadecimal."""
 
 BATCH_BYTES = 2 << 20
-"""Text in one batch, about: large enough to amortise a kernel call, small enough that a batch and its words fit a cache."""
+"""Text in one batch, about: large enough to amortise a kernel call, small enough that a batch and
+its words fit a cache."""
 
 _ROW_BITS = 32
 
 
 def doc_refs(part: int, rows: int, first_row: int = 0) -> npt.NDArray[np.uint64]:
-    """Tickets of `rows` consecutive documents of rated part `part`: part ordinal in the high 32 bits, row in the low 32.
+    """Tickets of `rows` consecutive documents of rated part `part`: part ordinal in the high 32
+    bits, row in the low 32.
 
     A doc_ref only finds a document again; nothing is decided or ordered by it.
     """

@@ -1,4 +1,5 @@
-"""The error a person can act on: it says what, where and what to do, and reaches them without a traceback."""
+"""The error a person can act on: it says what, where and what to do, and reaches them without a
+traceback."""
 
 import errno
 import re
@@ -19,11 +20,13 @@ _MACHINE = {
 
 
 class RunError(Exception):
-    """Stops a run. The message is for the person who started it; a runner may carry it across processes as text."""
+    """Stops a run. The message is for the person who started it; a runner may carry it across
+    processes as text."""
 
     @classmethod
     def from_traceback(cls, text: str) -> "RunError | None":
-        """The error inside a worker's traceback: runners in other processes keep its text and lose its type.
+        """The error inside a worker's traceback: runners in other processes keep its text and lose
+        its type.
 
         A full disk and its like count too: they need a person, not a programmer.
         """
@@ -33,18 +36,22 @@ class RunError(Exception):
         refused = [text[found.end() :] for found in re.finditer(r"\[Errno (\d+)\] ", text) if int(found[1]) in _MACHINE]
         if not refused:
             return None
-        # The last is what was raised in the end: what first met a full disk may not have known in which file.
+        # The last is what was raised in the end: what first met a full disk may not have known in
+        # which file.
         return cls(f"{_message(refused[-1])}. Once that is mended, the same command goes on where it stopped")
 
 
 class NoInput(RunError):
-    """There is no input file, and the recipe allows that (`input.allow_empty`): nothing is touched, the last release stands."""
+    """There is no input file, and the recipe allows that (`input.allow_empty`): nothing is
+    touched, the last release stands."""
 
 
 def damage(error: Exception) -> str:
-    """The first line of what a library says of damaged data. Raises the error again where it is the system's or a store's.
+    """The first line of what a library says of damaged data. Raises the error again where it is
+    the system's or a store's.
 
-    What reads bytes raises an OSError with a number, or one of its kinds; what finds no sense in them, a bare one.
+    What reads bytes raises an OSError with a number, or one of its kinds; what finds no sense in
+    them, a bare one.
     """
     if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error

@@ -1,7 +1,9 @@
-"""The base of every capability's options: typed, closed to unknown fields, with a stable fingerprint.
+"""The base of every capability's options: typed, closed to unknown fields, with a stable
+fingerprint.
 
-Importing an options model costs milliseconds: modules that hold one import numba, pyarrow, fastText or Beam inside the
-functions that use them, so that `tamis lint` and `tamis schema` start at once.
+Importing an options model costs milliseconds: modules that hold one import numba, pyarrow,
+fastText or Beam inside the functions that use them, so that `tamis lint` and `tamis schema` start
+at once.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):
-    """Options of one capability. A misspelt field is an error; two equal option sets have equal fingerprints."""
+    """Options of one capability. A misspelt field is an error; two equal option sets have equal
+    fingerprints."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

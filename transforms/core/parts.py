@@ -1,4 +1,5 @@
-"""A rated part: what one split of the input became on disk, committed by a receipt that names every file with its checksum.
+"""A rated part: what one split of the input became on disk, committed by a receipt that names
+every file with its checksum.
 
 rated/part-00017.parquet      documents with their text and signals
 sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
@@ -31,7 +32,8 @@ ROW_GROUP_BYTES = 16 << 20
 
 
 class PartReceipt(JsonModel):
-    """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in the recipe, the code."""
+    """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in
+    the recipe, the code."""
 
     fingerprint: str
     input: dict[str, Any]
@@ -60,7 +62,8 @@ class Part:
         return PartReceipt.read(self.uri("rated", "json"))
 
     def remove(self) -> None:
-        """Deletes the part, receipt first, so that no moment shows a finished part with files missing."""
+        """Deletes the part, receipt first, so that no moment shows a finished part with files
+        missing."""
         for room, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
             storage.remove(self.uri(room, suffix))
 
@@ -74,13 +77,15 @@ class Part:
         with self._open("sketches", "arrow") as file:
             with pa.ipc.open_file(file) as reader:
                 fields = [reader.schema.get_field_index(name) for name in names]
-            # Read again for these columns alone: the bands are half of the file, and most readers want none of them.
+            # Read again for these columns alone: the bands are half of the file, and most readers
+            # want none of them.
             with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
                 table = reader.read_all().select(list(names))
         return table.add_column(0, "doc_ref", pa.array(doc_refs(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups without one stay unread."""
+        """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups
+        without one stay unread."""
         if not len(rows):
             return
         with self._open("rated", "parquet") as file:
@@ -106,7 +111,8 @@ class Part:
 
 
 class PartWriter:
-    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without it leaves nothing behind."""
+    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without it
+    leaves nothing behind."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -149,7 +155,8 @@ class PartWriter:
         )
 
     def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
-        """Commits the files, then the receipt. `empty` are the two schemas, for a part without a document."""
+        """Commits the files, then the receipt. `empty` are the two schemas, for a part without a
+        document."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
             self.write(rated, sketch)

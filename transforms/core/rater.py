@@ -1,4 +1,5 @@
-"""What a rater is: the contract of rate/ and of the benchmark matcher, and the declaration of a signal."""
+"""What a rater is: the contract of rate/ and of the benchmark matcher, and the declaration of a
+signal."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ Direction = Literal["up", "down", "band", "none"]
 class Signal:
     """One measured value a document.
 
-    `direction` says what better means: up, down, band (best inside a range), none (a label or a fact).
-    `low` and `high` bound the useful range in `unit`; fusion maps them to 0 and 1 unless the recipe gives another range.
-    `source` names the paper and section, or the peer and file, that the definition comes from.
+    `direction` says what better means: up, down, band (best inside a range), none (a label or a
+    fact). `low` and `high` bound the useful range in `unit`; fusion maps them to 0 and 1 unless
+    the recipe gives another range. `source` names the paper and section, or the peer and file,
+    that the definition comes from.
     """
 
     name: str
@@ -32,7 +34,8 @@ class Signal:
     high: float | None = None
 
     def field(self) -> pa.Field:
-        """The Arrow field: nullable (null = the rater abstains), unit, direction and source in its metadata."""
+        """The Arrow field: nullable (null = the rater abstains), unit, direction and source in its
+        metadata."""
         import pyarrow as pa
 
         types = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
@@ -42,7 +45,8 @@ class Signal:
 
 
 class Rater(Protocol):
-    """Measures signals of a batch. Made in the driver, pickled to the workers, set up once in each process."""
+    """Measures signals of a batch. Made in the driver, pickled to the workers, set up once in each
+    process."""
 
     @property
     def name(self) -> str:
@@ -60,4 +64,5 @@ class Rater(Protocol):
         """Load models and compile kernels; called once in each process before `rate`."""
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
-        """One row a document, one column a signal in the order of `signals`; null = abstains, never 0 for missing."""
+        """One row a document, one column a signal in the order of `signals`; null = abstains,
+        never 0 for missing."""

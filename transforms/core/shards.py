@@ -1,4 +1,5 @@
-"""Writes a table as one shard that appears only when complete, with its checksum, and reads it back."""
+"""Writes a table as one shard that appears only when complete, with its checksum, and reads it
+back."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class _Format(Protocol):
 
 
 def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
-    """Writes `table` under `uri`, which must end in `options.suffix`; the file appears when all of it is written."""
+    """Writes `table` under `uri`, which must end in `options.suffix`; the file appears when all of
+    it is written."""
     if not uri.endswith(options.suffix):
         raise ValueError(f"{uri}: a shard of format {options.format} must end in {options.suffix}")
     with storage.commit(uri) as sink:
@@ -60,8 +62,8 @@ def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
 
 
 def read_shard(uri: str, data: bytes | None = None) -> pa.Table:
-    """The table of a shard, out of its bytes where they are at hand. JSON Lines keep values but not every type: integers are
-    int64 again, floats double."""
+    """The table of a shard, out of its bytes where they are at hand. JSON Lines keep values but
+    not every type: integers are int64 again, floats double."""
     return _format(uri).read(storage.read_bytes(uri) if data is None else data, uri)
 
 

@@ -28,7 +28,6 @@ from tamis.transforms.beam.exchange import (
     MapDoFn,
     PartState,
     Rows,
-    Via,
     addressed,
     partition_of,
 )
@@ -54,7 +53,7 @@ ROWS = pa.schema(
 )
 """What deduplication reads of a document."""
 
-TAG = "copies"
+STEP = "copies"
 
 _ENTRIES = 1 << 20
 """Bands in one batch: a part of many short documents has a hundred megabytes of them."""
@@ -77,7 +76,6 @@ class Deduplicate(beam.PTransform):
         texts: Texts,
         spill: str,
         partitions: int,
-        via: Via = "storage",
         words: Words = DEFAULT,
     ) -> None:
         super().__init__()
@@ -86,7 +84,6 @@ class Deduplicate(beam.PTransform):
         self.texts = texts
         self.spill = spill
         self.partitions = partitions
-        self.via = via
         self.words = words
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
@@ -95,7 +92,7 @@ class Deduplicate(beam.PTransform):
         equal = (
             part_states
             | "Texts" >> beam.ParDo(MapDoFn(partial(_by_text, **cut))).with_output_types(pa.RecordBatch)
-            | "Equal texts" >> Exchange(self.spill, self.via)
+            | "Equal texts" >> Exchange(self.spill)
         )
         lesser = equal | "Lesser" >> beam.ParDo(FlatMapDoFn(_lesser)).with_output_types(pa.RecordBatch)
         edges = [equal | "Text edges" >> beam.ParDo(MapDoFn(_text_edges))]
@@ -103,7 +100,7 @@ class Deduplicate(beam.PTransform):
             edges.append(
                 part_states
                 | "Bands" >> beam.ParDo(FlatMapDoFn(partial(_by_band, **cut))).with_output_types(pa.RecordBatch)
-                | "Buckets" >> Exchange(self.spill, self.via)
+                | "Buckets" >> Exchange(self.spill)
                 | "Bucket edges" >> beam.ParDo(MapDoFn(_bucket_edges))
             )
         components = (
@@ -115,12 +112,12 @@ class Deduplicate(beam.PTransform):
         verdicts = partial(_survivors, options=self.options or MinHash(), spill=self.spill)
         copies = (
             part_states
-            | "Candidates" >> JoinResults({"component": components, "lesser": lesser}, self.spill, self.via)
+            | "Candidates" >> JoinResults({"component": components, "lesser": lesser}, self.spill)
             | "Shingles" >> beam.ParDo(FlatMapDoFn(partial(_members, **cut, **read))).with_output_types(pa.RecordBatch)
-            | "Members" >> Exchange(self.spill, self.via)
+            | "Members" >> Exchange(self.spill)
             | "Survivors" >> beam.ParDo(FlatMapDoFn(verdicts)).with_output_types(pa.RecordBatch)
         )
-        return part_states | "Return" >> JoinResults({TAG: copies}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({STEP: copies}, self.spill)
 
 
 class SpanningForest(beam.CombineFn):

@@ -1,4 +1,5 @@
-"""The ledger: what became of a document, found by its id among one row for every document ever read."""
+"""The ledger: what became of a document, found by its id among one row for every document ever
+read."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def parts(run: str) -> list[Part]:
 
 
 def account(run: str, identifier: str) -> Account:
-    """What became of the document `identifier`. Raises KeyError naming the nearest ids when the run never read it.
+    """What became of the document `identifier`. Raises KeyError naming the nearest ids when the
+    run never read it.
 
     Cost: reads the id column of decisions/ until found, then one row group.
     """

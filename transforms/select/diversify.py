@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, Gathered, JoinResults, PartState, Via, addressed, partition_of
+from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, Gathered, JoinResults, PartState, addressed, partition_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.select.similarity import diverse
 from tamis.transforms.text.hashing import hash128
@@ -32,35 +32,35 @@ ROWS = pa.schema(
 )
 """What it reads of a document that has an embedding."""
 
-TAG = "diverse"
+STEP = "diverse"
 
 Vectors = Callable[[PartState], Iterable[pa.RecordBatch]]
 """`ROWS` of a part, some at a time: embeddings may be larger than the texts."""
 
 
 class Diversify(beam.PTransform):
-    """Answers, under `diverse`, for every document that another stands for: `stands` (its id) and `cosine`.
+    """Adds a result under `STEP` for every document that is too similar to a better one: `representative` (the id of the
+    better one) and `cosine`.
 
     The result is that of one pass over each cluster from its best document down, ties by a seeded hash of the id.
     """
 
-    def __init__(self, ceiling: float, rows: Vectors, spill: str, partitions: int, via: Via = "storage") -> None:
+    def __init__(self, ceiling: float, rows: Vectors, spill: str, partitions: int) -> None:
         super().__init__()
         self.ceiling = ceiling
         self.rows = rows
         self.spill = spill
         self.partitions = partitions
-        self.via = via
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)
         results = (
             part_states
             | "Vectors" >> beam.ParDo(FlatMapDoFn(address)).with_output_types(pa.RecordBatch)
-            | Exchange(self.spill, self.via)
+            | Exchange(self.spill)
             | "Choose" >> beam.ParDo(FlatMapDoFn(partial(_choose, ceiling=self.ceiling))).with_output_types(pa.RecordBatch)
         )
-        return part_states | "Return" >> JoinResults({TAG: results}, self.spill, self.via)
+        return part_states | "Return" >> JoinResults({STEP: results}, self.spill)
 
 
 def vectors(metadata: pa.Array, name: str) -> pa.Array:
@@ -103,7 +103,7 @@ def _choose(gathered: Gathered, ceiling: float) -> Iterable[pa.RecordBatch]:
     if len(near):
         doc_ref, ids = rows["doc_ref"].combine_chunks().take(pa.array(near)), rows["id"].combine_chunks()
         cosine = _cosine(matrix[near], matrix[stands[near]])
-        yield pa.record_batch({"doc_ref": doc_ref, "stands": ids.take(pa.array(stands[near])), "cosine": cosine})
+        yield pa.record_batch({"doc_ref": doc_ref, "representative": ids.take(pa.array(stands[near])), "cosine": cosine})
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Runs a transform over part_states in this process and hands back what came out."""
+"""Runs a transform over part states in this process and returns those that come out."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ import pyarrow as pa
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from tamis.transforms.beam.exchange import PartState
+from tamis.transforms.core.documents import doc_refs
 
 
-def dossiers_of(table: pa.Table, parts: Sequence[Sequence[int]]) -> list[PartState]:
-    """One part_state for each list of row numbers; their handle is the rows, with doc_refs for that cut."""
-    from tamis.transforms.core.documents import doc_refs
-
-    made = []
+def part_states_of(table: pa.Table, parts: Sequence[Sequence[int]]) -> list[PartState]:
+    """One part state for each list of row numbers, with these rows and their doc_refs."""
+    part_states = []
     for ordinal, rows in enumerate(parts):
         batch = table.take(pa.array(rows, pa.int64())).combine_chunks()
         batch = batch.append_column("doc_ref", pa.array(doc_refs(ordinal, len(rows))))
         batches = batch.to_batches()
-        made.append(PartState(ordinal, batches[0] if batches else pa.RecordBatch.from_pylist([], schema=batch.schema)))
-    return made
+        part_states.append(PartState(ordinal, batches[0] if batches else pa.RecordBatch.from_pylist([], schema=batch.schema)))
+    return part_states
 
 
-def handle(part_state: PartState) -> pa.RecordBatch:
-    """The rows of a part_state made by `dossiers_of`."""
+def rows_of(part_state: PartState) -> pa.RecordBatch:
+    """The rows of a part state made by `part_states_of`."""
     return part_state.handle
 
 
 def run(part_states: list[PartState], transform: Callable[[str], beam.PTransform], folder: Path) -> list[PartState]:
-    """The part_states that come out of `transform(spill)`, by part."""
-    found: list[PartState] = []
+    """The part states that come out of `transform(spill)`, by part."""
     _collected.clear()
     with beam.Pipeline(FnApiRunner()) as pipeline:
         _ = pipeline | beam.Create(part_states) | transform(str(folder)) | beam.Map(_collect)
-    found.extend(_collected)
-    return sorted(found, key=lambda part_state: part_state.part)
+    return sorted(_collected, key=lambda part_state: part_state.part)
 
 
 _collected: list[PartState] = []

@@ -1,4 +1,5 @@
-"""Ranks are exact, counted in tokens within groups, and the same however documents and ranges are cut."""
+"""Ranks are exact, counted in tokens within groups, and the same however documents are split into
+parts and ranges."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tamis.transforms.beam.exchange import TO, PartState
-from tamis.transforms.beam.ranking import ROWS, Rank, _address, aligned
-from tests.transforms.beam.beam_run import dossiers_of, handle, run
+from tamis.transforms.beam.exchange import result_column
+from tamis.transforms.beam.ranking import Rank, SampledCuts, range_of
+from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
 
 def corpus(n: int, seed: int, constant: bool = False) -> pa.Table:
@@ -42,16 +43,16 @@ def reference(table: pa.Table) -> dict[int, tuple[int, int]]:
     return ranks
 
 
-def ranked(table: pa.Table, parts: list[list[int]], partitions: int, folder, via="storage") -> dict[int, tuple[int, int]]:
-    out = run(dossiers_of(table, parts), lambda spill: Rank("r", handle, spill, partitions, via), folder)
-    found = {}
+def ranked(table: pa.Table, parts: list[list[int]], partitions: int, folder) -> dict[int, tuple[int, int]]:
+    out = run(part_states_of(table, parts), lambda spill: Rank("r", rows_of, spill, partitions), folder)
+    ranks = {}
     for part_state in out:
-        rows = handle(part_state)
+        rows = rows_of(part_state)
         results = part_state.result("r")
-        rank = aligned(rows["doc_ref"], results, "rank", None).to_pylist()
-        whole = aligned(rows["doc_ref"], results, "group_tokens", None).to_pylist()
-        found |= dict(zip(rows["id_hash"].to_pylist(), zip(rank, whole, strict=True), strict=True))
-    return found
+        rank = result_column(rows["doc_ref"], results, "rank", None).to_pylist()
+        group_tokens = result_column(rows["doc_ref"], results, "group_tokens", None).to_pylist()
+        ranks |= dict(zip(rows["id_hash"].to_pylist(), zip(rank, group_tokens, strict=True), strict=True))
+    return ranks
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -62,43 +63,29 @@ def test_ranks_are_those_of_one_global_sort(tmp_path, partitions, constant):
     assert ranked(table, parts, partitions, tmp_path) == reference(table)
 
 
-def test_ranks_do_not_depend_on_the_cut_nor_on_what_carries_the_rows(tmp_path):
+def test_ranks_do_not_depend_on_the_split(tmp_path):
     table = corpus(300, 5)
     shuffled = np.random.default_rng(1).permutation(300).tolist()
     one = ranked(table, [list(range(300))], 1, tmp_path)
-    assert ranked(table, [shuffled[:50], shuffled[50:], []], 3, tmp_path, "runner") == one
+    assert ranked(table, [shuffled[:50], shuffled[50:], []], 3, tmp_path) == one
 
 
-def test_partitions_are_even_though_every_key_is_equal():
-    """A constant score must not send everything to one worker: the tie cuts it."""
-    from tamis.transforms.beam.ranking import _bottom, _Cuts, _keys
-
+def test_ranges_are_even_though_every_major_is_equal():
+    """A constant score must not send everything to one worker: the tie_break cuts it."""
     table = corpus(20_000, 9, constant=True)
-    fn = _Cuts(8)
-    sample = fn.merge_accumulators(
-        [fn.add_input(fn.create_accumulator(), _bottom(_keys(table.slice(i * 5000, 5000)), 512)) for i in range(4)]
-    )
-    cuts = fn.extract_output(sample)
-    sizes = np.histogram(table["tie_break"].to_numpy(), [0, *cuts[:, 1], np.iinfo(np.uint64).max])[0]
+    keys = np.stack([table["major"].to_numpy(), table["tie_break"].to_numpy()], axis=1)
+    combine = SampledCuts(8)
+    samples = [combine.add_input(combine.create_accumulator(), part) for part in np.split(keys, 4)]
+    cuts = combine.extract_output(combine.merge_accumulators(samples))
+    sizes = np.bincount(range_of(keys, cuts), minlength=8)
     assert sizes.max() < 1.6 * sizes.mean()
 
 
 def test_no_documents(tmp_path):
-    table = corpus(0, 1)
-    assert ranked(table, [[], []], 3, tmp_path) == {}
-    assert ROWS.names[0] == "doc_ref"
+    assert ranked(corpus(0, 1), [[], []], 3, tmp_path) == {}
 
 
 @given(keys=arrays(np.uint64, (40, 2), elements=st.integers(0, 3)), count=st.integers(0, 12))
-def test_a_row_goes_behind_every_cut_that_is_no_greater(keys, count):
-    cuts, rows = np.array(sorted(map(tuple, keys[:count])), np.uint64).reshape(-1, 2), keys[count:]
-    table = {
-        "major": rows[:, 0],
-        "tie_break": rows[:, 1],
-        "id_hash": rows[:, 1],
-        "doc_ref": np.arange(len(rows), dtype=np.uint64),
-    }
-    table |= {"group": pa.repeat("", len(rows)), "tokens": np.ones(len(rows), np.int64)}
-    batch = pa.record_batch({name: table[name] for name in ROWS.names}, schema=ROWS)
-    (sent,) = _address(PartState(0, None), cuts, lambda _: batch)
-    assert sent[TO].to_pylist() == [sum(tuple(cut) <= tuple(row) for cut in cuts.tolist()) for row in rows.tolist()]
+def test_a_key_is_in_the_range_after_every_cut_that_is_no_greater(keys, count):
+    cuts, keys = np.array(sorted(map(tuple, keys[:count])), np.uint64).reshape(-1, 2), keys[count:]
+    assert range_of(keys, cuts).tolist() == [sum(tuple(cut) <= tuple(key) for cut in cuts.tolist()) for key in keys.tolist()]

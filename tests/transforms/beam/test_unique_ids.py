@@ -7,9 +7,9 @@ import itertools
 import pyarrow as pa
 import pytest
 
-from tamis.transforms.beam.unique_ids import Identify
+from tamis.transforms.beam.unique_ids import STEP, Identify
 from tamis.transforms.core.errors import RunError
-from tests.transforms.beam.beam_run import dossiers_of, handle, run
+from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
 ROWS = [  # id, text hash, hash of the other fields
     ("a", 1, 1),
@@ -37,8 +37,8 @@ def table(rows: list[tuple[str, int, int]]) -> pa.Table:
 
 def numbered(rows, parts, folder, error=False):
     found = set()
-    for part_state in run(dossiers_of(table(rows), parts), lambda spill: Identify(handle, error, spill, 3), folder):
-        batch, results = handle(part_state), part_state.result("identity")
+    for part_state in run(part_states_of(table(rows), parts), lambda spill: Identify(rows_of, error, spill, 3), folder):
+        batch, results = rows_of(part_state), part_state.result(STEP)
         ordinals = (
             dict(zip(results["doc_ref"].to_pylist(), results["ordinal"].to_pylist(), strict=True))
             if results is not None

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tamis.transforms.beam.exchange import Gathered, PartState, _Spill, addressed
+from tamis.transforms.beam.exchange import Gathered, PartState, addressed, spill_rows
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT, Words
-from tests.transforms.beam.beam_run import dossiers_of, handle, run
+from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
 OPTIONS = MinHash()
 WORDS = np.array(
@@ -58,26 +58,26 @@ def planted(seed: int = 0, originals: int = 40) -> pa.Table:
 
 
 def rows(part_state: PartState) -> pa.RecordBatch:
-    return handle(part_state).drop_columns(["text"])
+    return rows_of(part_state).drop_columns(["text"])
 
 
 def texts(part_state: PartState, wanted: np.ndarray):
     for chunk in np.array_split(wanted, 2):
         if len(chunk):
-            yield chunk, handle(part_state)["text"].take(pa.array(chunk))
+            yield chunk, rows_of(part_state)["text"].take(pa.array(chunk))
 
 
 def rows_without_bands(part_state: PartState) -> pa.RecordBatch:
-    return handle(part_state).drop_columns(["text", "bands"])
+    return rows_of(part_state).drop_columns(["text", "bands"])
 
 
-def verdicts(table, parts, folder, options=OPTIONS, partitions=3, via="storage", words=DEFAULT):
+def verdicts(table, parts, folder, options=OPTIONS, partitions=3, words=DEFAULT):
     load = rows if options is not None else rows_without_bands
     found = {}
-    out = run(dossiers_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, via, words), folder)
+    out = run(part_states_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, words), folder)
     for part_state in out:
         results = part_state.result("copies")
-        ids = handle(part_state)["id"].to_pylist()
+        ids = rows_of(part_state)["id"].to_pylist()
         for row in results.to_pylist() if results is not None else []:
             identifier = ids[int(row_of(np.array([row["doc_ref"]], np.uint64))[0])]
             found[identifier] = (row["duplicate_of"], row["kind"], row["jaccard"], row["copies"])
@@ -101,13 +101,13 @@ def test_planted_copies_are_found_and_the_best_of_them_stays(tmp_path):
     assert all(0.7 <= row[2] < 1 for row in edited)
 
 
-@pytest.mark.parametrize(("partitions", "via"), [(1, "storage"), (5, "storage"), (2, "runner")])
-def test_the_answer_does_not_depend_on_cut_partitions_or_carrier(tmp_path, partitions, via):
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_the_result_does_not_depend_on_split_or_partitions(tmp_path, partitions):
     table = planted(seed=4)
     order = np.random.default_rng(7).permutation(len(table)).tolist()
     one = verdicts(table, [list(range(len(table)))], tmp_path)
     cut = [order[:10], [], order[10:33], order[33:]]
-    assert verdicts(table, cut, tmp_path, partitions=partitions, via=via) == one
+    assert verdicts(table, cut, tmp_path, partitions=partitions) == one
 
 
 def test_similarity_is_of_the_declared_words(tmp_path):
@@ -140,7 +140,7 @@ def test_memory_does_not_hold_the_shingles_of_a_component(tmp_path):
         first = pa.array([0, 1 << 19, 1 << 19, 1 << 20])
         lists = pa.LargeListArray.from_arrays(first, pa.array(values), mask=pa.array([False, True, False]))
         batch = pa.record_batch({"doc_ref": pa.array([3 * number + row for row in range(3)], pa.uint64()), "shingles": lists})
-        pieces += [piece for _, piece in _Spill(str(tmp_path), "storage").process(addressed(batch, np.zeros(3)))]
+        pieces += [piece for _, piece in spill_rows(addressed(batch, np.zeros(3)), str(tmp_path))]
     before = held()
     documents, (start, end, values) = _on_disk(Gathered(0, tuple(pieces)), str(tmp_path))
     assert held() - before < values.nbytes // 3

@@ -1,0 +1,92 @@
+"""The layout of the corpus: how many shards each phase has, and which one each document goes
+to."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import apache_beam as beam
+import numpy as np
+
+from tamis.pipelines.decisions.copies import emitted_copies
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.beam_progress import BeamProgress
+from tamis.transforms.beam.exchange import MapDoFn, PartState
+
+PhaseSizes = Mapping[int, tuple[int, int]]
+"""Bytes and tokens of emitted text by phase."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many shards, and tokens, each phase has. Destinations number the shards of all phases in
+    training order."""
+
+    shards: tuple[int, ...]
+    tokens: tuple[int, ...]
+    names: tuple[str, ...]
+    suffix: str
+
+    def destination(self, phase: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Shard of each document. Places are uniform in tokens, so equal ranges of place are
+        shards of equal tokens."""
+        size = np.array(self.shards, np.int64)[phase]
+        in_phase = np.clip(np.ceil(place * size).astype(np.int64) - 1, 0, size - 1)
+        return np.concatenate([[0], np.cumsum(self.shards)])[phase] + in_phase
+
+    def path(self, destination: int) -> str:
+        """Path of a shard below the run directory."""
+        first = 0
+        for name, size in zip(self.names, self.shards, strict=True):
+            if destination < first + size:
+                return f"data/{name}/shard-{destination - first:05d}.{self.suffix}"
+            first += size
+        raise IndexError(f"shard {destination} of {first}")
+
+
+class PlanLayout(beam.PTransform):
+    """The one `Layout` of the run, from the part states once all of Decide is done."""
+
+    def __init__(self, recipe: Recipe, run: str, finished_shards: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.run = run
+        self.finished_shards = finished_shards
+
+    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
+        measure = partial(_sizes, recipe=self.recipe, run=self.run)
+        plan = partial(_layout, recipe=self.recipe, run=self.run, finished_shards=self.finished_shards)
+        return (
+            part_states
+            | "Sizes" >> beam.ParDo(MapDoFn(measure))
+            | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
+            | "Plan" >> beam.ParDo(MapDoFn(plan))
+        )
+
+
+def _sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
+    sums = emitted_copies(part_state, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
+    BeamProgress(run, "decide").finish()
+    return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
+
+
+def _layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_shards: int) -> Layout:
+    phases = recipe.curriculum.effective_phases
+    text_bytes: Counter[int] = Counter()
+    tokens: Counter[int] = Counter()
+    for part in sizes:
+        for phase, (phase_bytes, phase_tokens) in part.items():
+            text_bytes[phase] += phase_bytes
+            tokens[phase] += phase_tokens
+    # A phase whose documents are all empty has no bytes, yet a shard.
+    shards = tuple(
+        max(1, math.ceil(text_bytes[phase] / recipe.output.shard_bytes)) if phase in text_bytes else 0
+        for phase in range(len(phases))
+    )
+    BeamProgress(run, "emit").expect(sum(shards) - finished_shards)
+    names = tuple(phase.name for phase in phases)
+    return Layout(shards, tuple(tokens[phase] for phase in range(len(phases))), names, recipe.output.format)

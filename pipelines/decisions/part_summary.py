@@ -1,0 +1,169 @@
+"""Writes the decisions of a part, one row for each document, and the summary from which the
+manifest and report are made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tamis.pipelines.decisions.copies import emitted_copies
+from tamis.pipelines.decisions.layout import Layout
+from tamis.pipelines.decisions.state import GUARD_PREFIX, explained_states, rated_part
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.receipts import (
+    CLUSTERS,
+    EXAMPLES,
+    STATE,
+    BenchmarkCount,
+    ClusterSize,
+    ContaminatedDocument,
+    DecisionCount,
+    PartSummary,
+    RepeatedCount,
+    SignalCounts,
+    edges,
+    quality_bins,
+)
+from tamis.transforms import storage
+from tamis.transforms.beam import unique_ids
+from tamis.transforms.beam.exchange import PartState
+from tamis.transforms.core.manifest import File
+from tamis.transforms.core.parts import Part
+from tamis.transforms.dedup import deduplicate
+
+COLUMNS = (
+    "id",
+    "source",
+    "decision",
+    "reason",
+    "detail",
+    "quality",
+    "tokens",
+    "bytes",
+    "representative",
+    "jaccard",
+    "copies",
+    "epochs",
+    "phase",
+    "place",
+    "shard",
+)
+"""The columns of decisions/."""
+
+
+def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, fingerprint: str) -> str:
+    """Writes decisions/part-N.parquet, then the summary of the part. Returns the path of the
+    decisions in the run."""
+    part = rated_part(part_state)
+    table = _with_shard(explained_states(part_state, recipe), layout)
+    path = part.path("decisions", "parquet")
+    with storage.commit(part.uri("decisions", "parquet")) as sink:
+        pq.write_table(table.select(list(COLUMNS)), sink, compression="zstd", write_page_checksum=True)
+    renamed, compared = part_state.result(unique_ids.STEP), part_state.result(deduplicate.STEP)
+    summary = PartSummary(
+        fingerprint=fingerprint,
+        file=File(path, sink.size, sink.sha256),
+        counts=_decision_counts(table),
+        real_tokens=_real_tokens(table),
+        repeated=_repeated(table),
+        closest=_closest_copies(part_state, recipe, layout),
+        histograms=_histograms(part, recipe),
+        lengths=_lengths(table),
+        clusters=_largest_clusters(table),
+        contamination=_contamination(table),
+        renamed=0 if renamed is None else len(renamed),
+        capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
+    )
+    summary.write(part.uri(STATE, "json"))
+    return path
+
+
+def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
+    """Adds the path of the shard each kept document goes to."""
+    kept = pc.equal(table["decision"], "keep").to_numpy(zero_copy_only=False)
+    destination = np.zeros(len(table), np.int64)
+    destination[kept] = layout.destination(table["phase"].to_numpy()[kept], table["place"].to_numpy()[kept])
+    paths = pa.array([layout.path(index) for index in range(sum(layout.shards))], pa.string())
+    return table.append_column("shard", paths.take(pa.array(destination, mask=~kept)))
+
+
+def _decision_counts(table: pa.Table) -> list[DecisionCount]:
+    keys = ["source", "decision", "reason"]
+    sums = (
+        table.group_by(keys)
+        .aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")])
+        .sort_by([(key, "ascending") for key in keys])
+    )
+    return [
+        DecisionCount(row["source"], row["decision"], row["reason"], row["tokens_sum"], row["bytes_sum"], row["id_count"])
+        for row in sums.to_pylist()
+    ]
+
+
+def _real_tokens(table: pa.Table) -> int:
+    real = pc.equal(table["decision"], "keep")
+    if GUARD_PREFIX + "synthetic" in table.column_names:
+        real = pc.and_(real, pc.invert(table[GUARD_PREFIX + "synthetic"]))
+    return int(pc.sum(table["tokens"].filter(real), min_count=0).as_py())
+
+
+def _repeated(table: pa.Table) -> RepeatedCount:
+    repeats = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
+    return RepeatedCount(documents=int(repeats.sum()), tokens=int(repeats @ table["tokens"].to_numpy()))
+
+
+def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:
+    """Fewest tokens from the end of a copy to the start of the next, approximately; None without
+    copies."""
+    if not recipe.select.repeats:
+        return None
+    table = emitted_copies(part_state, recipe)
+    phase, place, tokens, epoch = (table[name].to_numpy() for name in ("phase", "place", "tokens", "epoch"))
+    end = np.concatenate([[0], np.cumsum(layout.tokens)])[phase] + place * np.array(layout.tokens)[phase]
+    later = np.flatnonzero(epoch > 1)  # the row before is the copy before
+    return int((end[later] - tokens[later] - end[later - 1]).min()) if len(later) else None
+
+
+def _histograms(part: Part, recipe: Recipe) -> dict[str, SignalCounts]:
+    """Documents by bin of each numeric signal; the outermost bins also count the values beyond
+    them."""
+    all_edges = {name: edges(signal, recipe) for name, signal in recipe.signals.items()}
+    bins = {name: np.array(each) for name, each in all_edges.items() if each is not None}
+    columns = part.columns(list(bins))
+    histograms: dict[str, SignalCounts] = {}
+    for name, edge in bins.items():
+        values = columns[name].drop_null().cast(pa.float64()).to_numpy()
+        counts, _ = np.histogram(np.clip(values, edge[0], edge[-1]), edge)
+        histograms[name] = SignalCounts(counts.tolist(), columns[name].null_count)
+    return histograms
+
+
+def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
+    """Kept documents by bin of quality, then by bin of length in tokens, with four bins per
+    doubling of length."""
+    table = table.filter(pc.and_(pc.equal(table["decision"], "keep"), pc.is_finite(table["quality"])))
+    fraction, exponent = np.frexp(table["tokens"].to_numpy().astype(np.float64))
+    lengths = 4 * exponent.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4
+    counts: dict[int, dict[int, int]] = {}
+    cells, documents = np.unique(np.stack([quality_bins(table["quality"].to_numpy()), lengths]), axis=1, return_counts=True)
+    for quality, length, count in zip(*cells.tolist(), documents.tolist(), strict=True):
+        counts.setdefault(quality, {})[length] = count
+    return counts
+
+
+def _largest_clusters(table: pa.Table) -> list[ClusterSize]:
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
+    largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS)
+    return [ClusterSize(**row) for row in largest.to_pylist()]
+
+
+def _contamination(table: pa.Table) -> dict[str, BenchmarkCount]:
+    contaminated = table.filter(pc.equal(table["reason"], "contamination")).sort_by("id")
+    counts: dict[str, BenchmarkCount] = {}
+    for name in pc.unique(contaminated["benchmark"]).to_pylist():
+        documents = contaminated.filter(pc.equal(contaminated["benchmark"], name))
+        examples = documents.slice(0, EXAMPLES).select(["doc_ref", "id", "decision", "detail"]).to_pylist()
+        counts[name] = BenchmarkCount(len(documents), [ContaminatedDocument(**row) for row in examples])
+    return counts

@@ -18,9 +18,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tamis.pipelines.curate import Curate
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import finalize, metrics, progress, work_plan
+from tamis.pipelines.run import metrics, progress
+from tamis.pipelines.run.finalize import finalize_run
+from tamis.pipelines.run.prepare import prepare
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.work_plan import WorkPlan
+from tamis.pipelines.run.work_plan import WorkPlan, plan_work
 from tamis.pipelines.runners import dataflow
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
@@ -33,11 +35,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", default="", help="separated by spaces")
     parser.add_argument("--output", required=True)
     parser.add_argument("--set", default="", help="a.b=c, separated by spaces")
-    asked, beams = parser.parse_known_args(argv)
-    wanted = load(asked.recipe, asked.set.split(), asked.input.split())
+    arguments, beam_options = parser.parse_known_args(argv)
+    recipe = load(arguments.recipe, arguments.set.split(), arguments.input.split())
     options = [f"--{name}={value}" for name, value in dataflow.DEFAULTS.items()]
-    pipeline = beam.Pipeline(options=PipelineOptions([*options, *beams]))
-    compose(pipeline, wanted, asked.output)
+    pipeline = beam.Pipeline(options=PipelineOptions([*options, *beam_options]))
+    compose(pipeline, recipe, arguments.output)
     pipeline.run()
 
 
@@ -51,29 +53,30 @@ def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
         return load_recipe(str(copy), overrides, paths)
 
 
-def compose(pipeline: beam.Pipeline, wanted: Recipe, run: str) -> None:
-    """Puts all that a run still has to do into `pipeline`; when that is nothing, a job that does nothing."""
-    with RunLock(run, "alone"):
+def compose(pipeline: beam.Pipeline, recipe: Recipe, run: str) -> None:
+    """Adds the remaining work of a run to `pipeline`, or a step that does nothing if none remains."""
+    with RunLock(run, "exclusive"):
         release_chain.record(run)
         try:
-            todo = work_plan.make(wanted, run, fresh=False)
+            plan = plan_work(recipe, run, fresh=False)
+            prepare(recipe, plan)
         except NoInput:
-            todo = None
-        if todo is None or todo.unchanged:
+            plan = None
+        if plan is None or plan.unchanged:
             pipeline | "Nothing to do" >> beam.Create([run])
             return
         progress.clear(run)
-    ended = [beam.pvalue.AsList(each) for each in pipeline | Curate(wanted, todo)]
-    pipeline | "Once" >> beam.Create([todo]) | "Finish" >> beam.Map(_finish, wanted, *ended)
+    ended = [beam.pvalue.AsList(each) for each in pipeline | Curate(recipe, plan)]
+    pipeline | "Once" >> beam.Create([plan]) | "Finish" >> beam.Map(_finish, recipe, *ended)
 
 
-def _finish(todo: WorkPlan, wanted: Recipe, *ended: Sequence[None]) -> None:
-    """As the end of `tamis.pipelines.run.launch.launch`. A second try writes the same."""
-    manifest = finalize.finish(wanted, todo, {"runner": "dataflow"})
-    release_chain.record(todo.run)
-    metrics.write_finished(todo.run, manifest, time.time())
-    storage.remove_tree(todo.spill)
-    progress.clear(todo.run)
+def _finish(plan: WorkPlan, recipe: Recipe, *ended: Sequence[None]) -> None:
+    """Finishes the run like `tamis.pipelines.run.launch.launch`. A retry writes the same files."""
+    manifest = finalize_run(recipe, plan, {"runner": "dataflow"})
+    release_chain.record(plan.run)
+    metrics.write_finished(plan.run, manifest, time.time())
+    storage.remove_tree(plan.spill)
+    progress.clear(plan.run)
 
 
 if __name__ == "__main__":

@@ -1,128 +1,129 @@
-"""What a person sees of a run: live progress, then the table of what became of the documents."""
+"""What a person sees of a run: progress bars on standard error, then a table of the documents on standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from tamis.pipelines.run.progress import MOVEMENTS, Done
-from tamis.transforms.core.formatting import counted
+from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress
+from tamis.transforms.core.formatting import plural
 
 if TYPE_CHECKING:
-    from tamis.pipelines.run.launch import Result, Watch
+    from tamis.pipelines.run.launch import Result
     from tamis.pipelines.run.work_plan import WorkPlan
-
-Start = Callable[[Callable[["WorkPlan"], None], "Watch"], "Result"]
 
 
 class Display:
-    """Progress on standard error, results on standard output."""
+    """An observer of a run: bars on a terminal, else one line that says how much there is to do.
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.out = Console(highlight=False)
-        self.err = Console(stderr=True, highlight=False)
+    As a context manager it leaves the terminal in order when the run fails.
+    """
 
-    def during(self, start: Start) -> Result:
-        """Shows the run that `start` starts while it goes on: bars on a terminal, else one line of what there is to do."""
-        if self.quiet:
-            return start(lambda _: None, lambda _: None)
-        bars = Progress(
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<7}"),
             BarColumn(),
-            TextColumn("{task.fields[done]}"),
+            TextColumn("{task.fields[counts]}"),
             TimeElapsedColumn(),
-            console=self.err,
+            console=self._console,
         )
-        tasks = {name: bars.add_task(name, total=None, start=False, visible=False, done="") for name in MOVEMENTS}
-        with ExitStack() as shown:
-            result = start(lambda plan: self._planned(plan, bars, tasks, shown), lambda done: _show(done, bars, tasks))
-            bars.update(tasks["emit"], total=1)
-            for task in bars.tasks:
-                bars.update(task.id, completed=task.total)
-        return result
+        self._tasks = {name: self._bars.add_task(name, total=None, start=False, visible=False, counts="") for name in MOVEMENTS}
 
-    def _planned(self, plan: WorkPlan, bars: Progress, tasks: dict[str, TaskID], shown: ExitStack) -> None:
-        fresh = len(plan.tasks) - plan.reused
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars.live.is_started:
+            self._bars.stop()
+
+    def planned(self, plan: WorkPlan) -> None:
+        parts = len(plan.tasks)
         if plan.unchanged:
-            self.err.print("nothing changed since this run finished; its results stand")
+            self._console.print("nothing changed since this run finished; its results stand")
             return
-        if plan.reused and not fresh:
-            self.err.print(f"{counted(plan.reused, 'part')} rated already: only Decide and Emit run")
+        if plan.reused == parts > 0:
+            self._console.print(f"{plural(parts, 'part')} rated already: only Decide and Emit run")
         else:
             reused = f", {plan.reused} rated already" if plan.reused else ""
-            self.err.print(f"{counted(fresh, 'part')} to rate{reused}, {plan.bytes / 1e6:,.1f} MB of input")
+            size = f"{plan.bytes / 1e6:,.1f} MB of input"
+            self._console.print(f"{plural(parts - plan.reused, 'part')} to rate{reused}, {size}")
             from tamis.pipelines.cli.warmup import is_warm
 
             if not is_warm():
-                self.err.print("kernels not there yet are compiled first, for up to 20 seconds; tamis warmup does it ahead")
-        if plan.unplanned:
-            self.err.print("plan.json was of the corpus before and is gone; plan again when this run is finished (tamis plan)")
-        bars.update(tasks["rate"], total=max(plan.bytes, 1))
-        bars.update(tasks["decide"], total=len(plan.tasks))
-        _show({}, bars, tasks)
-        if self.err.is_terminal:
-            shown.enter_context(bars)
+                self._console.print("compiling kernels first, for up to 20 seconds; tamis warmup does that ahead of a run")
+        if plan.stale_training_plan:
+            self._console.print("plan.json described the previous corpus and was removed; write it again with tamis plan")
+        self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))
+        self._bars.update(self._tasks["decide"], total=parts)
+        self.progress({})
+        if self._console.is_terminal:
+            self._bars.start()
 
-    def result(self, result: Result) -> None:
-        """Prints what became of the documents, where the time went, and where everything lies."""
-        manifest: dict[str, Any] = result.manifest
-        counts = manifest["counts"]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, justify in (("", "left"), ("documents", "right"), ("tokens", "right"), ("share", "right")):
-            table.add_column(title, justify=justify)  # type: ignore[arg-type]
-        records = counts["records"] or 1
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        """Moves the bars. A movement appears when the one before it is full."""
+        for name, task in self._tasks.items():
+            movement = movements.get(name, MovementProgress())
+            counts = f"{movement.documents:,} documents, {movement.text_bytes / 1e6:,.0f} MB" if movement.documents else ""
+            self._bars.start_task(task)
+            self._bars.update(task, completed=movement.finished, counts=counts, visible=True)
+            if movement.total:  # the number of shards is known once Decide has finished
+                self._bars.update(task, total=movement.total)
+            if not self._bars.tasks[task].finished:
+                return
 
-        def row(name: str, documents: int, tokens: int | None, style: str = "") -> None:
-            table.add_row(
-                name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{documents / records:.1%}", style=style
-            )
-
-        row("in", counts["records"], counts["tokens"]["in"], "bold")
-        row("kept", counts["kept"], counts["tokens"]["kept"], "green")
-        if counts["repeated"]["documents"]:
-            row("repeated", counts["repeated"]["documents"], counts["repeated"]["tokens"], "green")
-        for decision in ("dropped", "review"):
-            if counts[decision]:
-                row(decision, counts[decision], counts["tokens"][decision], "yellow")
-                for reason in counts["reasons"]:
-                    if reason["decision"] == {"dropped": "drop", "review": "review"}[decision]:
-                        row(f"  {reason['reason']}", reason["documents"], reason["tokens"], "dim")
-        row("rejected", counts["rejected"], None, "red" if counts["rejected"] else "dim")
-        self.out.print(table)
-        for warning in manifest["warnings"]:
-            self._line("warning", f"[{warning['code']}] {warning['message']}", "yellow")
-        if not result.unchanged:
-            spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-            self._line("time", f"{spent}; {counted(result.rated, 'part')} rated, {result.reused} reused")
-        shards = manifest["curriculum"]["shards"]
-        self._line(
-            "corpus", f"{result.run}/data ({counted(len(shards), 'shard')}, {manifest['curriculum']['tokens']:,} tokens)"
-        )
-        if counts["rejected"]:
-            self._line("rejects", f"{result.run}/rejects (file, offset and error of each)", "red")
-        self._line("report", f"{result.run}/report.html")
-
-    def _line(self, name: str, text: str, style: str = "") -> None:
-        """A line as it is: paths are for copying, so nothing is wrapped."""
-        self.out.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)
+    def finished(self, result: Result) -> None:
+        self._bars.update(self._tasks["emit"], total=1)
+        for task in self._bars.tasks:
+            self._bars.update(task.id, completed=task.total)
 
 
-def _show(done: dict[str, Done], bars: Progress, tasks: dict[str, TaskID]) -> None:
-    """Moves the bars: a movement shows when it has done something, or when the one before it has ended."""
-    for name, task in tasks.items():
-        state = done.get(name, Done())
-        words = f"{state.documents:,} documents, {state.bytes / 1e6:,.0f} MB" if state.documents else ""
-        bars.start_task(task)
-        bars.update(task, completed=state.work, done=words, visible=True)
-        if state.total:  # how many shards there are to emit is known when Decide has ended
-            bars.update(task, total=state.total)
-        if not bars.tasks[task].finished:
-            return
+def print_result(result: Result) -> None:
+    """Prints how many documents were kept and why others were not, the time of each movement, and where the files are."""
+    console = Console(highlight=False)
+    manifest, run = result.manifest, result.run
+    counts = manifest["counts"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for title in ("documents", "tokens", "share"):
+        table.add_column(title, justify="right")
+
+    def add(name: str, documents: int, tokens: int | None, style: str = "") -> None:
+        share = documents / (counts["records"] or 1)
+        table.add_row(name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{share:.1%}", style=style)
+
+    def line(name: str, text: str, style: str = "") -> None:
+        """Prints a line without wrapping it: paths are for copying."""
+        console.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)
+
+    add("in", counts["records"], counts["tokens"]["in"], "bold")
+    add("kept", counts["kept"], counts["tokens"]["kept"], "green")
+    if counts["repeated"]["documents"]:
+        add("repeated", counts["repeated"]["documents"], counts["repeated"]["tokens"], "green")
+    for decision, name, documents, tokens in (
+        ("drop", "dropped", counts["dropped"], counts["tokens"]["dropped"]),
+        ("review", "review", counts["review"], counts["tokens"]["review"]),
+    ):
+        if documents:
+            add(name, documents, tokens, "yellow")
+            for reason in counts["reasons"]:
+                if reason["decision"] == decision:
+                    add(f"  {reason['reason']}", reason["documents"], reason["tokens"], "dim")
+    add("rejected", counts["rejected"], None, "red" if counts["rejected"] else "dim")
+    console.print(table)
+    for warning in manifest["warnings"]:
+        line("warning", f"[{warning['code']}] {warning['message']}", "yellow")
+    if not result.unchanged:
+        times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+        line("time", f"{times}; {plural(result.rated, 'part')} rated, {result.reused} reused")
+    curriculum = manifest["curriculum"]
+    line("corpus", f"{run}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")
+    if counts["rejected"]:
+        line("rejects", f"{run}/rejects (file, offset and error of each)", "red")
+    line("report", f"{run}/report.html")

@@ -1,4 +1,4 @@
-"""Explains a document: what it measured, which rule decided, who represents it, where it lies."""
+"""`tamis explain`: what a run measured in a document, which rule decided, and where the document is."""
 
 from __future__ import annotations
 
@@ -8,63 +8,62 @@ from typing import Any
 from tamis.transforms.core.manifest import read_manifest
 from tamis.transforms.provenance import ledger
 
-_DECIDED = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
+_DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
-    """All that the run knows of a document. Raises KeyError for one it never read, FileNotFoundError for an unfinished run."""
+    """What the run knows about a document.
+
+    Raises KeyError if the run never read it, FileNotFoundError if the run is not finished.
+    """
     manifest = read_manifest(run)
     try:
         account = ledger.account(run, identifier)
     except KeyError as error:
         rejected = manifest["counts"]["rejected"]
-        among = f". {rejected:,} records could not be read and have no id: {run}/rejects" if rejected else ""
-        raise KeyError(f"{error.args[0]}{among}") from None
-    rules = manifest["recipe"]["thresholds"]
+        hint = f". {rejected:,} records could not be read and have no id: {run}/rejects" if rejected else ""
+        raise KeyError(f"{error.args[0]}{hint}") from None
+    decision, document = account.decision, account.document
+    thresholds = manifest["recipe"]["thresholds"]
     return {
         "id": identifier,
-        "decision": account.decision["decision"],
-        "reason": account.decision["reason"],
-        "detail": account.decision["detail"],
-        **{name: account.decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
-        "epochs": account.decision.get("epochs"),
+        **{name: decision[name] for name in ("decision", "reason", "detail")},
+        **{name: decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
+        "epochs": decision.get("epochs"),
         "shard": account.shard,
         "row": account.row,
-        "source": account.document["source"],
-        "url": account.document["url"],
-        "licence": account.document["licence"],
+        **{name: document[name] for name in ("source", "url", "licence")},
         "signals": account.signals,
-        "thresholds": {name: {key: value for key, value in rule.items() if value is not None} for name, rule in rules.items()},
-        "excerpt": (account.document["text"] or "")[:300],
+        "thresholds": {
+            name: {key: limit for key, limit in threshold.items() if limit is not None}
+            for name, threshold in thresholds.items()
+        },
+        "excerpt": (document["text"] or "")[:300],
     }
 
 
-def lines(found: dict[str, Any]) -> Iterator[str]:
-    """The explanation as text."""
-    yield f"{found['id']}  ({found['source']}{', ' + found['url'] if found['url'] else ''})"
-    because = f" because of {found['reason']}: {found['detail']}" if found["reason"] else ""
-    yield f"{_DECIDED[found['decision']]}{because}"
-    if found["representative"]:
-        yield f"its copy {found['representative']} was kept (Jaccard {found['jaccard']:.4f})"
-    if found["copies"] and found["copies"] > 1:
-        yield f"stands for {found['copies']} copies, itself included"
-    if found["epochs"] and found["epochs"] > 1:
-        yield f"is in the corpus {found['epochs']} times, first there:"
-    if found["shard"]:
-        yield f"place {found['place']:.6f} of its source, row {found['row']} of {found['shard']}"
-    quality = found["quality"]
-    yield (
-        f"quality {quality:.4f}, {found['tokens']:,} tokens"
-        if quality is not None
-        else f"no quality, {found['tokens']:,} tokens"
-    )
-    for name, value in found["signals"].items():
-        rule = found["thresholds"].get(name, {})
-        limits = ", ".join(f"{key} {_limit(rule[key])}" for key in ("min", "max", "one_of") if key in rule)
-        mark = " <- decided" if name == found["reason"] else ""
-        shown = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-        yield f"  {name:<36} {shown:>14}{'   ' + limits if limits else ''}{mark}"
-    yield f"text: {found['excerpt']!r}"
+def lines(document: dict[str, Any]) -> Iterator[str]:
+    """An explanation as text."""
+    yield f"{document['id']}  ({document['source']}{', ' + document['url'] if document['url'] else ''})"
+    reason = f" because of {document['reason']}: {document['detail']}" if document["reason"] else ""
+    yield f"{_DECISIONS[document['decision']]}{reason}"
+    if document["representative"]:
+        yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"
+    if document["copies"] and document["copies"] > 1:
+        yield f"stands for {document['copies']} copies, itself included"
+    if document["epochs"] and document["epochs"] > 1:
+        yield f"is in the corpus {document['epochs']} times, first at:"
+    if document["shard"]:
+        yield f"place {document['place']:.6f} of its source, row {document['row']} of {document['shard']}"
+    quality = "no quality" if document["quality"] is None else f"quality {document['quality']:.4f}"
+    yield f"{quality}, {document['tokens']:,} tokens"
+    for name, value in document["signals"].items():
+        threshold = document["thresholds"].get(name, {})
+        limits = ", ".join(f"{key} {_limit(threshold[key])}" for key in ("min", "max", "one_of") if key in threshold)
+        mark = " <- decided" if name == document["reason"] else ""
+        text = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        yield f"  {name:<36} {text:>14}{'   ' + limits if limits else ''}{mark}"
+    yield f"text: {document['excerpt']!r}"
 
 
 def _limit(value: float | list[str]) -> str:

@@ -1,6 +1,6 @@
-"""The log of a run for machines and journals: one line an event on standard error, as JSON or as text.
+"""The log of a run for machines: one line per event on standard error, as JSON or as text.
 
-An event is time, level, name, run, and numbers. It never holds a credential, nor a word of a document.
+An event has a time, a level, a name, the run, and numbers. It contains no credentials and no text of a document.
 """
 
 from __future__ import annotations
@@ -8,65 +8,90 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from tamis.pipelines.run.progress import EVERY, MOVEMENTS, Done
+from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, MovementProgress
+from tamis.transforms.core.manifest import record_counts
 from tamis.transforms.runtime.redaction import redact
 
 if TYPE_CHECKING:
-    from tamis.pipelines.cli.display import Start
     from tamis.pipelines.run.launch import Result
     from tamis.pipelines.run.work_plan import WorkPlan
 
 Level = Literal["info", "warning", "error"]
 
-FORMS = ("json", "text")
+FORMATS = ("json", "text")
 
 
 class Log:
-    """Tells what happens in `run`, where a person would see bars (`Display`): in one of `FORMS`."""
+    """An observer of a run that writes events in one of `FORMATS`."""
 
-    def __init__(self, form: str, run: str) -> None:
-        self.form = form
+    def __init__(self, format: str, run: str) -> None:
+        self.format = format
         self.run = redact(run)
+        self._totals: dict[str, int] = {}
+        self._movements: Mapping[str, MovementProgress] = {}
+        self._logged = time.monotonic()
 
-    def tell(self, event: str, level: Level = "info", **told: Any) -> None:
-        """One event; strings are rid of credentials."""
+    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
+        """Writes one event. Credentials in strings are masked."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        told = {name: redact(value) if isinstance(value, str) else value for name, value in told.items()}
-        if self.form == "json":
-            line = json.dumps({"time": now, "level": level, "event": event, "run": self.run, **told}, default=str)
+        fields = {key: redact(value) if isinstance(value, str) else value for key, value in fields.items()}
+        if self.format == "json":
+            line = json.dumps({"time": now, "level": level, "event": name, "run": self.run, **fields}, default=str)
         else:
-            words = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in told.items())
-            line = " ".join((now, level.upper(), event, *words))
+            pairs = (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
+            line = " ".join((now, level.upper(), name, *pairs))
         sys.stderr.write(line.encode("utf-8", "replace").decode() + "\n")
         sys.stderr.flush()
 
-    def during(self, start: Start) -> Result:
-        """Logs the run that `start` starts: what there is to do, how each movement goes on and ends, what became of it all."""
-        journey = _Journey(self.tell)
-        result = start(journey.planned, journey.watch)
-        journey.end(result.seconds)
-        manifest: dict[str, Any] = result.manifest
+    def planned(self, plan: WorkPlan) -> None:
+        self.event(
+            "planned",
+            parts=len(plan.tasks),
+            parts_reused=plan.reused,
+            bytes=plan.bytes,
+            shards_reused=len(plan.finished_shards),
+            fingerprint=plan.fingerprint,
+            stale_training_plan=plan.stale_training_plan,
+        )
+        self._totals = {"rate": plan.bytes, "decide": len(plan.tasks)}
+
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        """Writes the progress of the movements that are going on, at most every `UPDATE_SECONDS`."""
+        self._movements = movements
+        if time.monotonic() < self._logged + UPDATE_SECONDS:
+            return
+        self._logged = time.monotonic()
+        for name in MOVEMENTS:
+            numbers = self._numbers(name)
+            if name in movements and (not numbers["total"] or numbers["done"] < numbers["total"]):
+                self.event("progress", movement=name, **numbers)
+
+    def finished(self, result: Result) -> None:
+        for name in MOVEMENTS:
+            if name in self._movements:
+                self.event("movement", movement=name, seconds=result.seconds[name], **self._numbers(name))
+        manifest = result.manifest
         counts = manifest["counts"]
         for warning in manifest["warnings"]:
-            self.tell("warning", "warning", code=warning["code"], message=warning["message"])
+            self.event("warning", "warning", code=warning["code"], message=warning["message"])
         if counts["rejected"] and not result.unchanged:
-            files = [entry for entry in manifest["inputs"] if entry["rejected"]]
-            worst = max(files, key=lambda entry: entry["rejected"])
-            self.tell(
+            inputs = [entry for entry in manifest["inputs"] if entry["rejected"]]
+            worst = max(inputs, key=lambda entry: entry["rejected"])
+            self.event(
                 "rejects",
                 "warning",
                 records=counts["rejected"],
-                files=len({entry["uri"] for entry in files}),
+                files=len({entry["uri"] for entry in inputs}),
                 most=worst["rejected"],
                 most_in=worst["uri"],
             )
-        self.tell(
+        self.event(
             "unchanged" if result.unchanged else "finished",
-            **{name: counts[name] for name in ("records", "kept", "dropped", "review", "rejected")},
+            **record_counts(counts),
             tokens=counts["tokens"]["kept"],
             shards=len(manifest["curriculum"]["shards"]),
             parts_rated=result.rated,
@@ -74,48 +99,12 @@ class Log:
             seconds=round(sum(result.seconds.values()), 2),
             corpus_root=manifest["corpus_root"],
         )
-        return result
 
-
-class _Journey:
-    """Turns what a driver tells a few times a second into an event now and then."""
-
-    def __init__(self, tell: Callable[..., None]) -> None:
-        self._tell = tell
-        self._totals: dict[str, int] = {}
-        self._told = time.monotonic()
-        self._last: dict[str, Done] = {}
-
-    def planned(self, plan: WorkPlan) -> None:
-        self._tell(
-            "planned",
-            parts=len(plan.tasks),
-            parts_reused=plan.reused,
-            bytes=plan.bytes,
-            shards_reused=len(plan.finished_shards),
-            fingerprint=plan.fingerprint,
-            unplanned=plan.unplanned,
-        )
-        self._totals = {"rate": plan.bytes, "decide": len(plan.tasks)}
-
-    def watch(self, done: dict[str, Done]) -> None:
-        self._last = done
-        if time.monotonic() < self._told + EVERY:
-            return
-        self._told = time.monotonic()
-        for movement in MOVEMENTS:
-            total = self._total(movement)
-            if movement in done and (not total or done[movement].work < total):
-                self._tell("progress", movement=movement, **self._numbers(movement))
-
-    def end(self, seconds: dict[str, float]) -> None:
-        for movement in MOVEMENTS:
-            if movement in self._last:
-                self._tell("movement", movement=movement, seconds=seconds[movement], **self._numbers(movement))
-
-    def _total(self, movement: str) -> int:
-        return self._totals.get(movement) or self._last.get(movement, Done()).total
-
-    def _numbers(self, movement: str) -> dict[str, int]:
-        done = self._last[movement]
-        return {"documents": done.documents, "text_bytes": done.bytes, "done": done.work, "total": self._total(movement)}
+    def _numbers(self, name: str) -> dict[str, int]:
+        movement = self._movements.get(name, MovementProgress())
+        return {
+            "documents": movement.documents,
+            "text_bytes": movement.text_bytes,
+            "done": movement.finished,
+            "total": self._totals.get(name) or movement.total,
+        }

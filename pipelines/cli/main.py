@@ -1,4 +1,4 @@
-"""The `tamis` command. Exit codes: 0 fine, 1 the run found a problem, 2 wrong usage."""
+"""The `tamis` command. Exit codes: 0 success, 1 a problem, 2 wrong usage, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import traceback
 import warnings
 from dataclasses import asdict
 from types import TracebackType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
 
 from tamis.pipelines.cli import training_commands
-from tamis.pipelines.cli.messages import PROBLEM, Json, RunDirectory, print_json, show, told
+from tamis.pipelines.cli.messages import PROBLEM, Json, RunDirectory, print_json, print_output, user_errors
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
@@ -22,8 +22,12 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime.memory import share_one_heap
 from tamis.transforms.runtime.redaction import redact
 
+if TYPE_CHECKING:
+    from tamis.pipelines.run.launch import Result
+
 app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,89 +35,100 @@ app = typer.Typer(
 app.add_typer(training_commands.app)
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped one (tamis recipes).")
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe (see tamis recipes).")
 ]
-Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Overrides a field of the recipe; repeatable.")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Override a field of the recipe; repeatable.")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"tamis {version('tamis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
 def run(
     recipe: RecipeName,
     files: Annotated[
-        list[str], typer.Argument(metavar="[FILE]...", help="More input: what a shell makes of --input data/*.jsonl.gz.")
+        list[str], typer.Argument(metavar="[FILE]...", help="More input, such as the rest of a glob that the shell expanded.")
     ] = [],  # noqa: B006
     input: Annotated[
         list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
     ] = [],  # noqa: B006
     output: Annotated[
-        str, typer.Option("--output", "-o", help="The run directory, or its URI in an object store; default: run/<recipe>.")
+        str, typer.Option("--output", "-o", help="The run directory, a path or a URI in an object store. Default: run/RECIPE.")
     ] = "",
     set_: Overrides = [],  # noqa: B006
     runner: Annotated[str, typer.Option(help="Where the DAG runs: local, flink, spark or dataflow.")] = "local",
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core if they pay, or all of a cluster.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes. 0: as many as pay, or all of a cluster.")] = 0,
     option: Annotated[
-        list[str], typer.Option(metavar="name=value", help="A pipeline option of Beam, for the runner; repeatable.")
+        list[str], typer.Option(metavar="name=value", help="A Beam pipeline option for the runner; repeatable.")
     ] = [],  # noqa: B006
-    fresh: Annotated[
-        bool, typer.Option("--fresh/--resume", help="Start from nothing, or use what an earlier attempt finished.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start from scratch, or reuse what is finished.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate from a sample what the run will take and keep; write nothing.")
+        bool, typer.Option("--dry-run", help="Estimate time, disk, memory and kept documents from a sample. Writes nothing.")
     ] = False,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="A folder, glob or list without files is no error: the last release stands.")
+        bool, typer.Option("--allow-empty", help="Without input files, keep the last release and exit with 0.")
     ] = False,
     log: Annotated[
-        str, typer.Option(envvar="TAMIS_LOG", help="Events on standard error in place of bars: text, or json, one a line.")
+        str,
+        typer.Option(envvar="TAMIS_LOG", help="Print events on standard error instead of bars, one per line: text, json."),
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Runs a recipe: rate, decide, emit. The same command again finishes what was interrupted and redoes only what changed."""
-    from tamis.pipelines.cli.log import FORMS, Log
+    """Run a recipe. Run the same command again to finish an interrupted run, or to redo only what changed."""
+    from tamis.pipelines.cli.log import FORMATS, Log
 
-    if log not in ("", *FORMS):
-        raise typer.BadParameter(f"'{log}' is none of {', '.join(FORMS)}", param_hint="--log")
+    if log not in ("", *FORMATS):
+        raise typer.BadParameter(f"'{log}' is not one of {', '.join(FORMATS)}", param_hint="--log")
     events = Log(log, output) if log else None
     if events is not None:
-        warnings.showwarning = lambda message, *_: events.tell("warning", "warning", message=str(message))
-    with told(as_json, events):
+        warnings.showwarning = lambda message, *_: events.event("warning", "warning", message=str(message))
+    with user_errors(as_json, events):
         options = dict(_pair(text) for text in option)
         error = registry.usage_error(runner, options)
         if error:
             raise typer.BadParameter(f"{runner}: {error}", param_hint="--runner")
-        wanted = load_recipe(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, [*input, *files])
-        if not wanted.input.paths and wanted.input.format != "python-env":
+        loaded = load_recipe(recipe, [*set_, "input.allow_empty=true"] if allow_empty else set_, [*input, *files])
+        if not loaded.input.paths and loaded.input.format != "python-env":
             raise typer.BadParameter("the recipe names no input; give files with --input", param_hint="--input")
-        from tamis.pipelines.cli.display import Display
-        from tamis.pipelines.run import launch
-
-        directory = output or f"run/{wanted.name}"
+        directory = output or f"run/{loaded.name}"
         if events is not None:
             events.run = redact(directory)
         if dry_run:
-            from tamis.pipelines.estimate import dry_run as rehearsal
+            from tamis.pipelines.estimate.dry_run import estimate, lines
 
-            estimate = rehearsal.estimate(wanted, directory, workers)
-            if as_json:
-                print_json(asdict(estimate))
-            else:
-                for line in rehearsal.lines(estimate):
-                    typer.echo(line)
+            estimated = estimate(loaded, directory, workers)
+            print_output(asdict(estimated), lines(estimated), as_json)
             return
-        display = Display(quiet=as_json)
-        result = (events or display).during(
-            lambda planned, watch: launch.launch(wanted, directory, workers, fresh, planned, watch, runner, options)
-        )
+        from tamis.pipelines.cli.display import Display, print_result
+        from tamis.pipelines.run.launch import launch
+
+        with Display() as display:
+            observer = events or (None if as_json else display)
+            result = launch(loaded, directory, workers, fresh, observer, runner, options)
         if as_json:
             print_json(_summary(result))
         else:
-            display.result(result)
+            print_result(result)
 
 
 @app.command()
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
-    """Checks a recipe, and whether its order and learning-rate schedule fit together. Reads no data."""
-    with told(as_json):
+    """Check a recipe, and whether its order suits its learning-rate schedule. Reads no data."""
+    with user_errors(as_json):
         from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights
         from tamis.transforms.curriculum.lint import lint as lint_curriculum
 
@@ -133,24 +148,24 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 
 @app.command()
 def explain(
-    run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")], as_json: Json = False
+    run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")], as_json: Json = False
 ) -> None:
-    """What became of a document: every signal, the rule that decided, its representative, its place."""
-    with told(as_json):
+    """Show what happened to a document and why: its signals, the decision, its duplicates, its place."""
+    with user_errors(as_json):
         from tamis.pipelines.cli.explain import explanation, lines
 
         try:
-            found = explanation(run, id)
+            document = explanation(run, id)
         except KeyError as error:
             raise RunError(str(error.args[0])) from None
-        show(found, lines, as_json)
+        print_output(document, lines(document), as_json)
 
 
 @app.command()
 def verify(run: RunDirectory, as_json: Json = False) -> None:
-    """Checks a finished run: every checksum, and that every document is accounted for. Names the file that is wrong."""
-    with told(as_json):
-        from tamis.transforms.core.manifest import read_manifest
+    """Check a finished run: the checksum of every file, and that every document is accounted for."""
+    with user_errors(as_json):
+        from tamis.transforms.core.manifest import read_manifest, record_counts
         from tamis.transforms.provenance import verify
 
         problems = verify.verify(run)
@@ -160,34 +175,27 @@ def verify(run: RunDirectory, as_json: Json = False) -> None:
             for problem in problems:
                 typer.secho(problem, fg="red")
         else:
-            counts = read_manifest(run)["counts"]
-            typer.echo(
-                f"sound: {counts['records']:,} records = {counts['kept']:,} kept + {counts['dropped']:,} dropped + "
-                f"{counts['review']:,} review + {counts['rejected']:,} rejected; every checksum holds"
-            )
+            records, *by_decision = (f"{count:,} {name}" for name, count in record_counts(read_manifest(run)["counts"]).items())
+            typer.echo(f"sound: {records} = {' + '.join(by_decision)}; all checksums match")
         if problems:
             raise typer.Exit(PROBLEM)
 
 
 @app.command()
 def status(run: RunDirectory, as_json: Json = False) -> None:
-    """What a run directory is doing, or did: from any terminal, while a run goes on, after one was killed, before the first."""
-    with told(as_json):
+    """Show the state of a run directory, from any terminal and at any time."""
+    with user_errors(as_json):
         from tamis.pipelines.run.status import lines
         from tamis.pipelines.run.status import status as status_of
 
-        found = status_of(run)
-        if as_json:
-            print_json(asdict(found))
-        else:
-            for line in lines(found):
-                typer.echo(line)
+        current = status_of(run)
+        print_output(current.model_dump(mode="json"), lines(current), as_json)
 
 
 @app.command()
 def report(run: RunDirectory) -> None:
-    """Writes report.html, one self-contained page."""
-    with told(False):
+    """Write report.html, one self-contained page."""
+    with user_errors(False):
         from tamis.pipelines.report.page import write_report
 
         typer.echo(write_report(run))
@@ -195,21 +203,21 @@ def report(run: RunDirectory) -> None:
 
 @app.command()
 def schema(
-    of: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="Of a recipe, or of plan.json.")] = "recipe",
+    file: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="A recipe, or plan.json.")] = "recipe",
 ) -> None:
-    """Prints a JSON schema, for editors and checks."""
-    with told(False):
+    """Print a JSON schema, for editors and validators."""
+    with user_errors(False):
         from tamis.transforms.curriculum.training_plan import TrainingPlan
 
         models: dict[str, type[BaseModel]] = {"recipe": Recipe, "plan": TrainingPlan}
-        if of not in models:
-            raise RunError(f"no schema of '{of}': there is one of {' and one of '.join(models)}")
-        print_json(models[of].model_json_schema())
+        if file not in models:
+            raise RunError(f"no schema of '{file}'; choose {' or '.join(models)}")
+        print_json(models[file].model_json_schema())
 
 
 @app.command("recipes")
 def list_recipes() -> None:
-    """Lists the shipped recipes."""
+    """List the shipped recipes."""
     for name in shipped_recipes():
         first = recipe_source(name)[1].splitlines()[0].removeprefix("#").strip()
         typer.echo(f"{name:<12} {first}")
@@ -217,8 +225,8 @@ def list_recipes() -> None:
 
 @app.command()
 def init(input: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders or globs to look at.")]) -> None:
-    """Looks at your files and prints a commented starter recipe for them."""
-    with told(False):
+    """Look at your files, and print a commented recipe for them."""
+    with user_errors(False):
         from tamis.pipelines.recipe.starter import starter
 
         try:
@@ -229,19 +237,12 @@ def init(input: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Fi
 
 @app.command()
 def warmup(as_json: Json = False) -> None:
-    """Compiles every kernel ahead of the first run, about 20 seconds once for each environment and processor."""
-    with told(as_json):
-        from tamis.pipelines.cli.warmup import warm
+    """Compile all kernels ahead of the first run. Takes about 20 seconds, once per environment and processor."""
+    with user_errors(as_json):
+        from tamis.pipelines.cli.warmup import compile_kernels, lines
 
-        found = warm()
-        if as_json:
-            print_json(asdict(found))
-        elif found.compiled:
-            typer.echo(f"compiled {len(found.compiled)} kernels in {found.seconds:.1f} s")
-        else:
-            typer.echo(f"nothing to compile: {found.files} kernels are there")
-        if not as_json:
-            typer.echo(f"they are kept in {found.folder}")
+        warmed = compile_kernels()
+        print_output(asdict(warmed), lines(warmed), as_json)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -251,12 +252,14 @@ def _pair(text: str) -> tuple[str, str]:
     return name.lstrip("-"), value
 
 
-def _summary(result: Any) -> dict[str, object]:
+def _summary(result: Result) -> dict[str, object]:
+    from tamis.transforms.core.manifest import record_counts
+
     counts = result.manifest["counts"]
     return {
         "run": result.run,
         "unchanged": result.unchanged,
-        "counts": {name: counts[name] for name in ("records", "kept", "dropped", "review", "rejected")},
+        "counts": record_counts(counts),
         "reasons": counts["reasons"],
         "tokens": counts["tokens"],
         "seconds": result.seconds,
@@ -272,15 +275,15 @@ def _summary(result: Any) -> dict[str, object]:
     }
 
 
-def _show_without_credentials(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _print_without_credentials(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """The entry point of `tamis`."""
     share_one_heap()
-    logging.disable()  # Beam's and its friends'; what goes wrong reaches the person as an exception, once
-    sys.excepthook = _show_without_credentials
+    logging.disable()  # errors reach the user as exceptions, once; what Beam and its dependencies log is noise
+    sys.excepthook = _print_without_credentials
     warnings.showwarning = lambda message, *_: typer.secho(str(message), fg="yellow", err=True)
     try:
         app()

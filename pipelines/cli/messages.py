@@ -1,11 +1,11 @@
-"""How a command speaks: its arguments' common words, what it found, and what went wrong, without credentials."""
+"""How commands report results and errors: as text or JSON, with credentials masked, and with an exit code."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from tamis.pipelines.cli.log import Level, Log
 
 PROBLEM, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
 
 RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
 
 @contextmanager
-def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
-    """Turns the errors a person can act on into a message, without credentials, and an exit code."""
+def user_errors(as_json: bool, log: Log | None = None) -> Iterator[None]:
+    """Turns errors that a user can act on into a message and an exit code."""
 
-    def say(event: str, message: str, colour: str, level: Level = "error") -> None:
+    def report(event: str, message: str, colour: str, level: Level = "error") -> None:
         if log is not None:
-            log.tell(event, level, message=message)
+            log.event(event, level, message=message)
         else:
             typer.secho(message, fg=colour, err=True)
 
@@ -36,35 +37,34 @@ def told(as_json: bool, log: Log | None = None) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except NoInput as nothing:
+    except NoInput as error:
         if as_json:
-            print_json({"unchanged": True, "message": redact(str(nothing))})
-        say("no-input", f"{redact(str(nothing))}; nothing to do", "yellow", "info")
+            print_json({"unchanged": True, "message": redact(str(error))})
+        report("no-input", f"{redact(str(error))}; nothing to do", "yellow", "info")
     except (RunError, ImportError, OSError) as error:
-        code = USAGE if isinstance(error, RecipeError) else PROBLEM
-        message = redact(_worded(error))
+        message = redact(_message(error))
         if as_json:
             print_json({"error": message})
-        say("error", message, "red")
-        raise typer.Exit(code) from None
+        report("error", message, "red")
+        raise typer.Exit(USAGE if isinstance(error, RecipeError) else PROBLEM) from None
     except KeyboardInterrupt:
-        say("interrupted", "interrupted; the same command finishes the run", "yellow", "warning")
+        report("interrupted", "interrupted; run the same command again to finish", "yellow", "warning")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _worded(error: Exception) -> str:
-    """What an error says; of the system's, the file and the trouble without its number."""
+def _message(error: Exception) -> str:
+    """The message of an error; of a system error the file and the reason, without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
 
 
-def show(found: Any, lines: Callable[[Any], Iterable[str]], as_json: bool) -> None:
-    """Prints what a command found: whole as JSON, or line by line for a person."""
+def print_output(value: object, lines: Iterable[str], as_json: bool) -> None:
+    """Prints the output of a command: as JSON, or line by line for a person."""
     if as_json:
-        print_json(found)
+        print_json(value)
     else:
-        for line in lines(found):
+        for line in lines:
             typer.echo(line)
 
 

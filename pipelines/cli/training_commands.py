@@ -1,4 +1,4 @@
-"""The commands between a finished run and a training job: plan, budget, index, export, average, proxy runs."""
+"""The commands between a finished run and a training job, such as plan, index, export and average."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tamis.pipelines.cli.messages import Json, RunDirectory, print_json, show, told
+from tamis.pipelines.cli.messages import Json, RunDirectory, print_json, print_output, user_errors
 from tamis.transforms.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ app = typer.Typer()
 Tokenizer = Annotated[str, typer.Option(help="bytes, tiktoken:NAME, or the path of a tokenizer.json.")]
 Seeds = Annotated[int, typer.Option(min=1)]
 SequenceLength = Annotated[int, typer.Option(min=2)]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a step.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per step.")]
 Width = Annotated[int, typer.Option(min=8)]
 Layers = Annotated[int, typer.Option(min=1)]
 Heads = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
-Threads = Annotated[int, typer.Option(min=0, help="Of a CPU; 0: as many as torch likes.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads. 0: torch decides.")]
 
 
 @app.command()
@@ -34,30 +34,30 @@ def plan(
         str,
         typer.Option(help="Another schedule: a CSV file of tokens and learning rates, a YAML file, or '{shape: cosine, …}'."),
     ] = "",
-    averaging: Annotated[str | None, typer.Option(help="How the last checkpoints are averaged: ema, sma, wma, none.")] = None,
+    averaging: Annotated[str | None, typer.Option(help="How to average the last checkpoints: ema, sma, wma or none.")] = None,
     checkpoints: Annotated[int | None, typer.Option(min=1, help="Checkpoints to keep.")] = None,
-    spacing: Annotated[float | None, typer.Option(help="Share of the run from one checkpoint to the next.")] = None,
+    spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Writes plan.json: what a training job must know of a run, for its own schedule or another. Touches no data.
+    """Write plan.json, which a training job follows, for the schedule of the recipe or another. Touches no data.
 
-    Checkpoints are by default those of the recipe (curriculum.checkpoints), or six, 0.01 of the run apart, averaged by ema.
+    Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the run apart, averaged by ema.
     """
-    with told(as_json):
+    with user_errors(as_json):
         from tamis.pipelines.training.write_plan import schedule_of, write_plan
 
-        given = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
-        changed = {name: value for name, value in given.items() if value is not None}
-        uri, made = write_plan(run, schedule_of(schedule) if schedule else None, changed)
+        options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
+        changed = {name: value for name, value in options.items() if value is not None}
+        uri, plan = write_plan(run, schedule_of(schedule) if schedule else None, changed)
         if as_json:
-            print_json(made.model_dump(mode="json"))
+            print_json(plan.model_dump(mode="json"))
             return
-        typer.echo(f"{uri}: {made.tokens:,} tokens in {len(made.shards)} shards, {len(made.checkpoints)} checkpoints to keep")
-        typer.echo("share of the final model that the best tenth of the data gets, by order:")
-        for order, share in made.best_decile_weight.items():
-            mark = "  (this run)" if {order} == {phase.order for phase in made.phases} else ""
+        typer.echo(f"{uri}: {plan.tokens:,} tokens in {len(plan.shards)} shards, {len(plan.checkpoints)} checkpoints to keep")
+        typer.echo("weight of the best tenth of the data in the final model, by order:")
+        for order, share in plan.best_decile_weight.items():
+            mark = "  (this run)" if {order} == {phase.order for phase in plan.phases} else ""
             typer.echo(f"  {order:<12} {share:7.2%}{mark}")
-        for warning in made.warnings:
+        for warning in plan.warnings:
             typer.secho(warning, fg="yellow")
 
 
@@ -65,17 +65,20 @@ def plan(
 def average(
     run: RunDirectory,
     checkpoints: Annotated[
-        list[str], typer.Argument(metavar="CHECKPOINT...", help="Those the plan names, oldest first: .safetensors, or torch's.")
+        list[str],
+        typer.Argument(
+            metavar="CHECKPOINT...", help="The checkpoints in the plan, oldest first: .safetensors, or torch's format."
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, of the same kind.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, in the same format.")],
     as_json: Json = False,
 ) -> None:
-    """Averages the last checkpoints of a training run by the weights of the run's plan.json."""
-    with told(as_json):
+    """Average the last checkpoints of a training run with the weights in plan.json."""
+    with user_errors(as_json):
         from tamis.pipelines.training.average import average_by_plan, lines
 
-        found = average_by_plan(run, checkpoints, output)
-        show(found, lines, as_json)
+        averaged = average_by_plan(run, checkpoints, output)
+        print_output(averaged, lines(averaged), as_json)
 
 
 @app.command()
@@ -85,10 +88,10 @@ def proxy(
     validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
     learning_rate: Annotated[
         list[float],
-        typer.Option(min=0, help="For a model of width 768, scaled to the proxy's; repeatable, to compare."),
+        typer.Option(min=0, help="For a model of width 768, scaled to the width of the proxy; repeatable."),
     ] = [1e-5],  # noqa: B006
     seeds: Seeds = 3,
-    tokens: Annotated[int, typer.Option(min=0, help="Tokens trained on; 0: all of the shortest run.")] = 0,
+    tokens: Annotated[int, typer.Option(min=0, help="Training tokens. 0: all of the shortest run.")] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,
@@ -97,20 +100,22 @@ def proxy(
     heads: Heads = 4,
     device: Device = "cpu",
     threads: Threads = 0,
-    target: Annotated[str, typer.Option(help="A JSON file of each run's loss in trainings that count.")] = "",
+    target: Annotated[str, typer.Option(help="A JSON file with the loss of each run in full training, to compare with.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Ranks runs by small models trained on them at a tiny learning rate. Needs torch."""
-    with told(as_json):
+    """Rank runs by small models trained on them at a tiny learning rate. Needs torch."""
+    with user_errors(as_json):
         from tamis.pipelines.training.rank_runs import lines, rank_runs
 
-        found = rank_runs(runs, validation, _trained(context, learning_rate), target, lambda line: typer.echo(line, err=True))
+        ranking = rank_runs(
+            runs, validation, _proxy_training(context, learning_rate), target, lambda line: typer.echo(line, err=True)
+        )
         if as_json:
-            print_json(found)
+            print_json(ranking)
             return
-        for line in lines(found):
+        for line in lines(ranking):
             typer.echo(line)
-        for warning in found["warnings"]:
+        for warning in ranking["warnings"]:
             typer.secho(warning, fg="yellow")
 
 
@@ -122,7 +127,7 @@ def proxy_orders(
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
     half_life: Annotated[
         list[float],
-        typer.Option(min=1e-6, help="Of lr_weighted, as a share of the run; repeatable, each is an order of its own."),
+        typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each."),
     ] = [0.01],  # noqa: B006
     seeds: Seeds = 3,
     tokenizer: Tokenizer = "bytes",
@@ -135,12 +140,12 @@ def proxy_orders(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Trains on a run in every order × schedule × averaging, and plots the loss on its best, held out. Needs torch."""
-    with told(as_json):
+    """Train on a run in every order × schedule × averaging, and plot the loss on held-out best documents. Needs torch."""
+    with user_errors(as_json):
         from tamis.pipelines.training.compare_orders import compare, lines
 
-        found = compare(run, _trained(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
-        show(found, lines, as_json)
+        result = compare(run, _proxy_training(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
+        print_output(result, lines(result), as_json)
 
 
 @app.command()
@@ -152,29 +157,29 @@ def budget(
             help="Buckets with utility and half-life (YAML), or points to fit (CSV: bucket, epoch_tokens, tokens, loss).",
         ),
     ],
-    tokens: Annotated[str, typer.Option(help="Tokens that training will see: 10000000, 100B, 1.5T.")],
-    floor: Annotated[float, typer.Option(min=0, help="The loss that no data lowers, for a fit.")] = 0.1,
+    tokens: Annotated[str, typer.Option(help="Training tokens: 10000000, 100B, 1.5T.")],
+    floor: Annotated[float, typer.Option(min=0, help="The irreducible loss, for a fit.")] = 0.1,
     as_json: Json = False,
 ) -> None:
-    """How deep to cut and how often to repeat for a token budget, by the laws of "Data Curation cannot be Compute Agnostic"."""
-    with told(as_json):
-        from tamis.pipelines.estimate.budget import advice, buckets_of, lines, number_of_tokens
+    """Advise how much data to keep and how often to repeat it, by "Data Curation cannot be Compute Agnostic"."""
+    with user_errors(as_json):
+        from tamis.pipelines.estimate.budget import advise, lines, parse_tokens, read_buckets
 
         try:
-            found = advice(*buckets_of(laws, floor), number_of_tokens(tokens))
+            advice = advise(*read_buckets(laws, floor), parse_tokens(tokens))
         except ValueError as error:
             raise RunError(f"{laws}: {error}") from None
-        show(found, lines, as_json)
+        print_output(advice.model_dump(mode="json"), lines(advice), as_json)
 
 
 @app.command()
 def index(
     run: RunDirectory,
     tokenizer: Tokenizer,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one per core.")] = 0,
 ) -> None:
-    """Counts the tokens of every document under the tokenizer to be trained with, so that no loader has to."""
-    with told(False):
+    """Count the tokens of each document with the tokenizer of the training, so that loaders need not."""
+    with user_errors(False):
         from tamis.transforms.feed.dataset import index as count
 
         typer.echo(f"{count(run, tokenizer, processes=workers):,} tokens")
@@ -184,28 +189,26 @@ def index(
 def export(
     run: RunDirectory,
     format: Annotated[str, typer.Option(help="megatron, mds, parquet, litdata or jsonl.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="A new folder, or its URI in an object store.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A new folder, a path or a URI in an object store.")],
     tokenizer: Annotated[str, typer.Option(help="For megatron: bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "",
-    end: Annotated[int, typer.Option(help="For megatron: the id behind each document; default: the tokenizer's own.")] = -1,
+    end: Annotated[int, typer.Option(help="For megatron: the id after each document. Default: the tokenizer's.")] = -1,
     as_json: Json = False,
 ) -> None:
-    """Writes a finished run for another loader, in its order, every checksum checked."""
-    with told(as_json):
+    """Write a finished run in the format of another loader, in training order. Checks every checksum."""
+    with user_errors(as_json):
         from tamis.transforms.feed.export import FORMATS
         from tamis.transforms.feed.export import export as write
 
-        known = {name: name for name in FORMATS}
-        if format not in known:
-            raise typer.BadParameter(f"'{format}' is none of {', '.join(known)}", param_hint="--format")
-        found = write(run, known[format], output, tokenizer or None, end if end >= 0 else None)
-        if as_json:
-            print_json(asdict(found))
-        else:
-            typer.echo(f"{found.documents:,} documents in {len(found.files)} files of {output}")
+        formats = {name: name for name in FORMATS}
+        if format not in formats:
+            raise typer.BadParameter(f"'{format}' is not one of {', '.join(formats)}", param_hint="--format")
+        exported = write(run, formats[format], output, tokenizer or None, end if end >= 0 else None)
+        line = f"{exported.documents:,} documents in {len(exported.files)} files in {output}"
+        print_output(asdict(exported), [line], as_json)
 
 
-def _trained(context: typer.Context, learning_rates: Sequence[float]) -> ProxyTraining:
-    """How proxies are trained, by the options of the command that have the names of `ProxyTraining`'s fields."""
+def _proxy_training(context: typer.Context, learning_rates: Sequence[float]) -> ProxyTraining:
+    """The options of the command that are fields of `ProxyTraining`."""
     from tamis.pipelines.training.rank_runs import ProxyTraining
 
     named = {name: value for name, value in context.params.items() if name in ProxyTraining.model_fields}

@@ -1,4 +1,4 @@
-"""Compiles every kernel ahead: a whole run, in this process, of a few documents with every rater and step switched on."""
+"""`tamis warmup`: compiles all kernels by running a few documents through every rater and step in this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 from numba.core import event
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime import kernels
 
@@ -26,7 +27,7 @@ _TEXTS = (
     "Ein Satz – für ältere Augen; 日本語の文。 Ещё одна строка 123.\n• eins\n• zwei…\n\n" * 3,
     "",
 )
-"""Near-duplicates, a text that holds a benchmark's item, several scripts, many lines, nothing at all."""
+"""Near-duplicates, a text with an item of a benchmark, several scripts, many lines, an empty text."""
 
 _RECIPE: dict[str, Any] = {
     "rate": {name: {} for name in ("gopher", "repetition", "c4", "fineweb", "compression", "language")},
@@ -37,12 +38,12 @@ _RECIPE: dict[str, Any] = {
 }
 
 _VARIANTS: tuple[dict[str, Any], ...] = ({}, {"dedup": {"minhash": {"scheme": "multiply"}}})
-"""What is put over `_RECIPE`: a run for each choice that takes other kernels, or the same ones with other types."""
+"""Changes to `_RECIPE`: one run for each option that needs other kernels, or the same ones with other types."""
 
 
 @dataclass(frozen=True)
-class Warmth:
-    """`compiled`: the kernels that were not there yet. `files`: how many now are."""
+class Warmup:
+    """The kernels that were compiled now, and the number of `files` in the folder of compiled kernels."""
 
     folder: str
     compiled: tuple[str, ...]
@@ -50,45 +51,54 @@ class Warmth:
     seconds: float
 
 
-def warm() -> Warmth:
-    """Compiles what is missing. A second call only looks. Raises RunError where no compiled kernel can be kept."""
-    folder, begun = kernels.folder(), time.monotonic()
+def compile_kernels() -> Warmup:
+    """Compiles the missing kernels. Raises RunError if there is no folder for them."""
+    folder, start = kernels.folder(), time.monotonic()
     if folder is None:
-        raise RunError("compiled kernels cannot be kept anywhere; name a folder that can be written with NUMBA_CACHE_DIR")
+        raise RunError("there is no writable folder for compiled kernels; name one with NUMBA_CACHE_DIR")
     if is_warm():
-        return Warmth(str(folder), (), len(_files(folder)), time.monotonic() - begun)
-    with event.install_recorder("numba:compile") as recorder, tempfile.TemporaryDirectory() as room:
-        _run_all(Path(room))
-    found = dict.fromkeys(_name(happened.data["dispatcher"].py_func) for _, happened in recorder.buffer)
+        return Warmup(str(folder), (), len(_files(folder)), time.monotonic() - start)
+    with event.install_recorder("numba:compile") as recorder, tempfile.TemporaryDirectory() as scratch:
+        _run_all(Path(scratch))
+    compiled = dict.fromkeys(_name(record.data["dispatcher"].py_func) for _, record in recorder.buffer)
     files = _files(folder)
-    _mark(folder).write_text(json.dumps(files))
-    return Warmth(str(folder), tuple(filter(None, found)), len(files), time.monotonic() - begun)
+    _listing(folder).write_text(json.dumps(files))
+    return Warmup(str(folder), tuple(filter(None, compiled)), len(files), time.monotonic() - start)
 
 
 def is_warm() -> bool:
-    """Whether all that `warm` left for this code is still there."""
+    """Whether all kernels of this version of the code are compiled."""
     folder = kernels.folder()
-    if folder is None or not _mark(folder).is_file():
+    if folder is None or not _listing(folder).is_file():
         return False
-    return all((folder / name).is_file() for name in json.loads(_mark(folder).read_bytes()))
+    return all((folder / name).is_file() for name in json.loads(_listing(folder).read_bytes()))
 
 
-def _run_all(room: Path) -> None:
-    source, benchmark = room / "in.jsonl", room / "benchmark.jsonl"
+def lines(warmup: Warmup) -> Iterator[str]:
+    """The result for a person."""
+    if warmup.compiled:
+        yield f"compiled {len(warmup.compiled)} kernels in {warmup.seconds:.1f} s"
+    else:
+        yield f"nothing to compile: all {warmup.files} kernels are compiled"
+    yield f"they are stored in {warmup.folder}"
+
+
+def _run_all(scratch: Path) -> None:
+    source, benchmark = scratch / "in.jsonl", scratch / "benchmark.jsonl"
     source.write_bytes(b"".join(orjson.dumps({"text": text, "embedding": [1, 0]}) + b"\n" for text in _TEXTS))
     benchmark.write_bytes(orjson.dumps({"question": _PROSE}))
     decontaminate = {
         "benchmarks": [{"name": "some", "path": str(benchmark), "fields": ["question"]}],
         "drop": 2,
-        "review": 2,  # more than there can be: what is dropped meets no later step
+        "review": 2,  # more than any share, so that the document reaches the later steps
     }
     for number, variant in enumerate(_VARIANTS):
         recipe = {**_RECIPE, "input": {"paths": [str(source)]}, "decontaminate": decontaminate, **variant}
-        launch.launch(Recipe.model_validate(recipe), str(room / str(number)), workers=1)
+        launch(Recipe.model_validate(recipe), str(scratch / str(number)), workers=1)
 
 
-def _mark(folder: Path) -> Path:
-    """The list of what `warm` left, named by all the code that decides what is compiled."""
+def _listing(folder: Path) -> Path:
+    """The file that lists the compiled kernels, named by a hash of all code that determines them."""
     digest = hashlib.blake2b(digest_size=8)
     for package in (Path(kernels.__file__).parent, Path(__file__).parent):
         for source in sorted(package.rglob("*.py")):
@@ -101,6 +111,6 @@ def _files(folder: Path) -> list[str]:
 
 
 def _name(function: Any) -> str:
-    """That of a kernel of ours; none for numba's own parts, which are compiled into it."""
+    """The name of one of our kernels; empty for a function of numba's that is compiled into it."""
     module, _, name = function.__module__.partition(".")
     return f"{name}.{function.__name__}" if module == kernels.__package__ else ""

@@ -1,4 +1,4 @@
-"""`tamis budget`: how deep to cut and how often to repeat, for the tokens that training will see."""
+"""`tamis budget`: how much data to keep and how often to repeat it, for a number of training tokens."""
 
 from __future__ import annotations
 
@@ -6,34 +6,59 @@ import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.select.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
 
 COLUMNS = ("bucket", "epoch_tokens", "tokens", "loss")
 
+_UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
-def buckets_of(file: str, floor: float) -> tuple[Buckets, float | None]:
-    """The buckets of a YAML file; or fitted to a CSV file of `COLUMNS`, an evaluation of a training run a line, with the error
-    of the fit. Raises RecipeError naming line and field, FileNotFoundError, and ValueError where the points cannot tell."""
+
+class SelectAdvice(BaseModel):
+    """The `select` section of a recipe that makes the best cut."""
+
+    top: float
+    tokens: int
+    max_epochs: int
+
+
+class Advice(BaseModel):
+    """The cuts for a number of training tokens. `fit_error`: of the buckets, if they were fitted."""
+
+    tokens: int
+    buckets: Buckets
+    fit_error: float | None
+    cuts: list[CutDepth]
+    best: CutDepth
+    select: SelectAdvice
+
+
+def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
+    """The buckets in a YAML file; or fitted to a CSV file of `COLUMNS`, with the error of the fit.
+
+    Raises RecipeError naming line and field, FileNotFoundError, and ValueError if there are too few points.
+    """
     if file.endswith(".csv"):
-        return fit_buckets(points_of(file), floor)
-    written = RecipeFile(file, Path(file).read_text("utf-8"))
+        return fit_buckets(read_points(file), floor)
+    source = RecipeFile(file, Path(file).read_text("utf-8"))
     try:
-        return Buckets.model_validate(written.data), None
+        return Buckets.model_validate(source.data), None
     except ValidationError as error:
-        raise RecipeError(*written.problems(error, Buckets)) from None
+        raise RecipeError(*source.problems(error, Buckets)) from None
 
 
-def points_of(file: str) -> dict[str, LossCurve]:
-    """The points of a CSV file by bucket. Raises RecipeError naming the line of what is no number, or of another epoch."""
+def read_points(file: str) -> dict[str, LossCurve]:
+    """The points in a CSV file by bucket; each line is one evaluation of a training run.
+
+    Raises RecipeError naming the line of a value that is not a number, or of a second epoch size.
+    """
     import numpy as np
 
-    size: dict[str, int] = {}
-    seen: dict[str, list[tuple[float, float]]] = {}
+    epochs: dict[str, int] = {}
+    points: dict[str, list[tuple[float, float]]] = {}
     with open(file, encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines)
         if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
@@ -41,60 +66,46 @@ def points_of(file: str) -> dict[str, LossCurve]:
         for row in rows:
             place, name = f"{file}:{rows.line_num}", row["bucket"]
             tokens, loss, epoch = (_number(row, column, place) for column in ("tokens", "loss", "epoch_tokens"))
-            if size.setdefault(name, round(epoch)) != round(epoch):
-                said = f"bucket '{name}' had epochs of {size[name]:,} tokens before; name another bucket for other data"
-                raise RecipeError(Problem(place, "epoch_tokens", said))
-            seen.setdefault(name, []).append((tokens, loss))
-    return {name: LossCurve(size[name], *np.array(sorted(of)).T) for name, of in seen.items()}
+            if epochs.setdefault(name, round(epoch)) != round(epoch):
+                message = f"bucket '{name}' had epochs of {epochs[name]:,} tokens before; give other data another bucket"
+                raise RecipeError(Problem(place, "epoch_tokens", message))
+            points.setdefault(name, []).append((tokens, loss))
+    return {name: LossCurve(epochs[name], *np.array(sorted(curve)).T) for name, curve in points.items()}
 
 
-def number_of_tokens(text: str) -> int:
+def parse_tokens(text: str) -> int:
     """A number of tokens as people write it: 12800000, 12_800_000, 12.8e6, 12.8M, 100B, 1.5T. Raises ValueError otherwise."""
     digits, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in _UNITS else (text, "")
     try:
-        found = float(digits) * _UNITS[unit]
+        tokens = float(digits) * _UNITS[unit]
     except ValueError:
-        found = math.nan
-    if not 1 <= found < math.inf:
-        raise ValueError(f"'{text}' is no number of tokens, such as 12800000, 12.8M or 100B")
-    return round(found)
+        tokens = math.nan
+    if not 1 <= tokens < math.inf:
+        raise ValueError(f"'{text}' is not a number of tokens, such as 12800000, 12.8M or 100B")
+    return round(tokens)
 
 
-_UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+def advise(buckets: Buckets, fit_error: float | None, tokens: int) -> Advice:
+    """The loss of each cut after training on `tokens`, and the recipe section for the best one."""
+    cuts = cut_depths(buckets, tokens)
+    best = min(cuts, key=lambda cut: cut.loss)
+    select = SelectAdvice(top=round(best.share, 6), tokens=tokens, max_epochs=max(1, math.ceil(best.epochs)))
+    return Advice(tokens=tokens, buckets=buckets, fit_error=fit_error, cuts=cuts, best=best, select=select)
 
 
-def advice(pools: Buckets, error: float | None, tokens: int) -> dict[str, Any]:
-    """What each cut comes to, which is best, and the part of a recipe that makes it."""
-    found = cut_depths(pools, tokens)
-    best = min(found, key=lambda cut: cut.loss)
-    return {
-        "tokens": tokens,
-        "buckets": pools.model_dump(mode="json"),
-        "fit_error": error,
-        "cut_depths": [_told(cut) for cut in found],
-        "best": _told(best),
-        "select": {"top": round(best.share, 6), "tokens": tokens, "max_epochs": max(1, math.ceil(best.epochs))},
-    }
-
-
-def lines(found: dict[str, Any]) -> Iterator[str]:
-    """The advice in words."""
-    if found["fit_error"] is not None:
-        yield f"fitted: a = {found['buckets']['scale']:.4g}, root mean square error of log loss {found['fit_error']:.2g}"
-        for law in found["buckets"]["buckets"]:
-            yield f"  {law['name']:<20} b = {law['utility']:.4f}, half-life {law['half_life']:.2f} epochs"
-    yield f"{found['tokens']:,} tokens of training:"
+def lines(advice: Advice) -> Iterator[str]:
+    """The advice for a person."""
+    if advice.fit_error is not None:
+        yield f"fitted: a = {advice.buckets.scale:.4g}, root mean square error of log loss {advice.fit_error:.2g}"
+        for bucket in advice.buckets.buckets:
+            yield f"  {bucket.name:<20} b = {bucket.utility:.4f}, half-life {bucket.half_life:.2f} epochs"
+    yield f"{advice.tokens:,} tokens of training:"
     yield f"  {'down to':<20} {'of the data':>12} {'tokens':>16} {'epochs':>8} {'loss':>9}"
-    for cut in found["cut_depths"]:
-        mark = "  best" if cut == found["best"] else ""
-        size = f"{cut['share']:>12.1%} {cut['tokens']:>16,} {cut['epochs']:>8.2f} {cut['loss']:>9.5f}"
-        yield f"  {cut['buckets'][-1]:<20} {size}{mark}"
-    chosen = ", ".join(f"{name}: {value}" for name, value in found["select"].items())
-    yield f"in the recipe:  select: {{{chosen}}}"
-
-
-def _told(cut: CutDepth) -> dict[str, Any]:
-    return {name: getattr(cut, name) for name in ("buckets", "tokens", "share", "epochs", "loss")}
+    for cut in advice.cuts:
+        mark = "  best" if cut == advice.best else ""
+        yield f"  {cut.buckets[-1]:<20} {cut.share:>12.1%} {cut.tokens:>16,} {cut.epochs:>8.2f} {cut.loss:>9.5f}{mark}"
+    fields = ", ".join(f"{name}: {value}" for name, value in advice.select)
+    yield f"in the recipe:  select: {{{fields}}}"
 
 
 def _number(row: dict[str, str], column: str, place: str) -> float:
@@ -103,5 +114,5 @@ def _number(row: dict[str, str], column: str, place: str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not 0 < value < math.inf:
-        raise RecipeError(Problem(place, column, f"'{row[column]}' is no number above 0"))
+        raise RecipeError(Problem(place, column, f"'{row[column]}' is not a number above 0"))
     return value

@@ -1,7 +1,7 @@
-"""What a run will take and keep, before it starts: a rehearsal of a small sample of its input, scaled up by measured costs.
+"""`tamis run --dry-run`: estimates what a run takes and keeps by rehearsing it on a sample of the input.
 
-The sample is read from the input as it is, and goes through the whole DAG in a temporary directory of this machine; others
-of a single document tell what any run costs. Nothing is written where the run would be.
+The sample goes through the whole DAG in a temporary directory on this machine. A rehearsal of one
+document measures the cost of any run, however small. Nothing is written to the run directory.
 """
 
 from __future__ import annotations
@@ -10,34 +10,39 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tamis.pipelines import decide
-from tamis.pipelines.estimate.sample import Piece, sample
+from tamis.pipelines.estimate.sample import SamplePiece, sample
+from tamis.pipelines.rate import max_rejects
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import work_plan
+from tamis.pipelines.run.launch import Observer, launch
+from tamis.pipelines.run.progress import MovementProgress
+from tamis.pipelines.run.work_plan import PartTask, assign_parts, list_input
 from tamis.transforms import storage
-from tamis.transforms.core.formatting import counted, duration, storage_size
-from tamis.transforms.core.parts import Part
+from tamis.transforms.core.formatting import duration, plural, storage_size
+from tamis.transforms.core.manifest import Manifest, bytes_by_folder
+from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.curriculum.lint import best_decile_mass
 from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.select import allocation
 from tamis.transforms.select.guards import Guards
 
-_CHANCES = (0.5, 0.6, 0.7, 0.8, 0.9)
+_JACCARDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would do. Sizes in bytes, times in seconds; all but `files`, `parts`, `reused`, `input_bytes` are estimates.
+    """What a run would do. Sizes are in bytes, times in seconds.
 
-    `tokens_kept` and `documents_kept` count too many where copies are far apart: a sample holds few of both.
+    `files`, `parts`, `reused` and `input_bytes` are exact; the rest are estimates. `documents_kept` and
+    `tokens_kept` are too high if duplicates are far apart: a sample rarely contains both.
+    `candidate_probability`: of duplicates by their Jaccard similarity, under the recipe's MinHash.
     """
 
     run: str
@@ -60,246 +65,250 @@ class Estimate:
     disk: dict[str, int]
     disk_free: int | None
     memory: int
-    proposed: dict[str, float]
-    threshold: float | None
+    candidate_probability: dict[str, float]
+    jaccard_threshold: float | None
     lr_mass_best_decile: float
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Costs:
-    """What one rehearsal took and left."""
+class _Rehearsal:
+    """One rehearsed run: its results and what it took."""
 
-    manifest: dict[str, Any]
+    manifest: Manifest
     seconds: dict[str, float]
-    text_bytes: int
-    spilled: int
-    receipts: list[Any]
+    spill_bytes: int
+    receipts: list[PartReceipt]
+
+    @property
+    def text_bytes(self) -> int:
+        return sum(receipt.text_bytes for receipt in self.receipts)
 
 
 def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
-    """The estimate of a run of `recipe` into `run` by so many workers (0: as many as pay). Raises RunError as the run would."""
+    """Estimates a run of `recipe` in the directory `run`; 0 workers: as many as pay. Raises RunError as the run would."""
     from tamis.pipelines.cli.warmup import is_warm
-    from tamis.pipelines.runners import local
+    from tamis.pipelines.runners.local import default_workers
 
-    work, _ = work_plan.assign(recipe, run, work_plan.list_input(recipe))
-    splits = [item.split for item in work]
-    pending = [item.split for item in work if not item.finished]
-    workers = workers or local.default_workers(sum(split.size for split in splits))
+    tasks, _ = assign_parts(recipe, run, list_input(recipe))
+    splits = [task.split for task in tasks]
+    pending = [task.split for task in tasks if not task.finished]
+    workers = workers or default_workers(sum(split.size for split in splits))
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
         pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
-        before = _peak()
-        # A few distributions of many would each give more than they do among all.
+        peak = _peak_memory()
+        # A sampled distribution must not yield more than it does as one of many.
         harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
-        sampled = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
-        rehearsed = recipe.model_copy(
+        input_update = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
+        sample_recipe = recipe.model_copy(
             update={
-                "input": recipe.input.model_copy(update=sampled),
+                "input": recipe.input.model_copy(update=input_update),
                 "max_rejects": 1.0,
                 "select": allocation.Selection(),
                 "guards": Guards(),
             }
         )
-        one, warm = _of_one_document(rehearsed, folder), is_warm()
-        # Loads the kernels, as every run does, or compiles them, as only the first does.
-        cold = _rehearse(one, f"{folder}/cold")
-        idle = _rehearse(one, f"{folder}/idle")
-        costs = _rehearse(rehearsed, f"{folder}/run")
-        memory = before + workers * max(_peak() - before, 0)
-    fixed = (cold if warm else idle).seconds
-    return _scaled(recipe, run, workers, work, _as_read(pieces, costs.receipts), fixed, idle, costs, memory)
+        one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
+        # The first rehearsal loads the kernels, as every run does, or compiles them, as only the first run does.
+        first = _rehearse(one_document, f"{folder}/first")
+        idle = _rehearse(one_document, f"{folder}/idle")
+        rehearsal = _rehearse(sample_recipe, f"{folder}/run")
+        memory = peak + workers * max(_peak_memory() - peak, 0)
+    pieces = _with_harvest_factors(pieces, rehearsal.receipts)
+    fixed_seconds = (first if warm else idle).seconds
+    return _scale(recipe, run, workers, tasks, pieces, fixed_seconds, idle, rehearsal, memory)
 
 
-def _as_read(pieces: list[Piece], receipts: list[Any]) -> list[Piece]:
-    """The pieces; what distributions gave was cut between their files, and may be less than was asked for."""
-    asked = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
-    given = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(PYTHON_ENV))
-    return [replace(piece, factor=asked / given) if given and piece.uri.startswith(PYTHON_ENV) else piece for piece in pieces]
+def _with_harvest_factors(pieces: list[SamplePiece], receipts: list[PartReceipt]) -> list[SamplePiece]:
+    """Corrects the factors of distributions: they are cut between files, and may yield less than `harvest_bytes`."""
+    planned = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
+    harvested = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(PYTHON_ENV))
+    if not harvested:
+        return pieces
+    factor = planned / harvested
+    return [replace(piece, factor=factor) if piece.uri.startswith(PYTHON_ENV) else piece for piece in pieces]
 
 
-def _scaled(
+def _scale(
     recipe: Recipe,
     run: str,
     workers: int,
-    work: list[work_plan.PartTask],
-    pieces: list[Piece],
-    fixed: dict[str, float],
-    idle: _Costs,
-    costs: _Costs,
+    tasks: list[PartTask],
+    pieces: list[SamplePiece],
+    fixed_seconds: dict[str, float],
+    idle: _Rehearsal,
+    rehearsal: _Rehearsal,
     memory: int,
 ) -> Estimate:
-    size = sum(item.split.size for item in work)
-    left = sum(item.split.size for item in work if not item.finished)
+    input_bytes = sum(task.split.size for task in tasks)
+    pending_bytes = sum(task.split.size for task in tasks if not task.finished)
     by_uri = {piece.uri: piece for piece in pieces}
+    scale = input_bytes / max(sum(piece.size for piece in pieces), 1)
     documents = rejects = text = 0.0
-    for receipt in costs.receipts:
-        piece = by_uri[receipt.input["uri"]]
-        documents += receipt.documents * piece.factor
-        rejects += receipt.rejected * piece.factor
-        text += receipt.text_bytes * piece.factor
-    whole = size / max(sum(piece.size for piece in pieces), 1)
-    documents, rejects, text = documents * whole, rejects * whole, text * whole
-    counts = costs.manifest["counts"]
-    read = max(counts["records"] - counts["rejected"], 1)
-    tokens = counts["tokens"]["in"] / max(costs.text_bytes, 1) * text
-    kept_tokens = counts["tokens"]["kept"] / max(counts["tokens"]["in"], 1) * tokens
-    chosen = _chosen(recipe, counts, kept_tokens)
-    share = chosen / kept_tokens if kept_tokens else 0.0
-    rated = text * left / max(size, 1)
+    for receipt in rehearsal.receipts:
+        factor = by_uri[receipt.input["uri"]].factor * scale
+        documents += receipt.documents * factor
+        rejects += receipt.rejected * factor
+        text += receipt.text_bytes * factor
+    counts = rehearsal.manifest["counts"]
+    sample_text = max(rehearsal.text_bytes, 1)
+    sample_documents = counts["records"] - counts["rejected"]
+    tokens = counts["tokens"]["in"] / sample_text * text
+    passed_tokens = counts["tokens"]["kept"] / max(counts["tokens"]["in"], 1) * tokens
+    tokens_kept = selected_tokens(recipe, counts["sources"], passed_tokens)
+    kept_share = tokens_kept / passed_tokens if passed_tokens else 0.0
+    pending_text = text * pending_bytes / max(input_bytes, 1)
     reading = sum(piece.seconds for piece in pieces) / max(sum(piece.read for piece in pieces), 1)
 
-    def time_of(movement: str, bytes: float, extra: float = 0.0) -> float:
-        each = max(costs.seconds[movement] - idle.seconds[movement], 0.0) / max(costs.text_bytes, 1) + extra
-        return round(fixed[movement] + each * bytes / workers, 1)
+    def seconds(movement: str, text_bytes: float, seconds_per_byte: float = 0.0) -> float:
+        seconds_per_byte += max(rehearsal.seconds[movement] - idle.seconds[movement], 0.0) / sample_text
+        return round(fixed_seconds[movement] + seconds_per_byte * text_bytes / workers, 1)
 
-    rooms: dict[str, float] = {}
-    for file in costs.manifest["files"]:
-        room = file["path"].split("/", 1)[0]
-        rooms[room] = rooms.get(room, 0) + file["bytes"] / max(costs.text_bytes, 1)
-    disk = {name: rooms.get(name, 0.0) * text for name in ("rated", "sketches", "decisions", "data")}
-    disk["data"] *= share
-    disk["temporary"] = costs.spilled / max(costs.text_bytes, 1) * text
+    folders = bytes_by_folder(rehearsal.manifest)
+    disk = {name: folders.get(name, 0) / sample_text * text for name in ("rated", "sketches", "decisions", "data")}
+    disk["data"] *= kept_share
+    disk["temporary"] = rehearsal.spill_bytes / sample_text * text
     minhash = recipe.dedup.minhash if recipe.dedup is not None else None
-    found = Estimate(
+    jaccards = sorted({*_JACCARDS, minhash.threshold}) if minhash else []
+    estimated = Estimate(
         run=run,
-        files=len({item.split.uri for item in work}),
-        parts=len(work),
-        reused=sum(item.finished for item in work),
-        input_bytes=size,
-        pending_bytes=left,
-        sample_bytes=costs.text_bytes,
-        sample_documents=counts["records"] - counts["rejected"],
+        files=len({task.split.uri for task in tasks}),
+        parts=len(tasks),
+        reused=sum(task.finished for task in tasks),
+        input_bytes=input_bytes,
+        pending_bytes=pending_bytes,
+        sample_bytes=rehearsal.text_bytes,
+        sample_documents=sample_documents,
         documents=round(documents),
         text_bytes=round(text),
         rejects=round(rejects),
         tokens=round(tokens),
-        documents_kept=round(counts["kept"] / read * documents * share),
-        tokens_kept=round(chosen),
-        reasons={row["reason"]: row["documents"] / read for row in counts["reasons"]},
+        documents_kept=round(counts["kept"] / max(sample_documents, 1) * documents * kept_share),
+        tokens_kept=round(tokens_kept),
+        reasons={row["reason"]: row["documents"] / max(sample_documents, 1) for row in counts["reasons"]},
         workers=workers,
         seconds={
-            "rate": time_of("rate", rated, reading) if left else 0.0,
-            "decide": time_of("decide", text),
-            "emit": time_of("emit", text),
+            "rate": seconds("rate", pending_text, reading) if pending_bytes else 0.0,
+            "decide": seconds("decide", text),
+            "emit": seconds("emit", text),
         },
-        disk={name: round(bytes) for name, bytes in disk.items()},
-        disk_free=_free(run),
+        disk={name: round(size) for name, size in disk.items()},
+        disk_free=_free_disk(run),
         memory=memory,
-        proposed={f"{jaccard:g}": minhash.proposed(jaccard) for jaccard in _jaccards(minhash.threshold)} if minhash else {},
-        threshold=minhash.threshold if minhash else None,
+        candidate_probability={f"{jaccard:g}": minhash.proposed(jaccard) for jaccard in jaccards} if minhash else {},
+        jaccard_threshold=minhash.threshold if minhash else None,
         lr_mass_best_decile=best_decile_mass(recipe.curriculum),
-        warnings=[f"[{warning['code']}] {warning['message']}" for warning in costs.manifest["warnings"]],
+        warnings=[f"[{warning['code']}] {warning['message']}" for warning in rehearsal.manifest["warnings"]],
     )
-    return replace(found, warnings=[*found.warnings, *_more_warnings(found, recipe)])
+    return replace(estimated, warnings=[*estimated.warnings, *_limit_warnings(estimated, recipe)])
 
 
-def _more_warnings(found: Estimate, recipe: Recipe) -> Iterator[str]:
-    records = found.documents + found.rejects
-    limit = recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
-    if found.rejects > limit:
-        yield f"[rejects] about {found.rejects:,} of {records:,} records cannot be read; max_rejects is {recipe.max_rejects}"
-    need = sum(found.disk.values())
-    if found.disk_free is not None and need > found.disk_free:
-        yield f"[disk] about {storage_size(need)} are needed, {storage_size(found.disk_free)} are free"
+def _limit_warnings(estimate: Estimate, recipe: Recipe) -> Iterator[str]:
+    rejects, records = estimate.rejects, estimate.documents + estimate.rejects
+    if rejects > max_rejects(recipe, records):
+        yield f"[rejects] about {rejects:,} of {records:,} records cannot be read; max_rejects is {recipe.max_rejects}"
+    disk = sum(estimate.disk.values())
+    if estimate.disk_free is not None and disk > estimate.disk_free:
+        yield f"[disk] the run needs about {storage_size(disk)}, but {storage_size(estimate.disk_free)} are free"
 
 
-def _jaccards(threshold: float) -> list[float]:
-    return sorted({*_CHANCES, threshold})
+def selected_tokens(recipe: Recipe, sources: Mapping[str, Mapping[str, int]], tokens: float) -> float:
+    """Tokens that the selection makes of the `tokens` that pass all thresholds, repeats included.
 
-
-def _chosen(recipe: Recipe, counts: dict[str, Any], kept: float) -> float:
-    """Tokens of the corpus that the selection makes of those that pass, repeats included. Of bins other than sources a sample
-    says too little: then the budget, or all."""
+    `sources` are the counts of a sample's manifest. For bins other than sources a sample says too
+    little: the result is then the budget, or all tokens.
+    """
     select = recipe.select
     if not select.is_active:
-        return kept
+        return tokens
     if select.bins != ("source",):
-        return min(kept * select.max_epochs, select.tokens) if isinstance(select.tokens, int) else kept
-    of = {name: source.get("kept_tokens", 0) for name, source in counts["sources"].items()} if select.by_bin else {"": 1}
-    scale = kept / max(sum(of.values()), 1)
-    whole = {name: round(tokens * scale) for name, tokens in of.items()}
+        return min(tokens * select.max_epochs, select.tokens) if isinstance(select.tokens, int) else tokens
+    kept = {name: source.get("kept_tokens", 0) for name, source in sources.items()} if select.by_bin else {"": 1}
+    scale = tokens / max(sum(kept.values()), 1)
+    bins = {name: round(count * scale) for name, count in kept.items()}
+    budgets = None
     if select.mixture is not None:  # a sample need not hold every source
-        whole = {name: 0 for name in select.mixture.weights if name != allocation.WILDCARD} | whole
-    sizes, given = np.array(list(whole.values()), np.int64), None
-    if select.mixture is not None:
-        found = decide.allotted(whole, recipe)
-        given = np.array([found[name] for name in whole], np.int64)
-    return float(allocation.pools_and_budgets(pa.array(list(whole), pa.string()), sizes, given, select)[1].sum())
+        bins = {name: 0 for name in select.mixture.weights if name != allocation.WILDCARD} | bins
+        by_bin = decide.mixture_budgets(bins, recipe)
+        budgets = np.array([by_bin[name] for name in bins], np.int64)
+    sizes = np.array(list(bins.values()), np.int64)
+    return float(allocation.pools_and_budgets(pa.array(list(bins), pa.string()), sizes, budgets, select)[1].sum())
 
 
-def _of_one_document(recipe: Recipe, folder: str) -> Recipe:
+def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
-    only = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
-    return recipe.model_copy(update={"input": only})
+    return recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": (path,), "format": "text"})})
 
 
-def _rehearse(recipe: Recipe, run: str) -> _Costs:
-    from tamis.pipelines.run.launch import launch
+class _SpillSize(Observer):
+    """Measures the most bytes that a run spills."""
 
-    spill = 0
+    def __init__(self, run: str) -> None:
+        self._folder = f"{run}/.spill"
+        self.bytes = 0
 
-    def watch(_: object) -> None:
-        nonlocal spill
-        spill = max(spill, _size(f"{run}/.spill"))
-
-    result = launch(recipe, run, workers=1, watch=watch)
-    manifest: dict[str, Any] = result.manifest
-    found = (Part(run, entry["part"]).receipt() for entry in manifest["inputs"])
-    receipts = [receipt for receipt in found if receipt is not None]
-    return _Costs(manifest, result.seconds, sum(receipt.text_bytes for receipt in receipts), spill, receipts)
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        self.bytes = max(self.bytes, _folder_size(self._folder))
 
 
-def _size(folder: str) -> int:
-    found = 0
+def _rehearse(recipe: Recipe, run: str) -> _Rehearsal:
+    spill = _SpillSize(run)
+    result = launch(recipe, run, workers=1, observer=spill)
+    receipts = (Part(run, entry["part"]).receipt() for entry in result.manifest["inputs"])
+    return _Rehearsal(result.manifest, result.seconds, spill.bytes, [receipt for receipt in receipts if receipt is not None])
+
+
+def _folder_size(folder: str) -> int:
+    size = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                found += os.lstat(os.path.join(parent, name)).st_size
+                size += os.lstat(os.path.join(parent, name)).st_size
             except FileNotFoundError:
-                continue  # it was used up meanwhile
-    return found
+                continue  # the run has removed it
+    return size
 
 
-def _peak() -> int:
-    """Most memory that this process has held so far."""
+def _peak_memory() -> int:
+    """The most memory that this process has used so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _free(run: str) -> int | None:
+def _free_disk(run: str) -> int | None:
     path = storage.local_path(run)
     if path is None:
         return None
     path = path.absolute()
-    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
+    return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
 
 
-def lines(found: Estimate) -> Iterator[str]:
+def lines(estimate: Estimate) -> Iterator[str]:
     """The estimate for a person."""
-    reused = f", {found.reused:,} rated already" if found.reused else ""
-    size = storage_size(found.input_bytes)
-    yield f"input      {counted(found.files, 'file')}, {size} in {counted(found.parts, 'part')}{reused}"
-    sampled = f"(from {found.sample_documents:,} documents, {storage_size(found.sample_bytes)} of text)"
-    text = f"{found.tokens:,} tokens, {storage_size(found.text_bytes)} of text"
-    yield f"documents  about {found.documents:,} with {text} {sampled}"
-    if found.rejects:
-        yield f"rejects    about {found.rejects:,} records cannot be read"
-    share = found.tokens_kept / found.tokens if found.tokens else 0.0
-    kept = f"about {found.documents_kept:,} with {found.tokens_kept:,} tokens ({share:.0%})"
-    yield f"kept       {kept}, fewer if copies are far apart"
-    for reason, part in list(found.reasons.items())[:8]:
+    reused = f", {estimate.reused:,} rated already" if estimate.reused else ""
+    size = storage_size(estimate.input_bytes)
+    yield f"input      {plural(estimate.files, 'file')}, {size} in {plural(estimate.parts, 'part')}{reused}"
+    source = f"(from {estimate.sample_documents:,} documents, {storage_size(estimate.sample_bytes)} of text)"
+    text = f"{estimate.tokens:,} tokens, {storage_size(estimate.text_bytes)} of text"
+    yield f"documents  about {estimate.documents:,} with {text} {source}"
+    if estimate.rejects:
+        yield f"rejects    about {estimate.rejects:,} records cannot be read"
+    share = estimate.tokens_kept / estimate.tokens if estimate.tokens else 0.0
+    kept = f"about {estimate.documents_kept:,} with {estimate.tokens_kept:,} tokens ({share:.0%})"
+    yield f"kept       {kept}, fewer if duplicates are far apart"
+    for reason, part in list(estimate.reasons.items())[:8]:
         yield f"  {part:6.1%}   {reason}"
-    spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.seconds.items())
-    whole = duration(sum(found.seconds.values()))
-    yield f"time       about {whole} with {counted(found.workers, 'worker')} of this machine ({spent})"
-    stays = sum(size for name, size in found.disk.items() if name != "temporary")
-    free = f"; {storage_size(found.disk_free)} are free" if found.disk_free is not None else ""
-    yield f"disk       about {storage_size(stays)}, and {storage_size(found.disk['temporary'])} while it runs{free}"
-    yield f"memory     about {storage_size(found.memory)}"
-    if found.proposed:
-        chances = ", ".join(f"{jaccard}: {chance:.1%}" for jaccard, chance in found.proposed.items())
-        yield f"MinHash    copies are proposed by their Jaccard similarity at {chances}; the threshold is {found.threshold:g}"
-    yield f"order      the best tenth of the data gets {found.lr_mass_best_decile:.3%} of the learning rate's mass"
-    for warning in found.warnings:
+    movements = ", ".join(f"{name} {duration(seconds)}" for name, seconds in estimate.seconds.items())
+    total = duration(sum(estimate.seconds.values()))
+    yield f"time       about {total} with {plural(estimate.workers, 'worker')} on this machine ({movements})"
+    stays = sum(size for name, size in estimate.disk.items() if name != "temporary")
+    free = f"; {storage_size(estimate.disk_free)} are free" if estimate.disk_free is not None else ""
+    yield f"disk       about {storage_size(stays)}, and {storage_size(estimate.disk['temporary'])} during the run{free}"
+    yield f"memory     about {storage_size(estimate.memory)}"
+    if estimate.jaccard_threshold is not None:
+        chances = ", ".join(f"{jaccard}: {chance:.1%}" for jaccard, chance in estimate.candidate_probability.items())
+        yield f"MinHash    finds duplicates of Jaccard similarity {chances}; the threshold is {estimate.jaccard_threshold:g}"
+    yield f"order      the best tenth of the data gets {estimate.lr_mass_best_decile:.3%} of the learning-rate mass"
+    for warning in estimate.warnings:
         yield f"warning    {warning}"
-    yield f"nothing was written to {found.run}"
+    yield f"nothing was written to {estimate.run}"

@@ -1,4 +1,4 @@
-"""What a run left, added up: receipts and summaries become the manifest."""
+"""Finalizes a run: adds up the receipts and summaries, and writes the manifest and the report."""
 
 from __future__ import annotations
 
@@ -6,89 +6,108 @@ import platform
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts, run_warnings
-from tamis.pipelines.run.receipts import QUALITY_BINS, Json, PartSummary, ShardReceipt, ShardSegment
+from tamis.pipelines.run.receipts import QUALITY_BINS, PartSummary, ShardReceipt, ShardSegment
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import (
+    Counts,
+    CurriculumEntry,
+    Environment,
+    File,
+    FileEntry,
+    InputEntry,
+    Manifest,
+    RunWarning,
+    ShardEntry,
+    write_manifest,
+)
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
-from tamis.transforms.provenance import verify as manifests
+from tamis.transforms.provenance.verify import seal
 from tamis.transforms.runtime.redaction import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
 
 
-def finish(recipe: Recipe, todo: WorkPlan, environment: Json) -> Json:
+def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Manifest:
     """Writes the manifest, which finishes the run, and the report.
 
-    Raises RunError when the runner left a part undone, and when the corpus fails its guards.
+    Raises RunError if a part was not rated, or if the corpus fails its guards.
     """
     from tamis.pipelines.report.page import write_report
 
-    asked = {work.part.ordinal: work.part.receipt() for work in todo.tasks}
-    parts = {ordinal: receipt for ordinal, receipt in asked.items() if receipt is not None}
-    if undone := len(asked) - len(parts):
-        raise RunError(f"the runner says that it is done, but {undone} of {len(asked)} parts were never rated; run it again")
-    summaries, shards = receipts.summaries(todo.run), receipts.shards(todo.run)
-    inputs: list[Json] = [
-        {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
-        for ordinal, receipt in sorted(parts.items())
+    part_receipts = {task.ordinal: task.part.receipt() for task in plan.tasks}
+    parts = {ordinal: receipt for ordinal, receipt in sorted(part_receipts.items()) if receipt is not None}
+    if missing := len(plan.tasks) - len(parts):
+        raise RunError(f"the runner finished, but {missing} of {len(plan.tasks)} parts were not rated; run it again")
+    summaries, shards = receipts.summaries(plan.run), receipts.shards(plan.run)
+    inputs = [
+        cast(
+            InputEntry,
+            {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected},
+        )
+        for ordinal, receipt in parts.items()
     ]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     segments = receipts.segments(shards)
-    real = sum(summary.real_tokens for summary in summaries)
-    kinds = {name: [segment.guarded.get(name, 0) for segment in segments] for name in recipe.guards.by_name}
+    real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
-    found = run_warnings.guarded(recipe, counts, tokens, kinds, real, release_chain.latest(todo.run))
-    if failing := [finding.message for finding in found if finding.fails]:
-        raise RunError("the corpus is no release, since it fails its guards. " + " ".join(failing))
-    files: list[Json] = [vars(file) for receipt in parts.values() for file in receipt.files]
-    files += [vars(summary.file) for summary in summaries]
-    files += [vars(shard.file) for shard in shards]
+    guarded = {name: [segment.guarded.get(name, 0) for segment in segments] for name in recipe.guards.by_name}
+    violations = run_warnings.guard_violations(recipe, counts, tokens, guarded, real_tokens, release_chain.latest(plan.run))
+    if failures := [violation.message for violation in violations if violation.fails]:
+        raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures))
+    warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
+    files = [file for receipt in parts.values() for file in receipt.files]
+    files += [entry.file for entry in (*summaries, *shards)]
     body = {
         "tamis": version("tamis"),
-        "recipe": _public(recipe.model_dump(mode="json")),
+        "recipe": _without_credentials(recipe.model_dump(mode="json")),
         "tokenizer": recipe.tokens.tokenizer_id,
-        "fingerprint": todo.fingerprint,
+        "fingerprint": plan.fingerprint,
         "inputs": inputs,
         "counts": counts,
         "curriculum": _curriculum(recipe, shards, segments),
-        "guards": {"real_tokens": real, "shares": {name: token_shares(tokens, kind)[0] for name, kind in kinds.items()}},
-        "warnings": [
-            *(_told(warning) for warning in run_warnings.warnings(recipe, counts, summaries, shards, segments)),
-            *(_told(finding) for finding in found),
-        ],
-        manifests.ENVIRONMENT: {
+        "guards": {
+            "real_tokens": real_tokens,
+            "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
+        },
+        "warnings": [_entry(warning) for warning in (*warnings, *violations)],
+        "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "packages": _packages(),
+            "packages": {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba")},
             **environment,
         },
     }
-    sealed = manifests.seal(body, files)
-    manifests.write(todo.run, sealed)
-    write_report(todo.run)
-    return sealed
+    manifest = seal(body, [_file_entry(file) for file in files])
+    write_manifest(plan.run, manifest)
+    write_report(plan.run)
+    return manifest
 
 
-def _told(found: lint.LintWarning | GuardViolation) -> Json:
-    return {"code": found.code, "message": found.message, "numbers": found.numbers}
+def _file_entry(file: File) -> FileEntry:
+    return {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
 
 
-def _public(value: Any) -> Any:
-    """A recipe may name files by addresses with credentials: they are not kept."""
+def _entry(warning: lint.LintWarning | GuardViolation) -> RunWarning:
+    return {"code": warning.code, "message": warning.message, "numbers": warning.numbers}
+
+
+def _without_credentials(value: Any) -> Any:
+    """A recipe with the credentials in its URLs masked."""
     if isinstance(value, dict):
-        return {name: _public(inner) for name, inner in value.items()}
+        return {name: _without_credentials(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_public(inner) for inner in value]
+        return [_without_credentials(item) for item in value]
     return redact(value) if isinstance(value, str) else value
 
 
-def _counts(summaries: Sequence[PartSummary], rejected: int) -> Json:
+def _counts(summaries: Sequence[PartSummary], rejected: int) -> Counts:
     decisions = {"keep": "kept", "drop": "dropped", "review": "review"}
     documents: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
@@ -99,36 +118,43 @@ def _counts(summaries: Sequence[PartSummary], rejected: int) -> Json:
         decision = decisions[row.decision]
         documents[decision] += row.documents
         tokens[decision] += row.tokens
-        of_source = sources.setdefault(row.source, Counter(dict.fromkeys(decisions.values(), 0)))
-        of_source.update({decision: row.documents, f"{decision}_tokens": row.tokens})
+        source = sources.setdefault(row.source, Counter(dict.fromkeys(decisions.values(), 0)))
+        source.update({decision: row.documents, f"{decision}_tokens": row.tokens})
         if row.reason:
             by_reason[row.decision, row.reason] += row.documents
             reason_tokens[row.decision, row.reason] += row.tokens
-    repeated: Counter[str] = Counter(documents=0, tokens=0)
-    for summary in summaries:
-        repeated.update(vars(summary.repeated))
     return {
         "records": documents.total() + rejected,
-        **{name: documents[name] for name in decisions.values()},
+        "kept": documents["kept"],
+        "dropped": documents["dropped"],
+        "review": documents["review"],
         "rejected": rejected,
-        "repeated": dict(repeated),
-        "tokens": {"in": tokens.total(), **{name: tokens[name] for name in decisions.values()}},
+        "repeated": {
+            "documents": sum(summary.repeated.documents for summary in summaries),
+            "tokens": sum(summary.repeated.tokens for summary in summaries),
+        },
+        "tokens": {
+            "in": tokens.total(),
+            "kept": tokens["kept"],
+            "dropped": tokens["dropped"],
+            "review": tokens["review"],
+        },
         "reasons": [
             {"decision": key[0], "reason": key[1], "documents": by_reason[key], "tokens": reason_tokens[key]}
             for key in sorted(by_reason, key=lambda key: (-by_reason[key], key))
         ],
-        "sources": {name: dict(sorted(counted.items())) for name, counted in sorted(sources.items())},
+        "sources": {name: dict(sorted(source.items())) for name, source in sorted(sources.items())},
     }
 
 
-def _curriculum(recipe: Recipe, shards: list[ShardReceipt], segments: list[ShardSegment]) -> Json:
-    """Where every shard lies in the run's tokens, and the learning rates it meets there."""
+def _curriculum(recipe: Recipe, shards: list[ShardReceipt], segments: list[ShardSegment]) -> CurriculumEntry:
     schedule = recipe.curriculum.schedule
     total = sum(shard.tokens for shard in shards)
-    placed, first = [], 0
+    entries: list[ShardEntry] = []
+    first = 0
     for shard in shards:
         low, high = schedule.lr_range(first / max(total, 1), (first + shard.tokens) / max(total, 1))
-        placed.append(
+        entries.append(
             {
                 "path": shard.file.path,
                 "phase": shard.phase,
@@ -143,45 +169,38 @@ def _curriculum(recipe: Recipe, shards: list[ShardReceipt], segments: list[Shard
     tokens = [segment.tokens for segment in segments]
     first_token = np.cumsum([0, *tokens])[:-1]
     deciles = lint.lr_mass_shares(schedule, first_token, tokens, _deciles(segments)).tolist()
-    sources, of_source = _sources(segments)
-    return {
-        **recipe.curriculum.model_dump(mode="json"),
+    sources, source_tokens = _sources(segments)
+    source_shares = lint.lr_mass_shares(schedule, first_token, tokens, source_tokens).tolist()
+    totals = {
         "tokens": total,
         "lr_mass_best_decile": deciles[0],
         "lr_mass_deciles": deciles,
-        "lr_mass_sources": dict(
-            zip(sources, lint.lr_mass_shares(schedule, first_token, tokens, of_source).tolist(), strict=True)
-        ),
-        "shards": placed,
+        "lr_mass_sources": dict(zip(sources, source_shares, strict=True)),
+        "shards": entries,
     }
+    return cast(CurriculumEntry, recipe.curriculum.model_dump(mode="json") | totals)
 
 
 def _deciles(segments: list[ShardSegment]) -> np.ndarray:
-    """Tokens of every segment by tenth of the corpus, the best first: f64[segments, 10]."""
+    """Tokens of each segment by quality decile of the corpus, the best first: f64[segments, 10]."""
     bins = np.zeros(QUALITY_BINS)
     for segment in segments:
         for index, tokens in segment.quality.items():
             bins[index] += tokens
-    above, whole = bins.sum() - np.cumsum(bins), bins.sum()
-    ends = whole * np.arange(11) / 10
-    # A bin that several tenths share is given to them as if its tokens were even.
-    inside = np.clip(ends[None, 1:] - above[:, None], 0, bins[:, None]) - np.clip(
-        ends[None, :-1] - above[:, None], 0, bins[:, None]
-    )
-    share = inside / np.maximum(bins, 1)[:, None]
-    found = np.zeros((len(segments), 10))
-    for row, segment in zip(found, segments, strict=True):
+    above, total = bins.sum() - np.cumsum(bins), bins.sum()
+    ends = total * np.arange(11) / 10
+    # A bin that spans several deciles is split as if its tokens were spread evenly.
+    below_end = np.clip(ends[None, :] - above[:, None], 0, bins[:, None])
+    shares = np.diff(below_end, axis=1) / np.maximum(bins, 1)[:, None]
+    deciles = np.zeros((len(segments), 10))
+    for row, segment in zip(deciles, segments, strict=True):
         for index, tokens in segment.quality.items():
-            row += share[index] * tokens
-    return found
+            row += shares[index] * tokens
+    return deciles
 
 
 def _sources(segments: list[ShardSegment]) -> tuple[list[str], np.ndarray]:
-    """The sources, and the tokens of every segment by source: f64[segments, sources]."""
+    """The sources, and the tokens of each segment by source: f64[segments, sources]."""
     names = sorted({name for segment in segments for name in segment.sources})
     tokens = [[segment.sources.get(name, 0) for name in names] for segment in segments]
     return names, np.array(tokens, np.float64).reshape(len(tokens), len(names))
-
-
-def _packages() -> dict[str, str]:
-    return {name: version(name) for name in ("apache-beam", "pyarrow", "numpy", "numba")}

@@ -1,4 +1,4 @@
-"""Starts a run on its runner, watches it, and turns what it left into a manifest and a report."""
+"""Runs a recipe from start to finish: lock, plan, prepare, run the DAG, write the manifest and the report."""
 
 from __future__ import annotations
 
@@ -6,38 +6,55 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Protocol
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import finalize, metrics, progress, work_plan
-from tamis.pipelines.run.progress import EVERY, MOVEMENTS, Attempt
+from tamis.pipelines.run import metrics, progress
+from tamis.pipelines.run.finalize import finalize_run
+from tamis.pipelines.run.prepare import check_directory, prepare, remove_temporary_files
+from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.work_plan import WorkPlan
-from tamis.pipelines.runners import registry
+from tamis.pipelines.run.work_plan import REPORT, WorkPlan, plan_work
+from tamis.pipelines.runners.registry import Runner, make_runner
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
-from tamis.transforms.core.manifest import MANIFEST, read_manifest
+from tamis.transforms.core.manifest import MANIFEST, Manifest, read_manifest
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.runtime.redaction import redact
-
-Watch = Callable[[dict[str, progress.Done]], None]
-"""Called a few times a second with what each movement has done."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run."""
+    """A finished run. `rated` and `reused` count parts; `seconds` is the wall time of each movement."""
 
     run: str
-    manifest: dict[str, object]
+    manifest: Manifest
     rated: int
     reused: int
     seconds: dict[str, float]
     unchanged: bool
+
+
+class Observer(Protocol):
+    """Follows a run, such as a progress bar or a log."""
+
+    def planned(self, plan: WorkPlan) -> None:
+        """Called once, before any work."""
+
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        """Called five times a second, in a thread of its own, with each movement that has started; and once at the end."""
+
+    def finished(self, result: Result) -> None:
+        """Called when the run has succeeded."""
+
+
+class _NoObserver(Observer):
+    pass
 
 
 def launch(
@@ -45,137 +62,139 @@ def launch(
     run: str,
     workers: int,
     fresh: bool = False,
-    planned: Callable[[WorkPlan], None] = lambda _: None,
-    watch: Watch = lambda _: None,
+    observer: Observer | None = None,
     runner: str = "local",
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
-    """Runs `recipe` into the directory `run` and returns when it is finished, or raises RunError with what to do.
+    """Runs `recipe` in the directory `run`, and returns when the run is finished.
 
-    0 workers are as many as pay, or as the cluster has; `options` are the runner's.
+    0 workers: as many as pay for the input, or as the cluster has. `options` are the runner's. Raises RunError, which says what
+    to do.
     """
-    engine = registry.make_runner(runner, workers, options, run)
-    with RunLock(run, "alone") as claim:
-        work_plan.check_directory(run)
+    observer = observer or _NoObserver()
+    checked_runner = make_runner(runner, workers, options, run)
+    with RunLock(run, "exclusive") as lock:
+        check_directory(run)
         if not fresh:
-            release_chain.record(run)  # if a run was killed between its manifest and its record
+            release_chain.record(run)  # an earlier run may have been killed between its manifest and its record
         try:
-            todo = work_plan.make(recipe, run, fresh)
+            plan = plan_work(recipe, run, fresh)
         except NoInput:
             if storage.exists(storage.join(run, MANIFEST)):
                 metrics.write_finished(run, read_manifest(run), time.time())
             raise
-        planned(todo)
-        if todo.unchanged:
-            progress.clear(run)
-            if not storage.exists(storage.join(run, work_plan.REPORT)):  # it was killed between the manifest and the report
-                from tamis.pipelines.report.page import write_report
-
-                write_report(run)
-            manifest = read_manifest(run)
-            metrics.write_finished(run, manifest, time.time())
-            return Result(run, manifest, 0, todo.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
-        engine = engine.with_default_workers(todo)
+        prepare(recipe, plan)
+        observer.planned(plan)
         progress.clear(run)
-        claim.share()
-        with _Clock(_attempt(todo, engine.name, engine.workers), run, watch) as clock:
-            engine.run(recipe, todo)
-        work_plan.sweep(run)  # a runner that lost a worker went on without it
-        environment = {
-            "runner": engine.name,
-            "workers": engine.workers,
-            "seconds": clock.seconds,
-            "finished": _now(),
-        }
-        manifest = finalize.finish(recipe, todo, environment)
-        release_chain.record(run)
-        metrics.write_finished(run, manifest, time.time(), clock.attempt)
-        storage.remove_tree(todo.spill)
-        progress.clear(run)
-    return Result(run, manifest, len(todo.tasks) - todo.reused, todo.reused, clock.seconds, False)
+        if plan.unchanged:
+            result = _unchanged(plan)
+        else:
+            result = _run(recipe, plan, checked_runner.with_default_workers(plan), lock, observer)
+    observer.finished(result)
+    return result
 
 
-def _attempt(todo: WorkPlan, runner: str, workers: int) -> Attempt:
+def _unchanged(plan: WorkPlan) -> Result:
+    run = plan.run
+    if not storage.exists(storage.join(run, REPORT)):  # the run was killed between its manifest and its report
+        from tamis.pipelines.report.page import write_report
+
+        write_report(run)
+    manifest = read_manifest(run)
+    metrics.write_finished(run, manifest, time.time())
+    return Result(run, manifest, 0, plan.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+
+
+def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer: Observer) -> Result:
+    run = plan.run
+    lock.share()
+    with _Monitor(_attempt(plan, runner), run, observer) as monitor:
+        runner.run(recipe, plan)
+    remove_temporary_files(run)  # a runner may have lost a worker and gone on without it
+    attempt = monitor.attempt
+    finished = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    environment = {"runner": runner.name, "workers": runner.workers, "seconds": attempt.seconds, "finished": finished}
+    manifest = finalize_run(recipe, plan, environment)
+    release_chain.record(run)
+    metrics.write_finished(run, manifest, time.time(), attempt)
+    storage.remove_tree(plan.spill)
+    progress.clear(run)
+    return Result(run, manifest, len(plan.tasks) - plan.reused, plan.reused, attempt.seconds, False)
+
+
+def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
     now = time.time()
-    reused = sum(work.split.size for work in todo.tasks if work.finished)
-    size = (len(todo.tasks), todo.reused, todo.bytes, reused)
-    return Attempt(now, now, socket.gethostname(), os.getpid(), runner, workers, *size)
+    return Attempt(
+        started=now,
+        updated=now,
+        host=socket.gethostname(),
+        process=os.getpid(),
+        runner=runner.name,
+        workers=runner.workers,
+        parts=len(plan.tasks),
+        reused=plan.reused,
+        bytes=plan.bytes,
+        reused_bytes=sum(task.split.size for task in plan.tasks if task.finished),
+    )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+class _Monitor:
+    """Reads the progress files while the DAG runs. Passes them to the observer, and updates the attempt and the metrics.
 
-
-class _Clock:
-    """Watches the progress files, and tells of them: to `watch`, and every `EVERY` seconds in the attempt and the metrics.
-
-    A movement lasts until the last thing it did, the next one starts there.
+    A movement lasts until the last progress it made; the next one starts there.
     """
 
-    def __init__(self, attempt: Attempt, run: str, watch: Watch) -> None:
+    def __init__(self, attempt: Attempt, run: str, observer: Observer) -> None:
         self.attempt = attempt
-        self.run = run
-        self.watch = watch
-        self._ended = dict.fromkeys(MOVEMENTS, 0.0)
+        self._run = run
+        self._observer = observer
+        self._last_progress = dict.fromkeys(MOVEMENTS, 0.0)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look_often, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
 
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Wall time of each movement, once all have ended."""
-        return self.attempt.seconds
-
-    def __enter__(self) -> _Clock:
+    def __enter__(self) -> _Monitor:
         self._start = time.monotonic()
-        self._tell({})
+        self._record({})
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._stop.set()
         self._thread.join()
+        movements = progress.read_progress(self._run)
         if kind is None:
-            self.watch(progress.done(self.run))
-        begun, seconds = 0.0, {}
-        for movement in MOVEMENTS:
-            ended = max(begun, self._ended[movement])
-            if movement == MOVEMENTS[-1]:
-                ended = time.monotonic() - self._start
-            seconds[movement] = round(ended - begun, 2)
-            begun = ended
-        if kind is not None:
-            self.attempt = replace(self.attempt, error=redact(str(error)) or kind.__name__)
-            self._tell(progress.done(self.run))
-        self.attempt = replace(self.attempt, seconds=seconds)
+            self._observer.progress(movements)
+            self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
+        else:
+            self.attempt = self.attempt.model_copy(update={"error": redact(str(error)) or kind.__name__})
+            self._record(movements)
 
-    def _look_often(self) -> None:
-        last: dict[str, progress.Done] = {}
-        told = self._start
+    def _poll(self) -> None:
+        last: dict[str, MovementProgress] = {}
+        recorded = self._start
         while not self._stop.wait(0.2):
-            now = progress.done(self.run)
-            for movement, done in now.items():
-                if done != last.get(movement):
-                    self._ended[movement] = time.monotonic() - self._start
-            last = now
-            self.watch(now)
-            if time.monotonic() > told + EVERY:
-                told = time.monotonic()
-                self._tell(now)
+            movements = progress.read_progress(self._run)
+            for name, movement in movements.items():
+                if movement != last.get(name):
+                    self._last_progress[name] = time.monotonic() - self._start
+            last = movements
+            self._observer.progress(movements)
+            if time.monotonic() > recorded + UPDATE_SECONDS:
+                recorded = time.monotonic()
+                self._record(movements)
 
-    def _tell(self, done: dict[str, progress.Done]) -> None:
-        self.attempt = replace(self.attempt, updated=time.time(), seconds=self._spent())
-        with suppress(OSError):  # who cannot be told of a full disk is told by what cannot be written there
-            progress.tell(self.run, self.attempt)
-        metrics.write_progress(self.run, self.attempt, done)
+    def _record(self, movements: Mapping[str, MovementProgress]) -> None:
+        current = next((name for name in reversed(MOVEMENTS) if self._last_progress[name]), MOVEMENTS[0])
+        self.attempt = self.attempt.model_copy(update={"updated": time.time(), "seconds": self._seconds(current)})
+        with suppress(OSError):  # a full disk is reported by the writes that matter
+            progress.write_attempt(self._run, self.attempt)
+        metrics.write_progress(self._run, self.attempt, movements)
 
-    def _spent(self) -> dict[str, float]:
-        """Wall time so far of the movements that have begun."""
-        begun, seconds = 0.0, {}
-        for number, movement in enumerate(MOVEMENTS):
-            over = any(self._ended[later] for later in MOVEMENTS[number + 1 :])
-            ended = max(begun, self._ended[movement]) if over else time.monotonic() - self._start
-            seconds[movement] = round(ended - begun, 2)
-            if not over:
-                break
-            begun = ended
+    def _seconds(self, current: str) -> dict[str, float]:
+        """Wall time of each movement up to the current one, which is still going on."""
+        start, seconds = 0.0, {}
+        for name in MOVEMENTS[: MOVEMENTS.index(current) + 1]:
+            end = time.monotonic() - self._start if name == current else max(start, self._last_progress[name])
+            seconds[name] = round(end - start, 2)
+            start = end
         return seconds

@@ -1,7 +1,7 @@
-"""metrics.prom: the numbers of a run for Prometheus, in the text format that node_exporter's textfile collector reads.
+"""Writes metrics.prom, the numbers of a run for Prometheus, in the text format of node_exporter's textfile collector.
 
-The file is replaced as a whole, while a run goes on and when it ends. What an alert wants is
-`tamis_last_success_timestamp_seconds`: it moves on every night that ended well, also when there was nothing to do.
+The file is replaced as a whole, while a run is going on and when it ends. Alert on `tamis_last_success_timestamp_seconds`: it
+changes with every run that succeeds, even if there was nothing to do.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
-from tamis.pipelines.run.progress import Attempt, Done
+from tamis.pipelines.run.progress import Attempt, MovementProgress
 from tamis.pipelines.run.work_plan import METRICS
 from tamis.transforms import storage
+from tamis.transforms.core.manifest import Manifest, bytes_by_folder
 from tamis.transforms.runtime.redaction import redact
 
 _SUCCESS = "tamis_last_success_timestamp_seconds"
@@ -26,37 +26,34 @@ Family = tuple[str, str, list[Sample]]
 """Name, help and samples; all are gauges."""
 
 
-def write_progress(run: str, attempt: Attempt, done: Mapping[str, Done]) -> None:
-    """Replaces the file while a run goes on, or when it failed."""
+def write_progress(run: str, attempt: Attempt, movements: Mapping[str, MovementProgress]) -> None:
+    """Replaces the file while a run is going on, or after it failed."""
     families = [
         *_state(attempt),
-        *_progress(done),
+        *_progress(movements),
         _family("movement_seconds", "Wall time of each movement.", _by("movement", attempt.seconds)),
         _last_success(_earlier_success(run)),
     ]
     _write(run, families)
 
 
-def write_finished(run: str, manifest: Mapping[str, Any], now: float, attempt: Attempt | None = None) -> None:
-    """Replaces the file with the numbers of the finished release, known to be good `now`. `attempt` is what just made it."""
-    counts, tokens = manifest["counts"], manifest["counts"]["tokens"]
-    words = {"keep": "kept", "drop": "dropped", "review": "review"}
-
-    def decided(of: str, kept: float) -> list[Sample]:
-        """Each document once: the kept ones, and the others by the reason that decided."""
-        rows: list[Sample] = [
-            ({"decision": words[row["decision"]], "reason": row["reason"]}, row[of]) for row in counts["reasons"]
-        ]
-        return [({"decision": "kept", "reason": ""}, kept), *rows]
+def write_finished(run: str, manifest: Manifest, now: float, attempt: Attempt | None = None) -> None:
+    """Replaces the file with the numbers of the current release. `attempt` is the one that just finished it, if any."""
+    counts = manifest["counts"]
+    past = {"drop": "dropped", "review": "review"}
+    reasons = [({"decision": past[row["decision"]], "reason": row["reason"]}, row) for row in counts["reasons"]]
+    kept = {"decision": "kept", "reason": ""}
+    documents: list[Sample] = [(kept, counts["kept"]), *((labels, row["documents"]) for labels, row in reasons)]
+    tokens: list[Sample] = [(kept, counts["tokens"]["kept"]), *((labels, row["tokens"]) for labels, row in reasons)]
 
     families = [
         *(_state(attempt, ended=now) if attempt is not None else ()),
         _family("records", "Records read.", [({}, counts["records"])]),
-        _family("documents", "Documents by decision and reason.", decided("documents", counts["kept"])),
-        _family("tokens", "Tokens by decision and reason.", decided("tokens", tokens["kept"])),
+        _family("documents", "Documents by decision and reason.", documents),
+        _family("tokens", "Tokens by decision and reason.", tokens),
         _family("rejected_records", "Records that could not be read.", [({}, counts["rejected"])]),
         _family("input_bytes", "Bytes of the input as stored.", [({}, sum(entry["size"] for entry in manifest["inputs"]))]),
-        _family("output_bytes", "Bytes of the run by room.", _by("room", _rooms(manifest["files"]))),
+        _family("output_bytes", "Bytes of the run by folder.", _by("folder", bytes_by_folder(manifest))),
         _family("shards", "Shards of the corpus.", [({}, len(manifest["curriculum"]["shards"]))]),
         _family("warnings", "Warnings of the run by code.", _by("code", Counter(w["code"] for w in manifest["warnings"]))),
         _family("movement_seconds", "Wall time of each movement.", _by("movement", manifest["environment"].get("seconds", {}))),
@@ -66,43 +63,43 @@ def write_finished(run: str, manifest: Mapping[str, Any], now: float, attempt: A
 
 
 def _state(attempt: Attempt, ended: float | None = None) -> list[Family]:
-    going = ended is None and not attempt.error
+    running = ended is None and not attempt.error
     return [
-        _family("running", "1 while a run goes on.", [({}, int(going))]),
+        _family("running", "1 while a run is going on.", [({}, int(running))]),
         _family("failed", "1 when the last attempt ended with an error.", [({}, int(bool(attempt.error)))]),
-        _family("started_timestamp_seconds", "When the last attempt began.", [({}, attempt.started)]),
-        _family("updated_timestamp_seconds", "When the last attempt was last heard of.", [({}, ended or attempt.updated)]),
+        _family("started_timestamp_seconds", "When the last attempt started.", [({}, attempt.started)]),
+        _family("updated_timestamp_seconds", "When the last attempt last reported progress.", [({}, ended or attempt.updated)]),
         _family(
             "parts",
-            "Parts of the input, by whether they had to be rated.",
+            "Parts of the input: rated by this attempt, or reused.",
             _by("state", {"rated": attempt.parts - attempt.reused, "reused": attempt.reused}),
         ),
     ]
 
 
-def _progress(done: Mapping[str, Done]) -> list[Family]:
+def _progress(movements: Mapping[str, MovementProgress]) -> list[Family]:
     return [
         _family(
             "progress_documents",
-            "Documents that a movement has handled in this attempt.",
-            _by("movement", {name: each.documents for name, each in done.items()}),
+            "Documents handled by each movement of this attempt.",
+            _by("movement", {name: movement.documents for name, movement in movements.items()}),
         ),
         _family(
             "progress_text_bytes",
-            "Bytes of text that a movement has handled in this attempt.",
-            _by("movement", {name: each.bytes for name, each in done.items()}),
+            "Bytes of text handled by each movement of this attempt.",
+            _by("movement", {name: movement.text_bytes for name, movement in movements.items()}),
         ),
         _family(
             "progress_work",
-            "What a movement has finished: bytes of input rated, parts decided, shards emitted.",
-            _by("movement", {name: each.work for name, each in done.items()}),
+            "Finished work: bytes of input rated, parts decided, shards emitted.",
+            _by("movement", {name: movement.finished for name, movement in movements.items()}),
         ),
     ]
 
 
 def _last_success(when: float | None) -> Family:
     samples: list[Sample] = [({}, when)] if when is not None else []
-    return _family(_SUCCESS.removeprefix("tamis_"), "When a run last ended well, with or without something to do.", samples)
+    return _family(_SUCCESS.removeprefix("tamis_"), "When a run last succeeded, even if nothing had changed.", samples)
 
 
 def _family(name: str, help: str, samples: Iterable[Sample]) -> Family:
@@ -113,15 +110,8 @@ def _by(label: str, values: Mapping[str, float]) -> list[Sample]:
     return [({label: name}, value) for name, value in values.items()]
 
 
-def _rooms(files: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    rooms: Counter[str] = Counter()
-    for file in files:
-        rooms[str(file["path"]).split("/", 1)[0]] += int(file["bytes"])
-    return dict(sorted(rooms.items()))
-
-
 def _write(run: str, families: Iterable[Family]) -> None:
-    """What cannot be told does not stop a run: a disk that is full stops it elsewhere, and with a message."""
+    """Writes the file if it can: a full disk is reported by the writes that matter."""
     lines = []
     for name, help, samples in families:
         if samples:
@@ -149,5 +139,5 @@ def _earlier_success(run: str) -> float | None:
         text = storage.read_bytes(storage.join(run, METRICS)).decode("utf-8", "replace")
     except OSError:
         return None
-    found = re.search(rf"^{_SUCCESS}\{{.*\}} ([0-9.]+)$", text, re.MULTILINE)
-    return float(found[1]) if found else None
+    match = re.search(rf"^{_SUCCESS}\{{.*\}} ([0-9.]+)$", text, re.MULTILINE)
+    return float(match[1]) if match else None

@@ -1,45 +1,42 @@
-"""Progress by files: workers append what they did, whoever watches adds it up; no runner has to know.
-
-The driver leaves its own word beside theirs, the `Attempt`: what there is to do, since when, and that it lives.
-"""
+"""Progress of a run: files that workers append to, and a record of the attempt that the driver keeps up to date."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+
+from pydantic import Field
 
 from tamis.transforms import storage
+from tamis.transforms.core.json_model import JsonModel
 
-ROOM = ".progress"
-
-_ATTEMPT = "attempt.json"
+FOLDER = ".progress"
 
 MOVEMENTS = ("rate", "decide", "emit")
 
-EVERY = 10.0
-"""Seconds between two words of a driver: in its attempt, its metrics and its log."""
+UPDATE_SECONDS = 10.0
+"""Seconds between two updates of the attempt, the metrics and the log."""
 
 
 class Progress:
     """A worker's side. Does nothing when the run directory is not on a file system."""
 
     def __init__(self, run: str, movement: str) -> None:
-        folder = storage.local_path(storage.join(run, ROOM))
+        folder = storage.local_path(storage.join(run, FOLDER))
         self._file = folder / f"{movement}.{os.getpid()}" if folder is not None else None
 
     def advance(self, documents: int, text_bytes: int) -> None:
-        """Records documents and bytes done."""
+        """Records documents and bytes of text that were handled."""
         self._append(f"{documents} {text_bytes} 0 0\n")
 
     def finish(self, work: int = 1) -> None:
-        """Records what is finished: the input bytes of a part rated, a part decided, a shard emitted."""
+        """Records finished work: the input bytes of a rated part, a decided part, an emitted shard."""
         self._append(f"0 0 {work} 0\n")
 
     def expect(self, work: int) -> None:
-        """Records how much there is to finish, where nobody knew before."""
+        """Records how much work there is, where the driver cannot know it."""
         self._append(f"0 0 0 {work}\n")
 
     def _append(self, line: str) -> None:
@@ -50,38 +47,37 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a movement has done so far: documents, bytes of text, and work of which there is `total` (0: not known yet)."""
+class MovementProgress:
+    """The progress of a movement so far. `finished` and `total` count work; a `total` of 0 is not known yet."""
 
     documents: int = 0
-    bytes: int = 0
-    work: int = 0
+    text_bytes: int = 0
+    finished: int = 0
     total: int = 0
 
 
-def done(run: str) -> dict[str, Done]:
-    """What every movement has done, summed over the workers. Empty where they cannot append, on an object store."""
-    folder = storage.local_path(storage.join(run, ROOM))
+def read_progress(run: str) -> dict[str, MovementProgress]:
+    """The progress of each movement that has started, summed over workers. Empty on an object store."""
+    folder = storage.local_path(storage.join(run, FOLDER))
     sums: dict[str, Counter[str]] = {}
     for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []:
         movement = file.name.split(".")[0]
         if movement not in MOVEMENTS:
             continue
-        sum_ = sums.setdefault(movement, Counter())
+        counts = sums.setdefault(movement, Counter())
         for line in file.read_text().splitlines():
             numbers = line.split()
             if len(numbers) == 4:  # a line that is being written is counted next time
-                *did, total = map(int, numbers)
-                sum_.update(dict(zip(("documents", "bytes", "work"), did, strict=True)))
-                sum_["total"] = max(sum_["total"], total)  # a retried step says it again
-    return {movement: Done(**sum_) for movement, sum_ in sums.items()}
+                *increments, total = map(int, numbers)
+                counts.update(dict(zip(("documents", "text_bytes", "finished"), increments, strict=True)))
+                counts["total"] = max(counts["total"], total)  # a retried step records it again
+    return {movement: MovementProgress(**counts) for movement, counts in sums.items()}
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A driver's word about the run it drives: times in seconds since 1970, sizes in bytes as stored.
+class Attempt(JsonModel):
+    """One execution of a run, as its driver records it. Times are in seconds since 1970, sizes in bytes as stored.
 
-    `seconds` are those of each movement so far; `error` is why it gave up, if it did.
+    `seconds` is the time spent in each movement so far. `error` is why the attempt failed, if it did.
     """
 
     started: float
@@ -94,24 +90,24 @@ class Attempt:
     reused: int
     bytes: int
     reused_bytes: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
     error: str = ""
 
 
-def tell(run: str, attempt: Attempt) -> None:
-    """Leaves the attempt where `status` finds it, on any storage."""
-    storage.write_bytes(storage.join(run, ROOM, _ATTEMPT), json.dumps(asdict(attempt)).encode(), durable=False)
+def write_attempt(run: str, attempt: Attempt) -> None:
+    attempt.write(_attempt_uri(run), durable=False)
 
 
-def attempt(run: str) -> Attempt | None:
-    """The attempt that is going on, or that was given up or killed; None when there was none or it ended well."""
-    try:
-        return Attempt(**json.loads(storage.read_bytes(storage.join(run, ROOM, _ATTEMPT))))
-    except OSError:
-        return None
+def read_attempt(run: str) -> Attempt | None:
+    """The attempt that is running, failed or was killed. None if there was none, or the last one succeeded."""
+    return Attempt.read(_attempt_uri(run))
 
 
 def clear(run: str) -> None:
-    """Forgets the progress of an earlier attempt."""
+    """Removes the progress of earlier attempts."""
     with suppress(OSError):  # a worker that a killed driver left may still append
-        storage.remove_tree(storage.join(run, ROOM))
+        storage.remove_tree(storage.join(run, FOLDER))
+
+
+def _attempt_uri(run: str) -> str:
+    return storage.join(run, FOLDER, "attempt.json")

@@ -1,4 +1,4 @@
-"""What a person should know of a finished run: guards that it fails, and what looks wrong though nothing failed."""
+"""Checks a run at its end: guards that the corpus violates, and warnings about the recipe, the corpus and the input."""
 
 from __future__ import annotations
 
@@ -7,43 +7,52 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import Json, PartSummary, ShardReceipt, ShardSegment
+from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
+from tamis.transforms.core.manifest import Counts
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
+from tamis.transforms.provenance.release_chain import Release
 from tamis.transforms.select import guards
 
 LARGE = 5
-"""A document this many times the mean is a large one; by so much a source may be ahead of its share."""
+"""A document is large if it is this many times as long as the mean. A source may be ahead of its share by that much."""
 
 DROP_SHARE = 0.9
-"""A run that drops more than this share of its documents is told so: most often a threshold is wrong, or a field."""
+"""A run that drops a larger share of its documents for one reason gets a warning: often a threshold or a field is wrong."""
 
 
-def guarded(
-    recipe: Recipe, counts: Json, tokens: Sequence[int], kinds: Mapping[str, Sequence[int]], real: int, before: Json | None
+def guard_violations(
+    recipe: Recipe,
+    counts: Counts,
+    tokens: Sequence[int],
+    guarded: Mapping[str, Sequence[int]],
+    real_tokens: int,
+    last: Release | None,
 ) -> list[guards.GuardViolation]:
-    """What the recipe's guards object to: of segments in training order their tokens, all and by guard; the real tokens, and
-    the record of the release before."""
-    found = guards.check_guards(recipe.guards, tokens, kinds, _large(counts))
-    if recipe.guards.real_tokens and before is not None:
-        found += guards.check_real_tokens(real, before.get("real_tokens"))
-    return found
+    """Violations of the recipe's guards.
+
+    `tokens` are those of each segment in training order, `guarded` those that each guard watches; `last` is the last release.
+    """
+    violations = guards.check_guards(recipe.guards, tokens, guarded, _large_document(counts))
+    if recipe.guards.real_tokens and last is not None:
+        violations += guards.check_real_tokens(real_tokens, last.real_tokens)
+    return violations
 
 
 def warnings(
-    recipe: Recipe, counts: Json, summaries: list[PartSummary], shards: list[ShardReceipt], segments: list[ShardSegment]
+    recipe: Recipe, counts: Counts, summaries: list[PartSummary], shards: list[ShardReceipt], segments: list[ShardSegment]
 ) -> Iterator[LintWarning]:
-    """What looks wrong: in the recipe, in how the corpus came out, in the input."""
+    """Warnings about the recipe, the corpus and the input."""
     yield from lint.lint(recipe.curriculum)
-    yield from lint.lint_shares([segment.sources for segment in segments], _large(counts))
-    yield from _repeats(recipe, counts, summaries, shards)
-    yield from _length(summaries)
+    yield from lint.lint_shares([segment.sources for segment in segments], _large_document(counts))
+    yield from _phases_and_copies(recipe, counts, summaries, shards)
+    yield from _length_bias(summaries)
     if renamed := sum(summary.renamed for summary in summaries):
         yield LintWarning(
             "ids-renamed",
-            f"{renamed:,} documents had the id of another; they are numbered (id#2). "
-            "Ids that should be unique: set duplicate_ids: error",
+            f"{renamed:,} documents had the id of another one and got a number (id#2). "
+            "If ids should be unique, set duplicate_ids: error",
             {"documents": renamed},
         )
     if capped := sum(summary.capped for summary in summaries):
@@ -53,12 +62,12 @@ def warnings(
             "copies of them may remain",
             {"documents": capped},
         )
-    if strangers := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {WILDCARD}):
+    if unknown := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {WILDCARD}):
         yield LintWarning(
             "by-no-source",
-            f"curriculum.by names {', '.join(strangers[:5])}, and no document is of such a source; there are "
+            f"curriculum.by names {', '.join(unknown[:5])}, but no document has that source; the sources are "
             f"{', '.join(list(counts['sources'])[:20])}",
-            {"sources": len(strangers)},
+            {"sources": len(unknown)},
         )
     read = counts["records"] - counts["rejected"]
     for reason in counts["reasons"]:
@@ -66,36 +75,37 @@ def warnings(
             share = reason["documents"] / read
             yield LintWarning(
                 "drops-nearly-all",
-                f"{reason['reason']} takes {share:.1%} of the documents; check its threshold and the text field",
+                f"{reason['reason']} removes {share:.1%} of the documents; check its threshold and the text field",
                 {"share": share},
             )
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
 
 
-def _large(counts: Json) -> float:
-    """Tokens of a large document."""
+def _large_document(counts: Counts) -> float:
+    """The tokens of a large document."""
     return float(LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1))
 
 
-def _repeats(recipe: Recipe, counts: Json, summaries: list[PartSummary], shards: list[ShardReceipt]) -> Iterator[LintWarning]:
-    """Copies nearer to each other than asked, by more than documents' sizes explain; phases not as long as they say."""
-    distance, of_phase = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
-    yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large(counts)))
-    whole = max(of_phase.total(), 1)
-    for stretch in recipe.curriculum.effective_phases if recipe.select.phases else ():
-        share = of_phase[stretch.name] / whole
-        if abs(share - stretch.share) > lint.DRIFT:
+def _phases_and_copies(
+    recipe: Recipe, counts: Counts, summaries: list[PartSummary], shards: list[ShardReceipt]
+) -> Iterator[LintWarning]:
+    """Copies that are closer than the recipe allows, beyond the size of a document; phases that missed their share."""
+    distance, tokens = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
+    yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large_document(counts)))
+    for phase in recipe.curriculum.effective_phases if recipe.select.phases else ():
+        share = tokens[phase.name] / max(tokens.total(), 1)
+        if abs(share - phase.share) > lint.DRIFT:
             yield LintWarning(
                 "phase-share",
-                f"Phase '{stretch.name}' came to {share:.1%} of the tokens, not {stretch.share:.1%}: the learning rates it was "
-                "placed at are others. Set its share to what it is, or take more or less in it (select.epochs).",
-                {"share": share, "stated": stretch.share, "threshold": lint.DRIFT},
+                f"Phase '{phase.name}' got {share:.1%} of the tokens, not {phase.share:.1%}, so it gets other learning "
+                "rates than planned. Set its share to what it is, or select more or less for it (select.epochs).",
+                {"share": share, "stated": phase.share, "threshold": lint.DRIFT},
             )
 
 
-def _length(summaries: list[PartSummary]) -> list[LintWarning]:
-    """Whether quality goes with length, by the ranks of the bins that the documents kept fall into."""
+def _length_bias(summaries: list[PartSummary]) -> list[LintWarning]:
+    """Whether quality follows length, by the ranks of the bins of the kept documents."""
     cells: Counter[tuple[int, int]] = Counter()
     for summary in summaries:
         for quality, lengths in summary.lengths.items():

@@ -1,29 +1,33 @@
-"""What a run directory is doing, told from any terminal: read from its files, without a word to whoever is at work there."""
+"""`tamis status`: what a run directory is doing or did, read from its files without disturbing the run."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import BaseModel
 
 from tamis.pipelines.run import progress, run_lock
-from tamis.pipelines.run.progress import EVERY, Attempt, Done
+from tamis.pipelines.run.progress import UPDATE_SECONDS, Attempt, MovementProgress
 from tamis.pipelines.run.receipts import STATE
 from tamis.transforms import storage
-from tamis.transforms.core.formatting import counted, duration
+from tamis.transforms.core.formatting import duration, plural
 from tamis.transforms.core.manifest import MANIFEST, read_manifest
 from tamis.transforms.provenance import release_chain
+from tamis.transforms.provenance.release_chain import Release
 
 State = Literal["never started", "planning", "running", "finished", "interrupted", "failed"]
 
-_SILENT = 6 * EVERY
-"""Seconds after which a driver that holds no lock, and has not been heard of, has died."""
+_DEAD_SECONDS = 6 * UPDATE_SECONDS
+"""Seconds without an update after which a driver counts as dead, where no lock can tell."""
 
 
-@dataclass(frozen=True)
-class Movement:
-    """How far a movement is: `done` of `total` (None: not known yet) in `unit`, after `seconds`; `left`: seconds to go."""
+class MovementStatus(BaseModel):
+    """The progress of a movement.
+
+    `done` and `total` (None: not known yet) are in `unit`; `seconds_left` is an estimate.
+    """
 
     name: str
     unit: str
@@ -32,31 +36,34 @@ class Movement:
     documents: int
     text_bytes: int
     seconds: float | None
-    left: float | None
+    seconds_left: float | None
 
 
-@dataclass(frozen=True)
-class Status:
-    """State of a run directory; `attempt` is the present or the last one that did not end well, `last` the last release."""
+class Status(BaseModel):
+    """The state of a run directory.
+
+    `attempt` is the running one, or the last one if it did not succeed, and `seconds_since_update`
+    the age of its last update. `last_release` is the last run that succeeded.
+    """
 
     run: str
     state: State
-    silent: float | None
+    seconds_since_update: float | None
     attempt: Attempt | None
-    movements: tuple[Movement, ...]
-    last: dict[str, Any] | None
+    movements: list[MovementStatus]
+    last_release: Release | None
 
 
 def status(run: str, now: float | None = None) -> Status:
-    """Reads the status of `run`, a directory or the URI of one, that there need not be."""
+    """The status of `run`, a path or a URI; it need not exist."""
     now = time.time() if now is None else now
-    held, attempt = run_lock.held(run), progress.attempt(run)
+    locked, attempt = run_lock.is_locked(run), progress.read_attempt(run)
     finished = storage.exists(storage.join(run, MANIFEST))
-    silent = max(0.0, now - attempt.updated) if attempt is not None else None
-    if held is None:
-        held = silent is not None and silent < _SILENT and not (attempt is not None and attempt.error)
+    age = max(0.0, now - attempt.updated) if attempt is not None else None
+    if locked is None:
+        locked = attempt is not None and not attempt.error and age is not None and age < _DEAD_SECONDS
     state: State
-    if held:
+    if locked:
         state = "running" if attempt is not None and not finished else "planning"
     elif finished:
         state, attempt = "finished", None
@@ -64,93 +71,103 @@ def status(run: str, now: float | None = None) -> Status:
         state = "failed" if attempt.error else "interrupted"
     else:
         state = "interrupted" if storage.names(storage.join(run, STATE)) else "never started"
-    movements = tuple(_movements(run, attempt, state)) if attempt is not None else ()
-    return Status(run, state, silent, attempt, movements, _last(run, finished))
+    last_release = release_chain.latest(run)
+    if last_release is None and finished:  # the run was killed between its manifest and its record
+        last_release = release_chain.next_release(run, read_manifest(run))
+    return Status(
+        run=run,
+        state=state,
+        seconds_since_update=age,
+        attempt=attempt,
+        movements=list(_movements(run, attempt, state)) if attempt is not None else [],
+        last_release=last_release,
+    )
 
 
-def _last(run: str, finished: bool) -> dict[str, Any] | None:
-    """The last release: as it is recorded, or as the manifest has it when that was killed before it was."""
-    told = release_chain.latest(run)
-    if told is None and finished:
-        manifest = read_manifest(run)
-        counts = manifest["counts"]
-        told = {"release": 1, "records": counts["records"], "kept": counts["kept"], "corpus_root": manifest["corpus_root"]}
-        told["finished"] = manifest["environment"].get("finished")
-    return told
-
-
-def _movements(run: str, attempt: Attempt, state: State) -> Iterator[Movement]:
-    """What is told to `progress`, or what there are receipts of, where nobody can append."""
-    told = progress.done(run)
-    if told:
-        rate = told.get("rate", Done())
+def _movements(run: str, attempt: Attempt, state: State) -> Iterator[MovementStatus]:
+    """Read from the progress files; on an object store, which has none, from the receipts."""
+    movements = progress.read_progress(run)
+    if movements:
+        rate = movements.get("rate", MovementProgress())
         yield _movement("rate", "bytes of input", rate, attempt.bytes, attempt.reused_bytes, attempt, state)
     else:
         rated = sum(name.endswith(".json") for name in storage.names(storage.join(run, "rated")))
-        yield _movement("rate", "parts", Done(work=rated), attempt.parts, attempt.reused, attempt, state)
+        yield _movement("rate", "parts", MovementProgress(finished=rated), attempt.parts, attempt.reused, attempt, state)
     names = storage.names(storage.join(run, STATE))
-    receipts = {kind: Done(work=sum(name.startswith(kind) for name in names)) for kind in ("part-", "shard-")}
-    decide = told.get("decide") or receipts["part-"]
+    receipts = {kind: MovementProgress(finished=sum(name.startswith(kind) for name in names)) for kind in ("part-", "shard-")}
+    decide = movements.get("decide") or receipts["part-"]
     yield _movement("decide", "parts", decide, attempt.parts, 0, attempt, state)
-    emit = told.get("emit") or receipts["shard-"]
+    emit = movements.get("emit") or receipts["shard-"]
     yield _movement("emit", "shards", emit, emit.total or None, 0, attempt, state)
 
 
-def _movement(name: str, unit: str, done: Done, total: int | None, before: int, attempt: Attempt, state: State) -> Movement:
-    seconds = attempt.seconds.get(name)
-    left = None
-    if state == "running" and seconds and total is not None and before < done.work < total:
-        left = seconds * (total - done.work) / (done.work - before)
-    return Movement(name, unit, min(done.work, total) if total else done.work, total, done.documents, done.bytes, seconds, left)
+def _movement(
+    name: str, unit: str, movement: MovementProgress, total: int | None, reused: int, attempt: Attempt, state: State
+) -> MovementStatus:
+    done, seconds = movement.finished, attempt.seconds.get(name)
+    seconds_left = None
+    if state == "running" and seconds and total is not None and reused < done < total:
+        seconds_left = seconds * (total - done) / (done - reused)
+    return MovementStatus(
+        name=name,
+        unit=unit,
+        done=min(done, total) if total else done,
+        total=total,
+        documents=movement.documents,
+        text_bytes=movement.text_bytes,
+        seconds=seconds,
+        seconds_left=seconds_left,
+    )
 
 
-def lines(found: Status) -> Iterator[str]:
+def lines(status: Status) -> Iterator[str]:
     """The status for a person."""
-    attempt = found.attempt
-    yield f"{found.run}: {found.state}{_since(found)}"
+    attempt = status.attempt
+    yield f"{status.run}: {status.state}{_origin(status)}"
     if attempt is not None and attempt.error:
         yield f"  {attempt.error.splitlines()[0]}"
-    for movement in found.movements:
+    for movement in status.movements:
         if movement.done or movement.seconds is not None:
             yield "  " + _line(movement)
-    if found.state in ("interrupted", "failed"):
-        yield "  the same command goes on where it stopped"
-    last = found.last
+    if status.state in ("interrupted", "failed"):
+        yield "  run the same command again to continue"
+    last = status.last_release
     if last is not None:
-        when = f" of {last['finished']}" if last.get("finished") else ""
-        kept = f"{last['kept']:,} of {last['records']:,} documents kept"
-        yield f"  last release: {last['release']}{when}, {kept}, corpus {last['corpus_root'][:12]}"
-    elif found.state == "never started":
-        yield f"  nothing of a run is there; `tamis run RECIPE --output {found.run}` starts one"
+        when = f" of {last.finished}" if last.finished else ""
+        kept = f"{last.kept:,} of {last.records:,} documents kept"
+        yield f"  last release: {last.release}{when}, {kept}, corpus {last.corpus_root[:12]}"
+    elif status.state == "never started":
+        yield f"  no run here yet; start one with `tamis run RECIPE --output {status.run}`"
     else:
         yield "  no release yet"
 
 
-def _since(found: Status) -> str:
-    attempt = found.attempt
+def _origin(status: Status) -> str:
+    attempt = status.attempt
     if attempt is None:
         return ""
-    begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(attempt.started))
-    by = f"process {attempt.process} on {attempt.host}, {attempt.runner}, {counted(attempt.workers, 'worker')}"
-    heard = f", last heard of {duration(found.silent)} ago" if found.silent is not None and found.silent > 2 * EVERY else ""
-    return f", begun {begun} ({by}){heard}"
+    started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(attempt.started))
+    where = f"process {attempt.process} on {attempt.host}, {attempt.runner}, {plural(attempt.workers, 'worker')}"
+    age = status.seconds_since_update or 0.0
+    update = f", last update {duration(age)} ago" if age > 2 * UPDATE_SECONDS else ""
+    return f", started {started} ({where}){update}"
 
 
-def _line(movement: Movement) -> str:
+def _line(movement: MovementStatus) -> str:
     unit = movement.unit
     if unit.startswith("bytes"):
-        whole = f"{movement.done / 1e6:,.1f} of {(movement.total or 0) / 1e6:,.1f} MB of input"
+        amount = f"{movement.done / 1e6:,.1f} of {(movement.total or 0) / 1e6:,.1f} MB of input"
     else:
-        whole = f"{movement.done:,}{'' if movement.total is None else f' of {movement.total:,}'} {unit}"
-    said = [f"{movement.name:<7} {whole}"]
+        amount = f"{movement.done:,}{'' if movement.total is None else f' of {movement.total:,}'} {unit}"
+    fields = [f"{movement.name:<7} {amount}"]
     if movement.total:
-        said.append(f"{movement.done / movement.total:.0%}")
+        fields.append(f"{movement.done / movement.total:.0%}")
     if movement.documents:
-        said.append(f"{movement.documents:,} documents")
+        fields.append(f"{movement.documents:,} documents")
     if movement.seconds:
         if movement.text_bytes:
-            said.append(f"{movement.text_bytes / 1e6 / movement.seconds:,.1f} MB of text a second")
-        said.append(f"since {duration(movement.seconds)}" if movement.left is not None else duration(movement.seconds))
-    if movement.left is not None:
-        said.append(f"about {duration(movement.left)} to go")
-    return ", ".join(said)
+            fields.append(f"{movement.text_bytes / 1e6 / movement.seconds:,.1f} MB of text per second")
+        fields.append(f"for {duration(movement.seconds)}" if movement.seconds_left is not None else duration(movement.seconds))
+    if movement.seconds_left is not None:
+        fields.append(f"about {duration(movement.seconds_left)} left")
+    return ", ".join(fields)

@@ -1,8 +1,7 @@
-"""What a run has to do: which splits are new, which parts and shards an earlier attempt finished, what is out of date."""
+"""Decides what a run has to do: which parts to rate, which parts and shards to reuse, which files are stale."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,7 @@ from tamis.transforms.core.errors import NoInput, RunError
 from tamis.transforms.core.manifest import MANIFEST, File, Manifest
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part
-from tamis.transforms.curriculum import training_plan as training
-from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.curriculum.training_plan import PLAN_FILE
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.read.input_options import Split
 from tamis.transforms.read.inputs import plan
@@ -25,30 +23,32 @@ from tamis.transforms.read.inputs import plan
 REPORT, METRICS = "report.html", "metrics.prom"
 
 PARTITION_BYTES = 16 << 20
-"""Stored input bytes for each partition of an exchange of small columns. Text may be four times that when it is decompressed,
-and the shingles of so much text are about as large."""
+"""Stored input bytes per partition of an exchange of small columns. Decompressed text may be four times as large, and the
+shingles of so much text are about as large as the text."""
 
 EVEN_PARTITIONS = 128
-"""Up to so many partitions each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds, and in partitions of 45 MB it has
+"""Up to this many partitions, each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds; in partitions of 45 MB it has
 a few hundred rows. Of a billion documents a partition has 300,000, whose band hashes are 80 MB."""
 
-HISTORY = (METRICS, release_chain.ROOM)
-"""What tells when a run was made and after which others: it differs between runs whose results are the same, byte for byte."""
+HISTORY_FILES = (METRICS, release_chain.FOLDER)
+"""What depends on when a run was made and after which others. It differs between runs with identical results."""
 
-OURS = (
-    *(MANIFEST, REPORT, training.PLAN_FILE, "decisions", "data", STATE),
-    *("rated", "sketches", "rejects", ".spill", ".progress", ".feed", *HISTORY),
+RUN_FILES = (
+    *(MANIFEST, REPORT, PLAN_FILE, "decisions", "data", STATE),
+    *("rated", "sketches", "rejects", ".spill", ".progress", ".feed", *HISTORY_FILES),
 )
-"""What a run directory holds, in the order in which it is deleted: first what says that the rest is there. Nothing else is."""
+"""What a run directory holds, in the order in which it is deleted: first the files that refer to others."""
 
+_DECIDED_FILES = RUN_FILES[: RUN_FILES.index(STATE) + 1]
+"""What is stale once the decisions change."""
 
-Complete = Callable[[str, Iterable[File]], bool]
-"""Whether files of a run are what they should be."""
+FilesCheck = Callable[[str, Iterable[File]], bool]
+"""Whether files of a run are as recorded."""
 
 
 @dataclass(frozen=True)
 class PartTask:
-    """One split of the input and the part it becomes."""
+    """A split of the input and the part that it becomes. `finished`: the part is rated already."""
 
     part: Part
     split: Split
@@ -62,15 +62,21 @@ class PartTask:
 
 @dataclass(frozen=True)
 class WorkPlan:
-    """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part.
-    `unplanned`: there was a plan.json, of the corpus before, and it is gone: who trained by it must plan again."""
+    """The work of a run.
+
+    `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part. `stale_files` are the names
+    in the run directory that must be removed first. `stale_training_plan`: plan.json is one of them, so training must be
+    planned again.
+    """
 
     run: str
     tasks: tuple[PartTask, ...]
     fingerprint: str
     finished_shards: frozenset[int]
     unchanged: bool
-    unplanned: bool = False
+    stale_parts: tuple[Part, ...]
+    stale_files: tuple[str, ...]
+    stale_training_plan: bool
 
     @property
     def spill(self) -> str:
@@ -78,16 +84,16 @@ class WorkPlan:
 
     @property
     def index(self) -> str:
-        """Where the benchmarks' n-grams are saved for the workers."""
+        """Where the workers find the benchmarks' n-grams."""
         return storage.join(self.run, STATE, "benchmarks.arrow")
 
     @property
     def reused(self) -> int:
-        return sum(work.finished for work in self.tasks)
+        return sum(task.finished for task in self.tasks)
 
     @property
     def bytes(self) -> int:
-        return sum(work.split.size for work in self.tasks)
+        return sum(task.split.size for task in self.tasks)
 
     @property
     def partitions(self) -> int:
@@ -96,154 +102,121 @@ class WorkPlan:
 
 
 def partitions(size: int) -> int:
-    """How many partitions `size` stored bytes of input are spread over.
+    """The number of partitions for `size` stored bytes of input.
 
-    Every part sends every partition a piece, so the pieces are parts × partitions, and parts grow with the input. Beyond
-    `EVEN_PARTITIONS` the partitions therefore grow in number and in size alike, each with the square root of the input.
+    Every part sends a piece to every partition, so there are parts × partitions pieces, and parts grow with the input. Beyond
+    `EVEN_PARTITIONS`, the number and the size of partitions therefore both grow with the square root of the input.
     """
     even = -(-size // PARTITION_BYTES)
     return max(2, min(even, math.isqrt(even * EVEN_PARTITIONS)))
 
 
-def make(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
-    """Lists the input, compares it with what the run directory holds and clears what is out of date.
+def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
+    """Compares the input and the recipe with what the run directory holds. `fresh`: as if it held nothing.
 
-    Raises RunError when the input is missing.
+    Raises RunError if the input is missing, NoInput if it is and the recipe allows that.
     """
     splits = list_input(recipe)
-    training_plan = storage.join(run, training.PLAN_FILE)
-    planned_before = storage.exists(training_plan)
-    if fresh:
-        for name in OURS:
-            storage.remove_tree(storage.join(run, name))
-    manifest = storage.read_json(storage.join(run, MANIFEST))
-    # What an interrupted run left may be torn: a machine lost its power. On a store there is no half of an object.
-    complete = _complete if manifest is not None or storage.local_path(run) is None else _intact
-    work, stale = assign(recipe, run, splits, complete)
-    mark = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(item.fingerprint for item in work)})
-    current = _state(run)
-    unchanged = current == mark and all(item.finished for item in work) and _sound(run, manifest)
-    if not unchanged:
-        for name in (MANIFEST, REPORT) if current == mark else OURS[: OURS.index(STATE) + 1]:
-            storage.remove_tree(storage.join(run, name))
-    for part in stale:
-        part.remove()
-    ordinals = {item.ordinal for item in work}
-    for room in ("decisions", STATE):
-        for name in storage.names(storage.join(run, room)):
-            if name.startswith("part-") and _ordinal(name) not in ordinals:
-                storage.remove(storage.join(run, room, name))
-    sweep(run)
-    storage.remove_tree(storage.join(run, ".spill"))
-    if current != mark:
-        try:
-            storage.write_bytes(storage.join(run, STATE, "plan.json"), json.dumps({"fingerprint": mark}).encode())
-        except OSError as error:
-            raise RunError(
-                f"cannot write the run directory '{run}': {error.strerror or error}. Name another with --output"
-            ) from None
-    unplanned = planned_before and not storage.exists(training_plan)
-    planned = WorkPlan(run, tuple(work), mark, _finished_shards(run, mark, complete), unchanged, unplanned)
-    for rater in recipe.raters:
-        if isinstance(rater, Contamination) and planned.reused < len(work):
-            rater.index.save(planned.index)
-    return planned
+    manifest = None if fresh else storage.read_json(storage.join(run, MANIFEST))
+    # A power loss can leave torn files in an unfinished run, but not on an object store.
+    check = _have_sizes if manifest is not None or storage.local_path(run) is None else _have_checksums
+    tasks, stale_parts = assign_parts(recipe, run, splits, check, fresh)
+    current = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(task.fingerprint for task in tasks)})
+    same = not fresh and _planned_fingerprint(run) == current
+    unchanged = same and all(task.finished for task in tasks) and _is_complete(run, manifest)
+    stale_files: tuple[str, ...] = RUN_FILES if fresh else () if unchanged else (MANIFEST, REPORT) if same else _DECIDED_FILES
+    return WorkPlan(
+        run,
+        tuple(tasks),
+        current,
+        _finished_shards(run, current, check) if same else frozenset(),
+        unchanged,
+        tuple(stale_parts),
+        stale_files,
+        PLAN_FILE in stale_files and storage.exists(storage.join(run, PLAN_FILE)),
+    )
 
 
-def _complete(run: str, files: Iterable[File]) -> bool:
+def list_input(recipe: Recipe) -> list[Split]:
+    """The splits of the input. Raises RunError if it is missing, NoInput if it is and the recipe allows that."""
+    try:
+        splits = plan(recipe.input)
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"input: {error}") from None
+    if not splits and recipe.input.allow_empty:
+        raise NoInput(f"no input: there is no file in {', '.join(recipe.input.paths)}")
+    return splits
+
+
+def _have_sizes(run: str, files: Iterable[File]) -> bool:
     try:
         return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in files)
     except FileNotFoundError:
         return False
 
 
-def _intact(run: str, files: Iterable[File]) -> bool:
-    """Whether the files are there, to the last byte."""
+def _have_checksums(run: str, files: Iterable[File]) -> bool:
     files = list(files)
-    return _complete(run, files) and all(storage.sha256(storage.join(run, file.path)) == file.sha256 for file in files)
+    return _have_sizes(run, files) and all(storage.sha256(storage.join(run, file.path)) == file.sha256 for file in files)
 
 
-def list_input(recipe: Recipe) -> list[Split]:
-    """The splits of the input. Raises RunError when it is missing, and NoInput when it may be and is."""
-    try:
-        splits = plan(recipe.input)
-    except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"input: {error}") from None
-    if not splits and recipe.input.allow_empty:
-        raise NoInput(f"no input: {', '.join(recipe.input.paths)} {'hold' if len(recipe.input.paths) > 1 else 'holds'} no file")
-    return splits
-
-
-def sweep(run: str) -> None:
-    """Removes what killed workers left half-written."""
-    phases = [f"data/{name}" for name in storage.names(storage.join(run, "data"))]
-    for room in ("", "rated", "sketches", "rejects", "decisions", STATE, *phases):
-        storage.sweep(storage.join(run, room))
-
-
-def assign(recipe: Recipe, run: str, splits: list[Split], complete: Complete = _complete) -> tuple[list[PartTask], list[Part]]:
-    """The work, and the parts of splits that are gone or changed. Finished parts keep their number, new splits get free ones.
+def assign_parts(
+    recipe: Recipe, run: str, splits: list[Split], check: FilesCheck = _have_sizes, fresh: bool = False
+) -> tuple[list[PartTask], list[Part]]:
+    """The tasks, and the parts whose splits are gone or changed. Finished parts keep their number, new splits get free ones.
 
     Largest splits come first, so that workers that take them in turn end at about the same time.
     """
-    marks = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
-    kept: dict[str, Part] = {}
+    by_fingerprint = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
+    finished: dict[str, Part] = {}
     stale = []
-    parts = _parts(run)
-    found = [part.receipt() for part in parts]
+    parts = [] if fresh else [Part(run, ordinal) for ordinal in _part_ordinals(run)]
+    part_receipts = [part.receipt() for part in parts]
     with ThreadPoolExecutor() as pool:
-        whole = pool.map(lambda receipt: receipt is not None and complete(run, receipt.files), found)
-    for part, receipt, sound in zip(parts, found, whole, strict=True):
-        if receipt is not None and sound and receipt.fingerprint in marks.keys() - kept.keys():
-            kept[receipt.fingerprint] = part
+        checks = pool.map(lambda receipt: receipt is not None and check(run, receipt.files), part_receipts)
+    for part, receipt, intact in zip(parts, part_receipts, checks, strict=True):
+        if receipt is not None and intact and receipt.fingerprint in by_fingerprint.keys() - finished.keys():
+            finished[receipt.fingerprint] = part
         else:
             stale.append(part)
-    taken = {part.ordinal for part in kept.values()}
-    free = (ordinal for ordinal in range(len(marks) + len(taken)) if ordinal not in taken)
-    work = [PartTask(kept.get(mark) or Part(run, next(free)), split, mark, mark in kept) for mark, split in marks.items()]
-    return sorted(work, key=lambda item: (-item.split.size, item.ordinal)), stale
+    used = {part.ordinal for part in finished.values()}
+    free = (ordinal for ordinal in range(len(splits) + len(used)) if ordinal not in used)
+    tasks = [
+        PartTask(finished.get(digest) or Part(run, next(free)), split, digest, digest in finished)
+        for digest, split in by_fingerprint.items()
+    ]
+    return sorted(tasks, key=lambda task: (-task.split.size, task.ordinal)), stale
 
 
-def _parts(run: str) -> list[Part]:
-    ordinals = {
-        _ordinal(name)
-        for room in ("rated", "sketches", "rejects")
-        for name in storage.names(storage.join(run, room))
-        if name.startswith("part-")
-    }
-    return [Part(run, ordinal) for ordinal in sorted(ordinals)]
+def _part_ordinals(run: str) -> list[int]:
+    folders = (storage.join(run, name) for name in ("rated", "sketches", "rejects"))
+    return sorted({part_ordinal(name) for folder in folders for name in storage.names(folder) if name.startswith("part-")})
 
 
-def _ordinal(name: str) -> int:
+def part_ordinal(name: str) -> int:
+    """The ordinal in the name of a part's file."""
     return int(name.removeprefix("part-").split(".")[0])
 
 
-def _sound(run: str, manifest: Manifest | None) -> bool:
-    """Whether a run is finished and every file of it is there. `tamis verify` reads them too."""
-    if manifest is None or not _complete(run, (File(**file) for file in manifest["files"])):
+def _is_complete(run: str, manifest: Manifest | None) -> bool:
+    """Whether a run is finished and all its files have their size. `tamis verify` checks their bytes too."""
+    if manifest is None or not _have_sizes(run, (File(**file) for file in manifest["files"])):
         return False
-    state = [name for name in storage.names(storage.join(run, STATE)) if name.endswith(".json")]
-    return all(storage.read_json(storage.join(run, STATE, name)) is not None for name in state)
+    names = [name for name in storage.names(storage.join(run, STATE)) if name.endswith(".json")]
+    return all(storage.read_json(storage.join(run, STATE, name)) is not None for name in names)
 
 
-def _state(run: str) -> str | None:
-    found = storage.read_json(storage.join(run, STATE, "plan.json"))
-    return None if found is None else str(found["fingerprint"])
+def plan_uri(run: str) -> str:
+    """The file that holds the fingerprint of the last plan."""
+    return storage.join(run, STATE, "plan.json")
 
 
-def _finished_shards(run: str, mark: str, complete: Complete) -> frozenset[int]:
+def _planned_fingerprint(run: str) -> str | None:
+    plan = storage.read_json(plan_uri(run))
+    return None if plan is None else str(plan["fingerprint"])
+
+
+def _finished_shards(run: str, fingerprint: str, check: FilesCheck) -> frozenset[int]:
     return frozenset(
-        receipt.destination for receipt in receipts.shards(run) if receipt.fingerprint == mark and complete(run, [receipt.file])
+        shard.destination for shard in receipts.shards(run) if shard.fingerprint == fingerprint and check(run, [shard.file])
     )
-
-
-def check_directory(run: str) -> None:
-    """Raises RunError when a run cannot lie at `run`: it is a file, or holds something that is not a run."""
-    path = storage.local_path(run)
-    if path is None or not path.exists():
-        return
-    if not path.is_dir():
-        raise RunError(f"--output '{run}' is a file; name a directory")
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in OURS)
-    if strangers and not (path / STATE).exists():
-        raise RunError(f"--output '{run}' holds other files ({', '.join(strangers[:3])}); name an empty or new directory")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.run_lock import in_use
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
 from tamis.transforms.core.errors import RunError
@@ -117,7 +118,7 @@ def explain_failure(text: str, command: str, run: str, endpoint: str) -> RunErro
             "path. Use a shared file system, or an object store"
         )
     if code and int(code[1]) == worker.BUSY:
-        return RunError(f"another run is at work in '{run}'; wait for it, or name another directory with --output")
+        return in_use(run)
     if code:
         return RunError(
             f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "

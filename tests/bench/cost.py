@@ -28,8 +28,10 @@ from ours import few_documents
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import finalize, progress, work_plan
-from tamis.pipelines.run.progress import MOVEMENTS
+from tamis.pipelines.run import work_plan
+from tamis.pipelines.run.finalize import finalize_run
+from tamis.pipelines.run.prepare import prepare
+from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, read_progress
 from tamis.pipelines.runners import local
 from tamis.transforms.beam.exchange import Gathered, Piece, addressed, spill_rows
 from tamis.transforms.beam.ranking import range_of
@@ -91,11 +93,12 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
     wanted = recipe(files)
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as run:
         with _Clock(run) as clock:
-            todo = work_plan.make(wanted, run, fresh=False)
-            local.run(wanted, todo, workers=1)
+            plan = work_plan.plan_work(wanted, run, fresh=False)
+            prepare(wanted, plan)
+            local.run(wanted, plan, workers=1)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            spilled = spills(Path(todo.spill))
-            manifest = finalize.finish(wanted, todo, {})
+            spilled = spills(Path(plan.spill))
+            manifest = finalize_run(wanted, plan, {})
         rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches", "decisions", "data")}
         decisions = pq.read_table(Path(run) / "decisions", columns=["bytes", "tokens", "copies", "decision"])
     size, tokens = (decisions[name].to_numpy().astype(float) for name in ("bytes", "tokens"))
@@ -103,9 +106,9 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
         "documents": manifest["counts"]["records"],
         "kept": manifest["counts"]["kept"],
         "text_bytes": int(size.sum()),
-        "input_bytes": todo.bytes,
-        "parts": len(todo.tasks),
-        "partitions": todo.partitions,
+        "input_bytes": plan.bytes,
+        "parts": len(plan.tasks),
+        "partitions": plan.partitions,
         "cpu_s": clock.cpu_s,
         "peak_rss": peak,
         "rooms": rooms,
@@ -141,9 +144,9 @@ class _Clock:
             self.cpu_s[movement], begun = ended - begun, ended
 
     def _look(self) -> None:
-        last: dict[str, progress.Done] = {}
+        last: dict[str, MovementProgress] = {}
         while not self._stop.wait(0.02):
-            now = progress.done(self.run)
+            now = read_progress(self.run)
             for movement, done in now.items():
                 if done != last.get(movement):
                     self._ended[movement] = time.process_time()

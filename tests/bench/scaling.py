@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from isal import igzip
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run.launch import launch
-from tamis.pipelines.run.progress import Done
+from tamis.pipelines.run.launch import Observer, launch
+from tamis.pipelines.run.progress import MovementProgress
 
 MEMBER = 1 << 20
 
@@ -60,19 +61,24 @@ def main() -> None:
 def once(file: Path, workers: int) -> dict[str, float]:
     """Seconds from the start to the first batch rated, and from there to the last, on as many cores as workers."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:workers])
-    begun = time.monotonic()
-    first, last, documents = 0.0, 0.0, 0
-
-    def watch(movements: dict[str, Done]) -> None:
-        nonlocal first, last, documents
-        done = movements.get("rate", Done()).documents
-        if done > documents:
-            documents, last = done, time.monotonic() - begun
-            first = first or last
-
+    times = RateTimes()
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
-        launch(load_recipe("fineweb", [], [str(file)]), folder, workers, watch=watch)
-    return {"first": round(first, 2), "rest": round(last - first, 2)}
+        launch(load_recipe("fineweb", [], [str(file)]), folder, workers, observer=times)
+    return {"first": round(times.first, 2), "rest": round(times.last - times.first, 2)}
+
+
+class RateTimes(Observer):
+    """Seconds until the first and the last documents were rated."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.first, self.last, self.documents = 0.0, 0.0, 0
+
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        documents = movements.get("rate", MovementProgress()).documents
+        if documents > self.documents:
+            self.documents, self.last = documents, time.monotonic() - self.start
+            self.first = self.first or self.last
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
@@ -56,7 +56,7 @@ class Job:
 
     def run(self, output: Path | str, source: Path | str | None = None) -> launch.Result:
         """A run in this process."""
-        return launch.launch(load_recipe(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
+        return launch(load_recipe(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
             head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:{number}>\r\nContent-Length: {len(block)}\r\n\r\n"
             file.write(head.encode() + block + b"\r\n\r\n")
     settings = load_recipe(str(job.recipe), ("max_rejects=1",), [str(output / "crawl.warc")])
-    found = launch.launch(settings, str(output / "run"), workers=1)
+    found = launch(settings, str(output / "run"), workers=1)
     counts = found.manifest["counts"]
     assert isinstance(counts, dict)
     assert (counts["records"], counts["rejected"]) == (20, 1)
@@ -199,7 +199,7 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
 
 
 def two(job: Job, output: Path) -> tuple[str, str]:
-    with RunLock(str(output), "alone"):
+    with RunLock(str(output), "exclusive"):
         try:
             job.run(output)
         except RunError as error:

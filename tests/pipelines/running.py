@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run import launch
-from tamis.pipelines.run.work_plan import HISTORY
+from tamis.pipelines.run.launch import Result, launch
+from tamis.pipelines.run.work_plan import HISTORY_FILES
 
 TAMIS = str(Path(sys.executable).with_name("tamis"))
 
@@ -39,9 +39,9 @@ def write_recipe(folder: Path, **changed: object) -> Path:
     return path
 
 
-def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool = False) -> launch.Result:
+def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool = False) -> Result:
     """A run in this process, by one worker."""
-    return launch.launch(load_recipe(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
+    return launch(load_recipe(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
 
 
 def command(recipe_file: Path, source: Path | str, output: Path | str, *more: str, workers: int = 2) -> list[str]:
@@ -61,7 +61,7 @@ def typed(argv: Sequence[str], code: int = 0, seconds: float = 120) -> tuple[str
 
 def left(run: Path) -> dict[str, bytes]:
     """Every file of a finished run that does not tell its history; of the manifest all but the environment."""
-    paths = [path for path in sorted(run.rglob("*")) if path.is_file() and path.relative_to(run).parts[0] not in HISTORY]
+    paths = [path for path in sorted(run.rglob("*")) if path.is_file() and path.relative_to(run).parts[0] not in HISTORY_FILES]
     files = {str(path.relative_to(run)): path.read_bytes() for path in paths}
     manifest = json.loads(files["manifest.json"])
     del manifest["environment"]

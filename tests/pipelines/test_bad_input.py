@@ -214,7 +214,7 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
         for question in (["verify"], ["explain", "a"], ["report"]):
             answer = CliRunner().invoke(app, [question[0], str(tmp_path / "run"), *question[1:]])
             assert answer.exit_code == 1
-            assert "has not finished" in answer.stderr
+            assert "not a finished one" in answer.stderr
 
     passed = tamis(*command, "--workers", "1", "--set", "max_rejects=1", "--json")
     assert passed.returncode == 0, passed.stderr

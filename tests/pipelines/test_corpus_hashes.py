@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe, shipped_recipes
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tests.pipelines import varied
 from tests.pipelines.running import write_recipe
 
@@ -170,7 +170,7 @@ def ran(name: str, folder: Path, output: str) -> Json:
         loaded = load_recipe(str(write_recipe(folder, **WILDCARD[name])), SMALL, ["pages" if name == "pages" else "in"])
     else:
         loaded = load_recipe(name, (*SMALL, *SHIPPED.get(name, ())), ["in"])
-    manifest = launch.launch(loaded, output, workers=1).manifest
+    manifest = launch(loaded, output, workers=1).manifest
     counts: Any = manifest["counts"]
     return {
         **{what: counts[what] for what in ("records", "kept", "dropped", "review", "rejected")},

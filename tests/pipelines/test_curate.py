@@ -12,7 +12,7 @@ import yaml
 from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tamis.transforms.feed.loader import read_in_order
 
 QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
@@ -55,7 +55,7 @@ def curated(folder: Path, **changed: object) -> tuple[dict, dict[str, dict], str
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | changed))
     run = str(folder / "run")
     loaded = load_recipe(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
-    result = launch.launch(loaded, run, workers=1)
+    result = launch(loaded, run, workers=1)
     rows = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
     return result.manifest, {row["id"]: row for row in rows}, run
 
@@ -176,7 +176,7 @@ def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:
     source.write_text('{"id": "empty", "text": ""}\n{"id": "words", "text": "one two"}\n')
     halves = {"curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(halves))
-    result = launch.launch(load_recipe(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
+    result = launch(load_recipe(str(tmp_path / "recipe.yaml"), paths=[str(source)]), output, workers=1)
     assert [shard["documents"] for shard in result.manifest["curriculum"]["shards"]] == [1, 1]
 
 

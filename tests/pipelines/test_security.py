@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tests.pipelines.corpus import Record, corpus, save
 from tests.pipelines.report.test_report import inert
 from tests.pipelines.running import RECIPE, TAMIS, typed
@@ -122,7 +122,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, trap: tuple[str, list[str
             patch.setattr(socket.socket, name, _refused)
         patch.setattr(socket, "getaddrinfo", _refused)
         wanted = load_recipe(str(folder / "evil.yaml"), [], [str(source)])
-        launch.launch(wanted, str(folder / "run"), workers=1)
+        launch(wanted, str(folder / "run"), workers=1)
     return folder / "run"
 
 

@@ -15,7 +15,7 @@ import pytest
 from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.lint import spearman
 from tamis.transforms.feed.loader import read_in_order
@@ -187,7 +187,7 @@ def test_a_mixture_of_bins_that_are_not_there_is_refused(tmp_path: Path, source:
 
 def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path, source: Path) -> None:
     loaded = load_recipe("kaiyuan", ["output.shard_bytes=60000"], [str(source)])
-    manifest = launch.launch(loaded, str(tmp_path), workers=1).manifest
+    manifest = launch(loaded, str(tmp_path), workers=1).manifest
     assert verify(str(tmp_path)) == []
     of_phase: dict[str, list[str]] = {}
     tokens: Counter[str] = Counter()

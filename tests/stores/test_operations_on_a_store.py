@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run import launch, progress, work_plan
+from tamis.pipelines.run import progress, work_plan
+from tamis.pipelines.run.launch import launch
 from tamis.pipelines.run.progress import Attempt
 from tamis.pipelines.run.status import status
 from tamis.transforms import storage
@@ -24,24 +24,35 @@ def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
     assert status(run).state == "never started"
     source = save(tmp_path / "in", [corpus(30)])
     wanted = load_recipe(str(write_recipe(tmp_path)), [], [str(source)])
-    launch.launch(wanted, run, workers=1)
+    launch(wanted, run, workers=1)
     found = status(run)
     assert found.state == "finished"
-    assert found.last is not None
-    assert (found.last["release"], found.last["records"]) == (1, 30)
+    assert found.last_release is not None
+    assert (found.last_release.release, found.last_release.records) == (1, 30)
     assert verify.verify(run) == []
     assert b"tamis_last_success_timestamp_seconds" in storage.read_bytes(f"{run}/{work_plan.METRICS}")
-    assert not storage.names(f"{run}/{progress.ROOM}")
+    assert not storage.names(f"{run}/{progress.FOLDER}")
 
     storage.remove(f"{run}/manifest.json")
-    attempt = Attempt(1000.0, 1010.0, "node", 7, "flink", 4, 2, 0, 100, 0)
-    progress.tell(run, attempt)
+    attempt = Attempt(
+        started=1000.0,
+        updated=1010.0,
+        host="node",
+        process=7,
+        runner="flink",
+        workers=4,
+        parts=2,
+        reused=0,
+        bytes=100,
+        reused_bytes=0,
+    )
+    progress.write_attempt(run, attempt)
     found = status(run, now=1020.0)
     rate = found.movements[0]
     assert (rate.name, rate.done, rate.total) == ("rate", 1, 2)
     assert found.state == "running"
     assert status(run, now=2000.0).state == "interrupted"
-    progress.tell(run, replace(attempt, error="no such bucket"))
+    progress.write_attempt(run, attempt.model_copy(update={"error": "no such bucket"}))
     assert status(run, now=1011.0).state == "failed"
 
 

@@ -94,46 +94,46 @@ def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(se
 
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
 def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
-    monkeypatch.setattr(run_lock, "LEASE", 3.0)
+    monkeypatch.setattr(run_lock, "LEASE_SECONDS", 3.0)
     run = f"{connect(servers(name))}/claimed"
-    with RunLock(run, "alone") as held:
+    with RunLock(run, "exclusive") as held:
         held.share()
-        with pytest.raises(RunError, match="another run is at work in"), RunLock(run, "alone"):
+        with pytest.raises(RunError, match="another run is using"), RunLock(run, "exclusive"):
             pass
         with RunLock(run, "shared"):  # its workers
             pass
         time.sleep(4)  # longer than a lease: it is beaten
-        with pytest.raises(RunError, match="another run is at work in"), RunLock(run, "alone"):
+        with pytest.raises(RunError, match="another run is using"), RunLock(run, "exclusive"):
             pass
     assert storage.names(run) == []
-    with RunLock(run, "alone"):
+    with RunLock(run, "exclusive"):
         pass
 
 
 def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect, monkeypatch):
-    monkeypatch.setattr(run_lock, "LEASE", 2.0)
+    monkeypatch.setattr(run_lock, "LEASE_SECONDS", 2.0)
     run = f"{connect(servers('seaweed'))}/dead"
     storage.write_bytes(f"{run}/.lease", b'{"host": "elsewhere", "beat": 7}')
     monkeypatch.setattr(time, "time", lambda: 0.0)  # a clock of 1970: none is read
     started = time.monotonic()
-    with RunLock(run, "alone"):
+    with RunLock(run, "exclusive"):
         assert 2.0 <= time.monotonic() - started < 20.0
         assert b"elsewhere" not in storage.read_bytes(f"{run}/.lease")
 
 
 def test_a_driver_that_lost_its_lease_stops(servers, connect, monkeypatch):
-    monkeypatch.setattr(run_lock, "LEASE", 1.5)
+    monkeypatch.setattr(run_lock, "LEASE_SECONDS", 1.5)
     run = f"{connect(servers('seaweed'))}/lost"
 
     def work():
-        with RunLock(run, "alone"):
+        with RunLock(run, "exclusive"):
             for _ in range(20):  # a beat on its way while the other writes may be written after it
                 storage.write_bytes(f"{run}/.lease", b"of a run that took it for dead")
                 time.sleep(0.5)
 
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does to what it starts in the background
     try:
-        with pytest.raises(RunError, match="another run is at work in"):
+        with pytest.raises(RunError, match="another run is using"):
             work()
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,15 +1,15 @@
-"""Numbers as a person reads them, in the terminal and in the report."""
+"""Formats numbers for people, in the terminal and in the report."""
 
 from __future__ import annotations
 
 
-def counted(number: int, name: str) -> str:
+def plural(number: int, noun: str) -> str:
     """1 part, 1,234 parts."""
-    return f"{number:,} {name}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def compact(value: float) -> str:
-    """Three digits: 987, 12.3k, 4.56M, 7.89B, 1.2T."""
+    """Three significant digits: 987, 12.3k, 4.56M, 7.89B, 1.2T."""
     for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (1e3 if suffix == 'k' else size):.3g}{suffix}"
@@ -17,7 +17,7 @@ def compact(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A percentage that never rounds something to nothing, nor nearly all to all."""
+    """A percentage. A positive share is never shown as 0%, nor one below 1 as 100%."""
     percent = 100 * value
     if 0 < percent < 0.1:
         return "<0.1%"
@@ -27,12 +27,12 @@ def share(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits of a small one, every digit of a large one."""
+    """Three significant digits below 1,000, all digits above."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def storage_size(value: float) -> str:
-    """Bytes: 512 bytes, 1.5 kB, 16 MB."""
+    """A size in bytes: 512 bytes, 1.5 kB, 16 MB."""
     for size, suffix in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if value >= size:
             return f"{value / size:,.3g} {suffix}"
@@ -40,7 +40,7 @@ def storage_size(value: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Two units at most: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """A duration in at most two units: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     left = round(seconds or 0)
     if left < 60:
         return f"{left} s"

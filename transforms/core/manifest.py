@@ -1,16 +1,14 @@
-"""A run as its readers see it: files with their checksums, and the manifest that promises them all."""
+"""The manifest of a finished run: its recipe, what became of its documents, and every file with its checksum."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from tamis.transforms import storage
 
 MANIFEST = "manifest.json"
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -22,10 +20,160 @@ class File:
     sha256: str
 
 
+class FileEntry(TypedDict):
+    """A `File` in the manifest."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class InputEntry(TypedDict):
+    """A split of the input, the part that it became, and how many records were read from it."""
+
+    part: int
+    uri: str
+    format: str
+    start: int
+    stop: int
+    size: int
+    stamp: str
+    documents: int
+    rejected: int
+
+
+TokenCounts = TypedDict("TokenCounts", {"in": int, "kept": int, "dropped": int, "review": int})
+
+
+class RepeatCounts(TypedDict):
+    """Copies beyond the first of each document, and their tokens."""
+
+    documents: int
+    tokens: int
+
+
+class ReasonCounts(TypedDict):
+    """Documents that a reason dropped or set aside for review, and their tokens."""
+
+    decision: str
+    reason: str
+    documents: int
+    tokens: int
+
+
+class Counts(TypedDict):
+    """records = kept + dropped + review + rejected. `sources`: by source, documents and tokens by decision."""
+
+    records: int
+    kept: int
+    dropped: int
+    review: int
+    rejected: int
+    repeated: NotRequired[RepeatCounts]  # not in manifests of early versions
+    tokens: TokenCounts
+    reasons: list[ReasonCounts]
+    sources: dict[str, dict[str, int]]
+
+
+class ShardEntry(TypedDict):
+    """A shard in training order, its first token in that order, and the range of learning rates that it gets."""
+
+    path: str
+    phase: str
+    documents: int
+    first_token: int
+    tokens: int
+    lr_min: float
+    lr_max: float
+
+
+class CurriculumEntry(TypedDict):
+    """The recipe's curriculum, beside the keys here, and what it came to in tokens and learning-rate mass."""
+
+    schedule: dict[str, Any]
+    tokens: int
+    lr_mass_best_decile: float
+    lr_mass_deciles: list[float]
+    lr_mass_sources: dict[str, float]
+    shards: list[ShardEntry]
+
+
+class GuardTotals(TypedDict):
+    """Tokens of real documents, each counted once; and the share of the tokens that each guard watches."""
+
+    real_tokens: int
+    shares: dict[str, float]
+
+
+class RunWarning(TypedDict):
+    """A stable code, a message, and its numbers."""
+
+    code: str
+    message: str
+    numbers: dict[str, float]
+
+
+class Environment(TypedDict, total=False):
+    """Where and when the run was made. The only field that may differ between runs of one recipe on the same input."""
+
+    python: str
+    machine: str
+    packages: dict[str, str]
+    runner: str
+    workers: int
+    seconds: dict[str, float]
+    finished: str
+
+
+class Manifest(TypedDict):
+    """manifest.json. `recipe` has every field set; `root` covers all files, `corpus_root` those in data/."""
+
+    tamis: str
+    recipe: dict[str, Any]
+    tokenizer: dict[str, str] | None
+    fingerprint: str
+    inputs: list[InputEntry]
+    counts: Counts
+    curriculum: CurriculumEntry
+    guards: NotRequired[GuardTotals]  # not in manifests of early versions
+    warnings: list[RunWarning]
+    environment: Environment
+    files: list[FileEntry]
+    root: str
+    corpus_root: str
+
+
 def read_manifest(run: str) -> Manifest:
     """The manifest of a finished run. Raises FileNotFoundError for a run that is not finished."""
     uri = storage.join(run, MANIFEST)
     if not storage.exists(uri):
-        raise FileNotFoundError(f"'{run}' has no {MANIFEST}: no run, or one that has not finished; start it again to finish it")
+        raise FileNotFoundError(
+            f"'{run}' has no {MANIFEST}: it is not a run, or not a finished one; run its command again to finish it"
+        )
     manifest: Manifest = json.loads(storage.read_bytes(uri))
     return manifest
+
+
+def write_manifest(run: str, manifest: Manifest) -> None:
+    """Writes the manifest, which finishes the run."""
+    storage.write_bytes(storage.join(run, MANIFEST), json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+
+
+def record_counts(counts: Counts) -> dict[str, int]:
+    """The number of records, and how many were kept, dropped, set aside for review and rejected."""
+    return {
+        "records": counts["records"],
+        "kept": counts["kept"],
+        "dropped": counts["dropped"],
+        "review": counts["review"],
+        "rejected": counts["rejected"],
+    }
+
+
+def bytes_by_folder(manifest: Manifest) -> dict[str, int]:
+    """Bytes of a run's files by the first component of their path."""
+    sizes: dict[str, int] = {}
+    for file in manifest["files"]:
+        folder = file["path"].split("/", 1)[0]
+        sizes[folder] = sizes.get(folder, 0) + file["bytes"]
+    return dict(sorted(sizes.items()))

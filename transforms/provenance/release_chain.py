@@ -1,124 +1,146 @@
-"""The chain of a run directory's releases: one record a finished run, which names the record before it by its SHA-256.
+"""The chain of a run directory's releases: one record per release, which contains the SHA-256 of the record before it.
 
-A record says which input files came and went since the release before. From the first record on they add up to the inputs of
-the manifest, which `verify` checks.
+A record lists the input files added and removed since the release before. `problems` checks that all records together add up to
+the input in the manifest.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from tamis.transforms import storage
+from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import MANIFEST, Manifest
 
-ROOM = "releases"
+FOLDER = "releases"
 
-Files = set[tuple[str, str]]
-"""Input files as (address, stamp): a file whose bytes may have changed is another one."""
+InputFiles = set[tuple[str, str]]
+"""(URI, version) of each input file: a file whose bytes may have changed counts as another file."""
 
 
-def latest(run: str) -> dict[str, Any] | None:
+class Release(JsonModel):
+    """The record of a release. `root`, `corpus_root` and `fingerprint` are the manifest's; `parent` is the record before."""
+
+    release: int
+    parent: str | None
+    finished: str | None
+    root: str
+    corpus_root: str
+    fingerprint: str
+    records: int
+    kept: int
+    real_tokens: int | None = None
+    added: list[tuple[str, str]]
+    removed: list[tuple[str, str]]
+
+    def describes(self, manifest: Manifest) -> bool:
+        """Whether this is the record of the manifest's release."""
+        return (self.root, self.corpus_root, self.fingerprint) == (
+            manifest["root"],
+            manifest["corpus_root"],
+            manifest["fingerprint"],
+        )
+
+    def apply(self, files: InputFiles) -> InputFiles:
+        """The input files of this release, given those of the release before."""
+        return (files - set(self.removed)) | set(self.added)
+
+
+def latest(run: str) -> Release | None:
     """The record of the last release, None before the first."""
     names = _names(run)
-    return json.loads(_bytes(run, names[-1])) if names else None
+    return Release.model_validate_json(storage.read_bytes(_uri(run, names[-1]))) if names else None
 
 
-def before(run: str, manifest: Manifest) -> dict[str, Any] | None:
-    """The record of the release before the one that the manifest describes, whether that is recorded yet or not."""
-    last = None
-    for _, _, entry in _records(run):
-        if _identity(entry) == _identity(manifest):
+def before(run: str, manifest: Manifest) -> Release | None:
+    """The record of the release before the manifest's, whether the manifest's own is recorded yet or not."""
+    previous = None
+    for _, _, release in _releases(run):
+        if release.describes(manifest):
             break
-        last = entry
-    return last
+        previous = release
+    return previous
 
 
 def record(run: str) -> None:
-    """Adds the record of the release that the manifest describes, unless it is there or there is none.
+    """Adds the record of the manifest's release, unless it exists or there is no manifest.
 
-    A run calls it when it ends, and when it begins: a run that was killed in between has its record then.
+    A run calls this when it ends, and when it starts, because an earlier run may have been killed before its record.
     """
     manifest = storage.read_json(storage.join(run, MANIFEST))
     if manifest is None:
         return
     last = latest(run)
-    if last is not None and _identity(last) == _identity(manifest):
-        return
-    before: Files = set()
-    parent = None
-    for _, content, entry in _records(run):
-        before = _after(before, entry)
-        parent = hashlib.sha256(content).hexdigest()
-    now = _inputs(manifest)
-    number = len(_names(run)) + 1
-    entry = {
-        "release": number,
-        "parent": parent,
-        "finished": manifest["environment"].get("finished"),
-        **_identity(manifest),
-        "records": manifest["counts"]["records"],
-        "kept": manifest["counts"]["kept"],
-        "real_tokens": manifest.get("guards", {}).get("real_tokens"),
-        "added": sorted(now - before),
-        "removed": sorted(before - now),
-    }
-    content = json.dumps(entry, ensure_ascii=False).encode()
-    storage.write_bytes(storage.join(run, ROOM, f"{number:06d}.json"), content)
+    if last is None or not last.describes(manifest):
+        release = next_release(run, manifest)
+        release.write(_uri(run, _name(release.release)))
+
+
+def next_release(run: str, manifest: Manifest) -> Release:
+    """The record that the manifest's release gets when it follows the recorded ones."""
+    files: InputFiles = set()
+    parent, number = None, 1
+    for _, content, release in _releases(run):
+        files, parent, number = release.apply(files), hashlib.sha256(content).hexdigest(), number + 1
+    inputs = _input_files(manifest)
+    return Release(
+        release=number,
+        parent=parent,
+        finished=manifest["environment"].get("finished"),
+        root=manifest["root"],
+        corpus_root=manifest["corpus_root"],
+        fingerprint=manifest["fingerprint"],
+        records=manifest["counts"]["records"],
+        kept=manifest["counts"]["kept"],
+        real_tokens=manifest.get("guards", {}).get("real_tokens"),
+        added=sorted(inputs - files),
+        removed=sorted(files - inputs),
+    )
 
 
 def problems(run: str, manifest: Manifest) -> list[str]:
-    """What is wrong with the chain: a record that is missing or has changed, inputs that do not add up. A run from before
-    there were records has none, and no problem."""
-    found = []
-    files: Files = set()
+    """What is wrong with the chain: a missing or changed record, or inputs that do not add up.
+
+    A run without records was made by a version that had none, and has no problem.
+    """
+    found: list[str] = []
+    files: InputFiles = set()
     parent = last = None
-    for number, (name, content, entry) in enumerate(_records(run), 1):
-        where = f"{ROOM}/{name}"
-        if entry["release"] != number or name != f"{number:06d}.json":
-            found.append(f"{where}: is not release {number}; the one before it is missing")
-            return found
-        if entry["parent"] != parent:
+    for number, (name, content, release) in enumerate(_releases(run), 1):
+        where = f"{FOLDER}/{name}"
+        if release.release != number or name != _name(number):
+            return [*found, f"{where}: is not release {number}; the one before it is missing"]
+        if release.parent != parent:
             found.append(f"{where}: names another parent than the release before it, which has changed")
-        added, removed = _files(entry["added"]), _files(entry["removed"])
-        if added & files or removed - files:
+        if set(release.added) & files or set(release.removed) - files:
             found.append(f"{where}: adds files that were there, or removes files that were not")
-        files, parent, last = _after(files, entry), hashlib.sha256(content).hexdigest(), entry
+        files, parent, last = release.apply(files), hashlib.sha256(content).hexdigest(), release
     if last is not None:
-        if _identity(last) != _identity(manifest):
-            found.append(f"{ROOM}: the last release is not that of {MANIFEST}; the same run again records it")
-        elif files != _inputs(manifest):
-            found.append(f"{ROOM}: what was added and removed is not the input of {MANIFEST}")
+        if not last.describes(manifest):
+            found.append(f"{FOLDER}: the last release is not that of {MANIFEST}; run the same command again to record it")
+        elif files != _input_files(manifest):
+            found.append(f"{FOLDER}: the files added and removed do not add up to the input of {MANIFEST}")
     return found
 
 
+def _name(number: int) -> str:
+    return f"{number:06d}.json"
+
+
 def _names(run: str) -> list[str]:
-    return [name for name in storage.names(storage.join(run, ROOM)) if name.endswith(".json")]
+    return [name for name in storage.names(storage.join(run, FOLDER)) if name.endswith(".json")]
 
 
-def _bytes(run: str, name: str) -> bytes:
-    return storage.read_bytes(storage.join(run, ROOM, name))
+def _uri(run: str, name: str) -> str:
+    return storage.join(run, FOLDER, name)
 
 
-def _records(run: str) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+def _releases(run: str) -> Iterator[tuple[str, bytes, Release]]:
     for name in _names(run):
-        content = _bytes(run, name)
-        yield name, content, json.loads(content)
+        content = storage.read_bytes(_uri(run, name))
+        yield name, content, Release.model_validate_json(content)
 
 
-def _identity(of: Manifest) -> Manifest:
-    return {name: of[name] for name in ("root", "corpus_root", "fingerprint")}
-
-
-def _inputs(manifest: Manifest) -> Files:
+def _input_files(manifest: Manifest) -> InputFiles:
     return {(entry["uri"], entry["stamp"]) for entry in manifest["inputs"]}
-
-
-def _files(pairs: list[list[str]]) -> Files:
-    return {(uri, stamp) for uri, stamp in pairs}
-
-
-def _after(files: Files, entry: dict[str, Any]) -> Files:
-    return (files - _files(entry["removed"])) | _files(entry["added"])

@@ -1,29 +1,26 @@
-"""The manifest of a run: every file with its checksum, every document accounted for, and the proof that both are so.
+"""Seals a run's manifest with roots over its files, and checks a finished run against it.
 
-The roots are Merkle trees over (path, SHA-256): equal roots are equal bytes under equal names. `corpus_root` covers data/ alone
-and does not depend on how the input was cut into files; `root` covers every file of the run.
+The roots are Merkle trees over (path, SHA-256): equal roots mean equal bytes under equal names.
+`corpus_root` covers data/ and does not depend on how the input was split into files; `root` covers
+every file of the run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from tamis.transforms import storage
-from tamis.transforms.core.manifest import MANIFEST, Manifest, read_manifest
+from tamis.transforms.core.manifest import MANIFEST, FileEntry, Manifest, read_manifest, record_counts
 from tamis.transforms.provenance import release_chain
 
-ENVIRONMENT = "environment"
-"""The one field of a manifest that may differ between two runs of the same recipe on the same input."""
 
-
-def merkle_root(files: Iterable[Mapping[str, Any]]) -> str:
+def merkle_root(files: Iterable[FileEntry]) -> str:
     """SHA-256 Merkle root over the files in the order of their paths; an odd node moves up."""
     level = [
-        hashlib.sha256(b"\0" + str(file["path"]).encode() + b"\0" + bytes.fromhex(str(file["sha256"]))).digest()
-        for file in sorted(files, key=lambda file: str(file["path"]))
+        hashlib.sha256(b"\0" + file["path"].encode() + b"\0" + bytes.fromhex(file["sha256"])).digest()
+        for file in sorted(files, key=lambda file: file["path"])
     ]
     if not level:
         return hashlib.sha256(b"").hexdigest()
@@ -33,14 +30,17 @@ def merkle_root(files: Iterable[Mapping[str, Any]]) -> str:
     return level[0].hex()
 
 
-def seal(body: Manifest, files: Sequence[Mapping[str, Any]]) -> Manifest:
-    """`body` with its files, their roots and the conservation check. Raises AssertionError when documents are missing."""
-    manifest = {
-        **body,
-        "files": sorted(files, key=lambda file: str(file["path"])),
-        "root": merkle_root(files),
-        "corpus_root": merkle_root(file for file in files if str(file["path"]).startswith("data/")),
-    }
+def seal(body: dict[str, Any], files: Sequence[FileEntry]) -> Manifest:
+    """The manifest: `body`, the files and their roots. Raises AssertionError if documents are missing."""
+    manifest = cast(
+        Manifest,
+        {
+            **body,
+            "files": sorted(files, key=lambda file: file["path"]),
+            "root": merkle_root(files),
+            "corpus_root": merkle_root(file for file in files if file["path"].startswith("data/")),
+        },
+    )
     problems = conservation(manifest)
     if problems:
         raise AssertionError("; ".join(problems))
@@ -48,7 +48,7 @@ def seal(body: Manifest, files: Sequence[Mapping[str, Any]]) -> Manifest:
 
 
 def conservation(manifest: Manifest) -> list[str]:
-    """What does not add up: in = kept + dropped + review + rejected, by reason, by source, and down to the shards."""
+    """Counts that do not add up: records = kept + dropped + review + rejected, by reason, by source, and in the shards."""
     counts = manifest["counts"]
     problems = []
 
@@ -56,27 +56,23 @@ def conservation(manifest: Manifest) -> list[str]:
         if left != right:
             problems.append(f"{what}: {left:,} against {right:,}")
 
-    parts = {name: counts[name] for name in ("kept", "dropped", "review", "rejected")}
-    equal("records read against kept + dropped + review + rejected", counts["records"], sum(parts.values()))
-    equal("records by input file", sum(i["documents"] + i["rejected"] for i in manifest["inputs"]), counts["records"])
+    by_decision = record_counts(counts)
+    records = by_decision.pop("records")
+    equal("records read against kept + dropped + review + rejected", records, sum(by_decision.values()))
+    equal("records by input file", sum(i["documents"] + i["rejected"] for i in manifest["inputs"]), records)
     equal("dropped and review by reason", sum(r["documents"] for r in counts["reasons"]), counts["dropped"] + counts["review"])
     for decision in ("kept", "dropped", "review"):
-        equal(f"{decision} by source", sum(source[decision] for source in counts["sources"].values()), counts[decision])
+        equal(f"{decision} by source", sum(source[decision] for source in counts["sources"].values()), by_decision[decision])
     shards = manifest["curriculum"]["shards"]
-    again = counts.get("repeated", {"documents": 0, "tokens": 0})
-    kept = {"documents": counts["kept"], "tokens": counts["tokens"]["kept"]}
-    for what, once in kept.items():
-        equal(f"{what} in the shards against kept and repeated", sum(shard[what] for shard in shards), once + again[what])
+    repeated = counts.get("repeated", {"documents": 0, "tokens": 0})
+    documents, tokens = sum(shard["documents"] for shard in shards), sum(shard["tokens"] for shard in shards)
+    equal("documents in the shards against kept and repeated", documents, counts["kept"] + repeated["documents"])
+    equal("tokens in the shards against kept and repeated", tokens, counts["tokens"]["kept"] + repeated["tokens"])
     return problems
 
 
-def write(run: str, manifest: Manifest) -> None:
-    """Writes the manifest, after which the run is finished."""
-    storage.write_bytes(storage.join(run, MANIFEST), json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-
-
 def verify(run: str) -> list[str]:
-    """Everything wrong with a finished run, by file: missing or changed bytes, roots, conservation. Empty means sound."""
+    """The problems of a finished run: missing or changed files, roots, counts, the release chain. Empty if there are none."""
     manifest = read_manifest(run)
     problems = []
     for file in manifest["files"]:

@@ -192,7 +192,7 @@ def test_a_run_that_is_interrupted_ends_at_once_with_a_hint_and_no_process_left(
     _, stderr = started.communicate(timeout=30)
     assert time.monotonic() - began < 10
     assert started.returncode == 130, stderr
-    assert "interrupted; the same command finishes the run" in stderr
+    assert "interrupted; run the same command again to finish" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "run/manifest.json").exists()
     assert not _lives(started.pid, until=began + 10)
@@ -331,7 +331,7 @@ def test_explain_a_copy_names_its_representative_and_how_alike_they_are(ran, pai
         assert found[dropped]["jaccard"] == 1
     else:
         assert 0.7 <= found[dropped]["jaccard"] < 1
-    assert f"its copy {kept} was kept (Jaccard {found[dropped]['jaccard']:.4f})" in invoke("explain", run, dropped).stdout
+    assert f"its duplicate {kept} was kept (Jaccard {found[dropped]['jaccard']:.4f})" in invoke("explain", run, dropped).stdout
     assert "stands for 2 copies" in invoke("explain", run, kept).stdout
 
 
@@ -365,7 +365,7 @@ def test_verify_names_the_file_that_is_wrong(ran, tmp_path: Path) -> None:
 def test_what_is_no_run_is_told_so(command: list[str], tmp_path: Path) -> None:
     done = invoke(command[0], tmp_path, *command[1:])
     assert done.exit_code == 1
-    assert "no run, or one that has not finished" in done.stderr
+    assert "it is not a run, or not a finished one" in done.stderr
 
 
 def test_report_says_where_it_is(ran) -> None:

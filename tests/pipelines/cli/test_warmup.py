@@ -18,10 +18,11 @@ from tests.pipelines.running import TAMIS, typed
 RUNS = """
 import sys
 from numba.core import event
-from pipelines import launch, recipe
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run.launch import launch
 with event.install_recorder("numba:compile") as recorder:
     for number, (name, source) in enumerate(zip(sys.argv[2::2], sys.argv[3::2])):
-        launch.launch(recipe.load(name, [], [source]), f"{sys.argv[1]}/{number}", workers=1)
+        launch(load_recipe(name, [], [source]), f"{sys.argv[1]}/{number}", workers=1)
 print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer}, sep="\\n")
 """
 

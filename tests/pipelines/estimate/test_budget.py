@@ -69,7 +69,7 @@ def test_points_are_fitted(tmp_path: Path) -> None:
         ),
         ("x.yaml", "scale: 0.02\nbuckets: []\n", "x.yaml:2: buckets"),
         ("x.csv", "bucket,tokens,loss\n", "x.csv:1: epoch_tokens: no such column"),
-        ("x.csv", "bucket,epoch_tokens,tokens,loss\na,10,x,1\n", "x.csv:2: tokens: 'x' is no number above 0"),
+        ("x.csv", "bucket,epoch_tokens,tokens,loss\na,10,x,1\n", "x.csv:2: tokens: 'x' is not a number above 0"),
         (
             "x.csv",
             "bucket,epoch_tokens,tokens,loss\na,10,5,1\na,20,5,1\n",
@@ -86,4 +86,4 @@ def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_tokens_are_a_number(tmp_path: Path) -> None:
     (tmp_path / "laws.yaml").write_text(LAWS)
-    assert "'many' is no number of tokens" in told(str(tmp_path / "laws.yaml"), "--tokens", "many", code=1)
+    assert "'many' is not a number of tokens" in told(str(tmp_path / "laws.yaml"), "--tokens", "many", code=1)

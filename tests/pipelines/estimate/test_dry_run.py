@@ -10,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.estimate import dry_run, sample
+from tamis.pipelines.estimate import sample
+from tamis.pipelines.estimate.dry_run import estimate, selected_tokens
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run import work_plan
+from tamis.pipelines.run.work_plan import list_input
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import write_recipe
 
@@ -34,7 +35,7 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
     assert found["text_bytes"] == pytest.approx(text, rel=0.01)  # with where each text begins
     assert 0 < found["documents_kept"] < 60
     assert found["tokens_kept"] < found["tokens"]
-    assert found["proposed"]["0.7"] == pytest.approx(1 - (1 - 0.7**8) ** 14)
+    assert found["candidate_probability"]["0.7"] == pytest.approx(1 - (1 - 0.7**8) ** 14)
     assert all(seconds >= 0 for seconds in found["seconds"].values())  # beyond those of a run of one document
     assert all(size > 0 for size in found["disk"].values())
     assert any(warning.startswith("[rejects] about 1 of 61 records") for warning in found["warnings"])
@@ -45,11 +46,13 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
 def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     records = corpus(1500)
     source = save(tmp_path / "in", dealt(records, 6, seed=2), kind)
-    monkeypatch.setattr(sample, "_PIECE", 30_000)
-    monkeypatch.setattr(sample, "_AHEAD", 210_000 if kind == "jsonl" else 10 << 20)  # readers of the others read far ahead
+    monkeypatch.setattr(sample, "PIECE_BYTES", 30_000)
+    monkeypatch.setattr(
+        sample, "LOOKAHEAD_BYTES", 210_000 if kind == "jsonl" else 10 << 20
+    )  # readers of the others read far ahead
     monkeypatch.setattr(sample, "SAMPLE_BYTES", 150_000)
     wanted = load_recipe("gopher", ["input.split_bytes=300000"], [str(source)])
-    splits = work_plan.list_input(wanted)
+    splits = list_input(wanted)
     (tmp_path / "sample").mkdir()
     pieces = list(sample.sample(splits, wanted, str(tmp_path / "sample")))
     assert 4 <= len(pieces) <= 6
@@ -64,7 +67,7 @@ def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind
 def documents_of(wanted: Recipe) -> list[int]:
     from tamis.transforms.read.inputs import read
 
-    batches = [found for split in work_plan.list_input(wanted) for found in read(split, wanted.input)]
+    batches = [found for split in list_input(wanted) for found in read(split, wanted.input)]
     assert not any(rejects for _, rejects in batches)
     return [batch.num_rows for batch, _ in batches]
 
@@ -73,32 +76,31 @@ def test_a_crawl_is_cut_between_its_records(tmp_path: Path, monkeypatch: pytest.
     body = b"A sentence of a page, again and again. " * 20
     one = b"WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Record-ID: <urn:uuid:%08d>\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
     (tmp_path / "a.wet").write_bytes(b"".join(one % (number, len(body), body) for number in range(200)))
-    monkeypatch.setattr(sample, "_PIECE", 30_000)
-    monkeypatch.setattr(sample, "_AHEAD", 60_000)
+    monkeypatch.setattr(sample, "PIECE_BYTES", 30_000)
+    monkeypatch.setattr(sample, "LOOKAHEAD_BYTES", 60_000)
     wanted = load_recipe("gopher", [], [str(tmp_path / "a.wet")])
-    (piece,) = sample.sample(work_plan.list_input(wanted), wanted, str(tmp_path))
+    (piece,) = sample.sample(list_input(wanted), wanted, str(tmp_path))
     only = wanted.model_copy(update={"input": wanted.input.model_copy(update={"paths": (piece.uri,)})})
     assert piece.factor * sum(documents_of(only)) == pytest.approx(200, rel=0.05)
 
 
 def test_a_budget_bounds_what_is_kept() -> None:
-    counts = {"sources": {"web": {"kept_tokens": 300}, "books": {"kept_tokens": 100}}}
-    assert dry_run._chosen(load_recipe("gopher"), counts, 4000) == 4000
-    assert dry_run._chosen(load_recipe("gopher", ["select.tokens=1000"]), counts, 4000) == 1000
-    assert dry_run._chosen(load_recipe("gopher", ["select.tokens={web: 500}"]), counts, 4000) == 1500
-    assert dry_run._chosen(load_recipe("gopher", ["select.epochs={web: 2.5}"]), counts, 4000) == 8500
+    sources = {"web": {"kept_tokens": 300}, "books": {"kept_tokens": 100}}
+    assert selected_tokens(load_recipe("gopher"), sources, 4000) == 4000
+    assert selected_tokens(load_recipe("gopher", ["select.tokens=1000"]), sources, 4000) == 1000
+    assert selected_tokens(load_recipe("gopher", ["select.tokens={web: 500}"]), sources, 4000) == 1500
+    assert selected_tokens(load_recipe("gopher", ["select.epochs={web: 2.5}"]), sources, 4000) == 8500
     mixed = ["select.tokens=1000", "select.mixture={weights: {web: 1, unseen: 1}}"]
-    assert dry_run._chosen(load_recipe("gopher", mixed), counts, 4000) == 1000
+    assert selected_tokens(load_recipe("gopher", mixed), sources, 4000) == 1000
 
 
 def test_splits_are_taken_from_everywhere() -> None:
-    ends = list(range(10, 10_010, 10))
-    order = list(sample._spread([None] * 1000, ends, 10_000))  # type: ignore[list-item]
+    order = list(sample.spread_splits([10] * 1000))
     assert len(order) == len(set(order)) == 256
     for size in (4, 16, 64):
         firsts = sorted(order[:size])
         assert max(right - left for left, right in pairwise(firsts)) <= 1.5 * 1000 / size
-    assert sorted(sample._spread([None] * 5, [1, 2, 3, 4, 5], 5)) == [0, 1, 2, 3, 4]  # type: ignore[list-item]
+    assert sorted(sample.spread_splits([1] * 5)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.slow
@@ -108,5 +110,5 @@ def test_a_sample_of_distributions_gives_no_more_of_each_than_all_together_do(
     """What a large distribution gives depends on how many there are."""
     monkeypatch.setattr(sample, "SAMPLE_BYTES", 800_000)
     wanted = Recipe.model_validate({"input": {"paths": ["python-env"], "harvest_bytes": 6_000_000}})
-    found = dry_run.estimate(wanted, str(tmp_path / "run"), 1)
+    found = estimate(wanted, str(tmp_path / "run"), 1)
     assert found.text_bytes == pytest.approx(found.input_bytes, rel=0.3)

@@ -1,4 +1,4 @@
-"""What tells an operator of a run: its log, its metrics, its status, and that a night without input is a quiet one."""
+"""What an operator sees of a run: its log, its metrics and its status; a nightly run without input exits quietly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,26 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.log import Log
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.run import metrics, progress, run_lock
-from tamis.pipelines.run.progress import Attempt, Done, Progress
+from tamis.pipelines.run.progress import Attempt, MovementProgress, Progress
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.status import lines, status
 from tamis.transforms.core.formatting import duration
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import command, run, typed, write_recipe
 
-ATTEMPT = Attempt(1000.0, 1060.0, "node-7", 42, "local", 2, 10, 2, 5_000_000, 1_000_000, {"rate": 60.0})
+ATTEMPT = Attempt(
+    started=1000.0,
+    updated=1060.0,
+    host="node-7",
+    process=42,
+    runner="local",
+    workers=2,
+    parts=10,
+    reused=2,
+    bytes=5_000_000,
+    reused_bytes=1_000_000,
+    seconds={"rate": 60.0},
+)
 
 
 # --- the log -----------------------------------------------------------------------------------------------------------
@@ -57,7 +68,7 @@ def test_every_line_of_the_log_is_an_event(logged) -> None:
     assert (rejects["level"], rejects["records"], rejects["files"]) == ("warning", 1, 1)
     assert finished["records"] == 41
     assert finished["kept"] + finished["dropped"] + finished["review"] + finished["rejected"] == 41
-    assert "corpus" in out  # what became of the documents is on standard output as ever
+    assert "corpus" in out  # the table is on standard output, as without a log
 
 
 def test_no_word_of_a_document_is_logged(logged) -> None:
@@ -77,11 +88,11 @@ def test_an_error_is_an_event_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_the_log_as_text_and_an_unknown_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Log("text", "s3://k:secret@b/run").tell("planned", parts=3, place="http://u:secret@h/a")
+    Log("text", "s3://k:secret@b/run").event("planned", parts=3, place="http://u:secret@h/a")
     assert capsys.readouterr().err.endswith('Z INFO planned parts=3 place="http://***@h/a"\n')
     told = CliRunner().invoke(app, ["run", "gopher", "-i", "x", "--log", "xml"])
     assert told.exit_code == 2
-    assert "none of json, text" in told.stderr
+    assert "not one of json, text" in told.stderr
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------------
@@ -124,14 +135,14 @@ def test_metrics_add_up_to_the_manifest(logged) -> None:
 
 def test_metrics_of_a_run_that_goes_on_or_failed_keep_the_last_success(tmp_path: Path) -> None:
     (tmp_path / "metrics.prom").write_text('tamis_last_success_timestamp_seconds{run="x"} 123.500\n')
-    metrics.write_progress(str(tmp_path), ATTEMPT, {"rate": Done(7, 8, 9)})
+    metrics.write_progress(str(tmp_path), ATTEMPT, {"rate": MovementProgress(7, 8, 9)})
     found = samples(tmp_path)
     assert {key.split("{")[0]: value for key, value in found.items()}.items() >= {
         ("tamis_running", 1.0),
         ("tamis_last_success_timestamp_seconds", 123.5),
         ("tamis_progress_documents", 7.0),
     }
-    metrics.write_progress(str(tmp_path), replace(ATTEMPT, error="no space"), {})
+    metrics.write_progress(str(tmp_path), ATTEMPT.model_copy(update={"error": "no space"}), {})
     found = {key.split("{")[0]: value for key, value in samples(tmp_path).items()}
     assert (found["tamis_running"], found["tamis_failed"], found["tamis_last_success_timestamp_seconds"]) == (0, 1, 123.5)
 
@@ -151,63 +162,62 @@ def test_a_hostile_name_is_a_label_and_a_full_disk_no_error(tmp_path: Path) -> N
 def test_status_of_what_never_ran(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
         found = status(str(place))
-        assert (found.state, found.attempt, found.last) == ("never started", None, None)
+        assert (found.state, found.attempt, found.last_release) == ("never started", None, None)
     assert not (tmp_path / "none").exists()
 
 
 def test_status_of_a_finished_run(logged) -> None:
     where, events, _ = logged
     found = status(str(where))
-    assert (found.state, found.movements) == ("finished", ())
-    assert found.last is not None
-    assert (found.last["release"], found.last["records"]) == (1, 41)
+    assert (found.state, found.movements) == ("finished", [])
+    assert found.last_release is not None
+    assert (found.last_release.release, found.last_release.records) == (1, 41)
     told = CliRunner().invoke(app, ["status", str(where), "--json"])
-    assert json.loads(told.stdout)["last"]["corpus_root"] == events[-1]["corpus_root"]
+    assert json.loads(told.stdout)["last_release"]["corpus_root"] == events[-1]["corpus_root"]
     told = CliRunner().invoke(app, ["status", str(where)])
     assert f"{where}: finished\n  last release: 1 of 2" in told.stdout
 
 
 def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> None:
     run = str(tmp_path)
-    progress.tell(run, ATTEMPT)
+    progress.write_attempt(run, ATTEMPT)
     Progress(run, "rate").advance(700, 6_000_000)
     Progress(run, "rate").finish(3_000_000)
-    with RunLock(run, "alone") as held:
+    with RunLock(run, "exclusive") as held:
         assert status(run).state == "running"
         held.share()
         found = status(run, now=1062.0)
-        assert (found.state, found.silent) == ("running", 2.0)
+        assert (found.state, found.seconds_since_update) == ("running", 2.0)
         rate, decide, emit = found.movements
         assert (rate.done, rate.total, rate.documents) == (3_000_000, 5_000_000, 700)
-        assert rate.left == pytest.approx(60 * 2 / 2)  # a fifth was there already: 2 MB in 60 s, 2 MB to go
+        assert rate.seconds_left == pytest.approx(60 * 2 / 2)  # a fifth was there already: 2 MB in 60 s, 2 MB to go
         assert (decide.done, decide.total, emit.total) == (0, 10, None)
         said = "\n".join(lines(found))
-        assert "running, begun 1970-01-01 00:16:40 UTC (process 42 on node-7, local, 2 workers)" in said
+        assert "running, started 1970-01-01 00:16:40 UTC (process 42 on node-7, local, 2 workers)" in said
         assert (
-            "rate    3.0 of 5.0 MB of input, 60%, 700 documents, 0.1 MB of text a second, since 1 min, about 1 min to go"
-            in said
+            "rate    3.0 of 5.0 MB of input, 60%, 700 documents, 0.1 MB of text per second, for 1 min, about 1 min left" in said
         )
         Progress(run, "emit").expect(8)
         Progress(run, "emit").expect(8)
         assert status(run).movements[2].total == 8
     found = status(run)
-    assert (found.state, found.movements[0].left) == ("interrupted", None)
-    assert "the same command goes on where it stopped" in "\n".join(lines(found))
-    progress.tell(run, replace(ATTEMPT, error="12 of 20 records could not be read"))
+    assert (found.state, found.movements[0].seconds_left) == ("interrupted", None)
+    assert "run the same command again to continue" in "\n".join(lines(found))
+    progress.write_attempt(run, ATTEMPT.model_copy(update={"error": "12 of 20 records could not be read"}))
     found = status(run)
     assert found.state == "failed"
     assert "12 of 20 records could not be read" in "\n".join(lines(found))
 
 
 def test_without_locks_a_driver_lives_as_long_as_it_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_lock, "held", lambda _: None)
-    progress.tell(str(tmp_path), ATTEMPT)
+    monkeypatch.setattr(run_lock, "is_locked", lambda _: None)
+    progress.write_attempt(str(tmp_path), ATTEMPT)
     assert status(str(tmp_path), now=1070.0).state == "running"
     assert status(str(tmp_path), now=1200.0).state == "interrupted"
 
 
 def test_where_workers_cannot_append_receipts_tell_how_far_a_run_is(tmp_path: Path) -> None:
-    progress.tell(str(tmp_path), ATTEMPT)
+    progress.write_attempt(str(tmp_path), ATTEMPT)
     for name in ("rated/part-00000.json", "rated/part-00000.parquet", ".state/part-00001.json", ".state/shard-00000.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
@@ -284,7 +294,7 @@ def test_a_night_without_input_is_quiet_and_a_wrong_name_is_not(tmp_path: Path) 
     before = samples(target)
     for pattern in ("tonight", "tonight/*.jsonl"):
         out, err = night(tmp_path / pattern, "--allow-empty")
-        assert (out, err) == ("", f"no input: {tmp_path / pattern} holds no file; nothing to do\n")
+        assert (out, err) == ("", f"no input: there is no file in {tmp_path / pattern}; nothing to do\n")
         assert night(tmp_path / pattern, code=1)[1].startswith("input: ")
     (tmp_path / "list").write_text("# nothing tonight\n")
     night(f"@{tmp_path}/list", "--allow-empty")

@@ -236,13 +236,13 @@ def test_too_many_rejects_leave_no_manifest_and_no_corpus(base, tmp_path):
 
 
 def test_a_run_directory_has_one_run_at_a_time(base, tmp_path, monkeypatch):
-    monkeypatch.setattr("tamis.pipelines.run.run_lock._PATIENCE", 0.2)
+    monkeypatch.setattr("tamis.pipelines.run.run_lock.WAIT_SECONDS", 0.2)
     output = tmp_path / "run"
-    with RunLock(str(output), "alone") as claim:
-        with pytest.raises(RunError, match="another run is at work in"):
+    with RunLock(str(output), "exclusive") as claim:
+        with pytest.raises(RunError, match="another run is using"):
             run(base.recipe, base.source, output)
         claim.share()
-        with RunLock(str(output), "shared"), pytest.raises(RunError, match="another run is at work in"):
+        with RunLock(str(output), "shared"), pytest.raises(RunError, match="another run is using"):
             run(base.recipe, base.source, output)
     with pytest.raises(RunError, match="no such file"):
         run(base.recipe, tmp_path / "nothing", output)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run import launch
+from tamis.pipelines.run.launch import launch
 from tamis.pipelines.runners import dataflow, registry
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
@@ -121,7 +121,7 @@ def small(tmp_path):
 
 def submitted(small, output, options, *sets):
     wanted = load_recipe(str(small[0]), sets, [str(small[1])])
-    return launch.launch(wanted, str(output), 0, runner="dataflow", options=options)
+    return launch(wanted, str(output), 0, runner="dataflow", options=options)
 
 
 def test_the_job_leaves_the_same_bytes_in_an_image_of_ours(small, service, tmp_path):

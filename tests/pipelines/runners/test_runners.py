@@ -146,7 +146,7 @@ def test_a_driver_is_alive_until_it_ends_its_run_or_is_killed(tmp_path):
 def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path, monkeypatch, missing, code):
     from tamis.pipelines.run.run_lock import RunLock
 
-    with RunLock(str(tmp_path / "run"), "alone") as claim, worker.DriverAlive(str(tmp_path / "run/.spill")) as alive:
+    with RunLock(str(tmp_path / "run"), "exclusive") as claim, worker.DriverAlive(str(tmp_path / "run/.spill")) as alive:
         if missing != "right":
             claim.share()
         variables = {

@@ -10,6 +10,7 @@ import pytest
 
 from tamis.transforms.core.manifest import MANIFEST, read_manifest
 from tamis.transforms.provenance import release_chain
+from tamis.transforms.provenance.release_chain import Release
 
 
 def finish(run: Path, number: int, *inputs: tuple[str, str]) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_a_record_says_what_came_and_went(run: Path) -> None:
         (3, [["a", "2"]], [["a", "1"], ["b", "1"]]),
     ]
     assert told[0]["parent"] is None
-    assert release_chain.latest(str(run)) == told[2]
+    assert release_chain.latest(str(run)) == Release.model_validate(told[2])
 
 
 def test_the_same_release_is_recorded_once_and_none_without_a_manifest(run: Path, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_run_from_before_there_were_records_is_sound(run: Path) -> None:
         (2, {"added": []}, "000003.json: names another parent"),
         (3, {"parent": None}, "000003.json: names another parent"),
         (3, {"root": "00"}, "the last release is not that of manifest.json"),
-        (3, {"added": [["c", "1"]]}, "what was added and removed is not the input"),
+        (3, {"added": [["c", "1"]]}, "the files added and removed do not add up"),
         (3, {"removed": [["z", "1"]]}, "removes files that were not"),
         (2, {"added": [["a", "1"]]}, "adds files that were there"),
         (3, {"release": 4}, "is not release 3"),
@@ -93,6 +94,6 @@ def test_a_missing_record_is_named(run: Path) -> None:
 
 def test_a_release_that_was_not_recorded_is_named_and_recorded_later(run: Path) -> None:
     (run / "releases" / "000003.json").unlink()
-    assert problems(run) == ["releases: the last release is not that of manifest.json; the same run again records it"]
+    assert problems(run) == ["releases: the last release is not that of manifest.json; run the same command again to record it"]
     release_chain.record(str(run))
     assert not problems(run)

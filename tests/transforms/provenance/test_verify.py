@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from tamis.transforms import storage
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.manifest import read_manifest, write_manifest
 from tamis.transforms.provenance import verify as module
 
 BODY = {
@@ -33,7 +33,7 @@ def sealed(run, contents: dict[str, bytes]) -> dict:
         storage.write_bytes(uri, content)
         files.append({"path": path, "bytes": len(content), "sha256": storage.sha256(uri)})
     manifest = module.seal(BODY, files)
-    module.write(str(run), manifest)
+    write_manifest(str(run), manifest)
     return manifest
 
 
@@ -81,5 +81,5 @@ def test_the_root_depends_on_every_name_and_byte_but_not_on_their_order():
 
 
 def test_an_unfinished_run_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has not finished"):
+    with pytest.raises(FileNotFoundError, match="not a finished one"):
         module.verify(str(tmp_path))

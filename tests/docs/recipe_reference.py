@@ -1,0 +1,247 @@
+"""Writes docs/recipe.md, the reference of the recipe, from the models that check recipes.
+
+python -m tests.docs.recipe_reference
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms.core.options import Options
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
+
+LONGEST_DEFAULT = 60
+"""Characters of JSON; longer lists are shown by their beginning and their length."""
+
+INTRO = """\
+# The recipe
+
+Written by `python -m tests.docs.recipe_reference` from the models in the code. Do not edit it by hand.
+
+A recipe is one YAML file that describes a run. A section that is left out switches its step off. A misspelt field or signal is
+an error that names the line and the nearest name. `tamis schema` prints the same as a JSON schema, for editors.
+`tamis recipes` lists the shipped recipes; each is commented line by line, with sources, in `pipelines/recipe/shipped/`.
+
+```yaml
+seed: 0                                     # for tie breaks and shuffles
+
+input:
+  paths: ['crawl/*.jsonl.zst']              # files, folders, globs, @lists; local, s3://, gs://, azure://, http://
+  fields: {text: text, id: id, url: url}    # fields that are not mapped are kept as metadata
+max_rejects: 0.01                           # unreadable records allowed, as a share or a number; above it the run stops
+
+words: {definition: punctuation, unspaced: character}
+
+rate:                                       # what is measured; this drops nothing
+  gopher: {}
+  repetition: {}
+  language: {}
+  tokens: {tokenizer: tokenizer.json}       # or tiktoken:cl100k_base; without one, an estimate
+
+thresholds:                                 # what is dropped; the first rule that fails is the reason
+  gopher.word_count: {min: 50, max: 100000}
+  language.label: {one_of: [en]}            # a missing value never passes
+  language.probability: {min: 0.65, action: review}
+
+decontaminate:                              # documents that contain benchmark items
+  benchmarks:
+    - {name: gsm8k, path: benchmarks/gsm8k_test.jsonl, fields: [question, answer]}
+
+dedup:
+  minhash: {bands: 14, rows: 8, ngram: 5, threshold: 0.7}
+
+quality:                                    # 0 to 1: a weighted mean of signals
+  - {signal: gopher.stop_words, weight: 1, range: [0, 8]}
+  - {signal: repetition.duplicate_5gram_chars, weight: 2, range: [0, 0.3]}   # less is better, as its rater declares
+
+select: {tokens: 1000000000}                # the best, up to a budget
+
+curriculum:
+  order: ascending
+  by: {books: -repetition.top_2gram_chars}  # order this source by another signal; + more is better, - less is better
+  schedule: {shape: wsd, peak: 3.0e-3, final: 1.0e-3, decay: 0.18}
+
+output: {format: parquet}                   # or jsonl.zst
+```
+
+On the command line, `--set a.b=c` overrides a field and `--input` overrides the paths:
+
+```console
+$ tamis lint gopher --set curriculum.order=ascending --set curriculum.schedule.final=1e-3
+```
+"""
+
+SIGNALS = """\
+## Signals
+
+Every rater of the recipe records its signals as columns in `rated/`. A signal without a value is null.
+`better` and `range` are what `quality` uses unless the recipe gives others: the direction is up, down,
+or band (best inside the range), and the range is mapped to 0 and 1.
+
+| signal | type | unit | better | range | source |
+|---|---|---|---|---|---|
+"""
+
+RATERS = {
+    "tokens": {},
+    "gopher": {},
+    "repetition": {},
+    "c4": {},
+    "fineweb": {},
+    "compression": {},
+    "language": {},
+    "fasttext": [{"name": "name", "model": "model.bin"}],
+}
+"""All of them. A test checks that none is missing."""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRO, *_sections(), SIGNALS + "".join(_signals())])
+
+
+def every_rater() -> Recipe:
+    """A recipe that measures every signal there is. It reads no file."""
+    benchmark = {"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}
+    return Recipe.model_validate({"rate": RATERS, "decontaminate": {"benchmarks": [benchmark]}})
+
+
+def _sections() -> Iterator[str]:
+    schema = Recipe.model_json_schema()
+    models = schema["$defs"]
+    yield "## The top level\n\n" + "".join(_table("", schema["properties"], Recipe, models))
+    for path, name in _models_below("", schema, models):
+        model = _classes()[name]
+        title = f"{'#' * min(2 + path.count('.'), 4)} {path}\n\n{inspect.cleandoc(model.__doc__ or '')}\n"
+        fields = models[name].get("properties", {})
+        yield title + ("\n" + "".join(_table(path, fields, model, models)) if fields else "")
+
+
+def _models_below(path: str, schema: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(path in the recipe, name of the model) of every section, in the order of the fields."""
+    for field, property_ in schema.get("properties", {}).items():
+        for suffix, name in _references(property_):
+            below = f"{path}.{field}".lstrip(".") + suffix
+            yield below, name
+            yield from _models_below(below, models[name], models)
+
+
+def _references(schema: Mapping[str, Any], suffix: str = "") -> Iterator[tuple[str, str]]:
+    """(suffix of the path, name) of the models that a field may hold."""
+    if "$ref" in schema:
+        yield suffix, schema["$ref"].rsplit("/", 1)[1]
+    for choice in schema.get("anyOf", ()):
+        yield from _references(choice, suffix)
+    if isinstance(schema.get("items"), dict):
+        yield from _references(schema["items"], suffix + "[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _references(schema["additionalProperties"], suffix + ".NAME")
+
+
+def _table(path: str, fields: Mapping[str, Any], model: type[Options], models: Mapping[str, Any]) -> Iterator[str]:
+    yield "| field | type | default | meaning |\n|---|---|---|---|\n"
+    comments = _comments(model)
+    for name, schema in fields.items():
+        default = f"`{_short(schema['default'])}`" if "default" in schema else "**required**"
+        sections = [suffix for suffix, _ in _references(schema)]
+        if sections and (schema.get("default") or "default" not in schema):
+            default = "" if sections == [""] else default
+        meaning = schema.get("description") or comments.get(name, "")
+        if sections:
+            links = ", ".join(f"[{place}](#{anchor(place)})" for place in (f"{path}.{name}{s}".lstrip(".") for s in sections))
+            meaning = f"{meaning}; see {links}" if meaning else f"see {links}"
+        yield f"| `{name}` | {_cell(_type(schema))} | {_cell(default)} | {_cell(' '.join(meaning.split()))} |\n"
+
+
+def anchor(title: str) -> str:
+    """The fragment that GitHub gives to a heading."""
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) > LONGEST_DEFAULT and isinstance(value, list):
+        return f"{json.dumps(value[:4], ensure_ascii=False)[:-1]}, … {len(value)} in all]"
+    return text
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return "section"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_type(choice) for choice in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        pair = schema.get("prefixItems")
+        return f"[{', '.join(_type(item) for item in pair)}]" if pair else f"list of {_types(schema['items'])}"
+    if kind == "object":
+        return f"map of names to {_types(schema['additionalProperties'])}"
+    return kind + _limits(schema)
+
+
+def _types(schema: Mapping[str, Any]) -> str:
+    """Several of a type."""
+    name = _type(schema)
+    return name + "s" if name.isalpha() else name
+
+
+def _limits(schema: Mapping[str, Any]) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[name]:,}" for name, sign in signs.items() if name in schema]
+    return f" {', '.join(limits)}" if limits else ""
+
+
+@cache
+def _classes() -> dict[str, type[Options]]:
+    """Every options model by name."""
+    every_rater()  # all modules are imported now
+    classes: dict[str, type[Options]] = {}
+    queue = [Options]
+    while queue:
+        subclasses = queue.pop().__subclasses__()
+        classes |= {model.__name__: model for model in subclasses}
+        queue += subclasses
+    return classes
+
+
+def _comments(model: type[Options]) -> dict[str, str]:
+    """The string below a field, by field: descriptions that are not in the schema."""
+    comments: dict[str, str] = {}
+    for parent in reversed(model.__mro__):
+        if not (issubclass(parent, Options) and parent is not Options):
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in zip(definition.body, definition.body[1:], strict=False):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    comments[name] = text
+    return comments
+
+
+def _signals() -> Iterator[str]:
+    for signal in every_rater().signals.values():
+        ends = ["" if end is None else f"{end:,}" for end in (signal.low, signal.high)]
+        span = " to ".join(ends) if all(ends) else ""
+        name = signal.name.replace("name.", "NAME.", 1) if signal.name.startswith("name.") else signal.name
+        yield f"| `{name}` | {signal.kind} | {signal.unit} | {signal.direction} | {span} | {_cell(signal.source)} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

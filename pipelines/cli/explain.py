@@ -1,4 +1,5 @@
-"""`tamis explain`: what a run measured in a document, which rule decided, and where the document is."""
+"""`tamis explain`: what a run measured in a document, which rule decided, and where the document
+is."""
 
 from __future__ import annotations
 
@@ -18,22 +19,22 @@ def explanation(run: str, identifier: str) -> dict[str, Any]:
     """
     manifest = read_manifest(run)
     try:
-        account = ledger.account(run, identifier)
+        entry = ledger.find_document(run, identifier)
     except KeyError as error:
         rejected = manifest["counts"]["rejected"]
         hint = f". {rejected:,} records could not be read and have no id: {run}/rejects" if rejected else ""
         raise KeyError(f"{error.args[0]}{hint}") from None
-    decision, document = account.decision, account.document
+    decision, document = entry.decision, entry.document
     thresholds = manifest["recipe"]["thresholds"]
     return {
         "id": identifier,
         **{name: decision[name] for name in ("decision", "reason", "detail")},
         **{name: decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
         "epochs": decision.get("epochs"),
-        "shard": account.shard,
-        "row": account.row,
+        "shard": entry.shard,
+        "row": entry.row,
         **{name: document[name] for name in ("source", "url", "licence")},
-        "signals": account.signals,
+        "signals": entry.signals,
         "thresholds": {
             name: {key: limit for key, limit in threshold.items() if limit is not None}
             for name, threshold in thresholds.items()

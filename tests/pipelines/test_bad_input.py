@@ -284,7 +284,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_that_looks_finished(tm
     )
     assert done.returncode == 1
     (told,) = done.stderr.splitlines()[1:]
-    assert re.fullmatch(r"File too large: '.*/run/\S+'\. Once that is mended, the same command goes on where it stopped", told)
+    assert re.fullmatch(r"File too large: '.*/run/\S+'\. Once that is fixed, run the same command again: it continues where it stopped", told)
     assert list((tmp_path / "run/rated").iterdir()) == []
     assert not (tmp_path / "run/manifest.json").exists()
 

@@ -184,7 +184,7 @@ def test_a_store_that_stays_down_is_an_error_that_says_so(servers, connect, monk
             storage.write_bytes(uri, b"x")
     told = RunError.from_traceback(f"OSError: {error.value} [while running 'Rate']")
     assert told is not None
-    assert "Once that is mended, the same command goes on where it stopped" in str(told)
+    assert "Once that is fixed, run the same command again: it continues where it stopped" in str(told)
 
 
 def test_wrong_credentials_are_an_error_without_them(servers, connect, monkeypatch, caplog):

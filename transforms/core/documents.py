@@ -1,4 +1,4 @@
-"""What flows: the schema of a batch of documents, and the doc_ref that finds a document again."""
+"""The schema of a batch of documents, and the doc_ref that points to one document of a run."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ SCHEMA = pa.schema(
         pa.field("url", pa.string()),
         pa.field("licence", pa.string()),
         pa.field("date", pa.string()),
-        pa.field("metadata", pa.string()),  # canonical JSON object of every field the recipe does not map
+        pa.field("metadata", pa.string()),  # canonical JSON object of all fields that are not mapped
     ]
 )
-"""A batch of documents. `id` is the user's or, where there is none, the 128-bit hash of source and
-text in hexadecimal."""
+"""A batch of documents. `id` is the user's, or else the 128-bit hash of source and text in hex."""
 
 BATCH_BYTES = 2 << 20
-"""Text in one batch, about: large enough to amortise a kernel call, small enough that a batch and
-its words fit a cache."""
+"""Approximate text in one batch: enough to amortise a kernel call, little enough for a cache."""
 
 _ROW_BITS = 32
 
 
 def doc_refs(part: int, rows: int, first_row: int = 0) -> npt.NDArray[np.uint64]:
-    """Tickets of `rows` consecutive documents of rated part `part`: part ordinal in the high 32
-    bits, row in the low 32.
+    """References to consecutive documents of a rated part: its ordinal in the high 32 bits, the
+    row in the low 32.
 
-    A doc_ref only finds a document again; nothing is decided or ordered by it.
+    A doc_ref only locates a document; nothing is decided or ordered by it.
     """
     return np.uint64(part << _ROW_BITS) + np.arange(first_row, first_row + rows, dtype=np.uint64)
 

@@ -1,10 +1,9 @@
-"""The error a person can act on: it says what, where and what to do, and reaches them without a
-traceback."""
+"""Errors that the user can act on: they say what, where and what to do, without a traceback."""
 
 import errno
 import re
 
-_MACHINE = {
+_MACHINE_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
@@ -16,42 +15,42 @@ _MACHINE = {
     errno.ENFILE,
     errno.ENOMEM,
 }
-"""What the machine refuses, through no fault of the program."""
+"""Failures of the machine, not of the program."""
 
 
 class RunError(Exception):
-    """Stops a run. The message is for the person who started it; a runner may carry it across
-    processes as text."""
+    """Stops a run. The message is for the person who started it."""
 
     @classmethod
     def from_traceback(cls, text: str) -> "RunError | None":
-        """The error inside a worker's traceback: runners in other processes keep its text and lose
-        its type.
+        """The error in the text of a worker's traceback, which is all that some runners keep of
+        it.
 
-        A full disk and its like count too: they need a person, not a programmer.
+        A failure of the machine, such as a full disk, becomes one too. None for other errors.
         """
         marker = f"{cls.__module__}.{cls.__qualname__}: "
         if marker in text:
             return cls(_message(text.rsplit(marker, 1)[1]))
-        refused = [text[found.end() :] for found in re.finditer(r"\[Errno (\d+)\] ", text) if int(found[1]) in _MACHINE]
-        if not refused:
+        errors = [match for match in re.finditer(r"\[Errno (\d+)\] ", text) if int(match[1]) in _MACHINE_ERRORS]
+        if not errors:
             return None
-        # The last is what was raised in the end: what first met a full disk may not have known in
-        # which file.
-        return cls(f"{_message(refused[-1])}. Once that is mended, the same command goes on where it stopped")
+        # The last one was raised at the end of the chain: the first may not know the file.
+        message = _message(text[errors[-1].end() :])
+        return cls(f"{message}. Once that is fixed, run the same command again: it continues where it stopped")
 
 
 class NoInput(RunError):
-    """There is no input file, and the recipe allows that (`input.allow_empty`): nothing is
-    touched, the last release stands."""
+    """There is no input file, and the recipe allows that (`input.allow_empty`).
+
+    Nothing is changed; the last release stays current.
+    """
 
 
 def damage(error: Exception) -> str:
-    """The first line of what a library says of damaged data. Raises the error again where it is
-    the system's or a store's.
+    """The first line of a library's message about damaged data.
 
-    What reads bytes raises an OSError with a number, or one of its kinds; what finds no sense in
-    them, a bare one.
+    Raises `error` again if the system or a store raised it: an OSError with a number, or of a
+    subclass. Libraries raise a bare OSError for bytes that they cannot parse.
     """
     if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error
@@ -59,7 +58,7 @@ def damage(error: Exception) -> str:
 
 
 def _message(text: str) -> str:
-    """Up to where Beam appends the step ("… [while running 'Rate/…']") and its own frames."""
+    """The text before the step ("… [while running 'Rate/…']") and the frames that Beam appends."""
     for end in (" [while running", "\nTraceback", "\n\nDuring handling", "\n\nThe above exception"):
         text = text.split(end, 1)[0]
     return text.strip()

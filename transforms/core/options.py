@@ -1,9 +1,7 @@
-"""The base of every capability's options: typed, closed to unknown fields, with a stable
-fingerprint.
+"""The base of all options: typed, without unknown fields, with a stable fingerprint.
 
-Importing an options model costs milliseconds: modules that hold one import numba, pyarrow,
-fastText or Beam inside the functions that use them, so that `tamis lint` and `tamis schema` start
-at once.
+Importing an options model takes milliseconds: its module imports numba, pyarrow, fastText or Beam
+inside the functions that use them, so that `tamis lint` and `tamis schema` start at once.
 """
 
 from __future__ import annotations
@@ -15,13 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):
-    """Options of one capability. A misspelt field is an error; two equal option sets have equal
-    fingerprints."""
+    """The options of one capability. A misspelt field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def fingerprint(self) -> str:
-        """16 hex digits over every option that is set or defaulted."""
+        """16 hex digits over all options, defaults included."""
         return fingerprint(self.model_dump(mode="json"))
 
 

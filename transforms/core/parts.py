@@ -1,5 +1,4 @@
-"""A rated part: what one split of the input became on disk, committed by a receipt that names
-every file with its checksum.
+"""A rated part: the files that one split of the input becomes, committed by a receipt.
 
 rated/part-00017.parquet      documents with their text and signals
 sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
@@ -28,12 +27,12 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 
 ROW_GROUP_BYTES = 16 << 20
-"""Text in one row group of a rated part: what a reader of single rows has to decompress."""
+"""Text in one row group of a rated part. Reading a single row decompresses as much."""
 
 
 class PartReceipt(JsonModel):
-    """What a finished part holds. `fingerprint` covers the input bytes, what can affect them in
-    the recipe, the code."""
+    """A finished part. `fingerprint` covers the input bytes, the code, and the options of the
+    recipe that can affect the part."""
 
     fingerprint: str
     input: dict[str, Any]
@@ -50,42 +49,41 @@ class Part:
     run: str
     ordinal: int
 
-    def path(self, room: str, suffix: str) -> str:
+    def path(self, folder: str, suffix: str) -> str:
         """Path below the run directory."""
-        return f"{room}/part-{self.ordinal:05d}.{suffix}"
+        return f"{folder}/part-{self.ordinal:05d}.{suffix}"
 
-    def uri(self, room: str, suffix: str) -> str:
-        return storage.join(self.run, self.path(room, suffix))
+    def uri(self, folder: str, suffix: str) -> str:
+        return storage.join(self.run, self.path(folder, suffix))
 
     def receipt(self) -> PartReceipt | None:
         """The receipt, or None while the part is unfinished."""
         return PartReceipt.read(self.uri("rated", "json"))
 
     def remove(self) -> None:
-        """Deletes the part, receipt first, so that no moment shows a finished part with files
-        missing."""
-        for room, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
-            storage.remove(self.uri(room, suffix))
+        """Deletes the part, receipt first: a part with a receipt always has all of its files."""
+        for folder, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            storage.remove(self.uri(folder, suffix))
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Columns of the rated documents, all rows; text is read only when named."""
+        """Columns of all rated documents."""
         with self._open("rated", "parquet") as file:
             return pq.ParquetFile(file).read(columns=list(names), use_threads=False)
 
     def sketch(self, names: Sequence[str]) -> pa.Table:
-        """Columns of the sketch, all rows, with the doc_refs of the documents in front."""
+        """The doc_refs of all documents, and columns of the sketch."""
         with self._open("sketches", "arrow") as file:
             with pa.ipc.open_file(file) as reader:
                 fields = [reader.schema.get_field_index(name) for name in names]
-            # Read again for these columns alone: the bands are half of the file, and most readers
-            # want none of them.
+            # Opened again for these columns alone: the bands, which most readers do not need, are
+            # half of the file.
             with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
                 table = reader.read_all().select(list(names))
         return table.add_column(0, "doc_ref", pa.array(doc_refs(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """`names` of the given ascending rows, a row group at a time: (rows, batch). Groups
-        without one stay unread."""
+        """Columns of the given rows, which ascend: (rows, batch) for each row group that has
+        any."""
         if not len(rows):
             return
         with self._open("rated", "parquet") as file:
@@ -93,26 +91,27 @@ class Part:
             first = 0
             for group in range(parquet.num_row_groups):
                 size = parquet.metadata.row_group(group).num_rows
-                wanted = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + size)]
-                if len(wanted):
-                    table = parquet.read_row_group(group, columns=list(names), use_threads=False).take(pa.array(wanted - first))
-                    yield wanted, table.combine_chunks().to_batches()[0]
+                in_group = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + size)]
+                if len(in_group):
+                    table = parquet.read_row_group(group, columns=list(names), use_threads=False)
+                    yield in_group, table.take(pa.array(in_group - first)).combine_chunks().to_batches()[0]
                 first += size
 
     @contextmanager
-    def _open(self, room: str, suffix: str) -> Iterator[BinaryIO]:
-        uri = self.uri(room, suffix)
+    def _open(self, folder: str, suffix: str) -> Iterator[BinaryIO]:
+        uri = self.uri(folder, suffix)
         with storage.open_binary(uri) as file:
             try:
                 yield file
             except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                again = f"remove {self.uri('rated', 'json')} and the same command rates that part again"
-                raise RunError(f"{uri} is damaged ({damage(error)}): {again}") from error
+                raise RunError(
+                    f"{uri} is damaged ({damage(error)}): remove {self.uri('rated', 'json')} "
+                    "and run the same command again to rate that part again"
+                ) from error
 
 
 class PartWriter:
-    """Writes one part batch by batch in constant memory; `finish` commits it. Leaving without it
-    leaves nothing behind."""
+    """Writes one part in constant memory. Without `finish`, which commits it, no file remains."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -125,13 +124,13 @@ class PartWriter:
         self._pending_bytes = 0
 
     def __enter__(self) -> PartWriter:
-        for room, suffix in (("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
-            uri = self.part.uri(room, suffix)
-            self._sinks[self.part.path(room, suffix)] = self._stack.enter_context(storage.commit(uri))
+        for folder, suffix in (("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+            uri = self.part.uri(folder, suffix)
+            self._sinks[self.part.path(folder, suffix)] = self._stack.enter_context(storage.commit(uri))
         return self
 
     def write(self, rated: pa.RecordBatch, sketch: pa.RecordBatch) -> None:
-        """Appends documents: the same rows in both batches."""
+        """Appends documents, which are the same rows of both batches."""
         rated_sink, sketch_sink, _ = self._sinks.values()
         if self._rated is None or self._sketch is None:
             self._rated = pq.ParquetWriter(
@@ -155,8 +154,8 @@ class PartWriter:
         )
 
     def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
-        """Commits the files, then the receipt. `empty` are the two schemas, for a part without a
-        document."""
+        """Commits the files, then the receipt. `empty`: the two schemas, if there are no
+        documents."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
             self.write(rated, sketch)
@@ -182,7 +181,7 @@ class PartWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for writer in (self._rated, self._sketch):
             if writer is not None:
-                self._stack.callback(writer.close)  # before the sinks are: they still write when they are closed
+                self._stack.callback(writer.close)  # before the sinks: closing a writer still writes
         self._stack.__exit__(kind, error, trace)
 
     def _flush(self) -> None:

@@ -1,5 +1,4 @@
-"""What a rater is: the contract of rate/ and of the benchmark matcher, and the declaration of a
-signal."""
+"""The interface of a rater, and the declaration of the signals that it measures."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ Direction = Literal["up", "down", "band", "none"]
 
 @dataclass(frozen=True)
 class Signal:
-    """One measured value a document.
+    """One measured value of each document.
 
-    `direction` says what better means: up, down, band (best inside a range), none (a label or a
-    fact). `low` and `high` bound the useful range in `unit`; fusion maps them to 0 and 1 unless
-    the recipe gives another range. `source` names the paper and section, or the peer and file,
-    that the definition comes from.
+    `direction`: which values are better: up, down, band (inside a range), none (a label or a
+    fact). `low` and `high`: the useful range in `unit`, which fusion maps to 0 and 1 unless the
+    recipe gives another one. `source`: the paper and section, or the peer and file, of the
+    definition.
     """
 
     name: str
@@ -34,8 +33,7 @@ class Signal:
     high: float | None = None
 
     def field(self) -> pa.Field:
-        """The Arrow field: nullable (null = the rater abstains), unit, direction and source in its
-        metadata."""
+        """The Arrow field, nullable, with unit, direction and source in its metadata."""
         import pyarrow as pa
 
         types = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
@@ -45,24 +43,23 @@ class Signal:
 
 
 class Rater(Protocol):
-    """Measures signals of a batch. Made in the driver, pickled to the workers, set up once in each
-    process."""
+    """Measures signals of a batch. It is made in the driver, pickled to the workers, and set up
+    once in each process."""
 
     @property
     def name(self) -> str:
-        """Its part of the recipe, and what its signals begin with."""
+        """Its key in the recipe, and the prefix of its signals."""
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """What it measures, in the order of its columns."""
+        """What it measures, in the order of the columns of `rate`."""
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever a value can: code version, options, bytes of a model, normalisation."""
 
     def setup(self) -> None:
-        """Load models and compile kernels; called once in each process before `rate`."""
+        """Loads models and compiles kernels; called once in each process before `rate`."""
 
     def rate(self, texts: Segmented) -> pa.RecordBatch:
-        """One row a document, one column a signal in the order of `signals`; null = abstains,
-        never 0 for missing."""
+        """One row for each document, one column for each signal; null, never 0, if it abstains."""

@@ -1,15 +1,14 @@
-"""Writes a table as one shard that appears only when complete, with its checksum, and reads it
-back."""
+"""Writes a table as one shard, a file that appears only when it is complete, and reads it back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from pydantic import Field
 
 from tamis.transforms import storage
+from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import Options
 
 if TYPE_CHECKING:
@@ -32,18 +31,8 @@ class Output(Options):
 
     @property
     def suffix(self) -> str:
-        """How the names of shards end; `read_shard` tells the format by it."""
+        """The suffix of the names of shards, from which `read_shard` infers the format."""
         return f".{self.format}"
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A finished shard: its rows, and the size in bytes and SHA-256 of its file."""
-
-    uri: str
-    rows: int
-    bytes: int
-    sha256: str
 
 
 class _Format(Protocol):
@@ -51,19 +40,20 @@ class _Format(Protocol):
     def read(self, data: bytes, uri: str) -> pa.Table: ...
 
 
-def write_shard(table: pa.Table, uri: str, options: Output) -> Written:
-    """Writes `table` under `uri`, which must end in `options.suffix`; the file appears when all of
-    it is written."""
+def write_shard(table: pa.Table, uri: str, options: Output) -> File:
+    """Writes `table` as the file `uri`, which must end in `options.suffix`."""
     if not uri.endswith(options.suffix):
         raise ValueError(f"{uri}: a shard of format {options.format} must end in {options.suffix}")
     with storage.commit(uri) as sink:
         _format(uri).write(table, sink, options)
-    return Written(uri, table.num_rows, sink.size, sink.sha256)
+    return File(uri, sink.size, sink.sha256)
 
 
 def read_shard(uri: str, data: bytes | None = None) -> pa.Table:
-    """The table of a shard, out of its bytes where they are at hand. JSON Lines keep values but
-    not every type: integers are int64 again, floats double."""
+    """The table of a shard, from `data` if its bytes are already read.
+
+    JSON Lines keep values but not every type: integers become int64, floats double.
+    """
     return _format(uri).read(storage.read_bytes(uri) if data is None else data, uri)
 
 

@@ -1,5 +1,4 @@
-"""The ledger: what became of a document, found by its id among one row for every document ever
-read."""
+"""The ledger: finds the decision of a document, and where it is now, by its id."""
 
 from __future__ import annotations
 
@@ -15,13 +14,15 @@ from tamis.transforms import storage
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import Part
 
-_COMPARED = 50_000
-"""Ids compared letter by letter with one that is not there, to name the nearest."""
+_COMPARED_IDS = 50_000
+"""How many ids are compared letter by letter with one that does not exist, to suggest a similar
+one."""
 
 
 @dataclass(frozen=True)
-class Account:
-    """One document: its decision, its signals, where it came from and where it lies now."""
+class LedgerEntry:
+    """One document: its decision, its signals, its fields, and its shard and row if it was
+    kept."""
 
     decision: dict[str, Any]
     signals: dict[str, Any]
@@ -30,52 +31,42 @@ class Account:
     row: int | None
 
 
-def parts(run: str) -> list[Part]:
-    """The parts of a run that have decisions."""
-    names = storage.names(storage.join(run, "decisions"))
-    return [Part(run, int(name.split("-")[1].split(".")[0])) for name in names]
+def find_document(run: str, identifier: str) -> LedgerEntry:
+    """The entry of the document `identifier`. Raises KeyError, with similar ids, if there is none.
 
-
-def account(run: str, identifier: str) -> Account:
-    """What became of the document `identifier`. Raises KeyError naming the nearest ids when the
-    run never read it.
-
-    Cost: reads the id column of decisions/ until found, then one row group.
+    Cost: reads the id column of decisions/ up to the document, then one row group.
     """
-    near: set[str] = set()
-    left = _COMPARED
-    for part in parts(run):
+    similar: set[str] = set()
+    budget = _COMPARED_IDS
+    for name in storage.names(storage.join(run, "decisions")):
+        part = Part(run, int(name.split("-")[1].split(".")[0]))
         with storage.open_binary(part.uri("decisions", "parquet")) as file:
             ledger = pq.ParquetFile(file)
             ids = ledger.read(columns=["id"])["id"].combine_chunks()
-            found = pc.index(ids, identifier).as_py()
-            if found >= 0:
-                decision = ledger.read().slice(found, 1).to_pylist()[0]
-                return _account(run, part, found, decision)
-        near.update(ids.filter(pc.match_substring(ids, identifier)).slice(0, 5).to_pylist())
-        near.update(difflib.get_close_matches(identifier, ids.slice(0, left).to_pylist(), n=3))
-        left -= min(left, len(ids))
-    nearest = difflib.get_close_matches(identifier, sorted(near), n=5, cutoff=0.0)
-    hint = f"; near it: {', '.join(nearest)}" if nearest else ""
+            row = pc.index(ids, identifier).as_py()
+            if row >= 0:
+                return _entry(run, part, row, ledger.read().slice(row, 1).to_pylist()[0])
+        similar.update(ids.filter(pc.match_substring(ids, identifier)).slice(0, 5).to_pylist())
+        similar.update(difflib.get_close_matches(identifier, ids.slice(0, budget).to_pylist(), n=3))
+        budget -= min(budget, len(ids))
+    nearest = difflib.get_close_matches(identifier, sorted(similar), n=5, cutoff=0.0)
+    hint = f"; similar ids: {', '.join(nearest)}" if nearest else ""
     raise KeyError(f"no document '{identifier}' in {run}{hint}")
 
 
-def _account(run: str, part: Part, row: int, decision: dict[str, Any]) -> Account:
+def _entry(run: str, part: Part, row: int, decision: dict[str, Any]) -> LedgerEntry:
     with storage.open_binary(part.uri("rated", "parquet")) as file:
         names = pq.ParquetFile(file).schema_arrow.names
     _, batch = next(part.read(np.array([row]), names))
     values = batch.to_pylist()[0]
     document = {name: values[name] for name in SCHEMA.names}
     signals = {name: value for name, value in values.items() if name not in SCHEMA.names}
-    shard, place = _place(run, decision)
-    return Account(decision, signals, document, shard, place)
+    return LedgerEntry(decision, signals, document, decision["shard"], _row_in_shard(run, decision))
 
 
-def _place(run: str, decision: dict[str, Any]) -> tuple[str | None, int | None]:
-    """Shard and row of a kept document."""
+def _row_in_shard(run: str, decision: dict[str, Any]) -> int | None:
     if decision["shard"] is None:
-        return None, None
+        return None
     from tamis.transforms.core.shards import read_shard
 
-    ids = read_shard(storage.join(run, decision["shard"]))["id"]
-    return decision["shard"], pc.index(ids, decision["id"]).as_py()
+    return pc.index(read_shard(storage.join(run, decision["shard"]))["id"], decision["id"]).as_py()

@@ -338,7 +338,7 @@ def test_explain_a_copy_names_its_representative_and_how_alike_they_are(ran, pai
 def test_explain_an_unknown_id_names_the_nearest_and_the_rejects(ran) -> None:
     done = invoke("explain", ran[0] / "run", "dok-7")
     assert done.exit_code == 1
-    assert re.search(r"no document 'dok-7' in .*; near it: doc-7, ", done.stderr)
+    assert re.search(r"no document 'dok-7' in .*; similar ids: doc-7, ", done.stderr)
     assert "1 records could not be read and have no id" in done.stderr
     assert "no document" in told("explain", ran[0] / "run", "dok-7", code=1)["error"]
 

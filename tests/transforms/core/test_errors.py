@@ -6,7 +6,7 @@ TRACEBACK = """Traceback (most recent call last):
   File "worker.py", line 3, in process
     raise RunError("two lines,\\nboth kept")
 tamis.transforms.core.errors.RunError: two lines,
-both kept [while running 'Curate/Accept-ptransform-12']
+both kept [while running 'Curate/Check-ptransform-12']
 
 Traceback (most recent call last):
   File "runner.py"
@@ -24,12 +24,12 @@ def test_other_errors_are_not_taken_for_one():
 
 def test_a_full_disk_is_for_the_person_and_a_missing_file_is_not():
     text = "Traceback ...\nOSError: [Errno 28] No space left on device [while running 'Rate']\n\nTraceback ..."
-    assert str(RunError.from_traceback(text)).startswith("No space left on device. Once that is mended")
+    assert str(RunError.from_traceback(text)).startswith("No space left on device. Once that is fixed")
     assert RunError.from_traceback("FileNotFoundError: [Errno 2] No such file or directory: 'spill'") is None
 
 
-def test_of_a_chain_of_errors_the_last_is_told():
+def test_the_last_error_of_a_chain_is_reported():
     chain = "OSError: [Errno 28] No space left on device\n\n"
     chain += "During handling of the above exception, another exception occurred:\n\n"
     chain += "OSError: [Errno 28] No space left on device: 'run/x' [while running 'Rate']\n"
-    assert str(RunError.from_traceback(chain)).startswith("No space left on device: 'run/x'. Once that is mended")
+    assert str(RunError.from_traceback(chain)).startswith("No space left on device: 'run/x'. Once that is fixed")

@@ -104,7 +104,7 @@ def test_a_removed_part_is_gone(tmp_path):
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
-def test_tickets_hold_part_and_row():
+def test_doc_refs_hold_part_and_row():
     assert doc_refs(70_000, 2, 5).tolist() == [(70_000 << 32) + 5, (70_000 << 32) + 6]
 
 

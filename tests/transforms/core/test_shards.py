@@ -47,7 +47,7 @@ def test_any_documents_come_back(tmp_path, options, rows):
     assert back.to_pylist() == table(rows).to_pylist()
     assert back.schema == documents.SCHEMA
     data = storage.read_bytes(uri)
-    assert (written.rows, written.bytes, written.sha256) == (len(rows), len(data), hashlib.sha256(data).hexdigest())
+    assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=FORMATS)
@@ -78,7 +78,7 @@ def test_the_layout_in_memory_does_not_show(tmp_path, options):
 @pytest.mark.parametrize("options", OUTPUTS, ids=FORMATS)
 def test_an_empty_shard(tmp_path, options):
     uri = str(tmp_path / f"shard{options.suffix}")
-    assert write_shard(table([]), uri, options).rows == 0
+    write_shard(table([]), uri, options)
     assert read_shard(uri).to_pylist() == []
     assert read_shard(uri).column_names == documents.SCHEMA.names
 

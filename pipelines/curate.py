@@ -1,7 +1,7 @@
 """The DAG: rate → decide → emit.
 
-What the steps compute is in rate.py, decide.py and emit.py; how documents are decided in decisions/; how rows move in
-transforms/beam/exchange.py.
+rate.py, decide.py and emit.py have the steps; decisions/ has how documents are decided;
+transforms/beam/exchange.py has how rows move.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tamis.transforms.select.diversify import Diversify
 
 
 class Curate(beam.PTransform):
-    """From the tasks of a plan to the files of a run. Returns the paths of the decisions and of
-    the shards that were written."""
+    """Turns the tasks of a plan into files of the run. Returns the paths of decisions and
+    shards."""
 
     def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         super().__init__()

@@ -1,5 +1,4 @@
-"""The rows that each step of Decide reads of a part: small columns of the documents that are still
-kept before the step."""
+"""The input of each step of Decide: small columns of the documents that are still kept."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from tamis.transforms.select import allocation, bins, diversify
 from tamis.transforms.text.hashing import hash128, mix
 
 _SEPARATOR = "\x1f"
-"""Between phase and source in the name of a group."""
+"""Separates phase and source in the name of a group."""
 
 
 def unique_id_rows(part_state: PartState) -> pa.RecordBatch:
@@ -52,8 +51,7 @@ def texts_of(part_state: PartState, rows: np.ndarray) -> Iterator[tuple[np.ndarr
 
 
 def embedding_rows(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordBatch]:
-    """The rows that `Diversify` reads: kept documents that have an embedding, a row group at a
-    time."""
+    """The rows that `Diversify` reads: documents with an embedding, a row group at a time."""
     options = recipe.select.diverse
     assert options is not None
     table = kept_documents(part_state, recipe).combine_chunks()
@@ -90,8 +88,7 @@ def selection_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 
 
 def mixture_budgets(bin_tokens: Mapping[str, int], recipe: Recipe) -> dict[str, int]:
-    """Tokens that a mixture gives each bin. Raises RunError if it has a weight for a bin that does
-    not exist."""
+    """Tokens that a mixture gives each bin. Raises RunError if it weights an unknown bin."""
     try:
         return allocation.allocate(bin_tokens, recipe.select)
     except ValueError as error:
@@ -107,8 +104,7 @@ def phase_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 
 
 def quantile_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks documents by quality within their phase and source, where the order of the phase needs
-    quantiles."""
+    """Ranks documents by quality within their phase and source, if its order needs quantiles."""
     table = per_phase_rows(part_state, recipe)
     phases = [index for index, phase in enumerate(recipe.curriculum.effective_phases) if phase.order in BY_QUANTILE]
     table = table.filter(pc.is_in(table["phase"], value_set=pa.array(phases, pa.int64())))
@@ -117,8 +113,8 @@ def quantile_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 
 
 def order_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks documents within their phase and source by the curriculum; a repeated one counts the
-    tokens of its copies."""
+    """Ranks documents by the curriculum within their phase and source. All copies of a document
+    count as its tokens."""
     table = per_phase_rows(part_state, recipe)
     curriculum = recipe.curriculum
     document_phase, tie_break = table["phase"].to_numpy(), table["tie_break"].to_numpy()
@@ -143,8 +139,7 @@ def phase_tokens(group_tokens: Mapping[str, int]) -> dict[str, int]:
 
 
 def copy_order_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks the copies of all documents within their phase and source so that copies of one
-    document are apart."""
+    """Ranks all copies within their phase and source so that those of one document are apart."""
     table, major = spaced_copies(part_state, recipe)
     return _ranking_rows(table, _phase_group(table, recipe), major, copy_no=table["epoch"])
 

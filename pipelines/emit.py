@@ -22,7 +22,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.shards import write_shard
 
 SEGMENTS = 16
-"""Segments of a shard; the report draws quality and sources along the order by them."""
+"""Segments of a shard, by which the report draws quality and sources along the order."""
 
 SCATTER_BYTES = 24 << 20
 """Text that is collected before it is written to a spill file."""
@@ -31,8 +31,7 @@ SCATTER_BYTES = 24 << 20
 def scatter(
     part_state: PartState, layout: Layout, recipe: Recipe, run: str, finished: frozenset[int]
 ) -> Iterator[pa.RecordBatch]:
-    """The emitted copies of a part with their text, addressed to their shards; none for shards
-    that are already finished."""
+    """The emitted copies of a part with their text, addressed to the unfinished shards."""
     part, table = rated_part(part_state), emitted_copies(part_state, recipe)
     optional = [name for name in table.column_names if name == "epoch" or name.startswith(GUARD_PREFIX)]
     destination = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())

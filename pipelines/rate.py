@@ -1,5 +1,4 @@
-"""Rate: one split of the input becomes one finished part, in a single pass over its bytes and in
-constant memory."""
+"""Rate: one split of the input becomes one part, in one pass and in constant memory."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ Advance = Callable[[int, int], None]
 RatedPart = tuple[PartState, PartReceipt]
 
 _REJECT_CHARACTERS = 400
-"""Characters of a reject in an error message: enough for where and what; rejects/ has all of
-it."""
+"""Characters of a reject in an error message; rejects/ has all of them."""
 
 _raters: dict[str, tuple[Rater, ...]] = {}
 _lock = threading.Lock()
@@ -56,8 +54,7 @@ def rate_task(task: PartTask, recipe: Recipe, run: str, index: str) -> RatedPart
 
 
 def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> PartReceipt:
-    """Reads `split`, measures every signal on one segmentation of each batch, and commits the
-    part."""
+    """Reads a split, measures all signals on one segmentation of each batch, commits the part."""
     raters = prepared_raters(recipe, index)
     # One thread reads, a second measures, this one writes: nearly all of that runs without
     # Python's lock.
@@ -96,8 +93,7 @@ def prepared_raters(recipe: Recipe, index: str) -> tuple[Rater, ...]:
 
 
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """(documents with their signals, sketch) of one batch of documents, row by row the same
-    documents."""
+    """(documents with their signals, sketch) of one batch, row by row the same documents."""
     texts = segment(batch["text"], recipe.words)
     fields, rated = list(batch.schema), list(batch.columns)
     for rater in raters:
@@ -128,8 +124,10 @@ def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
 
 
 class CheckRejects(beam.PTransform):
-    """From rated parts to part states, once all parts are rated. Raises RunError if there are more
-    rejects than allowed."""
+    """Waits for all parts, then passes on part states.
+
+    Raises RunError if there are more rejects than `max_rejects` allows.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()

@@ -39,13 +39,12 @@ def per_phase_rows(part_state: PartState, recipe: Recipe) -> pa.Table:
 
 
 def copy_numbers(table: pa.Table, recipe: Recipe) -> pa.Array | None:
-    """What tells the rows of one document in `per_phase_rows` apart: the phase. None if each
-    document has one row."""
+    """Distinguishes the rows of one document in `per_phase_rows`; None if it has only one."""
     return table["phase"].combine_chunks() if recipe.select.repeats else None
 
 
 def spaced_copies(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.ndarray]:
-    """Every copy of every document, with its `epoch`, and sort keys (u64[n]) that keep copies of
+    """Every copy of every document with its `epoch`, and sort keys (u64[n]) that keep copies of
     one document apart."""
     table = per_phase_rows(part_state, recipe)
     doc_refs, copy_no = table["doc_ref"].combine_chunks(), copy_numbers(table, recipe)
@@ -61,15 +60,15 @@ def spaced_copies(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.n
     positions = copy_positions(position[row], phase_copies[row], spacing[row], copy, start[row])
     major = _as_32_bits(positions) << np.uint64(32) | _as_32_bits(position[row])
     hashes = mix(np.ascontiguousarray(copies["id_hash"].to_numpy()), 1)
-    hashes += copies["epoch"].to_numpy().astype(np.uint64)  # copies of one document with equal keys differ in it
+    hashes += copies["epoch"].to_numpy().astype(np.uint64)  # orders copies with equal sort keys
     return _with_column(copies, "id_hash", pa.array(hashes)), major
 
 
 def emitted_copies(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The rows of the corpus: every copy of every kept document, with its phase and place, in the
-    order of the part's rows.
+    """Every copy of every kept document, with its phase and place, in the order of the part's
+    rows.
 
-    Has the column `epoch` (from 1) if documents may be repeated.
+    If documents may be repeated, the column `epoch` numbers the copies from 1.
     """
     if not recipe.select.repeats:
         return kept_documents(part_state, recipe)
@@ -80,8 +79,8 @@ def emitted_copies(part_state: PartState, recipe: Recipe) -> pa.Table:
 
 
 def _expand_copies(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-    """The rows of `per_phase_rows`, `phase_copies` times each with the `epoch` of the copy; the
-    row each copy is of; and its number in that row, from 0."""
+    """(copies, row, number): a row for each copy with its `epoch`; the row of `per_phase_rows` it
+    comes from; its number among the copies of that row, from 0."""
     copies = table["phase_copies"].to_numpy()
     row = np.repeat(np.arange(len(table)), copies)
     copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
@@ -92,8 +91,7 @@ def _expand_copies(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
 def _earliest_starts(
     table: pa.Table, phase_tokens: np.ndarray, position: np.ndarray, spacing: np.ndarray, recipe: Recipe
 ) -> np.ndarray:
-    """The position in its phase from which each row may begin, far enough from its copies in the
-    phase before.
+    """The first position in its phase that is far enough from the copies in the phase before.
 
     Those are in the row before.
     """

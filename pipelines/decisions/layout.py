@@ -1,5 +1,4 @@
-"""The layout of the corpus: how many shards each phase has, and which one each document goes
-to."""
+"""The layout of the corpus: the number of shards of each phase, and the shard of each document."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ PhaseSizes = Mapping[int, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Layout:
-    """How many shards, and tokens, each phase has. Destinations number the shards of all phases in
-    training order."""
+    """Shards, tokens and name of each phase. A destination numbers the shards of all phases."""
 
     shards: tuple[int, ...]
     tokens: tuple[int, ...]
@@ -32,8 +30,7 @@ class Layout:
     suffix: str
 
     def destination(self, phase: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Shard of each document. Places are uniform in tokens, so equal ranges of place are
-        shards of equal tokens."""
+        """Shard of each document. Equal ranges of place are shards of equal tokens."""
         size = np.array(self.shards, np.int64)[phase]
         in_phase = np.clip(np.ceil(place * size).astype(np.int64) - 1, 0, size - 1)
         return np.concatenate([[0], np.cumsum(self.shards)])[phase] + in_phase
@@ -49,7 +46,7 @@ class Layout:
 
 
 class PlanLayout(beam.PTransform):
-    """The one `Layout` of the run, from the part states once all of Decide is done."""
+    """Part states in, after the last step of Decide; the one `Layout` of the run out."""
 
     def __init__(self, recipe: Recipe, run: str, finished_shards: int) -> None:
         super().__init__()

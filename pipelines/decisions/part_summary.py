@@ -1,5 +1,4 @@
-"""Writes the decisions of a part, one row for each document, and the summary from which the
-manifest and report are made."""
+"""Writes the decisions about the documents of a part, and their summary."""
 
 from __future__ import annotations
 
@@ -54,8 +53,10 @@ COLUMNS = (
 
 
 def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, fingerprint: str) -> str:
-    """Writes decisions/part-N.parquet, then the summary of the part. Returns the path of the
-    decisions in the run."""
+    """Writes decisions/part-N.parquet, one row for each document, then the summary of the part.
+
+    Returns the path of the decisions in the run.
+    """
     part = rated_part(part_state)
     table = _with_shard(explained_states(part_state, recipe), layout)
     path = part.path("decisions", "parquet")
@@ -115,8 +116,7 @@ def _repeated(table: pa.Table) -> RepeatedCount:
 
 
 def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:
-    """Fewest tokens from the end of a copy to the start of the next, approximately; None without
-    copies."""
+    """Fewest tokens from the end of a copy to the start of the next, approximately."""
     if not recipe.select.repeats:
         return None
     table = emitted_copies(part_state, recipe)
@@ -127,8 +127,7 @@ def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> in
 
 
 def _histograms(part: Part, recipe: Recipe) -> dict[str, SignalCounts]:
-    """Documents by bin of each numeric signal; the outermost bins also count the values beyond
-    them."""
+    """Documents by bin of each numeric signal. The outermost bins count the values beyond, too."""
     all_edges = {name: edges(signal, recipe) for name, signal in recipe.signals.items()}
     bins = {name: np.array(each) for name, each in all_edges.items() if each is not None}
     columns = part.columns(list(bins))
@@ -141,8 +140,7 @@ def _histograms(part: Part, recipe: Recipe) -> dict[str, SignalCounts]:
 
 
 def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
-    """Kept documents by bin of quality, then by bin of length in tokens, with four bins per
-    doubling of length."""
+    """Kept documents by bin of quality, then by length in tokens: four bins per doubling."""
     table = table.filter(pc.and_(pc.equal(table["decision"], "keep"), pc.is_finite(table["quality"])))
     fraction, exponent = np.frexp(table["tokens"].to_numpy().astype(np.float64))
     lengths = 4 * exponent.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4

@@ -1,5 +1,4 @@
-"""The state of each document of a part: its decision so far, from its signals and from the results
-of the steps of Decide.
+"""The state of each document: its decision so far, from its signals and the results of the steps.
 
 Every step of Decide calls `document_states` again instead of passing columns on: a part state is a
 few file names, and reading the columns back costs less than carrying them through a runner.
@@ -29,8 +28,7 @@ from tamis.transforms.text.hashing import hash128, mix
 
 SELECTION, PHASES, QUANTILES, ORDER, COPY_ORDER = "selection", "phases", "quantiles", "order", "copy_order"
 """The steps that rank documents: by quality, for the budget; to cut them into phases; by quality
-within a phase, for orders that need quantiles; by the curriculum; and the copies of repeated
-documents by position."""
+within a phase, for orders that need quantiles; by the curriculum; and all copies, by position."""
 
 GUARD_PREFIX = "guarded."
 """Prefix of the columns that say whether a guard applies to a document."""
@@ -38,34 +36,33 @@ GUARD_PREFIX = "guarded."
 _CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
 
 _CACHE_BYTES = 32 << 20
-"""Bytes of rated documents that a process keeps between stages: those of about 1 GB of text."""
+"""Bytes of rated documents that a process keeps between stages: the columns of 1 GB of text."""
 
 
 def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """Every document of the part, in the order of its rows, as decided by the steps that have
-    returned results so far.
+    """Every document of the part, in the order of its rows, as decided by the steps so far.
 
     Columns: doc_ref, id, source, tokens, bytes, quality, tie_break, id_hash, benchmark, decision
     (keep, drop or review), reason, detail (null here: see `explained_states`), representative,
     jaccard, copies, epochs (how often it is in the corpus), phase, place (of its first copy), bin
-    and metric where the recipe has them, and a column for each guard. The first step that does not
-    keep a document decides.
+    and metric if the recipe needs them, and one column for each guard. The first step that does
+    not keep a document decides.
 
-    Cached for the last part state: the steps of one stage ask for the same one in turn.
+    The last table is cached, since the steps of one stage read the same part state in turn.
     """
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
     key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint)
     last_key = key, tuple(sorted(part_state.results.items()))
-    if _cache.last[0] != last_key:
-        _cache.last = None, None  # freed before the next is made, so that memory never holds two
+    last = _cache.last  # read once: other threads replace it
+    if last[0] != last_key:
+        last = _cache.last = None, None  # freed before the next table is made: never two in memory
         rated = _cache.rated.get(key)
         if rated is None:
             rated = _rated_documents(part, recipe, False)
             _cache.add(key, rated)
-        _cache.last = last_key, _decided_documents(part_state, recipe, rated, False)
-    states: pa.Table = _cache.last[1]
-    return states
+        last = _cache.last = last_key, _decided_documents(part_state, recipe, rated, False)
+    return last[1]
 
 
 def explained_states(part_state: PartState, recipe: Recipe) -> pa.Table:
@@ -80,15 +77,13 @@ def kept_documents(part_state: PartState, recipe: Recipe) -> pa.Table:
 
 
 def clear_cache() -> None:
-    """Frees what `document_states` caches and what Rate left: Emit needs the memory for its
-    shards."""
+    """Frees the tables of `document_states`, and memory that earlier steps freed, for Emit."""
     _cache.clear()
     give_back_freed_memory()
 
 
 class _Cache:
-    """One for the process: a runner gives each bundle a thread, and each thread would keep its
-    own."""
+    """One for the process, not for a thread: a runner gives each bundle a new thread."""
 
     def __init__(self) -> None:
         self.clear()
@@ -99,8 +94,8 @@ class _Cache:
         self._bytes = 0
 
     def add(self, key: object, rated: pa.Table) -> None:
-        """Keeps the first tables that fit. Every stage reads all parts in the same order: keeping
-        the last would never hit."""
+        """Keeps the first tables that fit: all stages read all parts in turn, so the last ones
+        would be evicted before they are read again."""
         if self._bytes + rated.nbytes <= _CACHE_BYTES:
             self.rated[key] = rated
             self._bytes += rated.nbytes
@@ -110,8 +105,7 @@ _cache = _Cache()
 
 
 def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
-    """The columns that need no result of a step: the documents as rated, their quality, and the
-    decisions of thresholds."""
+    """The columns that need no result of a step: signals, quality, decisions by thresholds."""
     sketch = part.sketch(["id", "source", "bytes"])
     contamination = _CONTAMINATION if recipe.decontaminate is not None else ()
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
@@ -153,8 +147,7 @@ def _metrics(columns: Mapping[str, pa.Array | pa.ChunkedArray], signals: pa.Tabl
 
 
 def order_metric(table: pa.Table) -> np.ndarray:
-    """The number the documents are ordered by: quality, unless the curriculum names another for
-    their source."""
+    """The number that orders documents: quality, or the metric that the curriculum sets."""
     return np.asarray(table["metric" if "metric" in table.column_names else "quality"].to_numpy())
 
 
@@ -178,19 +171,16 @@ def _decided_documents(part_state: PartState, recipe: Recipe, rated: pa.Table, e
 
 
 class _Decisions:
-    """Decision, reason and detail of each document; a step changes only documents that are still
-    kept."""
+    """Decision, reason and detail of each document. A step changes only kept documents."""
 
     def __init__(self, rated: pa.Table, explain: bool) -> None:
         self.decision, self.reason, self.detail = (rated[name].combine_chunks() for name in ("decision", "reason", "detail"))
         self.explain = explain
 
     def end(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: Callable[[pa.Array], pa.Array]) -> None:
-        """Gives the kept documents that failed (bool[n]) a decision and a reason, which is one or
-        one for each document.
+        """Ends the kept documents that failed (bool[n]); `reason` is one for all or one for each.
 
-        `detail` returns the details of the rows with the given indices; it is called only to
-        explain.
+        `detail` returns the details of the rows with the given indices.
         """
         mask = pc.and_(pc.equal(self.decision, "keep"), pa.array(failed))
         self.decision = pc.if_else(mask, decision, self.decision)
@@ -200,7 +190,7 @@ class _Decisions:
 
 
 def _end_contaminated(decisions: _Decisions, rated: pa.Table, recipe: Recipe) -> pa.Array:
-    """Returns the benchmark each document comes closest to."""
+    """Returns the benchmark that each document is closest to."""
     options = recipe.decontaminate
     if options is None:
         return pa.nulls(rated.num_rows, pa.string())
@@ -252,11 +242,10 @@ def _end_similar(decisions: _Decisions, rows: Mapping[str, pa.Array], part_state
 def copies_by_phase(
     rows: Mapping[str, pa.Array], results: pa.Table | None, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pool (i64[n]), budget and copies (i64[n, phases]) of each document; 0 copies if it was not
-    ranked.
+    """Pool (i64[n]), budget and copies (i64[n, phases]) of each document; 0 copies if not ranked.
 
-    One column for each phase of `select.epochs`, or one in all. `results` are those of
-    `SELECTION`.
+    Budget and copies have a column for each phase of `select.epochs`, or one. `results` are those
+    of `SELECTION`.
     """
     select = recipe.select
     rank, bin_tokens = (rank_column(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
@@ -291,8 +280,7 @@ def _end_over_budget(
 
 
 def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> dict[str, pa.Array]:
-    """Phase, unless the selection gave one, and place (0 to 1, by the end of the document's tokens
-    in its source)."""
+    """Phase, unless the selection set it, and place: where in its source a document ends."""
     phase = np.zeros(len(rows["doc_ref"]), np.int64)
     phases = part_state.result(PHASES)
     if phases is not None:
@@ -316,8 +304,7 @@ def ranks_of(doc_refs: pa.Array, results: pa.Table | None, copy_no: pa.Array | N
 
 
 def rank_column(doc_refs: pa.Array, results: pa.Table | None, column: str, copy_no: pa.Array | None = None) -> np.ndarray:
-    """A column of a ranking's results for documents of one part, or for the given copies of them;
-    -1 if not ranked."""
+    """A column of a ranking for documents of a part, or for copies of them; -1 if not ranked."""
     if results is not None and copy_no is not None:
         doc_refs = _row_and_copy(doc_refs, copy_no)
         keys = _row_and_copy(results["doc_ref"].combine_chunks(), results["copy_no"].combine_chunks())
@@ -326,7 +313,7 @@ def rank_column(doc_refs: pa.Array, results: pa.Table | None, column: str, copy_
 
 
 def _row_and_copy(doc_refs: pa.Array, copy_no: pa.Array) -> pa.Array:
-    """Row of the part and copy in one number: no document has a million copies."""
+    """Row and copy in one number. No document has a million copies."""
     return pa.array(row_of(doc_refs.to_numpy()) << 20 | copy_no.to_numpy())
 
 
@@ -344,6 +331,6 @@ def _rounded(values: pa.Array) -> pa.Array:
 
 
 def rated_part(part_state: PartState) -> Part:
-    """The rated part that the part state is about."""
+    """The rated part of a part state."""
     assert isinstance(part_state.handle, Part)
     return part_state.handle

@@ -1,4 +1,4 @@
-"""Progress of a worker that the runner's own monitoring shows too."""
+"""Progress of a worker, also as metrics for the runner's own monitoring."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from tamis.pipelines.run.progress import Progress
 
 
 class BeamProgress(Progress):
-    """Also counts in Beam's metrics. Retries count twice there, so Tamis itself reads only the
-    files of `Progress`."""
+    """Also counts in Beam's metrics. Retries count twice there, so Tamis does not read them."""
 
     def __init__(self, run: str, movement: str) -> None:
         super().__init__(run, movement)

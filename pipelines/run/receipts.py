@@ -1,5 +1,4 @@
-"""The models of the JSON files in .state/: receipts of finished shards and summaries of decided
-parts."""
+"""The JSON files in .state/: receipts of finished shards and summaries of decided parts."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
 
 STATE = ".state"
-"""The folder of a run's receipts and summaries, from which the manifest and the report are
-made."""
+"""The folder of the receipts and summaries; the manifest and the report are made from them."""
 
 BINS = 40
 """Bins of a signal's histogram, over its useful range and its thresholds."""
@@ -38,8 +36,7 @@ DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket")
 
 @dataclass(frozen=True)
 class ShardSegment:
-    """A stretch of a shard: its tokens, and of these how many by bin of quality, by source, and by
-    guard."""
+    """A stretch of a shard: its tokens, in all and by bin of quality, by source and by guard."""
 
     tokens: int
     quality: dict[int, int]
@@ -61,8 +58,7 @@ class ShardReceipt(JsonModel):
 
 @dataclass(frozen=True)
 class DecisionCount:
-    """Documents of one source that ended with one decision and reason (None: kept), their tokens
-    and bytes of text."""
+    """The documents of one source with one decision and reason (None: kept)."""
 
     source: str
     decision: str
@@ -140,8 +136,7 @@ class PartSummary(JsonModel):
 
 @dataclass(frozen=True)
 class CopyDistance:
-    """Tokens between the two closest copies of a document (None: no copies), and the minimum that
-    the recipe sets."""
+    """Tokens between the closest copies of a document (None: no copies); the recipe's minimum."""
 
     closest: int | None
     minimum: int

@@ -73,15 +73,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Gathered:
-    """All pieces that were sent to one destination, ordered by file and offset, whatever order
-    they arrived in."""
+    """All pieces that were sent to one destination, ordered by file and offset, not by arrival."""
 
     destination: int
     pieces: tuple[Piece, ...]
 
     def table(self) -> pa.Table:
-        """The rows of every piece. Their order depends on how the input was split: sort them if
-        order matters."""
+        """The rows of all pieces. Their order depends on how the input was split: sort if it
+        matters."""
         return pa.Table.from_batches([piece.load() for piece in self.pieces])
 
 
@@ -98,8 +97,7 @@ class PartState:
     results: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
 
     def result(self, step: str) -> pa.Table | None:
-        """The rows that `step` returned for this part, sorted by doc_ref; None if it returned
-        none."""
+        """The rows that `step` returned for this part, sorted by doc_ref, or None."""
         pieces = self.results.get(step, ())
         if not pieces:
             return None
@@ -123,8 +121,8 @@ class StatelessDoFn(beam.DoFn):
 
 
 class FlatMapDoFn(StatelessDoFn):
-    """Yields each item of `function(element)`, or of `function(element, side)` with a side input,
-    as `beam.FlatMap` does."""
+    """Like `beam.FlatMap`: yields the items of `function(element)`; with a side input, of
+    `function(element, side)`."""
 
     def __init__(self, function: Callable[..., Iterable[object]]) -> None:
         self.function = function
@@ -134,8 +132,8 @@ class FlatMapDoFn(StatelessDoFn):
 
 
 class MapDoFn(StatelessDoFn):
-    """Yields `function(element)`, or `function(element, side)` with a side input, as `beam.Map`
-    does."""
+    """Like `beam.Map`: yields `function(element)`; with a side input, `function(element,
+    side)`."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
@@ -151,13 +149,12 @@ def addressed(batch: pa.RecordBatch, destination: np.ndarray) -> pa.RecordBatch:
 
 def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
     """Destination of each 64-bit hash: its high bits scaled to `partitions` (multiply-shift), so
-    ranges stay contiguous."""
+    that partitions are contiguous ranges."""
     return ((hashes >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.uint32)
 
 
 def result_column(doc_refs: pa.Array, results: pa.Table | None, column: str, default: object) -> pa.Array:
-    """`column` of a step's results in the order of `doc_refs`; `default` for documents without a
-    result."""
+    """`column` of a step's results in the order of `doc_refs`; `default` if there is no result."""
     if results is None:
         return pa.repeat(pa.scalar(default), len(doc_refs))
     values = results[column].combine_chunks().take(pc.index_in(doc_refs, value_set=results["doc_ref"]))

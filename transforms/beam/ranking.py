@@ -31,8 +31,7 @@ ROWS = pa.schema(
 """The columns that a ranking reads."""
 
 COPY_ROWS = ROWS.append(pa.field("copy_no", pa.int64()))
-"""The columns where a document has several rows: `copy_no` tells them apart, and the results have
-it too."""
+"""The columns if documents have several rows. `copy_no` tells these apart, in the results too."""
 
 GroupValues = Callable[[Mapping[str, int]], Mapping[str, int]]
 """From the tokens of every group to a number for each."""
@@ -119,7 +118,7 @@ def range_of(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     Sorts both together instead of comparing one by one: there may be thousands of cuts.
     """
     both = np.concatenate([cuts, keys])
-    order = np.lexsort((both[:, 1], both[:, 0]))  # stable: a cut comes before the keys that equal it
+    order = np.lexsort((both[:, 1], both[:, 0]))  # stable: cuts come before equal keys
     number = np.empty(len(both), np.uint32)
     number[order] = np.cumsum(order < len(cuts))
     return number[len(cuts) :]

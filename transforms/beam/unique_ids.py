@@ -101,8 +101,8 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
     position = np.arange(len(rows))
     start = np.maximum.accumulate(np.where(same, 0, position))
     ordinal = (position - start + 1)[same]
-    group = np.searchsorted(start[same], start[same])  # where the rows of each id begin among the later ones
+    group = np.searchsorted(start[same], start[same])  # first later row of each id
     while (in_use := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
         count = np.cumsum(in_use)
-        ordinal += count > np.concatenate([[0], count])[group]  # all from the first that is in use move up by one
+        ordinal += count > np.concatenate([[0], count])[group]  # moves up all from the first in use
     yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})

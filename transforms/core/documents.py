@@ -14,7 +14,7 @@ SCHEMA = pa.schema(
         pa.field("url", pa.string()),
         pa.field("licence", pa.string()),
         pa.field("date", pa.string()),
-        pa.field("metadata", pa.string()),  # canonical JSON object of all fields that are not mapped
+        pa.field("metadata", pa.string()),  # the other fields, as a canonical JSON object
     ]
 )
 """A batch of documents. `id` is the user's, or else the 128-bit hash of source and text in hex."""

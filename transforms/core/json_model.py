@@ -23,6 +23,5 @@ class JsonModel(BaseModel):
             return None
 
     def write(self, uri: str, durable: bool = True) -> None:
-        """Writes the file, which appears only when complete. If `durable`, it survives a power
-        loss."""
+        """Writes the file, which appears when complete. If `durable`, it survives a power loss."""
         storage.write_bytes(uri, self.model_dump_json().encode(), durable)

@@ -82,8 +82,7 @@ class Part:
         return table.add_column(0, "doc_ref", pa.array(doc_refs(self.ordinal, table.num_rows)))
 
     def read(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
-        """Columns of the given rows, which ascend: (rows, batch) for each row group that has
-        any."""
+        """Columns of the given ascending rows: (rows, batch) for each row group that has any."""
         if not len(rows):
             return
         with self._open("rated", "parquet") as file:
@@ -154,7 +153,7 @@ class PartWriter:
         )
 
     def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
-        """Commits the files, then the receipt. `empty`: the two schemas, if there are no
+        """Commits the files, then the receipt. `empty` are the schemas of a part without
         documents."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
@@ -181,7 +180,7 @@ class PartWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for writer in (self._rated, self._sketch):
             if writer is not None:
-                self._stack.callback(writer.close)  # before the sinks: closing a writer still writes
+                self._stack.callback(writer.close)  # first: closing a writer still writes
         self._stack.__exit__(kind, error, trace)
 
     def _flush(self) -> None:

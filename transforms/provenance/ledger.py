@@ -15,14 +15,12 @@ from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import Part
 
 _COMPARED_IDS = 50_000
-"""How many ids are compared letter by letter with one that does not exist, to suggest a similar
-one."""
+"""Ids that are compared letter by letter with an unknown one, to suggest similar ones."""
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One document: its decision, its signals, its fields, and its shard and row if it was
-    kept."""
+    """One document: its decision, signals and fields, and its shard and row if it was kept."""
 
     decision: dict[str, Any]
     signals: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a run promises of the corpus it leaves: nothing lost, no text twice, the order asked for, the bytes of the manifest."""
+"""A corpus loses no document, has no text twice, is in its order, and has the bytes of the manifest."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ def ledger(base):
 
 
 @pytest.fixture(scope="module")
-def read_back(base):
+def emitted(base):
     """The documents of the corpus in training order."""
     return [row for stretch in read_in_order(str(base.run)) for row in stretch.documents.to_pylist()]
 
 
-def test_every_document_has_one_decision_and_the_kept_ones_are_the_corpus(base, ledger, read_back):
+def test_every_document_has_one_decision_and_the_kept_ones_are_the_corpus(base, ledger, emitted):
     assert sorted(row["id"] for row in ledger) == sorted(record["id"] for record in base.records)
     kept = [row["id"] for row in ledger if row["decision"] == "keep"]
-    assert sorted(kept) == sorted(row["id"] for row in read_back)
+    assert sorted(kept) == sorted(row["id"] for row in emitted)
     assert all((row["decision"] == "keep") == (row["reason"] is None) == (row["shard"] is not None) for row in ledger)
     assert {row["reason"] for row in ledger} == {None, "gopher.word_count", "dedup.exact", "dedup.near"}
 
 
-def test_unreadable_records_are_accounted_for_beside_the_others(base, tmp_path):
+def test_unreadable_records_are_counted(base, tmp_path):
     source = save(tmp_path / "in", [base.records[:40]])
     (source / "bad.jsonl").write_text('{"id": "x"}\n{"id": "fine", "text": "A text."}\n{"broken\n')
-    found = run(base.recipe, source, tmp_path / "run", "max_rejects=2")
+    result = run(base.recipe, source, tmp_path / "run", "max_rejects=2")
     decided = sum(pq.read_metadata(file).num_rows for file in (tmp_path / "run/decisions").iterdir())
     rejects = [line for file in (tmp_path / "run/rejects").iterdir() for line in file.read_text().splitlines()]
     assert (decided, len(rejects)) == (41, 2)
-    assert (found.manifest["counts"]["records"], found.manifest["counts"]["rejected"]) == (43, 2)
+    assert (result.manifest["counts"]["records"], result.manifest["counts"]["rejected"]) == (43, 2)
 
 
-def test_the_text_of_a_document_is_the_one_that_went_in(base, read_back):
-    given = {record["id"]: record for record in base.records}
-    for row in read_back:
-        record = given[row["id"]]
+def test_the_text_and_fields_of_a_document_are_those_of_the_input(base, emitted):
+    by_id = {record["id"]: record for record in base.records}
+    for row in emitted:
+        record = by_id[row["id"]]
         assert (row["text"], row["source"], row["url"]) == (record["text"], record["source"], record["url"])
         assert json.loads(row["metadata"]) == {"trap": record["trap"]}
 
 
-def test_no_text_is_kept_twice_and_copies_count_every_eligible_document(ledger, read_back):
-    assert len({row["text"] for row in read_back}) == len(read_back)
+def test_no_text_is_kept_twice_and_copies_count_every_eligible_document(ledger, emitted):
+    assert len({row["text"] for row in emitted}) == len(emitted)
     eligible = [row for row in ledger if row["decision"] == "keep" or row["reason"].startswith("dedup.")]
-    assert sum(row["copies"] for row in read_back) == len(eligible)
+    assert sum(row["copies"] for row in emitted) == len(eligible)
     stands_for = Counter(row["representative"] for row in eligible if row["representative"])
-    kept = {row["id"]: row["copies"] for row in read_back}
+    kept = {row["id"]: row["copies"] for row in emitted}
     assert {name: copies - 1 for name, copies in kept.items() if copies > 1} == stands_for
     quality = {row["id"]: row["quality"] for row in ledger}
     assert all(quality[row["id"]] <= quality[row["representative"]] for row in eligible if row["representative"])
@@ -74,30 +74,31 @@ def test_the_planted_copies_are_found_and_nothing_else(base, ledger):
     assert 0.95 * copies <= dropped["dedup.exact"] + dropped["dedup.near"] <= copies
 
 
-def test_quality_rises_along_each_source(read_back):
-    for source in {row["source"] for row in read_back}:
-        quality = [row["quality"] for row in read_back if row["source"] == source]
+def test_quality_rises_along_each_source(emitted):
+    for source in {row["source"] for row in emitted}:
+        quality = [row["quality"] for row in emitted if row["source"] == source]
         assert quality == sorted(quality)
         assert quality[0] < quality[-1]
 
 
-def test_every_prefix_holds_every_source_in_its_share(read_back):
-    tokens = np.array([row["tokens"] for row in read_back])
-    source = np.array([row["source"] for row in read_back])
+def test_every_prefix_has_every_source_in_its_share(emitted):
+    tokens = np.array([row["tokens"] for row in emitted])
+    source = np.array([row["source"] for row in emitted])
     names = sorted(set(source))
-    given = {name: np.cumsum(np.where(source == name, tokens, 0)) for name in names}
-    share = {name: given[name][-1] / tokens.sum() for name in names}
+    cumulative = {name: np.cumsum(np.where(source == name, tokens, 0)) for name in names}
+    share = {name: cumulative[name][-1] / tokens.sum() for name in names}
     longest = {name: tokens[source == name].max() for name in names}
-    # At place x each source has given x of its tokens to within one document of its own; so all together to within one of each.
+    # At place x every source has emitted the share x of its tokens, to within one document. The sum
+    # over all sources is therefore right to within one document of each.
     slack = sum(longest.values())
     for name in names:
-        off = np.abs(given[name] - share[name] * np.cumsum(tokens))
-        assert off.max() <= longest[name] + share[name] * slack
+        error = np.abs(cumulative[name] - share[name] * np.cumsum(tokens))
+        assert error.max() <= longest[name] + share[name] * slack
 
 
-def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_meets(base, read_back):
+def test_the_manifest_has_the_position_and_the_learning_rates_of_each_shard(base, emitted):
     curriculum = read_manifest(str(base.run))["curriculum"]
-    total = sum(row["tokens"] for row in read_back)
+    total = sum(row["tokens"] for row in emitted)
     assert curriculum["tokens"] == total
     assert len(curriculum["shards"]) > 5
     assert sum(curriculum["lr_mass_deciles"]) == pytest.approx(1)
@@ -118,7 +119,7 @@ def test_the_manifest_says_where_each_shard_lies_and_which_learning_rates_it_mee
     assert first == total
 
 
-def test_the_loader_begins_where_a_token_lies_and_refuses_other_bytes(base, read_back, tmp_path):
+def test_the_loader_starts_at_a_token_and_rejects_changed_bytes(base, emitted, tmp_path):
     shards = read_manifest(str(base.run))["curriculum"]["shards"]
     third = shards[2]
     for token in (third["first_token"], third["first_token"] + third["tokens"] - 1):
@@ -132,7 +133,7 @@ def test_the_loader_begins_where_a_token_lies_and_refuses_other_bytes(base, read
         next(reader)
 
 
-def test_verify_names_what_is_changed_and_what_is_missing(base, tmp_path):
+def test_verify_names_changed_and_missing_files(base, tmp_path):
     out, _ = typed([TAMIS, "verify", str(base.run)])
     assert "400 records" in out
     copied = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""The whole DAG on documents small enough to know by heart: what every step does with them, and where they end."""
+"""The whole DAG on a few documents: what every step does with them, and which decision they get."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PROSE = (
 
 
 def prose(number: int) -> str:
-    """Prose of its own: every sentence names the number, in letters, since digits count as one in a shingle."""
-    mark = "".join(chr(ord("a") + int(digit)) for digit in str(number))
-    names = [f"{word}{mark}" for word in ("Anna", "Bela", "Cato", "Dora", "Emil", "Fred", "Gina", "Hugo")]
+    """A unique text: every sentence has the number, in letters, since a shingle has one digit for all."""
+    letters = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+    names = [f"{word}{letters}" for word in ("Anna", "Bela", "Cato", "Dora", "Emil", "Fred", "Gina", "Hugo")]
     return " ".join(
-        f"{name} walked to the river {mark} and said that the water was cold, and {name} went home." for name in names
+        f"{name} walked to the river {letters} and message that the water was cold, and {name} went home." for name in names
     )
 
 
@@ -48,11 +48,11 @@ RECIPE = {
 }
 
 
-def curated(folder: Path, **changed: object) -> tuple[dict, dict[str, dict], str]:
-    """(manifest, ledger rows by id, run directory) of a run over DOCUMENTS with sections of the recipe changed."""
+def curated(folder: Path, **sections: object) -> tuple[dict, dict[str, dict], str]:
+    """(manifest, ledger rows by id, run directory) of a run over DOCUMENTS, with other sections in its recipe."""
     (folder / "in.jsonl").write_text("".join(json.dumps(document) + "\n" for document in DOCUMENTS))
     (folder / "benchmark.jsonl").write_text(json.dumps({"question": QUESTION, "answer": "48"}) + "\n")
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | changed))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | sections))
     run = str(folder / "run")
     loaded = load_recipe(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
     result = launch(loaded, run, workers=1)
@@ -67,7 +67,7 @@ def plain(tmp_path_factory):
     return curated(folder, decontaminate={"benchmarks": [benchmark]})
 
 
-def test_each_document_ends_where_its_first_failing_rule_says(plain):
+def test_the_first_rule_that_a_document_fails_decides(plain):
     manifest, ledger, _ = plain
     assert (ledger["short"]["decision"], ledger["short"]["reason"], ledger["short"]["detail"]) == (
         "drop",
@@ -87,23 +87,23 @@ def test_each_document_ends_where_its_first_failing_rule_says(plain):
 
 def test_the_corpus_reads_back_in_order_with_its_learning_rates(plain):
     manifest, ledger, run = plain
-    read = list(read_in_order(run))
-    ids = [identifier for stretch in read for identifier in stretch.documents["id"].to_pylist()]
+    stretches = list(read_in_order(run))
+    ids = [identifier for stretch in stretches for identifier in stretch.documents["id"].to_pylist()]
     assert sorted(ids) == sorted(name for name, row in ledger.items() if row["decision"] == "keep")
     assert ids == sorted(ids, key=lambda name: ledger[name]["place"])
-    assert read[0].first_token == 0
-    assert sum(stretch.tokens for stretch in read) == manifest["curriculum"]["tokens"]
-    assert (read[-1].lr_min, read[0].lr_max) == (pytest.approx(1e-3), pytest.approx(3e-3))
+    assert stretches[0].first_token == 0
+    assert sum(stretch.tokens for stretch in stretches) == manifest["curriculum"]["tokens"]
+    assert (stretches[-1].lr_min, stretches[0].lr_max) == (pytest.approx(1e-3), pytest.approx(3e-3))
 
 
 def test_a_document_can_be_explained(plain):
     _, _, run = plain
-    found = explanation(run, "short")
-    assert (found["reason"], found["detail"], found["signals"]["gopher.word_count"]) == ("gopher.word_count", "2 < 20", 2)
-    placed = explanation(run, "web-1")
-    assert placed["decision"] == "keep"
-    assert placed["shard"] == "data/phase-1/shard-00000.parquet"
-    assert placed["row"] is not None
+    dropped = explanation(run, "short")
+    assert (dropped["reason"], dropped["detail"], dropped["signals"]["gopher.word_count"]) == ("gopher.word_count", "2 < 20", 2)
+    kept = explanation(run, "web-1")
+    assert kept["decision"] == "keep"
+    assert kept["shard"] == "data/phase-1/shard-00000.parquet"
+    assert kept["row"] is not None
 
 
 def test_contamination_below_the_drop_goes_to_review(tmp_path):
@@ -112,7 +112,7 @@ def test_contamination_below_the_drop_goes_to_review(tmp_path):
     assert (ledger["leak"]["decision"], ledger["leak"]["reason"]) == ("review", "contamination")
 
 
-def test_a_budget_keeps_the_best_and_never_more_than_it(tmp_path):
+def test_a_budget_keeps_the_best_documents_and_is_never_exceeded(tmp_path):
     manifest, ledger, _ = curated(tmp_path, select={"tokens": 1200})
     kept = [row for row in ledger.values() if row["decision"] == "keep"]
     over = [row for row in ledger.values() if row["reason"] == "select.tokens"]
@@ -129,7 +129,7 @@ def test_a_budget_can_be_set_for_each_source(tmp_path):
     assert sum(row["tokens"] for row in kept) <= 500
 
 
-def test_under_a_constant_rate_lr_weighted_and_a_blend_without_temperature_give_the_ascending_corpus(tmp_path):
+def test_lr_weighted_with_a_constant_rate_and_blended_without_temperature_are_ascending(tmp_path):
     schedule = {"shape": "constant"}
     roots = set()
     for order in ({"order": "ascending"}, {"order": "lr_weighted", "half_life": 0.1}, {"order": "blended", "temperature": 0.0}):
@@ -139,16 +139,16 @@ def test_under_a_constant_rate_lr_weighted_and_a_blend_without_temperature_give_
     assert len(roots) == 1
 
 
-def test_lr_weighted_puts_the_best_of_each_source_where_the_schedule_makes_them_count(tmp_path):
+def test_lr_weighted_puts_the_best_of_each_source_where_the_schedule_gives_it_most_weight(tmp_path):
     curriculum = {"order": "lr_weighted", "half_life": None, "schedule": {"shape": "linear", "final": 0.0}}
     _, ledger, _ = curated(tmp_path, curriculum=curriculum)
     for source in ("web", "book"):
         rows = [row for row in ledger.values() if row["decision"] == "keep" and row["source"] == source]
-        falling = [row["quality"] for row in sorted(rows, key=lambda row: row["place"])]
-        assert falling == sorted(falling, reverse=True)
+        quality = [row["quality"] for row in sorted(rows, key=lambda row: row["place"])]
+        assert quality == sorted(quality, reverse=True)
 
 
-def test_phases_are_bands_of_quality_each_in_its_order(tmp_path):
+def test_phases_are_ranges_of_quality_each_in_its_order(tmp_path):
     phases = [{"name": "stable", "share": 0.5, "order": "uniform"}, {"name": "decay", "share": 0.5, "order": "ascending"}]
     curriculum = {"phases": phases, "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3}}
     manifest, ledger, _ = curated(tmp_path, curriculum=curriculum)
@@ -163,7 +163,7 @@ def test_phases_are_bands_of_quality_each_in_its_order(tmp_path):
     assert manifest["warnings"][0]["code"] == "last-phase-only"
 
 
-def test_jsonl_output_and_nothing_kept(tmp_path):
+def test_a_corpus_without_documents_as_jsonl(tmp_path):
     manifest, _, run = curated(tmp_path, output={"format": "jsonl.zst"}, thresholds={"gopher.word_count": {"min": 9999}})
     assert manifest["counts"]["kept"] == 0
     assert manifest["curriculum"]["shards"] == []
@@ -202,8 +202,8 @@ def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
         assert "by-no-source" in {warning["code"] for warning in manifest["warnings"]}
 
 
-@pytest.mark.parametrize(
-    ("curriculum", "said"),
+@pytest.letters.parametrize(
+    ("curriculum", "message"),
     [
         ({"by": {"web": "gopher.words"}}, "did you mean"),
         ({"by": {"web": "tokens.count"}}, "+tokens.count or -tokens.count"),
@@ -211,8 +211,8 @@ def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
         ({"by": {"web": "+tokens.count"}, "interleave_by": "none"}, "set interleave_by: source"),
     ],
 )
-def test_what_no_source_can_be_ordered_by_is_named(tmp_path: Path, curriculum: dict[str, object], said: str) -> None:
+def test_a_metric_that_cannot_order_a_source_is_an_error(tmp_path: Path, curriculum: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as error:
         curated(tmp_path, curriculum=curriculum)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "recipe.yaml:" in str(error.value)

@@ -1,4 +1,4 @@
-"""The corpus is a function of documents and recipe: workers, files, formats, order and partitions do not show in a byte."""
+"""The corpus depends on documents and recipe alone: not on workers, files, formats, order or partitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, corpus_of, left, run, typed, write_recipe
 
 
-def test_the_whole_run_is_the_same_for_one_worker_and_two_and_when_done_afresh(base, tmp_path):
+def test_a_run_is_the_same_with_one_worker_with_two_and_when_repeated(base, tmp_path):
     run(base.recipe, base.source, tmp_path)
     assert left(tmp_path) == left(base.run)
     assert run(base.recipe, base.source, tmp_path, fresh=True).rated == 3
@@ -19,24 +19,24 @@ def test_the_whole_run_is_the_same_for_one_worker_and_two_and_when_done_afresh(b
 
 
 @pytest.mark.parametrize(("files", "kind"), [(1, "jsonl.gz"), (7, "jsonl.zst"), (3, "parquet")])
-def test_the_corpus_is_the_same_however_its_documents_are_cut_into_files(base, tmp_path, files, kind):
+def test_the_corpus_does_not_depend_on_how_documents_are_split_into_files(base, tmp_path, files, kind):
     source = save(tmp_path / "in", dealt(base.records, files, seed=files), kind)
     run(base.recipe, source, tmp_path / "run")
     assert corpus_of(tmp_path / "run") == corpus_of(base.run)
 
 
-def test_the_corpus_is_the_same_however_its_files_are_split(base, tmp_path):
+def test_the_corpus_does_not_depend_on_how_files_are_split(base, tmp_path):
     pieces = dealt(base.records, 12, seed=2)
     save(tmp_path / "in", [pieces[0]], "jsonl")
     save(tmp_path / "members", pieces[1:], "jsonl.gz")
     members = [file.read_bytes() for file in sorted((tmp_path / "members").iterdir())]
     (tmp_path / "in/members.jsonl.gz").write_bytes(b"".join(members))
-    found = run(base.recipe, tmp_path / "in", tmp_path / "run", "input.split_bytes=4000")
-    assert found.rated > len(members)
+    result = run(base.recipe, tmp_path / "in", tmp_path / "run", "input.split_bytes=4000")
+    assert result.rated > len(members)
     assert corpus_of(tmp_path / "run") == corpus_of(base.run)
 
 
-def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base, tmp_path):
+def test_documents_without_an_id_or_with_a_shared_one_are_distinguished_by_content(base, tmp_path):
     # A third has no id, and texts recur; a third has one of five ids, of which two look as if they had been numbered.
     names = ("a", "b", "a#2", "c", "b#3")
     records = [dict(record) for record in base.records]
@@ -47,28 +47,28 @@ def test_documents_without_an_id_or_with_anothers_are_told_apart_by_content(base
             record["id"] = names[number % 5]
     runs = [tmp_path / "one", tmp_path / "seven"]
     for output, files, kind in zip(runs, (1, 7), ("jsonl", "parquet"), strict=True):
-        found = run(base.recipe, save(tmp_path / f"in-{files}", dealt(records, files, seed=files), kind), output)
-        assert "ids-renamed" in {warning["code"] for warning in found.manifest["warnings"]}
+        result = run(base.recipe, save(tmp_path / f"in-{files}", dealt(records, files, seed=files), kind), output)
+        assert "ids-renamed" in {warning["code"] for warning in result.manifest["warnings"]}
     assert corpus_of(runs[0]) == corpus_of(runs[1])
 
 
 @pytest.mark.parametrize("partitions", [1, 5])
-def test_partitions_bound_memory_and_nothing_else(base, tmp_path, monkeypatch, partitions):
+def test_the_corpus_does_not_depend_on_partitions(base, tmp_path, monkeypatch, partitions):
     monkeypatch.setattr(work_plan.WorkPlan, "partitions", partitions)
     run(base.recipe, base.source, tmp_path)
     assert left(tmp_path) == left(base.run)
 
 
-def test_partitions_grow_in_number_and_then_in_size_too():
-    most = work_plan.EVEN_PARTITIONS * work_plan.PARTITION_BYTES
-    assert [work_plan.partitions(size) for size in (0, 1, 5 * work_plan.PARTITION_BYTES + 1, most)] == [
+def test_partitions_grow_in_number_and_then_also_in_size():
+    limit = work_plan.EVEN_PARTITIONS * work_plan.PARTITION_BYTES
+    assert [work_plan.partitions(size) for size in (0, 1, 5 * work_plan.PARTITION_BYTES + 1, limit)] == [
         2,
         2,
         6,
         work_plan.EVEN_PARTITIONS,
     ]
-    assert work_plan.partitions(4 * most) == 2 * work_plan.EVEN_PARTITIONS  # and each is twice as large
-    sizes = [most * step // 100 for step in range(1, 1000)]
+    assert work_plan.partitions(4 * limit) == 2 * work_plan.EVEN_PARTITIONS  # and each is twice as large
+    sizes = [limit * step // 100 for step in range(1, 1000)]
     assert all(0 <= after - before <= 11 for before, after in pairwise(map(work_plan.partitions, sizes)))  # no jumps
 
 
@@ -127,7 +127,7 @@ VARIED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIED)
-def test_every_kind_of_recipe_gives_one_corpus_for_any_cut(tmp_path, monkeypatch, name):
+def test_every_kind_of_recipe_gives_one_corpus_for_any_split(tmp_path, monkeypatch, name):
     records = corpus(400, seed=len(name))
     recipe = write_recipe(tmp_path, **VARIED[name])
     first = tmp_path / "first"

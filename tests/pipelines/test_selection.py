@@ -1,4 +1,4 @@
-"""Mixtures, epochs, phases of their own, guards: whole runs against what a slow reading of their ledgers says."""
+"""Mixtures, epochs by phase, guards: whole runs compared with a slow reading of their ledgers."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("selection") / "in", dealt(corpus(240, sentences=(4, 12)), 3, seed=1))
 
 
-def ran(folder: Path, source: Path, **changed: object) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
+def selected(folder: Path, source: Path, **sections: object) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
     """(manifest, ledger, documents in training order)."""
-    result = run(write_recipe(folder, **changed), source, folder / "run")
+    result = run(write_recipe(folder, **sections), source, folder / "run")
     assert verify(str(folder / "run")) == []
     ledger = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
     documents = []
@@ -46,39 +46,41 @@ def ran(folder: Path, source: Path, **changed: object) -> tuple[Any, list[dict[s
 
 
 def eligible(ledger: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """By source, the documents that came as far as the selection."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """By source, the documents that reached the selection."""
+    by_source: dict[str, list[dict[str, Any]]] = {}
     for row in ledger:
         if row["decision"] == "keep" or row["reason"].startswith("select."):
-            found.setdefault(row["source"], []).append(row)
-    return found
+            by_source.setdefault(row["source"], []).append(row)
+    return by_source
 
 
-def walked(rows: list[dict[str, Any]], budget: int) -> dict[str, int]:
-    """Copies of each document, from the best down and again, within the budget. Ties in quality are the run's own."""
+def expected_copies(rows: list[dict[str, Any]], budget: int) -> dict[str, int]:
+    """Copies of each document: from best to worst, again and again, within the budget. Ties are those of the run."""
     rows = sorted(rows, key=lambda row: (-row["quality"], -row["epochs"]))
-    seen, spent = dict.fromkeys((row["id"] for row in rows), 0), 0
+    copies, tokens = dict.fromkeys((row["id"] for row in rows), 0), 0
     while True:
         for row in rows:
-            spent += row["tokens"]
-            if spent > budget:
-                return seen
-            seen[row["id"]] += 1
+            tokens += row["tokens"]
+            if tokens > budget:
+                return copies
+            copies[row["id"]] += 1
 
 
-def test_a_mixture_is_filled_bin_by_bin_and_repeats_what_is_short(tmp_path: Path, source: Path) -> None:
+def test_a_mixture_fills_each_bin_and_repeats_documents_of_a_small_one(tmp_path: Path, source: Path) -> None:
     select = {"tokens": 40_000, "mixture": {"weights": {"web": 1, "books": 3, "code": 2}}, "max_epochs": 3, "distance": 0.1}
-    manifest, ledger, documents = ran(tmp_path, source, select=select)
-    of = eligible(ledger)
-    budget = allocate({name: sum(row["tokens"] for row in rows) for name, rows in of.items()}, Selection.model_validate(select))
-    for name, rows in of.items():
-        assert {row["id"]: row["epochs"] for row in rows} == walked(rows, budget[name])
+    manifest, ledger, documents = selected(tmp_path, source, select=select)
+    by_source = eligible(ledger)
+    budget = allocate(
+        {name: sum(row["tokens"] for row in rows) for name, rows in by_source.items()}, Selection.model_validate(select)
+    )
+    for name, rows in by_source.items():
+        assert {row["id"]: row["epochs"] for row in rows} == expected_copies(rows, budget[name])
     emitted = [row["id"] for row in documents]
     assert {row["id"]: emitted.count(row["id"]) for row in ledger} == {row["id"]: row["epochs"] for row in ledger}
     epochs: dict[str, list[int]] = {}
     for row in documents:
         epochs.setdefault(row["id"], []).append(row["epoch"])
-    assert all(seen == list(range(1, len(seen) + 1)) for seen in epochs.values())
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in epochs.values())
     counts = manifest["counts"]
     assert counts["repeated"]["documents"] == len(documents) - counts["kept"] > 0
     assert counts["repeated"]["tokens"] == manifest["curriculum"]["tokens"] - counts["tokens"]["kept"]
@@ -87,7 +89,7 @@ def test_a_mixture_is_filled_bin_by_bin_and_repeats_what_is_short(tmp_path: Path
     assert {row["reason"] for row in ledger if row["epochs"] == 0} >= {"select.mixture"}
 
 
-def test_a_repeated_corpus_does_not_depend_on_how_it_is_cut(tmp_path: Path) -> None:
+def test_a_repeated_corpus_does_not_depend_on_how_its_input_is_split(tmp_path: Path) -> None:
     records = corpus(200, sentences=(4, 12))
     roots = set()
     for pieces in (1, 4):
@@ -96,7 +98,7 @@ def test_a_repeated_corpus_does_not_depend_on_how_it_is_cut(tmp_path: Path) -> N
         source = save(folder / "in", dealt(records, pieces, seed=pieces))
         select = {"epochs": {"web": 0.4, "books": 2.5, "*": 1}, "temperature": 0.3}
         curriculum = {"order": "blended", "schedule": SCHEDULE}
-        ran(folder, source, select=select, curriculum=curriculum)
+        selected(folder, source, select=select, curriculum=curriculum)
         roots.add(corpus_of(folder / "run")[0])
     assert len(roots) == 1
 
@@ -104,13 +106,13 @@ def test_a_repeated_corpus_does_not_depend_on_how_it_is_cut(tmp_path: Path) -> N
 def test_each_phase_takes_its_own_share(tmp_path: Path, source: Path) -> None:
     epochs = {"web": [1, 0.25], "books": [1, 2.5], "*": [0, 1]}
     curriculum = {"phases": PHASES, "schedule": SCHEDULE}
-    manifest, ledger, documents = ran(tmp_path, source, select={"epochs": epochs}, curriculum=curriculum)
+    manifest, ledger, documents = selected(tmp_path, source, select={"epochs": epochs}, curriculum=curriculum)
     for name, rows in eligible(ledger).items():
-        whole = sum(row["tokens"] for row in rows)
+        source_tokens = sum(row["tokens"] for row in rows)
         for index, phase in enumerate(("p1", "p2")):
             times = epochs.get(name, epochs["*"])[index]
-            taken = sum(row["tokens"] for row in documents if (row["source"], row["phase"]) == (name, phase))
-            assert times * whole - max(row["tokens"] for row in rows) < taken <= times * whole + 1
+            tokens = sum(row["tokens"] for row in documents if (row["source"], row["phase"]) == (name, phase))
+            assert times * source_tokens - max(row["tokens"] for row in rows) < tokens <= times * source_tokens + 1
     once = [row["quality"] for row in documents if (row["source"], row["phase"]) == ("web", "p2")]
     assert once == sorted(once)
     books = [row for row in documents if (row["source"], row["phase"]) == ("books", "p2")]
@@ -119,9 +121,9 @@ def test_each_phase_takes_its_own_share(tmp_path: Path, source: Path) -> None:
     assert {shard["phase"] for shard in manifest["curriculum"]["shards"]} == {"p1", "p2"}
 
 
-def test_bins_are_metadata_too_and_top_cuts(tmp_path: Path, source: Path) -> None:
+def test_bins_can_be_metadata_and_top_limits_them(tmp_path: Path, source: Path) -> None:
     select = {"bins": ["source", "metadata.trap"], "epochs": {"web|near": 0.0, "web|plain": 2.0}, "top": {"books|plain": 0.5}}
-    _, ledger, documents = ran(tmp_path, source, select=select)
+    _, ledger, documents = selected(tmp_path, source, select=select)
     web = [row for row in documents if row["source"] == "web"]
     assert not [row for row in web if json.loads(row["metadata"])["trap"] == "near"]
     plain = [row["id"] for row in web if json.loads(row["metadata"])["trap"] == "plain"]
@@ -132,13 +134,13 @@ def test_bins_are_metadata_too_and_top_cuts(tmp_path: Path, source: Path) -> Non
     }
 
 
-def test_a_guard_that_fails_leaves_no_release_and_one_that_warns_says_so(tmp_path: Path, source: Path) -> None:
+def test_a_failing_guard_leaves_no_release_and_a_warning_guard_warns(tmp_path: Path, source: Path) -> None:
     guard = {"synthetic": {"where": {"source": ["code"]}, "warn_above": 0.01, "fail_above": 0.02}}
     with pytest.raises(RunError, match=r"What counts as synthetic is .* above the limit of 2%"):
         run(write_recipe(tmp_path, guards=guard), source, tmp_path / "run")
     assert not (tmp_path / "run/manifest.json").exists()
     guard["synthetic"]["fail_above"] = 1.0
-    manifest, _, documents = ran(tmp_path, source, guards=guard)
+    manifest, _, documents = selected(tmp_path, source, guards=guard)
     assert [warning["code"] for warning in manifest["warnings"]] == ["guard-synthetic"]
     tokens = {kind: sum(row["tokens"] for row in documents if (row["source"] == "code") == kind) for kind in (True, False)}
     assert manifest["guards"]["real_tokens"] == tokens[False]
@@ -146,21 +148,21 @@ def test_a_guard_that_fails_leaves_no_release_and_one_that_warns_says_so(tmp_pat
     assert set(documents[0]).isdisjoint({"guarded.synthetic", "epoch"})
 
 
-def test_real_tokens_never_become_fewer_than_the_release_before(tmp_path: Path, source: Path) -> None:
+def test_a_release_has_no_fewer_real_tokens_than_the_one_before(tmp_path: Path, source: Path) -> None:
     guard = {"real_tokens": True}
-    first, _, _ = ran(tmp_path, source, guards=guard)
+    first, _, _ = selected(tmp_path, source, guards=guard)
     fewer = write_recipe(tmp_path, guards=guard, select={"tokens": 1000})
     with pytest.raises(RunError, match=r"real tokens, .* fewer than the"):
         run(fewer, source, tmp_path / "run")
     with pytest.raises(RunError, match=r"real tokens, .* fewer than the"):
-        run(fewer, source, tmp_path / "run")  # the same again is refused again
-    again, _, _ = ran(tmp_path, source, guards=guard)
+        run(fewer, source, tmp_path / "run")  # and again
+    again, _, _ = selected(tmp_path, source, guards=guard)
     assert again["guards"]["real_tokens"] == first["guards"]["real_tokens"]
-    ran(tmp_path, source, guards={"real_tokens": False}, select={"tokens": 1000})
+    selected(tmp_path, source, guards={"real_tokens": False}, select={"tokens": 1000})
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("sections", "message"),
     [
         (
             {"select": {"epochs": {"*": [1, 2, 3]}}, "curriculum": {"phases": PHASES}},
@@ -174,58 +176,58 @@ def test_real_tokens_never_become_fewer_than_the_release_before(tmp_path: Path, 
         ({"guards": {"shares": {"x": {"where": {"source": ["a"]}}}}}, "guards.shares.x: limits nothing"),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused_at_its_line(tmp_path: Path, changed: dict[str, object], said: str) -> None:
+def test_an_impossible_selection_is_an_error(tmp_path: Path, sections: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as error:
-        load_recipe(str(write_recipe(tmp_path, **changed)), paths=["x"])
-    assert said in str(error.value)
+        load_recipe(str(write_recipe(tmp_path, **sections)), paths=["x"])
+    assert message in str(error.value)
 
 
-def test_a_mixture_of_bins_that_are_not_there_is_refused(tmp_path: Path, source: Path) -> None:
+def test_a_mixture_of_unknown_bins_is_an_error(tmp_path: Path, source: Path) -> None:
     with pytest.raises(RunError, match=r"select.mixture: the mixture weighs 'wbe'.* there are books, code, web"):
         run(write_recipe(tmp_path, select={"tokens": 5, "mixture": {"weights": {"wbe": 1}}}), source, tmp_path / "run")
 
 
-def test_the_phases_of_kaiyuan_shrink_and_what_is_best_is_in_each(tmp_path: Path, source: Path) -> None:
+def test_the_phases_of_kaiyuan_shrink_and_all_have_the_best_documents(tmp_path: Path, source: Path) -> None:
     loaded = load_recipe("kaiyuan", ["output.shard_bytes=60000"], [str(source)])
     manifest = launch(loaded, str(tmp_path), workers=1).manifest
     assert verify(str(tmp_path)) == []
-    of_phase: dict[str, list[str]] = {}
+    by_phase: dict[str, list[str]] = {}
     tokens: Counter[str] = Counter()
     for stretch in read_in_order(str(tmp_path)):
         phase = stretch.path.split("/")[1]
-        of_phase.setdefault(phase, []).extend(stretch.documents["id"].to_pylist())
+        by_phase.setdefault(phase, []).extend(stretch.documents["id"].to_pylist())
         tokens[phase] += stretch.tokens
     assert list(tokens) == [f"phase-{number}" for number in range(1, 6)]
     first = tokens["phase-1"]
     assert [round(size / first, 1) for size in tokens.values()] == [1.0, 1.0, 0.5, 0.3, 0.1]
-    for larger, smaller in pairwise(of_phase.values()):
+    for larger, smaller in pairwise(by_phase.values()):
         assert set(smaller) <= set(larger)
-    best = of_phase["phase-5"][-1]
-    told = explanation(str(tmp_path), best)
-    assert (told["epochs"], told["shard"].split("/")[1]) == (5, "phase-1")
+    best = by_phase["phase-5"][-1]
+    explained = explanation(str(tmp_path), best)
+    assert (explained["epochs"], explained["shard"].split("/")[1]) == (5, "phase-1")
     assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts"}
 
 
-def test_a_quality_that_is_length_is_told_alike_however_the_corpus_is_cut(tmp_path: Path) -> None:
-    """The ρ of a run is that of its ledger, but for the bins that both are counted in."""
+def test_the_warning_about_length_does_not_depend_on_how_the_input_is_split(tmp_path: Path) -> None:
+    """The ρ of a run is that of its ledger, except for the bins that it is computed from."""
     quality = [
         {"signal": "gopher.word_count", "range": [0, 400], "direction": "up"},
         {"signal": "gopher.stop_words", "range": [0, 8]},
     ]
-    records, found = corpus(300, sentences=(2, 20)), []
+    records, rhos = corpus(300, sentences=(2, 20)), []
     for pieces in (1, 3):
         folder = tmp_path / str(pieces)
         folder.mkdir()
-        manifest, ledger, _ = ran(folder, save(folder / "in", dealt(records, pieces, seed=pieces)), quality=quality)
+        manifest, ledger, _ = selected(folder, save(folder / "in", dealt(records, pieces, seed=pieces)), quality=quality)
         (warning,) = (warning for warning in manifest["warnings"] if warning["code"] == "quality-is-length")
-        found.append(warning["numbers"]["spearman"])
+        rhos.append(warning["numbers"]["spearman"])
         kept = [row for row in ledger if row["decision"] == "keep"]
-        assert found[-1] == pytest.approx(spearman([row["quality"] for row in kept], [row["tokens"] for row in kept]), abs=0.02)
-    assert found[0] == found[1]
+        assert rhos[-1] == pytest.approx(spearman([row["quality"] for row in kept], [row["tokens"] for row in kept]), abs=0.02)
+    assert rhos[0] == rhos[1]
 
 
 def embedded(size: int) -> list[dict[str, object]]:
-    """Records with a direction in space and a topic; some have neither."""
+    """Records, of which nine in ten have an embedding and a topic."""
     draw = np.random.default_rng(5)
     records = corpus(size, sentences=(4, 12))
     for number, (record, vector) in enumerate(zip(records, draw.normal(size=(size, 3)), strict=True)):
@@ -235,7 +237,7 @@ def embedded(size: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("within", [None, "source", "metadata.topic"])
-def test_of_documents_near_in_meaning_the_best_stays(tmp_path: Path, within: str | None) -> None:
+def test_the_best_of_similar_documents_is_kept(tmp_path: Path, within: str | None) -> None:
     records, roots = embedded(240), set()
     by_id = {str(record["id"]): record for record in records}
     diverse = {"column": "metadata.embedding", "within": within, "ceiling": 0.95}
@@ -243,48 +245,48 @@ def test_of_documents_near_in_meaning_the_best_stays(tmp_path: Path, within: str
         folder = tmp_path / str(pieces)
         folder.mkdir()
         source = save(folder / "in", dealt(records, pieces, seed=pieces), kind)
-        _, ledger, _ = ran(folder, source, select={"diverse": diverse, "tokens": 2_000})
+        _, ledger, _ = selected(folder, source, select={"diverse": diverse, "tokens": 2_000})
         roots.add(corpus_of(folder / "run")[0])
 
     def cluster(row: dict[str, Any]) -> object:
         return row["source"] if within == "source" else by_id[row["id"]].get("topic") if within else None
 
-    asked = [row for row in ledger if row["decision"] == "keep" or row["reason"].startswith("select.")]
-    dropped = {row["id"]: row for row in asked if row["reason"] == "select.diverse"}
-    stays = [row for row in asked if row["id"] not in dropped]
+    candidates = [row for row in ledger if row["decision"] == "keep" or row["reason"].startswith("select.")]
+    dropped = {row["id"]: row for row in candidates if row["reason"] == "select.diverse"}
+    survivors = [row for row in candidates if row["id"] not in dropped]
     assert dropped
-    assert any(row["reason"] == "select.tokens" for row in stays)
+    assert any(row["reason"] == "select.tokens" for row in survivors)
 
     def cosine(one: str, other: str) -> float:
         a, b = (np.array(by_id[name]["embedding"], np.float32).astype(float) for name in (one, other))
         return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
-    quality = {row["id"]: row["quality"] for row in asked}
-    there = [row for row in stays if "embedding" in by_id[row["id"]]]
-    for index, row in enumerate(there):
-        for other in there[:index]:
+    quality = {row["id"]: row["quality"] for row in candidates}
+    with_embedding = [row for row in survivors if "embedding" in by_id[row["id"]]]
+    for index, row in enumerate(with_embedding):
+        for other in with_embedding[:index]:
             assert cluster(row) != cluster(other) or cosine(row["id"], other["id"]) <= 0.95
     for name, row in dropped.items():
-        said, stands = row["detail"].removeprefix("cosine ").split(" with ")
-        assert stands in {other["id"] for other in there}
-        assert float(said) == pytest.approx(cosine(name, stands), abs=1e-4)
-        assert cosine(name, stands) > 0.95
-        assert quality[stands] >= quality[name]
-        assert cluster(by_id[name] | row) == cluster(by_id[stands] | {"id": stands})
+        printed, representative = row["detail"].removeprefix("cosine ").split(" with ")
+        assert representative in {other["id"] for other in with_embedding}
+        assert float(printed) == pytest.approx(cosine(name, representative), abs=1e-4)
+        assert cosine(name, representative) > 0.95
+        assert quality[representative] >= quality[name]
+        assert cluster(by_id[name] | row) == cluster(by_id[representative] | {"id": representative})
     assert "select.diverse" in str(explanation(str(tmp_path / "3" / "run"), min(dropped)))
     assert len(roots) == 1
 
 
-def test_what_is_no_embedding_is_named(tmp_path: Path) -> None:
+def test_a_bad_embedding_is_an_error_that_names_its_document(tmp_path: Path) -> None:
     records = embedded(20)
     records[7]["embedding"] = "none"
     records[8]["embedding"] = [1.0]
     source = save(tmp_path / "in", [records])
     with pytest.raises(RunError, match=r"metadata\.embedding of document 'doc-000007' is not a list of numbers"):
-        ran(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
+        selected(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
     del records[7]["embedding"]
     save(tmp_path / "in", [records])
     with pytest.raises(RunError, match="embeddings of 1 and of 3 numbers"):
-        ran(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
+        selected(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
     with pytest.raises(RecipeError, match=r"select\.diverse\.column"):
-        ran(tmp_path, source, select={"diverse": {"column": "embedding"}})
+        selected(tmp_path, source, select={"diverse": {"column": "embedding"}})

@@ -23,14 +23,14 @@ from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
 from tamis.transforms.rate.gopher import Gopher, GopherRater
 from tamis.transforms.rate.language import Language, LanguageRater
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
-from tamis.transforms.rate.token_count import Tokens, TokensRater
+from tamis.transforms.rate.token_count import TokenCount, TokenCountRater
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.bins import METADATA
 from tamis.transforms.select.fuse import Weight, mapping
 from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_names
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
     from tamis.transforms.core.rater import Rater, Signal
@@ -53,7 +53,7 @@ class Rating(Options):
     language: Language | None = None
     compression: Compression | None = None
     fasttext: tuple[FastText, ...] = ()
-    tokens: Tokens = Tokens()
+    tokens: TokenCount = TokenCount()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Rating:
@@ -90,7 +90,7 @@ class Recipe(Options):
     duplicate_ids: Literal["suffix", "error"] = Field(
         "suffix", description="two documents with one id: number the later ones (id#2), or stop"
     )
-    words: Words = DEFAULT
+    words: Words = DEFAULT_WORDS
     rate: Rating = Rating()
     decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
@@ -176,9 +176,9 @@ class Recipe(Options):
         return _raters(self.rate, self.decontaminate, self.words)
 
     @property
-    def tokens(self) -> TokensRater:
+    def tokens(self) -> TokenCountRater:
         """The rater that counts tokens."""
-        (rater,) = (rater for rater in self.raters if isinstance(rater, TokensRater))
+        (rater,) = (rater for rater in self.raters if isinstance(rater, TokenCountRater))
         return rater
 
     @cached_property
@@ -219,7 +219,7 @@ class Recipe(Options):
 
 
 def _raters(rate: Rating, decontaminate: Decontaminate | None, words: Words) -> tuple[Rater, ...]:
-    found: list[Rater] = [TokensRater(rate.tokens)]
+    found: list[Rater] = [TokenCountRater(rate.tokens)]
     if rate.gopher is not None:
         found.append(GopherRater(rate.gopher))
     if rate.repetition is not None:
@@ -266,7 +266,7 @@ def _measured(info: ValidationInfo) -> dict[str, Signal]:
     """The signals by name; none when what measures them is itself wrong, which is then the thing to mend first."""
     if not {"rate", "decontaminate"} <= info.data.keys():
         return {}
-    return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT))
+    return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT_WORDS))
 
 
 def _cut(words: Words) -> dict[str, object]:

@@ -30,7 +30,7 @@ from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.hashing import hash128
-from tamis.transforms.text.segment import Segmented, segment
+from tamis.transforms.text.segment import SegmentedTexts, segment
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
 
@@ -159,9 +159,9 @@ def language(corpus: Path) -> Task:
     return Task(mb, lambda: [rater.rate(words) for words in texts].clear())
 
 
-def _segmented(texts: list[pa.Array]) -> tuple[list[Segmented], float]:
+def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
     """Segmentations of `MATCHED_MB` of the texts, and how many MB they are."""
-    held: list[Segmented] = []
+    held: list[SegmentedTexts] = []
     size = 0
     for text in texts:
         if size < MATCHED_MB * 1e6:

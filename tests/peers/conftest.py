@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 from tests.transforms.text.word_reference import pattern
 
 DATATROVE = "0.10.1"
@@ -25,7 +25,7 @@ def datatrove() -> Callable[..., list[dict[str, Any]]]:
     if not interpreter:
         pytest.skip("TAMIS_PEERS names no Python that has datatrove; `make peers` makes one and runs these tests")
 
-    def values(mode: str, texts: list[str] | None = None, words: Words = DEFAULT) -> list[dict[str, Any]]:
+    def values(mode: str, texts: list[str] | None = None, words: Words = DEFAULT_WORDS) -> list[dict[str, Any]]:
         done = subprocess.run(
             [interpreter, "-W", "ignore", str(Path(__file__).with_name("datatrove_values.py")), mode, pattern(words).pattern],
             input="".join(json.dumps(text) + "\n" for text in texts or []),

@@ -19,7 +19,7 @@ from tamis.transforms.rate.gopher import Gopher, GopherRater
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tamis.transforms.select.thresholds import evaluate
 from tamis.transforms.text.segment import segment
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ DIFFERENT = {
 """Why a value may differ from datatrove's as it is; it must equal datatrove's with these parts exchanged, on every document."""
 
 
-def measure(texts: list[str], words: Words = DEFAULT) -> pa.Table:
+def measure(texts: list[str], words: Words = DEFAULT_WORDS) -> pa.Table:
     tables = []
     for start in range(0, len(texts), 2_000):
         cut = segment(pa.array(texts[start : start + 2_000], pa.large_string()), words)
@@ -70,7 +70,7 @@ def kept(table: pa.Table, name: str, prefix: str) -> list[bool]:
 class Compared:
     """The documents, what Tamis measures of them, and what datatrove does: as it is, and with the parts exchanged."""
 
-    def __init__(self, datatrove: Datatrove, texts: list[str], words: Words = DEFAULT) -> None:
+    def __init__(self, datatrove: Datatrove, texts: list[str], words: Words = DEFAULT_WORDS) -> None:
         self.texts = texts
         self.table = measure(texts, words)
         self.datatrove = datatrove

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 Kind = Literal["int64", "float64", "bool", "string"]
 Direction = Literal["up", "down", "band", "none"]
@@ -61,5 +61,5 @@ class Rater(Protocol):
     def setup(self) -> None:
         """Loads models and compiles kernels; called once in each process before `rate`."""
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         """One row for each document, one column for each signal; null, never 0, if it abstains."""

@@ -1,6 +1,6 @@
 """The n-grams of benchmark passages as a table to match documents against, built once and mapped by every worker.
 
-An n-gram is n consecutive folded words (`Segmented.fold_hash`: lower case, no diacritics, every digit 0; words of
+An n-gram is n consecutive folded words (`SegmentedTexts.fold_hash`: lower case, no diacritics, every digit 0; words of
 punctuation alone are left out), so case, punctuation, line breaks and numbers do not hide a copy. All lengths that
 occur share one table. Every n-gram begins with a *head* of `min_ngram` words, and wherever a head stands in a document it
 covers just one of the *halves* that begin at every fifth word or so (`_half`). So one look into a bit filter for five words
@@ -27,11 +27,11 @@ from tamis.transforms.runtime import caches, kernels
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.ngrams import Decontaminate
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
 _FILTER_BITS = 8  # at least, for each gram, two of them set: of clean text one half in 20 is known, then one head in 25
@@ -96,7 +96,7 @@ class Index:
             digest.update(len(column).to_bytes(8, "little") + column.tobytes())
         return digest.hexdigest()
 
-    def match(self, texts: Segmented) -> Matches:
+    def match(self, texts: SegmentedTexts) -> Matches:
         """Which documents share n-grams with a passage, and how much of the best passage they hold.
 
         Best is the highest coverage, then the most n-grams found, then the earliest passage.
@@ -145,12 +145,12 @@ class Index:
             raise ValueError(f"{uri}: not an index of benchmark n-grams: {error}") from error
 
 
-def built(options: Decontaminate, words: Words = DEFAULT) -> Index:
+def built(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     """What `build` gives, or gave before of the same bytes by the same code: indexes are kept beside the environment.
 
     Raises as `build` does. Where nothing can be kept, every run builds.
     """
-    home = caches.first_writable(caches.places("tamis-benchmarks"))
+    home = caches.first_writable(caches.candidate_folders("tamis-benchmarks"))
     if home is None:
         return build(options, words)
     mark = _mark(options, words)
@@ -179,7 +179,7 @@ def _mark(options: Decontaminate, words: Words) -> str:
     return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), words.identity, files])
 
 
-def build(options: Decontaminate, words: Words = DEFAULT) -> Index:
+def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     """Reads the benchmarks and indexes their n-grams of `words`. Raises as `passages` does.
 
     A passage of at least `ngram` words gives its distinct n-grams; one of `min_ngram` to `ngram` - 1 words gives a

@@ -11,13 +11,13 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.decontaminate.benchmarks import Benchmark
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tamis.transforms.decontaminate.index import Index
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 VERSION = 1
 
@@ -114,7 +114,7 @@ class Contamination:
         Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),
     )
 
-    def __init__(self, options: Decontaminate, index: str | None = None, words: Words = DEFAULT) -> None:
+    def __init__(self, options: Decontaminate, index: str | None = None, words: Words = DEFAULT_WORDS) -> None:
         self.options = options
         self.uri = index
         self.words = words
@@ -148,7 +148,7 @@ class Contamination:
             raise ValueError("the benchmarks changed after the run was planned; start it again")
         self.index.match(segment(pa.array([""], pa.large_string()), self.words))  # compiles
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
         import pyarrow as pa
 

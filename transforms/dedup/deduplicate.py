@@ -35,7 +35,7 @@ from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.survivors import best_first, survivors
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
     from tamis.transforms.dedup.survivors import Spans
@@ -76,7 +76,7 @@ class Deduplicate(beam.PTransform):
         texts: Texts,
         spill: str,
         partitions: int,
-        words: Words = DEFAULT,
+        words: Words = DEFAULT_WORDS,
     ) -> None:
         super().__init__()
         self.options = options

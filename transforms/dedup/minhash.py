@@ -13,7 +13,7 @@ from tamis.transforms.core.options import Options
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 Scheme = Literal["multiply", "fss"]
 
@@ -80,7 +80,7 @@ def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> np
     return sketch_bands(signatures, bands, rows)
 
 
-def sketch(texts: Segmented, options: MinHash) -> pa.FixedSizeListArray:
+def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
     """The band hashes of each document, null without shingles."""
     import pyarrow as pa
 

@@ -11,10 +11,10 @@ from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 
 if TYPE_CHECKING:
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 
-def windows(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+def windows(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """64-bit hashes of the `ngram`-word shingles of each document, in text order with all repeats: enough for a sketch.
 
     Words are compared folded (lower case, no diacritics, every digit 0, no punctuation: datatrove `utils/text.py`); a
@@ -30,7 +30,7 @@ def windows(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.ND
     return first, hashes
 
 
-def shingles(texts: Segmented, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+def shingles(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The shingles of `windows` as sets: each document's are sorted and unique, which is what `jaccard` compares."""
     first, hashes = _sets(*windows(texts, ngram))
     return first, hashes

@@ -1,4 +1,4 @@
-"""What raters share: the batch of signals; of rule-based ones also shares, null where undefined, and how one is made ready."""
+"""The base class of raters, and the Arrow columns that raters return."""
 
 from __future__ import annotations
 
@@ -15,36 +15,40 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
-Chosen = TypeVar("Chosen", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-def share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> pa.Array:
-    """`part / whole` as float64; null where `whole` is 0."""
+def share(part: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> pa.Array:
+    """`part / total` as float64; null where `total` is 0."""
     import numpy as np
     import pyarrow as pa
 
-    return pa.array(part / np.maximum(whole, 1), mask=whole == 0)
+    return pa.array(part / np.maximum(total, 1), mask=total == 0)
 
 
-def columns(signals: tuple[Signal, ...], values: list[pa.Array | npt.NDArray[np.int64]]) -> pa.RecordBatch:
-    """A batch with one column a signal, `values` in the order of `signals`."""
+def signal_batch(signals: tuple[Signal, ...], values: list[pa.Array | npt.NDArray[np.int64]]) -> pa.RecordBatch:
+    """A batch with one column per signal; `values` are in the order of `signals`."""
     import pyarrow as pa
 
     arrays = [value if isinstance(value, pa.Array) else pa.array(value) for value in values]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([signal.field() for signal in signals]))
 
 
-class RuleRater(ABC, Generic[Chosen]):
-    """A rater whose values follow from its code, its options, the segmentation and Python's Unicode tables alone."""
+class BaseRater(ABC, Generic[OptionsT]):
+    """A rater with options. A subclass names its signals and implements `rate`.
 
-    name: ClassVar[str]
-    signals: ClassVar[tuple[Signal, ...]]
+    The fingerprint suits raters whose values depend only on their code, options, the segmentation and Python's Unicode
+    tables. Others, such as those with a model, override it.
+    """
+
+    name: str
+    signals: tuple[Signal, ...]
     VERSION: ClassVar[int]
-    """Of the code: raise it when the same text would give another value."""
+    """Version of the code. Raise it whenever a text may get another value."""
 
-    def __init__(self, options: Chosen) -> None:
+    def __init__(self, options: OptionsT) -> None:
         self.options = options
 
     @property
@@ -53,6 +57,7 @@ class RuleRater(ABC, Generic[Chosen]):
         return fingerprint([self.name, self.VERSION, options, SEGMENTATION, unicodedata.unidata_version])
 
     def setup(self) -> None:
+        """Rates one word, which loads models and compiles kernels."""
         import pyarrow as pa
 
         from tamis.transforms.text.segment import segment
@@ -60,5 +65,5 @@ class RuleRater(ABC, Generic[Chosen]):
         self.rate(segment(pa.array(["compiles"], pa.large_string())))
 
     @abstractmethod
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
-        """As `tamis.transforms.core.rater.Rater` says."""
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
+        """See `tamis.transforms.core.rater.Rater`."""

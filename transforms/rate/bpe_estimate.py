@@ -1,4 +1,4 @@
-"""Estimates how many tokens a byte-pair tokenizer makes of a text, from runs of byte classes."""
+"""Estimates how many tokens a byte-pair tokenizer produces for a text, from runs of byte classes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tamis.transforms.text.blocks import LETTERS, SIZE, masks, ones
 # Costs in sixteenths of a token, rounded from a least-squares fit to cl100k_base over English web pages, documentation,
 # e-mail, encyclopaedia prose, Python, HTML and arithmetic problems, and over Article 1 of the Universal Declaration in
 # thirteen languages.
-WORD: Final = 16  # a run of letters, accented Latin ones among them, with the space before it
+WORD: Final = 16  # a run of letters, including accented Latin ones, and the space before it
 LONG_LETTER: Final = 3  # each letter of the run beyond the sixth
 ACCENT: Final = 5  # each letter from U+0080 to U+037F
-DIGITS: Final = 16  # each three digits, and what is left
-LINE: Final = 17  # a run of white space with a line break in it, so the break and its indentation
-GAP: Final = 26  # another run of white space, if longer than one or before a digit: neither joins what follows
-PUNCTUATION: Final = 12  # a run of other ASCII
-TYPOGRAPHY: Final = 2  # each character from U+2000 to U+2FFF (quotes, dashes): most join their neighbours
-WIDE_BYTE: Final = 6  # each UTF-8 byte of everything else
-LONG_RUN: Final = 16  # bytes of white space or punctuation that one token holds
+DIGITS: Final = 16  # each group of up to three digits
+LINE: Final = 17  # a run of white space with a line break, such as the break and the indentation
+GAP: Final = 26  # another run of white space that is longer than one byte or precedes a digit, so it joins no word
+PUNCTUATION: Final = 12  # a run of other ASCII bytes
+TYPOGRAPHY: Final = 2  # each character from U+2000 to U+2FFF (quotes, dashes); most join their neighbours
+WIDE_BYTE: Final = 6  # each UTF-8 byte of all other characters
+LONG_RUN: Final = 16  # longest run of white space or punctuation in one token, in bytes
 
 _SPACE = ((0x20, 1, 0), (0x09, 5, 0))
 _BREAK = ((0x0A, 1, 0),)
@@ -38,26 +38,26 @@ _BYTES: Final = np.uint64(0x0101010101010101)
 
 @njit(cache=True, nogil=True, inline="always")
 def _later(mask: np.uint64, before: np.uint64, by: int) -> np.uint64:
-    """`mask` moved on by 1 to 63 bytes; `before` is that of the block before."""
+    """`mask` shifted by 1 to 63 bytes; `before` is the mask of the block before."""
     return (mask << np.uint64(by)) | (before >> np.uint64(SIZE - by))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _every(begins, before, step, inside):  # type: ignore[no-untyped-def]
-    """`begins`, and every `step`-th byte of the runs that begin there: those `inside`, which `step` bytes of a run precede."""
-    found = begins
+    """`begins` and every `step`-th byte of these runs; `inside` masks the bytes that `step` bytes of a run precede."""
+    marked = begins
     while True:
-        more = found | (_later(found, before, step) & inside)
-        if more == found:
-            return found
-        found = more
+        more = marked | (_later(marked, before, step) & inside)
+        if more == marked:
+            return marked
+        marked = more
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _beyond(run, before):  # type: ignore[no-untyped-def]
-    """The bytes of a run behind its first LONG_RUN, 16."""
+    """The bytes of a run behind its first LONG_RUN (16) bytes."""
     if not (~run - _BYTES) & run & _BYTES << np.uint64(7) and before >> np.uint64(SIZE - 8) < np.uint64(0xFF):
-        return np.uint64(0)  # it would fill eight bits that begin at a multiple of eight
+        return np.uint64(0)  # such a run would fill eight aligned bits
     longer, longer_before = run, before
     for by in (1, 2, 4, 8):
         longer &= _later(longer, longer_before, by)
@@ -67,10 +67,10 @@ def _beyond(run, before):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Tokens of each text `data[start[d]:start[d + 1]]` of UTF-8: at least 1, but 0 for an empty text; int64[n].
+    """Tokens of each UTF-8 text `data[start[d]:start[d + 1]]`, i64[n]: at least 1, but 0 for an empty text.
 
-    Sixty-four bytes at a time: a class of bytes is a u64, and a run begins at a one with a zero below it. Of the masks here
-    `behind` has a one behind every byte of its class.
+    The kernel reads 64 bytes at a time. A class of bytes is a mask in a u64; a run begins at a one with a zero below it.
+    The mask `behind` has a one after every byte of its class.
     """
     tokens = np.zeros(len(start) - 1, np.int64)
     tail = np.zeros(SIZE, np.uint8)
@@ -79,19 +79,19 @@ def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.N
     for d in range(len(tokens)):
         end = start[d + 1]
         cost = 0
-        # Of the block before:
+        # Masks of the block before:
         words_before = letters_before = digits_before = spaces_before = marks_before = zero
         accents_before = typography_before = zero
-        threes_before = space_pieces_before = mark_pieces_before = zero
+        threes_before = space_tokens_before = mark_tokens_before = zero
         broken = zero
-        for i in range(start[d], end + 1, SIZE):  # the last block is never full, so every run ends in one
+        for i in range(start[d], end + 1, SIZE):  # the last block is never full, so every run ends in a block
             size = min(end - i, SIZE)
             if size == SIZE:
                 letters, digits, spaces, breaks, high, accents, typography = _classes(data, i)
                 inside = _ALL
             else:
                 for k in range(SIZE):
-                    tail[k] = data[i + k] if k < size else 0  # which is a mark
+                    tail[k] = data[i + k] if k < size else 0  # which `inside` masks
                 letters, digits, spaces, breaks, high, accents, typography = _classes(tail, 0)
                 inside = (one << np.uint64(size)) - one
             marks = ~(letters | digits | spaces | high) & inside
@@ -102,7 +102,7 @@ def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.N
             words_before = words
             letters |= accents
             length = SIZE
-            while seconds:  # a letter is one bit from here on
+            while seconds:  # remove the second bytes, so that each letter is one bit
                 below = (seconds & (~seconds + one)) - one
                 letters = (letters & below) | ((letters >> one) & ~below)
                 seconds = (seconds & (seconds - one)) >> one
@@ -126,7 +126,7 @@ def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.N
             digits_before = digits
             threes_before = threes
 
-            # Each break carries through the rest of its run and out of it, but only the first of a run does.
+            # The addition carries the first break of a run through the rest of the run to the bit behind it.
             carried = spaces + breaks
             over = carried < spaces
             carried += broken
@@ -135,15 +135,15 @@ def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.N
             behind = _later(spaces, spaces_before, 1)
             gaps = ~spaces & behind & (_later(spaces, spaces_before, 2) | digits) & ~lines
             cost += LINE * ones(lines) + GAP * ones(gaps)
-            pieces = _every(spaces & ~behind, space_pieces_before, LONG_RUN, _beyond(spaces, spaces_before))
-            cost += 16 * ones(pieces & behind)
+            run_tokens = _every(spaces & ~behind, space_tokens_before, LONG_RUN, _beyond(spaces, spaces_before))
+            cost += 16 * ones(run_tokens & behind)
             spaces_before = spaces
-            space_pieces_before = pieces
+            space_tokens_before = run_tokens
 
             behind = _later(marks, marks_before, 1)
-            pieces = _every(marks & ~behind, mark_pieces_before, LONG_RUN, _beyond(marks, marks_before))
-            cost += PUNCTUATION * ones(pieces & ~behind) + 16 * ones(pieces & behind)
+            run_tokens = _every(marks & ~behind, mark_tokens_before, LONG_RUN, _beyond(marks, marks_before))
+            cost += PUNCTUATION * ones(run_tokens & ~behind) + 16 * ones(run_tokens & behind)
             marks_before = marks
-            mark_pieces_before = pieces
+            mark_tokens_before = run_tokens
         tokens[d] = max((cost + 8) >> 4, min(1, end - start[d]))
     return tokens

@@ -1,4 +1,4 @@
-"""C4's page and line heuristics as signals (Raffel et al. 2020, JMLR 21(140), section 2.2); the text stays as it is."""
+"""C4's page and line heuristics as signals (Raffel et al. 2020, JMLR 21(140), section 2.2); the text does not change."""
 
 from __future__ import annotations
 
@@ -8,49 +8,47 @@ from pydantic import Field, PositiveInt
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import RuleRater, columns, share
+from tamis.transforms.rate.base import BaseRater, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
 
 class C4(Options):
-    """What makes a line one that C4 keeps. Thresholds on the page are the recipe's (published: 3 sentences)."""
+    """Which lines C4 keeps. Set thresholds for pages under `thresholds` (published: at least 3 sentences)."""
 
-    end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = (".", "?", "!", '"')
-    """A kept line ends in one of these (and not in `...`)."""
-    min_words: PositiveInt = 5
-    """A kept line has at least so many words."""
-    max_word_length: PositiveInt = 1000
-    """A kept line has no longer word, in characters."""
-    policy_phrases: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=62)] = (
-        "terms of use",
-        "privacy policy",
-        "cookie policy",
-        "uses cookies",
-        "use of cookies",
-        "use cookies",
+    end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
+        (".", "?", "!", '"'), description="A kept line ends in one of these, and not in `...`."
     )
-    """A kept line says none of these; ASCII letters compare without case."""
+    min_words: PositiveInt = Field(5, description="Smallest number of words in a kept line.")
+    max_word_length: PositiveInt = Field(1000, description="Length of the longest word in a kept line, in characters.")
+    policy_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"),
+        max_length=62,
+        description="A kept line contains none of these; the case of ASCII letters does not matter.",
+    )
 
 
-class C4Rater(RuleRater[C4]):
-    r"""What the line rules of C4 would keep, and what they look for.
+class C4Rater(BaseRater[C4]):
+    r"""Measures how much of a document the line rules of C4 would keep, and what else the rules check.
 
-    Words are cut at white space, a line is stripped and measured without its citations (`[12]`, `[edit]`, `[citation
-    needed]`), as TFDS does. Lines end at a newline alone: TFDS also cuts at separators that seldom end a line (U+0085 in a
-    web page is mostly an ellipsis of Windows text read as Latin-1, amid a sentence). Sentences are counted by a rule where
-    TFDS runs NLTK's Punkt: marks `.?!` and closing quotes, white space, then no lower-case letter; the dot of an initial
-    ends none. Unlike TFDS, which stops at the first that it meets in a kept line, `curly` and `lorem_ipsum` count over the
-    whole page. The shares are of the stripped lines that are not blank, null where there is none; sentences count in kept
-    lines only.
+    As in TFDS, words are separated by white space, and a line is stripped and measured without its citations (`[12]`,
+    `[edit]`, `[citation needed]`). Shares refer to the stripped lines that are not blank; they are null if there is none.
+    Sentences count in kept lines only.
 
-    datatrove's filter differs from TFDS: 5 sentences and 3 words are swapped, an apostrophe is an end mark, and
-    citations count as words.
+    Differences from TFDS:
+    - Only a newline ends a line. TFDS also cuts at separators that seldom end a line: in web pages, U+0085 is mostly an
+      ellipsis of Windows text that was read as Latin-1, inside a sentence.
+    - A rule counts sentences, not NLTK's Punkt. A sentence ends at `.?!` and closing quotes, followed by white space and
+      no lower-case letter; the dot of an initial does not count.
+    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a kept line.
+
+    datatrove's filter differs from TFDS: it swaps 5 sentences and 3 words, takes an apostrophe for an end mark, and counts
+    citations as words.
     """
 
     name = "c4"
@@ -67,7 +65,7 @@ class C4Rater(RuleRater[C4]):
         Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
     )
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
         import pyarrow as pa
 
@@ -98,7 +96,7 @@ class C4Rater(RuleRater[C4]):
             phrase_first,
             np.array(group),
         ).T
-        return columns(
+        return signal_batch(
             self.signals,
             [
                 counts[c4_lines.SENTENCES],

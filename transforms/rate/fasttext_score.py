@@ -1,8 +1,8 @@
-"""Scores texts by a supervised fastText model: words, n-grams, the mean of their rows, the likeliest label.
+"""Scores texts by a supervised fastText model: words, n-grams, the mean of their rows, the most likely label.
 
-As fastText does in float32 (`src/{dictionary,fasttext,model,loss}.cc` of version 0.9.2), but that the rows of a word are summed
-before they are added to the text's: a word that comes again costs one addition. Probabilities differ from the library's by some
-1e-6. What a text gets does not depend on the texts beside it or before it.
+This computes in float32 what fastText does (`src/{dictionary,fasttext,model,loss}.cc` of version 0.9.2), with one exception:
+the rows of a word are summed before they are added to the text's sum, so a repeated word costs one addition. Probabilities
+differ from the library's by about 1e-6. The score of a text does not depend on the other texts.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ _LABEL = np.frombuffer(b"__label__", np.uint8)
 _LINE_END = np.frombuffer(b"</s>", np.uint8)
 LINE_END_HASH = np.int32(-677604519)
 
-_PLACES = 16384
-"""Most words whose sums are remembered: four of five words of web text are there. 1.5 MB for lid.176, about a core's cache."""
-_REMEMBERED = 4 << 20
-"""Most bytes of sums, which a model of many dimensions would fill with fewer words."""
+_MOST_PLACES = 16384
+"""Places for the sums of words. They hold four of five words of web text, in 1.5 MB for lid.176, about a core's cache."""
+_MOST_BYTES = 4 << 20
+"""Most bytes of sums; a model of many dimensions gets fewer places."""
 _LONGEST = 24
-"""Bytes of the longest word that is remembered: three u64 of a key."""
+"""Bytes of the longest word with a place: three u64 of its key."""
 
 
 class Tables(NamedTuple):
-    """What the kernel reads. A row is one of the input matrix: those of the words first, then those of the n-grams."""
+    """The model as arrays. A row is a row of the input matrix: first the rows of words, then those of n-grams."""
 
     words: int
-    """Entries of the vocabulary below this are words, the others labels, which count for nothing in a text."""
+    """Entries of the vocabulary below this number are words; the others are labels, which a text ignores."""
     line_end: int
-    """Row of `</s>`, which ends every text; -1 where the model has none."""
+    """Row of `</s>`, which ends every text; -1 if the model has none."""
     shortest: int
-    """Character n-grams, in code points."""
+    """Length of the shortest character n-grams, in code points."""
     longest: int
     word_ngrams: int
     bucket: int
-    """N-grams are hashed into so many."""
+    """Number of hash values of n-grams."""
     pruned: bool
-    """Only the n-grams in `kept` have a row."""
+    """Whether only the n-grams in `kept` have a row."""
     loss: int
     slots: npt.NDArray[np.int32]
     """[2^k]: hash table of the vocabulary with linear probing; -1 is free."""
@@ -62,32 +62,32 @@ class Tables(NamedTuple):
     last: npt.NDArray[np.int64]
     """[entries]: an entry is `text[first:last]`."""
     kept: npt.NDArray[np.uint64]
-    """[⌈bucket / 32⌉]: which of 32 n-grams are kept in the low half; in the high half, how many are before them."""
+    """[⌈bucket / 32⌉]: the low half tells which of 32 n-grams are kept; the high half counts the kept ones before them."""
     rows: npt.NDArray[np.float32]
-    """[rows, dim]: the input matrix; not aligned where it lies in a mapped file."""
+    """[rows, dim]: the input matrix; may be unaligned in a mapped file."""
     output: npt.NDArray[np.float32]
-    """[dim, labels]; [labels, dim] for the hierarchical softmax."""
+    """[dim, labels], but [labels, dim] for the hierarchical softmax."""
     scale: npt.NDArray[np.float32]
-    """[labels]: what the product with a row of the output is multiplied with."""
+    """[labels]: the factor of the product with a row of the output."""
     children: npt.NDArray[np.int32]
-    """[labels - 1, 2]: of the inner nodes of the hierarchical softmax; nodes are numbered behind the labels."""
+    """[labels - 1, 2]: children of the inner nodes of the hierarchical softmax; these nodes are numbered after the labels."""
     parents: npt.NDArray[np.int32]
     """[2 labels - 1]"""
 
 
 class Memory(NamedTuple):
-    """The sums of words seen before, by their hash; in the last place, that of a word too long for a key. One a thread."""
+    """The sums of earlier words, by hash; the last place is for words too long for a key. Each thread needs its own."""
 
     keys: npt.NDArray[np.uint64]
-    """[places + 1, 4]: the bytes of the word, which has no zero; how many rows were summed."""
+    """[places + 1, 4]: three u64 with the bytes of the word, which contains no zero; the number of rows in the sum."""
     sums: npt.NDArray[np.float32]
     """[places + 1, dim]"""
 
 
-def memory(tables: Tables) -> Memory:
-    """An empty one."""
+def new_memory(tables: Tables) -> Memory:
+    """An empty memory for the words of this model."""
     dim = tables.rows.shape[1]
-    places = 1 << (min(_PLACES, max(1, _REMEMBERED // (4 * dim))).bit_length() - 1)
+    places = 1 << (min(_MOST_PLACES, max(1, _MOST_BYTES // (4 * dim))).bit_length() - 1)
     return Memory(np.zeros((places + 1, 4), np.uint64), np.empty((places + 1, dim), np.float32))
 
 
@@ -118,7 +118,7 @@ def _same(a, i, b, j, size):
 
 @njit(cache=True, nogil=True, inline="always")
 def _slot(slots, hashes, text, first, last, h, word, start, end):
-    """Where in `slots` the word is, or the free place where it would be."""
+    """The slot of the word, or the free slot where it would be inserted."""
     mask = len(slots) - 1
     slot = np.int64(h) & mask
     while slots[slot] >= 0:
@@ -135,7 +135,7 @@ def _slot(slots, hashes, text, first, last, h, word, start, end):
 
 @njit(cache=True, nogil=True)
 def index(text, first, last, hashes):
-    """`slots` of a vocabulary."""
+    """`Tables.slots` for a vocabulary."""
     size = 8
     while size < 2 * len(first):
         size *= 2
@@ -147,7 +147,7 @@ def index(text, first, last, hashes):
 
 @njit(cache=True, nogil=True, inline="always")
 def _row(tables, h):
-    """The row of the n-gram with hash `h`; -1 where it was pruned."""
+    """The row of the n-gram with hash `h`; -1 if it was pruned."""
     ngram = h % np.uint64(tables.bucket)
     if not tables.pruned:
         return tables.words + np.int64(ngram)
@@ -170,11 +170,11 @@ def _blank(byte):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _sum_word(total, tables, entry, data, first, size, room):
-    """The sum of the rows of the word `data[first : first + size]` and of its character n-grams, to `total`.
+def _sum_word(total, tables, entry, data, first, size, scratch):
+    """Sums the rows of the word `data[first : first + size]` and of its character n-grams into `total`.
 
-    Returns how many rows. `entry` is -1 for a word that is not in the vocabulary; `room` has space for three bytes
-    more than the word has.
+    Returns the number of rows. `entry` is -1 for a word that is not in the vocabulary; `scratch` has at least
+    size + 3 bytes.
     """
     total[:] = 0
     count = 0
@@ -183,25 +183,25 @@ def _sum_word(total, tables, entry, data, first, size, room):
         count += 1
     if tables.longest <= 0:
         return count
-    room[0] = _OPEN
+    scratch[0] = _OPEN
     for k in range(size):
-        room[1 + k] = data[first + k]
-    room[1 + size] = _CLOSE
-    room[2 + size] = 0  # no continuation byte: a code point ends at the latest here
+        scratch[1 + k] = data[first + k]
+    scratch[1 + size] = _CLOSE
+    scratch[2 + size] = 0  # not a continuation byte, so the last code point ends here
     for begin in range(size + 2):
-        if room[begin] & 0xC0 == 0x80:
+        if scratch[begin] & 0xC0 == 0x80:
             continue
         h = _BASIS
         end = begin
         n = 0
         while n < tables.longest and end < size + 2:
-            h = _step(h, room[end])
+            h = _step(h, scratch[end])
             end += 1
-            while room[end] & 0xC0 == 0x80:
-                h = _step(h, room[end])
+            while scratch[end] & 0xC0 == 0x80:
+                h = _step(h, scratch[end])
                 end += 1
             n += 1
-            if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone are none
+            if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone do not count
                 row = _row(tables, np.uint64(h))
                 if row >= 0:
                     _add(total, tables.rows, row)
@@ -211,7 +211,7 @@ def _sum_word(total, tables, entry, data, first, size, room):
 
 @njit(cache=True, nogil=True, inline="always")
 def _add_word_ngrams(hidden, tables, hashes, words):
-    """Adds the rows of the n-grams of `hashes[:words]`, two words or more; returns how many."""
+    """Adds the rows of the n-grams (of two or more words) of `hashes[:words]`; returns their number."""
     count = 0
     for first in range(words):
         h = np.uint64(np.int64(hashes[first]))
@@ -226,17 +226,17 @@ def _add_word_ngrams(hidden, tables, hashes, words):
 
 @njit(cache=True, nogil=True, inline="always")
 def _push(key, byte):
-    """The next byte into a key of three words."""
+    """Appends a byte to a key of three u64."""
     a, b, c = key
     eight, rest = np.uint64(8), np.uint64(56)
     return (a << eight) | np.uint64(byte), (b << eight) | (a >> rest), (c << eight) | (b >> rest)
 
 
 @njit(cache=True, nogil=True)
-def _embed(tables, data, i, end, hidden, room, hashes, memory):
-    """The mean of the rows of all features of `data[i:end]`, to `hidden`; returns how many there are."""
-    known, sums = memory
-    places = len(known) - 1
+def _embed(tables, data, i, end, hidden, scratch, hashes, memory):
+    """Writes the mean of the rows of all features of `data[i:end]` to `hidden`; returns the number of features."""
+    keys, sums = memory
+    places = len(keys) - 1
     hidden[:] = 0
     words = np.int64(0)
     count = np.int64(0)
@@ -254,15 +254,15 @@ def _embed(tables, data, i, end, hidden, room, hashes, memory):
         if size == 0 or (size == 4 and _same(data, first, _LINE_END, 0, 4)):
             break
         place = np.int64(h) & (places - 1) if size <= _LONGEST else places
-        if place == places or known[place, 0] != key[0] or known[place, 1] != key[1] or known[place, 2] != key[2]:
+        if place == places or keys[place, 0] != key[0] or keys[place, 1] != key[1] or keys[place, 2] != key[2]:
             slot = _slot(tables.slots, tables.hashes, tables.text, tables.first, tables.last, h, data, first, i)
             entry = np.int64(tables.slots[slot])
             if entry >= tables.words or (entry < 0 and size >= 9 and _same(data, first, _LABEL, 0, 9)):
                 continue
-            known[place, 0], known[place, 1], known[place, 2] = key
-            known[place, 3] = _sum_word(sums[place], tables, entry, data, first, size, room)
+            keys[place, 0], keys[place, 1], keys[place, 2] = key
+            keys[place, 3] = _sum_word(sums[place], tables, entry, data, first, size, scratch)
         _add(hidden, sums, place)
-        count += np.int64(known[place, 3])
+        count += np.int64(keys[place, 3])
         if tables.word_ngrams > 1:
             hashes[words] = np.int32(h)
             words += 1
@@ -286,7 +286,7 @@ def _log(p):
 
 @njit(cache=True, nogil=True, inline="always")
 def _sigmoid(x):
-    """The library's table of 512 steps between -8 and 8."""
+    """The library's sigmoid: a table of 512 steps from -8 to 8."""
     if x < -8:
         return np.float32(0)
     if x > 8:
@@ -296,8 +296,8 @@ def _sigmoid(x):
 
 
 @njit(cache=True, nogil=True)
-def _flat(tables, hidden, activation, wanted):
-    """Label and log probability where each label has its own row of the output."""
+def _flat(tables, hidden, activation, only_label):
+    """Label and log probability for softmax and sigmoid; `only_label` as in `score`."""
     labels = len(activation)
     activation[:] = 0
     for j in range(len(hidden)):
@@ -317,17 +317,17 @@ def _flat(tables, hidden, activation, wanted):
     else:
         for label in range(labels):
             activation[label] = _sigmoid(activation[label])
-    best = wanted
-    if wanted < 0:
+    best = only_label
+    if only_label < 0:
         for label in range(labels):
-            if best < 0 or activation[label] >= activation[best]:  # of equals the library keeps the last
+            if best < 0 or activation[label] >= activation[best]:  # the library keeps the last of equals
                 best = label
     return best, _log(activation[best])
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _branch(tables, hidden, node):
-    """Probability that the label is right of an inner node."""
+    """Probability of the right branch at an inner node."""
     x = np.float32(0)
     for j in range(len(hidden)):
         x += hidden[j] * tables.output[node, j]
@@ -335,13 +335,13 @@ def _branch(tables, hidden, node):
 
 
 @njit(cache=True, nogil=True)
-def _tree(tables, hidden, nodes, scores, wanted):
-    """Label and log probability by the tree of the hierarchical softmax: the branches that may hold the best one."""
+def _tree(tables, hidden, nodes, scores, only_label):
+    """Label and log probability for the hierarchical softmax; visits only branches that may hold the best label."""
     labels = len(tables.children) + 1
-    if wanted >= 0:
+    if only_label >= 0:
         score = np.float32(0)
         depth = 0
-        node = wanted
+        node = only_label
         while tables.parents[node] >= 0:
             nodes[depth] = node
             depth += 1
@@ -352,7 +352,7 @@ def _tree(tables, hidden, nodes, scores, wanted):
             right = tables.children[node - labels, 1] == nodes[depth]
             score += _log(f if right else np.float32(1.0 - f))
             node = nodes[depth]
-        return wanted, score
+        return only_label, score
     best = np.int64(-1)
     most = _log(0.0)
     nodes[0] = 2 * labels - 2
@@ -378,11 +378,10 @@ def _tree(tables, hidden, nodes, scores, wanted):
 
 
 @njit(cache=True, nogil=True)
-def score(tables, data, start, end, wanted, memory):
-    """Label i32[n] and its probability f32[n] of each text `data[start[d]:end[d]]`.
+def score(tables, data, start, end, only_label, memory):
+    """Label, i32[n], and its probability, f32[n], of each text `data[start[d]:end[d]]`.
 
-    The label is `wanted`, or the likeliest one where that is -1; it is -1 and the probability nan for a text without
-    any feature that the model knows.
+    The label is `only_label`, or the most likely one if that is -1. A text without any known feature gets -1 and nan.
     """
     n = len(start)
     longest = 0
@@ -390,22 +389,22 @@ def score(tables, data, start, end, wanted, memory):
         longest = max(longest, end[d] - start[d])
     labels = len(tables.scale)
     hidden = np.empty(tables.rows.shape[1], np.float32)
-    room = np.empty(longest + 3, np.uint8)
+    scratch = np.empty(longest + 3, np.uint8)
     hashes = np.empty(longest // 2 + 2 if tables.word_ngrams > 1 else 0, np.int32)
     activation = np.empty(labels, np.float32)
     nodes = np.empty(labels + 1, np.int64)
-    found = np.empty(n, np.int32)
+    best = np.empty(n, np.int32)
     probability = np.empty(n, np.float32)
     for d in range(n):
-        found[d] = -1
+        best[d] = -1
         probability[d] = np.nan
-        if _embed(tables, data, start[d], end[d], hidden, room, hashes, memory):
+        if _embed(tables, data, start[d], end[d], hidden, scratch, hashes, memory):
             if tables.loss == HIERARCHICAL:
-                label, logarithm = _tree(tables, hidden, nodes, activation, wanted)
+                label, logarithm = _tree(tables, hidden, nodes, activation, only_label)
             else:
-                label, logarithm = _flat(tables, hidden, activation, wanted)
-            found[d] = label
+                label, logarithm = _flat(tables, hidden, activation, only_label)
+            best[d] = label
             if label >= 0:
-                # The library adds 1e-5 before it takes the logarithm, so a certain label would come out above 1.
+                # The library adds 1e-5 before it takes the logarithm, so a certain label would exceed 1.
                 probability[d] = min(np.float32(math.exp(logarithm)), np.float32(1))
-    return found, probability
+    return best, probability

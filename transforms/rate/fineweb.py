@@ -8,12 +8,12 @@ from pydantic import Field, PositiveInt
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import RuleRater, columns, share
+from tamis.transforms.rate.base import BaseRater, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 _SOURCE = "Penedo et al. 2024, 3.6; datatrove filters/fineweb_quality_filter.py"
 
@@ -25,29 +25,30 @@ _SENTENCE_TERMINAL = """
     1123b-1123c 112a9 1144b-1144c 115c2-115c3 115c9-115d7 11641-11642 1173c-1173e 11944 11946 11a42-11a43 11a9b-11a9c
     11c41-11c42 11ef7-11ef8 11f43-11f44 16a6e-16a6f 16af5 16b37-16b38 16b44 16e98 1bc9f 1da88
 """
-"""Unicode 15's characters of the property Sentence_Terminal, and three marks of Khmer, as datatrove has them; hexadecimal."""
+"""The characters with Unicode 15's property Sentence_Terminal and three Khmer marks, as in datatrove; hexadecimal."""
 
 
 def _characters(ranges: str) -> tuple[str, ...]:
-    bounds = [[int(bound, 16) for bound in part.split("-")] for part in ranges.split()]
+    bounds = [[int(bound, 16) for bound in item.split("-")] for item in ranges.split()]
     return tuple(chr(point) for bound in bounds for point in range(bound[0], bound[-1] + 1))
 
 
 class FineWeb(Options):
-    """What the signals look for. Thresholds on them are the recipe's."""
+    """Definitions for FineWeb's signals. Set thresholds for them under `thresholds`."""
 
-    terminal_punctuation: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = _characters(_SENTENCE_TERMINAL)
-    """Characters that end a sentence, in any script. FineWeb itself was made with five: `.`, `!`, `?`, `"` and `'`."""
-    short_line: PositiveInt = 30
-    """A line of at most so many characters is short."""
+    terminal_punctuation: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
+        _characters(_SENTENCE_TERMINAL),
+        description="Characters that end a sentence, in any script. FineWeb itself was made with `.`, `!`, `?`, `\"` and `'`.",
+    )
+    short_line: PositiveInt = Field(30, description="Length of the longest short line, in characters.")
 
 
-class FineWebRater(RuleRater[FineWeb]):
-    r"""Shares of lines that are not blank, of characters, and newlines a word.
+class FineWebRater(BaseRater[FineWeb]):
+    r"""Measures shares of lines (those that are not blank) and of characters, and newlines per word.
 
-    As datatrove 0.10 measures them, but that the `\r` of a file from Windows does not hide the punctuation at the end of
-    a line, which would condemn the whole file; other white space there does. Duplicate lines are compared as written and
-    their characters divided by those of the text without its newlines. A share of nothing is null.
+    The definitions are those of datatrove 0.10, with one exception: the `\r` at the end of a Windows line does not hide the
+    punctuation before it, which would condemn the whole file; other white space does. Duplicate lines are compared
+    unstripped, and their characters are divided by those of the text without newlines. A share is null if its total is 0.
     """
 
     name = "fineweb"
@@ -59,7 +60,7 @@ class FineWebRater(RuleRater[FineWeb]):
         Signal("fineweb.newlines_per_word", "float64", "newlines a word", "down", _SOURCE, 0, 0.3),
     )
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
 
         from tamis.transforms.text.characters import membership
@@ -81,7 +82,7 @@ class FineWebRater(RuleRater[FineWeb]):
         lines, _, duplicate_chars = duplicates(
             texts.line_first, texts.line_hash, texts.line_chars, np.diff(texts.line_word_first) > 0
         ).T
-        return columns(
+        return signal_batch(
             self.signals,
             [
                 share(edges[:, 2], lines),

@@ -8,38 +8,41 @@ from pydantic import Field
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import RuleRater, columns, share
+from tamis.transforms.rate.base import BaseRater, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 _SOURCE = "Rae et al. 2021, A1.1; datatrove filters/gopher_quality_filter.py"
 
 
 class Gopher(Options):
-    """What the signals look for. Thresholds on them are the recipe's."""
+    """Definitions for Gopher's signals. Set thresholds for them under `thresholds`."""
 
-    stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
-    """Words whose presence tells coherent English; compared as written, so `The` is none."""
-    bullets: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = ("•", "-")
-    """Characters that make a bullet of the line they begin."""
+    stop_words: tuple[str, ...] = Field(
+        ("the", "be", "to", "of", "and", "that", "have", "with"),
+        description="Words that indicate coherent English. Case matters, so `The` does not count.",
+    )
+    bullets: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
+        ("•", "-"), description="A line that begins with one of these characters is a bullet point."
+    )
 
 
-class GopherRater(RuleRater[Gopher]):
-    """Counts and shares of words and lines.
+class GopherRater(BaseRater[Gopher]):
+    """Measures counts and shares of words and lines.
 
-    As datatrove measures them: words are those of `tamis.transforms.text.segment`, punctuation marks among them, as spaCy's are
-    for datatrove. Lengths and `word_count` leave out symbols (words of nothing but punctuation); the shares are of all
-    words, symbols included. Blank lines count, the nothing behind a final newline does not. A document without words has
-    null shares and mean length, one without lines null line shares.
+    The definitions are those of datatrove. Words are those of `tamis.transforms.text.segment`; as in spaCy, which datatrove
+    uses, they include punctuation marks. `word_count` and `mean_word_length` exclude symbols (words of punctuation only);
+    shares refer to all words. Blank lines count, except an empty line behind a final newline. Without words, shares of words
+    and mean length are null; without lines, shares of lines are null.
 
-    Where we differ, and why:
-    - Symbols are told by Unicode category. datatrove's list of marks takes `•`, `©`, `→` and emoji for words, and a
-      fullwidth `１` for a mark.
-    - Lines end at a newline alone. datatrove also cuts at separators that seldom end a line: U+0085 in a web page is
-      mostly an ellipsis of Windows text read as Latin-1, amid a sentence.
+    Differences from datatrove:
+    - The Unicode category defines symbols. datatrove's list of marks treats `•`, `©`, `→` and emoji as words, and a
+      fullwidth `１` as a mark.
+    - Only a newline ends a line. datatrove also cuts at separators that seldom end a line: in web pages, U+0085 is mostly an
+      ellipsis of Windows text that was read as Latin-1, inside a sentence.
     """
 
     name = "gopher"
@@ -55,7 +58,7 @@ class GopherRater(RuleRater[Gopher]):
         Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2),
     )
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
 
         from tamis.transforms.text.characters import membership
@@ -77,7 +80,7 @@ class GopherRater(RuleRater[Gopher]):
             membership(()),
         )
         stop_words = hash_words(sorted(set(self.options.stop_words)))
-        return columns(
+        return signal_batch(
             self.signals,
             [
                 plain,

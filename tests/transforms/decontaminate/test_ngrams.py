@@ -21,7 +21,7 @@ from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
 from tamis.transforms.decontaminate.index import Index, build
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.text.segment import segment
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -284,7 +284,7 @@ def test_items_are_cut_as_the_documents_are(tmp_path: Path, words: Words, found:
     rater.setup()
     cut = segment(pa.array(["老师问小明有三个苹果又买了五个一共有几个的时候"]), words)
     assert rater.rate(cut)["contamination.coverage"].to_pylist() == [1.0 * found]
-    assert (rater.fingerprint == Contamination(given).fingerprint) == (words == DEFAULT)
+    assert (rater.fingerprint == Contamination(given).fingerprint) == (words == DEFAULT_WORDS)
     assert pickle.loads(pickle.dumps(rater)).words == words
 
 

@@ -15,7 +15,7 @@ from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import segment
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
 OPTIONS = MinHash()
@@ -71,7 +71,7 @@ def rows_without_bands(part_state: PartState) -> pa.RecordBatch:
     return rows_of(part_state).drop_columns(["text", "bands"])
 
 
-def verdicts(table, parts, folder, options=OPTIONS, partitions=3, words=DEFAULT):
+def verdicts(table, parts, folder, options=OPTIONS, partitions=3, words=DEFAULT_WORDS):
     load = rows if options is not None else rows_without_bands
     found = {}
     out = run(part_states_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, words), folder)
@@ -115,7 +115,7 @@ def test_similarity_is_of_the_declared_words(tmp_path):
     table = planted()
     text = pc.replace_substring(table["text"], " ", "-")
     table = table.set_column(table.schema.get_field_index("text"), "text", text)
-    for words, near in ((DEFAULT, True), (Words(definition="whitespace"), False)):
+    for words, near in ((DEFAULT_WORDS, True), (Words(definition="whitespace"), False)):
         found = verdicts(table, [list(range(len(table)))], tmp_path, words=words)
         assert any(row[1] == "near" for row in found.values()) == near
 

@@ -1,4 +1,4 @@
-"""What the tests of the rule-based raters share: texts that break things, equality with a plain reference."""
+"""Texts and checks for the tests of rule-based raters: every value must equal that of a plain reference."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def rows(rater: Rater, texts: list[str]) -> list[list[Any]]:
 
 
 def check(rater: Rater, reference: Reference, texts: list[str]) -> None:
-    """Every value equals the reference's: whole numbers and nulls exactly, shares to the last bits."""
+    """Every value equals the reference: total numbers and nulls exactly, shares except for rounding."""
     for text, measured in zip(texts, rows(rater, texts), strict=True):
-        for signal, got, wanted in zip(rater.signals, measured, reference(text), strict=True):
-            same = got is wanted is None or (
-                got is not None and wanted is not None and math.isclose(got, wanted, rel_tol=1e-12)
+        for signal, value, expected in zip(rater.signals, measured, reference(text), strict=True):
+            same = value is expected is None or (
+                value is not None and expected is not None and math.isclose(value, expected, rel_tol=1e-12)
             )
-            assert same, f"{signal.name} of {text[:200]!r}: {got}, reference {wanted}"
+            assert same, f"{signal.name} of {text[:200]!r}: {value}, reference {expected}"
 
 
 def check_batches(rater: Rater, texts: list[str]) -> None:
-    """A value depends on its document alone: not on the neighbours, nor on where the array is sliced."""
+    """A value depends on its document only, not on the other documents or on how the array is sliced."""
     together = rows(rater, texts)
     assert together == [rows(rater, [text])[0] for text in texts]
     array = pa.array(["before", *texts, "after"], pa.large_string())
@@ -70,5 +70,5 @@ def real_texts(shared: Path, count: int = 150) -> list[str]:
     return [json.loads(line)["text"] for line in lines[:count]]
 
 
-def ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def ratio(part: float, total: float) -> float | None:
+    return part / total if total else None

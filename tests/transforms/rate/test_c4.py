@@ -1,4 +1,4 @@
-"""C4's signals equal a plain reading of TFDS `clean_page`, with its sentences counted by the documented rule."""
+"""C4's signals equal a plain reading of TFDS `clean_page`, with sentences counted by the documented rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POLICY = (b"terms of use", b"privacy policy", b"cookie policy", b"uses cookies",
 
 
 def ends_sentence(word: str) -> bool:
-    """Has a mark in its tail of marks, quotes and brackets, the dot of an initial apart."""
+    """Whether the word ends in marks, quotes and brackets with a sentence mark, except for the dot of an initial."""
     tail = re.search(r"""[.?!)\]"'”’]*\Z""", word)
     assert tail is not None
     marks = tail.group()
@@ -39,18 +39,18 @@ def reference(text: str) -> list[float | None]:
     kept = []
     curly = lorem = longest = policy = javascript = 0
     for line in lines:
-        longest_here = max(map(len, line.split()))
+        longest_in_line = max(map(len, line.split()))
         bare = CITATION.sub("", line)
         lower = bare.encode().lower()
         curly += bare.count("{")
         lorem += lower.count(b"lorem ipsum")
-        longest = max(longest, longest_here)
+        longest = max(longest, longest_in_line)
         has_policy = any(phrase in lower for phrase in POLICY)
         has_javascript = b"javascript" in lower
         policy += has_policy
         javascript += has_javascript
         ended = bare.endswith((".", "?", "!", '"')) and not bare.endswith("...")
-        if ended and len(bare.split()) >= 5 and longest_here <= 1000 and not has_policy and not has_javascript:
+        if ended and len(bare.split()) >= 5 and longest_in_line <= 1000 and not has_policy and not has_javascript:
             kept.append(bare)
     return [
         sum(map(sentences, kept)),
@@ -73,7 +73,7 @@ def test_equals_the_reference(texts: list[str]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.text("aB1é_½.?!)”' \n", max_size=80).map(lambda text: text + " one two three four five."), max_size=3))
-def test_equals_the_reference_where_marks_abound(texts: list[str]) -> None:
+def test_equals_the_reference_with_many_marks(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
@@ -82,7 +82,7 @@ cited = st.lists(st.sampled_from(["[1]", "[edit]", "[citation needed]", *'[]x J.
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(cited.map(lambda pieces: "One two three. " + "".join(pieces) + "."), max_size=3))
-def test_equals_the_reference_where_citations_abound(texts: list[str]) -> None:
+def test_equals_the_reference_with_many_citations(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 

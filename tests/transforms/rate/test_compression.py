@@ -26,8 +26,8 @@ def rated(texts: Sequence[str], **options: int) -> list[float | None]:
 @given(st.lists(st.text(max_size=200), max_size=5), st.integers(1, 100))
 def test_equals_zstd_of_each_text(texts: list[str], min_bytes: int) -> None:
     raw = [text.encode() for text in texts]
-    wanted = [len(zstandard.compress(r, 3)) / len(r) if len(r) >= min_bytes else None for r in raw]
-    assert rated(texts, min_bytes=min_bytes) == wanted
+    expected = [len(zstandard.compress(r, 3)) / len(r) if len(r) >= min_bytes else None for r in raw]
+    assert rated(texts, min_bytes=min_bytes) == expected
 
 
 def test_bytes_not_characters_make_a_text_long_enough() -> None:

@@ -1,4 +1,4 @@
-"""The classifier gives what the fastText library gives for the normalised line, as DCLM asks for it."""
+"""The rater returns the probability of the fastText library for the normalised line, computed as in DCLM."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def test_the_fingerprint_follows_the_models_bytes_not_its_path(two: Path, three:
 
 
 def test_errors_say_what_to_do(two: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.bin: no fastText model there"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.bin: no such fastText model"):
         _ = FastTextRater(FastText(name="q", model=str(tmp_path / "nowhere.bin"))).fingerprint
     (tmp_path / "bad.bin").write_bytes(b"nonsense" * 99)
-    with pytest.raises(ValueError, match=r"bad\.bin: not a fastText model"):
+    with pytest.raises(ValueError, match=r"bad\.bin: not a usable fastText model"):
         FastTextRater(FastText(name="q", model=str(tmp_path / "bad.bin"))).setup()
     with pytest.raises(ValueError, match=r"no label '__label__hp'.*'__label__hq'"):
         FastTextRater(FastText(name="q", model=str(two), label="__label__hp")).setup()

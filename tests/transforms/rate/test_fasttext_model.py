@@ -1,4 +1,4 @@
-"""Our reading and scoring of fastText models gives what the library gives, bit by bit where the C libraries agree."""
+"""Our reading and scoring of fastText models gives the results of the library."""
 
 from __future__ import annotations
 
@@ -138,28 +138,33 @@ def library(path: str) -> Callable[..., list[tuple[float, str]]]:
 
 def best(model: Model, texts: list[str]) -> list[tuple[str, float] | None]:
     data, start = text_buffer(pa.array(texts, pa.large_string()))
-    found, probability = model.best(data, start[:-1], start[1:])
-    assert found.dtype == np.int32
+    labels, probability = model.best(data, start[:-1], start[1:])
+    assert labels.dtype == np.int32
     assert probability.dtype == np.float32
-    assert np.array_equal(found < 0, np.isnan(probability))
-    return [(model.labels[n], float(p)) if n >= 0 else None for n, p in zip(found, probability, strict=True)]
+    assert np.array_equal(labels < 0, np.isnan(probability))
+    return [(model.labels[n], float(p)) if n >= 0 else None for n, p in zip(labels, probability, strict=True)]
 
 
 def assert_agree(path: str, texts: list[str]) -> None:
-    """Label for label with the library, and probabilities to 1e-5; it adds the rows up one by one, so of ten thousand words to
-    1e-4, and its sigmoid is a table of steps of 1/128 at most, where a hair's breadth may be a step."""
+    """Labels equal the library's, and probabilities differ by at most 1e-5.
+
+    The tolerance is 1e-4 for ten thousand words, because the library adds the rows one by one; and 1/128 for a sigmoid, the
+    largest step of the library's table, because a tiny difference may change the step.
+    """
     model = load(path)
-    for text, found in zip(texts, best(model, texts), strict=True):
+    for text, result in zip(texts, best(model, texts), strict=True):
         near, beginning = (1e-5 if len(text) < 20_000 else 1e-4), text[:80]
         if model.tables.loss == SIGMOID:
             near = 1 / 128
-        known = {label: min(p, 1.0) for p, label in library(path)(text.replace("\n", " ") + "\n", -1, 0.0, "strict")}
-        if not known:
-            assert found is None, beginning
+        expected_scores = {label: min(p, 1.0) for p, label in library(path)(text.replace("\n", " ") + "\n", -1, 0.0, "strict")}
+        if not expected_scores:
+            assert result is None, beginning
             continue
-        assert found is not None, beginning
-        assert known[found[0]] >= max(known.values()) - near, beginning  # of two that are as likely, either
-        assert abs(found[1] - known[found[0]]) <= near, beginning
+        assert result is not None, beginning
+        assert expected_scores[result[0]] >= max(expected_scores.values()) - near, (
+            beginning
+        )  # either of two equally likely labels
+        assert abs(result[1] - expected_scores[result[0]]) <= near, beginning
 
 
 def real_texts(shared: Path) -> list[str]:
@@ -188,7 +193,7 @@ def test_adversarial_texts(small: str) -> None:
 
 def test_adversarial_texts_and_languages_by_lid176() -> None:
     assert_agree(packaged_model(), ADVERSARIAL + list(ARTICLE_1.values()))
-    assert [found and found[0] for found in best(load(packaged_model()), list(ARTICLE_1.values()))] == [
+    assert [result and result[0] for result in best(load(packaged_model()), list(ARTICLE_1.values()))] == [
         f"__label__{language}" for language in ARTICLE_1
     ]
 
@@ -223,19 +228,19 @@ def test_all_real_texts_by_lid176(shared: Path) -> None:
 
 
 def test_each_labels_probability(small: str) -> None:
-    """Of a label that is asked for: the library's in the list of all; of two labels, as DCLM asks."""
+    """The probability of a label is that of the library; with two labels, that of DCLM."""
     model = load(small)
     texts = [*ARTICLE_1.values(), "a b c", "</s>"]
     data, start = text_buffer(pa.array(texts, pa.large_string()))
     for label in model.labels[:7]:
         for text, p in zip(texts, model.probability(data, start[:-1], start[1:], label), strict=True):
-            known = {name: min(1.0, p) for p, name in library(small)(text + "\n", -1, 0.0, "strict")}
+            expected_scores = {name: min(1.0, p) for p, name in library(small)(text + "\n", -1, 0.0, "strict")}
             if len(model.labels) == 2:
-                likelier = max(known, key=known.__getitem__)
-                expected = known[likelier] if likelier == label else 1 - known[likelier]
-            elif label in known:
-                expected = known[label]
-            else:  # the library leaves out what the tree gives less than 1e-5
+                most_likely = max(expected_scores, key=expected_scores.__getitem__)
+                expected = expected_scores[most_likely] if most_likely == label else 1 - expected_scores[most_likely]
+            elif label in expected_scores:
+                expected = expected_scores[label]
+            else:  # the library omits labels of less than 1e-5 in the tree
                 assert p < 1.1e-5
                 continue
             assert p == pytest.approx(expected, abs=1e-5)
@@ -254,11 +259,11 @@ def test_threads_share_a_model() -> None:
     model = load(packaged_model())
     texts = list(ARTICLE_1.values()) * 20
     with ThreadPoolExecutor(4) as threads:
-        assert all(found == best(model, texts) for found in threads.map(lambda _: best(model, texts), range(12)))
+        assert all(results == best(model, texts) for results in threads.map(lambda _: best(model, texts), range(12)))
 
 
 def test_no_known_feature_no_label(folder: Path, tmp_path: Path) -> None:
-    """A vocabulary without `</s>` knows nothing of an unknown word."""
+    """A vocabulary without `</s>` has no feature for an unknown word."""
     path = tmp_path / "endless.bin"
     path.write_bytes(Path(trained(folder, "words")).read_bytes().replace(b"</s>", b"</t>", 1))
     assert best(load(str(path)), ["", "unheard-of", "unheard-of </s> </t>"]) == [None, None, None]
@@ -272,18 +277,18 @@ def test_damaged_files_are_named(folder: Path, tmp_path: Path) -> None:
         for size in [0, 3, 4, 8, 20, 63, 64, 90, 92, 100, 1000, len(whole) // 3, len(whole) // 2, len(whole) - 1]:
             path = tmp_path / f"{name}-{size}.bin"
             path.write_bytes(whole[:size])
-            with pytest.raises(ValueError, match=rf"{name}-{size}\.bin: not a fastText model"):
+            with pytest.raises(ValueError, match=rf"{name}-{size}\.bin: not a (usable )?fastText model"):
                 load(str(path))
 
 
 def test_other_files_are_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.bin").write_bytes(b"nonsense" * 99)
-    with pytest.raises(ValueError, match=r"text\.bin: not a fastText model"):
+    with pytest.raises(ValueError, match=r"text\.bin: not a usable fastText model"):
         load(str(tmp_path / "text.bin"))
     trained(folder, "words")
     vectors = fasttext_new.train_unsupervised(str(folder / "2.txt"), dim=4, epoch=1, thread=1, verbose=0, bucket=10)
     vectors.save_model(str(tmp_path / "vectors.bin"))
-    with pytest.raises(ValueError, match=r"vectors\.bin: .*labels \(supervised\)"):
+    with pytest.raises(ValueError, match=r"vectors\.bin: .*not trained with labels"):
         load(str(tmp_path / "vectors.bin"))
     whole = bytearray(Path(trained(folder, "words")).read_bytes())
     whole[4] = 13
@@ -299,7 +304,7 @@ def test_other_files_are_named(folder: Path, tmp_path: Path) -> None:
 def test_a_changed_byte_is_an_error_or_another_model(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
-    """Never a crash: whatever is read, no kernel leaves its arrays."""
+    """It never crashes: no kernel reads outside its arrays."""
     changed = bytearray(Path(trained(folder, name)).read_bytes())
     at = data.draw(st.integers(8, 95) | st.integers(8, len(changed) - 1))
     changed[at] = data.draw(st.integers(0, 255))
@@ -308,8 +313,8 @@ def test_a_changed_byte_is_an_error_or_another_model(
     try:
         model = load.__wrapped__(str(path))
     except ValueError as error:
-        assert "changed.bin: not a fastText model" in str(error)  # noqa: PT017
+        assert "changed.bin: not a usable fastText model" in str(error)  # noqa: PT017
     else:
         data_, start = text_buffer(pa.array(["free and equal", "ab cd", ""], pa.large_string()))
-        found, _ = model.best(data_, start[:-1], start[1:])
-        assert (found < len(model.labels)).all()
+        labels, _ = model.best(data_, start[:-1], start[1:])
+        assert (labels < len(model.labels)).all()

@@ -58,7 +58,7 @@ def test_thirty_characters_are_short_whatever_their_bytes() -> None:
     assert values("語" * 31, FineWebRater(FineWeb(short_line=31)))["short_lines"] == 1
 
 
-def test_nothing_is_null() -> None:
+def test_shares_of_a_blank_text_are_null() -> None:
     assert set(values("").values()) == {None}
     assert values(" \n ")["newlines_per_word"] is None
 
@@ -67,7 +67,7 @@ def test_fingerprint_follows_the_options() -> None:
     assert FineWebRater(FineWeb(short_line=31)).fingerprint != RATER.fingerprint
 
 
-def test_what_ends_a_line() -> None:
+def test_marks_that_end_a_line() -> None:
     for line in ("One.", "Zwei!", "三。", "चार।", "خمسة؟", "Six.\r"):
         assert values(line)["line_punctuation"] == 1, line
     for line in ("One", "two,", "Three. ", "“Four.”", "five.\r\r"):

@@ -66,7 +66,7 @@ def test_a_page_by_hand() -> None:
     assert page["stop_words"] == 4
 
 
-def test_nothing_is_null_not_zero() -> None:
+def test_shares_of_an_empty_text_are_null_not_zero() -> None:
     empty = values("")
     assert empty["word_count"] == empty["stop_words"] == 0
     assert {name for name, value in empty.items() if value is None} == set(NAMES) - {"word_count", "stop_words"}

@@ -1,4 +1,4 @@
-"""Languages are told by lid.176 on the beginning of a document; where there are no letters there is no language."""
+"""lid.176 identifies the language from the beginning of a document; a text without letters has no language."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ ARTICLE_1 = {
 
 @pytest.fixture(scope="module")
 def rater() -> LanguageRater:
-    made = LanguageRater(Language())
-    made.setup()
-    return made
+    rater = LanguageRater(Language())
+    rater.setup()
+    return rater
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def rated(rater: LanguageRater, texts: Sequence[str]) -> list[tuple[str | None, 
 
 
 def test_article_1_in_nine_languages(rater: LanguageRater) -> None:
-    found = rated(rater, list(ARTICLE_1.values()))
-    assert [label for label, _ in found] == list(ARTICLE_1)
-    assert all(0.5 < probability <= 1 for _, probability in found)
+    results = rated(rater, list(ARTICLE_1.values()))
+    assert [label for label, _ in results] == list(ARTICLE_1)
+    assert all(0.5 < probability <= 1 for _, probability in results)
 
 
 def test_no_letters_no_language(rater: LanguageRater) -> None:

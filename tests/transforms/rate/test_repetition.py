@@ -1,4 +1,4 @@
-"""Repetition signals equal datatrove's definitions, word ends and single occurrences aside."""
+"""Repetition signals equal datatrove's definitions, except for word boundaries and single occurrences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATER = RepetitionRater(Repetition())
 NAMES = [signal.name.removeprefix("repetition.") for signal in RATER.signals]
 
 
-def said_before(items: list[str]) -> list[str]:
+def repeats(items: list[str]) -> list[str]:
     return [item for k, item in enumerate(items) if item in set(items[:k])]
 
 
@@ -30,16 +30,16 @@ def top(words: list[str], n: int) -> int:
     return len(" ".join(gram)) * times if times > 1 else 0
 
 
-def duplicated(words: list[str], n: int) -> int:
-    read: set[tuple[str, ...]] = set()
+def duplicate_chars(words: list[str], n: int) -> int:
+    seen: set[tuple[str, ...]] = set()
     chars = k = 0
     while k + n <= len(words):
         gram = tuple(words[k : k + n])
-        if gram in read:
+        if gram in seen:
             chars += sum(map(len, gram))
             k += n
         else:
-            read.add(gram)
+            seen.add(gram)
             k += 1
     return chars
 
@@ -49,12 +49,12 @@ def reference(text: str) -> list[float | None]:
     paragraphs = re.split(r"\n{2,}", text.strip()) if text.strip() else []
     words = words_of(text)
     return [
-        ratio(len(said_before(lines)), len(lines)),
-        ratio(len("".join(said_before(lines))), len(text)),
-        ratio(len(said_before(paragraphs)), len(paragraphs)),
-        ratio(len("".join(said_before(paragraphs))), len(text)),
+        ratio(len(repeats(lines)), len(lines)),
+        ratio(len("".join(repeats(lines))), len(text)),
+        ratio(len(repeats(paragraphs)), len(paragraphs)),
+        ratio(len("".join(repeats(paragraphs))), len(text)),
         *(ratio(top(words, n), len(text)) for n in (2, 3, 4)),
-        *(ratio(duplicated(words, n), len(text)) for n in (5, 6, 7, 8, 9, 10)),
+        *(ratio(duplicate_chars(words, n), len(text)) for n in (5, 6, 7, 8, 9, 10)),
     ]
 
 
@@ -63,7 +63,7 @@ few_words = st.lists(st.sampled_from(["a ", "b ", "c ", "ab ", "a. ", "\n", "\n\
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.one_of(few_words, few_words.map(lambda t: t * 3)), max_size=4))
-def test_equals_the_reference_where_all_repeats(texts: list[str]) -> None:
+def test_equals_the_reference_on_repetitive_texts(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
@@ -105,11 +105,11 @@ def test_lines_and_paragraphs_by_hand() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  "])
-def test_nothing_is_null(text: str) -> None:
+def test_shares_of_blank_texts_are_null(text: str) -> None:
     assert values(text)["duplicate_paragraph_share"] is None
 
 
-def test_all_that_repeats_is_a_duplicate() -> None:
+def test_all_repeated_words_are_duplicates() -> None:
     sentence = "every word of this sentence will be read exactly twice here "
     page = values(sentence * 2)
     assert page["duplicate_10gram_chars"] == pytest.approx(len(sentence.replace(" ", "")) / len(sentence * 2), abs=0.1)

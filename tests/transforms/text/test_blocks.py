@@ -8,12 +8,12 @@ from numba import njit
 
 from tamis.transforms.text.blocks import DIGITS, LETTERS, SIZE, SPACES, classes, masks, ones
 
-_apart = masks(LETTERS, DIGITS, SPACES, ((0xC2, 12, 0), (0x80, 1, 0)))
+_separate_masks = masks(LETTERS, DIGITS, SPACES, ((0xC2, 12, 0), (0x80, 1, 0)))
 
 
 @njit
 def _masks(data: npt.NDArray[np.uint8], index: int) -> object:
-    return _apart(data, index), classes(data, index)
+    return _separate_masks(data, index), classes(data, index)
 
 
 @njit
@@ -24,13 +24,13 @@ def _ones(word: np.uint64) -> int:
 def test_masks_are_of_each_byte() -> None:
     data = np.concatenate([np.arange(256), np.random.default_rng(0).integers(0, 256, 1000)]).astype(np.uint8)
     for index in range(len(data) - SIZE):
-        wanted = [0, 0, 0, 0]
+        expected = [0, 0, 0, 0]
         for k, byte in enumerate(data[index : index + SIZE].tolist()):
-            wanted[0] |= chr(byte).isascii() * chr(byte).isalpha() << k
-            wanted[1] |= (48 <= byte < 58) << k
-            wanted[2] |= (byte == 32) << k
-            wanted[3] |= (0xC2 <= byte < 0xCE or byte == 0x80) << k
-        assert _masks(data, index) == (tuple(wanted), (wanted[0] | wanted[1], wanted[2]))
+            expected[0] |= chr(byte).isascii() * chr(byte).isalpha() << k
+            expected[1] |= (48 <= byte < 58) << k
+            expected[2] |= (byte == 32) << k
+            expected[3] |= (0xC2 <= byte < 0xCE or byte == 0x80) << k
+        assert _masks(data, index) == (tuple(expected), (expected[0] | expected[1], expected[2]))
 
 
 def test_ones_are_counted() -> None:

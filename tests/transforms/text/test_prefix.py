@@ -1,4 +1,4 @@
-"""A prefix is Python's slice of the text, and has a letter where the slice has."""
+"""A prefix equals Python's slice of the text, and the flag says whether the slice has a letter."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, Segmented, segment
-from tamis.transforms.text.words import DEFAULT, Words
+from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, FOLDED, HASH, SYMBOL, SegmentedTexts, segment
+from tamis.transforms.text.words import DEFAULT_WORDS, Words
 from tests.transforms.text.word_reference import EVERY, words_of
 
 DEFINITIONS = [
@@ -77,7 +77,7 @@ def xxh(text: str) -> int:
 
 
 def word_hash(word: str) -> int:
-    """`word_hash64`, from its description."""
+    """`word_hash64` by its description."""
     data = word.encode()
     h = len(data) * 0xC2B2AE3D27D4EB4F & ALL
     if len(data) <= 8:
@@ -97,7 +97,7 @@ def finish(z: int) -> int:
 ALL = 2**64 - 1
 
 
-def check(cut: Segmented, documents: list[str], definition: Words = DEFAULT) -> None:
+def check(cut: SegmentedTexts, documents: list[str], definition: Words = DEFAULT_WORDS) -> None:
     assert len(cut) == len(documents)
 
     def spans(start: np.ndarray, end: np.ndarray) -> list[str]:
@@ -171,7 +171,7 @@ def test_every_code_point(words: Words) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "wanted"),
+    ("text", "words", "expected"),
     [
         ("iPhone手机, 3月", Words(), "iPhone|手|机|,|3|月"),
         ("iPhone手机, 3月", Words(unspaced="clause"), "iPhone手机|,|3月"),
@@ -185,9 +185,9 @@ def test_every_code_point(words: Words) -> None:
         ("한국어 བོད་ཡིག", Words(), "한국어|བོད|་|ཡིག"),
     ],
 )
-def test_scripts(text: str, words: Words, wanted: str) -> None:
+def test_scripts(text: str, words: Words, expected: str) -> None:
     cut = segment(pa.array([text]), words)
-    assert [bytes(cut.data[a:b]).decode() for a, b in zip(cut.word_start, cut.word_end, strict=True)] == wanted.split("|")
+    assert [bytes(cut.data[a:b]).decode() for a, b in zip(cut.word_start, cut.word_end, strict=True)] == expected.split("|")
     check(cut, [text], words)
 
 
@@ -199,10 +199,10 @@ def test_a_line_of_a_megabyte() -> None:
 
 
 def test_batches_do_not_matter() -> None:
-    whole = segment(pa.array(EDGES, pa.large_string()))
+    together = segment(pa.array(EDGES, pa.large_string()))
     parts = [segment(pa.array(EDGES[k : k + 1], pa.large_string())) for k in range(len(EDGES))]
     for name in ("word_hash", "fold_hash", "word_chars", "word_kind", "line_hash", "line_chars", "text_chars"):
-        assert getattr(whole, name).tolist() == np.concatenate([getattr(p, name) for p in parts]).tolist()
+        assert getattr(together, name).tolist() == np.concatenate([getattr(p, name) for p in parts]).tolist()
 
 
 def test_nulls_are_refused() -> None:

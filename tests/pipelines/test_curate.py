@@ -202,7 +202,7 @@ def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
         assert "by-no-source" in {warning["code"] for warning in manifest["warnings"]}
 
 
-@pytest.letters.parametrize(
+@pytest.mark.parametrize(
     ("curriculum", "message"),
     [
         ({"by": {"web": "gopher.words"}}, "did you mean"),

@@ -1,4 +1,4 @@
-"""`tamis warmup`: compiles all kernels by running a few documents through every rater and step in this process."""
+"""`tamis warmup`: compiles all kernels by running a few documents through every step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TEXTS = (
     "Ein Satz – für ältere Augen; 日本語の文。 Ещё одна строка 123.\n• eins\n• zwei…\n\n" * 3,
     "",
 )
-"""Near-duplicates, a text with an item of a benchmark, several scripts, many lines, an empty text."""
+"""Near-duplicates, an item of a benchmark, several scripts, many lines, an empty text."""
 
 _RECIPE: dict[str, Any] = {
     "rate": {name: {} for name in ("gopher", "repetition", "c4", "fineweb", "compression", "language")},
@@ -38,12 +38,12 @@ _RECIPE: dict[str, Any] = {
 }
 
 _VARIANTS: tuple[dict[str, Any], ...] = ({}, {"dedup": {"minhash": {"scheme": "multiply"}}})
-"""Changes to `_RECIPE`: one run for each option that needs other kernels, or the same ones with other types."""
+"""Changes to `_RECIPE`, one run each, that need other kernels or other argument types."""
 
 
 @dataclass(frozen=True)
 class Warmup:
-    """The kernels that were compiled now, and the number of `files` in the folder of compiled kernels."""
+    """The kernels that were compiled now, and the number of compiled kernels in the folder."""
 
     folder: str
     compiled: tuple[str, ...]
@@ -98,9 +98,9 @@ def _run_all(scratch: Path) -> None:
 
 
 def _listing(folder: Path) -> Path:
-    """The file that lists the compiled kernels, named by a hash of all code that determines them."""
+    """The list of compiled kernels, named by a hash of all code that determines them."""
     digest = hashlib.blake2b(digest_size=8)
-    for package in (Path(kernels.__file__).parent, Path(__file__).parent):
+    for package in (Path(kernels.__file__).parents[1], Path(__file__).parents[1]):
         for source in sorted(package.rglob("*.py")):
             digest.update(source.read_bytes())
     return folder / f"warm-{digest.hexdigest()}.json"
@@ -112,5 +112,5 @@ def _files(folder: Path) -> list[str]:
 
 def _name(function: Any) -> str:
     """The name of one of our kernels; empty for a function of numba's that is compiled into it."""
-    module, _, name = function.__module__.partition(".")
-    return f"{name}.{function.__name__}" if module == kernels.__package__ else ""
+    module = function.__module__.removeprefix("tamis.transforms.")
+    return "" if module == function.__module__ else f"{module}.{function.__name__}"

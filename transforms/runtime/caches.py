@@ -1,4 +1,4 @@
-"""Finds the folder for what one run makes and the next can use: beside the environment, or where the user may write."""
+"""Finds a folder for files that one run makes and later runs reuse: beside the environment, or where the user may write."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import tempfile
 from pathlib import Path
 
 
-def places(name: str, chosen: str | None = None) -> list[Path]:
-    """Where the folder `name` may be: in `chosen` or the environment, in the user's cache, among temporary files.
+def candidate_folders(name: str, preferred: str | None = None) -> list[Path]:
+    """The possible homes of the folder `name`, best first.
 
-    The best comes first. The last may have been made by strangers.
+    They are in `preferred` or the environment, in the user's cache, and among the temporary files, where a stranger may have
+    made a folder of this name.
     """
-    own = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    homes = [Path(chosen) if chosen else Path(sys.prefix, "var")]
-    if os.path.isabs(own):
-        homes.append(Path(own))
+    user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    homes = [Path(preferred) if preferred else Path(sys.prefix, "var")]
+    if os.path.isabs(user_cache):
+        homes.append(Path(user_cache))
     return [*(home / name for home in homes), Path(tempfile.gettempdir(), f"{name}-{os.getuid()}")]
 
 
-def first_writable(found: list[Path]) -> Path | None:
-    """The first of `found` in which files can be made, and it made; the last only where nobody else can make any."""
-    return next((place for place in found if _writable(place, private=place is found[-1])), None)
+def first_writable(folders: list[Path]) -> Path | None:
+    """Makes and returns the first folder that can be written; the last only if nobody else can write to it. None if none."""
+    return next((folder for folder in folders if _is_writable(folder, private=folder is folders[-1])), None)
 
 
-def _writable(place: Path, private: bool) -> bool:
+def _is_writable(folder: Path, private: bool) -> bool:
     try:
-        place.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-        state = place.lstat()
+        folder.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+        status = folder.lstat()
     except OSError:
         return False
-    foreign = place.is_symlink() or state.st_uid != os.getuid() or state.st_mode & 0o022
-    return os.access(place, os.W_OK | os.X_OK) and not (private and foreign)
+    shared = folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o022
+    return os.access(folder, os.W_OK | os.X_OK) and not (private and shared)

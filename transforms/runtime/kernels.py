@@ -1,20 +1,18 @@
-"""Compiles kernels, once: numba's cache, kept beside the environment and never out of date.
+"""Compiles kernels with numba and keeps the machine code for later processes, in folders that never go stale.
 
-By itself numba keeps a kernel beside its source and compiles it again when that file changes. It does not see a change in
-another file that the kernel's code was made of, a read-only installation has no cache, and machines that share a file system
-write into one. So a cache folder here belongs to one module on one kind of machine, and is named by the contents of the module
-and of all that it imports of this package.
+By default numba stores a kernel beside its source and compiles it again if that file changes. It misses changes in other files
+that the kernel's code comes from, it cannot store anything in a read-only installation, and machines on one file system
+overwrite each other's files. Here, a cache folder belongs to one module on one kind of machine; its name contains a hash of the
+module's source and of all modules that it imports from its own package and from this one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import platform
 import re
 import shutil
-import sys
 import threading
 import uuid
 import warnings
@@ -31,31 +29,24 @@ from numba.core import config
 
 from tamis.transforms.runtime import caches
 
-# numba looks for SciPy's BLAS, which takes a sixth of a second of every process, and no kernel multiplies matrices.
-_BLAS = "scipy.linalg.cython_blas"
-if _BLAS not in sys.modules:
-    sys.modules[_BLAS] = None  # type: ignore[assignment]  # how Python says that a module cannot be imported
-    importlib.import_module("numba.np.arraymath")
-    del sys.modules[_BLAS]
-
 _PACKAGE = Path(__file__).parents[2]
-_IMPORT = re.compile(rb"^from (%b[\w.]*) import (\([^)]*\)|.*)" % _PACKAGE.name.encode(), re.MULTILINE)
+_IMPORT = re.compile(rb"^from (\w[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
 _lock = threading.Lock()
 
 
 class KernelWarning(RuntimeWarning):
-    """Kernels cannot be kept: each process compiles its own."""
+    """Compiled kernels cannot be stored, so each process compiles its own."""
 
 
 def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callable[..., Any]], Any]:
-    """numba's `njit`. With `cache`, what it compiles is kept in `folder()`, or nowhere where that is None."""
+    """numba's `njit`. With `cache`, machine code is stored in `module_folder`; nowhere if that is None."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        place = _module_folder(Path(function.__code__.co_filename)) if cache else None
-        if place is None:
+        home = module_folder(Path(function.__code__.co_filename)) if cache else None
+        if home is None:
             return numba.njit(nogil=nogil, inline=inline)(function)
         with _lock:
-            before, config.CACHE_DIR = config.CACHE_DIR, str(place)
+            before, config.CACHE_DIR = config.CACHE_DIR, str(home)
             try:
                 return numba.njit(nogil=nogil, inline=inline, cache=True)(function)
             finally:
@@ -66,17 +57,17 @@ def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callab
 
 @cache
 def folder() -> Path | None:
-    """Where this process keeps its kernels; None, after a KernelWarning, where no place can be written.
+    """The folder of this process's kernels; None, after a KernelWarning, if no folder can be written.
 
-    It is in NUMBA_CACHE_DIR, or beside the environment, or else in the user's cache or among temporary files, and there the one
-    for this processor and these versions of Python, numpy and numba.
+    It is in NUMBA_CACHE_DIR or beside the environment, else in the user's cache or among temporary files. Inside there is one
+    folder for each processor with versions of Python, numpy and numba.
     """
-    found = _places()
-    place = caches.first_writable(found)
-    if place is not None:
-        return place / _machine()
+    candidates = _candidates()
+    home = caches.first_writable(candidates)
+    if home is not None:
+        return home / _machine()
     warnings.warn(
-        f"compiled kernels cannot be kept: none of {', '.join(map(str, found))} can be written. "
+        f"compiled kernels cannot be stored: none of {', '.join(map(str, candidates))} can be written. "
         "Each process compiles them again, for about 20 seconds; name a folder with NUMBA_CACHE_DIR",
         KernelWarning,
         stacklevel=2,
@@ -86,49 +77,69 @@ def folder() -> Path | None:
 
 @cache
 def digest(source: Path) -> str:
-    """16 hex digits over a file and, in turn, over the files of this package that its head imports."""
-    text = source.read_bytes()
-    total = hashlib.blake2b(text, digest_size=8)
-    for package, names in _IMPORT.findall(text):
-        base = _PACKAGE.parent.joinpath(*package.decode().split("."))
-        inside = (base / f"{name.decode()}.py" for name in re.findall(rb"\w+", names))
-        for file in filter(Path.is_file, [base.with_suffix(".py"), base / "__init__.py", *inside]):
-            total.update(digest(file).encode())
+    """16 hex digits: a hash of a file and of all files of its own package and this one that it imports, however indirectly."""
+    total, files = hashlib.blake2b(digest_size=8), [source]
+    for file in files:
+        contents, imported = _source(file)
+        total.update(contents)
+        files += [other for other in imported if other not in files]
     return total.hexdigest()
 
 
-def _places() -> list[Path]:
-    return caches.places("tamis-kernels", os.environ.get("NUMBA_CACHE_DIR"))
-
-
-def _machine() -> str:
-    """The name of the folder for what compiled code depends on apart from its source."""
-    processor = llvmlite.binding.get_host_cpu_name()
-    try:
-        features = llvmlite.binding.get_host_cpu_features().flatten()
-    except RuntimeError:  # not every processor tells; numba too takes the name alone then
-        features = ""
-    versions = [platform.python_version(), np.__version__, numba.__version__, llvmlite.__version__]
-    return f"{processor}-{hashlib.blake2b(repr([versions, processor, features]).encode(), digest_size=8).hexdigest()}"
-
-
 @cache
-def _module_folder(source: Path) -> Path | None:
-    """The folder of one module's kernels. Where the best place is read-only, it begins as a copy of what is there."""
+def module_folder(source: Path) -> Path | None:
+    """The folder of one module's kernels. If the best candidate is read-only, it starts as a copy of that one."""
     home = folder()
     if home is None:
         return None
     name = f"{source.stem}-{digest(source)}"
-    warm, own = _places()[0] / home.name / name, home / name
-    if warm != own and warm.is_dir() and not own.exists():
+    installed, own = _candidates()[0] / home.name / name, home / name
+    if installed != own and installed.is_dir() and not own.exists():
         copy = own.with_name(f"{name}.{uuid.uuid4().hex}")
         try:
-            shutil.copytree(warm, copy)
+            shutil.copytree(installed, copy)
             copy.rename(own)
-        except OSError:  # another process was first, or the disk is full: what is missing is compiled
+        except OSError:  # another process was first, or the disk is full: missing kernels are compiled
             shutil.rmtree(copy, ignore_errors=True)
     try:
         own.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
     return own
+
+
+def _candidates() -> list[Path]:
+    return caches.candidate_folders("tamis-kernels", os.environ.get("NUMBA_CACHE_DIR"))
+
+
+def _machine() -> str:
+    """A folder name for all that machine code depends on, apart from its source."""
+    processor = llvmlite.binding.get_host_cpu_name()
+    try:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    except RuntimeError:  # llvmlite does not know the features of every processor; numba then uses the name alone too
+        features = ""
+    versions = [platform.python_version(), np.__version__, numba.__version__, llvmlite.__version__]
+    return f"{processor}-{hashlib.blake2b(repr([versions, processor, features]).encode(), digest_size=8).hexdigest()}"
+
+
+@cache
+def _source(path: Path) -> tuple[bytes, list[Path]]:
+    """A hash of a module's source, and the files of its own package and this one that its head imports."""
+    text, files = path.read_bytes(), []
+    packages = {package.name: package.parent for package in (_PACKAGE, _package_of(path))}
+    for module, names in _IMPORT.findall(text):
+        parts = module.decode().split(".")
+        if parts[0] in packages:
+            base = packages[parts[0]].joinpath(*parts)
+            inside = [base / f"{name.decode()}.py" for name in re.findall(rb"\w+", names)]
+            files += filter(Path.is_file, [base.with_suffix(".py"), base / "__init__.py", *inside])
+    return hashlib.blake2b(text, digest_size=8).digest(), files
+
+
+def _package_of(source: Path) -> Path:
+    """The folder of the top-level package that a module belongs to."""
+    package = source.parent
+    while (package.parent / "__init__.py").is_file():
+        package = package.parent
+    return package

@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
@@ -153,9 +154,14 @@ def shards(run: str) -> list[ShardReceipt]:
 
 
 def summaries(run: str) -> list[PartSummary]:
-    """The summaries of the decided parts, by part."""
-    summaries = (PartSummary.read(uri) for uri in _uris(run, "part-"))
-    return [summary for summary in summaries if summary is not None]
+    """The summaries of the decided parts, by part. Raises RunError if one is unreadable."""
+    summaries = []
+    for uri in _uris(run, "part-"):
+        summary = PartSummary.read(uri)
+        if summary is None:
+            raise RunError(f"{uri} is damaged: run the same command again to write it again")
+        summaries.append(summary)
+    return summaries
 
 
 def _uris(run: str, prefix: str) -> list[str]:

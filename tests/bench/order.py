@@ -92,7 +92,7 @@ def once(documents: int, order: str) -> dict[str, float]:
 
 
 def _timed(recipe: Recipe, folder: Path, documents: int) -> tuple[float, float]:
-    part_states = list(_dossiers(folder, documents))
+    part_states = list(_part_states(folder, documents))
     began, spent = time.perf_counter(), time.process_time()
     with beam.Pipeline(FnApiRunner(EmbeddedPythonEnvironment.default())) as pipeline:
         pipeline | Order(recipe, part_states, str(folder / "spill"), documents)
@@ -128,7 +128,7 @@ def narrow(part_state: PartState, recipe: Recipe) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(part_state.handle))).read_all()
 
 
-def _dossiers(folder: Path, documents: int) -> Iterator[PartState]:
+def _part_states(folder: Path, documents: int) -> Iterator[PartState]:
     folder.mkdir()
     for ordinal, start in enumerate(range(0, documents, PART)):
         number = np.arange(start, min(start + PART, documents), dtype=np.uint64)

@@ -44,11 +44,11 @@ def plan(
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the run apart, averaged by ema.
     """
     with user_errors(as_json):
-        from tamis.pipelines.training.write_plan import schedule_of, write_plan
+        from tamis.pipelines.training.write_plan import parse_schedule, write_plan
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(run, schedule_of(schedule) if schedule else None, changed)
+        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed)
         if as_json:
             print_json(plan.model_dump(mode="json"))
             return

@@ -13,7 +13,7 @@ from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.shards import Output
-from tamis.transforms.curriculum.order import WILDCARD, Curriculum, metric
+from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.rate.c4 import C4, C4Rater
@@ -259,7 +259,7 @@ def _metric(named: str, signals: dict[str, Signal]) -> tuple[str, float]:
     """Column and sign of what `curriculum.by` names. Raises ValueError for what no source can be ordered by."""
     name = named.lstrip("+-")
     _check_column(name, signals, False)
-    return metric(named, "up" if name == "quality" else signals[name].direction)
+    return parse_metric(named, "up" if name == "quality" else signals[name].direction)
 
 
 def _measured(info: ValidationInfo) -> dict[str, Signal]:

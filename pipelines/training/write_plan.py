@@ -1,4 +1,4 @@
-"""`tamis plan`: writes plan.json of a finished run, for the schedule it was ordered for or for another."""
+"""`tamis plan`: writes plan.json for a finished run, for the schedule it was ordered for or another."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
 
 
-def schedule_of(text: str) -> Schedule:
-    """A schedule as a person gives one: a CSV file of tokens and learning rates, a YAML file, or `{shape: cosine, …}` itself.
+def parse_schedule(text: str) -> Schedule:
+    """The schedule in a CSV file of tokens and learning rates, in a YAML file, or in inline YAML (`{shape: cosine, …}`).
 
     Raises RecipeError naming the field.
     """
     if text.endswith(".csv"):
-        file, written = text, RecipeFile(text, "")
-        written.data["points"] = text
+        file = RecipeFile(text, "")
+        file.data["points"] = text
+    elif Path(text).is_file():
+        file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
-        file = text if Path(text).is_file() else "--schedule"
-        written = RecipeFile(file, Path(text).read_text("utf-8") if file == text else text)
+        file = RecipeFile("--schedule", text)
     try:
-        return Schedule.model_validate(written.data)
+        return Schedule.model_validate(file.data)
     except ValidationError as error:
-        raise RecipeError(*written.problems(error, Schedule)) from None
+        raise RecipeError(*file.problems(error, Schedule)) from None
 
 
 def write_plan(
     run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[str, TrainingPlan]:
-    """Writes the plan into the run; returns where, and the plan. `checkpoints`: what of `Checkpoints` is given.
+    """Writes plan.json into the run; returns its path and the plan. `checkpoints` overrides fields of `Checkpoints`.
 
-    Raises RunError when the data would have to lie elsewhere, and for checkpoints that cannot be.
+    Raises RunError if the run's order does not fit the schedule, or the checkpoints are impossible.
     """
     manifest = read_manifest(run)
     own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:
-        made = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
+        plan = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
     except ValidationError as error:
-        told = (".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
-        raise RunError("; ".join(problem.removeprefix(": ") for problem in told)) from None
+        problems = (".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
+        raise RunError("; ".join(problem.removeprefix(": ") for problem in problems)) from None
     except ValueError as error:
         raise RunError(f"{run}: {error}") from None
     uri = storage.join(run, PLAN_FILE)
-    storage.write_bytes(uri, (made.model_dump_json(indent=1) + "\n").encode())
-    return uri, made
+    storage.write_bytes(uri, (plan.model_dump_json(indent=1) + "\n").encode())
+    return uri, plan

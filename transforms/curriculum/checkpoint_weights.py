@@ -1,8 +1,8 @@
-"""How much each of the last checkpoints counts when they are averaged into the model that is kept.
+"""The weights of the last checkpoints when they are averaged into the final model.
 
-Averaging takes the place of a decay: the average of checkpoints weighs the gradient of a moment by the sum of the weights
-of the checkpoints after it. arXiv 2511.18903 averages the last six of an ascending run (CMA, CDMA); a plain mean is what the
-same laboratory used in production, and of its three kinds the two that do not fall towards the newest did best.
+Averaging acts like a decay: the average weighs a gradient by the sum of the weights of the checkpoints after it.
+arXiv 2511.18903 averages the last six checkpoints of an ascending run (CMA, CDMA). The same laboratory used a plain mean in
+production; of the paper's three kinds, the two that do not fall towards the newest checkpoint did best.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.options import Options
-from tamis.transforms.core.schedule import Floats, Schedule
+from tamis.transforms.core.schedule import Schedule
 
 Averaging = Literal["sma", "ema", "wma", "none"]
 
@@ -23,36 +24,38 @@ ALPHA = 0.2
 
 
 class Checkpoints(Options):
-    """Which checkpoints are kept, and how they are averaged.
+    """Which checkpoints to keep and how to average them.
 
-    The defaults are those of arXiv 2511.18903 for an ascending order; `spacing`, which it leaves open, puts the six in the
-    last twentieth of the run.
+    The defaults are those of arXiv 2511.18903 for an ascending order. The paper leaves `spacing` open; here, the six
+    checkpoints lie in the last twentieth of the run.
     """
 
     averaging: Annotated[
         Averaging,
-        Field(description="ema: the newer count more; sma: all alike; wma: as a 1 − √r decay would; none: the last alone"),
+        Field(description="ema: newer ones count more; sma: plain mean; wma: like a 1 − √r decay; none: only the last one"),
     ] = "ema"
-    kept: Annotated[int, Field(ge=1, description="checkpoints, the last at the end of the run")] = CHECKPOINTS
+    kept: Annotated[int, Field(ge=1, description="number of checkpoints; the last is at the end of the run")] = CHECKPOINTS
     spacing: Annotated[float, Field(gt=0, le=1, description="share of the run from one checkpoint to the next")] = 0.01
-    alpha: Annotated[float, Field(gt=0, lt=1, description="what the newest counts before normalisation (ema)")] = ALPHA
+    alpha: Annotated[float, Field(gt=0, lt=1, description="weight of the newest, before normalization (ema)")] = ALPHA
 
     @model_validator(mode="after")
     def _within_the_run(self) -> Checkpoints:
         if (self.kept - 1) * self.spacing >= 1:
-            raise ValueError(f"{self.kept} checkpoints, {self.spacing:g} of the run apart, are more than the run")
+            raise ValueError(
+                f"{self.kept} checkpoints at a spacing of {self.spacing:g} do not fit into the run: lower kept or spacing"
+            )
         return self
 
     @property
     def weights(self) -> Floats:
-        """What each counts, oldest first."""
-        return weights(self.averaging, self.kept, self.alpha)
+        """The weight of each checkpoint, oldest first."""
+        return averaging_weights(self.averaging, self.kept, self.alpha)
 
     def log_weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """Logarithm of what the samples seen in [a, b] of the run weigh in the averaged model; −∞ where nothing.
+        """Logarithm of the weight that samples seen in [a, b] of the run have in the averaged model; −∞ for weight 0.
 
-        A checkpoint at T knows nothing of what comes later, so the weight is the mean, by the weights of the checkpoints, of
-        ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over what of [a, b] lies before T: exact, as `Schedule.weight` is.
+        A checkpoint at T has seen only samples before T. So the weight is the average over checkpoints of
+        ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over the part of [a, b] before T. It is exact, like `Schedule.weight`.
         """
         terms = [
             np.log(weight) + schedule.log_weight(a, b, curvature, 1 - back * self.spacing)
@@ -62,24 +65,25 @@ class Checkpoints(Options):
         return np.asarray(np.logaddexp.reduce(terms))
 
     def weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """What the samples seen in [a, b] of the run weigh in the averaged model."""
+        """The weight that samples seen in [a, b] of the run have in the averaged model."""
         return np.asarray(np.exp(self.log_weight(schedule, a, b, curvature)))
 
 
-def weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: float = ALPHA) -> Floats:
+def averaging_weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: float = ALPHA) -> Floats:
     """Weight of each checkpoint, oldest first; they sum to 1.
 
-    - sma: all alike.
-    - ema: each counts 1 − alpha of the next newer one, normalised. (The recursion m ← alpha·θ + (1 − alpha)·m begun at the
-      oldest would give that one (1 − alpha)^(n − 1), most of all.)
-    - wma: what a decay of the shape 1 − √r would have weighed, √(k/n) − √((k − 1)/n); falls towards the newest. (The shape
-      1 − r is sma.)
-    - none: the newest alone.
+    - sma: equal weights.
+    - ema: each weighs 1 − alpha of the next newer one, normalized. (The recursion m ← alpha·θ + (1 − alpha)·m, started at
+      the oldest, would give the oldest the largest weight, (1 − alpha)^(n − 1).)
+    - wma: the weights of a 1 − √r decay, √(k/n) − √((k − 1)/n), which fall towards the newest. (Those of 1 − r are sma.)
+    - none: only the newest.
+
+    Raises ValueError for fewer than one checkpoint, or an alpha outside (0, 1).
     """
     if checkpoints < 1:
-        raise ValueError(f"an average takes at least one checkpoint, not {checkpoints}")
+        raise ValueError(f"an average needs at least one checkpoint, not {checkpoints}")
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha lies between 0 and 1, not at {alpha:g}")
+        raise ValueError(f"alpha must lie between 0 and 1, not at {alpha:g}")
     if kind == "none":
         return np.append(np.zeros(checkpoints - 1), 1.0)
     if kind == "sma":

@@ -1,5 +1,4 @@
-"""Says before a run is paid for what its schedule does to the best documents, and which orders are known to lose; and of a
-finished corpus, what its order came to."""
+"""Checks a curriculum for known losses before the run, and the order of a finished corpus after it."""
 
 from __future__ import annotations
 
@@ -11,33 +10,37 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.core.schedule import Floats, Schedule
+from tamis.transforms.core.arrays import Floats
+from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 from tamis.transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
 
 BEST = 0.1
-"""The documents watched: the best tenth of the tokens."""
+"""The best documents: this share of the tokens."""
 
 MUTED = 0.04
-"""Least share of the LR mass that an ascending order should leave to the best tenth.
+"""An ascending order should give the best tenth at least this share of the LR mass.
 
-In arXiv 2511.18903 decaying to a third of the peak leaves it 4.75 % and gains 1.64 points over the shuffled baseline;
-decaying to 1e-5 leaves it 1.80 % and ends 0.22 points below.
+In arXiv 2511.18903, a decay to a third of the peak gives it 4.75 % and gains 1.64 points over the shuffled baseline; a decay
+to 1e-5 gives it 1.80 % and loses 0.22 points.
 """
 
 DRIFT = 0.05
-"""How far a source's share of a stretch may lie from its share of the corpus. Interleaved, it lies within a document or two."""
+"""Largest difference between a source's share of a part of the order and its share of the corpus.
+
+Interleaved sources stay within a document or two.
+"""
 
 CORRELATED = 0.5
-"""Spearman's ρ of quality with length above which sorting by quality is largely sorting by length."""
+"""Spearman's ρ of quality and length from which an order by quality is mostly an order by length."""
 
 FEWEST = 30
-"""Documents of whose qualities and lengths a correlation says something."""
+"""Documents needed for a correlation to mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class LintWarning:
-    """One thing to reconsider: a stable code; reason, number and remedy in words; the numbers by themselves."""
+    """A stable code; a message with reason, numbers and remedy; the numbers."""
 
     code: str
     message: str
@@ -45,28 +48,28 @@ class LintWarning:
 
 
 def best_decile_mass(curriculum: Curriculum) -> float:
-    """Share (0 to 1) of the run's LR mass that the plan puts on the best tenth of its tokens; 0.1 where it shuffles."""
+    """Share (0 to 1) of the run's LR mass that falls on the best tenth of its tokens; 0.1 for a shuffle."""
     return _best_share(curriculum, 0.0, LAST)
 
 
 def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
-    """Share (0 to 1) of the final model's weight that the best tenth gets, were the whole run in each of the orders.
+    """Share (0 to 1) of the final model's weight that each order, applied to the whole run, would give the best tenth.
 
-    Weights as `Checkpoints.weight` has them, with the curriculum's half-life (of phases: of the last).
+    Weights are those of `Checkpoints.weight`, with the half-life of the curriculum's last phase.
     """
-    chosen = {name: getattr(curriculum.effective_phases[-1], name) for name in Ordering.model_fields}
-    found: dict[Order, float] = {}
+    options = {name: getattr(curriculum.effective_phases[-1], name) for name in Ordering.model_fields}
+    shares: dict[Order, float] = {}
     for order in get_args(Order):
-        one = Curriculum(schedule=curriculum.schedule, checkpoints=curriculum.checkpoints, **{**chosen, "order": order})
-        found[order] = _best_share(one, one.curvature(one.effective_phases[0]), curriculum.checkpoints or LAST)
-    return found
+        other = Curriculum(schedule=curriculum.schedule, checkpoints=curriculum.checkpoints, **{**options, "order": order})
+        shares[order] = _best_share(other, other.curvature(other.effective_phases[0]), curriculum.checkpoints or LAST)
+    return shares
 
 
 def lr_mass_shares(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
-    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus: its best tenth, a source.
+    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus, such as its best tenth or a source.
 
-    For each segment of the emitted order: its first token, its tokens, and how many of them belong to each part
-    (f64[segments, parts]). The segments together are the run; within one, the tokens of a part count as spread evenly.
+    The segments make up the run, in order. Each has its first token, its tokens, and how many of them belong to each part
+    (f64[segments, parts]). Within a segment, a part counts as evenly spread.
     """
     start, size, part = (np.asarray(values, np.float64) for values in (start_token, tokens, parts))
     total = size.sum()
@@ -78,15 +81,15 @@ def lr_mass_shares(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.A
 
 
 def lint(curriculum: Curriculum) -> list[LintWarning]:
-    """What is known to waste data in this curriculum; empty when nothing is."""
+    """Warnings about a curriculum that is known to waste data."""
     return [*_muted(curriculum), *_last_phase_only(curriculum), *_losing_orders(curriculum)]
 
 
 def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, stretches: int = 16) -> list[LintWarning]:
-    """The source whose share drifts most along the finished order, when it drifts by more than `DRIFT`.
+    """A warning if the share of some source drifts by more than `DRIFT` along the finished order, for the worst source.
 
-    `segments` are tokens by source, in training order; they are looked at in about so many stretches of equal tokens.
-    `document` is the size in tokens of a large document: by two of them a source may always be ahead or behind.
+    `segments` are tokens by source, in training order; they are compared in about `stretches` slices of equal tokens.
+    `document` is the size in tokens of a large document: a drift by two of them is allowed.
     """
     names = sorted({name for segment in segments for name in segment})
     tokens = np.array([[segment.get(name, 0) for name in names] for segment in segments], np.float64)
@@ -107,66 +110,65 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, 
     return [
         LintWarning(
             "share-drifts",
-            f"Source '{names[worst]}' is {overall:.1%} of the tokens, but {here:.1%} of stretch {at + 1} of {len(sums)} of the "
-            "order: the mixture changes while the model trains. interleave_by: source keeps every source's share throughout.",
+            f"Source '{names[worst]}' is {overall:.1%} of the tokens, but {here:.1%} of slice {at + 1} of {len(sums)} of the "
+            "order: the mixture changes during training. Set interleave_by: source to keep every source's share throughout.",
             {"share": overall, "stretch_share": here, "drift": abs(here - overall), "threshold": DRIFT},
         )
     ]
 
 
 def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
-    """Copies of a document nearer to each other than `distance` tokens, which the `closest` are (None: no copies)."""
+    """A warning if the two closest copies of a document are less than `distance` tokens apart (None: no copies)."""
     if closest is None or closest >= distance:
         return []
     return [
         LintWarning(
             "repeats-too-close",
-            f"Two copies of a document are {closest:,} tokens apart, not {distance:,}: the second teaches little while the "
-            "first is fresh. Repeat less, or ask for less distance.",
+            f"Two copies of a document are only {closest:,} tokens apart, not {distance:,}: the second teaches little so soon "
+            "after the first. Repeat less (select), or set a smaller select.distance.",
             {"closest": closest, "distance": distance},
         )
     ]
 
 
 def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike, times: npt.ArrayLike = 1) -> list[LintWarning]:
-    """A quality that is mostly length: Spearman's ρ of the two beyond `CORRELATED`, of `FEWEST` documents or more."""
+    """A warning if quality is mostly length: a Spearman's ρ beyond `CORRELATED`, for `FEWEST` documents or more."""
     if np.broadcast_to(times, np.shape(quality)).sum() < FEWEST:
         return []
-    found = spearman(quality, tokens, times)
-    if abs(found) <= CORRELATED:
+    correlation = spearman(quality, tokens, times)
+    if abs(correlation) <= CORRELATED:
         return []
-    longer = "longer" if found > 0 else "shorter"
+    longer = "longer" if correlation > 0 else "shorter"
     return [
         LintWarning(
             "quality-is-length",
-            f"Quality goes with length (Spearman's ρ is {found:.2f}, beyond ±{CORRELATED:g}): an order by it mostly puts "
-            f"{longer} documents last. Weigh signals that do not grow with a document.",
-            {"spearman": found, "threshold": CORRELATED},
+            f"Quality depends mostly on length (Spearman's ρ {correlation:.2f}, limit ±{CORRELATED:g}): ordering by it puts "
+            f"{longer} documents last. Use signals that do not grow with the length of a document.",
+            {"spearman": correlation, "threshold": CORRELATED},
         )
     ]
 
 
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike, times: npt.ArrayLike = 1) -> float:
-    """Spearman's rank correlation of pairs, each of which stands for so many; equal values at their mean rank, pairs with a
-    missing value (NaN) left out. 0 where a side does not vary.
+    """Spearman's rank correlation of pairs that occur `times` times. 0 if one side does not vary.
 
-    The sums are whole numbers, so that the result does not depend on the order of the pairs.
+    Equal values have their mean rank; pairs with a missing value (NaN) are left out. All sums are of integers, so that the
+    result does not depend on the order of the pairs (and SciPy has no weighted version).
     """
     values = np.stack([np.asarray(one, np.float64), np.asarray(other, np.float64)])
-    number = np.broadcast_to(np.asarray(times, np.int64), values.shape[1:])
-    known = ~np.isnan(values).any(axis=0)
-    number = number[known]
-    sides = []
-    for side in values[:, known]:
+    complete = ~np.isnan(values).any(axis=0)
+    number = np.broadcast_to(np.asarray(times, np.int64), values.shape[1:])[complete]
+    ranks = []
+    for side in values[:, complete]:
         _, level = np.unique(side, return_inverse=True)
-        of_level = np.zeros(int(level.max(initial=-1)) + 1, np.int64)
-        np.add.at(of_level, level, number)
-        # Twice the mean rank from the middle: whole, and 0 on the mean.
-        sides.append((2 * np.cumsum(of_level) - of_level - number.sum())[level].tolist())
-    a, b = sides
+        size = np.zeros(int(level.max(initial=-1)) + 1, np.int64)
+        np.add.at(size, level, number)
+        # Twice the distance of the mean rank from the middle: an integer, and 0 on average.
+        ranks.append((2 * np.cumsum(size) - size - number.sum())[level].tolist())
+    a, b = ranks
     n: list[int] = number.tolist()
-    both, of_a, of_b = (sum(w * x * y for w, x, y in zip(n, *pair, strict=True)) for pair in ((a, b), (a, a), (b, b)))
-    return both / math.sqrt(of_a * of_b) if of_a and of_b else 0.0
+    ab, aa, bb = (sum(w * x * y for w, x, y in zip(n, *pair, strict=True)) for pair in ((a, b), (a, a), (b, b)))
+    return ab / math.sqrt(aa * bb) if aa and bb else 0.0
 
 
 def _best_share(curriculum: Curriculum, curvature: float, checkpoints: Checkpoints) -> float:
@@ -178,8 +180,8 @@ def _best_share(curriculum: Curriculum, curvature: float, checkpoints: Checkpoin
 
 
 def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]]:
-    """(from, to, portion): the stretches that hold the best tenth, and what portion of their tokens belongs to it."""
-    above = 1.0  # share of the tokens in bands at or above this phase's
+    """(start, end, portion) of the ranges of the run that hold the best tenth; portion: its share of their tokens."""
+    above = 1.0  # share of the tokens in this and better phases
     for index, (phase, (start, end)) in enumerate(zip(curriculum.effective_phases, curriculum.bounds, strict=True)):
         if curriculum.assign == "quality":
             above_next = max(above - phase.share, 0.0)
@@ -195,25 +197,25 @@ def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]
 
 
 def _best_of_phase(phase: Phase, portion: float, cells: Cells | None) -> Iterator[tuple[float, float, float]]:
-    """The same of one phase, from 0 to 1, that holds `portion` of the best."""
+    """The same for one phase, from 0 to 1, of which the best documents are `portion`."""
     if phase.order == "uniform":
         yield 0.0, 1.0, portion
     elif phase.order == "descending":
         yield 0.0, portion, 1.0
     elif phase.order == "bucketed":
-        whole = int(portion * phase.buckets + 1e-9)
-        first = 1 - whole / phase.buckets
+        full = int(portion * phase.buckets + 1e-9)
+        first = 1 - full / phase.buckets
         yield first, 1.0, 1.0
-        if whole < phase.buckets:
-            yield first - 1 / phase.buckets, first, portion * phase.buckets - whole
+        if full < phase.buckets:
+            yield first - 1 / phase.buckets, first, portion * phase.buckets - full
     elif phase.order == "blended" and phase.temperature > 0:
         yield from _best_of_blend(phase.temperature, portion)
     elif cells is not None:
-        whole = int(portion * CELLS)
-        for cell in cells.by_weight[CELLS - whole :].tolist():
+        full = int(portion * CELLS)
+        for cell in cells.by_weight[CELLS - full :].tolist():
             yield cell / CELLS, (cell + 1) / CELLS, 1.0
-        if whole < CELLS:
-            cell, rest = int(cells.by_weight[CELLS - whole - 1]), portion * CELLS - whole
+        if full < CELLS:
+            cell, rest = int(cells.by_weight[CELLS - full - 1]), portion * CELLS - full
             start = cell if cells.falls[cell] else cell + 1 - rest
             yield start / CELLS, (start + rest) / CELLS, 1.0
     else:
@@ -224,14 +226,14 @@ def _best_of_phase(phase: Phase, portion: float, cells: Cells | None) -> Iterato
 
 
 def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, float, float]]:
-    """Documents are sorted by z = quantile + temperature·u: where each slice of z lies, and how much of it is of the best."""
+    """The same for a blend, which sorts by z = quantile + temperature·u: one range per slice of z."""
     z = np.linspace(0, 1 + temperature, CELLS + 1)
 
     def area(y: Floats) -> Floats:  # ∫ of the share of quantiles below y
         return np.where(y <= 1, np.maximum(y, 0.0) ** 2 / 2, y - 0.5)
 
     place = np.clip((area(z) - area(z - temperature)) / temperature, 0.0, 1.0)
-    # What of a slice is of the best: the same difference over quantiles above 1 − portion alone.
+    # The best documents of a slice: the same difference over quantiles above 1 − portion.
     above = np.clip(z, 1 - portion, None) - (1 - portion)
     late = np.clip(z - temperature, 1 - portion, None) - (1 - portion)
     best = (portion**2) * (area(above / portion) - area(late / portion)) / temperature
@@ -241,7 +243,7 @@ def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, 
 
 
 _RISING: frozenset[Order] = frozenset({"ascending", "folded", "bucketed", "blended"})
-"""Orders that put the best documents at the end of something."""
+"""Orders that put the best documents at the end of a phase, fold or bucket."""
 
 
 def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
@@ -253,10 +255,10 @@ def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
     better = best_decile_mass(curriculum.model_copy(update={"schedule": remedy}))
     yield LintWarning(
         "ascending-muted",
-        f"The best tenth of the tokens gets {mass:.2%} of the LR mass (an even share is 10%): it comes where the "
-        "rate has decayed, which wastes what the order gains. "
-        f"Let the rate end at a third of its peak (shape: wsd, decay: 0.18, final: {remedy.final:g}), which gives "
-        f"it {better:.2%}, and average the last checkpoints; or shuffle (order: uniform).",
+        f"The best tenth of the tokens gets only {mass:.2%} of the LR mass (an even share is 10%): it comes when the learning "
+        "rate has decayed, which cancels the gain of the order. "
+        f"End at a third of the peak (shape: wsd, decay: 0.18, final: {remedy.final:g}), which gives it {better:.2%}, and "
+        "average the last checkpoints; or shuffle (order: uniform).",
         {"best_decile_mass": mass, "threshold": MUTED, "remedy_final": remedy.final, "remedy_mass": better},
     )
 
@@ -266,8 +268,8 @@ def _last_phase_only(curriculum: Curriculum) -> Iterator[LintWarning]:
     if earlier and last.order in _RISING - {"folded"} and all(phase.order == "uniform" for phase in earlier):
         yield LintWarning(
             "last-phase-only",
-            f"Only the last phase '{last.name}' ({last.share:.0%} of the tokens) is sorted. In arXiv 2511.18903 that "
-            "ended 0.04 points below the shuffled baseline, sorting every phase 1.20 above it. Set order: ascending "
+            f"Only the last phase '{last.name}' ({last.share:.0%} of the tokens) is sorted. In arXiv 2511.18903 this "
+            "scored 0.04 points below the shuffled baseline; sorting every phase scored 1.20 above it. Set order: ascending "
             "in every phase.",
             {"last_phase_share": last.share, "paper_last_phase_only": -0.04, "paper_every_phase": 1.20},
         )
@@ -281,15 +283,15 @@ def _losing_orders(curriculum: Curriculum) -> Iterator[LintWarning]:
         sweeps = max(phase.folds for phase in folded)
         yield LintWarning(
             "folding",
-            f"Folding repeats the sweep from poor to good {sweeps} times; the best tenth gets {mass:.2%} of the LR "
-            "mass. In arXiv 2511.18903 it loses to shuffling under cosine decay and to one ascending sweep under a "
+            f"Folding sweeps from low to high quality {sweeps} times; the best tenth gets {mass:.2%} of the LR mass. In "
+            "arXiv 2511.18903 it is worse than shuffling under cosine decay, and worse than one ascending sweep under a "
             "constant rate. Use order: ascending.",
             {"folds": sweeps, "best_decile_mass": mass},
         )
     if descending:
         yield LintWarning(
             "descending",
-            f"Descending order trains on the worst documents last; the best tenth gets {mass:.2%} of the LR mass, "
-            "but early. arXiv 2511.18903 has it as an ablation only. Unless this run is one, use ascending or uniform.",
+            f"Descending order trains on the worst documents last; the best tenth gets {mass:.2%} of the LR mass, but early. "
+            "In arXiv 2511.18903 it is only an ablation. Unless this is one too, use ascending or uniform.",
             {"best_decile_mass": mass},
         )

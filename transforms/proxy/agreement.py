@@ -1,43 +1,42 @@
-"""How far small training runs can be trusted to rank data: intervals over seeds, and agreement of one ranking with another.
+"""How far small training runs can be trusted to rank data sets: intervals over seeds, agreement of two rankings.
 
 The measures are those of “Can Small Training Runs Reliably Guide Data Curation?” (arXiv 2512.24503): agreement of pairs, rank
-correlation, and the regret of whoever trains on what the proxy likes best. A loss that is lower is better throughout.
+correlation, and the regret of training on the proxy's favourites. A lower loss is better throughout.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from tamis.transforms.core.arrays import Floats
 
 WIDTH = 768
-"""Of the model (GPT-2 small) whose learning rates the paper names."""
+"""Width of the model for which the paper gives its learning rates (GPT-2 small)."""
 
 TINY = 1e-5
-"""The learning rate at that width under which the paper's proxies ranked best; its range goes down to 1e-6."""
+"""The learning rate at `WIDTH` at which the paper's proxies ranked best; its range goes down to 1e-6."""
 
 FLIPS = 1e-4
-"""From here on, at that width, rankings flipped: Spearman fell from above 0.92 to below 0.75."""
+"""At `WIDTH`, from here on, rankings flipped: Spearman's ρ fell from above 0.92 to below 0.75."""
 
 
 class Interval(NamedTuple):
-    """A mean and where it lies with 95 % confidence (Student's t over the seeds); without bounds for a single seed."""
+    """A mean and its 95 % confidence interval (Student's t over the seeds); infinite for a single seed."""
 
     mean: float
     low: float
     high: float
 
 
-def at_width(rate: float, width: int) -> float:
-    """What a learning rate named for `WIDTH` is at another: the rate of matrices goes as 1 / width (µP, with Adam)."""
+def scale_rate(rate: float, width: int) -> float:
+    """A learning rate given for `WIDTH`, at another width: that of matrices goes as 1 / width (µP, with Adam)."""
     return rate * WIDTH / width
 
 
 def interval(values: Floats, confidence: float = 0.95) -> Interval:
-    """Of the mean of independent values, one for each seed. Infinite for one value. ValueError for none."""
+    """The mean of independent values, one per seed. Raises ValueError if there are none."""
     if not len(values):
         raise ValueError("an interval takes at least one value")
     from scipy.stats import t
@@ -49,64 +48,61 @@ def interval(values: Floats, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def differences(losses: Floats) -> list[tuple[int, int, Interval]]:
-    """For each pair of rows i < j of (data sets, seeds) the interval of loss i − loss j, seed by seed.
+def pairwise_differences(losses: Floats) -> list[tuple[int, int, Interval]]:
+    """(i, j, interval of loss i − loss j over the seeds) for each pair of rows of (data sets, seeds).
 
-    Seeds that begin with the same weights share their luck, which the difference is free of. Pairs whose interval holds 0 are
-    not told apart.
+    A seed gives every data set the same initial weights, so its luck cancels in the difference. If the interval of a pair
+    holds 0, the proxies cannot tell the two data sets apart.
     """
     rows = len(losses)
     return [(i, j, interval(losses[i] - losses[j])) for i in range(rows) for j in range(i + 1, rows)]
 
 
 def pairwise_agreement(proxy: Floats, target: Floats) -> float:
-    """Share of the pairs that both put in the same order; a tie agrees with a tie only. NaN for fewer than two."""
-    first, second = np.triu_indices(_alike(proxy, target), 1)
-    return (
-        float(np.mean(np.sign(proxy[first] - proxy[second]) == np.sign(target[first] - target[second])))
-        if len(first)
-        else np.nan
-    )
+    """Share of the pairs that both put in the same order; a tie agrees only with a tie. NaN if there is no pair."""
+    first, second = np.triu_indices(_check_shapes(proxy, target), 1)
+    if not len(first):
+        return np.nan
+    return float(np.mean(np.sign(proxy[first] - proxy[second]) == np.sign(target[first] - target[second])))
 
 
-def spearman(proxy: Floats, target: Floats) -> float:
-    """Correlation of ranks, ties at their mean rank; NaN where one side ranks nothing."""
-    _alike(proxy, target)
-    one, other = (_ranks(values) - (len(values) - 1) / 2 for values in (proxy, target))
-    scale = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / scale if scale else np.nan
+def rank_correlation(proxy: Floats, target: Floats) -> float:
+    """Spearman's ρ, with ties at their mean rank. NaN if all values of one side are equal."""
+    _check_shapes(proxy, target)
+    if len(set(proxy)) < 2 or len(set(target)) < 2:
+        return np.nan
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(proxy, target).statistic)
 
 
 def top_k_regret(proxy: Floats, target: Floats, k: int) -> float:
-    """How much the best of the proxy's k favourites loses against the best of all. Where the proxy is tied, the worst case."""
-    if not 1 <= k <= _alike(proxy, target):
-        raise ValueError(f"the best {k} of {len(proxy)}")
-    chosen = np.lexsort((-target, proxy))[:k]
-    return float(target[chosen].min() - target.min())
+    """Loss of the best among the proxy's k favourites − loss of the best of all. Assumes the worst where the proxy is tied.
+
+    Raises ValueError unless k is between 1 and the number of data sets.
+    """
+    if not 1 <= k <= _check_shapes(proxy, target):
+        raise ValueError(f"k is {k}, but there are {len(proxy)} data sets")
+    favourites = np.lexsort((-target, proxy))[:k]
+    return float(target[favourites].min() - target.min())
 
 
-def warnings(rate: float, width: int, seeds: int) -> list[str]:
-    """Why a ranking made with this learning rate, at this width, may not hold."""
-    found = []
-    flips, tiny = at_width(FLIPS, width), at_width(TINY, width)
+def ranking_warnings(rate: float, width: int, seeds: int) -> list[str]:
+    """Why a ranking made with this learning rate, width and number of seeds may not hold."""
+    warnings = []
+    flips, tiny = scale_rate(FLIPS, width), scale_rate(TINY, width)
     if rate >= flips:
-        found.append(
-            f"[flips] At a learning rate of {rate:.2g} rankings of data flip: from {flips:.2g} on, at width {width}, "
-            f"they follow the curvature of each data set and not its use. Take {tiny:.2g} or less (arXiv 2512.24503)."
+        warnings.append(
+            f"[flips] A learning rate of {rate:.2g} is too high to rank data: from {flips:.2g} on, at width {width}, rankings "
+            f"follow the curvature of each data set, not its value, and flip. Use {tiny:.2g} or less (arXiv 2512.24503)."
         )
     if seeds < 2:
-        found.append("[one-seed] One seed has no interval: nothing tells a difference from luck. Take three or more.")
-    return found
+        warnings.append("[one-seed] With one seed, a difference cannot be told from luck. Use three or more.")
+    return warnings
 
 
-def _alike(proxy: Floats, target: Floats) -> int:
+def _check_shapes(proxy: Floats, target: Floats) -> int:
+    """The number of data sets."""
     if proxy.shape != target.shape or proxy.ndim != 1:
-        raise ValueError(f"losses of {proxy.shape} and {target.shape}: one for each data set, the same ones, are compared")
+        raise ValueError(f"losses have shapes {proxy.shape} and {target.shape}: both need one loss for each data set")
     return len(proxy)
-
-
-def _ranks(values: npt.NDArray[Any]) -> Floats:
-    """From 0; tied values get the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts + 1) / 2)[place], np.float64)

@@ -1,7 +1,7 @@
-"""A small causal transformer, fixed but for its width, depth and heads, whose best learning rate does not move with its width.
+"""A small causal transformer whose best learning rate does not depend on its width.
 
-Parametrised as µP has it for Adam (arXiv 2203.03466): matrices between layers begin at 1/√fan-in and learn at rate ÷ width, the
-output layer begins at nothing and is divided by the width, attention by the size of a head.
+Parametrized by µP for Adam (arXiv 2203.03466): matrices between layers start at 1/√fan-in and learn at rate ÷ width, the
+output layer starts at zero and is divided by the width, attention is divided by the size of a head.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Shape(Options):
     @model_validator(mode="after")
     def _heads_fill_the_width(self) -> Shape:
         if self.width % (2 * self.heads):
-            raise ValueError(f"{self.heads} heads of an even size do not fill a width of {self.width}")
+            raise ValueError(f"a width of {self.width} does not divide into {self.heads} heads of an even size")
         return self
 
 
@@ -42,11 +42,11 @@ class _Block(nn.Module):
         self.up = nn.Linear(shape.width, 4 * shape.width, bias=False)
         self.down = nn.Linear(4 * shape.width, shape.width, bias=False)
 
-    def forward(self, x: Any, cosine: Any, sine: Any, seen: Any) -> Any:
+    def forward(self, x: Any, cosine: Any, sine: Any, mask: Any) -> Any:
         rows, length, width = x.shape
         q, k, v = self.qkv(self.before(x)).view(rows, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(
-            _turned(q, cosine, sine), _turned(k, cosine, sine), v, attn_mask=seen, scale=self.heads / width
+            _rotate(q, cosine, sine), _rotate(k, cosine, sine), v, attn_mask=mask, scale=self.heads / width
         )
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, width))
         return x + self.down(F.gelu(self.up(self.between(x))))
@@ -70,27 +70,28 @@ class Transformer(nn.Module):
             self.output.weight.zero_()
 
     def matrices(self) -> list[Any]:
-        """Those whose learning rate goes as 1 / width."""
+        """The parameters whose learning rate goes as 1 / width."""
         return [parameter for block in self.blocks for parameter in block.parameters() if parameter.ndim == 2]
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimiser; `scale` is what the learning rate, named for `WIDTH`, is multiplied by."""
+        """Parameter groups for the optimizer. `scale` multiplies a learning rate given for `WIDTH`."""
         own = {id(parameter) for parameter in self.matrices()}
         others = [parameter for parameter in self.parameters() if id(parameter) not in own]
         return [{"params": self.matrices(), "scale": WIDTH / self.shape.width}, {"params": others, "scale": 1.0}]
 
     def forward(self, tokens: Any, segments: Any, positions: Any) -> Any:
-        """Logits of (rows, length, vocabulary); a token sees those before it in its own segment."""
+        """Logits, (rows, length, vocabulary). A token attends to itself and those before it in its segment."""
         x = self.embedding(tokens)
         size = self.shape.width // self.shape.heads
         angle = positions[:, None, :, None] * 10000.0 ** (-torch.arange(0, size, 2, device=x.device) / size)
         past = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=x.device).tril()
-        seen = (past & (segments[:, :, None] == segments[:, None, :]))[:, None]
+        mask = (past & (segments[:, :, None] == segments[:, None, :]))[:, None]
         for block in self.blocks:
-            x = block(x, angle.cos(), angle.sin(), seen)
-        return self.output(self.norm(x) * (WIDTH / self.shape.width))  # before the output: there are more words than width
+            x = block(x, angle.cos(), angle.sin(), mask)
+        # Scales before the output layer: the width is smaller than the vocabulary.
+        return self.output(self.norm(x) * (WIDTH / self.shape.width))
 
 
-def _turned(x: Any, cosine: Any, sine: Any) -> Any:
+def _rotate(x: Any, cosine: Any, sine: Any) -> Any:
     one, other = x.chunk(2, dim=-1)
     return torch.cat((one * cosine - other * sine, one * sine + other * cosine), dim=-1)

@@ -1,4 +1,4 @@
-"""Trains a small model on batches in the order they come, and measures what it has learnt. One epoch, AdamW, deterministic."""
+"""Trains a small model on batches in the given order, and measures its loss. One epoch, AdamW, deterministic."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tamis.transforms.proxy.model import Shape, Transformer
 BETAS: Final = (0.9, 0.95)
 CLIP: Final = 1.0
 
-State = dict[str, Any]
+StateDict = dict[str, Any]
 
 
-class Batch(Protocol):
-    """What is trained on: (rows, length) tokens, the segment of each (0: nothing there), and its position in the segment."""
+class TokenBatch(Protocol):
+    """Arrays of (rows, length): token ids, the segment of each (0: padding), its position in the segment."""
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]: ...
@@ -33,61 +33,61 @@ class Batch(Protocol):
     def positions(self) -> npt.NDArray[np.int32]: ...
 
 
-class Trained(NamedTuple):
-    """A model, what it saw, and its state after the steps asked for, oldest first."""
+class TrainingResult(NamedTuple):
+    """The trained model, the number of tokens it predicted, and the states that were kept, oldest first."""
 
     model: Transformer
     predicted: int
-    states: list[State]
+    states: list[StateDict]
 
 
 def train(
     shape: Shape,
     seed: int,
-    batches: Iterable[Batch],
+    batches: Iterable[TokenBatch],
     rates: Sequence[float],
     keep: Sequence[int] = (),
     device: str = "cpu",
     weight_decay: float = 0.0,
-) -> Trained:
-    """Takes a step for each of `rates`, named for a model of `agreement.WIDTH`; keeps the states after the steps of `keep`.
+) -> TrainingResult:
+    """Takes one step for each of `rates`, given for width `agreement.WIDTH`; keeps the states after the steps in `keep`.
 
-    Raises RunError when there are fewer batches than rates: a shorter run is not to be compared with the others.
+    Raises RunError if there are fewer batches than rates: runs are compared at equal length.
     """
     model = Transformer(shape, seed).to(device)
-    optimiser = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
     steps = predicted = 0
-    states: list[State] = []
+    states: list[StateDict] = []
     for rate, batch in zip(rates, islice(batches, len(rates)), strict=False):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         loss, number = _loss(model, batch, device)
         if number:
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             (loss / number).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimiser.step()
+            optimizer.step()
         steps, predicted = steps + 1, predicted + number
         if steps in keep:
             states.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
     if steps < len(rates):
-        raise RunError(f"the data end after {steps} steps of {len(rates)}: runs are compared at equal tokens")
-    return Trained(model, predicted, states)
+        raise RunError(f"the data end after {steps} of {len(rates)} steps: runs are compared at equal tokens")
+    return TrainingResult(model, predicted, states)
 
 
-def averaged(model: Transformer, states: Sequence[State], weights: npt.NDArray[np.float64]) -> Transformer:
-    """A model of the same shape with Σ weight × state, oldest first, summed in float64."""
+def average_states(model: Transformer, states: Sequence[StateDict], weights: npt.NDArray[np.float64]) -> Transformer:
+    """A model of the same shape whose parameters are Σ weight × state, summed in float64."""
     mean: Mapping[str, Any] = {
         name: sum(state[name].double() * weight for state, weight in zip(states, weights.tolist(), strict=True))
         for name in states[0]
     }
-    found = Transformer(model.shape, 0).to(next(model.parameters()).device)
-    found.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
-    return found
+    average = Transformer(model.shape, 0).to(next(model.parameters()).device)
+    average.load_state_dict({name: tensor.float() for name, tensor in mean.items()})
+    return average
 
 
-def evaluate(model: Transformer, batches: Iterable[Batch], device: str = "cpu") -> float:
-    """Mean loss in nats of a predicted token. Raises RunError where there is nothing to predict."""
+def evaluate(model: Transformer, batches: Iterable[TokenBatch], device: str = "cpu") -> float:
+    """Mean loss per predicted token, in nats. Raises RunError if there is no token to predict."""
     total, predicted = 0.0, 0
     with torch.no_grad():
         for batch in batches:
@@ -98,8 +98,8 @@ def evaluate(model: Transformer, batches: Iterable[Batch], device: str = "cpu") 
     return total / predicted
 
 
-def _loss(model: Transformer, batch: Batch, device: str) -> tuple[Any, int]:
-    """The sum of the losses, and of how many tokens: those that follow another of their own segment."""
+def _loss(model: Transformer, batch: TokenBatch, device: str) -> tuple[Any, int]:
+    """(summed loss, number) of the predicted tokens: those that follow another token of their segment."""
     tokens, segments, positions = (
         torch.as_tensor(np.asarray(values, np.int64), device=device)
         for values in (batch.tokens, batch.segments, batch.positions)

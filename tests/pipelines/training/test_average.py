@@ -1,4 +1,4 @@
-"""`tamis average` weighs the checkpoints that the plan names as the plan says, and says what is missing."""
+"""`tamis average` averages the checkpoints of the plan by its weights, and names what is wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tamis.transforms.curriculum.order import Curriculum
 from tests.pipelines.training.test_write_plan import finished, invoke
-from tests.transforms.curriculum.test_checkpoint_files import loaded, safetensors
+from tests.transforms.curriculum.test_checkpoint_files import read_tensors, safetensors
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def checkpoints(folder: Path, number: int) -> list[str]:
 
 def test_by_the_weights_of_the_plan(run: Path) -> None:
     assert invoke("plan", run, "--averaging", "wma", "--checkpoints", 4).exit_code == 0
-    told = invoke("average", run, *checkpoints(run, 4), "--output", run / "mean.safetensors")
-    assert told.exit_code == 0
-    assert "0.5000  after             970 tokens" in told.stdout
-    assert "2 parameters, wma of 4 checkpoints" in told.stdout
+    result = invoke("average", run, *checkpoints(run, 4), "--output", run / "mean.safetensors")
+    assert result.exit_code == 0
+    assert "0.5000  after 970 tokens: " in result.stdout
+    assert "2 parameters, averaged over 4 checkpoints (wma)" in result.stdout
     weights = np.diff(np.sqrt(np.arange(5) / 4))
     np.testing.assert_allclose(
-        np.frombuffer(loaded(run / "mean.safetensors")["a"][1], "<f4"), [weights @ np.arange(4), 1], rtol=1e-6
+        np.frombuffer(read_tensors(run / "mean.safetensors")["a"][1], "<f4"), [weights @ np.arange(4), 1], rtol=1e-6
     )
-    found = json.loads(invoke("average", run, *checkpoints(run, 4), "-o", run / "mean.safetensors", "--json").stdout)
-    assert [row["token"] for row in found["checkpoints"]] == [970, 980, 990, 1000]
+    document = json.loads(invoke("average", run, *checkpoints(run, 4), "-o", run / "mean.safetensors", "--json").stdout)
+    assert [row["token"] for row in document["checkpoints"]] == [970, 980, 990, 1000]
 
 
 def test_what_is_wrong_is_named(run: Path) -> None:
@@ -43,9 +43,12 @@ def test_what_is_wrong_is_named(run: Path) -> None:
     assert (unplanned.exit_code, "has no plan.json" in unplanned.stderr) == (1, True)
     assert invoke("plan", run, "--checkpoints", 3).exit_code == 0
     few = invoke("average", run, *files, "-o", run / "mean.safetensors")
-    assert (few.exit_code, "3 checkpoints, 2 are given: those after 980, 990, 1,000 tokens" in few.stderr) == (1, True)
+    assert (few.exit_code, "3 checkpoints, but 2 were given. Name those saved after 980, 990, 1,000 tokens" in few.stderr) == (
+        1,
+        True,
+    )
     lost = invoke("average", run, *files, run / "no.safetensors", "-o", run / "mean.safetensors")
     assert (lost.exit_code, "no.safetensors" in lost.stderr) == (1, True)
     (run / "plan.json").write_text("{}")
     old = invoke("average", run, *files, "-o", run / "mean.safetensors")
-    assert (old.exit_code, "no plan of this version" in old.stderr) == (1, True)
+    assert (old.exit_code, "is not a plan of this version" in old.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""`tamis proxy` ranks clean text before noise, at equal tokens, and says when its ranking is not to be trusted. Needs torch."""
+"""`tamis proxy` ranks clean text before noise, at equal tokens, and warns when not to trust its ranking. Needs torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tamis.pipelines.cli.main import app
 from tests.transforms.feed.releases import release
 
 SMALL = ["--sequence-length", "32", "--batch-size", "4", "--width", "16", "--layers", "1", "--heads", "2", "--seeds", "2"]
-SMALL += ["--threads", "1"]  # more of them wait for each other, long where other processes run
+SMALL += ["--threads", "1"]  # with more, threads wait for each other when other processes run
 
 
 def invoke(*arguments: str | Path) -> Any:
@@ -23,9 +23,9 @@ def invoke(*arguments: str | Path) -> Any:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[str]:
-    """Text; text with a third, then with all of its letters drawn by lot; other text to validate on."""
+    """Text; text with a third, then all of its letters random; other text to validate on."""
     draw = np.random.default_rng(0)
-    made = []
+    folders = []
     for number, (share, documents) in enumerate(((0.0, 40), (0.3, 40), (1.0, 50), (0.0, 12))):
         texts = []
         for index in range(documents):
@@ -34,48 +34,48 @@ def runs(tmp_path: Path) -> list[str]:
             texts.append("".join(np.where(draw.random(len(letters)) < share, noise, letters)))
         folder = tmp_path / f"run-{number}"
         folder.mkdir()
-        made.append(release(folder, [texts]))
+        folders.append(release(folder, [texts]))
         manifest = json.loads((folder / "manifest.json").read_text())
         (folder / "manifest.json").write_text(json.dumps(manifest | {"corpus_root": f"{number:064d}"}))
-    return made
+    return folders
 
 
 def test_clean_text_is_ranked_before_noise_and_rankings_are_compared(runs: list[str]) -> None:
-    pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+    pytest.importorskip("torch", reason="torch is not installed")
     *trained, held_out = runs
     rates = ["--learning-rate", "1e-5", "--learning-rate", "3e-4"]
     result = invoke(*trained, "--validation", held_out, *SMALL, *rates, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["tokens"] % (32 * 4) == 0
-    for of in found["rates"]:
-        assert [row["run"] for row in sorted(of["runs"], key=lambda row: row["loss"])] == trained
-        assert all(row["low"] <= row["loss"] <= row["high"] for row in of["runs"])
-    assert [of["spearman"] for of in found["agreement"]] == [pytest.approx(1)] * 2
-    assert [of["regret"]["1"] for of in found["agreement"]][1] == 0
-    assert [warning.split()[0] for warning in found["warnings"]] == ["[flips]", "[cut]"]
+    report = json.loads(result.stdout)
+    assert report["tokens"] % (32 * 4) == 0
+    for ranking in report["rates"]:
+        assert [row["run"] for row in sorted(ranking["runs"], key=lambda row: row["loss"])] == trained
+        assert all(row["low"] <= row["loss"] <= row["high"] for row in ranking["runs"])
+    assert [row["spearman"] for row in report["agreement"]] == [pytest.approx(1)] * 2
+    assert [row["regret"]["1"] for row in report["agreement"]][1] == 0
+    assert [warning.split()[0] for warning in report["warnings"]] == ["[flips]", "[cut]"]
 
 
 def test_a_target_is_what_counts(runs: list[str], tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+    pytest.importorskip("torch", reason="torch is not installed")
     *trained, held_out = runs
     (tmp_path / "target.json").write_text(json.dumps(dict(zip(trained, (3.0, 2.0, 1.0), strict=True))))
-    told = invoke(*trained, "--validation", held_out, *SMALL, "--target", tmp_path / "target.json", "--tokens", 512)
-    assert told.exit_code == 0, told.output
-    assert "512 tokens a run" in told.stdout
-    assert "pairs agree 0.0%, Spearman -1.000, regret top 1 2.00000, top 3 0.00000" in told.stdout
+    result = invoke(*trained, "--validation", held_out, *SMALL, "--target", tmp_path / "target.json", "--tokens", 512)
+    assert result.exit_code == 0, result.output
+    assert "512 tokens per run" in result.stdout
+    assert "pairs agree 0.0%, Spearman -1.000, regret top 1 2.00000, top 3 0.00000" in result.stdout
 
 
-def test_what_cannot_be_compared_is_named(runs: list[str]) -> None:
-    pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+def test_runs_that_cannot_be_compared_are_named(runs: list[str]) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
     first, second, _, held_out = runs
     for arguments, words in (
         ([first], "two or more"),
         ([first, first], "two or more"),
-        ([first, held_out], "validated on what is trained on"),
+        ([first, held_out], "is one of those trained on"),
         ([first, second, "--tokens", "10000000"], "equal tokens"),
-        ([first, second, "--tokens", "5"], "no step"),
-        ([first, second, "--heads", "3"], "do not fill"),
+        ([first, second, "--tokens", "5"], "less than one step"),
+        ([first, second, "--heads", "3"], "does not divide"),
     ):
         refused = invoke(*arguments[:2], "--validation", held_out, *SMALL, *arguments[2:])
         assert (refused.exit_code, words in refused.stderr) == (1, True), refused.output
@@ -84,4 +84,4 @@ def test_what_cannot_be_compared_is_named(runs: list[str]) -> None:
 def test_without_torch_it_says_what_to_install(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     refused = invoke(*runs[:2], "--validation", runs[3])
-    assert (refused.exit_code, "pip install 'tamis[torch]'" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "pip install 'torch'" in refused.stderr) == (1, True)

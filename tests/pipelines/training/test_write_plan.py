@@ -35,12 +35,12 @@ def planned(run: Path) -> TrainingPlan:
 
 def test_a_run_is_planned_by_its_own_schedule_twice_alike(tmp_path: Path) -> None:
     run = finished(tmp_path, Curriculum(order="ascending"))
-    told = invoke("plan", run)
-    assert told.exit_code == 0
-    assert "1,000 tokens in 2 shards, 6 checkpoints to keep" in told.stdout
-    assert "ascending" in told.stdout
-    assert "(this run)" in told.stdout
-    assert "[ascending-muted]" in told.stdout
+    result = invoke("plan", run)
+    assert result.exit_code == 0
+    assert "1,000 tokens in 2 shards, 6 checkpoints to keep" in result.stdout
+    assert "ascending" in result.stdout
+    assert "(this run)" in result.stdout
+    assert "[ascending-muted]" in result.stdout
     first = (run / "plan.json").read_bytes()
     assert json.loads(invoke("plan", run, "--json").stdout) == planned(run).model_dump(mode="json")
     assert (run / "plan.json").read_bytes() == first
@@ -55,7 +55,7 @@ def test_a_plan_ends_with_the_corpus_that_it_is_of(tmp_path: Path) -> None:
     assert load_corpus(str(output)).root == planned(output).data.corpus_root
     changed = write_recipe(tmp_path, curriculum={"order": "descending"})
     redone = invoke("run", changed, "--input", source, "--output", output, "--workers", "1")
-    assert "plan.json was of the corpus before and is gone" in redone.stderr
+    assert "plan.json described the previous corpus and was removed" in redone.stderr
     assert not (output / "plan.json").exists()
     assert load_corpus(str(output)).root == json.loads((output / "manifest.json").read_text())["corpus_root"]
 
@@ -65,11 +65,11 @@ def test_another_schedule_comes_as_text_or_as_a_file(tmp_path: Path, kind: str) 
     run = finished(tmp_path, Curriculum(order="ascending"))
     (tmp_path / "other.yaml").write_text("shape: linear\npeak: 2.0e-3\nfinal: 1.0e-3\n")
     (tmp_path / "other.csv").write_text("tokens,lr\n0,2e-3\n1000,1e-3\n")
-    given = "{shape: linear, peak: 2e-3, final: 1e-3}" if kind == "flow" else tmp_path / f"other.{kind}"
-    assert invoke("plan", run, "--schedule", given, "--averaging", "sma", "--checkpoints", 2).exit_code == 0
-    made = planned(run)
-    assert [shard.lr_mean for shard in made.shards] == pytest.approx([1.7e-3, 1.2e-3])
-    assert [(point.token, point.weight) for point in made.checkpoints] == [(990, 0.5), (1000, 0.5)]
+    schedule = "{shape: linear, peak: 2e-3, final: 1e-3}" if kind == "flow" else tmp_path / f"other.{kind}"
+    assert invoke("plan", run, "--schedule", schedule, "--averaging", "sma", "--checkpoints", 2).exit_code == 0
+    plan = planned(run)
+    assert [shard.lr_mean for shard in plan.shards] == pytest.approx([1.7e-3, 1.2e-3])
+    assert [(point.token, point.weight) for point in plan.checkpoints] == [(990, 0.5), (1000, 0.5)]
 
 
 def test_data_that_lie_in_an_order_made_for_another_schedule_are_not_planned(tmp_path: Path) -> None:
@@ -98,14 +98,14 @@ def test_the_schema_of_a_plan() -> None:
 
 
 def test_run_and_plan_tell_the_bytes_of_the_tokenizer_that_counted(tmp_path: Path) -> None:
-    made = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
     rate = RECIPE["rate"] | {"tokens": {"tokenizer": str(tmp_path / "tokenizer.json")}}
     source, output = save(tmp_path / "in", dealt(corpus(40), 2, seed=1)), tmp_path / "run"
     run(write_recipe(tmp_path, rate=rate), source, output)
     assert invoke("plan", output).exit_code == 0
-    told = {"name": "tokenizer.json", "sha256": hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()}
-    assert json.loads((output / "manifest.json").read_text())["tokenizer"] == told
-    assert json.loads((output / "plan.json").read_text())["tokenizer"] == told
-    assert load_corpus(str(output)).tokenizer == told["sha256"]
+    recorded = {"name": "tokenizer.json", "sha256": hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()}
+    assert json.loads((output / "manifest.json").read_text())["tokenizer"] == recorded
+    assert json.loads((output / "plan.json").read_text())["tokenizer"] == recorded
+    assert load_corpus(str(output)).tokenizer == recorded["sha256"]

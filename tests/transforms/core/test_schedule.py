@@ -67,18 +67,18 @@ def test_mass_is_the_midpoint_rule(schedule: Schedule, one: float, other: float)
 
 
 @given(schedules(), st.lists(SHARES, min_size=1, max_size=8))
-def test_mass_of_the_run_is_the_sum_over_its_stretches(schedule: Schedule, cuts: list[float]) -> None:
+def test_mass_of_the_run_is_the_sum_over_its_parts(schedule: Schedule, cuts: list[float]) -> None:
     ends = np.array([0.0, *sorted(cuts), 1.0])
-    stretches = schedule.mass(ends[:-1], ends[1:])
-    assert (stretches >= -1e-12 * schedule.peak).all()
-    assert stretches.sum() == pytest.approx(float(schedule.mass(0, 1)))
+    parts = schedule.mass(ends[:-1], ends[1:])
+    assert (parts >= -1e-12 * schedule.peak).all()
+    assert parts.sum() == pytest.approx(float(schedule.mass(0, 1)))
 
 
 @given(schedules(), SHARES, SHARES)
-def test_range_holds_every_rate_of_the_stretch(schedule: Schedule, one: float, other: float) -> None:
+def test_range_holds_every_rate(schedule: Schedule, one: float, other: float) -> None:
     a, b = min(one, other), max(one, other)
     low, high = schedule.lr_range(a, b)
-    inside = np.linspace(a, b, 999, endpoint=a == b)  # a jump at b lies behind the stretch
+    inside = np.linspace(a, b, 999, endpoint=a == b)  # a jump at b is not included
     rates = schedule.learning_rate(np.clip(inside, a, b))
     slack = 1e-9 * schedule.peak
     assert low - slack <= rates.min()
@@ -110,20 +110,20 @@ def test_a_constant_schedule_has_no_final_rate() -> None:
     ("options", "words"),
     [
         ({"final": 1e-2}, "final 0.01 is above peak 0.003"),
-        ({"warmup": 0.5, "decay": 0.6}, "is more than the run"),
+        ({"warmup": 0.5, "decay": 0.6}, "is longer than the run"),
         ({"decay_shape": "exponential", "final": 0}, "never reaches 0"),
-        ({"shape": "step"}, "and it needs them"),
-        ({"steps": [[0.8, 0.1]]}, "go with shape: step"),
+        ({"shape": "step"}, "shape: step needs steps"),
+        ({"steps": [[0.8, 0.1]]}, "other shapes have none"),
         ({"shape": "step", "steps": [[0.8, 0.1], [0.7, 0.01]]}, "in order"),
         ({"shape": "step", "warmup": 0.85, "steps": [[0.8, 0.1]]}, "in order"),
-        ({"shape": "points"}, "and it needs them"),
-        ({"points": [[1, 0.1], [2, 0.1]]}, "rise from 0"),
-        ({"points": [[0, 0.1], [2, 0.1], [1, 0.1]]}, "rise from 0"),
+        ({"shape": "points"}, "shape: points needs points"),
+        ({"points": [[1, 0.1], [2, 0.1]]}, "must start at 0"),
+        ({"points": [[0, 0.1], [2, 0.1], [1, 0.1]]}, "must start at 0"),
         ({"points": [[0, 0.1], [2, 0.1]], "peak": 1}, "leave it out"),
-        ({"points": [[0, 0.1], [2, 0.1]], "warmup": 0.1}, "their own warm-up"),
-        ({"points": [[0, 0.1], [2, 0.1]], "tokens": 5}, "leave tokens out"),
+        ({"points": [[0, 0.1], [2, 0.1]], "warmup": 0.1}, "include the warm-up"),
+        ({"points": [[0, 0.1], [2, 0.1]], "tokens": 5}, "leave out tokens"),
         ({"points": [[0, 0.0], [2, 0.0]]}, "greater than 0"),
-        ({"points": [[0, 1.0], [0, 0.0], [2, 0.0]]}, "0 all along"),
+        ({"points": [[0, 1.0], [0, 0.0], [2, 0.0]]}, "0 throughout"),
         ({"points": [[0, "x"]]}, "valid number"),
         ({"points": "no/such.csv"}, "no such file"),
         ({"peak": 0}, "greater than 0"),
@@ -151,7 +151,7 @@ def test_a_jump_at_the_very_end_is_behind_the_run(behind: tuple[float, ...]) -> 
     assert schedule.mass(0, 1) == pytest.approx(0.625)
 
 
-def test_a_step_falls_where_it_says_and_the_stretch_before_does_not_meet_it() -> None:
+def test_a_step_drops_at_its_place_and_not_before() -> None:
     schedule = Schedule(shape="step", peak=1.0, steps=((0.8, 0.316), (0.9, 0.1)))
     np.testing.assert_array_equal(schedule.learning_rate([0, 0.79, 0.8, 0.89, 0.9, 1]), [1, 1, 0.316, 0.316, 0.1, 0.1])
     assert float(schedule.mass(0, 1)) == pytest.approx(0.8 + 0.0316 + 0.01)
@@ -202,15 +202,15 @@ def test_the_half_life_is_one_of_the_peak() -> None:
 
 @given(schedules(), st.floats(0.01, 10))
 def test_weight_is_what_steps_of_sgd_leave(schedule: Schedule, half_life: float) -> None:
-    """w_i = η_i ∏_{j>i}(1 − λη_j), summed over each of twenty stretches of the run."""
+    """w_i = η_i ∏_{j>i}(1 − λη_j), summed over each twentieth of the run."""
     steps, curvature = 20_000, schedule.curvature(half_life)
     rate = schedule.learning_rate((np.arange(steps) + 0.5) / steps) / steps
     later = np.append(np.cumprod((1 - curvature * rate)[::-1])[::-1][1:], 1.0)
     expected = (rate * later).reshape(20, -1).sum(axis=1)
     ends = np.arange(21) / 20
-    found = schedule.weight(ends[:-1], ends[1:], curvature)
-    np.testing.assert_allclose(found, expected, atol=1e-2 * expected.max() + 1e-12)
-    assert found.sum() == pytest.approx(float(schedule.weight(0, 1, curvature)))
+    weights = schedule.weight(ends[:-1], ends[1:], curvature)
+    np.testing.assert_allclose(weights, expected, atol=1e-2 * expected.max() + 1e-12)
+    assert weights.sum() == pytest.approx(float(schedule.weight(0, 1, curvature)))
 
 
 @given(schedules(), SHARES, SHARES)

@@ -1,4 +1,4 @@
-"""Checkpoints are averaged to the last bit, in their own types, and what is not of one model is refused."""
+"""Checkpoints are averaged exactly, in their own types; checkpoints of different models are refused."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.curriculum.checkpoint_files import average, from_bfloat16, to_bfloat16, weighted
-from tamis.transforms.curriculum.checkpoint_weights import weights
+from tamis.transforms.curriculum.checkpoint_files import average_checkpoints, from_bfloat16, to_bfloat16, weighted_sum
+from tamis.transforms.curriculum.checkpoint_weights import averaging_weights
 
-EMA = weights("ema", 3)
+EMA = averaging_weights("ema", 3)
 
 
 def safetensors(file: Path, tensors: dict[str, tuple[str, np.ndarray]], metadata: dict[str, str] | None = None) -> str:
@@ -24,13 +24,13 @@ def safetensors(file: Path, tensors: dict[str, tuple[str, np.ndarray]], metadata
     for name, (dtype, array) in tensors.items():
         header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
-    told = json.dumps(header).encode()
-    told += b" " * (-len(told) % 8)
-    file.write_bytes(len(told).to_bytes(8, "little") + told + b"".join(array.tobytes() for _, array in tensors.values()))
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    file.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(array.tobytes() for _, array in tensors.values()))
     return str(file)
 
 
-def loaded(file: Path) -> dict[str, tuple[str, bytes]]:
+def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
     data = file.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
@@ -60,8 +60,8 @@ def three(folder: Path) -> list[str]:
 
 def test_an_average_is_the_sum_in_order_of_weighted_doubles_in_the_type_of_each_tensor(tmp_path: Path) -> None:
     files = three(tmp_path)
-    assert average(files, EMA, str(tmp_path / "out.safetensors")) == 20 + 7 + 6 + 1
-    got, models = loaded(tmp_path / "out.safetensors"), [model(seed) for seed in range(3)]
+    assert average_checkpoints(files, EMA, str(tmp_path / "out.safetensors")) == 20 + 7 + 6 + 1
+    got, models = read_tensors(tmp_path / "out.safetensors"), [model(seed) for seed in range(3)]
     for name, dtype in (("embed", "<f4"), ("half", "<f2"), ("wide", "<f8")):
         first, second, third = (one[name][1].astype(float) * weight for one, weight in zip(models, EMA, strict=True))
         assert got[name] == (models[0][name][0], ((first + second) + third).astype(dtype).tobytes())
@@ -75,7 +75,7 @@ def test_the_layout_and_the_metadata_are_the_newest_checkpoints(tmp_path: Path) 
     files = three(tmp_path)
     reordered = dict(reversed(model(0).items()))
     safetensors(tmp_path / "0.safetensors", reordered)
-    average(files, weights("none", 3), str(tmp_path / "out.safetensors"))
+    average_checkpoints(files, averaging_weights("none", 3), str(tmp_path / "out.safetensors"))
     assert (tmp_path / "out.safetensors").read_bytes() == Path(files[2]).read_bytes()
 
 
@@ -83,7 +83,7 @@ def test_equal_checkpoints_average_to_themselves_and_a_weightless_one_does_not_c
     same = {"a": ("F32", np.float32([1e-30, 0.1, 3e38, -0.1]))}
     broken = {"a": ("F32", np.float32([np.nan, np.inf, 0, 0]))}
     files = [safetensors(tmp_path / f"{n}.safetensors", one) for n, one in enumerate((broken, same, same, same))]
-    average(files, np.array([0, 0.3, 0.3, 0.4]), str(tmp_path / "out.safetensors"))
+    average_checkpoints(files, np.array([0, 0.3, 0.3, 0.4]), str(tmp_path / "out.safetensors"))
     assert (tmp_path / "out.safetensors").read_bytes() == Path(files[1]).read_bytes()
 
 
@@ -102,22 +102,22 @@ def test_bfloat16_is_the_nearest_with_ties_to_even(numbers: list[float]) -> None
                 assert to_bfloat16(np.array([near]))[0] % 2 == 0
 
 
-def test_weighted_refuses_what_does_not_fit() -> None:
+def test_a_weighted_sum_of_unequal_shapes_is_an_error() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
-        weighted([np.zeros(3), np.zeros(1)], np.array([0.5, 0.5]))
+        weighted_sum([np.zeros(3), np.zeros(1)], np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="longer"):
-        weighted([np.zeros(3)], np.array([0.5, 0.5]))
+        weighted_sum([np.zeros(3)], np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="at least one"):
-        weighted([], np.array([]))
+        weighted_sum([], np.array([]))
 
 
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"a": ("F32", np.zeros(3, "<f4"))}, r"'a' is F32 \[3\], in the newest F32 \[2\]"),
+        ({"a": ("F32", np.zeros(3, "<f4"))}, r"'a' is F32 \[3\], but F32 \[2\] in the newest"),
         ({"a": ("F16", np.zeros(2, "<f2"))}, "'a' is F16"),
         ({"b": ("F32", np.zeros(2, "<f4"))}, "'a' is missing"),
-        ({"a": ("F32", np.zeros(2, "<f4")), "b": ("F32", np.zeros(2, "<f4"))}, "in the newest missing"),
+        ({"a": ("F32", np.zeros(2, "<f4")), "b": ("F32", np.zeros(2, "<f4"))}, "but missing in the newest"),
     ],
 )
 def test_other_models_are_refused_by_name(tmp_path: Path, other: dict[str, tuple[str, np.ndarray]], words: str) -> None:
@@ -126,34 +126,34 @@ def test_other_models_are_refused_by_name(tmp_path: Path, other: dict[str, tuple
         safetensors(tmp_path / "this.safetensors", {"a": ("F32", np.zeros(2, "<f4"))}),
     ]
     with pytest.raises(RunError, match=rf"other\.safetensors: .*{words}"):
-        average(files, weights("sma", 2), str(tmp_path / "out.safetensors"))
+        average_checkpoints(files, averaging_weights("sma", 2), str(tmp_path / "out.safetensors"))
     assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_damaged_and_impossible_files_are_refused(tmp_path: Path) -> None:
-    whole = Path(safetensors(tmp_path / "whole.safetensors", model(0))).read_bytes()
+    data = Path(safetensors(tmp_path / "whole.safetensors", model(0))).read_bytes()
     bad = tmp_path / "bad.safetensors"
-    for data in (b"", whole[:4], whole[:100], whole[:-1], whole + b"x", b"\xff" * 16, (2).to_bytes(8, "little") + b"[]"):
-        bad.write_bytes(data)
-        with pytest.raises(RunError, match=r"bad\.safetensors: no safetensors file"):
-            average([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
+    for damaged in (b"", data[:4], data[:100], data[:-1], data + b"x", b"\xff" * 16, (2).to_bytes(8, "little") + b"[]"):
+        bad.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"bad\.safetensors: not a safetensors file"):
+            average_checkpoints([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
     overlapping = {
         "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
         "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
     }
-    told = json.dumps(overlapping).encode()
-    bad.write_bytes(len(told).to_bytes(8, "little") + told + bytes(4))
+    encoded = json.dumps(overlapping).encode()
+    bad.write_bytes(len(encoded).to_bytes(8, "little") + encoded + bytes(4))
     with pytest.raises(RunError, match="does not begin where"):
-        average([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
+        average_checkpoints([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
     safetensors(bad, {"a": ("F8_E4M3", np.zeros(2, np.uint8))})
-    with pytest.raises(RunError, match="F8_E4M3, which has no average"):
-        average([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
+    with pytest.raises(RunError, match="of type F8_E4M3"):
+        average_checkpoints([str(bad)], np.ones(1), str(tmp_path / "out.safetensors"))
     with pytest.raises(RunError, match="all"):
-        average([str(bad)], np.ones(1), str(tmp_path / "out.pt"))
-    with pytest.raises(RunError, match="by its name"):
-        average(["a.ckpt"], np.ones(1), "b.ckpt")
-    with pytest.raises(RunError, match="1 checkpoints for 2 weights"):
-        average([str(bad)], np.ones(2), str(bad))
+        average_checkpoints([str(bad)], np.ones(1), str(tmp_path / "out.pt"))
+    with pytest.raises(RunError, match="checkpoint names end in"):
+        average_checkpoints(["a.ckpt"], np.ones(1), "b.ckpt")
+    with pytest.raises(RunError, match="1 checkpoints, but 2 weights"):
+        average_checkpoints([str(bad)], np.ones(2), str(bad))
 
 
 def test_the_package_writes_what_is_read_and_reads_what_is_written(tmp_path: Path) -> None:
@@ -161,15 +161,15 @@ def test_the_package_writes_what_is_read_and_reads_what_is_written(tmp_path: Pat
     models = [{"b": np.float32([[1, 2], [3, seed]]), "a": np.float16([seed, 1])} for seed in range(3)]
     for seed, one in enumerate(models):
         package.save_file(one, tmp_path / f"{seed}.safetensors", {"format": "np"})
-    average([str(tmp_path / f"{seed}.safetensors") for seed in range(3)], EMA, str(tmp_path / "out.safetensors"))
+    average_checkpoints([str(tmp_path / f"{seed}.safetensors") for seed in range(3)], EMA, str(tmp_path / "out.safetensors"))
     got = package.load_file(tmp_path / "out.safetensors")
     assert got.keys() == models[0].keys()
     for name, array in got.items():
-        assert (array == weighted([one[name] for one in models], EMA).astype(array.dtype)).all()
+        assert (array == weighted_sum([one[name] for one in models], EMA).astype(array.dtype)).all()
 
 
 def test_torch_checkpoints(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     models = [
         {name: torch.from_numpy(np.array(array)) for name, (_, array) in model(seed).items() if name != "brain"}
         | {"brain": torch.tensor([seed, 0.1]).bfloat16()}
@@ -178,32 +178,32 @@ def test_torch_checkpoints(tmp_path: Path) -> None:
     files = [str(tmp_path / f"{seed}.pt") for seed in range(3)]
     for file, one in zip(files, models, strict=True):
         torch.save(one, file)
-    assert average(files, EMA, str(tmp_path / "out.pt")) == 20 + 7 + 2 + 1
+    assert average_checkpoints(files, EMA, str(tmp_path / "out.pt")) == 20 + 7 + 2 + 1
     got = torch.load(tmp_path / "out.pt", weights_only=True)
     assert list(got) == list(models[0])
     for name, tensor in got.items():
         assert tensor.dtype == models[0][name].dtype
         if tensor.is_floating_point():
-            mean = weighted([one[name].double().numpy() for one in models], EMA)
+            mean = weighted_sum([one[name].double().numpy() for one in models], EMA)
             assert torch.equal(tensor, torch.from_numpy(np.asarray(mean)).to(tensor.dtype))
     assert got["steps"].item() == 2
     values = np.random.default_rng(0).normal(size=9999)
     assert (to_bfloat16(values) == torch.from_numpy(values).bfloat16().view(torch.uint16).numpy()).all()
 
 
-def test_torch_files_that_are_no_state_are_refused_and_run_nothing(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+def test_other_torch_files_are_refused_and_run_no_code(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     class Evil:
         def __reduce__(self) -> tuple[object, ...]:
             return Path.touch, (tmp_path / "ran",)
 
     bad, out = tmp_path / "bad.pt", str(tmp_path / "out.pt")
-    for value, words in (({"a": Evil()}, "cannot read"), ({"model": {}, "step": 3}, "'model', 'step'"), ([1], "has list")):
+    for value, words in (({"a": Evil()}, "cannot read"), ({"model": {}, "step": 3}, "'model', 'step'"), ([1], "holds list")):
         torch.save(value, bad)
         with pytest.raises(RunError, match=words):
-            average([str(bad)], np.ones(1), out)
+            average_checkpoints([str(bad)], np.ones(1), out)
     bad.write_bytes(b"nothing")
     with pytest.raises(RunError, match="cannot read"):
-        average([str(bad)], np.ones(1), out)
+        average_checkpoints([str(bad)], np.ones(1), out)
     assert not (tmp_path / "ran").exists()

@@ -1,4 +1,4 @@
-"""The linter knows where the best tenth lies and flags what the paper found to waste it."""
+"""The linter knows where the best tenth of the data lies, and warns of curricula that the paper found to waste it."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def test_measured_share_is_the_token_by_token_sum(segments: list[tuple[int, floa
 
 
 def test_measured_equals_planned_where_the_best_tenth_is_last() -> None:
-    (found,) = lr_mass_shares(CDMA, [0, 900], [900, 100], [[0], [100]])
-    assert found == pytest.approx(best_decile_mass(Curriculum(order="ascending", schedule=CDMA)))
+    (share,) = lr_mass_shares(CDMA, [0, 900], [900, 100], [[0], [100]])
+    assert share == pytest.approx(best_decile_mass(Curriculum(order="ascending", schedule=CDMA)))
 
 
 @pytest.mark.parametrize("schedule", [TO_ZERO, COSINE, Schedule(decay=0.37), Schedule(decay_shape="linear")])
@@ -180,7 +180,7 @@ def test_folding_and_descending_are_flagged() -> None:
 
 
 def test_lr_weighted_gives_the_best_tenth_the_most_of_the_final_model() -> None:
-    """What the report says: the share of w the best decile gets in each order."""
+    """The share of the final weight that each order gives the best tenth."""
     for schedule in (CONSTANT, CDMA, TO_ZERO, COSINE, Schedule(shape="linear")):
         shares = best_decile_weights(Curriculum(schedule=schedule, half_life=0.1))
         assert max(shares.values()) <= shares["lr_weighted"] + 1e-9
@@ -205,7 +205,7 @@ def test_a_source_whose_share_drifts_is_named_with_its_numbers() -> None:
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(0, 9)), max_size=40))
-def test_any_segments_are_looked_at(segments: list[dict[str, int]]) -> None:
+def test_any_segments_are_accepted(segments: list[dict[str, int]]) -> None:
     lint_shares(segments)
 
 
@@ -229,8 +229,8 @@ def test_a_quality_that_is_length_is_flagged() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.0, float("nan")]), st.integers(0, 3)), max_size=30))
 def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
-    known = [(a, b) for a, b in pairs if a == a]
-    one, other = [a for a, _ in known], [b for _, b in known]
+    complete = [(a, b) for a, b in pairs if a == a]
+    one, other = [a for a, _ in complete], [b for _, b in complete]
     expected = stats.spearmanr(one, other).statistic if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
     assert spearman([a for a, _ in pairs], [b for _, b in pairs]) == pytest.approx(expected, abs=1e-9)
 
@@ -243,7 +243,7 @@ def test_pairs_may_be_counted_and_come_in_any_order(pairs: list[tuple[int, int]]
     assert spearman(*counted) == spearman([a for a, _ in pairs], [b for _, b in pairs])
 
 
-def test_few_documents_say_nothing_of_their_lengths() -> None:
+def test_few_documents_give_no_warning_about_length() -> None:
     assert lint_length(range(29), range(29)) == []
     assert len(lint_length(range(30), range(30))) == 1
     assert len(lint_length([0, 1], [0, 1], [15, 15])) == 1

@@ -1,4 +1,4 @@
-"""Orders sort as they say, sources keep their shares along the run, and phases are bands of quality."""
+"""Orders sort by quality, sources keep their shares along the run, and phases are bands of quality."""
 
 from __future__ import annotations
 
@@ -40,19 +40,21 @@ def corpora(draw: st.DrawFn) -> list[Document]:
     ]
 
 
-def arranged(corpus: list[Document], order: str, folds: int = 1) -> list[Document]:
-    """The slow and obvious order of a small corpus: rank each source by sort value and tie, then all by place and tie."""
-    ties = mix(np.array([document.id for document in corpus], np.uint64), 0)
+def slow_order(corpus: list[Document], order: str, folds: int = 1) -> list[Document]:
+    """A slow reference: sort each source by sort value and tie break, then all by place and tie break."""
+    tie_breaks = mix(np.array([document.id for document in corpus], np.uint64), 0)
     quality = np.array([document.quality for document in corpus], np.float32)
-    majors = sort_value(Ordering(order=order, folds=folds), quality, ties)
-    rows = sorted(zip(corpus, majors.tolist(), ties.tolist(), strict=True), key=lambda row: (row[0].source, row[1], row[2]))
-    placed = []
+    values = sort_value(Ordering(order=order, folds=folds), quality, tie_breaks)
+    rows = sorted(
+        zip(corpus, values.tolist(), tie_breaks.tolist(), strict=True), key=lambda row: (row[0].source, row[1], row[2])
+    )
+    places = []
     for _, group in groupby(rows, key=lambda row: row[0].source):
         members = list(group)
         through = np.cumsum([document.tokens for document, _, _ in members])
         where = place(through, np.full(len(members), through[-1]))
-        placed += [(at, tie_break, document) for (document, _, tie_break), at in zip(members, where.tolist(), strict=True)]
-    return [document for _, _, document in sorted(placed, key=lambda row: row[:2])]
+        places += [(at, tie_break, document) for (document, _, tie_break), at in zip(members, where.tolist(), strict=True)]
+    return [document for _, _, document in sorted(places, key=lambda row: row[:2])]
 
 
 @given(st.lists(FLOATS, min_size=2))
@@ -74,7 +76,7 @@ def test_descending_is_the_reverse_of_ascending(values: list[float]) -> None:
     np.testing.assert_array_equal(up + down, np.full(len(values), 2**32 - 1, np.uint64))
 
 
-def test_uniform_leaves_all_to_the_tie() -> None:
+def test_uniform_orders_by_tie_break_alone() -> None:
     assert not sort_value(Ordering(), np.array([0.1, np.nan], np.float32), np.array([3, 4], np.uint64)).any()
 
 
@@ -108,23 +110,23 @@ def test_three_and_two_documents_interleave() -> None:
     assert a[2] == b[1] == 1
 
 
-def test_place_of_nothing() -> None:
+def test_places_without_rank_or_tokens() -> None:
     np.testing.assert_array_equal(place([0, np.nan, 5], [0, np.nan, 10]), [1, np.nan, 0.5])
 
 
 @settings(max_examples=60, deadline=None)
 @given(corpora())
 def test_every_prefix_keeps_each_sources_share_within_one_document(corpus: list[Document]) -> None:
-    order = arranged(corpus, "ascending")
-    whole = {source: sum(d.tokens for d in corpus if d.source == source) for source in "ABC"}
+    order = slow_order(corpus, "ascending")
+    totals = {source: sum(d.tokens for d in corpus if d.source == source) for source in "ABC"}
     longest = {source: max((d.tokens for d in corpus if d.source == source), default=0) for source in "ABC"}
-    given_out = dict.fromkeys("ABC", 0)
+    used = dict.fromkeys("ABC", 0)
     for document in order:
-        given_out[document.source] += document.tokens
-        # The clock of the run: the share of its tokens that the source of this document has given.
-        clock = given_out[document.source] / whole[document.source]
+        used[document.source] += document.tokens
+        # The share of its tokens that the source of this document has used.
+        clock = used[document.source] / totals[document.source]
         for source in "ABC":
-            assert abs(given_out[source] - clock * whole[source]) <= longest[source] + 1e-6
+            assert abs(used[source] - clock * totals[source]) <= longest[source] + 1e-6
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,13 +135,13 @@ def test_with_two_sources_a_prefix_of_tokens_holds_both_in_proportion(corpus: li
     corpus = [d for d in corpus if d.source != "C"]
     total = sum(d.tokens for d in corpus)
     longest = max((d.tokens for d in corpus), default=0)
-    given_out, through = dict.fromkeys("AB", 0), 0
-    for document in arranged(corpus, "ascending"):
-        given_out[document.source] += document.tokens
+    used, through = dict.fromkeys("AB", 0), 0
+    for document in slow_order(corpus, "ascending"):
+        used[document.source] += document.tokens
         through += document.tokens
         for source in "AB":
-            whole = sum(d.tokens for d in corpus if d.source == source)
-            assert abs(given_out[source] - through / total * whole) <= longest + 1e-6
+            source_tokens = sum(d.tokens for d in corpus if d.source == source)
+            assert abs(used[source] - through / total * source_tokens) <= longest + 1e-6
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,15 +149,15 @@ def test_with_two_sources_a_prefix_of_tokens_holds_both_in_proportion(corpus: li
 def test_the_order_does_not_depend_on_the_rows(corpus: list[Document], order: str, shuffle: object) -> None:
     moved = list(corpus)
     shuffle.shuffle(moved)  # type: ignore[attr-defined]
-    assert arranged(moved, order, 3) == arranged(corpus, order, 3)
+    assert slow_order(moved, order, 3) == slow_order(corpus, order, 3)
 
 
 @settings(max_examples=60, deadline=None)
 @given(corpora())
-def test_each_source_is_sorted_in_itself(corpus: list[Document]) -> None:
+def test_each_source_is_sorted(corpus: list[Document]) -> None:
     for source in "ABC":
-        up = [d.quality for d in arranged(corpus, "ascending") if d.source == source]
-        down = [d.quality for d in arranged(corpus, "descending") if d.source == source]
+        up = [d.quality for d in slow_order(corpus, "ascending") if d.source == source]
+        down = [d.quality for d in slow_order(corpus, "descending") if d.source == source]
         assert up == sorted(up)
         assert down == up[::-1]
 
@@ -179,10 +181,10 @@ def test_phases_never_go_back_and_miss_their_share_by_less_than_a_document(share
 
 
 def test_the_run_is_one_phase_unless_phases_are_given() -> None:
-    (whole,) = Curriculum(order="folded", folds=7).stretches
-    assert (whole.name, whole.share, whole.order, whole.folds) == ("phase-1", 1.0, "folded", 7)
+    (phase,) = Curriculum(order="folded", folds=7).effective_phases
+    assert (phase.name, phase.share, phase.order, phase.folds) == ("phase-1", 1.0, "folded", 7)
     phases = (Phase(name="web", share=0.8), Phase(name="best", share=0.2, order="ascending"))
-    assert Curriculum(phases=phases).stretches == phases
+    assert Curriculum(phases=phases).effective_phases == phases
 
 
 def test_a_curriculum_reads_back_from_its_own_dump() -> None:
@@ -195,9 +197,9 @@ def test_a_curriculum_reads_back_from_its_own_dump() -> None:
     ("options", "words"),
     [
         ({"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.4}]}, "sum to 0.9, not 1"),
-        ({"phases": [{"name": "a", "share": 0.5}, {"name": "a", "share": 0.5}]}, "names of their own"),
+        ({"phases": [{"name": "a", "share": 0.5}, {"name": "a", "share": 0.5}]}, "two phases have the same name"),
         ({"phases": [{"name": "../a"}]}, "pattern"),
-        ({"phases": [{"name": "a"}], "order": "ascending"}, "order is set in each phase: leave it out"),
+        ({"phases": [{"name": "a"}], "order": "ascending"}, "order: set it in each phase"),
         ({"order": "upwards"}, "ascending"),
         ({"folds": 0}, "greater than or equal to 1"),
     ],

@@ -60,9 +60,9 @@ def averagings(draw: st.DrawFn) -> Checkpoints:
 @settings(max_examples=60, deadline=None)
 @given(documents(), st.sampled_from(CONSTANT), HALF_LIVES, st.sampled_from([(0.0, 1.0), (0.3, 0.7), (0.95, 1.0)]))
 def test_under_a_constant_rate_lr_weighted_is_ascending(
-    corpus: tuple[np.ndarray, np.ndarray], schedule: Schedule, half_life: float | None, stretch: tuple[float, float]
+    corpus: tuple[np.ndarray, np.ndarray], schedule: Schedule, half_life: float | None, bounds: tuple[float, float]
 ) -> None:
-    cells = weighted_cells(schedule, *stretch, schedule.curvature(half_life))
+    cells = weighted_cells(schedule, *bounds, schedule.curvature(half_life))
     np.testing.assert_array_equal(cells.by_weight, np.arange(CELLS))
     assert not cells.falls.any()
     np.testing.assert_array_equal(ordered(Ordering(order="lr_weighted"), *corpus, cells), ascending(*corpus))
@@ -98,18 +98,18 @@ def test_without_forgetting_the_learning_rate_alone_sorts(schedule: Schedule) ->
 def test_no_order_gives_quality_more_weight(
     schedule: Schedule,
     half_life: float | None,
-    stretch: tuple[float, float],
+    bounds: tuple[float, float],
     per_cell: int,
     checkpoints: Checkpoints,
     seed: int,
 ) -> None:
-    """Σ quality × w is never less than in another order: for any schedule, stretch, λ and averaging."""
+    """Σ quality × w is never less than in another order: for any schedule, range, λ and averaging."""
     size = CELLS * per_cell
     curvature = schedule.curvature(half_life)
     rng = np.random.default_rng(seed)
     quality = np.sort(rng.random(size) ** rng.uniform(0.2, 5))
     tokens = np.full(size, 7)
-    start, end = stretch
+    start, end = bounds
     ends = start + (end - start) * np.arange(CELLS + 1) / CELLS
     weight = np.repeat(checkpoints.weight(schedule, ends[:-1], np.minimum(ends[1:], 1.0), curvature), per_cell)
 
@@ -247,7 +247,7 @@ def test_a_half_life_in_tokens_needs_the_length_of_the_run() -> None:
         Curriculum(order="lr_weighted", half_life=1000)
     tokens = Curriculum(order="lr_weighted", half_life=1000, schedule=Schedule(tokens=10_000))
     share = Curriculum(order="lr_weighted", half_life=0.1)
-    assert tokens.curvature(tokens.stretches[0]) == share.curvature(share.stretches[0])
+    assert tokens.curvature(tokens.effective_phases[0]) == share.curvature(share.effective_phases[0])
     logged = Schedule(points=((0, 1e-3), (4000, 1e-3)))
     assert Curriculum(half_life=1000, schedule=logged).curvature(Phase(name="a", half_life=1000)) == pytest.approx(
         np.log(2) / 1e-3 / 0.25
@@ -255,7 +255,7 @@ def test_a_half_life_in_tokens_needs_the_length_of_the_run() -> None:
     assert Curriculum.model_validate(tokens.model_dump(mode="json")) == tokens
 
 
-def test_a_phase_is_weighed_by_its_own_stretch_of_the_schedule() -> None:
+def test_a_phase_is_weighed_by_its_own_part_of_the_schedule() -> None:
     phases = (
         Phase(name="a", share=0.82, order="lr_weighted"),
         Phase(name="b", share=0.18, order="lr_weighted", half_life=None),
@@ -267,7 +267,7 @@ def test_a_phase_is_weighed_by_its_own_stretch_of_the_schedule() -> None:
     assert curriculum.bounds == [(0.0, 0.82), (0.82, 1.0)]
 
 
-def test_quantiles_and_cells_are_asked_for() -> None:
+def test_missing_quantiles_or_cells_are_an_error() -> None:
     one, tie_break = np.ones(1, np.float32), np.ones(1, np.uint64)
     with pytest.raises(ValueError, match="needs quantiles"):
         sort_value(Ordering(order="bucketed"), one, tie_break)

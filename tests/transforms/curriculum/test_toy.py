@@ -1,4 +1,4 @@
-"""The quadratic that arXiv 2511.18903 explains itself with: what order, schedule and averaging leave of the error.
+"""The quadratic of arXiv 2511.18903: the error that order, schedule and averaging leave.
 
 A sample of quality q pulls the model towards a point that misses the optimum by 1 − q, with noise; loss is the squared
 distance to the optimum, in two dimensions. The peak rate times the steps is 40: the model remembers a fortieth of the run.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tamis.transforms.core.schedule import Floats, Schedule
-from tamis.transforms.curriculum.checkpoint_weights import weights
+from tamis.transforms.core.arrays import Floats
+from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.checkpoint_weights import averaging_weights
 from tamis.transforms.curriculum.order import CELLS, weighted_cells
 
 STEPS = CELLS
@@ -24,31 +25,30 @@ COSINE = Schedule(shape="cosine", peak=PACE, final=PACE / 300)
 MODERATE = Schedule.moderate(PACE)
 
 
-def placed(order: str, schedule: Schedule) -> Floats:
+def qualities(order: str, schedule: Schedule) -> Floats:
     """Quality of the sample of each step, a row for each seed."""
     quality = (np.arange(STEPS) + 0.5) / STEPS
     if order == "uniform":
         return np.stack([np.random.default_rng(seed).permutation(quality) for seed in range(SEEDS)])
     if order == "lr_weighted":
-        found = np.empty(STEPS)
-        found[weighted_cells(schedule, 0.0, 1.0, 1.0).by_weight] = quality
-        quality = found
+        sorted_quality, quality = quality, np.empty(STEPS)
+        quality[weighted_cells(schedule, 0.0, 1.0, 1.0).by_weight] = sorted_quality
     return np.tile(quality, (SEEDS, 1))
 
 
-def loss(order: str, schedule: Schedule, averaged: str = "none", spacing: float = 0.01) -> float:
+def loss(order: str, schedule: Schedule, averaging: str = "none", spacing: float = 0.01) -> float:
     """Mean loss over seeds of SGD, step by step, on the quadratic of curvature 1; checkpoints `spacing` of the run apart."""
-    target = 1 - placed(order, schedule)
+    target = 1 - qualities(order, schedule)
     rate = schedule.learning_rate((np.arange(STEPS) + 0.5) / STEPS) / STEPS
     noise = NOISE * np.random.default_rng(99).standard_normal((STEPS, SEEDS, 2))
     at = STEPS - 1 - np.round(np.arange(5, -1, -1) * spacing * STEPS).astype(int)
-    share = dict(zip(at.tolist(), weights(averaged).tolist(), strict=True))
-    model, kept = np.ones((SEEDS, 2)), np.zeros((SEEDS, 2))
+    share = dict(zip(at.tolist(), averaging_weights(averaging).tolist(), strict=True))
+    model, average = np.ones((SEEDS, 2)), np.zeros((SEEDS, 2))
     for step in range(STEPS):
         model += rate[step] * (target[:, step, None] + noise[step] - model)
         if step in share:
-            kept += share[step] * model
-    return float((kept**2).sum(axis=1).mean())
+            average += share[step] * model
+    return float((average**2).sum(axis=1).mean())
 
 
 @pytest.fixture(scope="module")

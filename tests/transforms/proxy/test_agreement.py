@@ -1,4 +1,4 @@
-"""Rankings are compared as the field compares them, and a large learning rate is warned of because it does flip them."""
+"""Rankings are compared by the field's measures, and a large learning rate gets a warning since it flips them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tamis.transforms.proxy.agreement import (
-    at_width,
-    differences,
     interval,
     pairwise_agreement,
-    spearman,
+    pairwise_differences,
+    rank_correlation,
+    ranking_warnings,
+    scale_rate,
     top_k_regret,
-    warnings,
 )
 
 RANKINGS = st.integers(2, 12).flatmap(
@@ -23,13 +23,10 @@ RANKINGS = st.integers(2, 12).flatmap(
 )
 
 
-@given(RANKINGS)
-def test_spearman_is_scipys(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    one, other = pair
-    if np.ptp(one) and np.ptp(other):
-        assert spearman(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
-    else:
-        assert np.isnan(spearman(one, other))
+def test_rank_correlation_has_mean_ranks_for_ties_and_nothing_to_rank_is_nan() -> None:
+    assert rank_correlation(np.array([1.0, 2, 2, 3]), np.array([1.0, 3, 2, 4])) == pytest.approx(0.9486833)
+    for constant, other in ((np.ones(3), np.arange(3.0)), (np.arange(3.0), np.ones(3)), (np.zeros(0), np.zeros(0))):
+        assert np.isnan(rank_correlation(constant, other))
 
 
 @given(RANKINGS)
@@ -65,29 +62,29 @@ def test_intervals() -> None:
         interval(values[:0])
 
 
-def test_differences_are_free_of_the_seeds_luck() -> None:
+def test_differences_cancel_the_luck_of_a_seed() -> None:
     luck = np.array([0.0, 5.0, -3.0, 1.0])
     losses = np.array([luck, luck + 0.1 + np.array([0.01, -0.01, 0, 0]), luck + np.array([0.1, -0.1, 0.1, -0.1])])
-    found = {(i, j): between for i, j, between in differences(losses)}
-    assert list(found) == [(0, 1), (0, 2), (1, 2)]
-    assert found[0, 1].high < 0
-    assert found[0, 2].low < 0 < found[0, 2].high
+    intervals = {(i, j): between for i, j, between in pairwise_differences(losses)}
+    assert list(intervals) == [(0, 1), (0, 2), (1, 2)]
+    assert intervals[0, 1].high < 0
+    assert intervals[0, 2].low < 0 < intervals[0, 2].high
 
 
-def test_what_cannot_be_compared() -> None:
-    for compare in (pairwise_agreement, spearman):
-        with pytest.raises(ValueError, match="the same ones"):
+def test_losses_of_different_data_sets_cannot_be_compared() -> None:
+    for compare in (pairwise_agreement, rank_correlation):
+        with pytest.raises(ValueError, match="one loss for each data set"):
             compare(np.zeros(2), np.zeros(3))
-    with pytest.raises(ValueError, match="best 3 of 2"):
+    with pytest.raises(ValueError, match="k is 3, but there are 2"):
         top_k_regret(np.zeros(2), np.zeros(2), 3)
 
 
-def test_the_learning_rates_of_the_paper_are_told_apart_at_any_width() -> None:
-    assert at_width(1e-5, 768) == 1e-5
+def test_only_learning_rates_that_flip_rankings_get_a_warning_at_any_width() -> None:
+    assert scale_rate(1e-5, 768) == 1e-5
     for width in (64, 256, 768, 2048):
-        assert warnings(at_width(1e-5, width), width, 3) == []
-        assert ["flips" in one for one in warnings(at_width(3e-4, width), width, 3)] == [True]
-    assert "One seed" in warnings(1e-6, 768, 1)[0]
+        assert ranking_warnings(scale_rate(1e-5, width), width, 3) == []
+        assert ["[flips]" in warning for warning in ranking_warnings(scale_rate(3e-4, width), width, 3)] == [True]
+    assert "[one-seed]" in ranking_warnings(1e-6, 768, 1)[0]
 
 
 def test_a_constructed_pair_flips_at_a_large_step_and_not_at_a_small_one() -> None:
@@ -100,6 +97,6 @@ def test_a_constructed_pair_flips_at_a_large_step_and_not_at_a_small_one() -> No
 
     tuned = np.array([min(losses(rate)[row] for rate in np.geomspace(1e-4, 1, 400)) for row in (0, 1)])
     aligned = -np.array([sharp @ validation, blunt @ validation])
-    assert spearman(losses(1e-4), aligned) == 1
-    assert spearman(losses(0.1), aligned) == -1
+    assert rank_correlation(losses(1e-4), aligned) == pytest.approx(1)
+    assert rank_correlation(losses(0.1), aligned) == pytest.approx(-1)
     assert tuned[1] < tuned[0]

@@ -1,4 +1,4 @@
-"""The small model sees what it should, learns, starts alike for a seed, and its learning rate fits every width. Needs torch."""
+"""The small model attends only to the past of a segment, learns, is reproducible, and scales with width. Needs torch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 
 from tamis.transforms.core.errors import RunError
 
-torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tamis.transforms.proxy.model import Shape, Transformer  # noqa: E402
-from tamis.transforms.proxy.train import averaged, evaluate, train  # noqa: E402
+from tamis.transforms.proxy.train import average_states, evaluate, train  # noqa: E402
 
-torch.set_num_threads(1)  # more of them wait for each other, long where other processes run
+torch.set_num_threads(1)  # with more, threads wait for each other when other processes run
 SHAPE = Shape(vocabulary=16, width=32, layers=2, heads=2)
 
 
-class Rows(NamedTuple):
+class Batch(NamedTuple):
     tokens: np.ndarray
     segments: np.ndarray
     positions: np.ndarray
@@ -32,21 +32,21 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def batches(seed: int, number: int, noise: float = 0.0) -> list[Rows]:
-    """Counting upwards, with some tokens drawn by lot."""
+def batches(seed: int, number: int, noise: float = 0.0) -> list[Batch]:
+    """Rows that count upwards, with a share of random tokens."""
     draw = np.random.default_rng(seed)
-    found = []
+    rows = []
     for _ in range(number):
         tokens = (draw.integers(0, 16, (8, 1)) + np.arange(17)) % 16
         tokens = np.where(draw.random(tokens.shape) < noise, draw.integers(0, 16, tokens.shape), tokens)
-        found.append(Rows(tokens, np.ones(tokens.shape, np.int32), np.tile(np.arange(17, dtype=np.int32), (8, 1))))
-    return found
+        rows.append(Batch(tokens, np.ones(tokens.shape, np.int32), np.tile(np.arange(17, dtype=np.int32), (8, 1))))
+    return rows
 
 
 def test_it_learns_and_the_same_seed_gives_the_same_model() -> None:
     held_out = batches(9, 2)
     untrained = evaluate(Transformer(SHAPE, 0), held_out)
-    assert untrained == pytest.approx(np.log(16), abs=1e-5)  # the output begins at nothing
+    assert untrained == pytest.approx(np.log(16), abs=1e-5)  # the output layer starts at zero
     losses = [evaluate(train(SHAPE, seed, batches(1, 40), [3e-4] * 40).model, held_out) for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     assert max(losses) < 0.5 * untrained
@@ -59,7 +59,7 @@ def test_a_tiny_learning_rate_ranks_clean_before_noisy_data() -> None:
     assert losses[0] < np.log(16)
 
 
-def test_a_token_sees_its_own_past_and_nothing_else() -> None:
+def test_a_token_attends_only_to_its_own_past() -> None:
     model = Transformer(SHAPE, 0)
     with torch.no_grad():
         model.output.weight.normal_(generator=torch.Generator().manual_seed(0))
@@ -76,7 +76,7 @@ def test_a_token_sees_its_own_past_and_nothing_else() -> None:
     assert torch.allclose(alone, before[:, 3:], atol=1e-3)  # of some hundreds, in float32
 
 
-def test_only_what_follows_in_a_document_is_predicted() -> None:
+def test_only_tokens_that_follow_in_a_document_are_predicted() -> None:
     rows = batches(1, 1)[0]
     segments = rows.segments.copy()
     segments[:, 5:] = 2
@@ -86,22 +86,22 @@ def test_only_what_follows_in_a_document_is_predicted() -> None:
         evaluate(Transformer(SHAPE, 0), [rows._replace(segments=np.zeros_like(segments))])
 
 
-def test_fewer_batches_than_steps_are_no_run() -> None:
-    with pytest.raises(RunError, match="end after 2 steps of 3"):
+def test_fewer_batches_than_steps_are_an_error() -> None:
+    with pytest.raises(RunError, match="end after 2 of 3 steps"):
         train(SHAPE, 0, batches(1, 2), [1e-4] * 3)
 
 
 def test_states_are_kept_and_averaged() -> None:
-    done = train(SHAPE, 0, batches(1, 6), [1e-4] * 6, keep=(4, 6))
-    last = averaged(done.model, done.states, np.array([0.0, 1.0]))
-    for name, tensor in averaged(done.model, done.states, np.array([0.25, 0.75])).state_dict().items():
-        old, new = (state[name].double() for state in done.states)
+    result = train(SHAPE, 0, batches(1, 6), [1e-4] * 6, keep=(4, 6))
+    last = average_states(result.model, result.states, np.array([0.0, 1.0]))
+    for name, tensor in average_states(result.model, result.states, np.array([0.25, 0.75])).state_dict().items():
+        old, new = (state[name].double() for state in result.states)
         assert torch.equal(tensor, (0.25 * old + 0.75 * new).float())
-        assert torch.equal(last.state_dict()[name], done.model.state_dict()[name])
+        assert torch.equal(last.state_dict()[name], result.model.state_dict()[name])
 
 
 def test_one_step_moves_the_output_alike_at_every_width() -> None:
-    """What µP promises: the change of the logits by a step does not grow with the width."""
+    """The promise of µP: a step changes the logits equally at every width."""
     moved = []
     for width in (32, 256):
         rows = batches(1, 3)
@@ -112,6 +112,6 @@ def test_one_step_moves_the_output_alike_at_every_width() -> None:
     assert 0.5 < moved[1] / moved[0] < 2
 
 
-def test_impossible_shapes() -> None:
-    with pytest.raises(ValueError, match="do not fill"):
+def test_a_width_that_does_not_divide_into_heads_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not divide"):
         Shape(vocabulary=16, width=30, heads=4)

@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress bars on standard error, then a table of the documents on standard output."""
+"""Shows a run to a person: progress bars on standard error, a table on standard output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress
+from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.transforms.core.formatting import plural
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tamis.pipelines.run.work_plan import WorkPlan
 
 
-class Display:
+class Display(Observer):
     """An observer of a run: bars on a terminal, else one line that says how much there is to do.
 
     As a context manager it leaves the terminal in order when the run fails.
@@ -85,7 +85,7 @@ class Display:
 
 
 def print_result(result: Result) -> None:
-    """Prints how many documents were kept and why others were not, the time of each movement, and where the files are."""
+    """Prints the documents by decision and reason, the time of each movement, and the paths."""
     console = Console(highlight=False)
     manifest, run = result.manifest, result.run
     counts = manifest["counts"]

@@ -1,5 +1,4 @@
-"""`tamis explain`: what a run measured in a document, which rule decided, and where the document
-is."""
+"""`tamis explain`: what a run measured in a document, which rule decided, where it is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The log of a run for machines: one line per event on standard error, as JSON or as text.
 
-An event has a time, a level, a name, the run, and numbers. It contains no credentials and no text of a document.
+An event has a time, a level, a name, the run, and numbers. It contains no credentials and no text
+of a document.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, MovementProgress
+from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, MovementProgress, Observer
 from tamis.transforms.core.manifest import record_counts
 from tamis.transforms.runtime.redaction import redact
 
@@ -25,7 +26,7 @@ Level = Literal["info", "warning", "error"]
 FORMATS = ("json", "text")
 
 
-class Log:
+class Log(Observer):
     """An observer of a run that writes events in one of `FORMATS`."""
 
     def __init__(self, format: str, run: str) -> None:
@@ -35,7 +36,7 @@ class Log:
         self._movements: Mapping[str, MovementProgress] = {}
         self._logged = time.monotonic()
 
-    def event(self, name: str, level: Level = "info", **fields: Any) -> None:
+    def event(self, name: str, level: Level = "info", /, **fields: Any) -> None:
         """Writes one event. Credentials in strings are masked."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         fields = {key: redact(value) if isinstance(value, str) else value for key, value in fields.items()}
@@ -60,7 +61,7 @@ class Log:
         self._totals = {"rate": plan.bytes, "decide": len(plan.tasks)}
 
     def progress(self, movements: Mapping[str, MovementProgress]) -> None:
-        """Writes the progress of the movements that are going on, at most every `UPDATE_SECONDS`."""
+        """Writes the progress of unfinished movements, at most every `UPDATE_SECONDS`."""
         self._movements = movements
         if time.monotonic() < self._logged + UPDATE_SECONDS:
             return

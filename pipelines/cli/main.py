@@ -88,7 +88,7 @@ def run(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Run a recipe. Run the same command again to finish an interrupted run, or to redo only what changed."""
+    """Run a recipe. Run it again to finish an interrupted run, or to redo only what changed."""
     from tamis.pipelines.cli.log import FORMATS, Log
 
     if log not in ("", *FORMATS):
@@ -115,9 +115,10 @@ def run(
             return
         from tamis.pipelines.cli.display import Display, print_result
         from tamis.pipelines.run.launch import launch
+        from tamis.pipelines.run.progress import Observer
 
         with Display() as display:
-            observer = events or (None if as_json else display)
+            observer = events or (Observer() if as_json else display)
             result = launch(loaded, directory, workers, fresh, observer, runner, options)
         if as_json:
             print_json(_summary(result))
@@ -150,7 +151,7 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 def explain(
     run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")], as_json: Json = False
 ) -> None:
-    """Show what happened to a document and why: its signals, the decision, its duplicates, its place."""
+    """Show what happened to a document and why: signals, decision, duplicates, place."""
     with user_errors(as_json):
         from tamis.pipelines.cli.explain import explanation, lines
 
@@ -163,7 +164,7 @@ def explain(
 
 @app.command()
 def verify(run: RunDirectory, as_json: Json = False) -> None:
-    """Check a finished run: the checksum of every file, and that every document is accounted for."""
+    """Check every checksum of a finished run, and that every document is accounted for."""
     with user_errors(as_json):
         from tamis.transforms.core.manifest import read_manifest, record_counts
         from tamis.transforms.provenance import verify
@@ -237,7 +238,7 @@ def init(input: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Fi
 
 @app.command()
 def warmup(as_json: Json = False) -> None:
-    """Compile all kernels ahead of the first run. Takes about 20 seconds, once per environment and processor."""
+    """Compile all kernels ahead of the first run: 20 seconds, once per environment and CPU."""
     with user_errors(as_json):
         from tamis.pipelines.cli.warmup import compile_kernels, lines
 
@@ -282,7 +283,7 @@ def _print_without_credentials(kind: type[BaseException], error: BaseException, 
 def main() -> None:
     """The entry point of `tamis`."""
     share_one_heap()
-    logging.disable()  # errors reach the user as exceptions, once; what Beam and its dependencies log is noise
+    logging.disable()  # errors reach the user once, as exceptions; Beam logs them again
     sys.excepthook = _print_without_credentials
     warnings.showwarning = lambda message, *_: typer.secho(str(message), fg="yellow", err=True)
     try:

@@ -1,4 +1,4 @@
-"""How commands report results and errors: as text or JSON, with credentials masked, and with an exit code."""
+"""How commands report results and errors: as text or JSON, and with an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands between a finished run and a training job, such as plan, index, export and average."""
+"""The commands between a finished run and a training job, such as plan, index and export."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def plan(
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write plan.json, which a training job follows, for the schedule of the recipe or another. Touches no data.
+    """Write plan.json, which a training job follows, for the recipe's schedule or another one.
 
-    Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the run apart, averaged by ema.
+    Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
+    run apart, averaged by ema.
     """
     with user_errors(as_json):
         from tamis.pipelines.training.write_plan import parse_schedule, write_plan
@@ -140,7 +141,7 @@ def proxy_orders(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train on a run in every order × schedule × averaging, and plot the loss on held-out best documents. Needs torch."""
+    """Train in every order × schedule × averaging, and plot the loss on the best. Needs torch."""
     with user_errors(as_json):
         from tamis.pipelines.training.compare_orders import compare, lines
 
@@ -161,7 +162,7 @@ def budget(
     floor: Annotated[float, typer.Option(min=0, help="The irreducible loss, for a fit.")] = 0.1,
     as_json: Json = False,
 ) -> None:
-    """Advise how much data to keep and how often to repeat it, by "Data Curation cannot be Compute Agnostic"."""
+    """Advise how much data to keep and how often to repeat it, for a number of tokens."""
     with user_errors(as_json):
         from tamis.pipelines.estimate.budget import advise, lines, parse_tokens, read_buckets
 
@@ -178,7 +179,7 @@ def index(
     tokenizer: Tokenizer,
     workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one per core.")] = 0,
 ) -> None:
-    """Count the tokens of each document with the tokenizer of the training, so that loaders need not."""
+    """Count the tokens of each document with the training tokenizer, so that loaders need not."""
     with user_errors(False):
         from tamis.transforms.feed.dataset import index as count
 
@@ -194,7 +195,7 @@ def export(
     end: Annotated[int, typer.Option(help="For megatron: the id after each document. Default: the tokenizer's.")] = -1,
     as_json: Json = False,
 ) -> None:
-    """Write a finished run in the format of another loader, in training order. Checks every checksum."""
+    """Write a finished run in the format of another loader, in training order."""
     with user_errors(as_json):
         from tamis.transforms.feed.export import FORMATS
         from tamis.transforms.feed.export import export as write

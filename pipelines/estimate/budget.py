@@ -1,4 +1,4 @@
-"""`tamis budget`: how much data to keep and how often to repeat it, for a number of training tokens."""
+"""`tamis budget`: how much data to keep and how often to repeat it for a token budget."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SelectAdvice(BaseModel):
 
 
 class Advice(BaseModel):
-    """The cuts for a number of training tokens. `fit_error`: of the buckets, if they were fitted."""
+    """The cuts for a token budget. `fit_error`: of the buckets, if they were fitted."""
 
     tokens: int
     buckets: Buckets
@@ -39,7 +39,7 @@ class Advice(BaseModel):
 def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
     """The buckets in a YAML file; or fitted to a CSV file of `COLUMNS`, with the error of the fit.
 
-    Raises RecipeError naming line and field, FileNotFoundError, and ValueError if there are too few points.
+    Raises RecipeError naming line and field, FileNotFoundError, and ValueError for too few points.
     """
     if file.endswith(".csv"):
         return fit_buckets(read_points(file), floor)
@@ -74,7 +74,7 @@ def read_points(file: str) -> dict[str, LossCurve]:
 
 
 def parse_tokens(text: str) -> int:
-    """A number of tokens as people write it: 12800000, 12_800_000, 12.8e6, 12.8M, 100B, 1.5T. Raises ValueError otherwise."""
+    """Parses 12800000, 12_800_000, 12.8e6, 12.8M, 100B, 1.5T. Raises ValueError otherwise."""
     digits, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in _UNITS else (text, "")
     try:
         tokens = float(digits) * _UNITS[unit]

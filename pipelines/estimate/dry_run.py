@@ -1,4 +1,4 @@
-"""`tamis run --dry-run`: estimates what a run takes and keeps by rehearsing it on a sample of the input.
+"""`tamis run --dry-run`: estimates what a run takes and keeps by rehearsing it on a sample.
 
 The sample goes through the whole DAG in a temporary directory on this machine. A rehearsal of one
 document measures the cost of any run, however small. Nothing is written to the run directory.
@@ -21,8 +21,8 @@ from tamis.pipelines import decide
 from tamis.pipelines.estimate.sample import SamplePiece, sample
 from tamis.pipelines.rate import max_rejects
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.launch import Observer, launch
-from tamis.pipelines.run.progress import MovementProgress
+from tamis.pipelines.run.launch import launch
+from tamis.pipelines.run.progress import MovementProgress, Observer
 from tamis.pipelines.run.work_plan import PartTask, assign_parts, list_input
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import duration, plural, storage_size
@@ -40,9 +40,9 @@ _JACCARDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 class Estimate:
     """What a run would do. Sizes are in bytes, times in seconds.
 
-    `files`, `parts`, `reused` and `input_bytes` are exact; the rest are estimates. `documents_kept` and
-    `tokens_kept` are too high if duplicates are far apart: a sample rarely contains both.
-    `candidate_probability`: of duplicates by their Jaccard similarity, under the recipe's MinHash.
+    `files`, `parts`, `reused` and `input_bytes` are exact; the rest are estimates. `documents_kept`
+    and `tokens_kept` are too high if duplicates are far apart: a sample rarely contains both.
+    `candidate_probability`: of duplicates, by their Jaccard similarity.
     """
 
     run: str
@@ -86,7 +86,7 @@ class _Rehearsal:
 
 
 def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
-    """Estimates a run of `recipe` in the directory `run`; 0 workers: as many as pay. Raises RunError as the run would."""
+    """Estimates a run; 0 workers: as many as pay. Raises RunError as the run would."""
     from tamis.pipelines.cli.warmup import is_warm
     from tamis.pipelines.runners.local import default_workers
 
@@ -109,7 +109,7 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
             }
         )
         one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
-        # The first rehearsal loads the kernels, as every run does, or compiles them, as only the first run does.
+        # The first one loads the kernels, as every run does, or compiles them, as few runs do.
         first = _rehearse(one_document, f"{folder}/first")
         idle = _rehearse(one_document, f"{folder}/idle")
         rehearsal = _rehearse(sample_recipe, f"{folder}/run")
@@ -120,7 +120,7 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
 
 
 def _with_harvest_factors(pieces: list[SamplePiece], receipts: list[PartReceipt]) -> list[SamplePiece]:
-    """Corrects the factors of distributions: they are cut between files, and may yield less than `harvest_bytes`."""
+    """Corrects the factors of distributions, which may yield less than `harvest_bytes`."""
     planned = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
     harvested = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(PYTHON_ENV))
     if not harvested:
@@ -195,7 +195,7 @@ def _scale(
         disk={name: round(size) for name, size in disk.items()},
         disk_free=_free_disk(run),
         memory=memory,
-        candidate_probability={f"{jaccard:g}": minhash.proposed(jaccard) for jaccard in jaccards} if minhash else {},
+        candidate_probability={f"{jaccard:g}": minhash.candidate_probability(jaccard) for jaccard in jaccards} if minhash else {},
         jaccard_threshold=minhash.threshold if minhash else None,
         lr_mass_best_decile=best_decile_mass(recipe.curriculum),
         warnings=[f"[{warning['code']}] {warning['message']}" for warning in rehearsal.manifest["warnings"]],

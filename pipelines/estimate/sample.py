@@ -31,8 +31,8 @@ _MAX_SPLITS = 256
 class SamplePiece:
     """The beginning of a split in a file of its own.
 
-    `size`: stored bytes of the split. `factor`: documents of the split per document of the piece. `read`: bytes of the
-    piece, which took `seconds` to read.
+    `size`: stored bytes of the split. `factor`: documents of the split per document of the piece.
+    `read`: bytes of the piece, which took `seconds` to read.
     """
 
     uri: str
@@ -43,7 +43,7 @@ class SamplePiece:
 
 
 def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[SamplePiece]:
-    """The beginnings of splits that are spread over the bytes of the input; a small input as a whole."""
+    """The beginnings of splits that are spread over the input; a small input as a whole."""
     seen: set[str] = set()
     size = 0
     for number in spread_splits([split.size for split in splits]):
@@ -63,7 +63,7 @@ def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[SampleP
 
 
 def spread_splits(sizes: Sequence[int]) -> Iterator[int]:
-    """Indices of splits, so that any first few are spread evenly: over the bytes of the input, or over all of few splits."""
+    """Indices of splits, in an order in which the first n are spread evenly, for any n."""
     if len(sizes) <= _MAX_SPLITS:
         bits = max(len(sizes) - 1, 1).bit_length()
         yield from sorted(range(len(sizes)), key=lambda number: _reversed_bits(number, bits))
@@ -83,7 +83,7 @@ def _reversed_bits(number: int, bits: int) -> int:
 
 
 def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
-    """The first decompressed bytes of a split of JSON lines, WARC, WET or text, up to the end of a record."""
+    """The first decompressed bytes of a split, up to the end of a record."""
     from tamis.transforms.read.decompress import ByteStream
 
     start = time.thread_time()
@@ -92,7 +92,7 @@ def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
         head, more = stream.read(PIECE_BYTES), stream.read(LOOKAHEAD_BYTES)
         length = len(head) + len(more)
         ended = length < PIECE_BYTES + LOOKAHEAD_BYTES
-        # A reader reads ahead. In a compressed file its position is close enough; elsewhere `length` bytes were used.
+        # Readers read ahead, so `length` is exact if the file is not compressed.
         stored = split.size if ended else min(max(file.tell() - split.start, 1), length, split.size)
     seconds = time.thread_time() - start
     if split.format == "text" and recipe.input.text_unit == "file":

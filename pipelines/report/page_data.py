@@ -95,7 +95,7 @@ def gather(run: str, finished: Manifest) -> Data:
         "contamination": _contamination(run, recipe, summaries),
         "segments": _drawn(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
-        "real_before": before.get("real_tokens") if before is not None else None,
+        "real_before": before.real_tokens if before is not None else None,
     }
 
 

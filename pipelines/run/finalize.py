@@ -63,7 +63,8 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
         raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures))
     warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
     files = [file for receipt in parts.values() for file in receipt.files]
-    files += [entry.file for entry in (*summaries, *shards)]
+    files += [summary.file for summary in summaries]
+    files += [shard.file for shard in shards]
     body = {
         "tamis": version("tamis"),
         "recipe": _without_credentials(recipe.model_dump(mode="json")),
@@ -76,7 +77,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
             "real_tokens": real_tokens,
             "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
         },
-        "warnings": [_entry(warning) for warning in (*warnings, *violations)],
+        "warnings": [*map(_entry, warnings), *map(_entry, violations)],
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),

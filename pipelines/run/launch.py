@@ -1,4 +1,4 @@
-"""Runs a recipe from start to finish: lock, plan, prepare, run the DAG, write the manifest and the report."""
+"""Runs a recipe from start to finish: lock, plan, prepare, run the DAG, finalize."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Protocol
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import metrics, progress
 from tamis.pipelines.run.finalize import finalize_run
 from tamis.pipelines.run.prepare import check_directory, prepare, remove_temporary_files
-from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress
+from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress, Observer
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.work_plan import REPORT, WorkPlan, plan_work
 from tamis.pipelines.runners.registry import Runner, make_runner
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
-from tamis.transforms.core.manifest import MANIFEST, Manifest, read_manifest
+from tamis.transforms.core.manifest import MANIFEST, Environment, Manifest, read_manifest
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.runtime.redaction import redact
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. `rated` and `reused` count parts; `seconds` is the wall time of each movement."""
+    """A finished run. `rated` and `reused` count parts; `seconds` is the time of each movement."""
 
     run: str
     manifest: Manifest
@@ -40,43 +39,25 @@ class Result:
     unchanged: bool
 
 
-class Observer(Protocol):
-    """Follows a run, such as a progress bar or a log."""
-
-    def planned(self, plan: WorkPlan) -> None:
-        """Called once, before any work."""
-
-    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
-        """Called five times a second, in a thread of its own, with each movement that has started; and once at the end."""
-
-    def finished(self, result: Result) -> None:
-        """Called when the run has succeeded."""
-
-
-class _NoObserver(Observer):
-    pass
-
-
 def launch(
     recipe: Recipe,
     run: str,
     workers: int,
     fresh: bool = False,
-    observer: Observer | None = None,
+    observer: Observer = Observer(),  # noqa: B008 - it has no state
     runner: str = "local",
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Runs `recipe` in the directory `run`, and returns when the run is finished.
 
-    0 workers: as many as pay for the input, or as the cluster has. `options` are the runner's. Raises RunError, which says what
-    to do.
+    0 workers: as many as pay for the input, or as the cluster has. `options` are the runner's.
+    Raises RunError, which says what to do.
     """
-    observer = observer or _NoObserver()
     checked_runner = make_runner(runner, workers, options, run)
     with RunLock(run, "exclusive") as lock:
         check_directory(run)
         if not fresh:
-            release_chain.record(run)  # an earlier run may have been killed between its manifest and its record
+            release_chain.record(run)  # the last run may have been killed before its record
         try:
             plan = plan_work(recipe, run, fresh)
         except NoInput:
@@ -96,7 +77,7 @@ def launch(
 
 def _unchanged(plan: WorkPlan) -> Result:
     run = plan.run
-    if not storage.exists(storage.join(run, REPORT)):  # the run was killed between its manifest and its report
+    if not storage.exists(storage.join(run, REPORT)):  # the run was killed before its report
         from tamis.pipelines.report.page import write_report
 
         write_report(run)
@@ -113,7 +94,12 @@ def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer
     remove_temporary_files(run)  # a runner may have lost a worker and gone on without it
     attempt = monitor.attempt
     finished = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    environment = {"runner": runner.name, "workers": runner.workers, "seconds": attempt.seconds, "finished": finished}
+    environment: Environment = {
+        "runner": runner.name,
+        "workers": runner.workers,
+        "seconds": attempt.seconds,
+        "finished": finished,
+    }
     manifest = finalize_run(recipe, plan, environment)
     release_chain.record(run)
     metrics.write_finished(run, manifest, time.time(), attempt)
@@ -139,7 +125,7 @@ def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
 
 
 class _Monitor:
-    """Reads the progress files while the DAG runs. Passes them to the observer, and updates the attempt and the metrics.
+    """Reads the progress files while the DAG runs, for the observer, the attempt and the metrics.
 
     A movement lasts until the last progress it made; the next one starts there.
     """

@@ -1,7 +1,8 @@
-"""Writes metrics.prom, the numbers of a run for Prometheus, in the text format of node_exporter's textfile collector.
+"""Writes metrics.prom, the numbers of a run for Prometheus (node_exporter's textfile collector).
 
-The file is replaced as a whole, while a run is going on and when it ends. Alert on `tamis_last_success_timestamp_seconds`: it
-changes with every run that succeeds, even if there was nothing to do.
+The file is replaced as a whole, while a run is going on and when it ends. Alert on
+`tamis_last_success_timestamp_seconds`: it changes with every run that succeeds, even if there was
+nothing to do.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def write_progress(run: str, attempt: Attempt, movements: Mapping[str, MovementP
 
 
 def write_finished(run: str, manifest: Manifest, now: float, attempt: Attempt | None = None) -> None:
-    """Replaces the file with the numbers of the current release. `attempt` is the one that just finished it, if any."""
+    """Replaces the file with the numbers of the current release, which `attempt` has made."""
     counts = manifest["counts"]
     past = {"drop": "dropped", "review": "review"}
     reasons = [({"decision": past[row["decision"]], "reason": row["reason"]}, row) for row in counts["reasons"]]

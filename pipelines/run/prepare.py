@@ -1,4 +1,4 @@
-"""Prepares a run directory for a plan: removes stale files, and writes the plan and the benchmarks' index."""
+"""Prepares a run directory: removes stale files, writes the plan and the benchmarks' index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_directory(run: str) -> None:
 
 
 def prepare(recipe: Recipe, plan: WorkPlan) -> None:
-    """Removes what is stale and what earlier attempts left over, and writes what the workers need beside the recipe.
+    """Removes stale files and the remains of earlier attempts, and writes what the workers need.
 
     Raises RunError if the directory cannot be written.
     """

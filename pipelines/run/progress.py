@@ -1,16 +1,22 @@
-"""Progress of a run: files that workers append to, and a record of the attempt that the driver keeps up to date."""
+"""Progress of a run: files that workers append to, and the driver's record of its attempt."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from tamis.transforms import storage
 from tamis.transforms.core.json_model import JsonModel
+
+if TYPE_CHECKING:
+    from tamis.pipelines.run.launch import Result
+    from tamis.pipelines.run.work_plan import WorkPlan
 
 FOLDER = ".progress"
 
@@ -32,7 +38,7 @@ class Progress:
         self._append(f"{documents} {text_bytes} 0 0\n")
 
     def finish(self, work: int = 1) -> None:
-        """Records finished work: the input bytes of a rated part, a decided part, an emitted shard."""
+        """Records finished work: input bytes rated, a part decided, a shard emitted."""
         self._append(f"0 0 {work} 0\n")
 
     def expect(self, work: int) -> None:
@@ -48,7 +54,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class MovementProgress:
-    """The progress of a movement so far. `finished` and `total` count work; a `total` of 0 is not known yet."""
+    """The progress of a movement. `finished` and `total` (0: not known yet) count work."""
 
     documents: int = 0
     text_bytes: int = 0
@@ -57,7 +63,7 @@ class MovementProgress:
 
 
 def read_progress(run: str) -> dict[str, MovementProgress]:
-    """The progress of each movement that has started, summed over workers. Empty on an object store."""
+    """The progress of each movement that has started. Empty on an object store."""
     folder = storage.local_path(storage.join(run, FOLDER))
     sums: dict[str, Counter[str]] = {}
     for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []:
@@ -74,10 +80,24 @@ def read_progress(run: str) -> dict[str, MovementProgress]:
     return {movement: MovementProgress(**counts) for movement, counts in sums.items()}
 
 
-class Attempt(JsonModel):
-    """One execution of a run, as its driver records it. Times are in seconds since 1970, sizes in bytes as stored.
+class Observer:
+    """Follows a run, as a progress bar or a log does. Does nothing unless overridden."""
 
-    `seconds` is the time spent in each movement so far. `error` is why the attempt failed, if it did.
+    def planned(self, plan: WorkPlan) -> None:
+        """Called once, before any work."""
+
+    def progress(self, movements: Mapping[str, MovementProgress]) -> None:
+        """Called from a thread five times a second, with each movement that has started."""
+
+    def finished(self, result: Result) -> None:
+        """Called when the run has succeeded."""
+
+
+class Attempt(JsonModel):
+    """The driver's record of one attempt at a run.
+
+    Times are in seconds since 1970, sizes in bytes as stored. `seconds` is the time spent in each
+    movement so far. `error` is why the attempt failed, if it did.
     """
 
     started: float
@@ -99,7 +119,7 @@ def write_attempt(run: str, attempt: Attempt) -> None:
 
 
 def read_attempt(run: str) -> Attempt | None:
-    """The attempt that is running, failed or was killed. None if there was none, or the last one succeeded."""
+    """The attempt that is running, failed or was killed; None if the last one succeeded."""
     return Attempt.read(_attempt_uri(run))
 
 

@@ -1,11 +1,13 @@
 """Keeps two runs out of one directory with a lock that is released however the process dies.
 
-Two drivers, or a driver and a worker that a killed driver left, would overwrite each other's files. A driver therefore plans
-with an exclusive lock, then shares the directory with its workers. On disk the lock is an `flock` on the directory.
+Two drivers, or a driver and a worker that a killed driver left, would overwrite each other's files.
+A driver therefore plans with an exclusive lock, then shares the directory with its workers. On disk
+the lock is an `flock` on the directory.
 
-On an object store the lock is a lease: the object `.lease`, created with a conditional PUT and renewed every few seconds. A
-lease that is not renewed for `LEASE_SECONDS` is expired. Whoever observed that replaces it, if it has not changed since. Clocks
-are never compared: each side measures how long it waited.
+On an object store the lock is a lease: the object `.lease`, created with a conditional PUT and
+renewed every few seconds. A lease that is not renewed for `LEASE_SECONDS` has expired; the next
+driver replaces it, if it has not changed since. Clocks are never compared: each side measures how
+long it waited.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ _FLOCK = {"exclusive": fcntl.LOCK_EX, "shared": fcntl.LOCK_SH}
 class RunLock:
     """Locks a run directory for this process, and creates it if it is missing.
 
-    Raises RunError if another run holds the lock, or if the directory cannot be written. Does nothing on file systems without
-    locks.
+    Raises RunError if another run holds the lock, or if the directory cannot be written. Does
+    nothing on file systems without locks.
     """
 
     def __init__(self, run: str, mode: Literal["exclusive", "shared"]) -> None:
@@ -50,7 +52,7 @@ class RunLock:
 
     def __enter__(self) -> RunLock:
         if self._path is None:
-            if self._mode == "exclusive":  # workers on a store exit when the next driver removes their driver's files
+            if self._mode == "exclusive":  # workers exit when the next driver removes their files
                 self._lease = _Lease(self._run)
             return self
         if self._path.is_file():
@@ -94,10 +96,11 @@ class RunLock:
 
 
 class _Lease:
-    """A lease on a run in an object store, and the thread that renews it. A driver that loses its lease is interrupted.
+    """A lease on a run in an object store, and the thread that renews it.
 
-    The signal is SIGUSR1, because a shell makes background commands ignore SIGINT. Signals reach only the main thread; a driver
-    in another thread finds out at the end.
+    A driver that loses its lease is interrupted, with SIGUSR1, because a shell makes background
+    commands ignore SIGINT. Signals reach only the main thread; a driver in another thread finds
+    out at the end.
     """
 
     def __init__(self, run: str) -> None:
@@ -130,7 +133,7 @@ class _Lease:
         return storage.swap(self._uri, json.dumps({**self._holder, "beat": self._beats}).encode(), version)
 
     def _expired_version(self, run: str) -> str | None:
-        """Waits until the current lease expires: its version, or None if it is gone. Raises RunError if it is renewed."""
+        """Waits until the lease expires: its version; None if it is gone. Raises if it is renewed."""
         first = _version(self._uri)
         deadline = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < deadline:
@@ -179,7 +182,7 @@ def not_writable(run: str, error: OSError) -> RunError:
 
 
 def is_locked(run: str) -> bool | None:
-    """Whether a process holds the lock of a run, without waiting. None if locks cannot tell, as on an object store."""
+    """Whether a process holds the lock; None if that is unknown, as on an object store."""
     path = storage.local_path(run)
     if path is None or not path.is_dir():
         return None

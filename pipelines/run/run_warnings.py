@@ -1,4 +1,4 @@
-"""Checks a run at its end: guards that the corpus violates, and warnings about the recipe, the corpus and the input."""
+"""Checks a run at its end: violations of its guards, and warnings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tamis.transforms.provenance.release_chain import Release
 from tamis.transforms.select import guards
 
 LARGE = 5
-"""A document is large if it is this many times as long as the mean. A source may be ahead of its share by that much."""
+"""A document is large if it is this many times as long as the mean. Sources may be ahead by one."""
 
 DROP_SHARE = 0.9
-"""A run that drops a larger share of its documents for one reason gets a warning: often a threshold or a field is wrong."""
+"""Dropping a larger share for one reason is a warning: often a threshold or a field is wrong."""
 
 
 def guard_violations(
@@ -32,7 +32,8 @@ def guard_violations(
 ) -> list[guards.GuardViolation]:
     """Violations of the recipe's guards.
 
-    `tokens` are those of each segment in training order, `guarded` those that each guard watches; `last` is the last release.
+    `tokens` are those of each segment in training order, `guarded` those that each guard watches;
+    `last` is the last release.
     """
     violations = guards.check_guards(recipe.guards, tokens, guarded, _large_document(counts))
     if recipe.guards.real_tokens and last is not None:
@@ -90,7 +91,7 @@ def _large_document(counts: Counts) -> float:
 def _phases_and_copies(
     recipe: Recipe, counts: Counts, summaries: list[PartSummary], shards: list[ShardReceipt]
 ) -> Iterator[LintWarning]:
-    """Copies that are closer than the recipe allows, beyond the size of a document; phases that missed their share."""
+    """Copies that are too close, beyond the size of a document; phases that missed their share."""
     distance, tokens = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
     yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large_document(counts)))
     for phase in recipe.curriculum.effective_phases if recipe.select.phases else ():

@@ -1,4 +1,4 @@
-"""`tamis status`: what a run directory is doing or did, read from its files without disturbing the run."""
+"""`tamis status`: the state of a run, read from its files without disturbing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides what a run has to do: which parts to rate, which parts and shards to reuse, which files are stale."""
+"""Decides what a run has to do: what to rate, what to reuse, which files are stale."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from tamis.transforms.read.inputs import plan
 REPORT, METRICS = "report.html", "metrics.prom"
 
 PARTITION_BYTES = 16 << 20
-"""Stored input bytes per partition of an exchange of small columns. Decompressed text may be four times as large, and the
-shingles of so much text are about as large as the text."""
+"""Stored input bytes per partition of an exchange of small columns. Decompressed text may be four
+times as large, and its shingles about as large as the text."""
 
 EVEN_PARTITIONS = 128
-"""Up to this many partitions, each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds; in partitions of 45 MB it has
-a few hundred rows. Of a billion documents a partition has 300,000, whose band hashes are 80 MB."""
+"""Up to this many partitions, each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds; in
+partitions of 45 MB it has a few hundred rows. Of a billion documents a partition has 300,000, whose
+band hashes are 80 MB."""
 
 HISTORY_FILES = (METRICS, release_chain.FOLDER)
-"""What depends on when a run was made and after which others. It differs between runs with identical results."""
+"""What depends on when a run was made. It differs between runs with identical results."""
 
 RUN_FILES = (
     *(MANIFEST, REPORT, PLAN_FILE, "decisions", "data", STATE),
     *("rated", "sketches", "rejects", ".spill", ".progress", ".feed", *HISTORY_FILES),
 )
-"""What a run directory holds, in the order in which it is deleted: first the files that refer to others."""
+"""What a run directory holds, in the order of deletion: first the files that refer to others."""
 
 _DECIDED_FILES = RUN_FILES[: RUN_FILES.index(STATE) + 1]
 """What is stale once the decisions change."""
@@ -64,9 +65,9 @@ class PartTask:
 class WorkPlan:
     """The work of a run.
 
-    `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part. `stale_files` are the names
-    in the run directory that must be removed first. `stale_training_plan`: plan.json is one of them, so training must be
-    planned again.
+    `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part.
+    `stale_files` are the names in the run directory that must be removed first.
+    `stale_training_plan`: plan.json is one of them, so training must be planned again.
     """
 
     run: str
@@ -97,22 +98,23 @@ class WorkPlan:
 
     @property
     def partitions(self) -> int:
-        """Partitions of an exchange. They bound its memory; the result is the same for any number."""
+        """Partitions of an exchange: they bound its memory and do not change its result."""
         return partitions(self.bytes)
 
 
 def partitions(size: int) -> int:
     """The number of partitions for `size` stored bytes of input.
 
-    Every part sends a piece to every partition, so there are parts × partitions pieces, and parts grow with the input. Beyond
-    `EVEN_PARTITIONS`, the number and the size of partitions therefore both grow with the square root of the input.
+    Every part sends a piece to every partition, so there are parts × partitions pieces, and parts
+    grow with the input. Beyond `EVEN_PARTITIONS`, the number and the size of partitions therefore
+    both grow with the square root of the input.
     """
     even = -(-size // PARTITION_BYTES)
     return max(2, min(even, math.isqrt(even * EVEN_PARTITIONS)))
 
 
 def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
-    """Compares the input and the recipe with what the run directory holds. `fresh`: as if it held nothing.
+    """Compares input and recipe with what the run directory holds (`fresh`: as if it held nothing).
 
     Raises RunError if the input is missing, NoInput if it is and the recipe allows that.
     """
@@ -138,7 +140,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
 
 
 def list_input(recipe: Recipe) -> list[Split]:
-    """The splits of the input. Raises RunError if it is missing, NoInput if it is and the recipe allows that."""
+    """The splits of the input. Raises as `plan_work`."""
     try:
         splits = plan(recipe.input)
     except (FileNotFoundError, ValueError) as error:
@@ -163,9 +165,10 @@ def _have_checksums(run: str, files: Iterable[File]) -> bool:
 def assign_parts(
     recipe: Recipe, run: str, splits: list[Split], check: FilesCheck = _have_sizes, fresh: bool = False
 ) -> tuple[list[PartTask], list[Part]]:
-    """The tasks, and the parts whose splits are gone or changed. Finished parts keep their number, new splits get free ones.
+    """The tasks, and the parts whose splits are gone or changed.
 
-    Largest splits come first, so that workers that take them in turn end at about the same time.
+    Finished parts keep their number, new splits get free ones. The largest splits come first, so
+    that workers that take them in turn finish at about the same time.
     """
     by_fingerprint = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
     finished: dict[str, Part] = {}
@@ -199,7 +202,7 @@ def part_ordinal(name: str) -> int:
 
 
 def _is_complete(run: str, manifest: Manifest | None) -> bool:
-    """Whether a run is finished and all its files have their size. `tamis verify` checks their bytes too."""
+    """Whether a run is finished and its files have their size (`tamis verify` checks all bytes)."""
     if manifest is None or not _have_sizes(run, (File(**file) for file in manifest["files"])):
         return False
     names = [name for name in storage.names(storage.join(run, STATE)) if name.endswith(".json")]

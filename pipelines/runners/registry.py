@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tamis.transforms import storage
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, missing_package
 
 if TYPE_CHECKING:
     from tamis.pipelines.recipe.schema import Recipe
@@ -142,7 +142,7 @@ def _spark(workers: int, options: dict[str, str], run: str) -> Runner:
 
 def _dataflow(workers: int, options: dict[str, str], run: str) -> Runner:
     if find_spec("apitools") is None:
-        raise RunError("Dataflow needs Beam's Google Cloud parts: pip install 'tamis[dataflow,gcs]'")
+        raise RunError(missing_package("Dataflow", "apache-beam[gcp]"))
     if storage.local_path(run) is not None:
         raise RunError(f"Dataflow's workers cannot see '{run}'; name a run directory in a bucket: --output gs://…")
     sizes = {"num_workers": str(workers), "max_num_workers": str(workers)} if workers else {}

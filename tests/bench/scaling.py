@@ -21,8 +21,8 @@ from pathlib import Path
 from isal import igzip
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run.launch import Observer, launch
-from tamis.pipelines.run.progress import MovementProgress
+from tamis.pipelines.run.launch import launch
+from tamis.pipelines.run.progress import MovementProgress, Observer
 
 MEMBER = 1 << 20
 

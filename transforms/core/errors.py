@@ -4,16 +4,8 @@ import errno
 import re
 
 _MACHINE_ERRORS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EIO,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 }
 """Failures of the machine, not of the program."""
 
@@ -37,6 +29,14 @@ class RunError(Exception):
         # The last one was raised at the end of the chain: the first may not know the file.
         message = _message(text[errors[-1].end() :])
         return cls(f"{message}. Once that is fixed, run the same command again: it continues where it stopped")
+
+
+def missing_package(feature: str, package: str) -> str:
+    """The message for a feature whose package is not installed.
+
+    It names the package, not an extra of Tamis, because Tamis itself is not on the package index.
+    """
+    return f"{feature} needs the package {package}: pip install '{package}'"
 
 
 class NoInput(RunError):

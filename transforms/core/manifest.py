@@ -1,4 +1,4 @@
-"""The manifest of a finished run: its recipe, what became of its documents, and every file with its checksum."""
+"""The manifest of a finished run: recipe, counts, and every file with its checksum."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from tamis.transforms import storage
+from tamis.transforms.core.tokenizer import TokenizerId
 
 MANIFEST = "manifest.json"
 
@@ -62,7 +63,7 @@ class ReasonCounts(TypedDict):
 
 
 class Counts(TypedDict):
-    """records = kept + dropped + review + rejected. `sources`: by source, documents and tokens by decision."""
+    """records = kept + dropped + review + rejected. `sources`: counts by source and decision."""
 
     records: int
     kept: int
@@ -76,7 +77,7 @@ class Counts(TypedDict):
 
 
 class ShardEntry(TypedDict):
-    """A shard in training order, its first token in that order, and the range of learning rates that it gets."""
+    """A shard, its first token in training order, and the range of its learning rates."""
 
     path: str
     phase: str
@@ -88,7 +89,7 @@ class ShardEntry(TypedDict):
 
 
 class CurriculumEntry(TypedDict):
-    """The recipe's curriculum, beside the keys here, and what it came to in tokens and learning-rate mass."""
+    """The keys of the recipe's curriculum (not all listed here), tokens and learning-rate mass."""
 
     schedule: dict[str, Any]
     tokens: int
@@ -99,7 +100,7 @@ class CurriculumEntry(TypedDict):
 
 
 class GuardTotals(TypedDict):
-    """Tokens of real documents, each counted once; and the share of the tokens that each guard watches."""
+    """Tokens of real documents, each counted once, and the share of tokens under each guard."""
 
     real_tokens: int
     shares: dict[str, float]
@@ -114,7 +115,7 @@ class RunWarning(TypedDict):
 
 
 class Environment(TypedDict, total=False):
-    """Where and when the run was made. The only field that may differ between runs of one recipe on the same input."""
+    """Where and when the run was made: all that may differ between runs with the same results."""
 
     python: str
     machine: str
@@ -126,11 +127,11 @@ class Environment(TypedDict, total=False):
 
 
 class Manifest(TypedDict):
-    """manifest.json. `recipe` has every field set; `root` covers all files, `corpus_root` those in data/."""
+    """`recipe` has every field set; `root` covers all files, `corpus_root` those in data/."""
 
     tamis: str
     recipe: dict[str, Any]
-    tokenizer: dict[str, str] | None
+    tokenizer: TokenizerId | None
     fingerprint: str
     inputs: list[InputEntry]
     counts: Counts

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final, TypedDict
 
+from tamis.transforms.core.errors import missing_package
+
 TIKTOKEN: Final = "tiktoken:"
 """Prefix of the names of tiktoken's encodings. Any other name is the path of a `tokenizer.json`."""
 
@@ -44,5 +46,5 @@ def tiktoken_encoding(name: str) -> Any:
     try:
         import tiktoken
     except ImportError as error:
-        raise ImportError(f"tokenizer {TIKTOKEN}{name} needs the package tiktoken: pip install 'tamis[tiktoken]'") from error
+        raise ImportError(missing_package(f"tokenizer {TIKTOKEN}{name}", "tiktoken")) from error
     return tiktoken.get_encoding(name)

@@ -1,7 +1,7 @@
-"""The chain of a run directory's releases: one record per release, which contains the SHA-256 of the record before it.
+"""The chain of a run's releases: each record contains the SHA-256 of the record before it.
 
-A record lists the input files added and removed since the release before. `problems` checks that all records together add up to
-the input in the manifest.
+A record lists the input files added and removed since the release before. `problems` checks that
+all records together add up to the input in the manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ InputFiles = set[tuple[str, str]]
 
 
 class Release(JsonModel):
-    """The record of a release. `root`, `corpus_root` and `fingerprint` are the manifest's; `parent` is the record before."""
+    """The record of a release. `parent` is the SHA-256 of the record before."""
 
     release: int
     parent: str | None
@@ -54,7 +54,7 @@ def latest(run: str) -> Release | None:
 
 
 def before(run: str, manifest: Manifest) -> Release | None:
-    """The record of the release before the manifest's, whether the manifest's own is recorded yet or not."""
+    """The record of the release before the manifest's, which need not be recorded yet."""
     previous = None
     for _, _, release in _releases(run):
         if release.describes(manifest):
@@ -66,7 +66,8 @@ def before(run: str, manifest: Manifest) -> Release | None:
 def record(run: str) -> None:
     """Adds the record of the manifest's release, unless it exists or there is no manifest.
 
-    A run calls this when it ends, and when it starts, because an earlier run may have been killed before its record.
+    A run calls this when it ends, and when it starts, because the last one may have been killed
+    before its record.
     """
     manifest = storage.read_json(storage.join(run, MANIFEST))
     if manifest is None:

@@ -31,7 +31,7 @@ def merkle_root(files: Iterable[FileEntry]) -> str:
 
 
 def seal(body: dict[str, Any], files: Sequence[FileEntry]) -> Manifest:
-    """The manifest: `body`, the files and their roots. Raises AssertionError if documents are missing."""
+    """`body` with its files and their roots. Raises AssertionError if documents are missing."""
     manifest = cast(
         Manifest,
         {
@@ -48,7 +48,7 @@ def seal(body: dict[str, Any], files: Sequence[FileEntry]) -> Manifest:
 
 
 def conservation(manifest: Manifest) -> list[str]:
-    """Counts that do not add up: records = kept + dropped + review + rejected, by reason, by source, and in the shards."""
+    """Counts that do not add up: in total, by reason, by source, and in the shards."""
     counts = manifest["counts"]
     problems = []
 
@@ -72,7 +72,7 @@ def conservation(manifest: Manifest) -> list[str]:
 
 
 def verify(run: str) -> list[str]:
-    """The problems of a finished run: missing or changed files, roots, counts, the release chain. Empty if there are none."""
+    """The problems of a run: missing or changed files, roots, counts, the release chain."""
     manifest = read_manifest(run)
     problems = []
     for file in manifest["files"]:

@@ -20,7 +20,7 @@ class Azure(RangedStore):
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         if not connection:
             raise OSError(errno.EACCES, "azure:// needs the environment variable AZURE_STORAGE_CONNECTION_STRING")
-        blobs = client_module("azure.storage.blob", "azure")
+        blobs = client_module("azure.storage.blob")
         self.client = blobs.BlobServiceClient.from_connection_string(
             connection, retry_total=0, connection_timeout=timeout(), read_timeout=timeout()
         )

@@ -15,7 +15,7 @@ from tamis.transforms.storage.uris import bucket_key, scheme_of
 
 class Gcs(RangedStore):
     def __init__(self) -> None:
-        self.client = client_module("google.cloud.storage", "gcs").Client()
+        self.client = client_module("google.cloud.storage").Client()
         api, media = import_module("google.api_core.exceptions"), import_module("google.cloud.storage.exceptions")
         web, auth = import_module("requests.exceptions"), import_module("google.auth.exceptions")
         self._precondition_failed, self._not_found = api.PreconditionFailed, api.NotFound

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, Protocol
 
+from tamis.transforms.core.errors import missing_package
 from tamis.transforms.storage.os_errors import as_os_error
 
 TIMEOUT = "TAMIS_STORE_TIMEOUT"
@@ -120,12 +121,12 @@ def paged(page: Callable[[str | None], tuple[Iterable[Any], str | None]]) -> Ite
         yield from items
 
 
-def client_module(name: str, extra: str) -> Any:
-    """A store's client, which the package `tamis[extra]` installs."""
+def client_module(name: str) -> Any:
+    """A store's client. Raises ImportError if its package is not installed."""
     try:
         return import_module(name)
     except ImportError as error:
-        raise ImportError(f"this URI needs the package {name}: pip install 'tamis[{extra}]'") from error
+        raise ImportError(missing_package("this URI", name.replace(".", "-"))) from error
 
 
 def version_of(size: int, tag: object) -> str:

@@ -18,7 +18,7 @@ PART = 32 << 20
 
 class S3(RangedStore):
     def __init__(self) -> None:
-        boto3 = client_module("boto3", "s3")
+        boto3 = client_module("boto3")
         errors = import_module("botocore.exceptions")
         config = import_module("botocore.config").Config(
             retries={"total_max_attempts": 1},

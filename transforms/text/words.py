@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tamis.transforms.core.errors import missing_package
 from tamis.transforms.core.options import Options
 from tamis.transforms.text import SEGMENTATION
 
@@ -41,9 +42,9 @@ DEFAULT_WORDS = Words()
 
 
 def icu_version() -> str:
-    """Version of the installed ICU. Raises ImportError, naming the package extra, if it is not installed."""
+    """Version of the installed ICU. Raises ImportError, if it is not installed."""
     try:
         import icu4py
     except ImportError as error:
-        raise ImportError("words.unspaced: icu needs the package icu4py; install tamis[icu]") from error
+        raise ImportError(missing_package("words.unspaced: icu", "icu4py")) from error
     return str(icu4py.icu_version)

@@ -11,7 +11,7 @@ from tamis.transforms.feed.dataset import CurriculumDataset as Plain
 from tamis.transforms.feed.dataset import in_order
 from tests.transforms.feed.releases import release
 
-torch = pytest.importorskip("torch", reason="torch is not installed (pip install 'tamis[torch]')")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 data = torch.utils.data
 
 DOCUMENTS = [[f"{shard}.{number} " + "né " * (number % 7) for number in range(60)] for shard in range(3)]

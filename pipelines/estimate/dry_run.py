@@ -195,7 +195,7 @@ def _scale(
         disk={name: round(size) for name, size in disk.items()},
         disk_free=_free_disk(run),
         memory=memory,
-        candidate_probability={f"{jaccard:g}": minhash.candidate_probability(jaccard) for jaccard in jaccards} if minhash else {},
+        candidate_probability={f"{j:g}": minhash.candidate_probability(j) for j in jaccards} if minhash else {},
         jaccard_threshold=minhash.threshold if minhash else None,
         lr_mass_best_decile=best_decile_mass(recipe.curriculum),
         warnings=[f"[{warning['code']}] {warning['message']}" for warning in rehearsal.manifest["warnings"]],

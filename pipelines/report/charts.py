@@ -149,7 +149,7 @@ def scurve(recipe: Mapping[str, Any]) -> SCurve | None:
     if not minhash:
         return None
     options = MinHash.model_validate(minhash)
-    proposed, threshold = options.proposed, options.threshold
+    proposed, threshold = options.candidate_probability, options.threshold
     box = SCURVE_BOX
     curve = _line((box.x(j), box.y(proposed(j))) for j in np.linspace(0, 1, 101).tolist())
     mark = (box.x(threshold), box.y(proposed(threshold)))

@@ -36,7 +36,7 @@ from tamis.pipelines.runners import local
 from tamis.transforms.beam.exchange import Gathered, Piece, addressed, spill_rows
 from tamis.transforms.beam.ranking import range_of
 from tamis.transforms.dedup.components import forest
-from tamis.transforms.dedup.deduplicate import _survivors
+from tamis.transforms.dedup.deduplicate import find_survivors
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.text.hashing import mix
 
@@ -201,10 +201,10 @@ def component(members: int = 500_000, part: int = 20_000) -> dict[str, float]:
                 pieces += [piece for _, piece in spill_rows(batch, spill)]
             return Gathered(0, tuple(pieces))
 
-        list(_survivors(gathered(100), options, spill))  # compiled before
+        list(find_survivors(gathered(100), options, spill))  # compiled before
         all_of_them = gathered(members)
         before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-        kept = sum(batch["duplicate_of"].null_count for batch in _survivors(all_of_them, options, spill))
+        kept = sum(batch["duplicate_of"].null_count for batch in find_survivors(all_of_them, options, spill))
     assert kept == 1
     return {"member_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / members}
 

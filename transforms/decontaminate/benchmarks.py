@@ -1,7 +1,7 @@
-"""Reads the benchmarks that must not be in the training data: the fields of their items, never a formatted prompt.
+"""Reads the passages of benchmarks: the fields of their items, never a formatted prompt.
 
-A prompt's wording, its choice letters and separators are the evaluator's and change; what leaks is the question, the
-passage and the answer. So each named field of an item becomes a passage of its own, and each text of a list too.
+The question, the passage and the answer leak into training data. The wording of a prompt, its choice letters and its
+separators do not: each evaluator writes its own. So each field of an item, and each text of a list, is a separate passage.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from tamis.transforms.core.options import Options
 
 
 class Benchmark(Options):
-    """One benchmark: its files and the fields to look for."""
+    """A benchmark: its files, and the fields that documents must not contain."""
 
-    name: str = Field(min_length=1, description="What a match is reported as.")
+    name: str = Field(min_length=1, description="Name of the benchmark in reports.")
     path: str = Field(
-        description="File or glob: JSON lines (.jsonl, .ndjson), .csv, .tsv or .parquet; .gz, .zst, .bz2 are unpacked."
+        description="File or glob: JSON lines (.jsonl, .ndjson), .csv, .tsv or .parquet; also with .gz, .zst or .bz2."
     )
     fields: list[str] = Field(
         min_length=1,
-        description="Fields of an item whose texts are matched. A dot goes into an object (`choices.text`); each text "
-        "of a list is matched for itself.",
+        description="Fields of an item that are matched. A dot selects a field of an object (`choices.text`); each text of a "
+        "list is matched separately.",
     )
-    id: str | None = Field(None, description="Field that names an item; the number of its row, from 0, when there is none.")
+    id: str | None = Field(None, description="Field that identifies an item; by default the number of its row, from 0.")
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One text of one benchmark item."""
+    """A text of a benchmark item."""
 
     item: str
     field: str
@@ -47,19 +47,19 @@ class Passage:
 
 
 def passages(benchmark: Benchmark) -> list[Passage]:
-    """Every text of the benchmark's fields, in the order of its sorted files, their rows, `fields`.
+    """Every text of the benchmark's fields, by sorted file, row and field.
 
-    Raises FileNotFoundError when no file matches, ValueError for a file that cannot be read to its end, a field that no
-    row has (the message names the nearest that one has) and a field that holds an object.
+    Raises FileNotFoundError if no file matches, and ValueError for a file that cannot be read to its end, for a field that
+    no row has (naming the nearest existing one), and for a field that is an object.
     """
-    found: list[Passage] = []
+    texts: list[Passage] = []
     missing = dict.fromkeys([*benchmark.fields, *([benchmark.id] if benchmark.id else [])])
     names: dict[str, None] = {}
     number = 0
     for entry in storage.expand([benchmark.path]):
-        for where, row in _rows(entry.uri):
+        for place, row in _rows(entry.uri):
             if missing or not number:
-                names |= dict.fromkeys(_names(row))
+                names |= dict.fromkeys(_field_names(row))
             item = str(number)
             if benchmark.id is not None and (ids := _values(row, benchmark.id)):
                 missing.pop(benchmark.id, None)
@@ -73,10 +73,10 @@ def passages(benchmark: Benchmark) -> list[Passage]:
                     if isinstance(value, dict):
                         inner = ", ".join(f"{field}.{key}" for key in value)
                         raise ValueError(
-                            f"benchmark {benchmark.name}: {where}: {field!r} is an object; name what is in it: {inner}"
+                            f"benchmark {benchmark.name}: {place}: {field!r} is an object; name its fields: {inner}"
                         )
                     if value is not None:
-                        found.append(Passage(item, field, value if isinstance(value, str) else str(value)))
+                        texts.append(Passage(item, field, value if isinstance(value, str) else str(value)))
             number += 1
     if not number:
         raise ValueError(f"benchmark {benchmark.name}: {benchmark.path} has no rows")
@@ -84,11 +84,11 @@ def passages(benchmark: Benchmark) -> list[Passage]:
         nearest = difflib.get_close_matches(field, names, n=1, cutoff=0.0)
         hint = f"; did you mean {nearest[0]!r}? Fields: {', '.join(names)}" if nearest else ""
         raise ValueError(f"benchmark {benchmark.name}: no row of {benchmark.path} has the field {field!r}{hint}")
-    return found
+    return texts
 
 
 def _values(row: object, field: str) -> list[Any] | None:
-    """What stands at a dotted path, lists flattened; None when the row has no such field."""
+    """The values at a dotted path, with lists flattened; None if the row has no such field."""
     level: list[Any] = [row]
     for key in [None, *field.split(".")]:
         if key is not None:
@@ -100,24 +100,24 @@ def _values(row: object, field: str) -> list[Any] | None:
     return level
 
 
-def _names(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every dotted path of a row that holds no object."""
+def _field_names(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted path of every field of a row that is not an object."""
     for key, value in row.items():
-        inner = [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
-        if inner:
-            for one in inner:
-                yield from _names(one, f"{prefix}{key}.")
+        objects = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+        if objects:
+            for item in objects:
+                yield from _field_names(item, f"{prefix}{key}.")
         else:
             yield prefix + key
 
 
 def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row and where it stands. A file is read whole (it is small), so a cut one is noticed before a row counts."""
+    """Each row and its place. Reads the whole file, which is small, so a truncated file fails before any row counts."""
     kinds = storage.suffixes(uri)
     raw = storage.read_bytes(uri)
     try:
         if kinds and kinds[-1] in storage.COMPRESSION_SUFFIXES:
-            raw = _unpacked(raw, kinds.pop())
+            raw = _decompress(raw, kinds.pop())
         kind = kinds[-1] if kinds else ""
         if kind in (".jsonl", ".ndjson"):
             yield from _json_lines(uri, raw)
@@ -129,30 +129,30 @@ def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
             for number, row in enumerate(pq.read_table(io.BytesIO(raw)).to_pylist()):
                 yield f"{uri} row {number}", row
         else:
-            raise ValueError("a benchmark is .jsonl, .ndjson, .csv, .tsv or .parquet, plain or .gz, .zst, .bz2")
+            raise ValueError("a benchmark must be .jsonl, .ndjson, .csv, .tsv or .parquet, optionally with .gz, .zst or .bz2")
     except (EOFError, OSError, ValueError, zlib.error) as error:
         raise ValueError(f"{uri}: {error}") from error
 
 
-def _unpacked(raw: bytes, kind: str) -> bytes:
-    """Decompresses every frame to its end. Raises EOFError, OSError, ValueError or zlib.error for a damaged one."""
+def _decompress(raw: bytes, kind: str) -> bytes:
+    """Decompresses all frames. Raises EOFError, OSError, ValueError or zlib.error if one is damaged."""
     if kind == ".gz":
         return gzip.decompress(raw)
     if kind == ".bz2":
         return bz2.decompress(raw)
     import zstandard
 
-    unpacked = []
+    frames = []
     try:
         while raw:
             frame = zstandard.ZstdDecompressor().decompressobj()
-            unpacked.append(frame.decompress(raw))
+            frames.append(frame.decompress(raw))
             if not frame.eof:
-                raise EOFError("the last zstd frame is cut")
+                raise EOFError("the last zstd frame is truncated")
             raw = frame.unused_data
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
-    return b"".join(unpacked)
+    return b"".join(frames)
 
 
 def _json_lines(uri: str, raw: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -171,7 +171,7 @@ def _json_lines(uri: str, raw: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _csv(uri: str, text: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    limit = csv.field_size_limit(len(text) + 1)  # csv's own 128 KB would refuse a long passage
+    limit = csv.field_size_limit(len(text) + 1)  # the default of 128 KB is too little for long passages
     try:
         rows: Sequence[dict[str, Any]] = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:

@@ -1,10 +1,10 @@
-"""The n-grams of benchmark passages as a table to match documents against, built once and mapped by every worker.
+"""Matches documents with the n-grams of benchmark passages, by an index that is built once and mapped by every worker.
 
 An n-gram is n consecutive folded words (`SegmentedTexts.fold_hash`: lower case, no diacritics, every digit 0; words of
-punctuation alone are left out), so case, punctuation, line breaks and numbers do not hide a copy. All lengths that
-occur share one table. Every n-gram begins with a *head* of `min_ngram` words, and wherever a head stands in a document it
-covers just one of the *halves* that begin at every fifth word or so (`_half`). So one look into a bit filter for five words
-decides, of clean text, that nothing matches there.
+punctuation only are left out), so case, punctuation, line breaks and numbers do not hide a copy. N-grams of all lengths share
+one table. Every n-gram begins with a *head* of `min_ngram` words. A scan looks only at the *halves* that begin at about every
+fifth word of a document (`_half`), because every possible head covers exactly one of them. So clean text needs one lookup in
+a bit filter per five words.
 """
 
 from __future__ import annotations
@@ -34,62 +34,54 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
 _BASE: Final = np.uint64(0xD6E8FEB86659FD93)  # of the polynomial hash modulo 2^64; odd, so no word is ever shifted out
-_FILTER_BITS = 8  # at least, for each gram, two of them set: of clean text one half in 20 is known, then one head in 25
-_VARIED: Final = 4  # distinct words an n-gram needs: "0, 1, 2, …", once every digit is 0, is in every table
-_KEPT = 8  # indexes in the cache: those used last
-_COUNTS = ("passages", "short", "template")
+_FILTER_BITS = 8  # at least, per gram, with two bits set: in clean text 1 half in 20 passes, then 1 head in 25
+_LEAST_DISTINCT: Final = 4  # distinct words of an n-gram: "0, 1, 2, …" folds to equal words, and occurs in every table
+MOST_CACHED = 8
+"""Number of indexes in the cache; those used last are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The documents in which n-grams were found, ascending, and the passage that matches each best."""
+    """The documents that share n-grams with a passage, ascending, and the best passage of each."""
 
     document: npt.NDArray[np.int64]
     ngrams: npt.NDArray[np.int64]
-    """Distinct n-grams of any benchmark in the document."""
+    """Number of distinct n-grams of all benchmarks in the document."""
     passage: npt.NDArray[np.int64]
     coverage: npt.NDArray[np.float64]
-    """Share of the passage's n-grams that the document has, above 0 and up to 1."""
+    """Share of the n-grams of the passage that the document contains; above 0, at most 1."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """g n-grams of p passages of b benchmarks. Passages stand in benchmark, item and field order; so do ties."""
+    """g n-grams of p passages of b benchmarks. Passages are in the order of benchmarks, items and fields."""
 
     lengths: npt.NDArray[np.int64]
-    """Words of an n-gram: `min_ngram` to `ngram`, ascending, those that occur."""
+    """The lengths of the n-grams in words, ascending: between `min_ngram` and `ngram`."""
     min_ngram: int
     keys: npt.NDArray[np.uint64]
-    """[g]: hash of each n-gram and its length, ascending."""
+    """[g]: hash of the words and the length of each n-gram, ascending."""
     first: npt.NDArray[np.int64]
     """[g + 1]: the passages with n-gram k are `passages[first[k]:first[k + 1]]`."""
     passages: npt.NDArray[np.int32]
     size: npt.NDArray[np.int32]
-    """[p]: distinct n-grams of each passage, templates left out."""
+    """[p]: number of distinct n-grams of each passage, without templates."""
     benchmark: npt.NDArray[np.int32]
     """[p]: position of the passage's benchmark in `names`."""
     labels: pa.LargeStringArray
     """[p]: `item:field`."""
     names: pa.LargeStringArray
-    """[b]"""
-    counts: npt.NDArray[np.int64]
-    """[b × 3], flat: passages, those that give no n-gram, those that give templates only; see `unmatchable`."""
+    """[b]: of the benchmarks"""
     slots: npt.NDArray[np.int32]
-    """Open addressing, linear probing: place of an n-gram in `keys`, or -1; a power of two long, at most half full."""
+    """Hash table with linear probing: positions in `keys`, or -1; its size is a power of two, at most half of it is used."""
     heads: npt.NDArray[np.uint64]
-    """Two bits of one word for every head."""
+    """Bit filter: two bits of one u64 for every head."""
     halves: npt.NDArray[np.uint64]
-    """Likewise for every run of `_half(min_ngram)` words of the passages."""
-
-    @property
-    def unmatchable(self) -> dict[str, dict[str, int]]:
-        """By benchmark: how many `passages` it has, too `short` or uniform ones, ones of `template` n-grams only."""
-        rows = self.counts.reshape(-1, len(_COUNTS)).tolist()
-        return {name: dict(zip(_COUNTS, row, strict=True)) for name, row in zip(self.names.to_pylist(), rows, strict=True)}
+    """Bit filter for every run of `_half(min_ngram)` words of the passages."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over the contents: whatever can change a document's values."""
+        """16 hex digits over everything that can change the values of a document."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(json.dumps([self.min_ngram, self.names.to_pylist(), self.labels.to_pylist()]).encode())
         for column in (self.lengths, self.keys, self.first, self.passages, self.size, self.benchmark):
@@ -97,9 +89,9 @@ class Index:
         return digest.hexdigest()
 
     def match(self, texts: SegmentedTexts) -> Matches:
-        """Which documents share n-grams with a passage, and how much of the best passage they hold.
+        """The documents that share n-grams with a passage, and how much of their best passage they contain.
 
-        Best is the highest coverage, then the most n-grams found, then the earliest passage.
+        The best passage has the highest coverage, then the most shared n-grams, then the earliest position.
         """
         document, gram = _scan(
             texts.fold_hash,
@@ -112,22 +104,23 @@ class Index:
             _half(self.min_ngram),
             self.halves,
         )
-        document, gram = _distinct(document, gram, len(self.keys))
+        grams = max(1, len(self.keys))
+        document, gram = np.divmod(np.unique(document * grams + gram), grams)
         # Each n-gram counts for every passage that has it.
         fan = self.first[gram + 1] - self.first[gram]
         member = np.arange(fan.sum()) - np.repeat(np.cumsum(fan) - fan, fan) + np.repeat(self.first[gram], fan)
-        pair, found = np.unique(
+        pair, shared = np.unique(
             np.repeat(document, fan) * len(self.size) + self.passages[member].astype(np.int64), return_counts=True
         )
         owner, passage = np.divmod(pair, max(1, len(self.size)))
-        coverage = found / self.size[passage]
-        order = np.lexsort((passage, -found, -coverage, owner))
+        coverage = shared / self.size[passage]
+        order = np.lexsort((passage, -shared, -coverage, owner))
         best = order[np.flatnonzero(np.diff(owner[order], prepend=-1))]
         documents, ngrams = np.unique(document, return_counts=True)
         return Matches(documents, ngrams, passage[best], coverage[best])
 
     def save(self, uri: str) -> None:
-        """Writes the index as an Arrow IPC file of one row, which appears when it is complete."""
+        """Writes the index as an Arrow IPC file of one row. The file appears only when it is complete."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         table = pa.table({name: _one_row(column) for name, column in columns.items()})
         with storage.commit(uri) as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -135,7 +128,7 @@ class Index:
 
     @classmethod
     def load(cls, uri: str) -> Index:
-        """Reads what `save` wrote; a local file is mapped, so processes share it. Raises ValueError if it is none."""
+        """Reads a saved index; processes share the memory of a local file. Raises ValueError if the file is no index."""
         path = storage.local_path(uri)
         source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
         try:
@@ -145,16 +138,16 @@ class Index:
             raise ValueError(f"{uri}: not an index of benchmark n-grams: {error}") from error
 
 
-def built(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
-    """What `build` gives, or gave before of the same bytes by the same code: indexes are kept beside the environment.
+def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
+    """The index from the cache, if the same code built it from the same bytes; else builds and caches it.
 
-    Raises as `build` does. Where nothing can be kept, every run builds.
+    Raises as `build` does. Without a writable cache, it builds every time.
     """
-    home = caches.first_writable(caches.candidate_folders("tamis-benchmarks"))
-    if home is None:
+    folder = caches.first_writable(caches.candidate_folders("tamis-benchmarks"))
+    if folder is None:
         return build(options, words)
-    mark = _mark(options, words)
-    path = home / f"{mark}.arrow"
+    key = _cache_key(options, words)
+    path = folder / f"{key}.arrow"
     if path.is_file():
         try:
             index = Index.load(str(path))
@@ -163,29 +156,30 @@ def built(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         except (OSError, ValueError):
             path.unlink(missing_ok=True)
     index = build(options, words)
-    if _mark(options, words) == mark:  # else a file changed while it was read
+    if _cache_key(options, words) == key:  # else a file changed during the build
         try:
             index.save(str(path))
-            for old in sorted(home.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-_KEPT]:
+            for old in sorted(folder.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-MOST_CACHED]:
                 old.unlink(missing_ok=True)
         except OSError:
-            pass  # the disk is full, or another process cleared the same file: the next run builds again
+            pass  # the disk is full, or another process removed the same file; the next run builds again
     return index
 
 
-def _mark(options: Decontaminate, words: Words) -> str:
-    """Covers all that an index is made of: the code, the options, the words, and every file's name and contents."""
-    files = [[entry.uri, storage.sha256(entry.uri)] for one in options.benchmarks for entry in storage.expand([one.path])]
+def _cache_key(options: Decontaminate, words: Words) -> str:
+    """Covers everything that determines an index: code, options, words, and the name and bytes of every file."""
+    entries = [entry for benchmark in options.benchmarks for entry in storage.expand([benchmark.path])]
+    files = [[entry.uri, storage.sha256(entry.uri)] for entry in entries]
     return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), words.identity, files])
 
 
 def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     """Reads the benchmarks and indexes their n-grams of `words`. Raises as `passages` does.
 
-    A passage of at least `ngram` words gives its distinct n-grams; one of `min_ngram` to `ngram` - 1 words gives a
-    single n-gram, itself; a shorter one cannot be matched. An n-gram that more than `max_items` items of one benchmark
-    have is a template of it ("Which of the following is …") and does not count for it; it may still count for another.
-    One of fewer than four distinct words never counts.
+    A passage of at least `ngram` words has its distinct n-grams. One of `min_ngram` to `ngram` - 1 words is a single
+    n-gram. A shorter one cannot be matched. An n-gram in more than `max_items` items of a benchmark is part of its template
+    ("Which of the following is …") and does not count for this benchmark, but may count for another. An n-gram with fewer
+    than four distinct words never counts.
     """
     texts: list[str] = []
     labels: list[str] = []
@@ -198,23 +192,21 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
             labels.append(f"{passage.item}:{passage.field}")
             benchmark.append(number)
             item.append(items.setdefault(passage.item, len(items)))
-    cut = segment(pa.array(texts, pa.large_string()), words)
-    key, head, length, owner = _grams(cut.fold_hash, cut.word_first, options.ngram, options.min_ngram)
+    segmented = segment(pa.array(texts, pa.large_string()), words)
+    key, head, length, owner = _grams(segmented.fold_hash, segmented.word_first, options.ngram, options.min_ngram)
     of_passage, of_item = np.array(benchmark, np.int64), np.array(item, np.int64)
 
-    order = np.argsort(key, kind="stable")  # by key, then owner: they come in the order of owners
-    order = order[_changes(key[order], owner[order])]  # an n-gram counts once a passage
+    order = np.argsort(key, kind="stable")  # by key, then owner, because owners ascend
+    order = order[_changes(key[order], owner[order])]  # an n-gram counts once per passage
     key, head, length, owner = key[order], head[order], length[order], owner[order]
     template = _templates(key, of_passage[owner], of_item[owner], options.max_items)
-    long_enough = np.bincount(owner, minlength=len(texts)) > 0
     key, head, length, owner = key[~template], head[~template], length[~template], owner[~template]
     size = np.bincount(owner, minlength=len(texts)).astype(np.int32)
 
     start = np.flatnonzero(_changes(key))
     head.sort()
     keys = key[start]
-    states = (np.ones(len(texts), bool), ~long_enough, long_enough & (size == 0))
-    counts = [np.bincount(of_passage, state, len(options.benchmarks)).astype(np.int64) for state in states]
+    halves = _runs(segmented.fold_hash, segmented.word_first, _half(options.min_ngram), options.min_ngram)
     return Index(
         lengths=np.flatnonzero(np.bincount(length[start])),
         min_ngram=options.min_ngram,
@@ -225,15 +217,14 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         benchmark=of_passage.astype(np.int32),
         labels=pa.array(labels, pa.large_string()),
         names=pa.array([source.name for source in options.benchmarks], pa.large_string()),
-        counts=np.stack(counts, axis=1).ravel(),
         slots=_slots(keys),
         heads=_filter(head[_changes(head)]),
-        halves=_filter(np.unique(_runs(cut.fold_hash, cut.word_first, _half(options.min_ngram), options.min_ngram))),
+        halves=_filter(np.unique(halves)),
     )
 
 
 def _half(head_words: int) -> int:
-    """Words of half a head. Of the halves that begin at every (head - half + 1)-th word, every head covers exactly one."""
+    """Words per half. Among halves that begin at every (head - half + 1)-th word, a head covers exactly one."""
     return (head_words + 1) // 2
 
 
@@ -249,19 +240,12 @@ def _changes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def _templates(
     key: npt.NDArray[np.uint64], benchmark: npt.NDArray[np.int64], item: npt.NDArray[np.int64], max_items: int
 ) -> npt.NDArray[np.bool_]:
-    """Which n-grams more than `max_items` items of their benchmark have; rows ascend by `key`, then benchmark."""
+    """Which n-grams occur in more than `max_items` items of their benchmark; rows ascend by `key`, then benchmark."""
     run = np.cumsum(_changes(key, benchmark)) - 1
     width = item.max(initial=0) + 1
     pair = np.sort(run * width + item)
     items = np.bincount(pair[_changes(pair)] // width, minlength=run[-1] + 1 if len(run) else 0)
     return items[run] > max_items
-
-
-def _distinct(
-    document: npt.NDArray[np.int64], gram: npt.NDArray[np.int64], grams: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    document, gram = np.divmod(np.unique(document * grams + gram), max(1, grams))
-    return document, gram
 
 
 def _one_row(column: object) -> pa.Array:
@@ -282,8 +266,8 @@ def _from_row(column: pa.Array) -> Any:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _keep(words: npt.NDArray[np.uint64], start: int, end: int, kept: npt.NDArray[np.uint64]) -> int:
-    """Copies the words that are more than punctuation to the front of `kept`; returns their number."""
+def _without_punctuation(words: npt.NDArray[np.uint64], start: int, end: int, kept: npt.NDArray[np.uint64]) -> int:
+    """Copies `words[start:end]` without words of punctuation to the front of `kept`; returns their number."""
     n = 0
     for k in range(start, end):
         kept[n] = words[k]
@@ -303,12 +287,12 @@ def _polynomial(kept: npt.NDArray[np.uint64], start: int, end: int) -> np.uint64
 def _runs(
     words: npt.NDArray[np.uint64], word_first: npt.NDArray[np.int64], width: int, min_ngram: int
 ) -> npt.NDArray[np.uint64]:
-    """Hash of every run of `width` words of the passages that have `min_ngram`, in text order."""
+    """Hash of every run of `width` words of the passages with at least `min_ngram` words, in text order."""
     runs = np.empty(len(words), np.uint64)
     kept = np.empty(len(words), np.uint64)
     size = 0
     for p in range(len(word_first) - 1):
-        n = _keep(words, word_first[p], word_first[p + 1], kept)
+        n = _without_punctuation(words, word_first[p], word_first[p + 1], kept)
         if n < min_ngram:
             continue
         for i in range(n - width + 1):
@@ -329,20 +313,20 @@ def _grams(
     kept = np.empty(len(words), np.uint64)
     size = 0
     for p in range(len(word_first) - 1):
-        n = _keep(words, word_first[p], word_first[p + 1], kept)
+        n = _without_punctuation(words, word_first[p], word_first[p + 1], kept)
         if n < min_ngram:
             continue
         width = min(n, ngram)
         for i in range(n - width + 1):
             h = np.uint64(0)
-            varied = 0
+            distinct = 0
             for k in range(width):
                 h = h * _BASE + kept[i + k]
                 if k == min_ngram - 1:
                     head[size] = h
-                if varied < _VARIED:
-                    varied += not (kept[i + k] == kept[i : i + k]).any()
-            if varied < min(_VARIED, min_ngram):
+                if distinct < _LEAST_DISTINCT:
+                    distinct += not (kept[i + k] == kept[i : i + k]).any()
+            if distinct < min(_LEAST_DISTINCT, min_ngram):
                 continue
             key[size] = mix64(h, np.uint64(width))
             length[size] = width
@@ -382,9 +366,9 @@ def _filter(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _known(h: np.uint64, bits: npt.NDArray[np.uint64]) -> bool:
-    wanted = _bits(h)
-    return bits[np.int64((h >> np.uint64(12)) & np.uint64(len(bits) - 1))] & wanted == wanted
+def _in_filter(h: np.uint64, bits: npt.NDArray[np.uint64]) -> bool:
+    both = _bits(h)
+    return bits[np.int64((h >> np.uint64(12)) & np.uint64(len(bits) - 1))] & both == both
 
 
 @njit(cache=True, nogil=True)
@@ -399,7 +383,7 @@ def _scan(
     half_words: int,
     halves: npt.NDArray[np.uint64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(document, place in `keys`) of every n-gram occurrence, in text order."""
+    """(document, position in `keys`) of every occurrence of an n-gram, in text order."""
     document = np.empty(256, np.int64)
     gram = np.empty(256, np.int64)
     size = 0
@@ -408,18 +392,18 @@ def _scan(
         longest = max(longest, word_first[d + 1] - word_first[d])
     kept = np.empty(longest, np.uint64)
     stride = head_words - half_words + 1
-    found = np.empty(longest // stride + 1, np.int64)
+    matches = np.empty(longest // stride + 1, np.int64)  # positions of matching halves
     slots_mask = np.int64(len(slots) - 1)
     for d in range(len(word_first) - 1):
-        n = _keep(words, word_first[d], word_first[d + 1], kept)
-        halves_found = 0
-        for k in range(stride - 1, n - half_words + 1, stride):  # without a branch, so looks into the filter overlap
-            found[halves_found] = k
-            halves_found += _known(_polynomial(kept, k, k + half_words), halves)
-        for k in found[:halves_found]:
+        n = _without_punctuation(words, word_first[d], word_first[d + 1], kept)
+        matching = 0
+        for k in range(stride - 1, n - half_words + 1, stride):  # without a branch, so that lookups in the filter overlap
+            matches[matching] = k
+            matching += _in_filter(_polynomial(kept, k, k + half_words), halves)
+        for k in matches[:matching]:
             for i in range(k - stride + 1, min(k, n - head_words) + 1):
                 h = _polynomial(kept, i, i + head_words)
-                if not _known(h, heads):
+                if not _in_filter(h, heads):
                     continue
                 width = head_words
                 for length in lengths:

@@ -1,4 +1,4 @@
-"""Contamination by benchmark items, as n-gram overlap: how much of the best-matching passage a document holds."""
+"""Measures contamination by benchmark items as n-gram overlap: how much of the best-matching passage a document contains."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ VERSION = 1
 
 
 class Decontaminate(Options):
-    """Which benchmarks to look for, and what counts as a match."""
+    """The benchmarks to look for, and how much overlap is a match."""
 
     benchmarks: list[Benchmark] = Field(min_length=1)
     ngram: int = Field(
         13,
         ge=1,
-        description="Words of an n-gram. 13 is GPT-3's (Brown et al. 2020, arXiv 2005.14165, appendix C): long enough "
-        "that prose shares none by chance, short enough that a copy survives an edit.",
+        description="Words per n-gram. GPT-3 used 13 (Brown et al. 2020, arXiv 2005.14165, appendix C): long enough that prose "
+        "shares none by chance, short enough to match edited copies.",
     )
     min_ngram: int = Field(
         8,
         ge=1,
-        description="A passage shorter than `ngram` is matched whole if it has this many words; with 13-grams alone "
-        "Marin recalled 54 % of verbatim copies, because short questions have none. Eight is also where GPT-3 "
-        "stopped; below it everyday phrases match.",
+        description="A passage shorter than `ngram` is matched as a whole if it has at least this many words. With 13-grams "
+        "only, Marin recalled 54 % of verbatim copies, because short questions have none. GPT-3 also used 8; below that, "
+        "everyday phrases match.",
     )
     max_items: int = Field(
         10,
         ge=1,
-        description="An n-gram that more items of a benchmark share is its template, not its content, and is ignored.",
+        description="An n-gram in more items of a benchmark than this is part of its template and is ignored.",
     )
     drop: float = Field(
         0.8,
         gt=0,
-        description="A document with at least this coverage of a passage is dropped: a copy with an edit or two. Every "
-        "verbatim copy of eight words or more of 14 benchmarks reaches it, unless all of it is template or repeats "
-        "fewer than four words; of 19,500 web pages, PEPs, mails, Wikipedia paragraphs and Python files one does, by "
-        "a phrase of the First Amendment.",
+        description="Documents that cover at least this share of a passage are dropped: copies with an edit or two. In 14 "
+        "benchmarks, every verbatim copy of at least eight words reaches it, unless it is all template or repeats fewer than "
+        "four words. Of 19,500 web pages, PEPs, mails, Wikipedia paragraphs and Python files one does, by a phrase of the "
+        "First Amendment.",
     )
     review: float = Field(
         0.5,
         gt=0,
-        description="From this coverage up to `drop` a document is set aside for review: half a passage is there, "
-        "often because the benchmark quotes a public page (two of those 19,500, true copies of BoolQ passages).",
+        description="Documents that cover at least this share, but less than `drop`, are set aside for review. Often the "
+        "benchmark quotes a public page (two of those 19,500 documents, with true copies of BoolQ passages).",
     )
 
     @model_validator(mode="after")
@@ -66,30 +66,30 @@ class Decontaminate(Options):
         if self.min_ngram > self.ngram:
             raise ValueError(f"min_ngram {self.min_ngram} is longer than ngram {self.ngram}")
         names = [benchmark.name for benchmark in self.benchmarks]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two benchmarks are named {twice[0]!r}")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two benchmarks are named {repeated[0]!r}")
         return self
 
 
 @lru_cache(maxsize=2)
-def _built(options: str, words: Words, stamps: tuple[str, ...]) -> Index:
-    """The index of options in JSON, once a process for each state of the files."""
-    from tamis.transforms.decontaminate.index import built
+def _index(options: str, words: Words, versions: tuple[str, ...]) -> Index:
+    """The index for options in JSON, loaded once per process and version of the files."""
+    from tamis.transforms.decontaminate.index import load_or_build
 
-    return built(Decontaminate.model_validate_json(options), words)
+    return load_or_build(Decontaminate.model_validate_json(options), words)
 
 
-def _stamps(options: Decontaminate) -> tuple[str, ...]:
-    found = storage.expand([benchmark.path for benchmark in options.benchmarks])
-    return tuple(f"{entry.uri} {entry.version}" for entry in found)
+def _file_versions(options: Decontaminate) -> tuple[str, ...]:
+    entries = storage.expand([benchmark.path for benchmark in options.benchmarks])
+    return tuple(f"{entry.uri} {entry.version}" for entry in entries)
 
 
 class Contamination:
-    """Measures what a document shares with the benchmarks. One that shares nothing has 0 n-grams and no benchmark.
+    """Measures what a document shares with the benchmarks. A document that shares nothing has 0 n-grams and no benchmark.
 
-    Documents and benchmarks are cut into the same `words`. With the URI of a saved `index` (of the same options and words; see
-    `index.build` and `Index.save`) the workers map that file; without one, each process reads the benchmarks itself, and
-    stops if they are no longer what the driver's fingerprint was taken of.
+    `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same options and words (see
+    `index.build` and `Index.save`), which workers map into memory. Without it, each process reads the benchmarks, and
+    `setup` raises ValueError if they changed after the driver took the fingerprint.
     """
 
     name = "contamination"
@@ -124,7 +124,7 @@ class Contamination:
         from tamis.transforms.decontaminate.index import Index
 
         return (
-            _built(self.options.model_dump_json(), self.words, _stamps(self.options))
+            _index(self.options.model_dump_json(), self.words, _file_versions(self.options))
             if self.uri is None
             else Index.load(self.uri)
         )
@@ -145,7 +145,7 @@ class Contamination:
         from tamis.transforms.text.segment import segment
 
         if self._identity() != self.fingerprint:
-            raise ValueError("the benchmarks changed after the run was planned; start it again")
+            raise ValueError("the benchmarks changed after the run was planned; start the run again")
         self.index.match(segment(pa.array([""], pa.large_string()), self.words))  # compiles
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:

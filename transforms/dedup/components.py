@@ -1,4 +1,4 @@
-"""Connected components of the candidate graph, as a spanning forest that can be merged in any order."""
+"""Finds connected components of the candidate graph, as spanning forests that can be merged in any order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from tamis.transforms.runtime.kernels import njit
 
 
 def bucket_edges(bucket: npt.NDArray[np.uint64], member: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Edges (least member, other) of every bucket with at least two distinct members: (m, 2), by bucket and member.
+    """Edges (least member, other member) of every bucket with at least two distinct members, u64[m, 2].
 
-    A bucket of n members becomes a star of n - 1 edges, not n² pairs; an edge recurs for each bucket that has it.
+    They are sorted by bucket and member. A bucket of n members becomes a star of n - 1 edges instead of n² pairs. An edge
+    occurs once per bucket that has it.
     """
     order = np.lexsort((member, bucket))
     bucket, member = bucket[order], member[order]
@@ -25,10 +26,10 @@ def bucket_edges(bucket: npt.NDArray[np.uint64], member: npt.NDArray[np.uint64])
 
 
 def forest(edges: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Star forest of the components of `edges` (m, 2): (least node of the component, node), one for every other.
+    """The components of `edges`, u64[m, 2], as stars: a row (least node of the component, node) for every other node.
 
-    The same for any order, direction or repetition of the edges, and exact under merging: `forest(concat(forest(a),
-    forest(b))) == forest(concat(a, b))`, so a combiner may take partial forests as they come. Nodes without an edge to
+    The result does not depend on order, direction or repetition of the edges. Merging is exact: `forest(concat(forest(a),
+    forest(b))) == forest(concat(a, b))`, so a combiner may merge partial forests in any order. Nodes without an edge to
     another node do not appear.
     """
     nodes, place = np.unique(edges, return_inverse=True)
@@ -38,7 +39,7 @@ def forest(edges: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 @njit(cache=True, nogil=True)
 def _roots(edges: npt.NDArray[np.intp], nodes: int) -> npt.NDArray[np.intp]:
-    """The least node of each node's component (union-find by least root, with path halving; Tarjan & van Leeuwen 1984)."""
+    """The least node in the component of each node, by union-find with path halving (Tarjan & van Leeuwen 1984)."""
     parent = np.arange(nodes)
     for edge in range(len(edges)):
         one, other = edges[edge]
@@ -47,6 +48,6 @@ def _roots(edges: npt.NDArray[np.intp], nodes: int) -> npt.NDArray[np.intp]:
         while parent[other] != other:
             parent[other] = other = parent[parent[other]]
         parent[max(one, other)] = min(one, other)
-    for node in range(nodes):  # parents are less than their children, and have their roots already
+    for node in range(nodes):  # a parent is less than its child, so its root is already known
         parent[node] = parent[parent[node]]
     return parent

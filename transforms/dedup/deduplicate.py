@@ -1,9 +1,9 @@
-"""Deduplication as a transform: buckets propose, exact similarity decides, quality picks the survivor.
+"""Removes duplicates: buckets find candidates, exact similarity decides, and the copy of the best quality is kept.
 
-    band and text hashes → buckets → edges → components → shingles of the documents in them → survivors
+    band and text hashes → buckets → edges → components → shingles of their documents → survivors
 
-Cost: 16 bytes a band and document through `Exchange`, then the shingles (8 bytes a word) of documents that share a bucket.
-Nothing is compared across components, and nothing is dropped that was not verified against the document kept for it.
+`Exchange` moves 16 bytes per band and document, and then the shingles (8 bytes per word) of documents that share a bucket.
+Documents are compared only within a component, and a dropped document is always verified against the one that is kept.
 """
 
 from __future__ import annotations
@@ -38,42 +38,30 @@ from tamis.transforms.dedup.survivors import best_first, survivors
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
-    from tamis.transforms.dedup.survivors import Spans
-
-ROWS = pa.schema(
-    [
-        pa.field("doc_ref", pa.uint64()),
-        pa.field("id", pa.string()),
-        pa.field("quality", pa.float32()),
-        pa.field("tie_break", pa.uint64()),
-        pa.field("text_hash_0", pa.uint64()),
-        pa.field("text_hash_1", pa.uint64()),
-        # and `bands`, a fixed-size list of uint64, where near-duplicates are looked for
-    ]
-)
-"""What deduplication reads of a document."""
+    from tamis.transforms.dedup.survivors import ListSpans
 
 STEP = "copies"
 
 _ENTRIES = 1 << 20
-"""Bands in one batch: a part of many short documents has a hundred megabytes of them."""
+"""Bands per batch; a part of many short documents has a hundred megabytes of them."""
 
-Texts = Callable[[PartState, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
-"""Loads the texts of the given rows of a part, some at a time: (rows, texts)."""
+LoadTexts = Callable[[PartState, np.ndarray], Iterator[tuple[np.ndarray, pa.Array]]]
+"""Loads the texts of given rows of a part, in several steps: (rows, texts)."""
 
 
 class Deduplicate(beam.PTransform):
-    """Answers, under `copies`, for every document that shares a bucket with another, what `survivors.SCHEMA` says.
+    """Adds a result `copies` to each part state: a verdict (`VERDICT_SCHEMA`) for every document that shares a bucket.
 
-    `rows` yields the documents that take part, `texts` loads their texts, which are cut into `words` as for their bands. With
-    `options` None only equal texts are duplicates.
+    `rows` returns the documents of a part, with doc_ref, id, quality, tie_break, text_hash_0, text_hash_1 and, for
+    near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their texts, which are cut into the same `words` as
+    for the bands. If `options` is None, only equal texts are duplicates.
     """
 
     def __init__(
         self,
         options: MinHash | None,
         rows: Rows,
-        texts: Texts,
+        texts: LoadTexts,
         spill: str,
         partitions: int,
         words: Words = DEFAULT_WORDS,
@@ -87,19 +75,19 @@ class Deduplicate(beam.PTransform):
         self.words = words
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
-        cut: dict[str, Any] = {"rows": self.rows, "partitions": self.partitions}
-        read: dict[str, Any] = {"texts": self.texts, "options": self.options, "words": self.words}
+        source: dict[str, Any] = {"rows": self.rows, "partitions": self.partitions}
+        shingling: dict[str, Any] = {"texts": self.texts, "options": self.options, "words": self.words}
         equal = (
             part_states
-            | "Texts" >> beam.ParDo(MapDoFn(partial(_by_text, **cut))).with_output_types(pa.RecordBatch)
+            | "Texts" >> beam.ParDo(MapDoFn(partial(_by_text, **source))).with_output_types(pa.RecordBatch)
             | "Equal texts" >> Exchange(self.spill)
         )
-        lesser = equal | "Lesser" >> beam.ParDo(FlatMapDoFn(_lesser)).with_output_types(pa.RecordBatch)
+        repeats = equal | "Lesser" >> beam.ParDo(FlatMapDoFn(_repeats)).with_output_types(pa.RecordBatch)
         edges = [equal | "Text edges" >> beam.ParDo(MapDoFn(_text_edges))]
         if self.options is not None:
             edges.append(
                 part_states
-                | "Bands" >> beam.ParDo(FlatMapDoFn(partial(_by_band, **cut))).with_output_types(pa.RecordBatch)
+                | "Bands" >> beam.ParDo(FlatMapDoFn(partial(_by_band, **source))).with_output_types(pa.RecordBatch)
                 | "Buckets" >> Exchange(self.spill)
                 | "Bucket edges" >> beam.ParDo(MapDoFn(_bucket_edges))
             )
@@ -109,11 +97,11 @@ class Deduplicate(beam.PTransform):
             | "Components" >> beam.CombineGlobally(SpanningForest()).without_defaults()
             | "Roots" >> beam.ParDo(FlatMapDoFn(_roots)).with_output_types(pa.RecordBatch)
         )
-        verdicts = partial(_survivors, options=self.options or MinHash(), spill=self.spill)
+        verdicts = partial(find_survivors, options=self.options or MinHash(), spill=self.spill)
         copies = (
             part_states
-            | "Candidates" >> JoinResults({"component": components, "lesser": lesser}, self.spill)
-            | "Shingles" >> beam.ParDo(FlatMapDoFn(partial(_members, **cut, **read))).with_output_types(pa.RecordBatch)
+            | "Candidates" >> JoinResults({"component": components, "repeats": repeats}, self.spill)
+            | "Shingles" >> beam.ParDo(FlatMapDoFn(partial(_members, **source, **shingling))).with_output_types(pa.RecordBatch)
             | "Members" >> Exchange(self.spill)
             | "Survivors" >> beam.ParDo(FlatMapDoFn(verdicts)).with_output_types(pa.RecordBatch)
         )
@@ -121,13 +109,12 @@ class Deduplicate(beam.PTransform):
 
 
 class SpanningForest(beam.CombineFn):
-    """Connected components in one reduction: partial forests merge in any order.
+    """Finds connected components in one reduction; partial forests merge in any order.
 
-    Holds 16 bytes for each document that shares a bucket with another, on one worker.
-    Measured: 5 M edges between 4 M documents in 2.8 CPU s.
+    One worker holds 16 bytes for each document that shares a bucket. 5 M edges between 4 M documents took 2.8 CPU s.
     """
 
-    _COMPACT = 1 << 20  # pending edges before the first merge; then three times the last forest, or merging would be quadratic
+    _COMPACT = 1 << 20  # pending edges before the first merge; later three times the last forest, else merging is quadratic
 
     def create_accumulator(self) -> tuple[list[np.ndarray], int, int]:
         return [], 0, self._COMPACT
@@ -161,16 +148,16 @@ def _by_band(part_state: PartState, rows: Rows, partitions: int) -> Iterable[pa.
     banded = batch.filter(batch["bands"].is_valid()).select(["bands", "doc_ref"])
     bands = banded["bands"].type.list_size
     for start in range(0, banded.num_rows, max(1, _ENTRIES // bands)):
-        some = banded.slice(start, max(1, _ENTRIES // bands))
-        bucket = some["bands"].flatten()
-        member = np.repeat(some["doc_ref"].to_numpy(), bands)
+        chunk = banded.slice(start, max(1, _ENTRIES // bands))
+        bucket = chunk["bands"].flatten()
+        member = np.repeat(chunk["doc_ref"].to_numpy(), bands)
         yield addressed(pa.record_batch({"bucket": bucket, "doc_ref": member}), partition_of(bucket.to_numpy(), partitions))
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
-    """Ticket and text hash of the documents, best first within equal texts, and which of them repeat the one before.
+    """The doc_ref and text hash of the documents, best first within equal texts, and a mask of those that repeat a better one.
 
-    Ids stay behind: a text that sixty million documents have brings more of them together than one Arrow string array holds.
+    Ids are left out: a text of sixty million documents would need more of them than an Arrow string array can hold.
     """
     rows = gathered.table()
     order = best_first(rows, ["text_hash_0", "text_hash_1"])
@@ -182,8 +169,8 @@ def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
     return rows, same
 
 
-def _lesser(gathered: Gathered) -> Iterable[pa.RecordBatch]:
-    """Documents whose text a better one has: they need no shingles of their own."""
+def _repeats(gathered: Gathered) -> Iterable[pa.RecordBatch]:
+    """Documents with the same text as a better one, which need no shingles."""
     rows, same = _equal_texts(gathered)
     if same.any():
         yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same))})
@@ -202,7 +189,7 @@ def _bucket_edges(gathered: Gathered) -> np.ndarray:
 
 
 def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
-    """Each node of the forest with its component, one batch a part."""
+    """The component of each node of the forest, one batch per part."""
     root = np.unique(star[:, 0])
     doc_ref, component = np.concatenate([star[:, 1], root]), np.concatenate([star[:, 0], root])
     order = np.argsort(doc_ref)
@@ -213,33 +200,29 @@ def _roots(star: np.ndarray) -> Iterable[pa.RecordBatch]:
 
 
 def _members(
-    part_state: PartState, rows: Rows, texts: Texts, options: MinHash | None, words: Words, partitions: int
+    part_state: PartState, rows: Rows, texts: LoadTexts, options: MinHash | None, words: Words, partitions: int
 ) -> Iterable[pa.RecordBatch]:
     components = part_state.result("component")
     if components is None:
         return
     batch = rows(part_state)
-    chosen = np.searchsorted(batch["doc_ref"].to_numpy(), components["doc_ref"].to_numpy())
-    members = pa.table(batch.take(pa.array(chosen))).append_column("component", components["component"])
-    lesser = part_state.result("lesser")
-    repeats = (
-        np.isin(members["doc_ref"].to_numpy(), lesser["doc_ref"].to_numpy())
-        if lesser is not None
-        else np.zeros(len(members), bool)
-    )
+    places = np.searchsorted(batch["doc_ref"].to_numpy(), components["doc_ref"].to_numpy())
+    members = pa.table(batch.take(pa.array(places))).append_column("component", components["component"])
+    doc_ref = members["doc_ref"].to_numpy()
+    repeats = part_state.result("repeats")
+    repeated = np.isin(doc_ref, repeats["doc_ref"].to_numpy()) if repeats is not None else np.zeros(len(members), bool)
     if "bands" not in members.column_names:
         members = members.append_column("bands", pa.nulls(len(members), pa.list_(pa.uint64(), 1)))
     if options is None:
-        without = np.ones(len(members), bool)
+        without_shingles = np.ones(len(members), bool)
     else:
-        without = repeats
-        place = members["doc_ref"].to_numpy()
-        for read, text in texts(part_state, row_of(place[~repeats])):
-            found = members.take(pa.array(np.searchsorted(row_of(place), read)))
-            yield _member_batch(found, _shingles_of(text, options, words), partitions)
-    if without.any():
-        rest = members.filter(pa.array(without))
-        yield _member_batch(rest, pa.nulls(len(rest), pa.large_list(pa.uint64())), partitions)
+        without_shingles = repeated
+        for chunk, text in texts(part_state, row_of(doc_ref[~repeated])):
+            chunk_members = members.take(pa.array(np.searchsorted(row_of(doc_ref), chunk)))
+            yield _member_batch(chunk_members, _shingles_of(text, options, words), partitions)
+    if without_shingles.any():
+        others = members.filter(pa.array(without_shingles))
+        yield _member_batch(others, pa.nulls(len(others), pa.large_list(pa.uint64())), partitions)
 
 
 def _shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
@@ -257,16 +240,18 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
     return addressed(batch, partition_of(mix(batch["component"].to_numpy(), 0), partitions))
 
 
-def _survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
-    verdicts = survivors(*_on_disk(gathered, spill), options.threshold, options.max_candidates)
+def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
+    """The verdicts on the documents of a partition, which has complete components."""
+    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold, options.max_candidates)
     yield from verdicts.combine_chunks().to_batches()
 
 
-def _on_disk(gathered: Gathered, spill: str) -> tuple[pa.Table, Spans]:
-    """The documents, and their shingles in a file without a name that is mapped.
+def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]:
+    """The documents, and their shingles in a mapped temporary file.
 
-    A component lies in one partition, however large it is, and shingles are nine tenths of it. They are compared in another
-    order than they come in, but only with those of documents that are kept: the system holds these, and lets go of the rest.
+    A partition has complete components of any size, and nine tenths of their bytes are shingles. They are not compared in
+    their order in the file, but only with the shingles of kept documents. So the system keeps these pages in memory and drops
+    the others.
     """
     local = storage.local_path(spill)
     batches, sizes = [], [np.empty(0, np.int64)]
@@ -276,10 +261,10 @@ def _on_disk(gathered: Gathered, spill: str) -> tuple[pa.Table, Spans]:
             lists = batch["shingles"]
             sizes.append(pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64))
             file.write(lists.flatten().to_numpy())
-            # Columns of a piece share one buffer: what is kept of it is copied, or all of it would be.
+            # All columns of a piece share one buffer. Copy the others, or the whole buffer would stay in memory.
             batches.append(batch.drop_columns(["shingles"]).take(pa.array(np.arange(len(batch)))))
         file.flush()
         end = np.cumsum(np.concatenate(sizes))
-        # A file without bytes cannot be mapped.
+        # An empty file cannot be mapped.
         values = np.asarray(np.memmap(file, np.uint64, "r")) if end.size and end[-1] else np.empty(0, np.uint64)
     return pa.Table.from_batches(batches), (end - np.diff(end, prepend=0), end, values)

@@ -1,4 +1,4 @@
-"""The kernels of MinHash: the sketch of each document by either scheme, and the hash of each band."""
+"""Kernels of MinHash: signatures by either scheme, and hashes of bands."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tamis.transforms.dedup.shingles import sort_unique
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 
-_BLOCK = 2048  # shingles that stay in the first-level cache while every permutation passes over them
-_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
-_PATIENCE = 16  # throws a slot after which a document must be repeating itself: k slots take k ln k
+_BLOCK = 2048  # shingles that fit into the first-level cache while all permutations pass over them
+_EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+_REPETITIVE = 16  # throws per slot that indicate repeated shingles, since filling k slots takes k ln k throws
 
 
 @njit(cache=True, nogil=True)
@@ -21,8 +21,8 @@ def sketch_minima(
     multiplier: npt.NDArray[np.uint64],
     summand: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint64]:
-    """Least multiplier·x + summand mod 2^64 over the hashes x of each document: (n, k), 2^64 - 1 without hashes."""
-    minima = np.full((first.size - 1, multiplier.size), _NOTHING)
+    """The least multiplier·x + summand mod 2^64 over the hashes x of each document, u64[n, k]; 2^64 - 1 without hashes."""
+    minima = np.full((first.size - 1, multiplier.size), _EMPTY)
     for d in range(first.size - 1):
         for start in range(first[d], first[d + 1], _BLOCK):
             block = hashes[start : min(start + _BLOCK, first[d + 1])]
@@ -38,36 +38,36 @@ def sketch_minima(
 def sketch_fss(
     first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], multiplier: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.uint64]:
-    """Fast Similarity Sketching of the hashes of each document: (n, k), 2^64 - 1 without hashes. `multiplier` has 2k.
+    """Fast Similarity Sketching of the hashes of each document, u64[n, k]; 2^64 - 1 without hashes.
 
-    Round r throws every hash x into one of the k slots by the high bits of multiplier[r]·x, and a slot keeps the least
-    (round, product) thrown into it; rounds end when no slot is empty. Rounds from k on fill one slot each, r - k, so 2k
-    suffice. (Dahlgaard, Knudsen, Thorup, FOCS 2017, algorithm 1.) A document of n hashes needs n + k ln k throws or so.
+    `multiplier` has length 2k. Round r throws every hash x into one of the k slots, by the high bits of multiplier[r]·x, and
+    a slot keeps the least (round, product). The rounds end when no slot is empty. Round r ≥ k only fills slot r - k, so 2k
+    rounds suffice (Dahlgaard, Knudsen, Thorup, FOCS 2017, algorithm 1). A document of n hashes needs about n + k ln k throws.
     """
     k = multiplier.size // 2
     bits = 0  # of a round number
     while 2 * k >> bits:
         bits += 1
-    slots = np.full((first.size - 1, k), _NOTHING)
+    slots = np.full((first.size - 1, k), _EMPTY)
     for d in range(first.size - 1):
-        thrown = hashes[first[d] : first[d + 1]]
-        filled = turn = 0
-        while filled < k and turn < k and thrown.size:
-            if turn * thrown.size > _PATIENCE * k:
-                thrown = _unique(thrown)
-            a, place = multiplier[turn], np.uint64(turn) << np.uint64(64 - bits)
-            for i in range(thrown.size):
-                product = a * thrown[i]
+        shingles = hashes[first[d] : first[d + 1]]
+        filled = round_ = 0
+        while filled < k and round_ < k and shingles.size:
+            if round_ * shingles.size > _REPETITIVE * k:
+                shingles = _unique(shingles)
+            a, place = multiplier[round_], np.uint64(round_) << np.uint64(64 - bits)
+            for i in range(shingles.size):
+                product = a * shingles[i]
                 slot = np.int64((product >> np.uint64(32)) * np.uint64(k) >> np.uint64(32))
                 least = slots[d, slot]
-                filled += least == _NOTHING
+                filled += least == _EMPTY
                 slots[d, slot] = min(least, place | product >> np.uint64(bits))
-            turn += 1
-        for empty in range(k if filled < k and thrown.size else 0):
-            if slots[d, empty] == _NOTHING:
+            round_ += 1
+        for empty in range(k if filled < k and shingles.size else 0):
+            if slots[d, empty] == _EMPTY:
                 a, place = multiplier[k + empty], np.uint64(k + empty) << np.uint64(64 - bits)
-                for i in range(thrown.size):
-                    slots[d, empty] = min(slots[d, empty], place | a * thrown[i] >> np.uint64(bits))
+                for i in range(shingles.size):
+                    slots[d, empty] = min(slots[d, empty], place | a * shingles[i] >> np.uint64(bits))
     return slots
 
 
@@ -79,7 +79,7 @@ def _unique(hashes):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def sketch_bands(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:
-    """Hash chain over the rows of each band, begun with the place of the band: (n, bands)."""
+    """The hash of the rows of each band, seeded with the number of the band, u64[n, bands]."""
     banded = np.empty((signatures.shape[0], bands), np.uint64)
     for d in range(signatures.shape[0]):
         for band in range(bands):

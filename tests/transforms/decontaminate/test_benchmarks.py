@@ -1,4 +1,4 @@
-"""Benchmark fields are read from every format, and what cannot be read says where and what to do."""
+"""Benchmark fields are read from every format, and errors name the place and the cure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = [
     {"qid": "c", "question": "Où ça ?", "choices": {"text": ["là"]}, "turns": [{"say": 7}]},
 ]  # fmt: skip
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-WANTED = [
+PASSAGES = [
     Passage("a", "question", "Why?"),
     Passage("a", "choices.text", "Because"),
     Passage("a", "choices.text", "No\n"),
@@ -34,12 +34,12 @@ WANTED = [
 
 
 def benchmark(path: Path, **options: object) -> Benchmark:
-    given = {"name": "b", "path": str(path), "fields": ["question", "choices.text", "turns.say"], "id": "qid"}
-    return Benchmark.model_validate(given | options)
+    defaults = {"name": "b", "path": str(path), "fields": ["question", "choices.text", "turns.say"], "id": "qid"}
+    return Benchmark.model_validate(defaults | options)
 
 
 @pytest.mark.parametrize(
-    ("name", "pack"),
+    ("name", "compress"),
     [
         ("b.jsonl", bytes),
         ("b.jsonl.gz", gzip.compress),
@@ -48,16 +48,16 @@ def benchmark(path: Path, **options: object) -> Benchmark:
         ("b.ndjson.zst", lambda raw: zstandard.compress(raw[:50]) + zstandard.compress(raw[50:])),
     ],
 )
-def test_json_lines_in_every_packing(tmp_path: Path, name: str, pack) -> None:
-    (tmp_path / name).write_bytes(pack(LINES))
-    assert passages(benchmark(tmp_path / name)) == WANTED
+def test_json_lines_with_every_compression(tmp_path: Path, name: str, compress) -> None:
+    (tmp_path / name).write_bytes(compress(LINES))
+    assert passages(benchmark(tmp_path / name)) == PASSAGES
 
 
 def test_parquet(tmp_path: Path) -> None:
     table = pa.table({"question": ["Why?", None], "choices": [{"text": ["Because", "No"]}, {"text": []}]})
     pq.write_table(table, tmp_path / "b.parquet")
-    found = passages(benchmark(tmp_path / "b.parquet", fields=["choices.text", "question"], id=None))
-    assert [(p.item, p.field, p.text) for p in found] == [
+    result = passages(benchmark(tmp_path / "b.parquet", fields=["choices.text", "question"], id=None))
+    assert [(p.item, p.field, p.text) for p in result] == [
         ("0", "choices.text", "Because"),
         ("0", "choices.text", "No"),
         ("0", "question", "Why?"),
@@ -67,15 +67,15 @@ def test_parquet(tmp_path: Path) -> None:
 def test_csv_keeps_line_breaks_and_long_cells(tmp_path: Path) -> None:
     with open(tmp_path / "b.csv", "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerows([["question", "x"], ["one\ntwo", "1"], ["w" * 200_000, "2"]])
-    found = passages(benchmark(tmp_path / "b.csv", fields=["question"], id=None))
-    assert [p.text for p in found] == ["one\ntwo", "w" * 200_000]
+    result = passages(benchmark(tmp_path / "b.csv", fields=["question"], id=None))
+    assert [p.text for p in result] == ["one\ntwo", "w" * 200_000]
 
 
-def test_rows_of_a_glob_are_numbered_through(tmp_path: Path) -> None:
+def test_row_numbers_continue_over_the_files_of_a_glob(tmp_path: Path) -> None:
     for name in ("2.jsonl", "1.jsonl"):
         (tmp_path / name).write_text(json.dumps({"question": name}) + "\n\n")
-    found = passages(benchmark(tmp_path / "*.jsonl", fields=["question"], id=None))
-    assert [(p.item, p.text) for p in found] == [("0", "1.jsonl"), ("1", "2.jsonl")]
+    result = passages(benchmark(tmp_path / "*.jsonl", fields=["question"], id=None))
+    assert [(p.item, p.text) for p in result] == [("0", "1.jsonl"), ("1", "2.jsonl")]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_rows_of_a_glob_are_numbered_through(tmp_path: Path) -> None:
     [
         ({"fields": ["qestion"]}, "'qestion'; did you mean 'question'"),
         ({"fields": ["question"], "id": "id"}, "'id'; did you mean 'qid'"),
-        ({"fields": ["choices"]}, "line 1: 'choices' is an object; name what is in it: choices.text"),
+        ({"fields": ["choices"]}, "line 1: 'choices' is an object; name its fields: choices.text"),
         ({"fields": ["choices.texts"]}, "did you mean 'choices.text'"),
     ],
 )
@@ -103,11 +103,11 @@ def test_wrong_fields_name_the_right_ones(tmp_path: Path, options: dict[str, obj
         ("b.csv", b"question\n\xff\n", "b.csv: .*utf-8"),
         ("b.csv", b'question\n"open', "b.csv: unexpected end"),
         ("b.parquet", b"PAR1 no", "b.parquet"),
-        ("b.txt", b"x", "a benchmark is .jsonl"),
+        ("b.txt", b"x", "a benchmark must be .jsonl"),
         ("b.jsonl.gz", gzip.compress(LINES)[:-9], "b.jsonl.gz"),
         ("b.jsonl.gz", gzip.compress(LINES)[:10] + b"\xff" * 20, "b.jsonl.gz: Error -3"),
         ("b.jsonl.bz2", bz2.compress(LINES)[:-9], "b.jsonl.bz2"),
-        ("b.jsonl.zst", zstandard.compress(LINES)[:-9], "cut"),
+        ("b.jsonl.zst", zstandard.compress(LINES)[:-9], "truncated"),
         ("b.jsonl.zst", LINES, "b.jsonl.zst"),
     ],
 )
@@ -130,6 +130,6 @@ def test_the_real_formats(shared: Path) -> None:
         ("truthfulqa.csv", ["Question", "Best Answer"], 790),
         ("arc_*.jsonl", ["query", "choices"], 3548),
     ]:
-        found = passages(Benchmark(name=path, path=str(folder / path), fields=fields))
-        assert len({p.item for p in found}) == items
-        assert {p.field for p in found} == set(fields)
+        result = passages(Benchmark(name=path, path=str(folder / path), fields=fields))
+        assert len({p.item for p in result}) == items
+        assert {p.field for p in result} == set(fields)

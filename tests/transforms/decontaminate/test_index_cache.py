@@ -1,4 +1,4 @@
-"""An index is built once for the same benchmarks, and never used for others."""
+"""An index is built once for the same benchmarks and never used for others."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[Decontaminate]:
-    """What was built, as it is."""
-    done: list[Decontaminate] = []
+    """The options of every index that was built."""
+    calls: list[Decontaminate] = []
     build = index.build
 
-    def counted(options: Decontaminate, words: Words = DEFAULT_WORDS) -> index.Index:
-        done.append(options)
+    def count_and_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> index.Index:
+        calls.append(options)
         return build(options, words)
 
-    monkeypatch.setattr(index, "build", counted)
-    return done
+    monkeypatch.setattr(index, "build", count_and_build)
+    return calls
 
 
 def options(file: Path, text: str, **changed: int) -> Decontaminate:
@@ -44,64 +44,65 @@ def options(file: Path, text: str, **changed: int) -> Decontaminate:
 
 
 def test_it_is_built_once(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
-    given = options(tmp_path / "items.jsonl", ITEM)
-    first, second = index.built(given), index.built(given)
+    benchmarks = options(tmp_path / "items.jsonl", ITEM)
+    first, second = index.load_or_build(benchmarks), index.load_or_build(benchmarks)
     assert len(builds) == 1
-    assert first.fingerprint == second.fingerprint == index.build(given).fingerprint
+    assert first.fingerprint == second.fingerprint == index.build(benchmarks).fingerprint
     assert (first.slots == second.slots).all()
     assert (first.heads == second.heads).all()
     assert (first.halves == second.halves).all()
-    assert first.unmatchable == second.unmatchable
 
 
 def test_other_items_other_options_and_other_code_are_built(
     tmp_path: Path, cache: Path, builds: list[Decontaminate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "items.jsonl"
-    index.built(options(file, ITEM))
+    index.load_or_build(options(file, ITEM))
     before = file.stat()
     changed = options(file, ITEM.replace("twelve", "eleven"))
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # as many bytes, and as old
-    index.built(changed)
-    index.built(options(file, ITEM, ngram=10))
-    index.built(options(file, ITEM), Words(definition="whitespace"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and time
+    index.load_or_build(changed)
+    index.load_or_build(options(file, ITEM, ngram=10))
+    index.load_or_build(options(file, ITEM), Words(definition="whitespace"))
     monkeypatch.setattr("tamis.transforms.runtime.kernels.digest", lambda _: "other code")
-    index.built(options(file, ITEM))
+    index.load_or_build(options(file, ITEM))
     assert len(builds) == 5
 
 
-def test_what_changes_while_it_is_read_is_not_kept(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, build = options(tmp_path / "items.jsonl", ITEM), index.build
+def test_an_index_of_changing_files_is_not_cached(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmarks, build = options(tmp_path / "items.jsonl", ITEM), index.build
 
-    def disturbed(wanted: Decontaminate, words: Words) -> index.Index:
+    def build_and_change(requested: Decontaminate, words: Words) -> index.Index:
         options(tmp_path / "items.jsonl", OTHER)
-        return build(wanted, words)
+        return build(requested, words)
 
-    monkeypatch.setattr(index, "build", disturbed)
-    index.built(given)
+    monkeypatch.setattr(index, "build", build_and_change)
+    index.load_or_build(benchmarks)
     assert not list(cache.iterdir())
 
 
 def test_a_damaged_one_is_built_again(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
-    given = options(tmp_path / "items.jsonl", ITEM)
-    good = index.built(given).fingerprint
-    (kept,) = cache.iterdir()
-    kept.write_bytes(b"no index")
-    assert index.built(given).fingerprint == good
+    benchmarks = options(tmp_path / "items.jsonl", ITEM)
+    good = index.load_or_build(benchmarks).fingerprint
+    (file,) = cache.iterdir()
+    file.write_bytes(b"no index")
+    assert index.load_or_build(benchmarks).fingerprint == good
     assert len(builds) == 2
 
 
-def test_the_last_used_are_kept(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
+def test_the_indexes_used_last_are_kept(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
     for ngram in range(8, 20):
-        index.built(options(tmp_path / "items.jsonl", ITEM, ngram=ngram))
-    assert len(list(cache.iterdir())) == index._KEPT
+        index.load_or_build(options(tmp_path / "items.jsonl", ITEM, ngram=ngram))
+    assert len(list(cache.iterdir())) == index.MOST_CACHED
 
 
-def test_without_a_place_it_is_built(tmp_path: Path, builds: list[Decontaminate], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_writable_cache_it_is_built_every_time(
+    tmp_path: Path, builds: list[Decontaminate], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(
         "tamis.transforms.runtime.caches.candidate_folders", lambda name: [tmp_path / "file" / "x", tmp_path / "file" / "y"]
     )
-    given = options(tmp_path / "items.jsonl", ITEM)
-    assert index.built(given).fingerprint == index.built(given).fingerprint
+    benchmarks = options(tmp_path / "items.jsonl", ITEM)
+    assert index.load_or_build(benchmarks).fingerprint == index.load_or_build(benchmarks).fingerprint
     assert len(builds) == 2

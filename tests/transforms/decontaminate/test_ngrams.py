@@ -1,4 +1,4 @@
-"""A document is measured by the n-grams it shares with benchmark passages: all of a copy, none of a template."""
+"""Raters measure the n-grams that a document shares with benchmark passages: all of a copy, none of a template."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Row(NamedTuple):
-    """What `Contamination` measures of one document."""
+    """The signals of `Contamination` for a document."""
 
     ngrams: int
     coverage: float
@@ -45,12 +45,12 @@ def rated(rater: Contamination, documents: Sequence[str]) -> list[Row]:
     return [Row(*row) for row in zip(*batch.to_pydict().values(), strict=True)]
 
 
-def options(folder: Path, benchmarks: dict[str, list[list[str]]], **given: int) -> Decontaminate:
-    """One JSON lines file a benchmark; an item is the list of its passages."""
+def options(folder: Path, benchmarks: dict[str, list[list[str]]], **sizes: int) -> Decontaminate:
+    """One JSON lines file per benchmark; an item is a list of passages."""
     for name, items in benchmarks.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps({"q": item}) + "\n" for item in items))
-    listed = [Benchmark(name=name, path=str(folder / f"{name}.jsonl"), fields=["q"]) for name in benchmarks]
-    return Decontaminate(benchmarks=listed, **given)
+    files = [Benchmark(name=name, path=str(folder / f"{name}.jsonl"), fields=["q"]) for name in benchmarks]
+    return Decontaminate(benchmarks=files, **sizes)
 
 
 def letters(word: str) -> str:
@@ -63,7 +63,7 @@ def letters(word: str) -> str:
 def test_coverage_is_the_share_of_the_best_passages_ngrams(tmp_path: Path) -> None:
     alphabet = letters(LETTERS[:20])  # twenty words: eight 13-grams
     rater = Contamination(options(tmp_path, {"b": [[alphabet]]}))
-    whole, thirteen, fifteen, twelve, broken = rated(
+    complete, thirteen, fifteen, twelve, broken = rated(
         rater,
         [
             f"before {alphabet} after",
@@ -73,7 +73,7 @@ def test_coverage_is_the_share_of_the_best_passages_ngrams(tmp_path: Path) -> No
             letters(LETTERS[:10] + "ß" + LETTERS[11:20]),
         ],
     )
-    assert whole == Row(8, 1.0, "b", "0:q")
+    assert complete == Row(8, 1.0, "b", "0:q")
     assert thirteen == Row(1, 1 / 8, "b", "0:q")
     assert fifteen == Row(3, 3 / 8, "b", "0:q")
     assert twelve == broken == CLEAN
@@ -81,36 +81,33 @@ def test_coverage_is_the_share_of_the_best_passages_ngrams(tmp_path: Path) -> No
 
 def test_a_short_passage_is_matched_whole(tmp_path: Path) -> None:
     items = [[letters("abcdefgh")], [letters("ijklmnopqrst")], [letters("uvwxyz")], [""]]
-    given = options(tmp_path, {"b": items})
-    rater = Contamination(given)
+    rater = Contamination(options(tmp_path, {"b": items}))
     inside, cut, alone, too_short = rated(rater, [letters("0abcdefghx"), letters("ijklmnopqrs"), *(i[0] for i in items[1:3])])
     assert inside == Row(1, 1.0, "b", "0:q")
     assert alone == Row(1, 1.0, "b", "1:q")
     assert cut == too_short == CLEAN
-    assert rater.index.unmatchable == {"b": {"passages": 4, "short": 2, "template": 0}}
 
 
 def test_an_ngram_of_many_items_is_a_template_of_that_benchmark_alone(tmp_path: Path) -> None:
     template = letters("abcdefgh")
     benchmarks = {"many": [[f"{template} {c}"] for c in "xyz"], "one": [[template]], "same": [[template]] * 3}
-    given = options(tmp_path, benchmarks, ngram=8, max_items=2)
-    # "many" keeps the n-gram that ends in its own word: a half of nothing but the template is no match.
-    assert rated(Contamination(given), [template, f"{template} y"]) == [
+    config = options(tmp_path, benchmarks, ngram=8, max_items=2)
+    # Each item of "many" keeps the n-gram that ends in its own word; its template alone does not match.
+    assert rated(Contamination(config), [template, f"{template} y"]) == [
         Row(1, 1.0, "one", "0:q"),
         Row(2, 1.0, "many", "1:q"),
     ]
-    assert build(given).unmatchable["same"] == {"passages": 3, "short": 0, "template": 3}
-    assert rated(Contamination(given.model_copy(update={"max_items": 3})), [template])[0].benchmark == "one"
+    assert rated(Contamination(config.model_copy(update={"max_items": 3})), [template])[0].benchmark == "one"
 
 
 def test_repeats_within_an_item_make_no_template(tmp_path: Path) -> None:
-    given = options(tmp_path, {"b": [[letters("abcdefgh")] * 5]}, max_items=1)
-    assert rated(Contamination(given), [letters("abcdefgh")]) == [Row(1, 1.0, "b", "0:q")]
+    config = options(tmp_path, {"b": [[letters("abcdefgh")] * 5]}, max_items=1)
+    assert rated(Contamination(config), [letters("abcdefgh")]) == [Row(1, 1.0, "b", "0:q")]
 
 
 def test_runs_of_numbers_are_no_ngrams(tmp_path: Path) -> None:
-    given = options(tmp_path, {"b": [["0 1 2 3 4 5 6 7 8 9"], [letters("abababab")], [letters("abcdabcd")]]})
-    assert rated(Contamination(given), ["9 8 7 6 5 4 3 2 1 0 1 2 3", letters("abababab"), letters("abcdabcd")]) == [
+    config = options(tmp_path, {"b": [["0 1 2 3 4 5 6 7 8 9"], [letters("abababab")], [letters("abcdabcd")]]})
+    assert rated(Contamination(config), ["9 8 7 6 5 4 3 2 1 0 1 2 3", letters("abababab"), letters("abcdabcd")]) == [
         CLEAN,
         CLEAN,
         Row(1, 1.0, "b", "2:q"),
@@ -120,9 +117,9 @@ def test_runs_of_numbers_are_no_ngrams(tmp_path: Path) -> None:
 def test_ties_go_to_more_ngrams_then_the_earlier_benchmark_then_the_earlier_item(tmp_path: Path) -> None:
     eight, ten = letters("abcdefgh"), letters("ijklmnopqr")
     benchmarks = {"first": [[eight], [eight]], "second": [[eight], [ten]]}
-    given = options(tmp_path, benchmarks, ngram=8)
+    config = options(tmp_path, benchmarks, ngram=8)
     # A passage of ten words has three 8-grams.
-    assert rated(Contamination(given), [eight, f"{eight} . {ten}", ten]) == [
+    assert rated(Contamination(config), [eight, f"{eight} . {ten}", ten]) == [
         Row(1, 1.0, "first", "0:q"),
         Row(4, 1.0, "second", "1:q"),
         Row(3, 1.0, "second", "1:q"),
@@ -136,7 +133,7 @@ def reference(
     benchmarks: dict[str, list[list[str]]], documents: list[str], ngram: int, min_ngram: int, max_items: int
 ) -> list[Row]:
     """Sets of tuples of words."""
-    found = []  # (benchmark, item, its n-grams) in order
+    passages = []  # (benchmark, item, n-grams)
     users: dict[tuple[str, tuple[str, ...]], set[int]] = defaultdict(set)
     for name, items in benchmarks.items():
         for number, item in enumerate(items):
@@ -145,10 +142,10 @@ def reference(
                 width = min(len(words), ngram)
                 windows = [tuple(words[i : i + width]) for i in range(len(words) - width + 1)]
                 grams = {w for w in windows if len(w) >= min_ngram and len(set(w)) >= min(4, min_ngram)}
-                found.append((name, number, grams))
+                passages.append((name, number, grams))
                 for gram in grams:
                     users[name, gram].add(number)
-    live = [(name, item, {g for g in grams if len(users[name, g]) <= max_items}) for name, item, grams in found]
+    live = [(name, item, {g for g in grams if len(users[name, g]) <= max_items}) for name, item, grams in passages]
     rows = []
     for text in documents:
         words = text.split()
@@ -233,15 +230,14 @@ def test_benchmarks_of_nothing_but_short_passages_match_nothing(tmp_path: Path) 
 
 
 def test_a_saved_index_is_the_same_index(tmp_path: Path) -> None:
-    given = options(tmp_path, {"b": [[letters(LETTERS)], [letters("abcdefgh")]], "c": [["x"]]})
-    index = build(given)
+    config = options(tmp_path, {"b": [[letters(LETTERS)], [letters("abcdefgh")]], "c": [["x"]]})
+    index = build(config)
     for name in ("one", "two"):
-        build(given).save(str(tmp_path / name))
+        build(config).save(str(tmp_path / name))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     loaded = Index.load(str(tmp_path / "one"))
     assert loaded.fingerprint == index.fingerprint
-    assert loaded.unmatchable == index.unmatchable
-    direct, mapped = Contamination(given), Contamination(given, str(tmp_path / "one"))
+    direct, mapped = Contamination(config), Contamination(config, str(tmp_path / "one"))
     assert direct.fingerprint == mapped.fingerprint
     documents = [letters(LETTERS[2:]), letters("abcdefgh"), "clean"]
     assert rated(direct, documents) == rated(mapped, documents)
@@ -254,8 +250,8 @@ def test_a_file_that_is_no_index_is_named(tmp_path: Path) -> None:
 
 
 def test_the_rater_travels_and_notices_a_changed_benchmark(tmp_path: Path) -> None:
-    given = options(tmp_path, {"b": [[letters(LETTERS)]]})
-    packed = pickle.dumps(Contamination(given))
+    config = options(tmp_path, {"b": [[letters(LETTERS)]]})
+    packed = pickle.dumps(Contamination(config))
     rater = pickle.loads(packed)
     rater.setup()
     assert rated(rater, [letters(LETTERS)])[0].coverage == 1.0
@@ -275,16 +271,16 @@ def test_fingerprint_follows_what_changes_a_value(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"), [(Words(), True), (Words(definition="whitespace"), True), (Words(unspaced="clause"), False)]
+    ("words", "matches"), [(Words(), True), (Words(definition="whitespace"), True), (Words(unspaced="clause"), False)]
 )
-def test_items_are_cut_as_the_documents_are(tmp_path: Path, words: Words, found: bool) -> None:
+def test_items_and_documents_are_cut_alike(tmp_path: Path, words: Words, matches: bool) -> None:
     """A question in a script without spaces, in the middle of a sentence."""
-    given = options(tmp_path, {"b": [["小明有三个苹果又买了五个一共有几个"]]})
-    rater = Contamination(given, words=words)
+    config = options(tmp_path, {"b": [["小明有三个苹果又买了五个一共有几个"]]})
+    rater = Contamination(config, words=words)
     rater.setup()
     cut = segment(pa.array(["老师问小明有三个苹果又买了五个一共有几个的时候"]), words)
-    assert rater.rate(cut)["contamination.coverage"].to_pylist() == [1.0 * found]
-    assert (rater.fingerprint == Contamination(given).fingerprint) == (words == DEFAULT_WORDS)
+    assert rater.rate(cut)["contamination.coverage"].to_pylist() == [1.0 * matches]
+    assert (rater.fingerprint == Contamination(config).fingerprint) == (words == DEFAULT_WORDS)
     assert pickle.loads(pickle.dumps(rater)).words == words
 
 
@@ -311,12 +307,12 @@ def web(shared: Path, count: int) -> list[str]:
         ("arc", "arc_easy.jsonl", "query"),
     ],
 )
-def test_every_question_that_is_long_enough_is_found_in_web_text(shared: Path, name: str, path: str, field: str) -> None:
-    given = Benchmark(name=name, path=str(shared / "benchmarks" / path), fields=[field])
-    rater = Contamination(Decontaminate(benchmarks=[given]))
+def test_long_enough_questions_are_found_in_web_text(shared: Path, name: str, path: str, field: str) -> None:
+    benchmark = Benchmark(name=name, path=str(shared / "benchmarks" / path), fields=[field])
+    rater = Contamination(Decontaminate(benchmarks=[benchmark]))
     rater.setup()
     pages = web(shared, 300)
-    questions = passages(given)
+    questions = passages(benchmark)
     documents = []
     for number, question in enumerate(questions):
         page = pages[number % len(pages)]
@@ -325,16 +321,15 @@ def test_every_question_that_is_long_enough_is_found_in_web_text(shared: Path, n
     words = segment(pa.array([question.text for question in questions], pa.large_string()))
     rows = rated(rater, documents)
     matchable = [(words.fold_hash[a:b] != 0).sum() >= 8 for a, b in itertools.pairwise(words.word_first)]
-    assert sum(matchable) == rater.index.unmatchable[name]["passages"] - rater.index.unmatchable[name]["short"]
-    assert all(row.coverage == 1.0 for row, able in zip(rows, matchable, strict=True) if able)
+    assert all(row.coverage == 1.0 for row, long in zip(rows, matchable, strict=True) if long)
     assert sum(matchable) > 0.94 * len(questions)
-    exact = [row.item == f"{q.item}:{field}" for row, q, able in zip(rows, questions, matchable, strict=True) if able]
-    assert sum(exact) > 0.98 * len(exact)  # the others stand in the benchmark twice
+    exact = [row.item == f"{q.item}:{field}" for row, q, long in zip(rows, questions, matchable, strict=True) if long]
+    assert sum(exact) > 0.98 * len(exact)  # the others occur twice in the benchmark
     assert rated(rater, pages) == [CLEAN] * len(pages)
 
 
 def test_clean_prose_is_not_flagged(shared: Path) -> None:
-    listed = {
+    sources = {
         "gsm8k": ("gsm8k_test.jsonl", ["question", "answer"]),
         "arc": ("arc_*.jsonl", ["query", "choices"]),
         "piqa": ("piqa.jsonl", ["query", "choices"]),
@@ -343,7 +338,7 @@ def test_clean_prose_is_not_flagged(shared: Path) -> None:
         "humaneval": ("humaneval.jsonl", ["prompt"]),
     }
     folder = shared / "benchmarks"
-    benchmarks = [Benchmark(name=n, path=str(folder / p), fields=f) for n, (p, f) in listed.items()]
+    benchmarks = [Benchmark(name=n, path=str(folder / p), fields=f) for n, (p, f) in sources.items()]
     rater = Contamination(Decontaminate(benchmarks=benchmarks))
     prose = (shared / "quality" / "wikitext2_valid.txt").read_text().split("\n")
     assert rated(rater, prose) == [CLEAN] * len(prose)

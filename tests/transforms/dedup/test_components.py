@@ -44,12 +44,12 @@ def test_forest_ignores_order_direction_and_repetition(rows, random):
 @settings(deadline=None)
 @given(EDGES, EDGES, EDGES)
 def test_forests_merge_in_any_grouping(a, b, c):
-    whole = forest(edges_of(a + b + c))
+    expected = forest(edges_of(a + b + c))
     one, two, three = (forest(edges_of(rows)) for rows in (a, b, c))
     left = forest(np.concatenate((forest(np.concatenate((one, two))), three)))
     right = forest(np.concatenate((three, forest(np.concatenate((two, one))))))
-    assert np.array_equal(left, whole)
-    assert np.array_equal(right, whole)
+    assert np.array_equal(left, expected)
+    assert np.array_equal(right, expected)
 
 
 def test_many_equal_edges_are_one():
@@ -62,15 +62,15 @@ def test_bucket_edges_are_stars_of_the_distinct_members(rows, random):
     members = {}
     for bucket, member in rows:
         members.setdefault(bucket, set()).add(member)
-    truth = [(min(of), other) for _, of in sorted(members.items()) for other in sorted(of - {min(of)})]
+    expected = [(min(nodes), other) for _, nodes in sorted(members.items()) for other in sorted(nodes - {min(nodes)})]
     random.shuffle(rows)
     bucket, member = (np.array(column, np.uint64) for column in (zip(*rows, strict=True) if rows else ((), ())))
-    found = bucket_edges(bucket, member)
-    assert found.dtype == np.uint64
-    assert [tuple(row) for row in found.tolist()] == truth
+    result = bucket_edges(bucket, member)
+    assert result.dtype == np.uint64
+    assert [tuple(row) for row in result.tolist()] == expected
 
 
-def test_nothing_gives_nothing():
+def test_no_edges():
     nothing = np.empty(0, np.uint64)
     assert bucket_edges(nothing, nothing).shape == (0, 2)
     assert forest(bucket_edges(nothing, nothing)).shape == (0, 2)

@@ -1,4 +1,4 @@
-"""Deduplication over parts gives what one look at everything gives, and keeps the best copy."""
+"""Deduplication does not depend on the division into parts, and keeps the best copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed, spill_rows
 from tamis.transforms.core.documents import row_of
-from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, _on_disk
+from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, spill_shingles
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import segment
@@ -25,7 +25,7 @@ WORDS = np.array(
 
 
 def planted(seed: int = 0, originals: int = 40) -> pa.Table:
-    """Originals of 200 words, of every third an equal copy, of every fourth one with four words changed (Jaccard about 0.8)."""
+    """Originals of 200 words; every third with an equal copy, every fourth with one that has four other words (J about 0.8)."""
     draw = np.random.default_rng(seed)
     texts, ids = [], []
     for number in range(originals):
@@ -61,8 +61,8 @@ def rows(part_state: PartState) -> pa.RecordBatch:
     return rows_of(part_state).drop_columns(["text"])
 
 
-def texts(part_state: PartState, wanted: np.ndarray):
-    for chunk in np.array_split(wanted, 2):
+def texts(part_state: PartState, requested: np.ndarray):
+    for chunk in np.array_split(requested, 2):
         if len(chunk):
             yield chunk, rows_of(part_state)["text"].take(pa.array(chunk))
 
@@ -73,30 +73,30 @@ def rows_without_bands(part_state: PartState) -> pa.RecordBatch:
 
 def verdicts(table, parts, folder, options=OPTIONS, partitions=3, words=DEFAULT_WORDS):
     load = rows if options is not None else rows_without_bands
-    found = {}
+    by_id = {}
     out = run(part_states_of(table, parts), lambda spill: Deduplicate(options, load, texts, spill, partitions, words), folder)
     for part_state in out:
         results = part_state.result("copies")
         ids = rows_of(part_state)["id"].to_pylist()
         for row in results.to_pylist() if results is not None else []:
             identifier = ids[int(row_of(np.array([row["doc_ref"]], np.uint64))[0])]
-            found[identifier] = (row["duplicate_of"], row["kind"], row["jaccard"], row["copies"])
-    return found
+            by_id[identifier] = (row["duplicate_of"], row["kind"], row["jaccard"], row["copies"])
+    return by_id
 
 
 def test_planted_copies_are_found_and_the_best_of_them_stays(tmp_path):
     table = planted()
     quality = dict(zip(table["id"].to_pylist(), table["quality"].to_pylist(), strict=True))
-    found = verdicts(table, [list(range(30)), list(range(30, len(table)))], tmp_path)
+    results = verdicts(table, [list(range(30)), list(range(30, len(table)))], tmp_path)
     for number in range(0, 40, 3):
         pair = {f"original-{number:02d}", f"equal-{number:02d}"}
         pair |= {f"edited-{number:02d}"} if number % 4 == 0 else set()
-        kept = [name for name in pair if found[name][0] is None]
-        assert kept == [max(pair, key=quality.__getitem__)]
-        assert found[kept[0]][3] == len(pair)
-    assert {name for name in found if "short" in name} == {"short-1", "short-2"}
-    assert "empty" not in found
-    edited = [row for name, row in found.items() if row[1] == "near"]
+        keepers = [name for name in pair if results[name][0] is None]
+        assert keepers == [max(pair, key=quality.__getitem__)]
+        assert results[keepers[0]][3] == len(pair)
+    assert {name for name in results if "short" in name} == {"short-1", "short-2"}
+    assert "empty" not in results
+    edited = [row for name, row in results.items() if row[1] == "near"]
     assert edited
     assert all(0.7 <= row[2] < 1 for row in edited)
 
@@ -111,25 +111,25 @@ def test_the_result_does_not_depend_on_split_or_partitions(tmp_path, partitions)
 
 
 def test_similarity_is_of_the_declared_words(tmp_path):
-    """Without a space in them the texts are one white-space word each, and that another."""
+    """Without spaces, each text is a single white-space word, and an edited copy is another one."""
     table = planted()
     text = pc.replace_substring(table["text"], " ", "-")
     table = table.set_column(table.schema.get_field_index("text"), "text", text)
     for words, near in ((DEFAULT_WORDS, True), (Words(definition="whitespace"), False)):
-        found = verdicts(table, [list(range(len(table)))], tmp_path, words=words)
-        assert any(row[1] == "near" for row in found.values()) == near
+        results = verdicts(table, [list(range(len(table)))], tmp_path, words=words)
+        assert any(row[1] == "near" for row in results.values()) == near
 
 
 def test_without_minhash_only_equal_texts_are_copies(tmp_path):
-    found = verdicts(planted(), [list(range(20)), list(range(20, len(planted())))], tmp_path, options=None)
-    assert {row[1] for row in found.values()} == {None, "exact"}
-    assert sum(row[1] == "exact" for row in found.values()) == 15
+    results = verdicts(planted(), [list(range(20)), list(range(20, len(planted())))], tmp_path, options=None)
+    assert {row[1] for row in results.values()} == {None, "exact"}
+    assert sum(row[1] == "exact" for row in results.values()) == 15
 
 
 def test_memory_does_not_hold_the_shingles_of_a_component(tmp_path):
-    """Which lies in one partition, however large it is."""
+    """A component is always in one partition, however large it is."""
 
-    def held() -> int:
+    def anonymous_memory() -> int:
         (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:"))
         return int(line.split()[1]) << 10
 
@@ -141,9 +141,9 @@ def test_memory_does_not_hold_the_shingles_of_a_component(tmp_path):
         lists = pa.LargeListArray.from_arrays(first, pa.array(values), mask=pa.array([False, True, False]))
         batch = pa.record_batch({"doc_ref": pa.array([3 * number + row for row in range(3)], pa.uint64()), "shingles": lists})
         pieces += [piece for _, piece in spill_rows(addressed(batch, np.zeros(3)), str(tmp_path))]
-    before = held()
-    documents, (start, end, values) = _on_disk(Gathered(0, tuple(pieces)), str(tmp_path))
-    assert held() - before < values.nbytes // 3
+    before = anonymous_memory()
+    documents, (start, end, values) = spill_shingles(Gathered(0, tuple(pieces)), str(tmp_path))
+    assert anonymous_memory() - before < values.nbytes // 3
     assert values.nbytes == 24 << 23
     assert (end - start).tolist() == [1 << 19, 0, 1 << 19] * 24
     order = documents["doc_ref"].to_numpy()[::3] // 3
@@ -159,6 +159,6 @@ def test_partial_forests_merge_in_any_order():
     draw = np.random.default_rng(3)
     edges = draw.integers(0, 300, (400, 2)).astype(np.uint64)
     fn = SpanningForest()
-    whole = fn.extract_output(fn.add_input(fn.create_accumulator(), edges))
+    expected = fn.extract_output(fn.add_input(fn.create_accumulator(), edges))
     pieces = [fn.add_input(fn.create_accumulator(), piece) for piece in np.array_split(edges[draw.permutation(400)], 7)]
-    assert np.array_equal(fn.extract_output(fn.merge_accumulators(pieces[::-1])), whole)
+    assert np.array_equal(fn.extract_output(fn.merge_accumulators(pieces[::-1])), expected)

@@ -1,4 +1,4 @@
-"""MinHash: by both schemes signatures estimate Jaccard as theory allows, and bands catch pairs along the published curve."""
+"""MinHash: signatures of both schemes estimate Jaccard as in theory, and bands find pairs along the published curve."""
 
 import itertools
 import subprocess
@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.dedup.minhash import MinHash, band_hashes, no_shingles, signatures, sketch
+from tamis.transforms.dedup.minhash import MinHash, band_hashes, signatures, sketch
 from tamis.transforms.dedup.shingles import jaccard, shingles
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
 
 OPTIONS = MinHash()
 K = OPTIONS.bands * OPTIONS.rows
-NOTHING = 2**64 - 1
+EMPTY = 2**64 - 1
 
 either_scheme = pytest.mark.parametrize("scheme", ["multiply", "fss"])
 
 
 def pairs(similarity, count, union=200, seed=0):
-    """`count` pairs of sets of random hashes, each pair of exactly this Jaccard similarity: (first, hashes, sets)."""
+    """`count` pairs of random sets of hashes with exactly this Jaccard similarity: (first, hashes, sets)."""
     both = round(similarity * union)
     assert both / union == similarity
     rng = np.random.default_rng([seed, both])
@@ -38,20 +38,20 @@ def pairs(similarity, count, union=200, seed=0):
 
 
 def minima(shingles, k, raw):
-    """`multiply`, slowly: the least of a·x + b for each of k pairs."""
+    """A plain version of `multiply`: the least of a·x + b for each of k pairs."""
     family = [(draw | 1, summand) for draw, summand in zip(raw[:k], raw[k:], strict=True)]
-    return [min(((a * x + b) % 2**64 for x in shingles), default=NOTHING) for a, b in family]
+    return [min(((a * x + b) % 2**64 for x in shingles), default=EMPTY) for a, b in family]
 
 
 def throws(shingles, k, raw):
-    """`fss`, slowly: all 2k rounds of the paper's algorithm 1; what it calls round + fraction is a pair here."""
+    """A plain version of `fss`: all 2k rounds of algorithm 1; the paper's round + fraction is a pair here."""
     slots = [[] for _ in range(k)]
     for turn, a in enumerate(raw):
         for x in shingles:
             product = (a | 1) * x % 2**64
             slots[(product >> 32) * k >> 32 if turn < k else turn - k].append((turn, product))
     bits = (2 * k).bit_length()
-    return [min(((turn << 64 - bits) + (product >> bits) for turn, product in slot), default=NOTHING) for slot in slots]
+    return [min(((turn << 64 - bits) + (product >> bits) for turn, product in slot), default=EMPTY) for slot in slots]
 
 
 @pytest.mark.parametrize(("scheme", "reference"), [("multiply", minima), ("fss", throws)])
@@ -62,7 +62,7 @@ def throws(shingles, k, raw):
     st.integers(1, 4),
     st.integers(1, 50),
 )
-def test_signatures_and_bands_are_what_their_definition_says(scheme, reference, documents, bands, rows, repeats):
+def test_signatures_and_bands_follow_their_definition(scheme, reference, documents, bands, rows, repeats):
     first = np.cumsum([0, *(repeats * len(document) for document in documents)])
     hashes = np.array([x for document in documents for x in repeats * document], np.uint64)
     raw = [int(draw) for draw in np.random.PCG64(3).random_raw(2 * bands * rows)]
@@ -89,31 +89,31 @@ def test_the_estimate_has_the_error_of_theory_and_no_bias(similarity, union, sch
     theory = np.sqrt(similarity * (1 - similarity) / K)
     assert np.sqrt((error**2).mean()) <= 1.15 * theory
     assert abs(error.mean()) <= min(0.005, 4 * theory / np.sqrt(count))
-    if scheme == "fss" and union < K:  # slots share few shingles almost evenly, as independent permutations do not
+    if scheme == "fss" and union < K:  # few shingles fill the slots evenly, unlike independent permutations
         assert np.sqrt((error**2).mean()) <= 0.8 * theory
 
 
 @either_scheme
 @pytest.mark.parametrize("size", [1, 2, 10, 5000])
 def test_the_estimate_holds_for_small_and_large_documents(size, scheme):
-    """Pairs that share half of each: J = 1/3 (or 0 for single shingles)."""
+    """Pairs that share half of their shingles: J = 1/3, or 0 for single shingles."""
     rng = np.random.default_rng(size)
     count = 400 if size < 5000 else 30
     sets = rng.integers(0, 2**64, (count, 2, size), np.uint64)
     sets[:, 1, : size // 2] = sets[:, 0, : size // 2]
     signed = signatures(np.arange(2 * count + 1) * size, sets.reshape(-1), K, 1, scheme)
-    truth = (size // 2) / (2 * size - size // 2)
+    expected = (size // 2) / (2 * size - size // 2)
     estimate = (signed[0::2] == signed[1::2]).mean()
-    assert abs(estimate - truth) <= 4 * np.sqrt(truth * (1 - truth) / (K * count)) + 1e-12
+    assert abs(estimate - expected) <= 4 * np.sqrt(expected * (1 - expected) / (K * count)) + 1e-12
 
 
 @pytest.mark.parametrize(("similarity", "published"), [(0.5, 0.053), (0.6, 0.211), (0.7, 0.565), (0.8, 0.924), (0.9, 1.0)])
 def test_the_published_curve(similarity, published):
-    assert MinHash(bands=14, rows=8).proposed(similarity) == pytest.approx(published, abs=5e-4)
+    assert MinHash(bands=14, rows=8).candidate_probability(similarity) == pytest.approx(published, abs=5e-4)
 
 
 def datasketch_bands(members):
-    """The bands of a set of shingles by the package, as many and as long as ours."""
+    """The bands of a set of shingles by datasketch, with our number of bands and rows."""
     sketched = datasketch.MinHash(num_perm=K, hashfunc=lambda x: int(x) & 0xFFFFFFFF)
     sketched.update_batch(members)
     return sketched.hashvalues.reshape(OPTIONS.bands, OPTIONS.rows)
@@ -125,16 +125,16 @@ def test_bands_propose_pairs_as_the_curve_and_datasketch_do(similarity):
     first, hashes, sets = pairs(similarity, count, seed=1)
     peers = [datasketch_bands(members) for members in sets]
     theirs = np.mean([(a == b).all(axis=1).any() for a, b in zip(peers[0::2], peers[1::2], strict=True)])
-    theory = OPTIONS.proposed(similarity)
+    theory = OPTIONS.candidate_probability(similarity)
     spread = np.sqrt(theory * (1 - theory) / count)
     for scheme in ("multiply", "fss"):
         banded = band_hashes(signatures(first, hashes, K, OPTIONS.seed, scheme), OPTIONS.bands, OPTIONS.rows)
-        found = (banded[0::2] == banded[1::2]).any(axis=1).mean()
-        assert abs(found - theory) <= 4 * spread
-        assert abs(found - theirs) <= 4 * np.sqrt(2) * spread
+        share = (banded[0::2] == banded[1::2]).any(axis=1).mean()
+        assert abs(share - theory) <= 4 * spread
+        assert abs(share - theirs) <= 4 * np.sqrt(2) * spread
 
 
-def test_bands_agree_when_their_rows_do_and_never_across_places():
+def test_bands_agree_if_their_rows_do_and_never_across_positions():
     same = np.full((2, 6), 5, np.uint64)
     same[1, 0] = 6
     banded = band_hashes(same, 3, 2)
@@ -153,9 +153,8 @@ def test_rows_and_bands_must_fit_the_signature():
 def test_documents_without_shingles_have_no_bands(scheme):
     first = np.array([0, 0, 3, 3])
     signed = signatures(first, np.array([1, 2, 3], np.uint64), 4, 1, scheme)
-    assert no_shingles(first).tolist() == [True, False, True]
-    assert (signed[[0, 2]] == NOTHING).all()
-    assert (signed[1] != NOTHING).all()
+    assert (signed[[0, 2]] == EMPTY).all()
+    assert (signed[1] != EMPTY).all()
     texts = segment(pa.array(["", "some words are here for all to see", "!"], pa.large_string()))
     bands = sketch(texts, MinHash(scheme=scheme))
     assert bands.type == pa.list_(pa.uint64(), OPTIONS.bands)
@@ -176,12 +175,12 @@ def test_signatures_depend_on_the_seed_and_on_nothing_else(scheme):
 
 
 def test_long_documents_are_sketched_as_short_ones_are():
-    """The least over blocks is the least over all."""
+    """The least over all blocks is the least over all shingles."""
     rng = np.random.default_rng(4)
     hashes = rng.integers(0, 2**64, 10_000, np.uint64)
-    whole = signatures(np.array([0, hashes.size]), hashes, K, 1, "multiply")
+    complete = signatures(np.array([0, hashes.size]), hashes, K, 1, "multiply")
     parts = signatures(np.arange(0, hashes.size + 1, 500), hashes, K, 1, "multiply")
-    assert (whole[0] == parts.min(axis=0)).all()
+    assert (complete[0] == parts.min(axis=0)).all()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +188,7 @@ def test_long_documents_are_sketched_as_short_ones_are():
 )
 @either_scheme
 def test_odd_texts(text, scheme):
-    """What a text says once or a hundred thousand times makes the same set."""
+    """A shingle counts once, however often the text repeats it."""
     texts = segment(pa.array([text], pa.large_string()))
     options = MinHash(scheme=scheme)
     first, hashes = shingles(texts, options.ngram)
@@ -218,7 +217,7 @@ def test_options_import_without_the_heavy_libraries():
 
 @pytest.mark.slow
 def test_real_near_duplicates_meet_in_a_band_as_often_as_with_datasketch(shared):
-    """On web pages with some of their words replaced, pairs share a band as often as their exact similarity says."""
+    """Web pages and edited copies share a band as often as their exact similarity predicts."""
     import json
 
     import zstandard
@@ -235,13 +234,13 @@ def test_real_near_duplicates_meet_in_a_band_as_often_as_with_datasketch(shared)
     first, hashes = shingles(segment(pa.array(texts + edited, pa.large_string())), OPTIONS.ngram)
     sets = [hashes[a:b] for a, b in itertools.pairwise(first)]
     compared = [(a, b) for a, b in zip(sets[: len(texts)], sets[len(texts) :], strict=True) if a.size and b.size]
-    expected = [OPTIONS.proposed(jaccard(a, b)) for a, b in compared]
+    expected = [OPTIONS.candidate_probability(jaccard(a, b)) for a, b in compared]
     spread = np.sqrt(np.mean([p * (1 - p) for p in expected]) / len(expected))
     theirs = np.mean([(datasketch_bands(a) == datasketch_bands(b)).all(axis=1).any() for a, b in compared])
-    members = [of for pair in compared for of in pair]
+    members = [shingle_set for pair in compared for shingle_set in pair]
     for scheme in ("multiply", "fss"):
         signed = signatures(np.cumsum([0, *map(len, members)]), np.concatenate(members), K, OPTIONS.seed, scheme)
         banded = band_hashes(signed, OPTIONS.bands, OPTIONS.rows)
-        met = (banded[0::2] == banded[1::2]).any(axis=1).mean()
-        assert abs(met - np.mean(expected)) <= 4 * spread
-        assert abs(met - theirs) <= 4 * np.sqrt(2) * spread
+        share = (banded[0::2] == banded[1::2]).any(axis=1).mean()
+        assert abs(share - np.mean(expected)) <= 4 * spread
+        assert abs(share - theirs) <= 4 * np.sqrt(2) * spread

@@ -12,11 +12,11 @@ from tamis.transforms.dedup.shingles import jaccard, shingles, windows
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
 
-WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word of which folding left nothing
+WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word that folds to nothing
 
 
 def words_of(documents):
-    """The two columns of a segmentation that shingles read."""
+    """The two columns of a segmentation that shingles need."""
     return SimpleNamespace(
         word_first=np.cumsum([0, *map(len, documents)]),
         fold_hash=np.array([word for document in documents for word in document], np.uint64),
@@ -24,12 +24,12 @@ def words_of(documents):
 
 
 def ngrams(document, n):
-    """The word n-grams of a document as a set: the truth that hashes stand for."""
+    """The set of word n-grams of a document, which the hashes represent."""
     words = [word for word in document if word]
     return {tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))} if words else set()
 
 
-def hashed(ngram):
+def hash_ngram(ngram):
     chained = np.uint64(len(ngram))
     for word in ngram:
         chained = np.uint64(mix64(np.uint64(word), chained))
@@ -48,7 +48,7 @@ def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
     assert first[0] == 0
     assert first[-1] == hashes.size
     for d, document in enumerate(documents):
-        assert hashes[first[d] : first[d + 1]].tolist() == sorted(map(hashed, ngrams(document, n)))
+        assert hashes[first[d] : first[d + 1]].tolist() == sorted(map(hash_ngram, ngrams(document, n)))
 
 
 @settings(deadline=None)
@@ -57,8 +57,8 @@ def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
     first, hashes = windows(words_of(documents), n)
     for d, document in enumerate(documents):
         words = [word for word in document if word]
-        found = [hashed(words[i : i + n]) for i in range(max(1, len(words) - n + 1))] if words else []
-        assert hashes[first[d] : first[d + 1]].tolist() == found
+        result = [hash_ngram(words[i : i + n]) for i in range(max(1, len(words) - n + 1))] if words else []
+        assert hashes[first[d] : first[d + 1]].tolist() == result
 
 
 @settings(deadline=None)
@@ -66,16 +66,16 @@ def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
 def test_jaccard_of_shingles_is_that_of_the_ngram_sets(a, b, n):
     first, hashes = shingles(words_of([a, b]), n)
     left, right = ngrams(a, n), ngrams(b, n)
-    truth = len(left & right) / len(left | right) if left | right else 0.0
-    assert jaccard(hashes[: first[1]], hashes[first[1] :]) == truth
+    expected = len(left & right) / len(left | right) if left | right else 0.0
+    assert jaccard(hashes[: first[1]], hashes[first[1] :]) == expected
 
 
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.floats(0, 1))
 def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
-    truth = len(a & b) / len(a | b) if a | b else 0.0
-    found = jaccard(*(np.array(sorted(side), np.uint64) for side in (a, b)), floor)
-    assert found == truth if truth >= floor else found in (0.0, truth)
+    expected = len(a & b) / len(a | b) if a | b else 0.0
+    result = jaccard(*(np.array(sorted(side), np.uint64) for side in (a, b)), floor)
+    assert result == expected if expected >= floor else result in (0.0, expected)
 
 
 def test_short_documents_match_when_equal_and_only_then():
@@ -86,7 +86,7 @@ def test_short_documents_match_when_equal_and_only_then():
     assert empty.size == signs.size == 0
 
 
-def test_words_keep_their_borders():
+def test_word_boundaries_matter():
     one, other = of_texts("ab c", "a bc")
     assert one != other
 
@@ -100,15 +100,15 @@ def test_folding_ignores_case_accents_digits_and_punctuation():
     "text", ["", "   \n ", "word", "no newline at all", "Ελληνικά 中文 العربية", "x " * 500_000, "y" * 1_000_000]
 )
 def test_odd_texts(text):
-    (found,) = of_texts(text)
-    assert found.tolist() == sorted(set(found.tolist()))
-    assert (found.size == 0) == (not text.strip())
+    (result,) = of_texts(text)
+    assert result.tolist() == sorted(set(result.tolist()))
+    assert (result.size == 0) == (not text.strip())
 
 
 def test_a_repeated_pattern_in_a_long_document_is_quick_and_exact():
     first, hashes = shingles(words_of([[7, 9] * 300_000]), 5)
     assert first.tolist() == [0, 2]
-    assert hashes.tolist() == sorted(map(hashed, [(7, 9, 7, 9, 7), (9, 7, 9, 7, 9)]))
+    assert hashes.tolist() == sorted(map(hash_ngram, [(7, 9, 7, 9, 7), (9, 7, 9, 7, 9)]))
 
 
 def test_no_documents():

@@ -1,4 +1,4 @@
-"""Survivors: every drop is verified against the document that is kept, no copy is lost, and order does not matter."""
+"""Every dropped document is verified against the one that is kept, no copy is lost, and order does not matter."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.dedup.shingles import shingles
-from tamis.transforms.dedup.survivors import SCHEMA, best_first, spans
+from tamis.transforms.dedup.survivors import VERDICT_SCHEMA, best_first, spans
 from tamis.transforms.dedup.survivors import survivors as verdicts_of
 from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.segment import segment
@@ -31,7 +31,7 @@ TYPES = {
 
 
 def table_of(rows):
-    # from_pandas would make NaN null: quality must be able to hold both
+    # not from_pandas, which would turn NaN into null: quality may be either
     return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()})
 
 
@@ -40,7 +40,7 @@ def survivors(table, threshold, max_candidates):
 
 
 def row(doc_ref, shingles, bands, text=None, **more):
-    """A document of component 0 whose quality falls with its doc_ref; `text` stands for its exact content."""
+    """A document of component 0 whose quality decreases with its doc_ref; `text` identifies its exact content."""
     document = {
         "component": 0,
         "doc_ref": doc_ref,
@@ -66,8 +66,8 @@ def jaccard_of(a, b):
     return len(a & b) / len(a | b)
 
 
-def decided_slowly(rows, threshold, max_candidates):
-    """The decision with Python sets, a document at a time: ({doc_ref: verdict}, capped)."""
+def reference(rows, threshold, max_candidates):
+    """The decision with Python sets, one document at a time: ({doc_ref: verdict}, number of capped documents)."""
     verdicts, capped = {}, 0
     for component in {document["component"] for document in rows}:
         kept, heads = [], {}
@@ -83,7 +83,7 @@ def decided_slowly(rows, threshold, max_candidates):
             candidates = [other for other in kept if set(other["bands"] or ()) & set(document["bands"] or ())]
             capped += len(candidates) > max_candidates
             scored = [(jaccard_of(document, other), other) for other in candidates[:max_candidates]]
-            best = max(scored, key=lambda pair: pair[0], default=(0.0, None))  # the first, best-ranked, of equals
+            best = max(scored, key=lambda pair: pair[0], default=(0.0, None))  # the first of equals has the best rank
             if best[1] is not None and best[0] >= threshold:
                 verdicts[document["doc_ref"]] = best[1]["id"], best[0], "near"
             else:
@@ -97,17 +97,17 @@ def decided_slowly(rows, threshold, max_candidates):
     }, capped
 
 
-def decided(rows, threshold=0.7, max_candidates=1000):
+def decide(rows, threshold=0.7, max_candidates=1000):
     verdicts = survivors(table_of(rows), threshold, max_candidates)
     capped = sum(verdicts["capped"].to_pylist())
-    assert verdicts.schema == SCHEMA
+    assert verdicts.schema == VERDICT_SCHEMA
     doc_refs = verdicts["doc_ref"].to_pylist()
     assert doc_refs == sorted(document["doc_ref"] for document in rows)
     return {v["doc_ref"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts.to_pylist()}, capped
 
 
 def with_components(rows):
-    """Mark each document with the least doc_ref of all that are linked to it by a band or an equal text."""
+    """Sets the component of each document: the least doc_ref of all that a band or an equal text links to it."""
     links = [((0, band), d["doc_ref"]) for d in rows for band in d["bands"] or ()]
     links += [((1, d["text_hash_1"]), d["doc_ref"]) for d in rows]
     places = {key: place for place, key in enumerate(sorted({key for key, _ in links}))}
@@ -147,13 +147,13 @@ def corpora(draw):
 @settings(deadline=None, max_examples=300)
 @given(corpora(), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([1, 2, 1000]))
 def test_the_decision_is_that_of_sets(rows, threshold, max_candidates):
-    assert decided(rows, threshold, max_candidates) == decided_slowly(rows, threshold, max_candidates)
+    assert decide(rows, threshold, max_candidates) == reference(rows, threshold, max_candidates)
 
 
 @settings(deadline=None, max_examples=150)
 @given(corpora(), st.sampled_from([0.3, 0.7]))
 def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
-    verdicts, capped = decided(rows, threshold)
+    verdicts, capped = decide(rows, threshold)
     by_id = {document["id"]: document for document in rows}
     kept = [document for document in rows if verdicts[document["doc_ref"]][0] is None]
     assert capped == 0
@@ -180,13 +180,13 @@ def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
 @settings(deadline=None, max_examples=100)
 @given(corpora(), st.randoms())
 def test_neither_row_order_nor_the_split_over_tables_matters(rows, random):
-    whole, _ = decided(rows)
+    expected, _ = decide(rows)
     shuffled = random.sample(rows, len(rows))
-    assert decided(shuffled)[0] == whole
-    apart = {}
+    assert decide(shuffled)[0] == expected
+    separate = {}
     for component in {document["component"] for document in rows}:
-        apart |= decided([document for document in shuffled if document["component"] == component])[0]
-    assert apart == whole
+        separate |= decide([document for document in shuffled if document["component"] == component])[0]
+    assert separate == expected
 
 
 @settings(deadline=None, max_examples=100)
@@ -198,7 +198,7 @@ def test_lesser_exact_copies_need_no_shingles(rows, threshold):
         if rows[place]["text_hash_1"] in seen:
             spared[place] = rows[place] | {"shingles": None}
         seen.add(rows[place]["text_hash_1"])
-    assert decided(spared, threshold) == decided(rows, threshold)
+    assert decide(spared, threshold) == decide(rows, threshold)
 
 
 @settings(deadline=None)
@@ -208,10 +208,10 @@ def test_best_first_ranks_by_quality_tie_and_id(rows):
     assert [rows[place] for place in order] == sorted(rows, key=rank)
 
 
-def test_a_chain_of_licences_does_not_drag_its_end_along():
-    """A ~ B ~ C with J(A, B) = J(B, C) = 9/11 and J(A, C) = 8/12: all in one component, and C is no copy of A."""
+def test_a_chain_of_near_duplicates_keeps_its_other_end():
+    """A ~ B ~ C with J(A, B) = J(B, C) = 9/11 and J(A, C) = 8/12: one component, but C is no copy of A."""
     rows = [row(1, range(10), [1]), row(2, range(1, 11), [1, 2]), row(3, range(2, 12), [1, 2])]
-    verdicts, _ = decided(rows)
+    verdicts, _ = decide(rows)
     assert verdicts == {
         1: (None, None, None, 2),
         2: ("d1", 9 / 11, "near", None),
@@ -221,29 +221,29 @@ def test_a_chain_of_licences_does_not_drag_its_end_along():
 
 def test_the_most_similar_representative_wins_and_the_better_of_equals():
     a, b = range(10), range(5, 15)
-    verdicts, _ = decided([row(1, a, [1]), row(2, b, [1]), row(3, {*b} | {1}, [1]), row(4, range(3, 12), [1])], 0.5)
+    verdicts, _ = decide([row(1, a, [1]), row(2, b, [1]), row(3, {*b} | {1}, [1]), row(4, range(3, 12), [1])], 0.5)
     assert verdicts[3] == ("d2", 10 / 11, "near", None)
     assert verdicts[4] == ("d1", 7 / 12, "near", None)
 
 
 def test_an_exact_copy_of_a_dropped_head_points_to_what_is_kept():
     rows = [row(1, range(10), [1]), row(2, range(9), [1], text=5), row(3, range(9), [1], text=5)]
-    verdicts, _ = decided(rows)
+    verdicts, _ = decide(rows)
     assert verdicts == {1: (None, None, None, 3), 2: ("d1", 0.9, "near", None), 3: ("d1", 0.9, "near", None)}
 
 
 def test_half_of_the_hash_is_not_equality():
     rows = [row(1, [1], None, text=5), row(2, [2], None, text=5, text_hash_0=8)]
-    assert [of for of, *_ in decided(rows)[0].values()] == [None, None]
+    assert [of for of, *_ in decide(rows)[0].values()] == [None, None]
 
 
 def test_the_threshold_itself_is_a_duplicate():
-    verdicts, _ = decided([row(1, range(10), [1]), row(2, range(7), [1])], threshold=0.7)
+    verdicts, _ = decide([row(1, range(10), [1]), row(2, range(7), [1])], threshold=0.7)
     assert verdicts[2] == ("d1", 0.7, "near", None)
 
 
 def test_without_a_shared_band_nothing_is_compared():
-    verdicts, _ = decided([row(1, range(10), [1]), row(2, range(10), [2])])
+    verdicts, _ = decide([row(1, range(10), [1]), row(2, range(10), [2])])
     assert [of for of, *_ in verdicts.values()] == [None, None]
 
 
@@ -251,22 +251,22 @@ def test_the_cap_on_candidates_is_counted():
     """Five different documents share a bucket; the sixth equals the fifth best but only the first four are compared."""
     rows = [row(doc_ref, range(100 * doc_ref, 100 * doc_ref + 10), [1]) for doc_ref in range(1, 6)]
     rows.append(row(6, range(500, 510), [1]))
-    verdicts, capped = decided(rows, max_candidates=4)
+    verdicts, capped = decide(rows, max_candidates=4)
     assert verdicts[6] == (None, None, None, 1)
     assert capped == 1
-    verdicts, capped = decided(rows, max_candidates=5)
+    verdicts, capped = decide(rows, max_candidates=5)
     assert verdicts[6] == ("d5", 1.0, "near", None)
     assert capped == 0
 
 
-def test_bands_that_nothing_can_verify_are_an_error_that_names_the_document():
+def test_bands_without_shingles_are_an_error_that_names_the_document():
     with pytest.raises(ValueError, match="document 'd2' has bands but no shingles"):
         survivors(table_of([row(1, [1], [1]), row(2, [2], [1]) | {"shingles": None}]), 0.7, 1000)
 
 
 def test_no_documents():
     verdicts = survivors(table_of([]), 0.7, 1000)
-    assert verdicts.schema == SCHEMA
+    assert verdicts.schema == VERDICT_SCHEMA
     assert len(verdicts) == 0
 
 
@@ -289,7 +289,7 @@ def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
 
 
 def from_texts(texts, options):
-    """The whole way from texts to verdicts without a pipeline: (verdicts, shingle sets)."""
+    """From texts to verdicts without a pipeline: (verdicts, shingle sets)."""
     column = pa.array(texts, pa.large_string())
     words = segment(column)
     bands, (first, hashes) = sketch(words, options), shingles(words, options.ngram)

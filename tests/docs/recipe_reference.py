@@ -5,17 +5,12 @@ python -m tests.docs.recipe_reference
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
-import textwrap
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.transforms.core.options import Options
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
 
@@ -118,12 +113,11 @@ def every_rater() -> Recipe:
 def _sections() -> Iterator[str]:
     schema = Recipe.model_json_schema()
     models = schema["$defs"]
-    yield "## The top level\n\n" + "".join(_table("", schema["properties"], Recipe, models))
+    yield "## The top level\n\n" + "".join(_table("", schema["properties"]))
     for path, name in _models_below("", schema, models):
-        model = _classes()[name]
-        title = f"{'#' * min(2 + path.count('.'), 4)} {path}\n\n{inspect.cleandoc(model.__doc__ or '')}\n"
+        title = f"{'#' * min(2 + path.count('.'), 4)} {path}\n\n{models[name]['description']}\n"
         fields = models[name].get("properties", {})
-        yield title + ("\n" + "".join(_table(path, fields, model, models)) if fields else "")
+        yield title + ("\n" + "".join(_table(path, fields)) if fields else "")
 
 
 def _models_below(path: str, schema: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -147,15 +141,14 @@ def _references(schema: Mapping[str, Any], suffix: str = "") -> Iterator[tuple[s
         yield from _references(schema["additionalProperties"], suffix + ".NAME")
 
 
-def _table(path: str, fields: Mapping[str, Any], model: type[Options], models: Mapping[str, Any]) -> Iterator[str]:
+def _table(path: str, fields: Mapping[str, Any]) -> Iterator[str]:
     yield "| field | type | default | meaning |\n|---|---|---|---|\n"
-    comments = _comments(model)
     for name, schema in fields.items():
         default = f"`{_short(schema['default'])}`" if "default" in schema else "**required**"
         sections = [suffix for suffix, _ in _references(schema)]
         if sections and (schema.get("default") or "default" not in schema):
             default = "" if sections == [""] else default
-        meaning = schema.get("description") or comments.get(name, "")
+        meaning = schema.get("description", "")
         if sections:
             links = ", ".join(f"[{place}](#{anchor(place)})" for place in (f"{path}.{name}{s}".lstrip(".") for s in sections))
             meaning = f"{meaning}; see {links}" if meaning else f"see {links}"
@@ -204,34 +197,6 @@ def _limits(schema: Mapping[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[name]:,}" for name, sign in signs.items() if name in schema]
     return f" {', '.join(limits)}" if limits else ""
-
-
-@cache
-def _classes() -> dict[str, type[Options]]:
-    """Every options model by name."""
-    every_rater()  # all modules are imported now
-    classes: dict[str, type[Options]] = {}
-    queue = [Options]
-    while queue:
-        subclasses = queue.pop().__subclasses__()
-        classes |= {model.__name__: model for model in subclasses}
-        queue += subclasses
-    return classes
-
-
-def _comments(model: type[Options]) -> dict[str, str]:
-    """The string below a field, by field: descriptions that are not in the schema."""
-    comments: dict[str, str] = {}
-    for parent in reversed(model.__mro__):
-        if not (issubclass(parent, Options) and parent is not Options):
-            continue
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
-        assert isinstance(definition, ast.ClassDef)
-        for field, below in zip(definition.body, definition.body[1:], strict=False):
-            match field, below:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                    comments[name] = text
-    return comments
 
 
 def _signals() -> Iterator[str]:

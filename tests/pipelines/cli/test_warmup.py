@@ -37,7 +37,7 @@ def test_a_second_warmup_only_looks() -> None:
 @pytest.mark.slow
 def test_warmup_names_the_kernels_that_it_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    first, second = (json.loads(typed([TAMIS, "warmup", "--json"])[0])["compiled"] for _ in range(2))
+    first, second = (json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["compiled"] for _ in range(2))
     assert len(first) > 20
     assert all(name.split(".")[0] in {"text", "rate", "dedup", "decontaminate", "select"} for name in first)
     assert second == []

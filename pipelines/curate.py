@@ -12,10 +12,11 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.transforms.combiners import ToListCombineFn
 
 from tamis.pipelines import decide
 from tamis.pipelines.decisions import state
-from tamis.pipelines.decisions.layout import PlanLayout
+from tamis.pipelines.decisions.layout import emitted_sizes, plan_layout
 from tamis.pipelines.decisions.part_summary import write_decisions
 from tamis.pipelines.emit import emit_shard, scatter
 from tamis.pipelines.rate import CheckRejects, rate_task
@@ -70,7 +71,10 @@ class Curate(beam.PTransform):
         parts |= "Order" >> rank(state.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
         if select.repeats:
             parts |= "Space copies" >> rank(state.COPY_ORDER, decide.copy_order_rows)
-        layout = beam.pvalue.AsSingleton(parts | "Layout" >> PlanLayout(recipe, plan.run, len(plan.finished_shards)))
+        measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
+        lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
+        sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
+        layout = beam.pvalue.AsSingleton(sizes | "Layout" >> beam.ParDo(lay_out))
         write = MapDoFn(partial(write_decisions, recipe=recipe, fingerprint=plan.fingerprint))
         decisions = parts | "Decisions" >> beam.ParDo(write, layout)
 

@@ -6,18 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
-import apache_beam as beam
 import numpy as np
 
 from tamis.pipelines.decisions.copies import emitted_copies
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.beam_progress import BeamProgress
-from tamis.transforms.beam.exchange import MapDoFn, PartState
+from tamis.transforms.beam.exchange import PartState
 
 PhaseSizes = Mapping[int, tuple[int, int]]
-"""Bytes and tokens of emitted text by phase."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +42,15 @@ class Layout:
         raise IndexError(f"shard {destination} of {first}")
 
 
-class PlanLayout(beam.PTransform):
-    """Part states in, after the last step of Decide; the one `Layout` of the run out."""
-
-    def __init__(self, recipe: Recipe, run: str, finished_shards: int) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.run = run
-        self.finished_shards = finished_shards
-
-    def expand(self, part_states: beam.PCollection) -> beam.PCollection:
-        measure = partial(_sizes, recipe=self.recipe, run=self.run)
-        plan = partial(_layout, recipe=self.recipe, run=self.run, finished_shards=self.finished_shards)
-        return (
-            part_states
-            | "Sizes" >> beam.ParDo(MapDoFn(measure))
-            | "All" >> beam.CombineGlobally(beam.combiners.ToListCombineFn()).without_defaults()
-            | "Plan" >> beam.ParDo(MapDoFn(plan))
-        )
-
-
-def _sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
+def emitted_sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
+    """Bytes and tokens of the text that a part emits, by phase. Decide is done with the part."""
     sums = emitted_copies(part_state, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
     BeamProgress(run, "decide").finish()
     return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
 
 
-def _layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_shards: int) -> Layout:
+def plan_layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_shards: int) -> Layout:
+    """The layout of the run, from the sizes of all parts."""
     phases = recipe.curriculum.effective_phases
     text_bytes: Counter[int] = Counter()
     tokens: Counter[int] = Counter()

@@ -11,20 +11,7 @@ from tamis.pipelines.decisions.copies import emitted_copies
 from tamis.pipelines.decisions.layout import Layout
 from tamis.pipelines.decisions.state import GUARD_PREFIX, explained_states, rated_part
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.receipts import (
-    CLUSTERS,
-    EXAMPLES,
-    STATE,
-    BenchmarkCount,
-    ClusterSize,
-    ContaminatedDocument,
-    DecisionCount,
-    PartSummary,
-    RepeatedCount,
-    SignalCounts,
-    edges,
-    quality_bins,
-)
+from tamis.pipelines.run import receipts
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
@@ -32,23 +19,10 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup import deduplicate
 
-COLUMNS = (
-    "id",
-    "source",
-    "decision",
-    "reason",
-    "detail",
-    "quality",
-    "tokens",
-    "bytes",
-    "representative",
-    "jaccard",
-    "copies",
-    "epochs",
-    "phase",
-    "place",
-    "shard",
-)
+COLUMNS = [
+    *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes"),
+    *("representative", "jaccard", "copies", "epochs", "phase", "place", "shard"),
+]
 """The columns of decisions/."""
 
 
@@ -61,9 +35,9 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, finge
     table = _with_shard(explained_states(part_state, recipe), layout)
     path = part.path("decisions", "parquet")
     with storage.commit(part.uri("decisions", "parquet")) as sink:
-        pq.write_table(table.select(list(COLUMNS)), sink, compression="zstd", write_page_checksum=True)
+        pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
     renamed, compared = part_state.result(unique_ids.STEP), part_state.result(deduplicate.STEP)
-    summary = PartSummary(
+    summary = receipts.PartSummary(
         fingerprint=fingerprint,
         file=File(path, sink.size, sink.sha256),
         counts=_decision_counts(table),
@@ -77,7 +51,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, finge
         renamed=0 if renamed is None else len(renamed),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
     )
-    summary.write(part.uri(STATE, "json"))
+    summary.write(part.uri(receipts.STATE, "json"))
     return path
 
 
@@ -90,17 +64,15 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     return table.append_column("shard", paths.take(pa.array(destination, mask=~kept)))
 
 
-def _decision_counts(table: pa.Table) -> list[DecisionCount]:
+def _decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:
     keys = ["source", "decision", "reason"]
     sums = (
         table.group_by(keys)
         .aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")])
         .sort_by([(key, "ascending") for key in keys])
     )
-    return [
-        DecisionCount(row["source"], row["decision"], row["reason"], row["tokens_sum"], row["bytes_sum"], row["id_count"])
-        for row in sums.to_pylist()
-    ]
+    columns = (*keys, "tokens_sum", "bytes_sum", "id_count")
+    return [receipts.DecisionCount(*(row[name] for name in columns)) for row in sums.to_pylist()]
 
 
 def _real_tokens(table: pa.Table) -> int:
@@ -110,9 +82,9 @@ def _real_tokens(table: pa.Table) -> int:
     return int(pc.sum(table["tokens"].filter(real), min_count=0).as_py())
 
 
-def _repeated(table: pa.Table) -> RepeatedCount:
+def _repeated(table: pa.Table) -> receipts.RepeatedCount:
     repeats = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
-    return RepeatedCount(documents=int(repeats.sum()), tokens=int(repeats @ table["tokens"].to_numpy()))
+    return receipts.RepeatedCount(documents=int(repeats.sum()), tokens=int(repeats @ table["tokens"].to_numpy()))
 
 
 def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:
@@ -126,16 +98,16 @@ def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> in
     return int((end[later] - tokens[later] - end[later - 1]).min()) if len(later) else None
 
 
-def _histograms(part: Part, recipe: Recipe) -> dict[str, SignalCounts]:
+def _histograms(part: Part, recipe: Recipe) -> dict[str, receipts.SignalCounts]:
     """Documents by bin of each numeric signal. The outermost bins count the values beyond, too."""
-    all_edges = {name: edges(signal, recipe) for name, signal in recipe.signals.items()}
+    all_edges = {name: receipts.edges(signal, recipe) for name, signal in recipe.signals.items()}
     bins = {name: np.array(each) for name, each in all_edges.items() if each is not None}
     columns = part.columns(list(bins))
-    histograms: dict[str, SignalCounts] = {}
+    histograms: dict[str, receipts.SignalCounts] = {}
     for name, edge in bins.items():
         values = columns[name].drop_null().cast(pa.float64()).to_numpy()
         counts, _ = np.histogram(np.clip(values, edge[0], edge[-1]), edge)
-        histograms[name] = SignalCounts(counts.tolist(), columns[name].null_count)
+        histograms[name] = receipts.SignalCounts(counts.tolist(), columns[name].null_count)
     return histograms
 
 
@@ -145,23 +117,25 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
     fraction, exponent = np.frexp(table["tokens"].to_numpy().astype(np.float64))
     lengths = 4 * exponent.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4
     counts: dict[int, dict[int, int]] = {}
-    cells, documents = np.unique(np.stack([quality_bins(table["quality"].to_numpy()), lengths]), axis=1, return_counts=True)
+    cells, documents = np.unique(
+        np.stack([receipts.quality_bins(table["quality"].to_numpy()), lengths]), axis=1, return_counts=True
+    )
     for quality, length, count in zip(*cells.tolist(), documents.tolist(), strict=True):
         counts.setdefault(quality, {})[length] = count
     return counts
 
 
-def _largest_clusters(table: pa.Table) -> list[ClusterSize]:
+def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
     clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
-    largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, CLUSTERS)
-    return [ClusterSize(**row) for row in largest.to_pylist()]
+    largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
+    return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 
 
-def _contamination(table: pa.Table) -> dict[str, BenchmarkCount]:
+def _contamination(table: pa.Table) -> dict[str, receipts.BenchmarkCount]:
     contaminated = table.filter(pc.equal(table["reason"], "contamination")).sort_by("id")
-    counts: dict[str, BenchmarkCount] = {}
+    counts: dict[str, receipts.BenchmarkCount] = {}
     for name in pc.unique(contaminated["benchmark"]).to_pylist():
         documents = contaminated.filter(pc.equal(contaminated["benchmark"], name))
-        examples = documents.slice(0, EXAMPLES).select(["doc_ref", "id", "decision", "detail"]).to_pylist()
-        counts[name] = BenchmarkCount(len(documents), [ContaminatedDocument(**row) for row in examples])
+        examples = documents.slice(0, receipts.EXAMPLES).select(["doc_ref", "id", "decision", "detail"]).to_pylist()
+        counts[name] = receipts.BenchmarkCount(len(documents), [receipts.ContaminatedDocument(**row) for row in examples])
     return counts

@@ -1,56 +1,63 @@
-# make run: the main job on text this machine already has.  make test: every check but the slow ones, those with torch and those on clusters (.ci/run has them).  make bench: speed beside peers and limits.
-# make faults: every fault at every moment, into docs/faults.md.  make soak N=100: the job killed again and again.
-# make peers: the same values as the peers.  make scaling: docs/scaling.md.  make lock: refresh the pinned dependencies.
+# Everything that is built, run or checked in a checkout. `make` lists the targets.
 PYTHON ?= python3
+RUN ?= run/python-env
+WITH ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
-RUN ?= run/python-env
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: run test test-flink test-spark test-prism bench scaling peers faults soak lock clean
+.PHONY: help install run test test-flink test-spark bench scaling peers faults soak lock clean
 
-run: $(VENV)/.ready
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "make %-22s %s\n", $$1, $$2}' Makefile
+
+install: $(VENV)/.ready  ## Install Tamis into .venv and compile its kernels
+
+run: $(VENV)/.ready  ## Run the sample job on the text in this Python environment (RUN=folder)
 	$(BIN)/tamis run python-env --output $(RUN)
 
-# make test WITH=ci: with torch and the readers of the export formats too, which are 5 GB.
-WITH ?= dev
-test: $(VENV)/.ready-$(WITH)
+# The clients, servers and linters of the tests come with WITH=dev, torch (5 GB) with WITH=ci.
+test: $(VENV)/.ready-$(WITH)  ## Run ruff, mypy and the quick tests (PYTEST=arguments, WITH=ci)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST)
 
-# On real clusters, which deploy/cluster downloads once and starts on the loopback: all of it, where .ci/run has what is quick.
-test-flink test-spark test-prism: test-%: $(VENV)/.ready-dev
+# deploy/cluster downloads Flink or Spark once and starts it on the loopback.
+test-flink test-spark: test-%: $(VENV)/.ready-dev  ## Run all tests on a real Flink or Spark
 	$(BIN)/pytest tests/pipelines -m $* $(PYTEST)
 
-bench: $(VENV)/.ready-dev
+bench: $(VENV)/.ready-dev  ## Measure speed beside peers and the machine's limits (BENCH=arguments)
 	$(BIN)/python tests/bench/run.py $(BENCH)
 
-scaling: $(VENV)/.ready-dev
+scaling: $(VENV)/.ready-dev  ## Measure and write docs/scaling.md (SCALING=arguments)
 	$(BIN)/python -m tests.bench.paper $(SCALING)
 
-peers: $(VENV)/.ready-dev .venv-peers/.ready
+peers: $(VENV)/.ready-dev .venv-peers/.ready  ## Compare values with datatrove's
 	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"
 
-faults: $(VENV)/.ready-dev
+faults: $(VENV)/.ready-dev  ## Cause each fault at each moment, for docs/faults.md (FAULTS=arguments)
 	$(BIN)/python -m tests.faults.matrix $(FAULTS)
 
-soak: $(VENV)/.ready-dev
+soak: $(VENV)/.ready-dev  ## Kill and resume the sample job N times (N=100)
 	$(BIN)/python -m tests.faults.soak $(or $(N),100)
 
-lock: $(VENV)/.ready
+lock: $(VENV)/.ready  ## Update the pinned dependencies
 	$(PIP) install -q uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra s3 --extra gcs --extra azure --extra dataflow -c requirements.lock pyproject.toml -o deploy/requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra dev --extra torch --extra readers -c requirements-dev.lock pyproject.toml -o requirements-ci.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml -c requirements.lock -o deploy/requirements.lock \
+	  --extra s3 --extra gcs --extra azure --extra dataflow
+	$(COMPILE) pyproject.toml -c requirements.lock -o requirements-dev.lock --extra dev
+	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements-ci.lock \
+	  --extra dev --extra torch --extra readers
 
-clean:
+clean:  ## Remove environments, builds and runs
 	rm -rf $(VENV) .venv-airflow .venv-bench .venv-peers run build *.egg-info
-	find pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
+	find tamis pipelines transforms tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tamis needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Tamis needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready: requirements.lock pyproject.toml | $(VENV)/bin/python
@@ -63,7 +70,8 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	$(PIP) install -q --require-hashes -r requirements-dev.lock
 	touch $@
 
-# The lock names all, and some beyond the caps of others (pyproject.toml, tool.uv), so that pip shall look for none. Most is never imported.
+# --no-deps: the lock is complete, and exceeds some packages' limits (pyproject.toml, tool.uv).
+# --no-compile: most of these packages are never imported.
 $(VENV)/.ready-ci: requirements-ci.lock $(VENV)/.ready-dev
 	$(PIP) install -q --require-hashes --no-deps --no-compile -r requirements-ci.lock
 	touch $@

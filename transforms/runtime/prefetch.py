@@ -1,4 +1,4 @@
-"""Makes the next items of an iterator while the present one is worked on."""
+"""Makes the next items of an iterator in a thread while the current one is processed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _END: Final = object()
 
 
 def prefetch(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
-    """The items, made in one thread of their own, `depth` of them before they are asked for; and what making them raises.
+    """The same items, made up to `depth` ahead in a thread of their own. An exception is raised where its item was due.
 
-    Closed early, it waits for the item that is being made.
+    If the iterator is closed early, it waits for the item that is being made.
     """
     with ThreadPoolExecutor(1, "prefetch") as thread:
-        coming = deque(thread.submit(next, items, _END) for _ in range(depth))
-        while (item := coming.popleft().result()) is not _END:
-            coming.append(thread.submit(next, items, _END))
+        pending = deque(thread.submit(next, items, _END) for _ in range(depth))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(thread.submit(next, items, _END))
             yield cast(Item, item)

@@ -1,4 +1,4 @@
-"""What of a text may be kept or shown: addresses without the credentials that people put into them."""
+"""Masks credentials in URLs and other text before it is stored or printed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 MASK = "***"
 
 _RULES = (
-    # s3://key:secret@bucket; a secret may hold slashes. The first part may not, so that a key with ':' and '@' is none.
+    # s3://key:secret@bucket. The secret may contain slashes; the key may not, so an object's path with ':' and '@' stays.
     re.compile(r"(?i)(\b(?!https?:)[a-z][a-z0-9+.-]*://)[^\s:/@]+:[^\s@]+(?=@)"),
     re.compile(r"(?i)(\bhttps?://)[^\s/?#@]+(?=@)"),
-    # Presigned addresses: AWS, Google, Azure, CloudFront, and tokens by their usual names.
+    # Presigned URLs of AWS, Google, Azure and CloudFront, and tokens by their usual names.
     re.compile(
         r"(?i)([?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|awsaccesskeyid|googleaccessid|policy"
         r"|key-pair-id|[a-z0-9_.-]*(?:token|secret|passw(?:or)?d|credentials?|(?:api|access|account)[_-]?key))=)[^&;\s\"'<>#]+"
@@ -21,13 +21,13 @@ _RULES = (
 )
 
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY")
-"""Variables of the environment whose values are never shown, wherever they turn up."""
+"""The environment variables whose values are masked everywhere."""
 
 
 def redact(text: str) -> str:
-    """`text` with every credential that it can be told by its place in an address, or by the environment, masked.
+    """`text` with every credential masked that a URL's form or the environment reveals; other text is unchanged.
 
-    What holds no credential is returned as it is. Never to be used to tell files apart: two addresses may become one.
+    Do not use the result to identify files: two URLs may become equal.
     """
     for name in _SECRET:
         value = os.environ.get(name, "")

@@ -49,8 +49,8 @@ class Elsewhere(NamedTuple):
 
 
 ELSEWHERE = (
-    Elsewhere("python3 -m venv", "needs a package index", "make test"),
-    Elsewhere("pip install", "needs a package index", "tests/bench/install.py"),
+    Elsewhere("python3 -m venv", "needs a package index", "make install"),
+    Elsewhere("pip install", "needs a package index", "make install"),
     Elsewhere("make ", "takes minutes", "Makefile"),
     Elsewhere("python -m tests.bench.orders", "needs the real corpora", "tests/bench/orders.py"),
     Elsewhere("tamis proxy ", "trains models", "tests/pipelines/training/test_rank_runs.py"),

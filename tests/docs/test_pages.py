@@ -48,6 +48,20 @@ def test_named_modules_exist(page: Path) -> None:
         assert module.stem == last or re.search(rf"\b{last}\b", module.read_text()), name
 
 
+def test_the_tree_is_as_drawn() -> None:
+    """Every name in the tree of ARCHITECTURE.md exists, and every folder of pipelines/ and transforms/ is in it."""
+    (tree,) = (block for block in blocks(ROOT / "ARCHITECTURE.md") if block.text.startswith("tamis/"))
+    drawn, folder = set(), ROOT
+    for line in tree.text.splitlines():
+        names = re.split(r"\s{2,}", line.strip())[0].split()
+        folder = folder if line.startswith(" ") else ROOT
+        drawn |= {folder / name for name in names}
+        folder = folder if line.startswith(" ") else ROOT / names[0]
+    assert [path for path in drawn if not path.exists()] == []
+    for top in (ROOT / "pipelines", ROOT / "transforms"):
+        assert {path.parent for path in top.glob("*/__init__.py")} <= drawn
+
+
 def anchors(page: Path) -> set[str]:
     """The fragments of a page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)

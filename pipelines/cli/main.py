@@ -61,7 +61,7 @@ def options(
 def run(
     recipe: RecipeName,
     files: Annotated[
-        list[str], typer.Argument(metavar="[FILE]...", help="More input, such as the rest of a glob that the shell expanded.")
+        list[str], typer.Argument(metavar="FILE", help="More input, such as the rest of a glob that the shell expanded.")
     ] = [],  # noqa: B006
     input: Annotated[
         list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
@@ -204,7 +204,7 @@ def report(run: RunDirectory) -> None:
 
 @app.command()
 def schema(
-    file: Annotated[str, typer.Argument(metavar="[recipe|plan]", help="A recipe, or plan.json.")] = "recipe",
+    file: Annotated[str, typer.Argument(metavar="recipe|plan", help="A recipe, or plan.json.")] = "recipe",
 ) -> None:
     """Print a JSON schema, for editors and validators."""
     with user_errors(False):
@@ -225,7 +225,7 @@ def list_recipes() -> None:
 
 
 @app.command()
-def init(input: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files, folders or globs to look at.")]) -> None:
+def init(input: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files, folders or globs to look at.")]) -> None:
     """Look at your files, and print a commented recipe for them."""
     with user_errors(False):
         from tamis.pipelines.recipe.starter import starter

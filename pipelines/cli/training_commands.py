@@ -68,7 +68,7 @@ def average(
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            metavar="CHECKPOINT...", help="The checkpoints in the plan, oldest first: .safetensors, or torch's format."
+            metavar="CHECKPOINT", help="The checkpoints in the plan, oldest first: .safetensors, or torch's format."
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, in the same format.")],
@@ -85,7 +85,7 @@ def average(
 @app.command()
 def proxy(
     context: typer.Context,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs to rank, two or more.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Finished runs to rank, two or more.")],
     validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
     learning_rate: Annotated[
         list[float],
@@ -141,7 +141,7 @@ def proxy_orders(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train in every order × schedule × averaging, and plot the loss on the best. Needs torch."""
+    """Train in every order × schedule × averaging, and plot the losses. Needs torch."""
     with user_errors(as_json):
         from tamis.pipelines.training.compare_orders import compare, lines
 

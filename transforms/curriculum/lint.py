@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.core.arrays import Floats
+from tamis.transforms.core.arrays import Floats, sum_slices
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 from tamis.transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
@@ -85,10 +85,10 @@ def lint(curriculum: Curriculum) -> list[LintWarning]:
     return [*_muted(curriculum), *_last_phase_only(curriculum), *_losing_orders(curriculum)]
 
 
-def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, stretches: int = 16) -> list[LintWarning]:
+def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) -> list[LintWarning]:
     """A warning if the share of some source drifts by more than `DRIFT` along the finished order, for the worst source.
 
-    `segments` are tokens by source, in training order; they are compared in about `stretches` slices of equal tokens.
+    `segments` are tokens by source, in training order; they are compared in slices of equal tokens.
     `document` is the size in tokens of a large document: a drift by two of them is allowed.
     """
     names = sorted({name for segment in segments for name in segment})
@@ -96,11 +96,7 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0, 
     whole = tokens.sum()
     if not whole:
         return []
-    through = np.cumsum(tokens.sum(axis=1)) / whole
-    stretch = np.minimum(np.ceil(through * stretches - 1e-9), stretches).astype(int) - 1
-    sums = np.zeros((stretches, len(names)))
-    np.add.at(sums, np.maximum(stretch, 0), tokens)
-    sums = sums[sums.sum(axis=1) > 0]
+    sums = sum_slices(tokens, tokens.sum(axis=1))
     size = sums.sum(axis=1, keepdims=True)
     drift = np.abs(sums / size - tokens.sum(axis=0) / whole) - 2 * document / size
     at, worst = np.unravel_index(int(drift.argmax()), drift.shape)

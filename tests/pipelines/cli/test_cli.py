@@ -132,7 +132,9 @@ def test_output_in_a_pipe_is_plain_text_in_whole_lines(ran, tmp_path: Path) -> N
     assert done.exit_code == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert "━" not in done.stdout + done.stderr
-    assert done.stderr == "1 part to rate, 0.0 MB of input\n"
+    first, *others = done.stderr.splitlines()
+    assert first == "1 part to rate, 0.0 MB of input"
+    assert len(others) <= 1  # that kernels are compiled first
     assert f"report   {run}/report.html" in done.stdout.splitlines()
 
 
@@ -214,7 +216,7 @@ def _lives(group: int, until: float) -> bool:
     [
         (["--runner", "direct"], "silently becomes another engine"),
         (["--runner", "dask"], "drops sinks, bundles and tagged outputs"),
-        (["--runner", "nonsense"], "nonsense: unknown; there is local"),
+        (["--runner", "nonsense"], "nonsense: unknown runner; choose one of local"),
         (["--workers", "-1"], "greater than or equal to 0"),
         (["--wrong"], "No such option"),
         ([], "names no input; give files with --input"),
@@ -233,7 +235,7 @@ def test_a_missing_model_is_missed_by_run_alone(tmp_path: Path) -> None:
     done = invoke("run", "dclm", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run")
     assert done.exit_code == 1
     assert done.stderr.startswith(
-        "rater 'dclm': openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin: no fastText model there"
+        "rater 'dclm': openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin: no such fastText model"
     )
     assert done.exception is None or isinstance(done.exception, SystemExit)
 

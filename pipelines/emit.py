@@ -13,7 +13,7 @@ from tamis.pipelines.decisions.copies import emitted_copies
 from tamis.pipelines.decisions.layout import Layout
 from tamis.pipelines.decisions.state import GUARD_PREFIX, clear_cache, rated_part
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.beam_progress import BeamProgress
+from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.receipts import QUALITY_BINS, ShardReceipt, ShardSegment, quality_bins, shard_receipt_uri
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed
@@ -37,7 +37,7 @@ def scatter(
     destination = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     unfinished = ~np.isin(destination, list(finished))
     table, destination = table.filter(pa.array(unfinished)), destination[unfinished]
-    progress = BeamProgress(run, "emit")
+    progress = Progress(run, "emit")
     pending: list[pa.RecordBatch] = []
     size = first = 0
 
@@ -81,7 +81,7 @@ def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, fin
         segments=_segments(rows),
     )
     receipt.write(shard_receipt_uri(run, gathered.destination))
-    BeamProgress(run, "emit").finish()
+    Progress(run, "emit").finish()
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.beam_progress import BeamProgress
+from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.work_plan import PartTask
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import MapDoFn, PartState
@@ -45,7 +45,7 @@ _lock = threading.Lock()
 
 def rate_task(task: PartTask, recipe: Recipe, run: str, index: str) -> RatedPart:
     """Rates the split of a task, unless an earlier attempt has finished the part."""
-    progress = BeamProgress(run, "rate")
+    progress = Progress(run, "rate")
     receipt = task.part.receipt()
     if receipt is None or receipt.fingerprint != task.fingerprint:
         receipt = rate_part(task.part, task.split, task.fingerprint, recipe, index, progress.advance)

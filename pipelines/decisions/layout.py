@@ -11,7 +11,7 @@ import numpy as np
 
 from tamis.pipelines.decisions.copies import emitted_copies
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.beam_progress import BeamProgress
+from tamis.pipelines.run.progress import Progress
 from tamis.transforms.beam.exchange import PartState
 
 PhaseSizes = Mapping[int, tuple[int, int]]
@@ -45,7 +45,7 @@ class Layout:
 def emitted_sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
     """Bytes and tokens of the text that a part emits, by phase. Decide is done with the part."""
     sums = emitted_copies(part_state, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
-    BeamProgress(run, "decide").finish()
+    Progress(run, "decide").finish()
     return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
 
 
@@ -63,6 +63,6 @@ def plan_layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_
         max(1, math.ceil(text_bytes[phase] / recipe.output.shard_bytes)) if phase in text_bytes else 0
         for phase in range(len(phases))
     )
-    BeamProgress(run, "emit").expect(sum(shards) - finished_shards)
+    Progress(run, "emit").expect(sum(shards) - finished_shards)
     names = tuple(phase.name for phase in phases)
     return Layout(shards, tuple(tokens[phase] for phase in range(len(phases))), names, recipe.output.format)

@@ -27,6 +27,7 @@ from tamis.transforms.core.manifest import (
     ShardEntry,
     write_manifest,
 )
+from tamis.transforms.core.parts import PartReceipt
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.provenance.verify import seal
@@ -46,13 +47,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
     if missing := len(plan.tasks) - len(parts):
         raise RunError(f"the runner finished, but {missing} of {len(plan.tasks)} parts were not rated; run it again")
     summaries, shards = receipts.summaries(plan.run), receipts.shards(plan.run)
-    inputs = [
-        cast(
-            InputEntry,
-            {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected},
-        )
-        for ordinal, receipt in parts.items()
-    ]
+    inputs = [_input_entry(ordinal, receipt) for ordinal, receipt in parts.items()]
     counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
@@ -89,6 +84,11 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
     write_manifest(plan.run, manifest)
     write_report(plan.run)
     return manifest
+
+
+def _input_entry(ordinal: int, receipt: PartReceipt) -> InputEntry:
+    entry = {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
+    return cast(InputEntry, entry)
 
 
 def _file_entry(file: File) -> FileEntry:
@@ -134,12 +134,7 @@ def _counts(summaries: Sequence[PartSummary], rejected: int) -> Counts:
             "documents": sum(summary.repeated.documents for summary in summaries),
             "tokens": sum(summary.repeated.tokens for summary in summaries),
         },
-        "tokens": {
-            "in": tokens.total(),
-            "kept": tokens["kept"],
-            "dropped": tokens["dropped"],
-            "review": tokens["review"],
-        },
+        "tokens": {"in": tokens.total(), **{name: tokens[name] for name in decisions.values()}},
         "reasons": [
             {"decision": key[0], "reason": key[1], "documents": by_reason[key], "tokens": reason_tokens[key]}
             for key in sorted(by_reason, key=lambda key: (-by_reason[key], key))

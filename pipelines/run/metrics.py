@@ -79,22 +79,13 @@ def _state(attempt: Attempt, ended: float | None = None) -> list[Family]:
 
 
 def _progress(movements: Mapping[str, MovementProgress]) -> list[Family]:
+    documents = {name: movement.documents for name, movement in movements.items()}
+    text_bytes = {name: movement.text_bytes for name, movement in movements.items()}
+    work = {name: movement.finished for name, movement in movements.items()}
     return [
-        _family(
-            "progress_documents",
-            "Documents handled by each movement of this attempt.",
-            _by("movement", {name: movement.documents for name, movement in movements.items()}),
-        ),
-        _family(
-            "progress_text_bytes",
-            "Bytes of text handled by each movement of this attempt.",
-            _by("movement", {name: movement.text_bytes for name, movement in movements.items()}),
-        ),
-        _family(
-            "progress_work",
-            "Finished work: bytes of input rated, parts decided, shards emitted.",
-            _by("movement", {name: movement.finished for name, movement in movements.items()}),
-        ),
+        _family("progress_documents", "Documents handled by this attempt.", _by("movement", documents)),
+        _family("progress_text_bytes", "Bytes of text handled by this attempt.", _by("movement", text_bytes)),
+        _family("progress_work", "Bytes of input rated, parts decided, shards emitted.", _by("movement", work)),
     ]
 
 

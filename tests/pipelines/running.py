@@ -54,9 +54,9 @@ def command(recipe_file: Path, source: Path | str, output: Path | str, *more: st
 
 def typed(argv: Sequence[str], code: int = 0, seconds: float = 120) -> tuple[str, str]:
     """(standard output, standard error) of a command that ends with `code`."""
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds)
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
+    process = subprocess.run(argv, capture_output=True, text=True, timeout=seconds)
+    assert process.returncode == code, process.stderr
+    return process.stdout, process.stderr
 
 
 def left(run: Path) -> dict[str, bytes]:
@@ -76,7 +76,7 @@ def corpus_of(run: Path) -> tuple[str, dict[str, bytes]]:
 
 def processes(mark: str) -> dict[int, int]:
     """{process: parent} of every live process on whose command line `mark` appears."""
-    found = {}
+    parents = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
@@ -84,5 +84,5 @@ def processes(mark: str) -> dict[int, int]:
             except OSError:
                 continue  # it ended meanwhile
             if mark.encode() in words and status[0] != "Z" and int(folder.name) != os.getpid():
-                found[int(folder.name)] = int(status[1])
-    return found
+                parents[int(folder.name)] = int(status[1])
+    return parents

@@ -23,12 +23,12 @@ def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
     run = f"{folder}/run"
     assert status(run).state == "never started"
     source = save(tmp_path / "in", [corpus(30)])
-    wanted = load_recipe(str(write_recipe(tmp_path)), [], [str(source)])
-    launch(wanted, run, workers=1)
-    found = status(run)
-    assert found.state == "finished"
-    assert found.last_release is not None
-    assert (found.last_release.release, found.last_release.records) == (1, 30)
+    recipe = load_recipe(str(write_recipe(tmp_path)), [], [str(source)])
+    launch(recipe, run, workers=1)
+    current = status(run)
+    assert current.state == "finished"
+    assert current.last_release is not None
+    assert (current.last_release.release, current.last_release.records) == (1, 30)
     assert verify.verify(run) == []
     assert b"tamis_last_success_timestamp_seconds" in storage.read_bytes(f"{run}/{work_plan.METRICS}")
     assert not storage.names(f"{run}/{progress.FOLDER}")
@@ -47,10 +47,10 @@ def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
         reused_bytes=0,
     )
     progress.write_attempt(run, attempt)
-    found = status(run, now=1020.0)
-    rate = found.movements[0]
+    current = status(run, now=1020.0)
+    rate = current.movements[0]
     assert (rate.name, rate.done, rate.total) == ("rate", 1, 2)
-    assert found.state == "running"
+    assert current.state == "running"
     assert status(run, now=2000.0).state == "interrupted"
     progress.write_attempt(run, attempt.model_copy(update={"error": "no such bucket"}))
     assert status(run, now=1011.0).state == "failed"

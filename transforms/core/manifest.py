@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -43,16 +44,6 @@ class InputEntry(TypedDict):
     rejected: int
 
 
-TokenCounts = TypedDict("TokenCounts", {"in": int, "kept": int, "dropped": int, "review": int})
-
-
-class RepeatCounts(TypedDict):
-    """Copies beyond the first of each document, and their tokens."""
-
-    documents: int
-    tokens: int
-
-
 class ReasonCounts(TypedDict):
     """Documents that a reason dropped or set aside for review, and their tokens."""
 
@@ -63,15 +54,18 @@ class ReasonCounts(TypedDict):
 
 
 class Counts(TypedDict):
-    """records = kept + dropped + review + rejected. `sources`: counts by source and decision."""
+    """records = kept + dropped + review + rejected; `tokens` by decision, `sources` by source and decision.
+
+    `repeated`: copies beyond the first of each document. Manifests of early versions lack it.
+    """
 
     records: int
     kept: int
     dropped: int
     review: int
     rejected: int
-    repeated: NotRequired[RepeatCounts]  # not in manifests of early versions
-    tokens: TokenCounts
+    repeated: NotRequired[dict[str, int]]
+    tokens: dict[str, int]
     reasons: list[ReasonCounts]
     sources: dict[str, dict[str, int]]
 
@@ -162,19 +156,13 @@ def write_manifest(run: str, manifest: Manifest) -> None:
 
 def record_counts(counts: Counts) -> dict[str, int]:
     """The number of records, and how many were kept, dropped, set aside for review and rejected."""
-    return {
-        "records": counts["records"],
-        "kept": counts["kept"],
-        "dropped": counts["dropped"],
-        "review": counts["review"],
-        "rejected": counts["rejected"],
-    }
+    names = ("records", "kept", "dropped", "review", "rejected")
+    return {name: counts[name] for name in names}  # type: ignore[literal-required]
 
 
 def bytes_by_folder(manifest: Manifest) -> dict[str, int]:
     """Bytes of a run's files by the first component of their path."""
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for file in manifest["files"]:
-        folder = file["path"].split("/", 1)[0]
-        sizes[folder] = sizes.get(folder, 0) + file["bytes"]
+        sizes[file["path"].split("/", 1)[0]] += file["bytes"]
     return dict(sorted(sizes.items()))

@@ -36,11 +36,8 @@ class Release(JsonModel):
 
     def describes(self, manifest: Manifest) -> bool:
         """Whether this is the record of the manifest's release."""
-        return (self.root, self.corpus_root, self.fingerprint) == (
-            manifest["root"],
-            manifest["corpus_root"],
-            manifest["fingerprint"],
-        )
+        own = self.root, self.corpus_root, self.fingerprint
+        return own == (manifest["root"], manifest["corpus_root"], manifest["fingerprint"])
 
     def apply(self, files: InputFiles) -> InputFiles:
         """The input files of this release, given those of the release before."""
@@ -50,7 +47,7 @@ class Release(JsonModel):
 def latest(run: str) -> Release | None:
     """The record of the last release, None before the first."""
     names = _names(run)
-    return Release.model_validate_json(storage.read_bytes(_uri(run, names[-1]))) if names else None
+    return Release.read(storage.join(run, FOLDER, names[-1])) if names else None
 
 
 def before(run: str, manifest: Manifest) -> Release | None:
@@ -75,7 +72,7 @@ def record(run: str) -> None:
     last = latest(run)
     if last is None or not last.describes(manifest):
         release = next_release(run, manifest)
-        release.write(_uri(run, _name(release.release)))
+        release.write(storage.join(run, FOLDER, _name(release.release)))
 
 
 def next_release(run: str, manifest: Manifest) -> Release:
@@ -105,24 +102,24 @@ def problems(run: str, manifest: Manifest) -> list[str]:
 
     A run without records was made by a version that had none, and has no problem.
     """
-    found: list[str] = []
+    wrong: list[str] = []
     files: InputFiles = set()
     parent = last = None
     for number, (name, content, release) in enumerate(_releases(run), 1):
         where = f"{FOLDER}/{name}"
         if release.release != number or name != _name(number):
-            return [*found, f"{where}: is not release {number}; the one before it is missing"]
+            return [*wrong, f"{where}: is not release {number}; the one before it is missing"]
         if release.parent != parent:
-            found.append(f"{where}: names another parent than the release before it, which has changed")
+            wrong.append(f"{where}: names another parent than the release before it, which has changed")
         if set(release.added) & files or set(release.removed) - files:
-            found.append(f"{where}: adds files that were there, or removes files that were not")
+            wrong.append(f"{where}: adds files that were there, or removes files that were not")
         files, parent, last = release.apply(files), hashlib.sha256(content).hexdigest(), release
     if last is not None:
         if not last.describes(manifest):
-            found.append(f"{FOLDER}: the last release is not that of {MANIFEST}; run the same command again to record it")
+            wrong.append(f"{FOLDER}: the last release is not that of {MANIFEST}; run the same command again to record it")
         elif files != _input_files(manifest):
-            found.append(f"{FOLDER}: the files added and removed do not add up to the input of {MANIFEST}")
-    return found
+            wrong.append(f"{FOLDER}: the files added and removed do not add up to the input of {MANIFEST}")
+    return wrong
 
 
 def _name(number: int) -> str:
@@ -133,13 +130,9 @@ def _names(run: str) -> list[str]:
     return [name for name in storage.names(storage.join(run, FOLDER)) if name.endswith(".json")]
 
 
-def _uri(run: str, name: str) -> str:
-    return storage.join(run, FOLDER, name)
-
-
 def _releases(run: str) -> Iterator[tuple[str, bytes, Release]]:
     for name in _names(run):
-        content = storage.read_bytes(_uri(run, name))
+        content = storage.read_bytes(storage.join(run, FOLDER, name))
         yield name, content, Release.model_validate_json(content)
 
 

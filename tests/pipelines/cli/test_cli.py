@@ -29,8 +29,8 @@ def invoke(*arguments: str | Path) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def told(*arguments: str | Path, code: int = 0) -> Any:
-    """What a command says with --json: one JSON value and nothing else, in strict JSON."""
+def run_json(*arguments: str | Path, code: int = 0) -> Any:
+    """The output of a command with --json: one value in strict JSON and nothing else."""
     result = invoke(*arguments, "--json")
     assert result.exit_code == code, result.output
     return json.loads(result.stdout, parse_constant=pytest.fail)
@@ -77,10 +77,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Comp
 
 
 def test_run_ends_with_one_json_object_that_adds_up(ran) -> None:
-    folder, done = ran
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    result = json.loads(done.stdout, parse_constant=pytest.fail)
+    folder, process = ran
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    result = json.loads(process.stdout, parse_constant=pytest.fail)
     counts = result["counts"]
     assert counts == {"records": 13, "kept": 9, "dropped": 3, "review": 0, "rejected": 1}
     assert {(reason["decision"], reason["reason"]): reason["documents"] for reason in result["reasons"]} == {
@@ -103,16 +103,16 @@ def test_the_same_run_again_says_so_and_a_moved_threshold_redoes_only_the_decisi
     shutil.copytree(folder, tmp_path / "x")
     command = ("run", tmp_path / "x/r.yaml", "-i", folder / "in.jsonl", "-o", tmp_path / "x/run", "--workers", "1")
     # The input was named relative to another folder: other URIs, so the parts are rated once more.
-    assert told(*command)["shards"]["rated"] == 1
-    again = told(*command)
+    assert run_json(*command)["shards"]["rated"] == 1
+    again = run_json(*command)
     assert (again["unchanged"], again["counts"]["kept"]) == (True, 9)
-    spoken = invoke(*command)
-    assert "nothing changed since this run finished" in spoken.stderr
+    output = invoke(*command)
+    assert "nothing changed since this run finished" in output.stderr
     moved = invoke(*command, "--set", "thresholds.gopher.word_count.min=2")
     assert "1 part rated already: only Decide and Emit run" in moved.stderr
     assert re.search(r"^kept\s+10\b", moved.stdout, re.MULTILINE)
     assert "0 parts rated, 1 reused" in moved.stdout
-    assert told(*command, "--fresh")["shards"] == {"rated": 1, "reused": 0, "emitted": 1}
+    assert run_json(*command, "--fresh")["shards"] == {"rated": 1, "reused": 0, "emitted": 1}
 
 
 def test_a_glob_that_the_shell_expands_is_all_input(tmp_path: Path) -> None:
@@ -120,22 +120,21 @@ def test_a_glob_that_the_shell_expands_is_all_input(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.jsonl").write_text(json.dumps({"id": f"doc-{n}", "text": prose(n)}) + "\n")
     files = sorted(tmp_path.glob("*.jsonl"))
-    assert (
-        told("run", tmp_path / "r.yaml", "--input", *files, "-o", tmp_path / "run", "--workers", "1")["counts"]["records"] == 3
-    )
+    result = run_json("run", tmp_path / "r.yaml", "--input", *files, "-o", tmp_path / "run", "--workers", "1")
+    assert result["counts"]["records"] == 3
 
 
 def test_output_in_a_pipe_is_plain_text_in_whole_lines(ran, tmp_path: Path) -> None:
     folder, _ = ran
     run = tmp_path / ("a-long-name-" * 10)
-    done = invoke("run", folder / "r.yaml", "-i", folder / "in.jsonl", "-o", run, "--workers", "1")
-    assert done.exit_code == 0, done.stderr
-    assert "\x1b" not in done.stdout + done.stderr
-    assert "━" not in done.stdout + done.stderr
-    first, *others = done.stderr.splitlines()
+    result = invoke("run", folder / "r.yaml", "-i", folder / "in.jsonl", "-o", run, "--workers", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "━" not in result.stdout + result.stderr
+    first, *others = result.stderr.splitlines()
     assert first == "1 part to rate, 0.0 MB of input"
     assert len(others) <= 1  # that kernels are compiled first
-    assert f"report   {run}/report.html" in done.stdout.splitlines()
+    assert f"report   {run}/report.html" in result.stdout.splitlines()
 
 
 def test_on_a_terminal_the_bars_end_full_and_no_log_line_gets_between(ran, tmp_path: Path) -> None:
@@ -223,21 +222,21 @@ def _lives(group: int, until: float) -> bool:
     ],
 )
 def test_wrong_usage_is_refused_with_its_reason(arguments: list[str], reason: str) -> None:
-    done = invoke("run", "gopher", *arguments)
-    assert done.exit_code == 2
-    assert reason in re.sub(r"[│╭╮╰╯─\s]+", " ", done.stderr)
-    assert done.stdout == ""
+    result = invoke("run", "gopher", *arguments)
+    assert result.exit_code == 2
+    assert reason in re.sub(r"[│╭╮╰╯─\s]+", " ", result.stderr)
+    assert result.stdout == ""
 
 
 def test_a_missing_model_is_missed_by_run_alone(tmp_path: Path) -> None:
     assert invoke("lint", "dclm").exit_code == 0
     (tmp_path / "in.jsonl").write_text('{"text": "words"}\n')
-    done = invoke("run", "dclm", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run")
-    assert done.exit_code == 1
-    assert done.stderr.startswith(
+    result = invoke("run", "dclm", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
         "rater 'dclm': openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin: no such fastText model"
     )
-    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
 # --- lint, schema, recipes -----------------------------------------------------------------------------------------------
@@ -255,18 +254,19 @@ def test_a_missing_model_is_missed_by_run_alone(tmp_path: Path) -> None:
     ],
 )
 def test_lint_knows_what_each_schedule_leaves_to_the_best_tenth(schedule: str, percent: float) -> None:
-    found = told("lint", "curriculum", "--set", f"curriculum.schedule={schedule}", "--set", "curriculum.schedule.peak=3e-3")
-    assert round(100 * found["curriculum"]["lr_mass_best_decile"], 3) == percent
-    assert [warning["code"] for warning in found["warnings"]] == (["ascending-muted"] if percent < 4 else [])
+    overrides = ("--set", f"curriculum.schedule={schedule}", "--set", "curriculum.schedule.peak=3e-3")
+    report = run_json("lint", "curriculum", *overrides)
+    assert round(100 * report["curriculum"]["lr_mass_best_decile"], 3) == percent
+    assert [warning["code"] for warning in report["warnings"]] == (["ascending-muted"] if percent < 4 else [])
 
 
 def test_lint_of_what_is_wrong_and_of_what_is_not() -> None:
-    assert told("lint", "curriculum")["warnings"] == []
-    weights = told("lint", "curriculum", "--set", "curriculum.half_life=0.1")["curriculum"]["weight_best_decile"]
+    assert run_json("lint", "curriculum")["warnings"] == []
+    weights = run_json("lint", "curriculum", "--set", "curriculum.half_life=0.1")["curriculum"]["weight_best_decile"]
     assert weights["lr_weighted"] > weights["ascending"] > weights["uniform"] == pytest.approx(0.1)
-    spoken = invoke("lint", "curriculum", "--set", "curriculum.schedule.final=1e-5")
-    assert (spoken.exit_code, "[ascending-muted]" in spoken.stdout) == (0, True)
-    wrong = told("lint", "curriculum", "--set", "curriculum.schedule.final=1", code=2)
+    output = invoke("lint", "curriculum", "--set", "curriculum.schedule.final=1e-5")
+    assert (output.exit_code, "[ascending-muted]" in output.stdout) == (0, True)
+    wrong = run_json("lint", "curriculum", "--set", "curriculum.schedule.final=1", code=2)
     assert "curriculum.schedule: final 1 is above peak 0.003" in wrong["error"]
     unknown = invoke("lint", "curiculum")
     assert unknown.exit_code == 2
@@ -289,8 +289,8 @@ def test_what_needs_no_beam_starts_without_it_and_fast(arguments: list[str]) -> 
         "print(time.process_time() - begun, sorted(heavy), file=sys.stderr)"
     )
     for _ in range(5):  # the machine may be busy
-        done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
-        seconds, heavy = done.stderr.split(" ", 1)
+        process = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True)
+        seconds, heavy = process.stderr.split(" ", 1)
         assert heavy.strip() == "[]"
         if float(seconds) < 1:
             return
@@ -302,51 +302,57 @@ def test_what_needs_no_beam_starts_without_it_and_fast(arguments: list[str]) -> 
 
 def test_explain_a_kept_document(ran) -> None:
     run = ran[0] / "run"
-    found = told("explain", run, "doc-1")
-    assert (found["decision"], found["reason"], found["source"], found["url"]) == ("keep", None, "web", "http://x/1")
-    assert found["signals"]["gopher.word_count"] == len(prose(1).split())
-    shard = pq.read_table(run / found["shard"])
-    assert shard["id"][found["row"]].as_py() == "doc-1"
-    assert shard["text"][found["row"]].as_py() == prose(1)
-    spoken = invoke("explain", run, "doc-1").stdout
-    assert spoken.splitlines()[:2] == ["doc-1  (web, http://x/1)", "kept"]
-    assert f"row {found['row']} of {found['shard']}" in spoken
+    document = run_json("explain", run, "doc-1")
+    assert (document["decision"], document["reason"], document["source"], document["url"]) == (
+        "keep",
+        None,
+        "web",
+        "http://x/1",
+    )
+    assert document["signals"]["gopher.word_count"] == len(prose(1).split())
+    shard = pq.read_table(run / document["shard"])
+    assert shard["id"][document["row"]].as_py() == "doc-1"
+    assert shard["text"][document["row"]].as_py() == prose(1)
+    output = invoke("explain", run, "doc-1").stdout
+    assert output.splitlines()[:2] == ["doc-1  (web, http://x/1)", "kept"]
+    assert f"row {document['row']} of {document['shard']}" in output
 
 
 def test_explain_what_a_threshold_dropped(ran) -> None:
-    found = told("explain", ran[0] / "run", "short")
-    assert (found["decision"], found["reason"], found["detail"]) == ("drop", "gopher.word_count", "2 < 30")
-    assert found["thresholds"]["gopher.word_count"]["min"] == 30
-    spoken = invoke("explain", ran[0] / "run", "short").stdout
-    assert "dropped because of gopher.word_count: 2 < 30" in spoken
-    assert re.search(r"gopher\.word_count +2 +min 30, max 1000 <- decided", spoken)
+    document = run_json("explain", ran[0] / "run", "short")
+    assert (document["decision"], document["reason"], document["detail"]) == ("drop", "gopher.word_count", "2 < 30")
+    assert document["thresholds"]["gopher.word_count"]["min"] == 30
+    output = invoke("explain", ran[0] / "run", "short").stdout
+    assert "dropped because of gopher.word_count: 2 < 30" in output
+    assert re.search(r"gopher\.word_count +2 +min 30, max 1000 <- decided", output)
 
 
 @pytest.mark.parametrize(("pair", "reason"), [({"doc-3", "copy"}, "dedup.exact"), ({"doc-4", "near"}, "dedup.near")])
 def test_explain_a_copy_names_its_representative_and_how_alike_they_are(ran, pair: set[str], reason: str) -> None:
     run = ran[0] / "run"
-    found = {name: told("explain", run, name) for name in pair}
-    (dropped,) = (name for name in pair if found[name]["decision"] == "drop")
+    documents = {name: run_json("explain", run, name) for name in pair}
+    (dropped,) = (name for name in pair if documents[name]["decision"] == "drop")
     (kept,) = pair - {dropped}
-    assert (found[dropped]["reason"], found[dropped]["representative"], found[kept]["copies"]) == (reason, kept, 2)
+    assert (documents[dropped]["reason"], documents[dropped]["representative"], documents[kept]["copies"]) == (reason, kept, 2)
     if reason == "dedup.exact":
-        assert found[dropped]["jaccard"] == 1
+        assert documents[dropped]["jaccard"] == 1
     else:
-        assert 0.7 <= found[dropped]["jaccard"] < 1
-    assert f"its duplicate {kept} was kept (Jaccard {found[dropped]['jaccard']:.4f})" in invoke("explain", run, dropped).stdout
+        assert 0.7 <= documents[dropped]["jaccard"] < 1
+    line = f"its duplicate {kept} was kept (Jaccard {documents[dropped]['jaccard']:.4f})"
+    assert line in invoke("explain", run, dropped).stdout
     assert "stands for 2 copies" in invoke("explain", run, kept).stdout
 
 
 def test_explain_an_unknown_id_names_the_nearest_and_the_rejects(ran) -> None:
-    done = invoke("explain", ran[0] / "run", "dok-7")
-    assert done.exit_code == 1
-    assert re.search(r"no document 'dok-7' in .*; similar ids: doc-7, ", done.stderr)
-    assert "1 records could not be read and have no id" in done.stderr
-    assert "no document" in told("explain", ran[0] / "run", "dok-7", code=1)["error"]
+    result = invoke("explain", ran[0] / "run", "dok-7")
+    assert result.exit_code == 1
+    assert re.search(r"no document 'dok-7' in .*; similar ids: doc-7, ", result.stderr)
+    assert "1 records could not be read and have no id" in result.stderr
+    assert "no document" in run_json("explain", ran[0] / "run", "dok-7", code=1)["error"]
 
 
 def test_verify_names_the_file_that_is_wrong(ran, tmp_path: Path) -> None:
-    assert told("verify", ran[0] / "run") == {"run": str(ran[0] / "run"), "sound": True, "problems": []}
+    assert run_json("verify", ran[0] / "run") == {"run": str(ran[0] / "run"), "sound": True, "problems": []}
     assert "13 records = 9 kept + 3 dropped + 0 review + 1 rejected" in invoke("verify", ran[0] / "run").stdout
     run = tmp_path / "run"
     shutil.copytree(ran[0] / "run", run)
@@ -355,9 +361,9 @@ def test_verify_names_the_file_that_is_wrong(ran, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     (run / "rejects/part-00000.jsonl").unlink()
-    found = told("verify", run, code=1)
-    assert not found["sound"]
-    assert found["problems"] == [
+    report = run_json("verify", run, code=1)
+    assert not report["sound"]
+    assert report["problems"] == [
         f"{shard.relative_to(run)}: its bytes have changed (SHA-256 differs)",
         "rejects/part-00000.jsonl: missing",
     ]
@@ -365,15 +371,15 @@ def test_verify_names_the_file_that_is_wrong(ran, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["verify"], ["explain", "x"], ["report"]])
 def test_what_is_no_run_is_told_so(command: list[str], tmp_path: Path) -> None:
-    done = invoke(command[0], tmp_path, *command[1:])
-    assert done.exit_code == 1
-    assert "it is not a run, or not a finished one" in done.stderr
+    result = invoke(command[0], tmp_path, *command[1:])
+    assert result.exit_code == 1
+    assert "it is not a run, or not a finished one" in result.stderr
 
 
 def test_report_says_where_it_is(ran) -> None:
-    done = invoke("report", ran[0] / "run")
-    assert done.stdout.strip() == f"{ran[0]}/run/report.html"
-    assert "<html" in Path(done.stdout.strip()).read_text("utf-8")
+    result = invoke("report", ran[0] / "run")
+    assert result.stdout.strip() == f"{ran[0]}/run/report.html"
+    assert "<html" in Path(result.stdout.strip()).read_text("utf-8")
 
 
 # --- init ----------------------------------------------------------------------------------------------------------------
@@ -385,7 +391,7 @@ def test_init_writes_a_recipe_that_loads_and_runs(tmp_path: Path) -> None:
     assert written.exit_code == 0
     (tmp_path / "starter.yaml").write_text(written.stdout)
     assert load_recipe(str(tmp_path / "starter.yaml")).input.fields.text == ("body",)
-    done = told("run", tmp_path / "starter.yaml", "-o", tmp_path / "run", "--workers", "1")
-    assert done["counts"]["records"] == 5
-    assert done["counts"]["rejected"] == 0
+    result = run_json("run", tmp_path / "starter.yaml", "-o", tmp_path / "run", "--workers", "1")
+    assert result["counts"]["records"] == 5
+    assert result["counts"]["rejected"] == 0
     assert invoke("init", tmp_path / "nowhere").exit_code == 1

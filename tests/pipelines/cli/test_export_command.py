@@ -23,12 +23,12 @@ def run(tmp_path: Path) -> str:
 
 
 def test_a_run_is_written_for_another_loader(run: str, tmp_path: Path) -> None:
-    told = invoke("export", run, "--format", "jsonl", "--output", tmp_path / "lines")
-    assert (told.exit_code, "3 documents in 2 files in" in told.stdout) == (0, True)
-    told = invoke("export", run, "--format", "megatron", "--tokenizer", "bytes", "--output", tmp_path / "ids", "--json")
-    assert json.loads(told.stdout)["documents"] == 3
+    result = invoke("export", run, "--format", "jsonl", "--output", tmp_path / "lines")
+    assert (result.exit_code, "3 documents in 2 files in" in result.stdout) == (0, True)
+    result = invoke("export", run, "--format", "megatron", "--tokenizer", "bytes", "--output", tmp_path / "ids", "--json")
+    assert json.loads(result.stdout)["documents"] == 3
     assert len((tmp_path / "ids" / "corpus.bin").read_bytes()) == 2 * len("one|two|three|")
-    told = invoke("export", run, "--format", "megatron", "--tokenizer", "bytes", "--end", 0, "--output", tmp_path / "zero")
+    result = invoke("export", run, "--format", "megatron", "--tokenizer", "bytes", "--end", 0, "--output", tmp_path / "zero")
     assert (tmp_path / "zero" / "corpus.bin").read_bytes()[6:8] == b"\0\0"
 
 
@@ -39,8 +39,8 @@ def test_what_is_wrong_is_named(run: str, tmp_path: Path) -> None:
         (("--format", "megatron", "--output", tmp_path / "new"), "name a tokenizer"),
         (("--format", "megatron", "--tokenizer", "none.json", "--output", tmp_path / "new"), "no such tokenizer"),
     ]:
-        told = invoke("export", run, *arguments)
-        assert (told.exit_code, message in told.stderr) == (1, True)
+        result = invoke("export", run, *arguments)
+        assert (result.exit_code, message in result.stderr) == (1, True)
     assert "no manifest.json" in invoke("export", tmp_path / "none", "--format", "mds", "--output", tmp_path / "new").stderr
 
 

@@ -72,7 +72,7 @@ def test_a_warm_run_compiles_nothing(tmp_path: Path) -> None:
     runs += [("fineweb", parquet), ("fineweb", others), ("gopher", plain)]
     typed([TAMIS, "warmup"])
     arguments = [str(argument) for run in runs for argument in run]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", RUNS, str(tmp_path), *arguments], capture_output=True, text=True, check=True, timeout=300
     )
-    assert done.stdout.strip() == ""
+    assert process.stdout.strip() == ""

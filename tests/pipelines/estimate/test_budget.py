@@ -22,7 +22,7 @@ buckets:
 """
 
 
-def told(*arguments: str, code: int = 0) -> str:
+def run_budget(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, ["budget", *arguments])
     assert result.exit_code == code, result.output
     return result.output
@@ -32,7 +32,7 @@ def told(*arguments: str, code: int = 0) -> str:
 def test_the_cut_deepens_with_the_budget(tmp_path: Path, tokens: str, pools: int) -> None:
     file = tmp_path / "laws.yaml"
     file.write_text(LAWS)
-    best = json.loads(told(str(file), "--tokens", tokens, "--json"))
+    best = json.loads(run_budget(str(file), "--tokens", tokens, "--json"))
     assert len(best["best"]["buckets"]) == pools
     assert best["select"]["top"] == pools / 4
     assert best["select"]["max_epochs"] >= best["best"]["epochs"]
@@ -41,7 +41,7 @@ def test_the_cut_deepens_with_the_budget(tmp_path: Path, tokens: str, pools: int
 def test_words(tmp_path: Path) -> None:
     file = tmp_path / "laws.yaml"
     file.write_text(LAWS)
-    text = told(str(file), "--tokens", "128M")
+    text = run_budget(str(file), "--tokens", "128M")
     assert "top30                       75.0%       38,400,000     3.33   0.69351  best" in text
     assert "select: {top: 0.75, tokens: 128000000, max_epochs: 4}" in text
 
@@ -53,14 +53,14 @@ def test_points_are_fitted(tmp_path: Path) -> None:
         rows += [f"{name},1000000,{n * 500000},{loss([law], n * 500000, 0.5, 0.1)}" for n in (1, 2, 3, 5, 8, 16)]
     file = tmp_path / "points.csv"
     file.write_text("\n".join(rows))
-    found = json.loads(told(str(file), "--tokens", "10M", "--json"))
-    assert found["fit_error"] < 1e-5
-    assert {law["name"]: round(law["half_life"], 2) for law in found["buckets"]["buckets"]} == {"top": 2, "next": 4}
-    assert "fitted: a = 0.5" in told(str(file), "--tokens", "10M")
+    advice = json.loads(run_budget(str(file), "--tokens", "10M", "--json"))
+    assert advice["fit_error"] < 1e-5
+    assert {law["name"]: round(law["half_life"], 2) for law in advice["buckets"]["buckets"]} == {"top": 2, "next": 4}
+    assert "fitted: a = 0.5" in run_budget(str(file), "--tokens", "10M")
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         (
             "x.yaml",
@@ -78,12 +78,12 @@ def test_points_are_fitted(tmp_path: Path) -> None:
         ("x.csv", "bucket,epoch_tokens,tokens,loss\na,10,5,1\n", "needs three points"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_text(text)
-    assert said in told(name, "--tokens", "5M", code=2 if "points" not in said else 1)
+    assert message in run_budget(name, "--tokens", "5M", code=2 if "points" not in message else 1)
 
 
 def test_tokens_are_a_number(tmp_path: Path) -> None:
     (tmp_path / "laws.yaml").write_text(LAWS)
-    assert "'many' is not a number of tokens" in told(str(tmp_path / "laws.yaml"), "--tokens", "many", code=1)
+    assert "'many' is not a number of tokens" in run_budget(str(tmp_path / "laws.yaml"), "--tokens", "many", code=1)

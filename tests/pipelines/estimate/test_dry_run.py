@@ -23,22 +23,22 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
     records = corpus(60)
     source = save(tmp_path / "in", dealt(records, 3, seed=1))
     (source / "piece-01.jsonl").open("a").write("{broken\n")
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["run", str(write_recipe(tmp_path)), "-i", str(source), "-o", str(tmp_path / "run"), "--dry-run", "--json"],
     )
-    assert told.exit_code == 0, told.stderr
-    found = json.loads(told.stdout)
-    assert (found["files"], found["parts"], found["reused"]) == (3, 3, 0)
-    assert (found["documents"], found["rejects"], found["sample_documents"]) == (60, 1, 60)
+    assert result.exit_code == 0, result.stderr
+    estimated = json.loads(result.stdout)
+    assert (estimated["files"], estimated["parts"], estimated["reused"]) == (3, 3, 0)
+    assert (estimated["documents"], estimated["rejects"], estimated["sample_documents"]) == (60, 1, 60)
     text = sum(len(str(record["text"]).encode()) for record in records)
-    assert found["text_bytes"] == pytest.approx(text, rel=0.01)  # with where each text begins
-    assert 0 < found["documents_kept"] < 60
-    assert found["tokens_kept"] < found["tokens"]
-    assert found["candidate_probability"]["0.7"] == pytest.approx(1 - (1 - 0.7**8) ** 14)
-    assert all(seconds >= 0 for seconds in found["seconds"].values())  # beyond those of a run of one document
-    assert all(size > 0 for size in found["disk"].values())
-    assert any(warning.startswith("[rejects] about 1 of 61 records") for warning in found["warnings"])
+    assert estimated["text_bytes"] == pytest.approx(text, rel=0.01)  # with where each text begins
+    assert 0 < estimated["documents_kept"] < 60
+    assert estimated["tokens_kept"] < estimated["tokens"]
+    assert estimated["candidate_probability"]["0.7"] == pytest.approx(1 - (1 - 0.7**8) ** 14)
+    assert all(seconds >= 0 for seconds in estimated["seconds"].values())  # beyond those of a run of one document
+    assert all(size > 0 for size in estimated["disk"].values())
+    assert any(warning.startswith("[rejects] about 1 of 61 records") for warning in estimated["warnings"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "recipe.yaml"]
 
 
@@ -51,23 +51,23 @@ def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind
         sample, "LOOKAHEAD_BYTES", 210_000 if kind == "jsonl" else 10 << 20
     )  # readers of the others read far ahead
     monkeypatch.setattr(sample, "SAMPLE_BYTES", 150_000)
-    wanted = load_recipe("gopher", ["input.split_bytes=300000"], [str(source)])
-    splits = list_input(wanted)
+    recipe = load_recipe("gopher", ["input.split_bytes=300000"], [str(source)])
+    splits = list_input(recipe)
     (tmp_path / "sample").mkdir()
-    pieces = list(sample.sample(splits, wanted, str(tmp_path / "sample")))
+    pieces = list(sample.sample(splits, recipe, str(tmp_path / "sample")))
     assert 4 <= len(pieces) <= 6
     sampled = sum(piece.size for piece in pieces)
-    found = 0.0
+    documents = 0.0
     for piece in pieces:
-        only = wanted.model_copy(update={"input": wanted.input.model_copy(update={"paths": (piece.uri,)})})
-        found += piece.factor * sum(documents_of(only))
-    assert found * sum(split.size for split in splits) / sampled == pytest.approx(1500, rel=0.12)
+        only = recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": (piece.uri,)})})
+        documents += piece.factor * sum(documents_of(only))
+    assert documents * sum(split.size for split in splits) / sampled == pytest.approx(1500, rel=0.12)
 
 
-def documents_of(wanted: Recipe) -> list[int]:
+def documents_of(recipe: Recipe) -> list[int]:
     from tamis.transforms.read.inputs import read
 
-    batches = [found for split in list_input(wanted) for found in read(split, wanted.input)]
+    batches = [batch for split in list_input(recipe) for batch in read(split, recipe.input)]
     assert not any(rejects for _, rejects in batches)
     return [batch.num_rows for batch, _ in batches]
 
@@ -78,9 +78,9 @@ def test_a_crawl_is_cut_between_its_records(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "a.wet").write_bytes(b"".join(one % (number, len(body), body) for number in range(200)))
     monkeypatch.setattr(sample, "PIECE_BYTES", 30_000)
     monkeypatch.setattr(sample, "LOOKAHEAD_BYTES", 60_000)
-    wanted = load_recipe("gopher", [], [str(tmp_path / "a.wet")])
-    (piece,) = sample.sample(list_input(wanted), wanted, str(tmp_path))
-    only = wanted.model_copy(update={"input": wanted.input.model_copy(update={"paths": (piece.uri,)})})
+    recipe = load_recipe("gopher", [], [str(tmp_path / "a.wet")])
+    (piece,) = sample.sample(list_input(recipe), recipe, str(tmp_path))
+    only = recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": (piece.uri,)})})
     assert piece.factor * sum(documents_of(only)) == pytest.approx(200, rel=0.05)
 
 
@@ -109,6 +109,6 @@ def test_a_sample_of_distributions_gives_no_more_of_each_than_all_together_do(
 ) -> None:
     """What a large distribution gives depends on how many there are."""
     monkeypatch.setattr(sample, "SAMPLE_BYTES", 800_000)
-    wanted = Recipe.model_validate({"input": {"paths": ["python-env"], "harvest_bytes": 6_000_000}})
-    found = estimate(wanted, str(tmp_path / "run"), 1)
-    assert found.text_bytes == pytest.approx(found.input_bytes, rel=0.3)
+    recipe = Recipe.model_validate({"input": {"paths": ["python-env"], "harvest_bytes": 6_000_000}})
+    estimated = estimate(recipe, str(tmp_path / "run"), 1)
+    assert estimated.text_bytes == pytest.approx(estimated.input_bytes, rel=0.3)

@@ -78,11 +78,11 @@ def test_no_word_of_a_document_is_logged(logged) -> None:
 
 def test_an_error_is_an_event_and_nothing_else(tmp_path: Path) -> None:
     address = "s3://AKIA:hunter2@bucket/none.jsonl"
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["run", "gopher", "-i", "none.jsonl", "-i", address, "-o", str(tmp_path / "run"), "--log", "json"]
     )
-    assert told.exit_code == 1
-    (event,) = map(json.loads, told.stderr.splitlines())
+    assert result.exit_code == 1
+    (event,) = map(json.loads, result.stderr.splitlines())
     assert (event["event"], event["level"]) == ("error", "error")
     assert "none.jsonl: no such file" in event["message"]
 
@@ -90,9 +90,9 @@ def test_an_error_is_an_event_and_nothing_else(tmp_path: Path) -> None:
 def test_the_log_as_text_and_an_unknown_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Log("text", "s3://k:secret@b/run").event("planned", parts=3, place="http://u:secret@h/a")
     assert capsys.readouterr().err.endswith('Z INFO planned parts=3 place="http://***@h/a"\n')
-    told = CliRunner().invoke(app, ["run", "gopher", "-i", "x", "--log", "xml"])
-    assert told.exit_code == 2
-    assert "not one of json, text" in told.stderr
+    result = CliRunner().invoke(app, ["run", "gopher", "-i", "x", "--log", "xml"])
+    assert result.exit_code == 2
+    assert "not one of json, text" in result.stderr
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_the_log_as_text_and_an_unknown_form(tmp_path: Path, capsys: pytest.Capt
 
 def samples(run: Path) -> dict[str, float]:
     """The samples of metrics.prom by name and labels, after a check of the format."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     kinds = set()
     for line in (run / "metrics.prom").read_text().splitlines():
         if line.startswith("# TYPE "):
@@ -110,19 +110,19 @@ def samples(run: Path) -> dict[str, float]:
             name, labels, value = re.fullmatch(r'([a-z_]+)(\{(?:[a-z]+="(?:[^"\\]|\\.)*",?)*\}) (\S+)', line).groups()
             assert name.startswith("tamis_")
             assert name in kinds
-            assert name + labels not in found
-            found[name + labels] = float(value)
-    return found
+            assert name + labels not in values
+            values[name + labels] = float(value)
+    return values
 
 
 def test_metrics_add_up_to_the_manifest(logged) -> None:
     where, _, _ = logged
     counts = json.loads((where / "manifest.json").read_text())["counts"]
-    found = samples(where)
+    values = samples(where)
 
     def total(name: str, **labels: str) -> float:
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        return sum(value for key, value in found.items() if key.startswith(f"tamis_{name}{{") and all(w in key for w in wanted))
+        pairs = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(value for key, value in values.items() if key.startswith(f"tamis_{name}{{") and all(w in key for w in pairs))
 
     assert total("documents") + total("rejected_records") == total("records") == counts["records"]
     assert total("documents", decision="kept") == counts["kept"]
@@ -130,21 +130,21 @@ def test_metrics_add_up_to_the_manifest(logged) -> None:
     assert total("tokens") == counts["tokens"]["in"]
     assert total("running") == total("failed") == 0
     assert 0 < time.time() - total("last_success_timestamp_seconds") < 600
-    assert {key.split('movement="')[1][:-2] for key in found if "movement_seconds" in key} == {"rate", "decide", "emit"}
+    assert {key.split('movement="')[1][:-2] for key in values if "movement_seconds" in key} == {"rate", "decide", "emit"}
 
 
 def test_metrics_of_a_run_that_goes_on_or_failed_keep_the_last_success(tmp_path: Path) -> None:
     (tmp_path / "metrics.prom").write_text('tamis_last_success_timestamp_seconds{run="x"} 123.500\n')
     metrics.write_progress(str(tmp_path), ATTEMPT, {"rate": MovementProgress(7, 8, 9)})
-    found = samples(tmp_path)
-    assert {key.split("{")[0]: value for key, value in found.items()}.items() >= {
+    values = samples(tmp_path)
+    assert {key.split("{")[0]: value for key, value in values.items()}.items() >= {
         ("tamis_running", 1.0),
         ("tamis_last_success_timestamp_seconds", 123.5),
         ("tamis_progress_documents", 7.0),
     }
     metrics.write_progress(str(tmp_path), ATTEMPT.model_copy(update={"error": "no space"}), {})
-    found = {key.split("{")[0]: value for key, value in samples(tmp_path).items()}
-    assert (found["tamis_running"], found["tamis_failed"], found["tamis_last_success_timestamp_seconds"]) == (0, 1, 123.5)
+    values = {key.split("{")[0]: value for key, value in samples(tmp_path).items()}
+    assert (values["tamis_running"], values["tamis_failed"], values["tamis_last_success_timestamp_seconds"]) == (0, 1, 123.5)
 
 
 def test_a_hostile_name_is_a_label_and_a_full_disk_no_error(tmp_path: Path) -> None:
@@ -161,21 +161,21 @@ def test_a_hostile_name_is_a_label_and_a_full_disk_no_error(tmp_path: Path) -> N
 
 def test_status_of_what_never_ran(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none"):
-        found = status(str(place))
-        assert (found.state, found.attempt, found.last_release) == ("never started", None, None)
+        current = status(str(place))
+        assert (current.state, current.attempt, current.last_release) == ("never started", None, None)
     assert not (tmp_path / "none").exists()
 
 
 def test_status_of_a_finished_run(logged) -> None:
     where, events, _ = logged
-    found = status(str(where))
-    assert (found.state, found.movements) == ("finished", [])
-    assert found.last_release is not None
-    assert (found.last_release.release, found.last_release.records) == (1, 41)
-    told = CliRunner().invoke(app, ["status", str(where), "--json"])
-    assert json.loads(told.stdout)["last_release"]["corpus_root"] == events[-1]["corpus_root"]
-    told = CliRunner().invoke(app, ["status", str(where)])
-    assert f"{where}: finished\n  last release: 1 of 2" in told.stdout
+    current = status(str(where))
+    assert (current.state, current.movements) == ("finished", [])
+    assert current.last_release is not None
+    assert (current.last_release.release, current.last_release.records) == (1, 41)
+    result = CliRunner().invoke(app, ["status", str(where), "--json"])
+    assert json.loads(result.stdout)["last_release"]["corpus_root"] == events[-1]["corpus_root"]
+    result = CliRunner().invoke(app, ["status", str(where)])
+    assert f"{where}: finished\n  last release: 1 of 2" in result.stdout
 
 
 def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> None:
@@ -186,27 +186,27 @@ def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> N
     with RunLock(run, "exclusive") as held:
         assert status(run).state == "running"
         held.share()
-        found = status(run, now=1062.0)
-        assert (found.state, found.seconds_since_update) == ("running", 2.0)
-        rate, decide, emit = found.movements
+        current = status(run, now=1062.0)
+        assert (current.state, current.seconds_since_update) == ("running", 2.0)
+        rate, decide, emit = current.movements
         assert (rate.done, rate.total, rate.documents) == (3_000_000, 5_000_000, 700)
         assert rate.seconds_left == pytest.approx(60 * 2 / 2)  # a fifth was there already: 2 MB in 60 s, 2 MB to go
         assert (decide.done, decide.total, emit.total) == (0, 10, None)
-        said = "\n".join(lines(found))
-        assert "running, started 1970-01-01 00:16:40 UTC (process 42 on node-7, local, 2 workers)" in said
+        text = "\n".join(lines(current))
+        assert "running, started 1970-01-01 00:16:40 UTC (process 42 on node-7, local, 2 workers)" in text
         assert (
-            "rate    3.0 of 5.0 MB of input, 60%, 700 documents, 0.1 MB of text per second, for 1 min, about 1 min left" in said
+            "rate    3.0 of 5.0 MB of input, 60%, 700 documents, 0.1 MB of text per second, for 1 min, about 1 min left" in text
         )
         Progress(run, "emit").expect(8)
         Progress(run, "emit").expect(8)
         assert status(run).movements[2].total == 8
-    found = status(run)
-    assert (found.state, found.movements[0].seconds_left) == ("interrupted", None)
-    assert "run the same command again to continue" in "\n".join(lines(found))
+    current = status(run)
+    assert (current.state, current.movements[0].seconds_left) == ("interrupted", None)
+    assert "run the same command again to continue" in "\n".join(lines(current))
     progress.write_attempt(run, ATTEMPT.model_copy(update={"error": "12 of 20 records could not be read"}))
-    found = status(run)
-    assert found.state == "failed"
-    assert "12 of 20 records could not be read" in "\n".join(lines(found))
+    current = status(run)
+    assert current.state == "failed"
+    assert "12 of 20 records could not be read" in "\n".join(lines(current))
 
 
 def test_without_locks_a_driver_lives_as_long_as_it_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,8 +221,8 @@ def test_where_workers_cannot_append_receipts_tell_how_far_a_run_is(tmp_path: Pa
     for name in ("rated/part-00000.json", "rated/part-00000.parquet", ".state/part-00001.json", ".state/shard-00000.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = status(str(tmp_path))
-    assert [(each.name, each.done, each.total) for each in found.movements] == [
+    current = status(str(tmp_path))
+    assert [(each.name, each.done, each.total) for each in current.movements] == [
         ("rate", 1, 10),
         ("decide", 1, 10),
         ("emit", 1, None),
@@ -233,19 +233,19 @@ def test_a_run_that_fails_says_why_in_its_status(tmp_path: Path) -> None:
     source = save(tmp_path / "in", [corpus(30)])
     (source / "piece-00.jsonl").open("a").write("{broken\n" * 5)
     typed(command(write_recipe(tmp_path), source, tmp_path / "run", workers=1), code=1)
-    found = status(str(tmp_path / "run"))
-    assert found.state == "failed"
-    assert found.attempt is not None
-    assert "5 of 35 records could not be read" in found.attempt.error
+    current = status(str(tmp_path / "run"))
+    assert current.state == "failed"
+    assert current.attempt is not None
+    assert "5 of 35 records could not be read" in current.attempt.error
     assert {key.split("{")[0]: value for key, value in samples(tmp_path / "run").items()}["tamis_failed"] == 1
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (90000, "1 d 1 h")],
 )
-def test_a_duration_has_two_units_at_most(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 # --- nights ------------------------------------------------------------------------------------------------------------
@@ -262,16 +262,16 @@ def test_nights_make_a_chain_of_releases(tmp_path: Path) -> None:
     assert run(recipe, source, tmp_path / "run").unchanged
     (source / "piece-00.jsonl").unlink()
     run(recipe, source, tmp_path / "run")
-    told = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").iterdir())]
+    releases = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").iterdir())]
     assert [
-        ([Path(uri).name for uri, _ in entry["added"]], [Path(uri).name for uri, _ in entry["removed"]]) for entry in told
+        ([Path(uri).name for uri, _ in entry["added"]], [Path(uri).name for uri, _ in entry["removed"]]) for entry in releases
     ] == [
         (["piece-00.jsonl"], []),
         (["second.jsonl"], []),
         ([], ["piece-00.jsonl"]),
     ]
     typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")])
-    (tmp_path / "run" / "releases" / "000001.json").write_text(json.dumps(told[0] | {"kept": 1}))
+    (tmp_path / "run" / "releases" / "000001.json").write_text(json.dumps(releases[0] | {"kept": 1}))
     out, _ = typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")], code=1)
     assert "releases/000002.json: names another parent than the release before it" in out
 
@@ -280,10 +280,10 @@ def test_a_night_without_input_is_quiet_and_a_wrong_name_is_not(tmp_path: Path) 
     source, recipe = save(tmp_path / "in", [corpus(20)]), write_recipe(tmp_path)
     target = tmp_path / "run"
 
-    def night(given: Path | str, *more: str, code: int = 0) -> tuple[str, str]:
-        told = CliRunner().invoke(app, ["run", str(recipe), "-i", str(given), "-o", str(target), "--workers", "1", *more])
-        assert told.exit_code == code, told.stderr
-        return told.stdout, told.stderr
+    def night(paths: Path | str, *more: str, code: int = 0) -> tuple[str, str]:
+        result = CliRunner().invoke(app, ["run", str(recipe), "-i", str(paths), "-o", str(target), "--workers", "1", *more])
+        assert result.exit_code == code, result.stderr
+        return result.stdout, result.stderr
 
     (tmp_path / "tonight").mkdir()
     out, err = night(tmp_path / "tonight", "--allow-empty")

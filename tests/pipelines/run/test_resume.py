@@ -68,9 +68,9 @@ def finishes(recipe: Path, source: Path, output: Path, undisturbed: Path) -> Non
     before = receipts(output) if output.exists() else {}
     finished_before = (output / "manifest.json").exists()
     out, _ = typed(command(recipe, source, output, "--json"))
-    told = json.loads(out)
-    assert told["shards"]["reused"] >= len(before)  # more where a worker outlived its driver by the last bit of a part
-    assert told["unchanged"] == finished_before
+    summary = json.loads(out)
+    assert summary["shards"]["reused"] >= len(before)  # more where a worker outlived its driver by the last bit of a part
+    assert summary["unchanged"] == finished_before
     after = receipts(output)
     assert before.items() <= after.items()
     assert left(output) == left(undisturbed)
@@ -151,25 +151,25 @@ def test_a_moved_threshold_runs_only_decide_and_emit_and_says_so(base, tmp_path)
     shutil.copytree(base.run, tmp_path / "run")
     before = receipts(tmp_path / "run")
     moved = ("--set", "thresholds.gopher.word_count.min=90")
-    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *moved, workers=1))
-    assert "rated already: only Decide and Emit run" in said
+    _, stderr = typed(command(base.recipe, base.source, tmp_path / "run", *moved, workers=1))
+    assert "rated already: only Decide and Emit run" in stderr
     assert receipts(tmp_path / "run") == before
     run(base.recipe, base.source, tmp_path / "fresh", moved[1])
     assert left(tmp_path / "run") == left(tmp_path / "fresh")
     assert corpus_of(tmp_path / "run") != corpus_of(base.run)
     out, _ = typed(command(base.recipe, base.source, tmp_path / "run", *moved, "--json", workers=1))
-    told = json.loads(out)
-    assert (told["unchanged"], told["shards"]["rated"], told["shards"]["reused"]) == (True, 0, 3)
+    summary = json.loads(out)
+    assert (summary["unchanged"], summary["shards"]["rated"], summary["shards"]["reused"]) == (True, 0, 3)
     # And back again, the other way round.
-    found = run(base.recipe, base.source, tmp_path / "run")
-    assert (found.rated, found.reused, found.unchanged) == (0, 3, False)
+    result = run(base.recipe, base.source, tmp_path / "run")
+    assert (result.rated, result.reused, result.unchanged) == (0, 3, False)
     assert left(tmp_path / "run") == left(base.run)
 
 
 def test_an_unchanged_run_does_nothing_and_says_so(base):
     before = {path: path.stat().st_mtime_ns for path in base.run.rglob("*")}
-    _, said = typed(command(base.recipe, base.source, base.run))
-    assert "nothing changed since this run finished; its results stand" in said
+    _, stderr = typed(command(base.recipe, base.source, base.run))
+    assert "nothing changed since this run finished; its results stand" in stderr
     now = {path: path.stat().st_mtime_ns for path in base.run.rglob("*")}
     assert now.pop(base.run / "metrics.prom") > before.pop(base.run / "metrics.prom")  # it ended well once more
     assert now == before
@@ -185,38 +185,38 @@ def test_only_new_and_changed_files_are_rated(base, tmp_path):
         os.utime(source / f"piece-{number:02d}.jsonl", ns=(original.st_atime_ns, original.st_mtime_ns))
     assert run(base.recipe, source, output).rated == 3
     shutil.copyfile(base.source / "piece-02.jsonl", source / "piece-03.jsonl")
-    found = run(base.recipe, source, output)
-    assert (found.rated, found.reused) == (1, 3)
-    assert found.manifest["counts"]["records"] == 400 + len(pieces[2])
+    result = run(base.recipe, source, output)
+    assert (result.rated, result.reused) == (1, 3)
+    assert result.manifest["counts"]["records"] == 400 + len(pieces[2])
     (source / "piece-03.jsonl").unlink()
-    found = run(base.recipe, source, output)
-    assert (found.rated, found.reused) == (0, 3)
+    result = run(base.recipe, source, output)
+    assert (result.rated, result.reused) == (0, 3)
     assert corpus_of(output) == corpus_of(base.run)
     assert sorted(path.name for path in (output / "decisions").iterdir()) == [f"part-{n:05d}.parquet" for n in range(3)]
     (source / "piece-01.jsonl").write_bytes((source / "piece-01.jsonl").read_bytes().replace(b"the ", b"The ", 1))
-    found = run(base.recipe, source, output)
-    assert (found.rated, found.reused) == (1, 2)
+    result = run(base.recipe, source, output)
+    assert (result.rated, result.reused) == (1, 2)
 
 
 def test_a_raters_option_rates_again_but_a_weight_does_not(base, tmp_path):
     shutil.copytree(base.run, tmp_path / "run")
-    found = run(base.recipe, base.source, tmp_path / "run", "curriculum.order=descending", "seed=4")
-    assert (found.rated, found.reused) == (0, 3)
-    found = run(base.recipe, base.source, tmp_path / "run", "dedup.minhash.ngram=4")
-    assert (found.rated, found.reused) == (3, 0)
+    result = run(base.recipe, base.source, tmp_path / "run", "curriculum.order=descending", "seed=4")
+    assert (result.rated, result.reused) == (0, 3)
+    result = run(base.recipe, base.source, tmp_path / "run", "dedup.minhash.ngram=4")
+    assert (result.rated, result.reused) == (3, 0)
 
 
 def test_what_is_missing_of_a_finished_run_is_made_again(base, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(base.run, output)
     (output / "data/phase-1/shard-00002.parquet").unlink()
-    found = run(base.recipe, base.source, output)
-    assert (found.rated, found.reused, found.unchanged) == (0, 3, False)
+    result = run(base.recipe, base.source, output)
+    assert (result.rated, result.reused, result.unchanged) == (0, 3, False)
     assert left(output) == left(base.run)
     (output / "rated/part-00001.parquet").unlink()  # as a clean-up leaves it that was killed
     (output / "data/phase-1/shard-00000.parquet").unlink()
-    found = run(base.recipe, base.source, output)
-    assert (found.rated, found.reused, found.unchanged) == (1, 2, False)
+    result = run(base.recipe, base.source, output)
+    assert (result.rated, result.reused, result.unchanged) == (1, 2, False)
     assert left(output) == left(base.run)
 
 
@@ -228,8 +228,8 @@ def test_too_many_rejects_leave_no_manifest_and_no_corpus(base, tmp_path):
         run(base.recipe, source, output, "max_rejects=2")
     assert not (output / "manifest.json").exists()
     assert not (output / "data").exists()
-    found = run(base.recipe, source, output, "max_rejects=3")
-    assert (found.rated, found.reused, found.manifest["counts"]["rejected"]) == (0, 2, 3)
+    result = run(base.recipe, source, output, "max_rejects=3")
+    assert (result.rated, result.reused, result.manifest["counts"]["rejected"]) == (0, 2, 3)
     with pytest.raises(RunError, match="max_rejects is 0"):  # a finished run is held to it too
         run(base.recipe, source, output, "max_rejects=0")
     assert not (output / "manifest.json").exists()

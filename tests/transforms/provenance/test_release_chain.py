@@ -1,4 +1,4 @@
-"""The chain of releases: each names its parent, and what came and went adds up to the input; whoever touches it is told."""
+"""The chain of releases: each names its parent, the files added and removed add up to the input, and changes are detected."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def problems(run: Path) -> list[str]:
 
 def test_a_record_says_what_came_and_went(run: Path) -> None:
     assert not problems(run)
-    told = [json.loads(path.read_text()) for path in sorted((run / "releases").iterdir())]
-    assert [(entry["release"], entry["added"], entry["removed"]) for entry in told] == [
+    records = [json.loads(path.read_text()) for path in sorted((run / "releases").iterdir())]
+    assert [(entry["release"], entry["added"], entry["removed"]) for entry in records] == [
         (1, [["a", "1"]], []),
         (2, [["b", "1"]], []),
         (3, [["a", "2"]], [["a", "1"], ["b", "1"]]),
     ]
-    assert told[0]["parent"] is None
-    assert release_chain.latest(str(run)) == Release.model_validate(told[2])
+    assert records[0]["parent"] is None
+    assert release_chain.latest(str(run)) == Release.model_validate(records[2])
 
 
 def test_the_same_release_is_recorded_once_and_none_without_a_manifest(run: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_run_from_before_there_were_records_is_sound(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "change", "told"),
+    ("number", "change", "message"),
     [
         (1, {"kept": 7}, "000002.json: names another parent"),
         (2, {"added": []}, "000003.json: names another parent"),
@@ -81,10 +81,10 @@ def test_a_run_from_before_there_were_records_is_sound(run: Path) -> None:
         (3, {"release": 4}, "is not release 3"),
     ],
 )
-def test_a_changed_record_is_named(run: Path, number: int, change: dict[str, Any], told: str) -> None:
+def test_a_changed_record_is_named(run: Path, number: int, change: dict[str, Any], message: str) -> None:
     path = run / "releases" / f"{number:06d}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change, indent=1, ensure_ascii=False))
-    assert any(told in problem for problem in problems(run)), problems(run)
+    assert any(message in problem for problem in problems(run)), problems(run)
 
 
 def test_a_missing_record_is_named(run: Path) -> None:

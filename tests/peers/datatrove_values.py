@@ -1,14 +1,14 @@
-r"""What datatrove's own filters measure and decide; runs under the peers' Python, JSON lines of texts in, of results out.
+r"""Prints the values and decisions of datatrove's own filters; runs in the Python of the peers.
 
     python datatrove_values.py MODE WORDS < texts.jsonl > values.jsonl
 
 WORDS is the regular expression of Tamis's words. MODE is one of
-- own: datatrove as it is, but with Tamis's words (and sentences) through its pluggable tokenizer;
-- exchanged: the same with the parts exchanged in which Tamis differs on purpose, each with its reason below, and nothing else;
-- shipped: decisions alone, with datatrove's own English words (spaCy);
-- languages: spaCy's example sentences of some sixty languages, for no input.
+- own: datatrove, but with Tamis's words (and sentences) through its pluggable tokenizer;
+- exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
+- shipped: decisions only, with datatrove's own English words (spaCy);
+- languages: spaCy's example sentences in about sixty languages; needs no input.
 
-No formula is repeated here: where a filter compares a value with a threshold, it meets a `Probe`, which takes the value down.
+This file repeats no formula of datatrove: a `Probe` in the place of each threshold records the values that filters compare.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ GopherRepetitionFilter = gopher_repetition_filter.GopherRepetitionFilter
 Values = dict[str, Any]
 
 CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-C4_WORDS, C4_SENTENCES = 5, 3  # as the paper and TFDS have them; datatrove's defaults are 3 and 5
+C4_WORDS, C4_SENTENCES = 5, 3  # as in the paper and TFDS; datatrove's defaults are 3 and 5
 
 
 class Probe:
-    """Stands where a threshold would: takes down what it is compared with, and lets all pass."""
+    """A threshold that records the values it is compared with and lets every document pass."""
 
-    __array_ufunc__ = None  # numpy's scalars, too, then ask the probe
+    __array_ufunc__ = None  # so that numpy's scalars use the comparisons below
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -58,7 +58,7 @@ class Probe:
 
 
 class TamisWords(WordTokenizer):
-    """Tamis's words; and sentences where the line rules of C4 ask for them."""
+    """Tamis's words, and its sentences for the line rules of C4."""
 
     pattern = re.compile(sys.argv[2])
 
@@ -74,7 +74,7 @@ class TamisWords(WordTokenizer):
 
 
 def _ends(word: str) -> bool:
-    """Has a sentence mark in its tail of marks, quotes and brackets, the dot of an initial apart."""
+    """Whether the word ends in marks, quotes and brackets with a sentence mark, except for the dot of an initial."""
     bare = word.rstrip(""".?!)]"'”’""")
     tail = word[len(bare) :]
     if tail.startswith(".") and bare[-1:].isalpha() and not re.search(r"\w.\Z", bare):
@@ -83,21 +83,21 @@ def _ends(word: str) -> bool:
 
 
 class Symbols:
-    """Whatever is neither letter, number nor combining mark, in place of a list that lacks `•`, `©`, `→`, emoji …"""
+    """All characters but letters, numbers and combining marks; replaces a list without `•`, `©`, `→`, emoji …"""
 
     def __contains__(self, character: str) -> bool:
         return not character.isalnum() and not unicodedata.category(character).startswith("M")
 
 
 class Line(str):
-    """The carriage return of a Windows file does not hide the punctuation before it."""
+    """A line in which the carriage return of a Windows file does not hide the punctuation before it."""
 
     def endswith(self, ends: Any) -> bool:  # type: ignore[override]
         return self.removesuffix("\r").endswith(ends)
 
 
 class Text(str):
-    """Lines end at a newline and nowhere else: U+0085 in a web page is a mis-decoded ellipsis in mid-sentence."""
+    """A text in which only a newline ends a line: U+0085 in a web page is a wrongly decoded ellipsis inside a sentence."""
 
     def splitlines(self) -> list[str]:  # type: ignore[override]
         return str(self).removesuffix("\n").split("\n") if self else []
@@ -107,7 +107,7 @@ class Text(str):
 
 
 class PageText(Text):
-    """For C4: as in TFDS citations are no words; and the kelvin sign U+212A, whose lower case is `k`, is no ASCII letter."""
+    """A text for C4: citations are no words, as in TFDS; the kelvin sign U+212A, with lower case `k`, is no ASCII letter."""
 
     def splitlines(self) -> list[str]:  # type: ignore[override]
         lines = Text(self.replace("\u212a", "\u0137")).splitlines()
@@ -115,14 +115,14 @@ class PageText(Text):
 
 
 class Lines:
-    """The nothing before a leading and behind a final newline is no line."""
+    """A splitter without the empty lines before a leading and after a final newline."""
 
     def split(self, text: str) -> list[str]:
         return [line for line in text.split("\n") if line] or [""]
 
 
 def exchange() -> None:
-    """Puts Tamis's choice in the place of datatrove's, part by part."""
+    """Replaces parts of datatrove by the choices of Tamis."""
     gopher_quality_filter.PUNCTUATION_SET = Symbols()
     own_top, own_all = gopher_repetition_filter.find_top_duplicate, gopher_repetition_filter.find_all_duplicate
 
@@ -131,7 +131,7 @@ def exchange() -> None:
         return own_top(grams) if len(set(grams)) < len(grams) else 0
 
     def all_duplicate(words: list[str], n: int) -> int:
-        """Word ends count: "ab", "c" is not "a", "bc". What a space behind each word adds is what a second one adds."""
+        """Word boundaries matter: "ab", "c" is not "a", "bc". The second space per word adds as much as the first."""
         return 2 * own_all([word + " " for word in words], n) - own_all([word + "  " for word in words], n)
 
     gopher_repetition_filter.find_top_duplicate = top
@@ -140,7 +140,7 @@ def exchange() -> None:
 
 
 def result(step: Any, text: str) -> tuple[bool, str | None]:
-    """Of the filter; a document it cannot divide by is dropped, with no reason."""
+    """The result of a filter; a division by zero drops the document without a reason."""
     try:
         return get_filter_result(step.filter(Document(text=text, id="")))
     except ZeroDivisionError:
@@ -148,7 +148,7 @@ def result(step: Any, text: str) -> tuple[bool, str | None]:
 
 
 class Measured:
-    """A filter's values by name: `seen[name]` is the probe to be given to it as a threshold."""
+    """The values of a filter by name: `seen[name]` is the probe for one of its thresholds."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Probe] = {}
@@ -216,7 +216,7 @@ def fineweb(text: str, words: Any) -> Values:
 
 
 class C4Lines(c4_filters.C4QualityFilter):
-    """One or more of C4's rules; counts the lines that each turned away."""
+    """Some of C4's rules; counts the lines that each rule removes."""
 
     def __init__(self, words: Any, *rules: str, **limits: Any) -> None:
         super().__init__(
@@ -234,8 +234,8 @@ class C4Lines(c4_filters.C4QualityFilter):
         self.counts.update(labels)
 
 
-def c4(text: str, whole: str, words: Any) -> Values:
-    """`text` for the rules on lines that are kept, `whole` for what is sought on every line."""
+def c4(text: str, all_lines: str, words: Any) -> Values:
+    """`text` is for the rules on kept lines, `all_lines` for the rules on every line."""
     kept: list[str] = []
     sentences = Probe()
 
@@ -248,16 +248,16 @@ def c4(text: str, whole: str, words: Any) -> Values:
     result(C4Lines(words, "terminal", "javascript", "policy", **limits), text)
     c4_filters.split_into_sentences = split_into_sentences
     longest = Probe()
-    result(C4Lines(words, max_word_length=longest), whole)
+    result(C4Lines(words, max_word_length=longest), all_lines)
     javascript, policy = C4Lines(words, "javascript"), C4Lines(words, "policy")
-    result(javascript, whole)
-    result(policy, whole)
+    result(javascript, all_lines)
+    result(policy, all_lines)
     return {
         "c4.sentences": sentences.seen[-1],
         "c4.kept_lines": len(kept),
         "c4.kept_chars": sum(map(len, kept)),
-        "c4.curly": not result(C4Lines(words, "curly_bracket"), whole)[0],
-        "c4.lorem_ipsum": not result(C4Lines(words, "lorem_ipsum"), whole)[0],
+        "c4.curly": not result(C4Lines(words, "curly_bracket"), all_lines)[0],
+        "c4.lorem_ipsum": not result(C4Lines(words, "lorem_ipsum"), all_lines)[0],
         "c4.longest_word": max(longest.seen, default=0),
         "c4.policy_lines": policy.counts["line-filter-policy"],
         "c4.javascript_lines": javascript.counts["line-filter-javascript"],
@@ -265,7 +265,7 @@ def c4(text: str, whole: str, words: Any) -> Values:
 
 
 def decisions(text: str, words: Any, exchanged: bool) -> Values:
-    """Keep or drop at datatrove's own thresholds; C4 with the numbers the right way round."""
+    """Keep or drop by datatrove's thresholds, but with the right numbers of words and sentences for C4."""
     steps = {
         "gopher": GopherQualityFilter(language=words),
         "repetition": repetition_filter(words, exchanged),
@@ -284,9 +284,9 @@ def own(text: str) -> Values:
 
 def exchanged(text: str) -> Values:
     words: Any = TamisWords()
-    # The kelvin sign is exchanged on every line; too few words matter only where lines are kept.
-    page, whole, text = PageText(text), Text(text.replace("\u212a", "\u0137")), Text(text)
-    values = gopher(text, words) | repetition(text, words, True) | fineweb(text, words) | c4(page, whole, words)
+    # The kelvin sign is replaced on every line; the number of words matters only on kept lines.
+    page, all_lines, text = PageText(text), Text(text.replace("\u212a", "\u0137")), Text(text)
+    values = gopher(text, words) | repetition(text, words, True) | fineweb(text, words) | c4(page, all_lines, words)
     return {"values": values, "kept": decisions(text, words, True)}
 
 

@@ -1,4 +1,4 @@
-"""The documents on which Tamis and its peers must agree: real ones of many kinds, and seeded ones made to break rules."""
+"""Documents on which Tamis and its peers must agree: many kinds of real ones, and random ones that test edge cases."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BENCHMARKS = ("benchmarks/*.jsonl", "benchmarks/*.zst")
 
 
 def environment() -> list[str]:
-    """Docstrings, licences, long descriptions and source files of the running Python; the shortest are left out."""
+    """Docstrings, licences, long descriptions and source files of the running Python, without the shortest."""
     return _some(_read(Input(paths=("python-env",), harvest_bytes=32 << 20)), 8_000)
 
 
 def real(shared: Path) -> list[str]:
-    """Web pages, mail, technical documents, encyclopaedia, raw HTML, exam questions."""
+    """Web pages, mail, technical documents, encyclopaedia articles, raw HTML and exam questions."""
     lines = Input(paths=(str(shared / "quality/wikitext2_*.txt"),), text_unit="line")
     return [
         *_some(_read(Input(paths=tuple(str(shared / place) for place in _REAL), fields=_FIELDS)), 7_000),
@@ -31,7 +31,7 @@ def real(shared: Path) -> list[str]:
 
 
 def pages(shared: Path, count: int) -> list[str]:
-    """Whole web pages from all over the crawl."""
+    """Web pages from all parts of the crawl."""
     return _evenly(list(_read(Input(paths=(str(shared / "web/*.zst"),)))), count)
 
 
@@ -46,7 +46,7 @@ def _read(options: Input) -> Iterator[str]:
 
 
 def _some(texts: Iterator[str], count: int) -> list[str]:
-    """At most `count`, evenly; of the long ones, which cost the peers most of the time, one in thirty-two."""
+    """At most `count` texts, evenly spaced; only one in 32 of the long ones, which take the peers most of the time."""
     short, long = [], []
     for text in texts:
         (short if len(text) <= LONG else long).append(text)
@@ -83,7 +83,7 @@ _BREAKS = ["\n", "\n", "\n", "\n\n", "\n\n\n", "\r\n", "\r\n\r\n", "\r", "\x0b",
 
 
 def adversarial(count: int, seed: int = 3) -> list[str]:
-    """As many different documents: the known edges, then lines that repeat, bullet, trail off, and break every way."""
+    """`count` different documents: fixed edge cases, then random lines with repeats, bullets, ellipses and all line breaks."""
     blank = ["", " ", "\n", "\n\n", "\n\n\n", " \n\t\n ", "\r\n", "\r", "\0", "\x85", "\u2028", "\ufeff", "\n" * 50_000]
     short = ["word", "word\n", "\nword", "#", "...", "…", "•", "-", "one two", "a b c a b c", "ab c d e f. a bc d e f."]
     lines = ["\n\na\n\na\n\n", "a\n\n \n\na", "a\n \na\n", "a\r\na\r\n", "a\ra", "line of text.\n" * 3_000]

@@ -1,4 +1,4 @@
-"""Every signal is datatrove's, value by value, but for the parts that were exchanged for a reason; so are the decisions."""
+"""Every signal and decision equals datatrove's, except for intended differences, each with a reason."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Datatrove = Callable[..., list[dict[str, Any]]]
 RATERS = (GopherRater(Gopher()), RepetitionRater(Repetition()), FineWebRater(FineWeb()), C4Rater(C4()))
 SIGNALS = [signal.name for rater in RATERS for signal in rater.signals if signal.name != "c4.characters"]
 
-_NEWLINE = "a line ends at a newline and nowhere else"
+_NEWLINE = "only a newline ends a line"
 DIFFERENT = {
     "gopher.word_count": "symbols by Unicode category, not by a list of marks",
     "gopher.mean_word_length": "symbols by Unicode category, not by a list of marks",
     "gopher.bullet_lines": _NEWLINE,
     "gopher.ellipsis_lines": _NEWLINE,
-    "repetition.duplicate_line_share": "the nothing before a leading and behind a final newline is no line",
+    "repetition.duplicate_line_share": "no line precedes a leading newline or follows a final one",
     **{f"repetition.top_{n}gram_chars": "an n-gram that occurs once is no repetition" for n in (2, 3, 4)},
-    **{f"repetition.duplicate_{n}gram_chars": "word ends count" for n in (5, 6, 7, 8, 9, 10)},
+    **{f"repetition.duplicate_{n}gram_chars": "word boundaries matter" for n in (5, 6, 7, 8, 9, 10)},
     "fineweb.line_punctuation": "a carriage return does not hide the mark before it",
     "c4.sentences": f"TFDS's end marks; citations are no words; {_NEWLINE}",
     "c4.kept_lines_share": f"TFDS's end marks; citations are no words; {_NEWLINE}",
@@ -44,14 +44,14 @@ DIFFERENT = {
     "c4.policy_lines": f"the kelvin sign is no k; {_NEWLINE}",
     "c4.javascript_lines": _NEWLINE,
 }
-"""Why a value may differ from datatrove's as it is; it must equal datatrove's with these parts exchanged, on every document."""
+"""Why a value may differ from datatrove's. With these parts exchanged, it must equal datatrove's on every document."""
 
 
 def measure(texts: list[str], words: Words = DEFAULT_WORDS) -> pa.Table:
     tables = []
     for start in range(0, len(texts), 2_000):
-        cut = segment(pa.array(texts[start : start + 2_000], pa.large_string()), words)
-        batches = [rater.rate(cut) for rater in RATERS]
+        segmented = segment(pa.array(texts[start : start + 2_000], pa.large_string()), words)
+        batches = [rater.rate(segmented) for rater in RATERS]
         tables.append(
             pa.table(
                 {name: column for batch in batches for name, column in zip(batch.schema.names, batch.columns, strict=True)}
@@ -61,14 +61,14 @@ def measure(texts: list[str], words: Words = DEFAULT_WORDS) -> pa.Table:
 
 
 def kept(table: pa.Table, name: str, prefix: str) -> list[bool]:
-    """What the shipped recipe `name` keeps by its rules on the signals `prefix`."""
+    """Whether the shipped recipe `name` keeps each document, by its rules on the signals `prefix`."""
     rules = {signal: rule for signal, rule in load_recipe(name, paths=["any"]).thresholds.items() if signal.startswith(prefix)}
     assert rules
     return [decision == "keep" for decision in evaluate(table.combine_chunks(), rules)["decision"].to_pylist()]
 
 
 class Compared:
-    """The documents, what Tamis measures of them, and what datatrove does: as it is, and with the parts exchanged."""
+    """The documents with the values of Tamis and datatrove, the latter also with parts exchanged."""
 
     def __init__(self, datatrove: Datatrove, texts: list[str], words: Words = DEFAULT_WORDS) -> None:
         self.texts = texts
@@ -89,7 +89,7 @@ class Compared:
         return [[line.strip() for line in text.split("\n") if line.strip()] for text in self.texts]
 
     def ours(self, name: str) -> list[float | None]:
-        """In datatrove's terms: it says only whether there is a curly bracket, and how many lines and characters are kept."""
+        """Our values in datatrove's terms: whether there is a curly bracket; numbers of kept lines and characters."""
         values = self.table[name].to_pylist()
         if name in ("c4.curly", "c4.lorem_ipsum"):
             return [float(value > 0) for value in values]
@@ -100,16 +100,17 @@ class Compared:
         return values
 
     def unequal(self, name: str, rows: list[dict[str, Any]]) -> list[tuple[str, float | None, float | None]]:
-        """Text, our value and theirs, wherever they are not the same."""
+        """Text, our value and theirs, for all documents with different values."""
         theirs = [row["values"].get(name.removesuffix("_share") if name.startswith("c4.") else name) for row in rows]
         pairs = zip(self.texts, self.ours(name), theirs, strict=True)
         return [pair for pair in pairs if not same(*pair)]
 
 
 def same(text: str, ours: float | None, theirs: float | None) -> bool:
-    """To 1e-9. Where datatrove has no value (it divides by zero, or the text has no n-gram so long), ours is null or 0.
+    """Equality to 1e-9.
 
-    Where ours is null, datatrove has no value, not a number, or makes it 0 for a text that is blank.
+    If datatrove has no value (it divides by zero, or the text is shorter than the n-gram), ours is null or 0. If ours is
+    null, datatrove has no value, NaN, or 0 for a blank text.
     """
     if theirs is None:
         return not ours
@@ -131,7 +132,7 @@ def compared(datatrove: Datatrove, request: pytest.FixtureRequest) -> Compared:
 
 
 def _languages(datatrove: Datatrove) -> list[str]:
-    """Sentences of some sixty languages, together and one by one."""
+    """Sentences in about sixty languages, together and separately."""
     texts = [row["text"] for row in datatrove("languages")]
     return [*texts, *(line for text in texts for line in text.split("\n"))]
 
@@ -147,14 +148,14 @@ def test_the_same_value_for_the_same_words(compared: Compared, name: str, capsys
     different = compared.unequal(name, compared.own)
     with capsys.disabled():
         share = 1 - len(different) / len(compared.texts)
-        print(f"\n{name:37}{share:9.3%} of {len(compared.texts):,} equal datatrove's as it is", end="")
+        print(f"\n{name:37}{share:9.3%} of {len(compared.texts):,} equal datatrove's", end="")
         print(f"; all with: {DIFFERENT[name]}" if name in DIFFERENT else "", end=" ")
     assert bool(different) == (name in DIFFERENT), different[:3]
 
 
 @pytest.mark.parametrize("unspaced", ["character", "clause"])
 def test_the_same_value_for_white_space_words(datatrove: Datatrove, unspaced: Literal["character", "clause"]) -> None:
-    """But for the two ratios of symbols, for which Dolma's words that have one are counted, and datatrove's symbols."""
+    """Except for two ratios: Tamis counts the words that contain a symbol, as Dolma does; datatrove counts symbols."""
     texts = peer_documents.unique(_languages(datatrove), peer_documents.adversarial(3_000))
     compared = Compared(datatrove, texts, Words(definition="whitespace", unspaced=unspaced))
     for name in SIGNALS:
@@ -168,31 +169,31 @@ def test_the_same_value_for_white_space_words(datatrove: Datatrove, unspaced: Li
 
 @pytest.mark.parametrize("name", ["gopher", "fineweb"])
 def test_the_same_decision_for_the_same_words(compared: Compared, name: str) -> None:
-    """By the limits of the shipped recipe of that name, on every document."""
+    """By the thresholds of the shipped recipe of that name, on every document."""
     decisions = zip(compared.texts, kept(compared.table, name, f"{name}."), compared.exchanged, strict=True)
     assert [text for text, ours, row in decisions if ours != row["kept"][name]][:3] == []
 
 
 def test_the_same_repetition_decision_for_the_same_words(compared: Compared) -> None:
-    """A blank text, which has no lines and no paragraphs to judge, is dropped: datatrove drops it only when it is empty."""
+    """Tamis drops every blank text, which has no lines and paragraphs; datatrove only drops an empty one."""
     ours = kept(compared.table, "gopher", "repetition.")
     for text, mine, row in zip(compared.texts, ours, compared.exchanged, strict=True):
         assert mine == (row["kept"]["repetition"] and bool(text.strip())), text[:200]
 
 
 def test_the_same_c4_decision_for_the_same_sentences(compared: Compared) -> None:
-    """A bracket or lorem ipsum condemns a page wherever it stands: datatrove, as TFDS, looks for it in kept lines alone."""
+    """A curly bracket or lorem ipsum in any line drops a page; datatrove and TFDS check kept lines only."""
     rules = load_recipe("c4", paths=["any"]).thresholds
     enough = evaluate(compared.table.combine_chunks(), {"c4.sentences": rules["c4.sentences"]})["decision"].to_pylist()
-    sought = zip(compared.ours("c4.curly"), compared.ours("c4.lorem_ipsum"), strict=True)
-    for text, decision, found, row in zip(compared.texts, enough, sought, compared.exchanged, strict=True):
-        assert row["kept"]["c4"] == (decision == "keep") or (any(found) and not row["kept"]["c4"]), text[:200]
+    phrases = zip(compared.ours("c4.curly"), compared.ours("c4.lorem_ipsum"), strict=True)
+    for text, decision, counts, row in zip(compared.texts, enough, phrases, compared.exchanged, strict=True):
+        assert row["kept"]["c4"] == (decision == "keep") or (any(counts) and not row["kept"]["c4"]), text[:200]
 
 
 def test_decisions_agree_with_datatrove_as_shipped(
     datatrove: Datatrove, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On 2,000 pages of Common Crawl, with datatrove's own words (spaCy), sentences and limits; C4 with TFDS's 3 and 5."""
+    """On 2,000 pages of Common Crawl, with datatrove's words (spaCy), sentences and limits; C4 with TFDS's 3 and 5."""
     pages = peer_documents.pages(shared, 2_000)
     table = measure(pages)
     theirs = datatrove("shipped", pages)
@@ -208,6 +209,6 @@ def test_decisions_agree_with_datatrove_as_shipped(
     }
     with capsys.disabled():
         shares = ", ".join(f"{name} {share:.2%}" for name, share in agree.items())
-        print(f"\nof {len(pages):,} pages decided as by datatrove as shipped: {shares}", end="")
+        print(f"\nof {len(pages):,} pages with the decision of datatrove as shipped: {shares}", end="")
     for name, least in (("gopher", 0.96), ("repetition", 0.98), ("fineweb", 0.999), ("c4", 0.98)):
         assert agree[name] >= least

@@ -1,6 +1,6 @@
-"""C4's numbers are those of the code that made C4; facts of TensorFlow Datasets, tensorflow_datasets/text/c4_utils.py.
+"""C4's numbers are those of the code that made C4: TensorFlow Datasets, tensorflow_datasets/text/c4_utils.py.
 
-Read at commit 0560e686ded1ed7876137f062fa09467717a8e42 of github.com/tensorflow/datasets; TensorFlow is not installed for this.
+They come from commit 0560e686ded1ed7876137f062fa09467717a8e42 of github.com/tensorflow/datasets. No TensorFlow is needed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from tamis.pipelines.recipe.load import load_recipe
 from tamis.transforms.rate.c4 import C4, C4Rater
 
 
-def test_what_makes_a_line_one_that_is_kept() -> None:
+def test_the_rules_for_kept_lines() -> None:
     options = C4()
     assert options.min_words == 5  # _MIN_WORDS_PER_LINE; datatrove's default, 3, is the number of sentences
     assert options.max_word_length == 1000  # _MAX_WORD_LENGTH
@@ -19,7 +19,7 @@ def test_what_makes_a_line_one_that_is_kept() -> None:
     )
 
 
-def test_what_makes_a_page_one_that_is_kept() -> None:
+def test_the_rules_for_kept_pages() -> None:
     rules = load_recipe("c4", paths=["any"]).thresholds
     assert rules["c4.sentences"].min == 3  # _MIN_NUM_SENTENCES; datatrove's default, 5, is the number of words
     assert rules["c4.curly"].max == 0

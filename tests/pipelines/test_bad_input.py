@@ -1,4 +1,4 @@
-"""Bad input through `tamis run`: every fault is told with file and place, the good records beside it pass, nothing is lost."""
+"""Bad input through `tamis run`: every fault is reported with file and place, and good records beside it pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONG = 50 << 20
 
 
 def tamis(*arguments: str | Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
-    """The command as a person runs it."""
+    """Runs the command as a person does."""
     return subprocess.run(
         [sys.executable, "-c", "from tamis.pipelines.cli.main import main; main()", *map(str, arguments)],
         capture_output=True,
@@ -41,18 +41,18 @@ def tamis(*arguments: str | Path, before: Callable[[], None] | None = None) -> s
     )
 
 
-def record(identifier: str, text: str = "Some words that are whole.", **fields: object) -> bytes:
+def record(identifier: str, text: str = "Some words that are valid.", **fields: object) -> bytes:
     return json.dumps({"id": identifier, "text": text, **fields}).encode() + b"\n"
 
 
 def noise(prefix: str) -> bytes:
-    """Twenty records that do not compress, 600 kB together, so that a cut of the file loses some of them and not all."""
+    """Twenty incompressible records, 600 kB together, so that a truncated file loses some of them."""
     draw = random.Random(0)
     return b"".join(record(f"{prefix}-{n}", draw.randbytes(15000).hex()) for n in range(20))
 
 
 def bad_files(folder: Path) -> None:
-    """One file for every fault; ids begin with the name of the file."""
+    """Writes one file for every fault; ids begin with the name of the file."""
     parquet = folder / "cut.parquet"
     pq.write_table(pa.table({"id": [f"cut-{n}" for n in range(100)], "text": ["words"] * 100}), parquet)
     pq.write_table(pa.table({"id": ["schema-1"], "body": ["words"]}), folder / "schema.parquet")
@@ -117,19 +117,19 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Comp
     (folder / "in").mkdir()
     bad_files(folder / "in")
     (folder / "r.yaml").write_text(RECIPE)
-    done = tamis(
+    process = tamis(
         "run", folder / "r.yaml", "-i", folder / "in", "-o", folder / "run", "--workers", "1", "--set", "max_rejects=1.0"
     )
-    return folder, done
+    return folder, process
 
 
 def rejects(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    entries: dict[str, list[dict[str, Any]]] = {}
     for file in sorted((folder / "run/rejects").iterdir()):
         for line in file.read_text("utf-8").splitlines():
             entry = json.loads(line)
-            found.setdefault(Path(entry["uri"]).name, []).append(entry)
-    return found
+            entries.setdefault(Path(entry["uri"]).name, []).append(entry)
+    return entries
 
 
 def corpus(folder: Path) -> list[str]:
@@ -137,18 +137,18 @@ def corpus(folder: Path) -> list[str]:
 
 
 def test_a_run_over_bad_files_ends_well_and_says_where_the_rejects_are(ran) -> None:
-    folder, done = ran
-    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-    assert f"rejects  {folder}/run/rejects" in done.stdout
-    assert re.search(r"^rejected\s+15\b", done.stdout, re.MULTILINE)
+    folder, process = ran
+    assert (process.returncode, "Traceback" in process.stderr) == (0, False), process.stderr
+    assert f"rejects  {folder}/run/rejects" in process.stdout
+    assert re.search(r"^rejected\s+15\b", process.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_is_told_with_file_place_and_reason(ran, name: str) -> None:
+def test_every_fault_is_reported_with_file_place_and_reason(ran, name: str) -> None:
     folder, _ = ran
-    found = rejects(folder).get(name, [])
-    assert len(found) == len(FAULTS[name]), found
-    for entry, (offset, line, error) in zip(found, FAULTS[name], strict=True):
+    entries = rejects(folder).get(name, [])
+    assert len(entries) == len(FAULTS[name]), entries
+    for entry, (offset, line, error) in zip(entries, FAULTS[name], strict=True):
         assert entry["uri"] == str(folder / "in" / name)
         assert re.match(error, entry["error"]), entry["error"]
         assert offset in (None, entry["offset"])
@@ -164,15 +164,15 @@ def test_good_records_of_a_bad_file_pass(ran, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("cut.jsonl.gz", "gz-"), ("cut.jsonl.zst", "zst-")])
-def test_all_that_precedes_a_cut_passes_and_the_reject_names_the_first_that_does_not(ran, name: str, prefix: str) -> None:
+def test_records_before_a_cut_pass_and_the_reject_names_the_first_lost_one(ran, name: str, prefix: str) -> None:
     folder, _ = ran
-    whole = sorted(int(key.removeprefix(prefix)) for key in corpus(folder) if key.startswith(prefix))
-    assert whole == list(range(len(whole)))
-    assert 10 <= len(whole) < 20
+    numbers = sorted(int(key.removeprefix(prefix)) for key in corpus(folder) if key.startswith(prefix))
+    assert numbers == list(range(len(numbers)))
+    assert 10 <= len(numbers) < 20
     (reject,) = rejects(folder)[name]
     lines = noise(prefix[:-1]).split(b"\n")
-    assert reject["line"] == len(whole) + 1
-    assert reject["offset"] == sum(len(line) + 1 for line in lines[: len(whole)])
+    assert reject["line"] == len(numbers) + 1
+    assert reject["offset"] == sum(len(line) + 1 for line in lines[: len(numbers)])
 
 
 def test_nothing_is_lost_in_silence(ran) -> None:
@@ -205,8 +205,8 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
         (first,) = rejects(tmp_path)["in.jsonl"]
         assert stopped.stderr.splitlines()[1:] == [
             f"1 of 4 records could not be read; max_rejects is {limit}. The first: {tmp_path}/in.jsonl, line 2: "
-            f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: correct the input, "
-            "or allow more with --set max_rejects=…"
+            f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: "
+            "correct the input, or allow more with --set max_rejects=…"
         ]
         assert stopped.stdout == ""
         assert not (tmp_path / "run/manifest.json").exists()
@@ -218,25 +218,25 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
 
     passed = tamis(*command, "--workers", "1", "--set", "max_rejects=1", "--json")
     assert passed.returncode == 0, passed.stderr
-    told = json.loads(passed.stdout)
-    assert (told["counts"]["kept"], told["counts"]["rejected"]) == (3, 1)  # a line of 50 MB is a document like any other
-    assert told["shards"] == {"rated": 0, "reused": 2, "emitted": told["shards"]["emitted"]}  # of 48 MiB
+    result = json.loads(passed.stdout)
+    assert (result["counts"]["kept"], result["counts"]["rejected"]) == (3, 1)  # a line of 50 MB is a document like any other
+    assert result["shards"] == {"rated": 0, "reused": 2, "emitted": result["shards"]["emitted"]}  # of 48 MiB
     assert manifests.verify(str(tmp_path / "run")) == []
 
 
 def test_an_empty_file_is_no_fault_and_no_corpus(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
-    done = CliRunner().invoke(
+    process = CliRunner().invoke(
         app, ["run", "gopher", "-i", str(tmp_path / "empty.jsonl"), "-o", str(tmp_path / "run"), "--workers", "1", "--json"]
     )
-    assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["counts"] == {"records": 0, "kept": 0, "dropped": 0, "review": 0, "rejected": 0}
-    assert [warning["code"] for warning in told["warnings"]] == ["no-documents"]
+    assert process.exit_code == 0, process.stderr
+    result = json.loads(process.stdout)
+    assert result["counts"] == {"records": 0, "kept": 0, "dropped": 0, "review": 0, "rejected": 0}
+    assert [warning["code"] for warning in result["warnings"]] == ["no-documents"]
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("path", "message"),
     [
         ("nowhere.jsonl", r"input: .*/nowhere\.jsonl: no such file or folder"),
         ("hollow", r"input: .*/hollow: the folder holds no \.json.* file: it is empty"),
@@ -245,13 +245,13 @@ def test_an_empty_file_is_no_fault_and_no_corpus(tmp_path: Path) -> None:
         ("dangling.jsonl", r"input: .*/dangling\.jsonl: no such file or folder"),
     ],
 )
-def test_input_that_is_not_there_stops_before_anything_is_written(tmp_path: Path, given: str, message: str) -> None:
+def test_input_that_is_not_there_stops_before_anything_is_written(tmp_path: Path, path: str, message: str) -> None:
     (tmp_path / "hollow").mkdir()
     (tmp_path / "unknown").write_text("what am I")
     (tmp_path / "dangling.jsonl").symlink_to(tmp_path / "gone")
-    done = CliRunner().invoke(app, ["run", "gopher", "-i", str(tmp_path / given), "-o", str(tmp_path / "run")])
-    assert done.exit_code == 1
-    assert re.fullmatch(message, done.stderr.strip()), done.stderr
+    process = CliRunner().invoke(app, ["run", "gopher", "-i", str(tmp_path / path), "-o", str(tmp_path / "run")])
+    assert process.exit_code == 1
+    assert re.fullmatch(message, process.stderr.strip()), process.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -268,23 +268,24 @@ def test_an_output_that_cannot_be_written_is_named_and_left_alone(tmp_path: Path
     (tmp_path / "file").write_text("mine")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter.tex").write_text("mine")
-    done = CliRunner().invoke(app, ["run", "gopher", "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / output)])
-    assert done.exit_code == 1
-    assert re.fullmatch(message, done.stderr.strip()), done.stderr
+    process = CliRunner().invoke(app, ["run", "gopher", "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / output)])
+    assert process.exit_code == 1
+    assert re.fullmatch(message, process.stderr.strip()), process.stderr
     assert (tmp_path / "file").read_text() == "mine"
     assert os.listdir(tmp_path / "thesis") == ["chapter.tex"]
 
 
-def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(noise("n"))
     (tmp_path / "r.yaml").write_text("rate: {}\n")
-    done = tamis(
+    process = tamis(
         *("run", tmp_path / "r.yaml", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run", "--workers", "1"),
         before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
     )
-    assert done.returncode == 1
-    (told,) = done.stderr.splitlines()[1:]
-    assert re.fullmatch(r"File too large: '.*/run/\S+'\. Once that is fixed, run the same command again: it continues where it stopped", told)
+    assert process.returncode == 1
+    (message,) = process.stderr.splitlines()[1:]
+    cure = "Once that is fixed, run the same command again: it continues where it stopped"
+    assert re.fullmatch(rf"File too large: '.*/run/\S+'\. {cure}", message)
     assert list((tmp_path / "run/rated").iterdir()) == []
     assert not (tmp_path / "run/manifest.json").exists()
 
@@ -292,18 +293,18 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_that_looks_finished(tm
 def test_a_recipe_with_a_typo_stops_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(record("a"))
     (tmp_path / "r.yaml").write_text("rate: {gopher: {}}\nthresholds:\n  gopher.word_cuont: {min: 5}\n")
-    done = CliRunner().invoke(
+    process = CliRunner().invoke(
         app, ["run", str(tmp_path / "r.yaml"), "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "run")]
     )
-    assert done.exit_code == 2
-    assert done.stderr.strip().endswith(
+    assert process.exit_code == 2
+    assert process.stderr.strip().endswith(
         "r.yaml:3: thresholds.gopher.word_cuont: no signal 'gopher.word_cuont': did you mean 'gopher.word_count'?"
     )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_stops_a_worker_reaches_the_person_once_and_in_words(tmp_path: Path, workers: str) -> None:
+def test_an_error_in_a_worker_is_printed_once_and_in_words(tmp_path: Path, workers: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(record("same") + record("same", "Other words."))
     (tmp_path / "r.yaml").write_text("rate: {}\nduplicate_ids: error\n")
     command = ("run", tmp_path / "r.yaml", "-i", tmp_path / "in.jsonl", "-o", tmp_path / "run", "--workers", workers)
@@ -319,9 +320,9 @@ def test_a_rater_that_cannot_be_set_up_says_which_and_why(tmp_path: Path) -> Non
     (tmp_path / "in.jsonl").write_bytes(record("a"))
     (tmp_path / "tokenizer.json").write_text("{}")
     command = ("run", "gopher", "-i", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "run"), "--workers", "1")
-    done = CliRunner().invoke(app, [*command, "--set", f"rate.tokens.tokenizer={tmp_path}/tokenizer.json"])
-    assert done.exit_code == 1
-    assert re.search(r"^rater 'tokens': .*/tokenizer\.json: not a tokenizer\.json: ", done.stderr, re.MULTILINE)
+    process = CliRunner().invoke(app, [*command, "--set", f"rate.tokens.tokenizer={tmp_path}/tokenizer.json"])
+    assert process.exit_code == 1
+    assert re.search(r"^rater 'tokens': .*/tokenizer\.json: not a tokenizer\.json: ", process.stderr, re.MULTILINE)
 
 
 def test_the_first_reject_is_told_as_a_terminal_may_show_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Recipes execute nothing, documents are shown and never followed, names never become paths, credentials leave no trace."""
+"""Recipes execute nothing, links in documents are never followed, names never become paths, credentials are never stored."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=a
         "curriculum: {phases: [{name: ../../x, share: 1}]}",
     ],
 )
-def test_a_recipe_that_attacks_is_refused_in_words(tmp_path: Path, text: str) -> None:
+def test_a_hostile_recipe_is_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError):
@@ -71,10 +71,10 @@ def test_a_recipe_that_attacks_is_refused_in_words(tmp_path: Path, text: str) ->
 
 
 class _Trap(BaseHTTPRequestHandler):
-    asked: list[str]
+    requests: list[str]
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         self.send_response(200)
         self.end_headers()
 
@@ -86,16 +86,16 @@ class _Trap(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """(address of a server, what it was asked)."""
-    _Trap.asked = []
+    """A server: its address, and the paths that were requested."""
+    _Trap.requests = []
     server = HTTPServer(("127.0.0.1", 0), _Trap)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", _Trap.asked
+    yield f"http://127.0.0.1:{server.server_port}", _Trap.requests
     server.shutdown()
 
 
 def hostile(address: str) -> list[Record]:
-    """Documents whose every field attacks, good enough to be kept or copied."""
+    """Documents with an attack in every field, of a quality that is kept, and copies of them."""
     records = corpus(60)
     evil = [TRAVERSAL, "/etc/passwd", f"{address}/ssrf", SCRIPT, BIDI, "a\x00b", "%2e%2e%2f", "..\\..\\x", "s3://u:p@b/k"]
     for number, word in enumerate(evil):
@@ -109,7 +109,7 @@ def hostile(address: str) -> list[Record]:
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory, trap: tuple[str, list[str]]) -> Path:
-    """The run directory of hostile documents; Python's own connections raise meanwhile."""
+    """The run directory of hostile documents; any connection during the run raises."""
     folder = tmp_path_factory.mktemp("attacked") / "deep" / "er"
     folder.mkdir(parents=True)
     source = save(folder / "in", [hostile(trap[0])])
@@ -121,13 +121,13 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, trap: tuple[str, list[str
         for name in ("connect", "connect_ex"):
             patch.setattr(socket.socket, name, _refused)
         patch.setattr(socket, "getaddrinfo", _refused)
-        wanted = load_recipe(str(folder / "evil.yaml"), [], [str(source)])
-        launch(wanted, str(folder / "run"), workers=1)
+        recipe = load_recipe(str(folder / "evil.yaml"), [], [str(source)])
+        launch(recipe, str(folder / "run"), workers=1)
     return folder / "run"
 
 
-def _refused(*asked: object) -> None:
-    raise AssertionError(f"a connection was opened: {asked}")
+def _refused(*arguments: object) -> None:
+    raise AssertionError(f"a connection was opened: {arguments}")
 
 
 def test_no_address_in_a_document_is_followed(attacked: Path, trap: tuple[str, list[str]]) -> None:
@@ -160,15 +160,15 @@ def test_the_report_of_hostile_documents_is_inert(attacked: Path) -> None:
     assert "{{7*7}}" in page.text
     assert "<script>alert(1)</script>" in page.text  # shown as what it is
     assert "a<b>c &amp; \u05d0" in page.text
-    for found in re.finditer("[\u202a-\u202e\u2066-\u2069]", html):  # isolated from what stands beside it
-        before = html[: found.start()]
+    for match in re.finditer("[\u202a-\u202e\u2066-\u2069]", html):  # isolated from the text beside it
+        before = html[: match.start()]
         assert before.rfind("<bdi") > before.rfind("</bdi>") or 'dir="auto"' in before[before.rfind("<t") :]
 
 
 def test_a_hostile_id_is_explained_as_text(attacked: Path) -> None:
-    told = CliRunner().invoke(app, ["explain", str(attacked), f"{TRAVERSAL}0", "--json"])
-    assert told.exit_code == 0, told.stderr
-    assert json.loads(told.stdout)["id"] == f"{TRAVERSAL}0"
+    result = CliRunner().invoke(app, ["explain", str(attacked), f"{TRAVERSAL}0", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["id"] == f"{TRAVERSAL}0"
     assert CliRunner().invoke(app, ["explain", str(attacked), "../../in/piece-00.jsonl"]).exit_code == 1
 
 
@@ -198,7 +198,7 @@ class _Shelf(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_presigned_address_is_read_and_its_signature_kept_nowhere(tmp_path: Path) -> None:
+def test_a_presigned_address_is_read_and_its_signature_is_never_stored(tmp_path: Path) -> None:
     records: list[dict[str, Any]] = corpus(20)
     _Shelf.body = "".join(json.dumps(record) + "\n" for record in records).encode() + b"{broken\n"
     server = HTTPServer(("127.0.0.1", 0), _Shelf)
@@ -219,15 +219,15 @@ def test_a_presigned_address_is_read_and_its_signature_kept_nowhere(tmp_path: Pa
         "--log",
         "json",
     ]
-    told = CliRunner().invoke(app, argv)
-    assert told.exit_code == 0, told.stderr
+    result = CliRunner().invoke(app, argv)
+    assert result.exit_code == 0, result.stderr
     status = CliRunner().invoke(app, ["status", str(tmp_path / "run"), "--json"])
     missing = CliRunner().invoke(app, [*argv[:3], address.replace("X-Amz-Signature", "sig"), *argv[4:]])
     server.shutdown()
     assert missing.exit_code == 1
     assert "http://127.0.0.1" in missing.stderr
-    for said in (told.stdout, told.stderr, status.stdout, missing.stdout, missing.stderr):
-        assert secret not in said
+    for output in (result.stdout, result.stderr, status.stdout, missing.stdout, missing.stderr):
+        assert secret not in output
     for path in (tmp_path / "run").rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
     (kept,) = json.loads((tmp_path / "run" / "manifest.json").read_text())["inputs"]

@@ -1,4 +1,4 @@
-"""Shards as JSON Lines in one zstd frame with a checksum."""
+"""Writes and reads shards of JSON Lines, in one zstd frame with a checksum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROWS = 1000
 
 
 def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
-    """One object a row with every column in order, null where there is no value (JSON knows no NaN: null too)."""
+    """Writes one object per row with all columns in order; missing values and NaN become null."""
     compressor = zstandard.ZstdCompressor(level=options.compression_level, write_checksum=True)
     with compressor.stream_writer(cast(BinaryIO, sink), closefd=False) as stream:
         for start in range(0, table.num_rows, _ROWS):
@@ -25,9 +25,9 @@ def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
 
 
 def read(data: bytes, uri: str) -> pa.Table:
-    """All rows; the columns of a document have their types, the others those that their values suggest.
+    """All rows. The columns of a document have their types; the types of other columns are inferred from their values.
 
-    Raises ValueError for a shard that is not whole.
+    Raises ValueError if the shard is damaged or incomplete.
     """
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:
@@ -37,11 +37,11 @@ def read(data: bytes, uri: str) -> pa.Table:
     if not frame.eof or frame.unused_data:
         raise ValueError(f"{uri}: damaged shard: {'bytes after its end' if frame.eof else 'its end is missing'}")
     rows = [orjson.loads(line) for line in lines if line]
-    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else documents.SCHEMA.names)}
-    arrays = {name: _array(name, values) for name, values in columns.items()}
-    known = {name: documents.SCHEMA.field(name) for name in documents.SCHEMA.names}
-    fields = [known.get(name) or pa.field(name, array.type) for name, array in arrays.items()]
-    return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields))
+    names = list(rows[0]) if rows else documents.SCHEMA.names
+    arrays = [_array(name, [row[name] for row in rows]) for name in names]
+    document_fields = {field.name: field for field in documents.SCHEMA}
+    fields = [document_fields.get(name) or pa.field(name, array.type) for name, array in zip(names, arrays, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _array(name: str, values: list[object]) -> pa.Array:

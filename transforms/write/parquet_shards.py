@@ -1,4 +1,4 @@
-"""Shards as Parquet: zstd, page checksums, row groups of even size."""
+"""Writes and reads shards of Parquet, with zstd, page checksums and row groups of even size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from tamis.transforms import storage
 from tamis.transforms.core.shards import Output
 
-_DISTINCT = {"id", "text", "url"}  # a dictionary of what is never repeated is work for nothing; so are bounds of texts
+_DISTINCT = {"id", "text", "url"}  # no dictionary, because values do not repeat
 
 
 def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
-    """All rows. The layout of the table in memory does not show in the bytes."""
+    """Writes all rows. The bytes do not depend on the layout of the table in memory."""
     table = table.combine_chunks()
     with pq.ParquetWriter(
         sink,
@@ -25,7 +25,7 @@ def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
         compression="zstd",
         compression_level=options.compression_level,
         use_dictionary=[name for name in table.schema.names if name not in _DISTINCT],
-        write_statistics=[name for name in table.schema.names if name != "text"],
+        write_statistics=[name for name in table.schema.names if name != "text"],  # bounds of texts are useless
         write_page_checksum=True,
         store_schema=True,
     ) as writer:
@@ -34,12 +34,12 @@ def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
 
 
 def read(data: bytes, _uri: str) -> pa.Table:
-    """All rows, every page checked."""
+    """All rows; checks every page. Raises an Arrow error or OSError if the shard is damaged."""
     return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
 
 
 def _groups(table: pa.Table, size: int) -> Iterator[pa.Table]:
-    """Consecutive rows whose values have about `size` bytes."""
+    """Splits the table into groups of consecutive rows with about `size` bytes of values."""
     lengths = np.zeros(len(table), np.int64)
     for column in table.columns:
         if pa.types.is_primitive(column.type) or pa.types.is_nested(column.type):
@@ -47,6 +47,6 @@ def _groups(table: pa.Table, size: int) -> Iterator[pa.Table]:
         elif len(table):
             lengths += pc.fill_null(pc.binary_length(column), 0).to_numpy()
     group = np.cumsum(lengths) // size
-    cuts = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(table)]
-    for start, stop in pairwise(cuts):
+    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(table)]
+    for start, stop in pairwise(bounds):
         yield table.slice(start, stop - start)

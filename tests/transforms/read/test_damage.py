@@ -1,4 +1,4 @@
-"""Bad input: what is good in a file passes, what is not is a reject with its place, and nothing raises."""
+"""Bad input: good records pass, bad ones are rejects with their place, and nothing raises."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_record_that_is_too_long_is_rejected_and_the_next_passes(tmp_path, nam
 
 
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5), longest=st.integers(1, 60))
-def test_lines_are_those_of_the_bytes_however_they_come(data, cuts, longest):
+def test_lines_do_not_depend_on_the_blocks(data, cuts, longest):
     class Blocks:
         damage, start, end, after_damage = None, 0, None, False
 
@@ -164,15 +164,15 @@ def test_a_stream_cut_anywhere_gives_the_whole_records_before_the_cut(tmp_path, 
     compress = CODECS[codec]
     data = b"".join(compress(b"".join(LINES[k : k + 100])) for k in range(0, 500, 100))
     path = tmp_path / f"a.jsonl.{codec}"
-    whole = 0
+    previous = 0
     for share in np.linspace(0.02, 0.995, 25):
         rows, rejects = documents_of([write(path, data[: int(len(data) * share)])])
         assert [row["id"] for row in rows] == [record["id"] for record in GOOD[: len(rows)]]
-        assert len(rows) >= whole
-        whole = len(rows)
+        assert len(rows) >= previous
+        previous = len(rows)
         assert len(rows) >= int(500 * share) // 100 * 100 - 100
         if len(rejects) == 0:
-            assert len(rows) % 100 == 0  # cut between two streams, which nobody can tell from an end
+            assert len(rows) % 100 == 0  # cut between two streams, which looks like the end of the file
             continue
         (reject,) = rejects
         assert "truncated" in reject.error or "not a" in reject.error
@@ -212,7 +212,7 @@ def test_a_flipped_bit_never_raises_and_never_goes_unseen(tmp_path, codec, place
 
 
 @pytest.mark.parametrize("codec", ["gz"])
-def test_what_precedes_a_damage_inside_one_block_is_read(tmp_path, codec):
+def test_records_before_a_damage_in_the_same_block_are_read(tmp_path, codec):
     plain = b"".join(b'{"text": "%d"}\n' % k for k in range(3000))
     data = bytearray(gzip.compress(plain, 1, mtime=0))
     middle = len(data) // 2
@@ -308,7 +308,7 @@ def test_a_damaged_row_group_costs_no_other(tmp_path):
 
 
 def test_a_flipped_bit_of_a_footer_never_raises(tmp_path):
-    """Nor do the numbers of rows that it tells, where the pages hold others."""
+    """Nor does a wrong number of rows in the footer."""
     sink = io.BytesIO()
     rows = pa.table({"text": ["a", "b", "c"], "größe": [1, 2, 3]})
     pq.write_table(rows, sink, row_group_size=2, store_schema=False)
@@ -324,7 +324,7 @@ def test_a_flipped_bit_of_a_footer_never_raises(tmp_path):
 
 @pytest.mark.parametrize("error", [PermissionError(13, "no"), io.UnsupportedOperation("no ranges"), OSError(5, "disk")])
 @pytest.mark.parametrize("name", ["a.parquet", "a.warc", "a.jsonl"])
-def test_trouble_of_the_system_is_not_bad_data(tmp_path, monkeypatch, error, name):
+def test_system_errors_are_not_bad_data(tmp_path, monkeypatch, error, name):
     class Broken(io.RawIOBase):
         def readable(self):
             return True

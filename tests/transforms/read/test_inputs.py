@@ -1,4 +1,4 @@
-"""Every format gives the same documents, ids depend on content alone, and what is planned is what is read."""
+"""Every format gives the same documents, ids depend on content only, and reading follows the plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def documents_of(paths, **options):
-    """All documents and rejects of an input, each batch checked against the promise of `read`."""
+    """All documents and rejects of an input; checks every batch."""
     inputs = Input(paths=tuple(map(str, paths)), **options)
     rows, rejects = [], []
     for split in plan(inputs):
@@ -98,16 +98,16 @@ def test_nested_columns_are_mapped_in_parquet(tmp_path):
     assert [(reject.offset, reject.error) for reject in rejects] == [(1, "the text is null")]
 
 
-def test_ids_that_are_missing_depend_on_source_and_text_alone(tmp_path):
+def test_missing_ids_depend_on_source_and_text_only(tmp_path):
     records = [{"text": f"text {k}", "source": f"s{k % 2}"} for k in range(10)]
-    whole, _ = documents_of([jsonl(tmp_path / "all.jsonl", records)])
+    together, _ = documents_of([jsonl(tmp_path / "all.jsonl", records)])
     one, _ = documents_of([jsonl(tmp_path / "1.jsonl", records[7:])])
     two, _ = documents_of([jsonl(tmp_path / "2.jsonl", [*records[3:7], *records[:3]])])
-    assert sorted(row["id"] for row in whole) == sorted(row["id"] for row in [*one, *two])
-    assert len({row["id"] for row in whole}) == 10
-    assert all(len(row["id"]) == 32 and int(row["id"], 16) >= 0 for row in whole)
+    assert sorted(row["id"] for row in together) == sorted(row["id"] for row in [*one, *two])
+    assert len({row["id"] for row in together}) == 10
+    assert all(len(row["id"]) == 32 and int(row["id"], 16) >= 0 for row in together)
     other, _ = documents_of([jsonl(tmp_path / "3.jsonl", [{"text": "text 0", "source": "s1"}])])
-    assert other[0]["id"] not in {row["id"] for row in whole}
+    assert other[0]["id"] not in {row["id"] for row in together}
 
 
 def test_source_and_text_are_not_simply_joined(tmp_path):
@@ -116,15 +116,15 @@ def test_source_and_text_are_not_simply_joined(tmp_path):
     assert rows[0]["id"] != hash128(pa.array(["abc"], pa.large_string())).tobytes().hex()
 
 
-@pytest.mark.parametrize(("given", "expected"), [(5, "5"), ("x", "x"), (-(2**63), str(-(2**63)))])
-def test_ids_of_other_types(tmp_path, given, expected):
-    rows, _ = documents_of([jsonl(tmp_path / "a.jsonl", [{"text": "a", "id": given}])])
+@pytest.mark.parametrize(("value", "expected"), [(5, "5"), ("x", "x"), (-(2**63), str(-(2**63)))])
+def test_ids_of_other_types(tmp_path, value, expected):
+    rows, _ = documents_of([jsonl(tmp_path / "a.jsonl", [{"text": "a", "id": value}])])
     assert rows[0]["id"] == expected
 
 
-@pytest.mark.parametrize("given", [1.5, True, [1], {"a": 1}, 2**70])
-def test_ids_that_are_none(tmp_path, given):
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a", "id": given}) + "\n")
+@pytest.mark.parametrize("value", [1.5, True, [1], {"a": 1}, 2**70])
+def test_ids_that_are_none(tmp_path, value):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a", "id": value}) + "\n")
     rows, rejects = documents_of([tmp_path / "a.jsonl"])
     assert not rows
     assert "the id is" in rejects[0].error
@@ -159,7 +159,7 @@ def test_each_row_is_in_one_split(tmp_path):
 
 
 @given(size=st.integers(0, 10_000), piece=st.integers(1, 3000))
-def test_pieces_are_no_larger_than_wished_and_a_power_of_two(size, piece):
+def test_the_split_count_is_a_power_of_two_and_the_splits_are_small_enough(size, piece):
     count = split_count(size, piece)
     assert count * piece >= size
     assert count & (count - 1) == 0
@@ -184,7 +184,7 @@ def test_batches_are_of_even_size(tmp_path):
         assert sum(sizes) / len(sizes) > documents.BATCH_BYTES / 3
 
 
-def test_formats_are_told_by_name_or_first_bytes(tmp_path):
+def test_formats_are_recognised_by_name_or_first_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b'\xef\xbb\xbf {"text": "a"}')
     (tmp_path / "y").write_bytes(b"WARC/1.0\r\n")
     (tmp_path / "z.data").write_bytes(b"\0\1")
@@ -194,7 +194,7 @@ def test_formats_are_told_by_name_or_first_bytes(tmp_path):
         plan(Input(paths=(str(tmp_path / "z.data"),)))
 
 
-def test_nothing_found_is_an_error(tmp_path):
+def test_no_files_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     for path in ("empty", "none.jsonl", "*.jsonl"):
         with pytest.raises(FileNotFoundError, match=path.replace("*", r"\*")):

@@ -1,4 +1,4 @@
-"""A page that crashes the extractor, never ends, or fills the memory is one reject; the pages around it are documents."""
+"""A page that crashes or hangs the extractor, or fills the memory, is one reject; other pages become documents."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ pages.serve()
 
 @pytest.fixture
 def child(tmp_path, monkeypatch):
-    """A child whose extractor does what a page tells it to."""
+    """A child whose extractor obeys the page."""
     monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", CHILD, str(tmp_path / "killed")])
     monkeypatch.setattr(pages, "CPU_SECONDS", 1)
     monkeypatch.setattr(pages, "children", {})
 
 
-def page(said: str) -> bytes:
-    return PAGE.format(said).encode()
+def page(content: str) -> bytes:
+    return PAGE.format(content).encode()
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def page(said: str) -> bytes:
     ],
 )
 def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
-    said = ["one", "two", poison, "three"]
-    (tmp_path / "a.warc").write_bytes(b"".join(record(response(page(word)), number=n) for n, word in enumerate(said)))
+    contents = ["one", "two", poison, "three"]
+    (tmp_path / "a.warc").write_bytes(b"".join(record(response(page(word)), number=n) for n, word in enumerate(contents)))
     rows, rejects = documents_of([tmp_path / "a.warc"])
     assert [row["id"] for row in rows] == ["urn:uuid:0", "urn:uuid:1", "urn:uuid:3"]
     assert "one" in rows[0]["text"]
@@ -74,29 +74,29 @@ def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
     assert re.fullmatch(error + ".*", reject.error)
 
 
-def test_a_page_that_the_extractor_really_does_not_end_with(child):
+def test_a_page_that_takes_the_extractor_minutes(child):
     with pytest.raises(InvalidRecord, match="busy"):
         pages.extract_text(b"<div>" * 200_000, None)  # quadratic in the depth: minutes
 
 
-def test_a_child_that_something_else_killed_is_no_fault_of_the_page(child):
+def test_a_child_that_was_killed_from_outside_does_not_cost_the_page(child):
     assert "OOM-KILL" in pages.extract_text(page("OOM-KILL"), None)
     os.kill(pages.children[os.getpid()].pid, signal.SIGKILL)
     assert "next" in pages.extract_text(page("next"), None)
 
 
 def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
-    found: dict[int, str] = {}
+    texts: dict[int, str] = {}
     pages.extract_text(page("first"), None)
     process = pages.children[os.getpid()]
     threads = [
-        threading.Thread(target=lambda n=n: found.update({n: pages.extract_text(page(f"page {n}"), None)})) for n in range(20)
+        threading.Thread(target=lambda n=n: texts.update({n: pages.extract_text(page(f"page {n}"), None)})) for n in range(20)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(f"page {n}:" in found[n] for n in range(20))
+    assert all(f"page {n}:" in texts[n] for n in range(20))
     assert pages.children[os.getpid()] is process
     process.stdin.close()
     assert process.wait(10) == 0

@@ -1,4 +1,4 @@
-"""The running Python as a corpus: the same every time, every id once, nothing of this machine in it."""
+"""The running Python as a corpus: the same every time, with unique ids, and without paths of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that is split gives what it gives whole: every document and every reject once, in order, wherever the cuts are."""
+"""A split file gives the same documents and rejects as an unsplit one, in the same order, wherever it is split."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def test_splits_give_what_the_whole_gives_in_its_order(tmp_path, suffix, kind, d
     path = tmp_path / f"a.{kind}{suffix}"
     stored = pack(data, cuts, suffix)
     path.write_bytes(stored)
-    whole, bad = documents_of([path], text_unit="line", split_bytes=1 << 30)
+    expected, bad = documents_of([path], text_unit="line", split_bytes=1 << 30)
     rows, rejects = documents_of([path], text_unit="line", split_bytes=piece)
-    assert rows == whole
+    assert rows == expected
     assert [(reject.error, reject.excerpt) for reject in rejects] == [(reject.error, reject.excerpt) for reject in bad]
     for reject, same in zip(rejects, bad, strict=True):
         text, all_of_it = unpacked(stored, suffix, reject.start), unpacked(stored, suffix, 0)
@@ -102,12 +102,12 @@ def test_a_text_file_that_is_one_document_is_one_split(tmp_path):
 
 
 def test_planning_reads_near_the_cuts_only_and_little_of_a_single_member(tmp_path, monkeypatch):
-    sought = []
+    sizes = []
 
     class Counted(io.FileIO):
         def read(self, size=-1):
             data = super().read(size)
-            sought.append(len(data))
+            sizes.append(len(data))
             return data
 
     monkeypatch.setattr(storage, "open_binary", lambda uri: Counted(uri))
@@ -117,9 +117,9 @@ def test_planning_reads_near_the_cuts_only_and_little_of_a_single_member(tmp_pat
     (tmp_path / "one.jsonl.gz").write_bytes(COMPRESS[".gz"](noise * 60))
     (tmp_path / "many.jsonl.gz").write_bytes(COMPRESS[".gz"](noise) * 60)
     for name, pieces, most in (("one", 1, 10 << 20), ("many", 16, 50 << 20)):
-        sought.clear()
+        sizes.clear()
         assert len(splits_of(tmp_path / f"{name}.jsonl.gz", split_bytes=16 << 20)) == pieces
-        assert sum(sought) < most
+        assert sum(sizes) < most
 
 
 def test_bgzf_is_split(tmp_path):
@@ -132,10 +132,10 @@ def test_bgzf_is_split(tmp_path):
     lines = b"".join(orjson.dumps({"text": f"{k} " * (k % 90)}) + b"\n" for k in range(2000))
     stored = b"".join(block(lines[k : k + 3000]) for k in range(0, len(lines), 3000)) + block(b"")
     (tmp_path / "a.jsonl.gz").write_bytes(stored)
-    whole = documents_of([tmp_path / "a.jsonl.gz"])
-    assert len(whole[0]) == 2000
+    expected = documents_of([tmp_path / "a.jsonl.gz"])
+    assert len(expected[0]) == 2000
     assert len(splits_of(tmp_path / "a.jsonl.gz", split_bytes=4 * len(stored) // 10)) >= 10
-    assert documents_of([tmp_path / "a.jsonl.gz"], split_bytes=4 * len(stored) // 10) == whole
+    assert documents_of([tmp_path / "a.jsonl.gz"], split_bytes=4 * len(stored) // 10) == expected
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -145,14 +145,14 @@ def test_a_compressed_file_inside_a_member_is_no_member(tmp_path, suffix):
     stored = b"".join(COMPRESS[suffix](b"\n".join(lines) + b"\n") for _ in range(4))
     assert stored.count(one) == stored.count(two) == 4  # stored as they are
     (tmp_path / f"a.jsonl{suffix}").write_bytes(stored)
-    whole, bad = documents_of([tmp_path / f"a.jsonl{suffix}"])
-    assert [row["text"] for row in whole] == ["a", "b"] * 4
+    expected, bad = documents_of([tmp_path / f"a.jsonl{suffix}"])
+    assert [row["text"] for row in expected] == ["a", "b"] * 4
     for piece in (1000, 10_000, 25_000):
         rows, rejects = documents_of([tmp_path / f"a.jsonl{suffix}"], split_bytes=piece)
-        assert (rows, len(rejects)) == (whole, len(bad))
+        assert (rows, len(rejects)) == (expected, len(bad))
 
 
-def test_a_split_that_ends_where_no_member_begins_is_told_not_guessed(tmp_path):
+def test_a_split_that_ends_where_no_member_begins_is_an_error(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(COMPRESS[".gz"](b'{"text": "a"}\n') * 3)
     with pytest.raises(RunError, match="no gzip member begins at byte 40"):
         list(read(Split(str(tmp_path / "a.jsonl.gz"), "jsonl", 0, 40, 40, ""), Input(paths=())))

@@ -1,4 +1,4 @@
-"""Plain text: a file or a line is a document, and what is not UTF-8 is a reject."""
+"""Plain text: each file or line is a document, and invalid UTF-8 is a reject."""
 
 from __future__ import annotations
 

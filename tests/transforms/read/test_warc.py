@@ -1,4 +1,4 @@
-"""WARC: HTML becomes its text, WET comes as it is, and a bad response costs itself only."""
+"""WARC: HTML becomes its text, WET stays unchanged, and a bad response loses only itself."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_html_becomes_its_text_however_it_is_sent(tmp_path, http):
         record(b"", "response"),
     ],
 )
-def test_what_is_no_page_is_no_document(tmp_path, block):
+def test_other_records_are_no_documents(tmp_path, block):
     rows, rejects = read(tmp_path, block + record(response(page(2)), number=2))
     assert [row["id"] for row in rows] == ["urn:uuid:2"]
     assert not rejects
 
 
-def test_wet_comes_as_it_is(tmp_path):
+def test_wet_is_unchanged(tmp_path):
     text = "first line\nzweite Zeile ä\n"
     language = {"WARC-Identified-Content-Language": "eng,deu"}
     data = record(text.encode(), "conversion", 3, **language)
@@ -118,13 +118,13 @@ def test_a_file_cut_anywhere_keeps_the_records_before_the_cut(tmp_path, compress
     ends = [sum(map(len, packed[: k + 1])) for k in range(6)]
     for cut in range(10, len(data) - 5, 37):
         rows, rejects = read(tmp_path, data[:cut], "a.warc.gz" if compress else "a.warc")
-        whole = sum(end <= cut for end in ends)
-        assert [row["id"] for row in rows][:whole] == [f"urn:uuid:{k}" for k in range(whole)]
-        assert len(rows) <= whole + 1
-        assert rejects or len(rows) == whole + 1 or cut in ends
+        complete = sum(end <= cut for end in ends)
+        assert [row["id"] for row in rows][:complete] == [f"urn:uuid:{k}" for k in range(complete)]
+        assert len(rows) <= complete + 1
+        assert rejects or len(rows) == complete + 1 or cut in ends
 
 
-def test_garbage_between_records_is_said(tmp_path):
+def test_garbage_between_records_is_a_reject(tmp_path):
     first = record(response(page(1)), number=1)
     rows, rejects = read(tmp_path, first + b"garbage\r\n\r\n" + first)
     assert len(rows) == 1
@@ -141,7 +141,7 @@ def test_real_crawls(shared):
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "9" * 20, "-5", "x"])
-def test_a_length_that_is_none_costs_its_record(tmp_path, length):
+def test_an_invalid_length_is_a_reject(tmp_path, length):
     path = tmp_path / "a.warc"
     path.write_bytes(record(b"sound", "conversion", 1) + record(b"x", "conversion", 2, **{"Content-Length": length}))
     rows, rejects = documents_of([path])

@@ -2,15 +2,16 @@
 
 The conventions of the pages:
 
-- `console`: lines after `$ ` are run, in the order of the page, in one folder per page (tests/docs/site.py fills it). The lines
-  below a command are its output: they must appear in what it prints, numbers apart; `...` stands for any lines. A command that
-  ends in `# exit code N` must end with N.
+- `console`: lines after `$ ` are run, in the order of the page, in one folder per page that
+  tests/docs/sample_files.py fills. The lines below a command must appear in its output; numbers may
+  differ, and `...` stands for any text. A command that ends in `# exit code N` must end with N.
 - `python` blocks are run as programs; a `text` block right below one is its output.
-- `yaml` blocks must load as recipes. What they leave out is taken from a recipe with every rater.
+- `yaml` blocks, and inline sections such as `select: {…}`, must load as recipes. They are completed by
+  a recipe with every rater.
 - A block that begins with `# file: NAME` is written into the folder instead.
 - Other blocks are `text`, and are not run. A command that cannot run here is in `ELSEWHERE`.
-- Inline code that begins with `tamis`, `make`, `pip install` or `python -m` names commands, options, targets, extras and
-  modules that exist.
+- Inline code that begins with `tamis`, `make`, `pip install` or `python -m` names commands,
+  options, targets, extras and modules that exist.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.recipe.load import load_recipe, shipped_recipes
-from tests.docs.markdown import PAGES, ROOT, Block, Command, blocks, commands, spans
+from tamis.pipelines.recipe.schema import Recipe
+from tests.docs.page_code import PAGES, ROOT, Block, Command, blocks, commands, spans
 from tests.docs.recipe_reference import RATERS, every_rater
-from tests.docs.site import make_site
+from tests.docs.sample_files import make_sample_files
 
 BIN = Path(sys.executable).parent
 
@@ -69,17 +71,17 @@ ELSEWHERE = (
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read only."""
-    folder = tmp_path_factory.mktemp("site")
-    make_site(folder)
+    folder = tmp_path_factory.mktemp("sample")
+    make_sample_files(folder)
     return folder
 
 
 @pytest.fixture
-def folder(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the site, and the working directory."""
-    shutil.copytree(site, tmp_path, dirs_exist_ok=True)
+def folder(sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sample files, and the working directory."""
+    shutil.copytree(sample, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
@@ -101,7 +103,7 @@ def elsewhere(command: str) -> Elsewhere | None:
     return next((entry for entry in ELSEWHERE if command.startswith(entry.begins)), None)
 
 
-def documented() -> Iterator[tuple[Path, Command]]:
+def page_commands() -> Iterator[tuple[Path, Command]]:
     """Every command of every page."""
     for page in PAGES:
         for block in blocks(page):
@@ -111,22 +113,21 @@ def documented() -> Iterator[tuple[Path, Command]]:
 
 @pytest.mark.parametrize("page", filter(runnable, PAGES), ids=name_of)
 def test_the_commands_of_a_page_run_in_its_order(page: Path, folder: Path) -> None:
-    before: tuple[Block, str] | None = None
+    python_output: str | None = None
     for block in blocks(page):
         where = f"{name_of(page)}:{block.line}"
-        printed = None
         if block.text.startswith("# file: "):
             write_file(block, folder)
-        elif block.language == "python":
-            printed = shell([sys.executable, "-c", block.text], where)
-        elif block.language == "text" and before is not None:
-            check_output(block.text.splitlines(), before[1], where)
+        elif block.language == "text" and python_output is not None:
+            check_output(block.text.splitlines(), python_output, where)
         elif block.language == "console":
             for command in commands(block):
                 if elsewhere(command.text) is None:
                     place = f"{name_of(page)}:{command.line}: {command.text}"
                     check_output(command.output, run(command.text, place), place)
-        before = (block, printed) if printed is not None else None
+        python_output = None
+        if block.language == "python" and not block.text.startswith("# file: "):
+            python_output = shell([sys.executable, "-c", block.text], where)
 
 
 def write_file(block: Block, folder: Path) -> None:
@@ -137,7 +138,7 @@ def write_file(block: Block, folder: Path) -> None:
 
 
 def run(command: str, place: str) -> str:
-    """Runs a line of a page and returns what it printed; fails when it ends with another exit code than documented."""
+    """Runs a line of a page and returns what it printed; fails if its exit code is not the documented one."""
     line, _, code = command.partition("# exit code ")
     words, output = plain_words(line)
     if words[:1] != ["tamis"]:
@@ -162,20 +163,20 @@ def plain_words(line: str) -> tuple[list[str], str | None]:
 
 
 def shell(argv: Sequence[str], place: str, code: int = 0) -> str:
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
-    assert done.returncode == code, f"{place}\n{done.stdout}"
-    return done.stdout
+    process = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    assert process.returncode == code, f"{place}\n{process.stdout}"
+    return process.stdout
 
 
-def check_output(documented: Sequence[str], printed: str, place: str) -> None:
-    """Numbers and the breaking of lines apart, the documented lines appear in what was printed, in their order."""
-    rest = masked(printed)
-    for piece in filter(str.strip, re.split(r"(?:^|\s)\.\.\.(?:\s|$)", "\n".join(documented))):
-        _, match, rest = rest.partition(masked(piece))
-        assert match, f"{place}\nis not printed:\n{piece}\nprinted:\n{printed}"
+def check_output(expected: Sequence[str], output: str, place: str) -> None:
+    """The expected lines appear in the output, in their order. Numbers and line breaks may differ."""
+    rest = mask_numbers(output)
+    for piece in filter(str.strip, re.split(r"(?:^|\s)\.\.\.(?:\s|$)", "\n".join(expected))):
+        _, match, rest = rest.partition(mask_numbers(piece))
+        assert match, f"{place}\nis not in its output:\n{piece}\nThe output is:\n{output}"
 
 
-def masked(text: str) -> str:
+def mask_numbers(text: str) -> str:
     text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,64}\b", "#", text)
     return re.sub(r"\d[\d,.]*", "#", " ".join(text.split()))
 
@@ -193,6 +194,11 @@ RECIPES = [
     for page in PAGES
     for block in blocks(page)
     if block.language == "yaml" and not block.text.startswith("# file: ")
+] + [
+    pytest.param(span, id=f"{name_of(page)}: {span}")
+    for page in PAGES
+    for span in spans(page)
+    if re.match(rf"(?:{'|'.join(Recipe.model_fields)}): [{{\[]", span)
 ]
 
 
@@ -210,7 +216,7 @@ def test_recipes_load(text: str, tmp_path: Path) -> None:
 
 
 def test_every_exception_is_needed_and_runs_somewhere() -> None:
-    lines = [command.text for _, command in documented()]
+    lines = [command.text for _, command in page_commands()]
     makefile = (ROOT / "Makefile").read_text()
     for entry in ELSEWHERE:
         assert any(elsewhere(line) is entry for line in lines), f"no page has a command that begins with {entry.begins!r}"
@@ -222,7 +228,7 @@ def test_every_exception_is_needed_and_runs_somewhere() -> None:
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    [pytest.param(page, c, id=f"{name_of(page)}:{c.line}") for page, c in documented() if elsewhere(c.text) is not None],
+    [pytest.param(page, c, id=f"{name_of(page)}:{c.line}") for page, c in page_commands() if elsewhere(c.text) is not None],
 )
 def test_a_command_that_runs_elsewhere_is_well_formed(page: Path, command: Command) -> None:
     """Options and targets exist, and so does every file of the repository that it names."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import recipe_reference
-from tests.docs.markdown import PAGES, ROOT, blocks, links, spans
+from tests.docs.page_code import PAGES, ROOT, blocks, links, spans
 
 _FOLDERS = ("deploy", "docs", "pipelines", "tamis", "tests", "transforms")
 
@@ -32,7 +32,7 @@ def alternatives(path: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_exist(page: Path) -> None:
-    for path in {name for text in texts(page) for found in _PATH.findall(text) for name in alternatives(found)}:
+    for path in {name for text in texts(page) for pattern in _PATH.findall(text) for name in alternatives(pattern)}:
         assert any(ROOT.glob(path.rstrip("/"))), path
 
 
@@ -51,15 +51,15 @@ def test_named_modules_exist(page: Path) -> None:
 def test_the_tree_is_as_drawn() -> None:
     """Every name in the tree of ARCHITECTURE.md exists, and every folder of pipelines/ and transforms/ is in it."""
     (tree,) = (block for block in blocks(ROOT / "ARCHITECTURE.md") if block.text.startswith("tamis/"))
-    drawn, folder = set(), ROOT
+    paths, folder = set(), ROOT
     for line in tree.text.splitlines():
         names = re.split(r"\s{2,}", line.strip())[0].split()
         folder = folder if line.startswith(" ") else ROOT
-        drawn |= {folder / name for name in names}
+        paths |= {folder / name for name in names}
         folder = folder if line.startswith(" ") else ROOT / names[0]
-    assert [path for path in drawn if not path.exists()] == []
+    assert [path for path in paths if not path.exists()] == []
     for top in (ROOT / "pipelines", ROOT / "transforms"):
-        assert {path.parent for path in top.glob("*/__init__.py")} <= drawn
+        assert {path.parent for path in top.glob("*/__init__.py")} <= paths
 
 
 def anchors(page: Path) -> set[str]:
@@ -78,5 +78,5 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_recipe_reference_is_up_to_date() -> None:
-    written = recipe_reference.PAGE.read_text(encoding="utf-8")
-    assert written == recipe_reference.page(), "run `python -m tests.docs.recipe_reference`"
+    text = recipe_reference.PAGE.read_text(encoding="utf-8")
+    assert text == recipe_reference.page(), "run `python -m tests.docs.recipe_reference`"

@@ -19,7 +19,7 @@ _COPIES = 12
 """Documents of the crawl that hold a question of the benchmark."""
 
 
-def make_site(folder: Path) -> None:
+def make_sample_files(folder: Path) -> None:
     """Fills `folder`, the same bytes each time."""
     records = corpus(DOCUMENTS, seed=2)
     questions = _questions(records)

@@ -1,4 +1,4 @@
-"""Loads a recipe: a shipped one or the user's file, with `--set` and `--input` applied."""
+"""Loads a shipped recipe or a file, and applies `--set` and `--input`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def shipped_recipes() -> list[str]:
 
 
 def recipe_source(name: str) -> tuple[str, str]:
-    """(file name, text) of a recipe: a path, or the name of a shipped one."""
+    """(file name, text) of a recipe, from its path or the name of a shipped one. Raises RecipeError if there is none."""
     if name in shipped_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
     if not path.is_file():
         close = difflib.get_close_matches(name, shipped_recipes(), n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise RecipeError(Problem(name, "", f"no such file, and no shipped recipe ({', '.join(shipped_recipes())}){hint}"))
+        raise RecipeError(Problem(name, "", f"no such file or shipped recipe ({', '.join(shipped_recipes())}){hint}"))
     try:
         return name, path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -36,18 +36,18 @@ def recipe_source(name: str) -> tuple[str, str]:
 
 
 def load_recipe(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` with `a.b=c` overrides and input paths put in. Raises RecipeError naming file, line and field.
+    """The recipe `name` with overrides of the form `a.b=c` and other input paths. An empty section counts as left out.
 
-    A section of which nothing is left but its name is a section left out.
+    Raises RecipeError naming file, line and field.
     """
     file, text = recipe_source(name)
-    written = RecipeFile(file, text)
+    recipe = RecipeFile(file, text)
     for override in overrides:
-        written.set(override)
+        recipe.set(override)
     if paths:
-        written.put(["input", "paths"], list(paths), "--input")
-    sections = {section: value for section, value in written.data.items() if value is not None}
+        recipe.put(["input", "paths"], list(paths), "--input")
+    sections = {section: value for section, value in recipe.data.items() if value is not None}
     try:
         return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections})
     except ValidationError as error:
-        raise RecipeError(*written.problems(error, Recipe)) from None
+        raise RecipeError(*recipe.problems(error, Recipe)) from None

@@ -1,4 +1,4 @@
-"""The recipe: one YAML file that says all of a run, typed, with errors that point at its line."""
+"""The models of a recipe, the YAML file that describes a run, and checks across its sections."""
 
 from __future__ import annotations
 
@@ -27,78 +27,78 @@ from tamis.transforms.rate.token_count import TokenCount, TokenCountRater
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.bins import METADATA
-from tamis.transforms.select.fuse import Weight, mapping
+from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
-from tamis.transforms.select.thresholds import Threshold, check_kind, check_names
+from tamis.transforms.select.thresholds import Threshold, check_kind, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
     from tamis.transforms.core.rater import Rater, Signal
 
 RATE_VERSION = 3
-"""Raised whenever the same input and recipe would give other bytes in rated/ or sketches/: parts are then rated again."""
+"""Raise it when the same input and recipe give other bytes in rated/ or sketches/, so that parts are rated again."""
 
 DECIDE_VERSION = 2
-"""Raised whenever the same rated parts and recipe would give other bytes in decisions/ or data/: finished releases are then
-decided again."""
+"""Raise it when the same rated parts and recipe give other bytes in decisions/ or data/, so that releases are made again."""
 
 
 class Rating(Options):
-    """Which raters measure what. A rater that is named runs; `tokens` always does, since budgets and order count in tokens."""
+    """The raters. Those that are named run; `tokens` always does, since budgets and orders count tokens."""
 
-    gopher: Gopher | None = None
-    repetition: Repetition | None = None
-    c4: C4 | None = None
-    fineweb: FineWeb | None = None
-    language: Language | None = None
-    compression: Compression | None = None
-    fasttext: tuple[FastText, ...] = ()
-    tokens: TokenCount = TokenCount()
+    # Each field names its rater. Fingerprints cover the order of the fields, which is that of the raters' columns.
+    tokens: Annotated[TokenCount, TokenCountRater] = TokenCount()
+    gopher: Annotated[Gopher | None, GopherRater] = None
+    repetition: Annotated[Repetition | None, RepetitionRater] = None
+    c4: Annotated[C4 | None, C4Rater] = None
+    fineweb: Annotated[FineWeb | None, FineWebRater] = None
+    compression: Annotated[Compression | None, CompressionRater] = None
+    fasttext: Annotated[tuple[FastText, ...], FastTextRater] = ()
+    language: Annotated[Language | None, LanguageRater] = None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Rating:
-        taken = [*type(self).model_fields, "contamination", *(classifier.name for classifier in self.fasttext)]
-        if twice := [name for name, times in Counter(taken).items() if times > 1]:
-            raise ValueError(f"two raters are called '{twice[0]}'; name the fasttext one otherwise")
+        names = [*type(self).model_fields, "contamination", *(classifier.name for classifier in self.fasttext)]
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise ValueError(f"two raters are called '{twice[0]}': choose another name for the fasttext one")
         return self
 
 
 class Dedup(Options):
-    """What counts as a copy. The best document of the copies stays: highest quality, then a seeded hash of the id."""
+    """How duplicates are found. The best of them is kept: highest quality, then a seeded hash of the id."""
 
-    exact: bool = Field(True, description="documents with equal text are one document")
+    exact: bool = Field(True, description="documents with equal text are duplicates")
     minhash: MinHash | None = Field(
-        None, description="near-duplicates: proposed by MinHash bands, decided by exact Jaccard similarity"
+        None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
     )
 
     @model_validator(mode="after")
     def _near_includes_exact(self) -> Dedup:
         if self.minhash is not None and not self.exact:
-            raise ValueError("minhash finds equal texts too: leave exact on")
+            raise ValueError("minhash needs exact: true, since it finds equal texts too")
         return self
 
 
 class Recipe(Options):
-    """All of a run. Sections left out switch their step off, except those that every run needs."""
+    """A run. A section that is left out switches its step off, unless every run needs it."""
 
-    name: str = Field("recipe", description="appears in the manifest and the report")
-    seed: int = Field(0, ge=0, lt=1 << 64, description="of every tie and shuffle")
+    name: str = Field("recipe", description="shown in the manifest and the report; names the run directory by default")
+    seed: int = Field(0, ge=0, lt=1 << 64, description="seed of all tie breaks and shuffles")
     input: Input = Input(paths=())
     max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
-        0.01, description="unreadable records allowed before the run stops: a number, or a share of the records"
+        0.01, description="unreadable records allowed, as a number or a share; the run stops if there are more"
     )
     duplicate_ids: Literal["suffix", "error"] = Field(
-        "suffix", description="two documents with one id: number the later ones (id#2), or stop"
+        "suffix", description="if two documents have the same id, number the later ones (id#2), or stop"
     )
     words: Words = DEFAULT_WORDS
     rate: Rating = Rating()
     decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
-        {}, description="what a document must measure, signal by signal; the first that fails decides"
+        {}, description="limits by signal; the first that fails is the reason for dropping a document"
     )
     dedup: Dedup | None = None
     quality: list[Weight] = Field(
-        [], description="the signals that make up quality, 0 to 1; without any, all documents are alike"
+        [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same"
     )
     select: Selection = Selection()
     curriculum: Curriculum = Curriculum()
@@ -108,7 +108,7 @@ class Recipe(Options):
     @field_validator("name")
     @classmethod
     def _name_is_a_name(cls, name: str) -> str:
-        """The run directory is named by it when no other is."""
+        """It names the run directory by default."""
         if name in ("", ".", "..") or not name.isprintable() or set(name) & set("/\\"):
             raise ValueError(f"{name!r} cannot name a folder: it needs printable characters, none of them / or \\")
         return name
@@ -116,10 +116,10 @@ class Recipe(Options):
     @field_validator("thresholds")
     @classmethod
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
-        signals = _measured(info)
+        signals = _known_signals(info)
 
         def check(name: str) -> None:
-            check_names([name], signals)
+            check_name(name, signals)
             check_kind(name, rules[name], signals[name].kind == "string")
 
         FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
@@ -128,11 +128,11 @@ class Recipe(Options):
     @field_validator("quality")
     @classmethod
     def _weights_fit(cls, weights: list[Weight], info: ValidationInfo) -> list[Weight]:
-        signals = _measured(info)
+        signals = _known_signals(info)
 
         def check(weight: Weight) -> None:
-            check_names([weight.signal], signals)
-            mapping(weight, signals[weight.signal])
+            check_name(weight.signal, signals)
+            resolve_range(weight, signals[weight.signal])
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
@@ -142,37 +142,38 @@ class Recipe(Options):
     @field_validator("select")
     @classmethod
     def _bins_are_columns(cls, select: Selection, info: ValidationInfo) -> Selection:
-        signals = _measured(info)
-        named = enumerate(select.bins) if signals else ()
-        FieldErrors.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in named})
+        signals = _known_signals(info)
+        columns = enumerate(select.bins) if signals else ()
+        FieldErrors.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in columns})
         return select
 
     @field_validator("curriculum")
     @classmethod
     def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
-        signals = _measured(info)
-        named = curriculum.by.items() if signals else ()
-        FieldErrors.collect({("by", source): partial(_metric, name, signals) for source, name in named})
-        asked, there = info.data["select"].phases if "select" in info.data else 0, len(curriculum.effective_phases)
-        if asked and asked != there:
-            raise ValueError(f"select.epochs speaks of {asked} phases, and there {'are' if there > 1 else 'is'} {there}")
+        signals = _known_signals(info)
+        metrics = curriculum.by.items() if signals else ()
+        FieldErrors.collect({("by", source): partial(_parse_metric, metric, signals) for source, metric in metrics})
+        phases, expected = len(curriculum.effective_phases), info.data["select"].phases if "select" in info.data else 0
+        if expected and expected != phases:
+            raise ValueError(f"select.epochs has numbers for {expected} phases, but curriculum.phases has {phases}")
         return curriculum
 
     @field_validator("guards")
     @classmethod
     def _guards_look_at_columns(cls, guards: Guards, info: ValidationInfo) -> Guards:
-        signals = _measured(info)
+        signals = _known_signals(info)
         checks: dict[tuple[str | int, ...], Callable[[], object]] = {}
         for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
-            for column, wanted in guard.where.items():
-                checks[*place, "where", column] = partial(_check_column, column, signals, not isinstance(wanted, NumberRange))
+            for column, condition in guard.where.items():
+                labels = not isinstance(condition, NumberRange)
+                checks[*place, "where", column] = partial(_check_column, column, signals, labels)
         FieldErrors.collect(checks if signals else {})
         return guards
 
     @cached_property
     def raters(self) -> tuple[Rater, ...]:
-        """Every rater of the recipe, in the order of their columns."""
+        """The raters, in the order of their columns."""
         return _raters(self.rate, self.decontaminate, self.words)
 
     @property
@@ -183,24 +184,24 @@ class Recipe(Options):
 
     @cached_property
     def signals(self) -> dict[str, Signal]:
-        """Every signal the recipe measures, by name."""
+        """The signals that the raters measure, by name."""
         return _signals(self.raters)
 
     @cached_property
     def metrics(self) -> dict[str, tuple[str, float]]:
-        """(column, sign) that a source is ordered by where that is not quality, the sources not named first."""
+        """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
-        return {source: _metric(named, self.signals) for source, named in by}
+        return {source: _parse_metric(metric, self.signals) for source, metric in by}
 
     @cached_property
     def rate_fingerprint(self) -> str:
-        """Covers all that can change rated/ and sketches/ apart from the input bytes; thresholds, weights and order cannot."""
+        """Covers everything that can change rated/ and sketches/, except the input bytes."""
         minhash = self.dedup.minhash if self.dedup is not None else None
         return fingerprint(
             {
                 "code": RATE_VERSION,
-                "words": _cut(self.words),
-                "raters": [[rater.name, _identity(rater)] for rater in self.raters],
+                "words": _word_identity(self.words),
+                "raters": [[rater.name, _rater_fingerprint(rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.model_dump(mode="json", exclude={"paths", "allow_empty"}),
             }
@@ -208,7 +209,7 @@ class Recipe(Options):
 
     @cached_property
     def decide_fingerprint(self) -> str:
-        """Covers everything in the recipe that can change decisions/ and data/, or whether there are any (`max_rejects`)."""
+        """Covers everything in the recipe that can change decisions/ and data/ or stop the run (`max_rejects`)."""
         return fingerprint(
             {
                 "code": DECIDE_VERSION,
@@ -219,23 +220,13 @@ class Recipe(Options):
 
 
 def _raters(rate: Rating, decontaminate: Decontaminate | None, words: Words) -> tuple[Rater, ...]:
-    found: list[Rater] = [TokenCountRater(rate.tokens)]
-    if rate.gopher is not None:
-        found.append(GopherRater(rate.gopher))
-    if rate.repetition is not None:
-        found.append(RepetitionRater(rate.repetition))
-    if rate.c4 is not None:
-        found.append(C4Rater(rate.c4))
-    if rate.fineweb is not None:
-        found.append(FineWebRater(rate.fineweb))
-    if rate.compression is not None:
-        found.append(CompressionRater(rate.compression))
-    found.extend(FastTextRater(options) for options in rate.fasttext)
-    if decontaminate is not None:
-        found.append(Contamination(decontaminate, words=words))
-    if rate.language is not None:
-        found.append(LanguageRater(rate.language))
-    return tuple(found)
+    raters: list[Rater] = []
+    for name, field in Rating.model_fields.items():
+        if name == "language" and decontaminate is not None:  # whose columns come last
+            raters.append(Contamination(decontaminate, words=words))
+        options, (rater,) = getattr(rate, name), field.metadata
+        raters += map(rater, options if isinstance(options, tuple) else [] if options is None else [options])
+    return tuple(raters)
 
 
 def _signals(raters: Sequence[Rater]) -> dict[str, Signal]:
@@ -243,41 +234,41 @@ def _signals(raters: Sequence[Rater]) -> dict[str, Signal]:
 
 
 def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
-    """Raises ValueError for what is no column of a document, or has no labels (or no numbers) where they are asked for."""
+    """Raises ValueError unless documents have this column, with labels or with numbers."""
     if name in ("source", "licence") or name.startswith(METADATA):
         kind = "string"
     elif name == "quality":
         kind = "float64"
     else:
-        check_names([name], [*signals, "source", "licence"])
+        check_name(name, [*signals, "source", "licence"])
         kind = signals[name].kind
     if labels != (kind in ("string", "bool")):
-        raise ValueError(f"'{name}' is {'a number and has no labels' if labels else 'text: give labels'}")
+        raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
 
 
-def _metric(named: str, signals: dict[str, Signal]) -> tuple[str, float]:
-    """Column and sign of what `curriculum.by` names. Raises ValueError for what no source can be ordered by."""
-    name = named.lstrip("+-")
+def _parse_metric(metric: str, signals: dict[str, Signal]) -> tuple[str, float]:
+    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it is not a number or has no direction."""
+    name = metric.lstrip("+-")
     _check_column(name, signals, False)
-    return parse_metric(named, "up" if name == "quality" else signals[name].direction)
+    return parse_metric(metric, "up" if name == "quality" else signals[name].direction)
 
 
-def _measured(info: ValidationInfo) -> dict[str, Signal]:
-    """The signals by name; none when what measures them is itself wrong, which is then the thing to mend first."""
+def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
+    """The signals by name; empty if the raters themselves have errors, which must be corrected first."""
     if not {"rate", "decontaminate"} <= info.data.keys():
         return {}
     return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT_WORDS))
 
 
-def _cut(words: Words) -> dict[str, object]:
+def _word_identity(words: Words) -> dict[str, object]:
     try:
         return words.identity
     except ImportError as error:
         raise RunError(str(error)) from None
 
 
-def _identity(rater: Rater) -> str:
-    """The rater's fingerprint, which reads its model or benchmarks."""
+def _rater_fingerprint(rater: Rater) -> str:
+    """The rater's fingerprint. This reads its model or benchmarks."""
     try:
         return rater.fingerprint
     except (FileNotFoundError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Looks at a user's files and writes a starter recipe for them, saying beside each line of its input what was seen."""
+"""Writes a starter recipe for a user's files, with comments on what a sample of them contains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tamis.transforms.read.inputs import format_of
 BASE = "gopher"
 FILES = 5
 RECORDS = 300  # of each file
-_SLICE = 16  # MiB of a file at most, so that a huge line does not keep anyone waiting
+_SLICE = 16  # MiB at most for one line
 
 _NAMES = {
     "text": (
@@ -48,17 +48,17 @@ _NAMES = {
         "year",
     ),
 }
-"""Names that published corpora give to these parts, the likeliest first."""
+"""Names of these parts in published corpora, the most likely first."""
 
 
 @dataclass
-class _Seen:
-    """What the sampled records hold under one name."""
+class _FieldStats:
+    """Statistics of one field of the sampled records."""
 
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     characters: int = 0
-    addresses: int = 0
+    urls: int = 0
     values: set[str] = field(default_factory=set)
 
     def add(self, value: Any) -> None:
@@ -66,7 +66,7 @@ class _Seen:
         self.kinds["string" if isinstance(value, str) else type(value).__name__] += 1
         if isinstance(value, str):
             self.characters += len(value)
-            self.addresses += value.startswith(("http://", "https://"))
+            self.urls += value.startswith(("http://", "https://"))
         if isinstance(value, str | int):
             self.values.add(str(value))
 
@@ -83,7 +83,7 @@ class _Seen:
 class _Sample:
     records: int = 0
     broken: int = 0
-    fields: dict[str, _Seen] = field(default_factory=dict)
+    fields: dict[str, _FieldStats] = field(default_factory=dict)
 
     def add(self, record: dict[str, Any] | None) -> None:
         if record is None:
@@ -91,28 +91,28 @@ class _Sample:
             return
         self.records += 1
         for name, value in _leaves(record, ""):
-            self.fields.setdefault(name, _Seen()).add(value)
+            self.fields.setdefault(name, _FieldStats()).add(value)
 
 
 def starter(paths: Sequence[str]) -> str:
-    """A recipe to begin with: the input as it was found, then a shipped recipe with its comments."""
+    """A starter recipe: an `input:` block for these paths, then a shipped recipe with its comments."""
     from tamis.pipelines.recipe.load import recipe_source
 
     body = dropwhile(lambda line: not line or line.startswith("#"), recipe_source(BASE)[1].splitlines())
     head = [
-        f"# A starter recipe, written by `tamis init`: the input as it was found, then the recipe '{BASE}'.",
+        f"# A starter recipe, written by `tamis init`: your input, then the shipped recipe '{BASE}'.",
         "#",
         "#   tamis run <this file> --output run/first",
         "#",
-        "# `tamis recipes` lists other recipes to take the rest from.",
+        "# `tamis recipes` lists the other shipped recipes.",
     ]
     return "\n".join([*head, "", input_block(paths), *body, ""])
 
 
 def input_block(paths: Sequence[str]) -> str:
-    """The `input:` block for `paths`, as commented YAML that ends in a newline.
+    """The `input:` block for `paths`, as YAML with comments, ending in a newline.
 
-    Raises FileNotFoundError for a path that matches nothing, ValueError for a file whose format cannot be told.
+    Raises FileNotFoundError if a path matches nothing, ValueError if the format of a file is unknown.
     """
     lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
     files = [path for path in paths if path.split(":", 1)[0] != PYTHON_ENV]
@@ -122,9 +122,9 @@ def input_block(paths: Sequence[str]) -> str:
     entries = storage.expand(files)
     formats = Counter(format_of(entry.uri) for entry in entries)
     kind = next(iter(formats)) if len(formats) == 1 and len(files) == len(paths) else "auto"
-    counted = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
+    numbers = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
     size = sum(entry.size for entry in entries) / 1e6
-    lines.append(f"  format: {kind}  # {counted} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
+    lines.append(f"  format: {kind}  # {numbers} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
     structured = [entry.uri for entry in entries if format_of(entry.uri) in ("jsonl", "parquet")]
     if structured:
         sample = _Sample()
@@ -133,68 +133,70 @@ def input_block(paths: Sequence[str]) -> str:
                 sample.add(record)
         lines += _fields(sample, min(FILES, len(structured)))
     if "text" in formats:
-        lines.append("  text_unit: file  # each plain text file is one document; 'line': each of its lines is")
+        lines.append("  text_unit: file  # each plain text file is a document; 'line': each line is")
     if structured and "  source:" not in "\n".join(lines):
-        lines.append("  source: default  # the source of documents that name none; mixtures and reports go by source")
+        lines.append("  source: default  # source of documents without one; mixtures and reports group by source")
     return "\n".join([*lines, ""])
 
 
 def _fields(sample: _Sample, files: int) -> list[str]:
     broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
-    lines = [f"  fields:  # seen in {sample.records:,} records of {files} file{'s' if files > 1 else ''}{broken}"]
-    taken: set[str] = set()
+    lines = [f"  fields:  # from {sample.records:,} records of {files} file{'s' if files > 1 else ''}{broken}"]
+    used: set[str] = set()
     for part in _NAMES:
-        name, note = _guess(part, sample, taken)
+        name, note = _guess(part, sample, used)
         if name is not None:
-            taken.add(name)
+            used.add(name)
         lines.append(f"    {part}: {'null' if name is None else _scalar(name)}  # {note}")
-    rest = [f"{name} ({_share(seen, sample)})" for name, seen in sorted(sample.fields.items()) if name not in taken]
+    rest = [f"{name} ({_share(stats, sample)})" for name, stats in sorted(sample.fields.items()) if name not in used]
     if rest:
         lines.append(f"  # kept as metadata: {', '.join(rest[:30])}{', …' if len(rest) > 30 else ''}")
     return lines
 
 
-def _guess(part: str, sample: _Sample, taken: set[str]) -> tuple[str | None, str]:
-    """The field that is this part of a document, and what was seen of it."""
-    fields = {name: seen for name, seen in sample.fields.items() if name not in taken}
+def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]:
+    """(field, comment) of the most likely field for this part of a document; None if there is none."""
+    fields = {name: stats for name, stats in sample.fields.items() if name not in used}
     by_name = [name for likely in _NAMES[part] for name in fields if name.rsplit(".", 1)[-1].lower() == likely.lower()]
     if part == "text":
-        strings = {name: seen for name, seen in fields.items() if seen.is_string}
+        strings = {name: stats for name, stats in fields.items() if stats.is_string}
         if not strings:
             return "text", f"NO FIELD HOLDS TEXT; the fields are: {', '.join(sorted(sample.fields)) or 'none'}"
         longest = max(sorted(strings), key=lambda name: strings[name].characters)
-        # A likely name counts unless another field holds far more: 'text' beside 'html', not 'body' beside 'raw_text'.
-        named = [name for name in by_name if name in strings and 10 * strings[name].characters >= strings[longest].characters]
-        name = named[0] if named else longest
+        # A likely name wins unless another field holds far more text.
+        likely_names = [
+            name for name in by_name if name in strings and 10 * strings[name].characters >= strings[longest].characters
+        ]
+        name = likely_names[0] if likely_names else longest
         return name, f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
     if part == "id":
         for name in by_name:
-            seen = fields[name]
-            if len(seen.values) == seen.count:
-                return name, f"{_share(seen, sample)}, all different"
+            stats = fields[name]
+            if len(stats.values) == stats.count:
+                return name, f"{_share(stats, sample)}, all different"
         repeated = f"{by_name[0]} repeats; " if by_name else ""
         return None, f"{repeated}the id will be a hash of source and text"
     if part == "url":
-        addresses = sorted(name for name, seen in fields.items() if 2 * seen.addresses > seen.count)
-        by_name = [name for name in by_name if name in addresses] or addresses
+        urls = sorted(name for name, stats in fields.items() if 2 * stats.urls > stats.count)
+        by_name = [name for name in by_name if name in urls] or urls
     for name in by_name:
-        seen = fields[name]
+        stats = fields[name]
         if part == "source":
-            if 2 * len(seen.values) > sample.records > 10:
-                continue  # nearly every record has its own: no source, rather an address
-            several = ", ".join(sorted(value[:30] for value in seen.values)[:5])
-            return name, f"{_share(seen, sample)}; e.g. {several}"
-        return name, _share(seen, sample)
-    return None, "no such field was seen"
+            if 2 * len(stats.values) > sample.records > 10:
+                continue  # nearly every record has another value, such as a URL
+            examples = ", ".join(sorted(value[:30] for value in stats.values)[:5])
+            return name, f"{_share(stats, sample)}; e.g. {examples}"
+        return name, _share(stats, sample)
+    return None, "no field found"
 
 
-def _share(seen: _Seen, sample: _Sample) -> str:
-    kinds = "/".join(sorted(seen.kinds))
-    return f"{kinds}, in {100 * seen.count / max(1, sample.records):.0f} %"
+def _share(stats: _FieldStats, sample: _Sample) -> str:
+    kinds = "/".join(sorted(stats.kinds))
+    return f"{kinds}, in {100 * stats.count / max(1, sample.records):.0f} %"
 
 
 def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Names and values; those of inner objects with a dot, as the recipe's field mapping writes them."""
+    """(name, value) of all fields. Names of nested fields have dots, as in the recipe's field mapping."""
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{name}.")
@@ -203,7 +205,7 @@ def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _records(uri: str) -> Iterator[dict[str, Any] | None]:
-    """The first records of a file as they are; None for one that cannot be read."""
+    """The records of a file; None for one that cannot be read."""
     if format_of(uri) == "parquet":
         yield from _rows(uri)
         return
@@ -236,5 +238,5 @@ def _rows(uri: str) -> Iterator[dict[str, Any] | None]:
 
 
 def _scalar(text: str) -> str:
-    """A string as YAML writes it in one line."""
+    """A string in YAML, on one line."""
     return str(yaml.safe_dump(text, width=1 << 20, allow_unicode=True, explicit_end=False)).splitlines()[0]

@@ -1,4 +1,4 @@
-"""A recipe as it is written: plain YAML with the place of every field, what `--set` puts over it, and what is wrong where."""
+"""Reads recipes as plain YAML, with the line of every field for error messages, and applies `--set`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from pydantic import BaseModel, ValidationError
 
 from tamis.transforms.core.errors import RunError
 
-Path = tuple[str | int, ...]
-"""Keys and list positions that lead to a field."""
+FieldPath = tuple[str | int, ...]
+"""Keys and list indices that lead to a field."""
 
-
-_LONGEST, _DEEPEST = 1 << 20, 32
+_MAX_CHARACTERS, _MAX_DEPTH = 1 << 20, 32
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a recipe: where it was written (`file:line`, or the option), which field, and what."""
+    """One error in a recipe: its place (`file:line`, or the option), the field, and a message."""
 
     place: str
     field: str
@@ -32,7 +31,7 @@ class Problem:
 
 
 class RecipeError(RunError):
-    """A recipe that cannot be used; `problems` lists all that can be told at once."""
+    """An invalid recipe. `problems` lists all errors."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -40,59 +39,59 @@ class RecipeError(RunError):
 
 
 class FieldErrors(ValueError):
-    """Raised by a validator of one field: what is wrong at which place below it."""
+    """Raised by the validator of a field: messages by their place below it."""
 
-    def __init__(self, found: Mapping[Path, str]) -> None:
-        self.found = found
-        super().__init__("; ".join(found.values()))
+    def __init__(self, messages: Mapping[FieldPath, str]) -> None:
+        self.messages = messages
+        super().__init__("; ".join(messages.values()))
 
     @classmethod
-    def collect(cls, checks: Mapping[Path, Callable[[], object]]) -> None:
-        """Runs every check and raises what they said, all of it."""
-        found: dict[Path, str] = {}
+    def collect(cls, checks: Mapping[FieldPath, Callable[[], object]]) -> None:
+        """Runs every check, then raises the messages of all that failed."""
+        messages: dict[FieldPath, str] = {}
         for path, check in checks.items():
             try:
                 check()
             except ValueError as error:
-                found[path] = str(error)
-        if found:
-            raise cls(found)
+                messages[path] = str(error)
+        if messages:
+            raise cls(messages)
 
 
 class RecipeFile:
-    """The fields of a recipe, as `data`, and where each was written. Raises RecipeError for what is no plain YAML."""
+    """The fields of a recipe, as `data`, and the place of each. Raises RecipeError unless the text is plain YAML."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
-        self.places: dict[Path, str] = {(): f"{file}:1"}
+        self.places: dict[FieldPath, str] = {(): f"{file}:1"}
         root = self._read(text, file)
         self.data = self._plain(root, file) if root is not None else {}
         if not isinstance(self.data, dict):
-            raise RecipeError(Problem(f"{file}:1", "recipe", "must be a mapping of sections, for example 'rate:'"))
+            raise RecipeError(Problem(f"{file}:1", "recipe", "should be a mapping of sections, such as 'rate:'"))
         if root is not None:
             self.places |= self._places(root, ())
 
     def set(self, assignment: str) -> None:
-        """Puts `section.field=value` in place, the value as YAML; a list is indexed from 0."""
+        """Sets `section.field=value`, with the value in YAML; lists are indexed from 0."""
         where = f"--set {assignment}"
         path, separator, value = assignment.partition("=")
         if not separator or not all(path.split(".")):
-            raise RecipeError(Problem(where, "", "not of the form section.field=value"))
+            raise RecipeError(Problem(where, "", "should have the form section.field=value"))
         root = self._read(value, where)
         self.put(_keys(path), None if root is None else self._plain(root, where), where)
 
     def put(self, path: Sequence[str], value: object, where: str) -> None:
-        """Puts `value` at `path`, with the sections that lead there; `where` is what to call its place."""
+        """Sets `value` at `path`, adding missing sections. `where` is its place in error messages."""
         container: Any = self.data
         for depth, key in enumerate(path):
             index: str | int = key
             if isinstance(container, list):
                 if not key.isdecimal() or int(key) >= len(container):
-                    said = f"has {len(container)} entries, numbered from 0; no '{key}'"
-                    raise RecipeError(Problem(where, ".".join(path[:depth]), said))
+                    message = f"has {len(container)} entries, numbered from 0, so there is no '{key}'"
+                    raise RecipeError(Problem(where, ".".join(path[:depth]), message))
                 index = int(key)
             elif not isinstance(container, dict):
-                raise RecipeError(Problem(where, ".".join(path[:depth]), f"is {container!r}; it has no field '{key}'"))
+                raise RecipeError(Problem(where, ".".join(path[:depth]), f"is {container!r}, which has no field '{key}'"))
             if depth == len(path) - 1:
                 container[index] = value
             elif isinstance(container, list) or container.get(index) is not None:
@@ -101,12 +100,12 @@ class RecipeFile:
                 container[index] = container = {}
                 self.places[_within(self.data, path[: depth + 1])] = where
         at = _within(self.data, path)
-        self.places = {known: place for known, place in self.places.items() if known[: len(at)] != at} | {at: where}
+        self.places = {field: place for field, place in self.places.items() if field[: len(at)] != at} | {at: where}
 
     def problems(self, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-        """What pydantic says, in the recipe's terms: each field once, at its place."""
-        found: dict[Path, list[str]] = {}
-        guesses: set[Path] = set()
+        """pydantic's errors as problems, one per field, in the order of the file."""
+        messages: dict[FieldPath, list[str]] = {}
+        guesses: set[FieldPath] = set()
         for entry in error.errors():
             path = _within(self.data, entry["loc"])
             if entry["type"] == "missing":
@@ -114,41 +113,44 @@ class RecipeFile:
             elif len(path) < len(entry["loc"]):
                 guesses.add(path)  # pydantic tried the members of a union
             for below, message in _messages(entry, model):
-                found.setdefault((*path, *below), []).append(message)
+                messages.setdefault((*path, *below), []).append(message)
         for path in guesses:
-            if any(len(other) > len(path) and other[: len(path)] == path for other in found):
-                found.pop(path, None)
+            if any(len(other) > len(path) and other[: len(path)] == path for other in messages):
+                messages.pop(path, None)
         order = list(self.places)
         return [
-            Problem(self.places[self._known(path)], ".".join(map(str, path)), "; or ".join(dict.fromkeys(messages)))
-            for path, messages in sorted(found.items(), key=lambda item: order.index(self._known(item[0])))
+            Problem(self.places[self._placed_parent(path)], ".".join(map(str, path)), "; or ".join(dict.fromkeys(texts)))
+            for path, texts in sorted(messages.items(), key=lambda item: order.index(self._placed_parent(item[0])))
         ]
 
-    def _known(self, path: Path) -> Path:
-        """The field itself, or the section it is in, whose place is known."""
+    def _placed_parent(self, path: FieldPath) -> FieldPath:
+        """The field, or the innermost section around it, whose place is known."""
         return next(path[:length] for length in range(len(path), -1, -1) if path[:length] in self.places)
 
     def _read(self, text: str, where: str) -> yaml.Node | None:
-        """The nodes of the YAML. Aliases are refused: with them a few lines may stand for data without end. So is what nests
-        deeper, or is longer, than any recipe: PyYAML takes quadratic time for the one and recursion for the other."""
-        if len(text) > _LONGEST:
-            raise RecipeError(Problem(where, "YAML", f"longer than {_LONGEST:,} characters; name many files by an @list"))
+        """The nodes of the YAML text.
+
+        Raises RecipeError for aliases, with which a few lines may expand without limit; for long texts, since PyYAML takes
+        quadratic time; and for deep nesting, on which it recurses.
+        """
+        if len(text) > _MAX_CHARACTERS:
+            message = f"is longer than {_MAX_CHARACTERS:,} characters; put long lists of files into an @list"
+            raise RecipeError(Problem(where, "YAML", message))
         depth = 0
         try:
             for event in yaml.parse(text, yaml.SafeLoader):
                 depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-                if depth > _DEEPEST:
-                    raise RecipeError(self._problem(where, event.start_mark, f"nested more than {_DEEPEST} deep"))
+                if depth > _MAX_DEPTH:
+                    raise RecipeError(self._problem(where, event.start_mark, f"is nested more than {_MAX_DEPTH} levels deep"))
                 if isinstance(event, yaml.AliasEvent):
-                    said = f"the alias *{event.anchor} is not taken; write out what it stands for"
-                    raise RecipeError(self._problem(where, event.start_mark, said))
+                    message = f"aliases are not supported: replace *{event.anchor} with its content"
+                    raise RecipeError(self._problem(where, event.start_mark, message))
             return yaml.compose(text, yaml.SafeLoader)
         except yaml.YAMLError as error:
             raise self._unreadable(where, error) from None
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
-        """The node as plain data. A tag that would make an object of anything else is an error, as is a number or a date that
-        Python cannot hold."""
+        """The node as plain data. Raises RecipeError for tags of other objects, and for numbers and dates out of range."""
         try:
             return yaml.SafeLoader("").construct_document(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -162,7 +164,7 @@ class RecipeFile:
     def _problem(self, where: str, mark: Any, message: str) -> Problem:
         return Problem(f"{where}:{mark.line + 1}" if where == self.file and mark else where, "YAML", message)
 
-    def _places(self, node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
+    def _places(self, node: yaml.Node, path: FieldPath) -> Iterator[tuple[FieldPath, str]]:
         if isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
                 yield (*path, index), f"{self.file}:{value.start_mark.line + 1}"
@@ -172,22 +174,22 @@ class RecipeFile:
             for key, value in node.value:
                 place = f"{self.file}:{key.start_mark.line + 1}"
                 if key.value in seen:
-                    raise RecipeError(Problem(place, ".".join(map(str, (*path, key.value))), "named twice"))
+                    raise RecipeError(Problem(place, ".".join(map(str, (*path, key.value))), "appears twice"))
                 seen.add(key.value)
                 yield (*path, key.value), place
                 yield from self._places(value, (*path, key.value))
 
 
 def _keys(path: str) -> list[str]:
-    """The keys of a dotted path. Signals hold a dot themselves: thresholds.gopher.word_count.min has three keys."""
+    """The keys of a dotted path. Signals contain a dot: thresholds.gopher.word_count.min has three keys."""
     first, *rest = path.split(".")
     if first != "thresholds" or len(rest) < 2:
         return [first, *rest]
     return [first, ".".join(rest[:2]), *rest[2:]]
 
 
-def _within(data: Any, loc: Sequence[str | int]) -> Path:
-    """The part of pydantic's `loc` that is in the data: it also names the members of a union that it tried."""
+def _within(data: Any, loc: Sequence[str | int]) -> FieldPath:
+    """The keys of pydantic's `loc` that are in the data, without the members of a union that it tried."""
     path: list[str | int] = []
     for key in loc:
         fields = dict(enumerate(data)) if isinstance(data, list) else data if isinstance(data, dict) else {}
@@ -207,26 +209,26 @@ _WORDS = {
 }
 
 
-def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[Path, str]]:
+def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[FieldPath, str]]:
     raised = entry.get("ctx", {}).get("error")
     if isinstance(raised, FieldErrors):
-        yield from raised.found.items()
+        yield from raised.messages.items()
     elif entry["type"] == "extra_forbidden":
         yield (), f"no such field{_nearest(entry['loc'], model)}"
     else:
         yield (), _WORDS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _nearest(loc: Path, model: type[BaseModel]) -> str:
-    """The field that a misspelt one may mean, or all there are."""
+def _nearest(loc: FieldPath, model: type[BaseModel]) -> str:
+    """A hint: the field with a similar name, or all fields."""
     models = [model]
     for key in loc[:-1]:
-        fields = [found.model_fields[key].annotation for found in models if key in found.model_fields]
-        # A key that is no field is one of a mapping, a list or a union: its models are known already.
+        fields = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        # Keys of mappings, lists and unions are no fields: the models stay the same.
         models = [inner for field in fields for inner in _models(field)] or models
-    names = [name for found in models for name in found.model_fields]
+    names = [name for model in models for name in model.model_fields]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(names)}"
+    return f"; did you mean '{close[0]}'?" if close else f"; fields are {', '.join(names)}"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

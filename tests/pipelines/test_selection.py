@@ -136,7 +136,7 @@ def test_bins_can_be_metadata_and_top_limits_them(tmp_path: Path, source: Path) 
 
 def test_a_failing_guard_leaves_no_release_and_a_warning_guard_warns(tmp_path: Path, source: Path) -> None:
     guard = {"synthetic": {"where": {"source": ["code"]}, "warn_above": 0.01, "fail_above": 0.02}}
-    with pytest.raises(RunError, match=r"What counts as synthetic is .* above the limit of 2%"):
+    with pytest.raises(RunError, match=r"The share of synthetic documents is .* above the limit of 2%"):
         run(write_recipe(tmp_path, guards=guard), source, tmp_path / "run")
     assert not (tmp_path / "run/manifest.json").exists()
     guard["synthetic"]["fail_above"] = 1.0
@@ -166,14 +166,14 @@ def test_a_release_has_no_fewer_real_tokens_than_the_one_before(tmp_path: Path, 
     [
         (
             {"select": {"epochs": {"*": [1, 2, 3]}}, "curriculum": {"phases": PHASES}},
-            "curriculum: select.epochs speaks of 3 phases",
+            "curriculum: select.epochs has numbers for 3 phases",
         ),
-        ({"select": {"epochs": {"*": [1, 2]}}}, "speaks of 2 phases, and there is 1"),
+        ({"select": {"epochs": {"*": [1, 2]}}}, "for 2 phases, but curriculum.phases has 1"),
         ({"select": {"bins": ["gopher.wrod_count"], "epochs": {"*": 1}}}, "select.bins.0: no signal 'gopher.wrod_count'"),
-        ({"select": {"bins": ["gopher.word_count"], "epochs": {"*": 1}}}, "is a number and has no labels"),
+        ({"select": {"bins": ["gopher.word_count"], "epochs": {"*": 1}}}, "is a number, not a label"),
         ({"guards": {"clean": {"where": {"qualiti": {"min": 1}}}}}, "guards.clean.where.qualiti: no signal"),
-        ({"guards": {"shares": {"x": {"where": {"source": {"min": 1}}, "warn_above": 1}}}}, "'source' is text: give labels"),
-        ({"guards": {"shares": {"x": {"where": {"source": ["a"]}}}}}, "guards.shares.x: limits nothing"),
+        ({"guards": {"shares": {"x": {"where": {"source": {"min": 1}}, "warn_above": 1}}}}, "'source' is text, not a number"),
+        ({"guards": {"shares": {"x": {"where": {"source": ["a"]}}}}}, "guards.shares.x: has no limit"),
     ],
 )
 def test_an_impossible_selection_is_an_error(tmp_path: Path, sections: dict[str, object], message: str) -> None:
@@ -183,7 +183,7 @@ def test_an_impossible_selection_is_an_error(tmp_path: Path, sections: dict[str,
 
 
 def test_a_mixture_of_unknown_bins_is_an_error(tmp_path: Path, source: Path) -> None:
-    with pytest.raises(RunError, match=r"select.mixture: the mixture weighs 'wbe'.* there are books, code, web"):
+    with pytest.raises(RunError, match=r"select.mixture: the mixture names a bin 'wbe' .* bins are books, code, web"):
         run(write_recipe(tmp_path, select={"tokens": 5, "mixture": {"weights": {"wbe": 1}}}), source, tmp_path / "run")
 
 
@@ -286,7 +286,7 @@ def test_a_bad_embedding_is_an_error_that_names_its_document(tmp_path: Path) -> 
         selected(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
     del records[7]["embedding"]
     save(tmp_path / "in", [records])
-    with pytest.raises(RunError, match="embeddings of 1 and of 3 numbers"):
+    with pytest.raises(RunError, match="embeddings need one length, but have 1 and 3 numbers"):
         selected(tmp_path, source, dedup=None, select={"diverse": {"column": "metadata.embedding"}})
     with pytest.raises(RecipeError, match=r"select\.diverse\.column"):
         selected(tmp_path, source, select={"diverse": {"column": "embedding"}})

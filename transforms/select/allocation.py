@@ -1,8 +1,10 @@
-"""How much of what is there, and how often: token budgets by bin, mixtures, the best share, epochs.
+"""How much of the data is taken, and how often: token budgets by bin, mixtures, the best share,
+epochs.
 
-A document is ranked within its bin from the best down, in tokens up to and including itself. With a pool of W tokens and a
-budget of B it is seen in epoch e while e·W + rank ≤ B: the best first, the best again first. So a budget below W cuts, one
-above repeats, and neither depends on how the corpus lies in files.
+Documents are ranked within their bin, the best first; the rank counts tokens up to and including
+the document. With a pool of W tokens and a budget of B, a document is in epoch e = 0, 1, … if e·W
++ rank ≤ B. So a budget below W takes the best, one above W repeats, the best first again, and
+neither depends on how the corpus is split into files.
 """
 
 from __future__ import annotations
@@ -14,124 +16,136 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.options import Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Integers = npt.NDArray[np.int64]
-
 WILDCARD = "*"
-"""Stands for every bin that is not named."""
+"""Stands for all bins that are not named."""
 
 _DRAW_SEED = 3
-"""Mixes the tie into the draw of `gumbel_scores`, independently of the orders', which use 1 and 2."""
+"""Seed that mixes the tie break for `gumbel_scores`; orders use 1 and 2."""
 
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Times = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
 class Mixture(Options):
-    """What shares of the token budget the bins get."""
+    """How the token budget is divided among bins."""
 
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
-        {}, description="by bin, in any unit; '*': all others together, by their tokens; a bin not named gets nothing"
+        {},
+        description="relative weight of each bin; '*': all other bins together, by their tokens; without a weight: nothing",
     )
     temperature: Annotated[
         float,
-        Field(ge=0.05, allow_inf_nan=False, description="without weights: shares as tokens^(1/T); 1: as they are, large: even"),
+        Field(
+            ge=0.05,
+            allow_inf_nan=False,
+            description="without weights, shares go as tokens^(1/T): 1 is proportional, a large T is even",
+        ),
     ] = 1.0
 
     @model_validator(mode="after")
     def _one_kind(self) -> Mixture:
         if self.weights and self.temperature != 1:
-            raise ValueError("temperature is for a mixture without weights: give one of them")
+            raise ValueError("temperature is for a mixture without weights: give only one of them")
         if self.weights and not any(self.weights.values()):
-            raise ValueError("every weight is 0: nothing would be taken")
+            raise ValueError("every weight is 0, so nothing would be taken")
         return self
 
 
 class Diversity(Options):
-    """Of documents that lie close to each other only the best stays: no two kept ones of a cluster are more alike."""
+    """Keeps only the best of similar documents: no two documents of a cluster are more similar than `ceiling`."""
 
-    column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD that holds the embedding, a list of numbers")
+    column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD with the embedding, a list of numbers")
     within: Annotated[
         str | None,
-        Field(pattern=r"^(source|metadata\..+)$", description="cluster: source or metadata.FIELD; null: all documents are one"),
+        Field(
+            pattern=r"^(source|metadata\..+)$", description="column of the cluster: source or metadata.FIELD; null: one cluster"
+        ),
     ] = None
-    ceiling: Annotated[float, Field(ge=-1, le=1, description="cosine above which two documents are alike; DEITA: 0.9")] = 0.9
+    ceiling: Annotated[float, Field(ge=-1, le=1, description="cosine above which two documents are similar; DEITA: 0.9")] = 0.9
 
 
 class Selection(Options):
-    """How much of what passed is taken, and how often it is repeated: the best of each bin first."""
+    """How much of the documents that passed is taken, and how often it is repeated; the best of each bin first."""
 
     bins: Annotated[
         tuple[str, ...],
         Field(
             min_length=1,
-            description="what makes up a bin: source, licence, a signal that is a label, metadata.FIELD; of several the labels "
-            "are joined by '|' (topic and format: science|faq); missing: none",
+            description="columns that make up a bin: source, licence, a signal that is a label, metadata.FIELD. The labels of "
+            "several columns are joined by '|' (topic and format: science|faq); a missing label is 'none'",
         ),
     ] = ("source",)
     tokens: Annotated[
         Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None,
-        Field(description="token budget of the corpus, or of each bin (bins without one are kept whole)"),
+        Field(description="token budget of the corpus, or of each bin (a bin without a budget is kept in full)"),
     ] = None
-    diverse: Annotated[Diversity | None, Field(description="near in meaning, by embeddings that the input brings")] = None
-    mixture: Annotated[Mixture | None, Field(description="how the budget is shared among bins; null: the best, wherever")] = (
-        None
-    )
+    diverse: Annotated[
+        Diversity | None, Field(description="drops documents similar in meaning, by embeddings in the input")
+    ] = None
+    mixture: Annotated[
+        Mixture | None, Field(description="how the budget is divided among bins; null: the best documents of any bin")
+    ] = None
     epochs: dict[str, Times | tuple[Times, ...]] = Field(
         {},
-        description="in place of tokens, how much of each bin is taken: 0.3 the best 30 %, 2.5 all twice and the best half "
-        "once more; a list: in each phase; '*': bins not named, which else are taken once",
+        description="instead of tokens, how much of each bin is taken: 0.3 is the best 30 %, 2.5 is all twice and the best "
+        "half once more; a list has one number per phase; '*': all other bins, which default to 1",
     )
     top: Annotated[
         Share | dict[str, Share],
-        Field(description="the best share of a bin's tokens, beyond which nothing is taken however large the budget"),
+        Field(description="only this best share of a bin's tokens is ever taken, however large the budget"),
     ] = 1.0
     max_epochs: Annotated[
         Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)],
-        Field(description="how often the pool of a bin may be seen when its budget is larger; Muennighoff et al.: up to 4"),
+        Field(description="most times a bin is repeated to fill its budget; Muennighoff et al. find up to 4 harmless"),
     ] = 1.0
     temperature: Annotated[
         float,
-        Field(ge=0, allow_inf_nan=False, description="Gumbel-top-k: 0 takes the best; else draws, by quality / temperature"),
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="0 takes the best; above 0, draws by exp(quality / temperature) (Gumbel-top-k)",
+        ),
     ] = 0.0
     distance: Annotated[
         Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)],
-        Field(description="least distance of a document's copies: tokens, or a share of the phase, of two of the shorter one"),
+        Field(description="least distance between copies of a document: tokens, or a share of the (shorter) phase"),
     ] = 0.05
 
     @model_validator(mode="after")
     def _one_budget(self) -> Selection:
         if self.tokens is not None and self.epochs:
-            raise ValueError("tokens and epochs both say how much is taken: give one")
+            raise ValueError("tokens and epochs both set how much is taken: give only one")
         if self.mixture is not None and not isinstance(self.tokens, int):
-            raise ValueError("a mixture shares one budget: set tokens to a number")
+            raise ValueError("a mixture divides one budget: set tokens to a number")
         if len({isinstance(times, tuple) for times in self.epochs.values()}) > 1:
-            raise ValueError("epochs are numbers, or lists with one for each phase: give one kind")
+            raise ValueError("epochs are numbers, or lists with one number per phase: do not mix them")
         if self.phases and WILDCARD not in self.epochs:
-            raise ValueError("with epochs by phase, say with '*' what the phases take of the bins not named")
+            raise ValueError("epochs by phase need '*' for all other bins")
         if len({len(times) for times in self.epochs.values() if isinstance(times, tuple)}) > 1:
-            raise ValueError("the lists of epochs differ in length; each has one number a phase")
+            raise ValueError("lists of epochs need the same length, one number per phase")
         if self.bins != ("source",) and not self.by_bin:
-            raise ValueError("bins are for epochs, a mixture, or budgets and shares by bin; this takes the best of all")
+            raise ValueError("bins have no effect without epochs, a mixture, or tokens or top by bin")
         return self
 
     @property
     def is_active(self) -> bool:
-        """Whether anything may be left out or repeated."""
+        """Whether any document may be left out or repeated."""
         return self.tokens is not None or bool(self.epochs) or self.top != 1
 
     @property
     def by_bin(self) -> bool:
-        """Whether documents are ranked within their bins; else all together."""
+        """Whether documents are ranked within their bins, not all together."""
         return isinstance(self.tokens, dict) or isinstance(self.top, dict) or bool(self.epochs) or self.mixture is not None
 
     @property
     def phases(self) -> int:
-        """Of how many phases the epochs speak; 0 when they are of the whole run."""
+        """Number of phases in `epochs`; 0 if they are for the whole run."""
         return max((len(times) for times in self.epochs.values() if isinstance(times, tuple)), default=0)
 
     @property
@@ -142,65 +156,66 @@ class Selection(Options):
         return self.tokens is not None and self.max_epochs > 1
 
 
-def allocate(whole: Mapping[str, int], selection: Selection) -> dict[str, int]:
-    """Tokens of the budget that each bin gets of a mixture, from the tokens that each holds.
+def allocate(sizes: Mapping[str, int], selection: Selection) -> dict[str, int]:
+    """Divides the budget of a mixture: tokens for each bin, from the tokens in each.
 
-    No bin gets more than `max_epochs` of its pool: what it cannot use goes to the others by their weights. Rounded down, so
-    that the budget is never exceeded. Raises ValueError for a weight of a bin that does not exist.
+    No bin gets more than `max_epochs` of its pool; the rest goes to the others by weight. Rounded
+    down, so that the budget is never exceeded. Raises ValueError if a weight names a bin that does
+    not exist.
     """
     assert isinstance(selection.tokens, int)
     mixture = selection.mixture
     assert mixture is not None
-    names = sorted(whole)
-    if strangers := sorted(mixture.weights.keys() - whole.keys() - {WILDCARD}):
-        raise ValueError(f"the mixture weighs '{strangers[0]}', and there is no such bin; there are {', '.join(names[:20])}")
+    names = sorted(sizes)
+    if unknown := sorted(mixture.weights.keys() - sizes.keys() - {WILDCARD}):
+        raise ValueError(f"the mixture names a bin '{unknown[0]}' that does not exist; bins are {', '.join(names[:20])}")
     if mixture.weights:
-        others = sum(whole[name] for name in names if name not in mixture.weights)
+        others = sum(sizes[name] for name in names if name not in mixture.weights)
         rest = mixture.weights.get(WILDCARD, 0.0) / max(others, 1)
-        weight = {name: mixture.weights.get(name, rest * whole[name]) for name in names}
+        weight = {name: mixture.weights.get(name, rest * sizes[name]) for name in names}
     else:
-        weight = {name: whole[name] ** (1 / mixture.temperature) for name in names}
-    room = {name: int(_pool(whole[name], _of(selection.top, name)) * selection.max_epochs) for name in names}
-    given: dict[str, int] = {name: 0 for name in names if not weight[name]}
-    while open_ := [name for name in names if name not in given]:
-        left, total = selection.tokens - sum(given.values()), sum(weight[name] for name in open_)
-        share = {name: int(left * (weight[name] / total)) for name in open_}
-        full = {name: room[name] for name in open_ if share[name] >= room[name]}
-        given |= full or share
-    return given
+        weight = {name: sizes[name] ** (1 / mixture.temperature) for name in names}
+    room = {name: int(_pool(sizes[name], _top_share(selection.top, name)) * selection.max_epochs) for name in names}
+    tokens: dict[str, int] = {name: 0 for name in names if not weight[name]}
+    while rest_names := [name for name in names if name not in tokens]:
+        left, total = selection.tokens - sum(tokens.values()), sum(weight[name] for name in rest_names)
+        share = {name: int(left * (weight[name] / total)) for name in rest_names}
+        full = {name: room[name] for name in rest_names if share[name] >= room[name]}
+        tokens |= full or share
+    return tokens
 
 
-def pools_and_budgets(
-    bins: pa.Array, whole: Integers, allotted: Integers | None, selection: Selection
-) -> tuple[Integers, Integers]:
-    """(pool, budget) in tokens of each document's bin: int64[n], int64[n, phases], one column without phases.
+def pools_and_budgets(bins: pa.Array, sizes: Ints, allocated: Ints | None, selection: Selection) -> tuple[Ints, Ints]:
+    """(pool, budget) of each document's bin in tokens: int64[n] and int64[n, phases], one column
+    without phases.
 
-    `whole` are the tokens of the bin, `allotted` what `allocate` gave it.
+    `sizes` are the tokens of each document's bin, `allocated` those that `allocate` gives it.
     """
     labels = bins.dictionary_encode()
     names, code = labels.dictionary.to_pylist(), labels.indices.to_numpy()
-    pool = _pool(whole, np.array([_of(selection.top, name) for name in names])[code] if names else 1.0)
+    pool = _pool(sizes, np.array([_top_share(selection.top, name) for name in names])[code] if names else 1.0)
     most = np.floor(pool * selection.max_epochs).astype(np.int64)
-    if allotted is not None:
-        budget = np.minimum(allotted, most)[:, None]
+    if allocated is not None:
+        budget = np.minimum(allocated, most)[:, None]
     elif selection.epochs:
         rows = [np.atleast_1d(selection.epochs.get(name, selection.epochs.get(WILDCARD, 1.0))) for name in names]
         times = np.array(rows, np.float64).reshape(len(names), max(selection.phases, 1))[code]
         budget = np.floor(pool[:, None] * times + 0.5).astype(np.int64)
     elif isinstance(selection.tokens, dict):
-        kept = [selection.tokens.get(name, -1) for name in names]
-        asked = np.array(kept, np.int64)[code]
-        budget = np.where(asked < 0, pool, np.minimum(asked, most))[:, None]
+        tokens = np.array([selection.tokens.get(name, -1) for name in names], np.int64)[code]
+        budget = np.where(tokens < 0, pool, np.minimum(tokens, most))[:, None]
     else:
         budget = (pool if selection.tokens is None else np.minimum(selection.tokens, most))[:, None]
     return pool, budget
 
 
-def copies(rank: Integers, pool: Integers, budget: Integers) -> Integers:
-    """How often each of n documents is seen: int64 like `budget`, which is n budgets or an n-row table of them.
+def copies(rank: Ints, pool: Ints, budget: Ints) -> Ints:
+    """Number of copies of each of n documents: int64, shaped like `budget`, which is (n,) or (n,
+    phases).
 
-    `rank`: tokens of the bin up to and including the document, from the best down. The copies' tokens never exceed the budget.
-    Documents without tokens that come first are seen with the first token: a budget that is spent begins no other epoch.
+    `rank` counts tokens of the bin up to and including the document, the best first. The tokens of
+    all copies never exceed the budget. Documents without tokens at the top count as one token, so
+    that a spent budget begins no further epoch.
     """
     rank = np.where(pool > 0, np.maximum(rank, 1), rank)
     if budget.ndim > rank.ndim:
@@ -212,19 +227,23 @@ def copies(rank: Integers, pool: Integers, budget: Integers) -> Integers:
 def gumbel_scores(
     quality: npt.NDArray[np.float32], tie_break: npt.NDArray[np.uint64], temperature: float
 ) -> npt.NDArray[np.float32]:
-    """What Gumbel-top-k ranks by: quality + temperature·G, so that the k first are a draw without replacement by the weights
-    exp(quality / temperature) (Kool et al. 2019; WebOrganizer select_training_data.py). The tie, a seeded hash of the id, is
-    what draws. Missing stays missing; temperature 0 is the quality itself."""
+    """Scores of Gumbel-top-k: quality + temperature·G, with G drawn from the tie break, a seeded
+    hash of the id.
+
+    The k best are a draw without replacement with weights exp(quality / temperature) (Kool et al.
+    2019; WebOrganizer select_training_data.py). Missing stays missing; with temperature 0, the
+    scores are the quality.
+    """
     if not temperature:
         return quality
     from tamis.transforms.text.hashing import mix
 
-    even = ((mix(np.ascontiguousarray(tie_break), _DRAW_SEED) >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
-    return (quality.astype(np.float64) - temperature * _log(-_log(even))).astype(np.float32)
+    uniform = ((mix(np.ascontiguousarray(tie_break), _DRAW_SEED) >> np.uint64(11)).astype(np.float64) + 0.5) / (1 << 53)
+    return (quality.astype(np.float64) - temperature * portable_log(-portable_log(uniform))).astype(np.float32)
 
 
-def _log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Natural logarithm by additions and multiplications alone: numpy's own differs by a bit from processor to processor."""
+def portable_log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Natural logarithm by basic arithmetic only: numpy's result differs by a bit between processors."""
     fraction, exponent = np.frexp(x)
     low = fraction < np.sqrt(0.5)
     fraction, exponent = np.where(low, 2 * fraction, fraction), exponent - low
@@ -235,9 +254,9 @@ def _log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(2 * ratio * series + exponent * 0.6931471805599453)
 
 
-def _of(share: float | Mapping[str, float], name: str) -> float:
+def _top_share(share: float | Mapping[str, float], name: str) -> float:
     return share if isinstance(share, float) else share.get(name, share.get(WILDCARD, 1.0))
 
 
-def _pool(whole: Integers | int, top: npt.NDArray[np.float64] | float) -> Integers:
-    return np.floor(np.asarray(whole) * np.asarray(top)).astype(np.int64)
+def _pool(size: Ints | int, top: npt.NDArray[np.float64] | float) -> Ints:
+    return np.floor(np.asarray(size) * np.asarray(top)).astype(np.int64)

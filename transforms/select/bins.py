@@ -1,4 +1,4 @@
-"""Categories of documents: a label each, from columns that a recipe names, joined where it names several."""
+"""Bins of documents: one label for each, from columns that a recipe names, joined if it names several."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 METADATA = "metadata."
-"""What the name of a metadata field begins with."""
+"""Prefix of the names of metadata fields."""
 
 JOINT = "|"
 NONE = "none"
-"""Label of a document that has none."""
+"""Label of documents without a label."""
 
 
 def labels(columns: Sequence[pa.Array]) -> pa.Array:
-    """The label of each of n documents: its values as text, joined. Booleans are true and false, integers have no point."""
+    """The label of each of n documents: its values as text, joined. Booleans are true and false."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -26,15 +26,17 @@ def labels(columns: Sequence[pa.Array]) -> pa.Array:
 
 
 def metadata_field(metadata: pa.Array, name: str) -> pa.Array:
-    """Field `name` of n JSON objects as text, null where there is none; numbers and booleans as JSON writes them.
+    """Field `name` of n JSON objects as text, numbers and booleans in JSON's notation; null if
+    missing.
 
-    A Python object a document: only recipes that name a metadata field pay for it, about a microsecond a document.
+    This makes Python objects, about a microsecond per document, and only for recipes that name a
+    metadata field.
     """
     import orjson
     import pyarrow as pa
 
-    found: list[str | None] = []
+    values: list[str | None] = []
     for text in metadata.to_pylist():
         value = orjson.loads(text).get(name) if text else None
-        found.append(value if value is None or isinstance(value, str) else orjson.dumps(value).decode())
-    return pa.array(found, pa.string())
+        values.append(value if value is None or isinstance(value, str) else orjson.dumps(value).decode())
+    return pa.array(values, pa.string())

@@ -1,7 +1,8 @@
-"""Diversity as a transform: of documents of a cluster whose embeddings lie close to each other only the best stays.
+"""The transform that keeps only the best of documents with similar embeddings, within each
+cluster.
 
-Clusters meet whole in one place, best document first; `diverse.py` chooses. Cost: the embeddings once through `Exchange`, then
-the cosines of each document to those kept before it in its cluster.
+Each cluster is gathered in one worker; `similarity.py` decides. Cost: the embeddings go once
+through `Exchange`, then the cosine of each document to those kept before it in its cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, Gathered, JoinResults, PartState, addressed, partition_of
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.select.similarity import diverse
+from tamis.transforms.select.similarity import representatives
 from tamis.transforms.text.hashing import hash128
 
 ROWS = pa.schema(
@@ -26,23 +27,23 @@ ROWS = pa.schema(
         pa.field("quality", pa.float32()),
         pa.field("tie_break", pa.uint64()),
         pa.field("id_hash", pa.uint64()),
-        pa.field("cluster", pa.string()),  # null: one of those without a cluster
+        pa.field("cluster", pa.string()),  # null: no cluster
         pa.field("embedding", pa.large_list(pa.float32())),
     ]
 )
-"""What it reads of a document that has an embedding."""
+"""Columns of the documents that have an embedding."""
 
 STEP = "diverse"
 
 Vectors = Callable[[PartState], Iterable[pa.RecordBatch]]
-"""`ROWS` of a part, some at a time: embeddings may be larger than the texts."""
+"""Yields `ROWS` of a part in batches, since embeddings may be larger than the texts."""
 
 
 class Diversify(beam.PTransform):
-    """Adds a result under `STEP` for every document that is too similar to a better one: `representative` (the id of the
-    better one) and `cosine`.
+    """Adds a result under `STEP` for every document that is too similar to a better one.
 
-    The result is that of one pass over each cluster from its best document down, ties by a seeded hash of the id.
+    Its columns are `representative` (the id of the better one) and `cosine`. The result is that of
+    one pass over each cluster from its best document down; a seeded hash of the id breaks ties.
     """
 
     def __init__(self, ceiling: float, rows: Vectors, spill: str, partitions: int) -> None:
@@ -64,15 +65,15 @@ class Diversify(beam.PTransform):
 
 
 def vectors(metadata: pa.Array, name: str) -> pa.Array:
-    """Field `name` of n JSON objects as large_list<float32>, null where there is none.
+    """Field `name` of n JSON objects as large_list<float32>; null if missing.
 
-    Raises ValueError, telling the row, for what is no list of finite numbers.
+    Raises ValueError(row) if a value is not a list of numbers.
     """
-    found = [orjson.loads(text).get(name) if text else None for text in metadata.to_pylist()]
-    for row, value in enumerate(found):
+    values = [orjson.loads(text).get(name) if text else None for text in metadata.to_pylist()]
+    for row, value in enumerate(values):
         if value is not None and not (isinstance(value, list) and all(type(number) in (float, int) for number in value)):
             raise ValueError(row)
-    return pa.array(found, ROWS.field("embedding").type)
+    return pa.array(values, ROWS.field("embedding").type)
 
 
 def _address(part_state: PartState, rows: Vectors, partitions: int) -> Iterable[pa.RecordBatch]:
@@ -89,25 +90,26 @@ def _choose(gathered: Gathered, ceiling: float) -> Iterable[pa.RecordBatch]:
     if len(sizes) > 1:
         ids = sorted(rows["id"].take(pa.array(first)).to_pylist())
         raise RunError(
-            f"select.diverse: embeddings of {sizes[0]} and of {sizes[-1]} numbers, for example of {ids[0]!r} and {ids[1]!r}"
+            f"select.diverse: embeddings need one length, but have {sizes[0]} and {sizes[-1]} numbers, for example those of "
+            f"{ids[0]!r} and {ids[1]!r}"
         )
     matrix = rows["embedding"].combine_chunks().flatten().to_numpy().reshape(len(rows), sizes[0])
     if not (finite := np.isfinite(matrix).all(axis=1)).all():
         worst = sorted(rows["id"].filter(pa.array(~finite)).to_pylist())[0]
-        raise RunError(f"select.diverse: the embedding of document {worst!r} holds a number too large")
+        raise RunError(f"select.diverse: the embedding of document {worst!r} has a number too large for float32")
     quality = rows["quality"].to_numpy()
     keys = (rows["id_hash"].to_numpy(), rows["tie_break"].to_numpy(), -np.where(np.isnan(quality), -np.inf, quality))
     clusters = rows["cluster"].combine_chunks().fill_null("").dictionary_encode().indices.to_numpy().astype(np.int64)
-    stands = diverse(matrix, np.lexsort(keys), clusters, ceiling)
-    near = np.flatnonzero(stands != np.arange(len(rows)))
+    kept = representatives(matrix, np.lexsort(keys), clusters, ceiling)
+    near = np.flatnonzero(kept != np.arange(len(rows)))
     if len(near):
         doc_ref, ids = rows["doc_ref"].combine_chunks().take(pa.array(near)), rows["id"].combine_chunks()
-        cosine = _cosine(matrix[near], matrix[stands[near]])
-        yield pa.record_batch({"doc_ref": doc_ref, "representative": ids.take(pa.array(stands[near])), "cosine": cosine})
+        cosine = _cosine(matrix[near], matrix[kept[near]])
+        yield pa.record_batch({"doc_ref": doc_ref, "representative": ids.take(pa.array(kept[near])), "cosine": cosine})
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Cosines of n pairs, added up column by column: numpy's own sums differ by a bit from processor to processor."""
+    """Cosines of n pairs, summed column by column: numpy's sums differ by a bit between processors."""
     sums = np.zeros((3, len(one)))
     for a, b in zip(one.T.astype(np.float64), other.T.astype(np.float64), strict=True):
         sums += (a * b, a * a, b * b)

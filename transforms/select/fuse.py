@@ -1,4 +1,4 @@
-"""Quality: one number from 0 to 1 out of many signals, each mapped from its useful range and weighted."""
+"""Fuses signals into quality, one number from 0 to 1: each signal is scaled from its useful range and weighted."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tamis.transforms.core.options import Options
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ALIKE = 0.5
-"""Quality of every document when the recipe weighs no signal."""
+DEFAULT_QUALITY = 0.5
+"""Quality of every document if the recipe weighs no signal."""
 
 
 class Weight(Options):
-    """How much one signal counts, and how its values map to 0 (worst) to 1 (best)."""
+    """The weight of one signal, and how its values map to 0 (worst) … 1 (best)."""
 
     signal: str
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     direction: Annotated[
         Literal["up", "down", "band"] | None,
-        Field(description="up: more is better; down: less is; band: best inside the range; null: as its rater declares"),
+        Field(description="up: more is better; down: less is better; band: best inside the range; null: as the rater declares"),
     ] = None
     range: Annotated[
         tuple[float, float] | None,
-        Field(description="the useful range [low, high], mapped to 0 and 1 and clipped; null: as its rater declares"),
+        Field(description="useful range [low, high], mapped to 0 and 1 and clipped; null: as the rater declares"),
     ] = None
 
     @model_validator(mode="after")
@@ -40,8 +40,8 @@ class Weight(Options):
         return self
 
 
-class Declared(Protocol):
-    """What fusion reads of a signal's declaration."""
+class SignalInfo(Protocol):
+    """The fields of a `Signal` that fusion reads."""
 
     @property
     def kind(self) -> str: ...
@@ -54,21 +54,22 @@ class Declared(Protocol):
 
 
 def fuse(
-    columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, Declared]
+    columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, SignalInfo]
 ) -> npt.NDArray[np.float32]:
-    """Weighted mean of the mapped signals for n documents: n float32 in [0, 1], NaN where every signal is missing.
+    """Weighted mean of the scaled signals of n documents: float32[n] in [0, 1], NaN if every
+    signal is missing.
 
-    A missing signal leaves its weight out. Sums run in float64 over the signals by name, so that the order of the
-    recipe's lines changes no bit. Raises ValueError, naming the signal, where a direction or range is neither declared
-    nor given, and where a signal is weighed twice.
+    A missing signal does not count. Sums run in float64 over the signals by name, so that the
+    order of the recipe's lines changes no bit. Raises ValueError, naming the signal, if neither
+    recipe nor rater gives a direction or range, or if a signal is weighed twice.
     """
     if not weights:
-        return np.full(columns.num_rows, ALIKE, np.float32)
+        return np.full(columns.num_rows, DEFAULT_QUALITY, np.float32)
     total, present = np.zeros(columns.num_rows), np.zeros(columns.num_rows)
     if twice := [name for name, times in Counter(weight.signal for weight in weights).items() if times > 1]:
         raise ValueError(f"quality weighs '{twice[0]}' twice")
     for weight in sorted(weights, key=lambda weight: weight.signal):
-        direction, low, high = mapping(weight, signals[weight.signal])
+        direction, low, high = resolve_range(weight, signals[weight.signal])
         score = _score(_values(columns, weight.signal), direction, low, high)
         measured = ~np.isnan(score)
         total[measured] += weight.weight * score[measured]
@@ -77,14 +78,14 @@ def fuse(
     return quality.astype(np.float32)
 
 
-def mapping(weight: Weight, declared: Declared) -> tuple[str, float, float]:
-    """(direction, low, high) of a weighed signal: the recipe's word, else its rater's. Raises ValueError where neither says."""
-    direction = weight.direction or declared.direction
-    if declared.kind == "string":
+def resolve_range(weight: Weight, signal: SignalInfo) -> tuple[str, float, float]:
+    """(direction, low, high) of a weighed signal, from the recipe, else from its rater. Raises ValueError if in neither."""
+    direction = weight.direction or signal.direction
+    if signal.kind == "string":
         raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")
     if direction == "none":
         raise ValueError(f"quality needs a direction for '{weight.signal}': up, down or band")
-    low, high = (0.0, 1.0) if declared.kind == "bool" else (declared.low, declared.high)
+    low, high = (0.0, 1.0) if signal.kind == "bool" else (signal.low, signal.high)
     if weight.range is not None:
         low, high = weight.range
     if low is None or high is None or not low < high:
@@ -93,7 +94,7 @@ def mapping(weight: Weight, declared: Declared) -> tuple[str, float, float]:
 
 
 def _score(values: npt.NDArray[np.float64], direction: str, low: float, high: float) -> npt.NDArray[np.float64]:
-    """0 to 1. A band falls from 1 at its edges to 0 one width of the band away."""
+    """Scores from 0 to 1. Outside a band, they fall from 1 to 0 over one width of the band."""
     if direction == "band":
         outside = np.maximum(np.maximum(low - values, values - high), 0.0)
         return 1.0 - np.minimum(outside / (high - low), 1.0)
@@ -102,7 +103,7 @@ def _score(values: npt.NDArray[np.float64], direction: str, low: float, high: fl
 
 
 def _values(columns: pa.Table | pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
-    """The signal as float64, NaN where missing."""
+    """The signal as float64, NaN if missing."""
     import pyarrow as pa
 
     column = columns[name]

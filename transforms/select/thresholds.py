@@ -1,4 +1,4 @@
-"""Limits on signals: which documents fail, at which rule, and why, for a whole batch at once."""
+"""Applies thresholds to signals: which documents fail, by which rule, and why, for a batch at a time."""
 
 from __future__ import annotations
 
@@ -16,66 +16,64 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DECISIONS = ("keep", "review", "drop")
-"""By severity: a rule that drops overrides an earlier one that sends to review."""
+"""In order of severity: a rule that drops overrides an earlier one that sends to review."""
 
 _KEEP, _REVIEW, _DROP = range(3)
 _DIGITS = 6
 
 
 class Threshold(Options):
-    """What one signal must measure.
+    """The values of a signal that pass.
 
-    Limits are themselves allowed; a missing value never passes; true and false count as 1 and 0.
+    Limits are inclusive. A missing value never passes. True and false count as 1 and 0.
     """
 
-    min: Annotated[float | None, Field(allow_inf_nan=False, description="least value that passes")] = None
-    max: Annotated[float | None, Field(allow_inf_nan=False, description="greatest value that passes")] = None
-    one_of: Annotated[tuple[str, ...] | None, Field(description="labels that pass, for a signal that is text")] = None
-    action: Annotated[Literal["drop", "review"], Field(description="what becomes of a document that fails")] = "drop"
+    min: Annotated[float | None, Field(allow_inf_nan=False, description="lowest value that passes")] = None
+    max: Annotated[float | None, Field(allow_inf_nan=False, description="highest value that passes")] = None
+    one_of: Annotated[tuple[str, ...] | None, Field(description="labels that pass, for a text signal")] = None
+    action: Annotated[Literal["drop", "review"], Field(description="decision for a document that fails")] = "drop"
     margin: Annotated[
         float,
-        Field(ge=0, lt=1, description="values within this share of a limit, on either side, are too close: review"),
+        Field(ge=0, lt=1, description="values within this share of a limit, on either side, go to review"),
     ] = 0.0
 
     @model_validator(mode="after")
     def _can_decide(self) -> Threshold:
         if self.one_of is not None:
             if self.min is not None or self.max is not None or self.margin:
-                raise ValueError("one_of is for labels; min, max and margin are for numbers: give one kind")
+                raise ValueError("one_of is for labels; min, max and margin are for numbers: do not mix them")
             if not self.one_of:
-                raise ValueError("one_of names no label: every document would fail")
+                raise ValueError("one_of is empty, so every document would fail")
         elif self.min is None and self.max is None:
             raise ValueError("a threshold needs min, max or one_of")
         elif self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}: every document would fail")
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}, so every document would fail")
         return self
 
 
-def check_names(rules: Iterable[str], known_signals: Iterable[str]) -> None:
-    """Raises ValueError for a rule on a signal that no rater measures, naming the nearest one that is measured."""
-    known = sorted(known_signals)
-    for name in rules:
-        if name in known:
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        listed = f"measured are {', '.join(known)}" if known else "no rater is set up"
-        hint = f"did you mean '{near[0]}'?" if near else listed
-        raise ValueError(f"no signal '{name}': {hint}")
+def check_name(name: str, signals: Iterable[str]) -> None:
+    """Raises ValueError if no rater measures the signal `name`, suggesting the nearest one."""
+    names = sorted(signals)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1)
+    all_names = f"signals are {', '.join(names)}" if names else "no rater is set up"
+    raise ValueError(f"no signal '{name}': " + (f"did you mean '{near[0]}'?" if near else all_names))
 
 
 def check_kind(name: str, rule: Threshold, text: bool) -> None:
-    """Raises ValueError for labels asked of a number, or limits of a text."""
+    """Raises ValueError if the rule is for labels and the signal a number, or the reverse."""
     if text != (rule.one_of is not None):
         raise ValueError(f"'{name}' is {'text: use one_of' if text else 'a number: use min and max'}")
 
 
 def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold], explained: bool = True) -> pa.Table:
-    """Applies the rules, in their order, to the signals of n documents.
+    """Applies the rules, in order, to the signals of n documents.
 
-    Returns n rows, dictionary-encoded: `decision` (keep, review, drop), `reason` (the signal of the first rule with
-    that decision) and `detail` ("12 < 50", "missing", "fr not in en,de"), both null where the document is kept; every
-    detail is null when it need not be `explained`, which takes longer than deciding. Raises ValueError, naming the
-    signal, for a rule whose kind does not fit its column.
+    Returns n rows of dictionary-encoded columns: `decision` (keep, review, drop), `reason` (the
+    signal of the first rule with that decision) and `detail` ("12 < 50", "missing", "fr not in
+    en,de"). Reason and detail are null for kept documents. Unless `explained`, all details are
+    null, which is faster. Raises ValueError, naming the signal, if a rule does not fit its column.
     """
     import pyarrow as pa
 
@@ -88,7 +86,7 @@ def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold],
         for severity, failed, explain in _failures(name, rule, _column(columns, name)):
             rows = np.flatnonzero(failed & (severity > decision))
             decision[rows], rule_of[rows] = severity, index
-            if explained and len(rows):  # text is made for the failing rows only
+            if explained and len(rows):  # only failing rows get text
                 detail_of[rows] = np.arange(written, written + len(rows))
                 details.append(explain(rows))
                 written += len(rows)
@@ -102,11 +100,11 @@ def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold],
 
 
 Failure = tuple[int, npt.NDArray[np.bool_], Callable[[npt.NDArray[np.int64]], "pa.Array"]]
-"""Severity, the documents concerned, and what to say of given rows of them."""
+"""Severity, the documents that fail, and a function that gives the details of some rows."""
 
 
 def _failures(name: str, rule: Threshold, column: pa.Array) -> Iterator[Failure]:
-    """What the rule objects to: first what is missing, then what is beyond a limit, then what is too close to one."""
+    """The failures under a rule: missing values, then values beyond a limit, then values too close to one."""
     import pyarrow as pa
 
     severity = _DROP if rule.action == "drop" else _REVIEW
@@ -150,7 +148,7 @@ def _constant(text: str) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
 
 
 def _phrase(column: pa.Array, rest: str, limit: float | None = None) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
-    """The value of each row, then `rest`. Values are rounded unless that would make one look equal to its limit."""
+    """The value of each row, then `rest`. Values are rounded, unless they would look equal to the limit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

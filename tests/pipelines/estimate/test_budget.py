@@ -75,7 +75,7 @@ def test_points_are_fitted(tmp_path: Path) -> None:
             "bucket,epoch_tokens,tokens,loss\na,10,5,1\na,20,5,1\n",
             "x.csv:3: epoch_tokens: bucket 'a' had epochs of 10",
         ),
-        ("x.csv", "bucket,epoch_tokens,tokens,loss\na,10,5,1\n", "needs three points"),
+        ("x.csv", "bucket,epoch_tokens,tokens,loss\na,10,5,1\n", "needs at least three points"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""A recipe that is wrong is refused before anything runs, with every problem at its line; one that ships is right."""
+"""An invalid recipe is refused before anything runs, with every error at its line; shipped recipes are valid."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def load(tmp_path: Path, text: str | bytes, *overrides: str) -> Recipe:
     return load_recipe(str(file), overrides)
 
 
-def said(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
-    """The problems of a recipe, a line each, without the folder."""
+def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
+    """The errors of a recipe, one per line, without the folder."""
     with pytest.raises(RecipeError) as caught:
         load(tmp_path, text, *overrides)
     return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
@@ -64,7 +64,7 @@ def said(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
         ),
         (
             GOPHER + "thresholds:\n  gopher.word_count:\n    min: 5\n    max: 2\n",
-            "r.yaml:3: thresholds.gopher.word_count: min 5 is above max 2: every document would fail",
+            "r.yaml:3: thresholds.gopher.word_count: min 5 is above max 2, so every document would fail",
         ),
         (
             GOPHER + "thresholds:\n  gopher.word_count: {}\n",
@@ -84,23 +84,23 @@ def said(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
         ),
         (
             "rate:\n  fasttext: [{name: gopher, model: m.bin}]\n",
-            "r.yaml:1: rate: two raters are called 'gopher'; name the fasttext one otherwise",
+            "r.yaml:1: rate: two raters are called 'gopher': choose another name for the fasttext one",
         ),
-        ("seed: 1\nrate:\n  c4: {}\n  c4: {}\n", "r.yaml:4: rate.c4: named twice"),
+        ("seed: 1\nrate:\n  c4: {}\n  c4: {}\n", "r.yaml:4: rate.c4: appears twice"),
         ("seed: 1\nname: [a\n", "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>'"),
         ("rate:\n\tc4: {}\n", "r.yaml:2: YAML: found character '\\t' that cannot start any token"),
-        ("- rate\n", "r.yaml:1: recipe: must be a mapping of sections, for example 'rate:'"),
+        ("- rate\n", "r.yaml:1: recipe: should be a mapping of sections, such as 'rate:'"),
         ("? [a, b]\n: 1\n", "r.yaml:1: YAML: found unhashable key"),
-        ("a: &a [*a]\n", "r.yaml:1: YAML: the alias *a is not taken; write out what it stands for"),
+        ("a: &a [*a]\n", "r.yaml:1: YAML: aliases are not supported: replace *a with its content"),
         (b"name: \xff\n", "r.yaml: not UTF-8 at byte 6: invalid start byte"),
     ],
 )
-def test_a_problem_is_told_with_line_field_and_remedy(tmp_path: Path, text: str | bytes, problem: str) -> None:
-    assert problem in said(tmp_path, text)
+def test_an_error_names_line_field_and_remedy(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    assert problem in errors(tmp_path, text)
 
 
-def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
-    assert said(
+def test_all_errors_are_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
+    assert errors(
         tmp_path,
         "sed: 1\nrate: {gopher: {}}\nthresholds:\n  gopher.word_cont: {min: 1}\n  gopher.hash_ration: {max: 1}\n"
         "quality: [{signal: gopher.words}]\ncurriculum: {order: x}\nmax_rejects: many\n",
@@ -120,12 +120,12 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/object/new:os.mkdir", "!!python/name:os.mkdir"])
 def test_yaml_makes_no_objects_and_runs_nothing(tmp_path: Path, tag: str) -> None:
-    made = tmp_path / "made"
-    (problem,) = said(tmp_path, f"seed: 1\nname: {tag} [{made}]\n")
+    folder = tmp_path / "made"
+    (problem,) = errors(tmp_path, f"seed: 1\nname: {tag} [{folder}]\n")
     assert problem.startswith("r.yaml:2: YAML: could not determine a constructor for the tag")
-    (problem,) = said(tmp_path, "seed: 1\n", f"name={tag} [{made}]")
+    (problem,) = errors(tmp_path, "seed: 1\n", f"name={tag} [{folder}]")
     assert "could not determine a constructor" in problem
-    assert not made.exists()
+    assert not folder.exists()
 
 
 def test_overrides_reach_every_field(tmp_path: Path) -> None:
@@ -160,13 +160,13 @@ def test_overrides_reach_every_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "problem"),
     [
-        ("nonsense", "--set nonsense: not of the form section.field=value"),
-        ("=1", "--set =1: not of the form section.field=value"),
-        ("rate..c4=1", "--set rate..c4=1: not of the form section.field=value"),
+        ("nonsense", "--set nonsense: should have the form section.field=value"),
+        ("=1", "--set =1: should have the form section.field=value"),
+        ("rate..c4=1", "--set rate..c4=1: should have the form section.field=value"),
         ("seed=[1", "--set seed=[1: YAML: expected ',' or ']', but got '<stream end>'"),
         ("curiculum.order=ascending", "--set curiculum.order=ascending: curiculum: no such field; did you mean 'curriculum'?"),
-        ("seed.x=3", "--set seed.x=3: seed: is 7; it has no field 'x'"),
-        ("quality.4.weight=3", "--set quality.4.weight=3: quality: has 1 entries, numbered from 0; no '4'"),
+        ("seed.x=3", "--set seed.x=3: seed: is 7, which has no field 'x'"),
+        ("quality.4.weight=3", "--set quality.4.weight=3: quality: has 1 entries, numbered from 0, so there is no '4'"),
         (
             "thresholds.gopher.word_cont.min=80",
             "--set thresholds.gopher.word_cont.min=80: thresholds.gopher.word_cont: "
@@ -175,7 +175,7 @@ def test_overrides_reach_every_field(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_override_is_named(tmp_path: Path, override: str, problem: str) -> None:
-    assert said(tmp_path, "seed: 7\n" + GOPHER + "quality: [{signal: gopher.stop_words}]\n", override) == [problem]
+    assert errors(tmp_path, "seed: 7\n" + GOPHER + "quality: [{signal: gopher.stop_words}]\n", override) == [problem]
 
 
 def test_a_section_with_nothing_left_in_it_is_left_out(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_section_with_nothing_left_in_it_is_left_out(tmp_path: Path) -> None:
     assert load(tmp_path, "# nothing at all\n").raters[0].name == "tokens"
 
 
-def test_language_is_told_last(tmp_path: Path) -> None:
+def test_raters_are_in_the_order_of_their_columns(tmp_path: Path) -> None:
     every = "rate: {language: {}, compression: {}, fineweb: {}, c4: {}, repetition: {}, gopher: {}}\n"
     names = [rater.name for rater in load(tmp_path, every).raters]
     assert names == ["tokens", "gopher", "repetition", "c4", "fineweb", "compression", "language"]
@@ -203,7 +203,7 @@ def test_a_shipped_recipe_loads_and_fits_the_schema(name: str) -> None:
     schema = Recipe.model_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(recipe_source(name)[1]), schema, jsonschema.Draft202012Validator)
-    # What a manifest keeps of a recipe is the recipe.
+    # A manifest keeps the whole recipe.
     assert Recipe.model_validate(loaded.model_dump(mode="json")) == loaded
 
 
@@ -244,16 +244,16 @@ def test_only_what_can_change_a_stage_changes_its_fingerprint(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rate.tokens.tokenizer=nowhere.json", r"rater 'tokens': nowhere\.json: no tokenizer there"),
-        ("rate.language.model=nowhere.bin", r"rater 'language': nowhere\.bin: no fastText model there"),
-        ("rate.fasttext=[{name: q, model: nowhere.bin}]", r"rater 'q': nowhere\.bin: no fastText model there"),
+        ("rate.tokens.tokenizer=nowhere.json", r"rater 'tokens': nowhere\.json: no such tokenizer"),
+        ("rate.language.model=nowhere.bin", r"rater 'language': nowhere\.bin: no such fastText model"),
+        ("rate.fasttext=[{name: q, model: nowhere.bin}]", r"rater 'q': nowhere\.bin: no such fastText model"),
         (
             "decontaminate={benchmarks: [{name: g, path: nowhere.jsonl, fields: [q]}]}",
             r"rater 'contamination': .*nowhere\.jsonl: no such file",
         ),
     ],
 )
-def test_what_a_rater_needs_is_missed_when_it_is_to_rate_not_before(tmp_path: Path, override: str, message: str) -> None:
+def test_a_missing_model_is_reported_by_the_fingerprint_not_by_loading(tmp_path: Path, override: str, message: str) -> None:
     loaded = load(tmp_path, GOPHER, override)
     assert loaded.signals
     with pytest.raises(RunError, match=message):

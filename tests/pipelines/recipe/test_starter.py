@@ -1,4 +1,4 @@
-"""A starter recipe names the right fields of published corpora's layouts, and loads."""
+"""A starter recipe names the right fields for the layouts of published corpora, and it loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 
 
-def seen(path):
+def parse_block(path):
     return yaml.safe_load(input_block([str(path)]))["input"]
 
 
@@ -65,10 +65,10 @@ def test_fields_of_known_layouts(tmp_path, layout, form):
         write(tmp_path / "a.jsonl", records)
     else:
         pq.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
-    block = seen(tmp_path)
+    block = parse_block(tmp_path)
     assert (block["format"], block["fields"]) == (form, fields)
     inputs = Input.model_validate(block)
-    ((batch, rejects),) = [got for split in plan(inputs) for got in read(split, inputs)]
+    ((batch, rejects),) = [result for split in plan(inputs) for result in read(split, inputs)]
     assert (len(batch), rejects) == (30, [])
     assert batch["text"][0].as_py() == TEXT
 
@@ -81,23 +81,23 @@ def test_the_starter_recipe_loads(tmp_path):
     assert recipe.thresholds
 
 
-def test_what_cannot_be_read_is_counted(tmp_path):
+def test_unreadable_records_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text"\n[1]\n\n{"text": "b", "n": 1}\n')
     block = input_block([str(tmp_path)])
-    assert "seen in 2 records of 1 file, 2 more could not be read" in block
+    assert "from 2 records of 1 file, 2 more could not be read" in block
     assert "kept as metadata: n (int, in 50 %)" in block
 
 
-def test_no_text_is_said(tmp_path):
+def test_a_missing_text_field_is_reported(tmp_path):
     assert "NO FIELD HOLDS TEXT; the fields are: n" in input_block([str(write(tmp_path / "a.jsonl", [{"n": 1}]))])
     assert "NO FIELD HOLDS TEXT; the fields are: none" in input_block([str(write(tmp_path / "b.jsonl", []))])
 
 
 def test_other_formats(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    assert seen(tmp_path) == {"paths": [str(tmp_path)], "format": "text", "text_unit": "file"}
+    assert parse_block(tmp_path) == {"paths": [str(tmp_path)], "format": "text", "text_unit": "file"}
     write(tmp_path / "b.jsonl", [{"text": "a"}])
-    assert seen(tmp_path)["format"] == "auto"
+    assert parse_block(tmp_path)["format"] == "auto"
     assert yaml.safe_load(input_block(["python-env"])) == {"input": {"paths": ["python-env"], "format": "python-env"}}
     with pytest.raises(FileNotFoundError, match="nothing"):
         input_block([str(tmp_path / "nothing")])

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.select.allocation import Mixture, Selection, _log, allocate, copies, limits, perturbed
+from tamis.transforms.select.allocation import (
+    Mixture,
+    Selection,
+    allocate,
+    copies,
+    gumbel_scores,
+    pools_and_budgets,
+    portable_log,
+)
 from tamis.transforms.select.bins import labels, metadata_field
 
 TOKENS = st.lists(st.integers(0, 50), min_size=1, max_size=30)
@@ -22,9 +30,9 @@ def selection(**fields: object) -> Selection:
 
 
 def by_hand(tokens: list[int], budget: int) -> list[int]:
-    """Documents from the best down, again and again, while their sum is within the budget; an epoch begins with a token."""
-    seen, spent, whole = [0] * len(tokens), 0, sum(tokens)
-    while whole:
+    """Takes the best documents, epoch after epoch, while their sum is within the budget; an epoch needs at least a token."""
+    seen, spent = [0] * len(tokens), 0
+    while sum(tokens):
         first = spent + 1
         for document, size in enumerate(tokens):
             spent += size
@@ -35,7 +43,7 @@ def by_hand(tokens: list[int], budget: int) -> list[int]:
 
 
 @given(TOKENS.filter(any), st.floats(0, 5))
-def test_copies_are_those_of_a_walk_from_the_best_down(tokens: list[int], times: float) -> None:
+def test_copies_are_those_of_a_loop_over_the_best_documents(tokens: list[int], times: float) -> None:
     rank = np.cumsum(tokens)
     budget = int(times * rank[-1])
     seen = copies(rank, np.full(len(tokens), rank[-1]), np.full(len(tokens), budget))
@@ -60,11 +68,11 @@ def test_no_document_comes_more_often_than_its_pool_fits_the_budget() -> None:
     assert copies(rank, pool, 0 * pool).tolist() == [0, 0, 0, 0, 0]
 
 
-def test_limits_by_bin() -> None:
-    bins, whole = pa.array(["web", "book", "code"]), np.array([100, 40, 10])
+def test_pools_and_budgets_by_bin() -> None:
+    bins, sizes = pa.array(["web", "book", "code"]), np.array([100, 40, 10])
 
     def budget(**fields: object) -> list[object]:
-        return [part.tolist() for part in limits(bins, whole, None, selection(**fields))]
+        return [part.tolist() for part in pools_and_budgets(bins, sizes, None, selection(**fields))]
 
     assert budget(tokens=70) == [[100, 40, 10], [[70], [40], [10]]]
     assert budget(tokens={"web": 50, "code": 99}) == [[100, 40, 10], [[50], [40], [10]]]
@@ -73,27 +81,27 @@ def test_limits_by_bin() -> None:
     assert budget(epochs={"web": [1, 0.3], "*": [1, 2]}) == [[100, 40, 10], [[100, 30], [40, 80], [10, 20]]]
     assert budget(top={"web": 0.5}, epochs={"web": 2}) == [[50, 40, 10], [[100], [40], [10]]]
     assert budget(top=0.5) == [[50, 20, 5], [[50], [20], [5]]]
-    allotted = limits(bins, whole, np.array([55, 60, 70]), selection(tokens=99, mixture={}, max_epochs=2))
-    assert allotted[1].tolist() == [[55], [60], [20]]
+    _, budgets = pools_and_budgets(bins, sizes, np.array([55, 60, 70]), selection(tokens=99, mixture={}, max_epochs=2))
+    assert budgets.tolist() == [[55], [60], [20]]
 
 
-def test_a_mixture_gives_shares_and_what_a_bin_cannot_use_to_the_others() -> None:
-    whole = {"web": 1000, "book": 100, "code": 200}
+def test_a_mixture_gives_shares_and_redistributes_the_rest() -> None:
+    sizes = {"web": 1000, "book": 100, "code": 200}
     weights = {"web": 0.5, "book": 0.3, "code": 0.2}
-    assert allocate(whole, selection(tokens=200, mixture={"weights": weights})) == {"web": 100, "book": 60, "code": 40}
-    assert allocate(whole, selection(tokens=600, mixture={"weights": weights})) == {"book": 100, "code": 142, "web": 357}
+    assert allocate(sizes, selection(tokens=200, mixture={"weights": weights})) == {"web": 100, "book": 60, "code": 40}
+    assert allocate(sizes, selection(tokens=600, mixture={"weights": weights})) == {"book": 100, "code": 142, "web": 357}
     more = selection(tokens=600, mixture={"weights": weights}, max_epochs=2)
-    assert allocate(whole, more) == {"book": 180, "code": 120, "web": 300}
-    assert allocate(whole, selection(tokens=600, mixture={"weights": {"web": 1}})) == {"web": 600, "book": 0, "code": 0}
-    rest = allocate(whole, selection(tokens=300, mixture={"weights": {"web": 1, "*": 1}}))
+    assert allocate(sizes, more) == {"book": 180, "code": 120, "web": 300}
+    assert allocate(sizes, selection(tokens=600, mixture={"weights": {"web": 1}})) == {"web": 600, "book": 0, "code": 0}
+    rest = allocate(sizes, selection(tokens=300, mixture={"weights": {"web": 1, "*": 1}}))
     assert rest == {"web": 150, "book": 50, "code": 100}
 
 
 def test_the_temperature_of_a_mixture_goes_from_the_natural_shares_to_even_ones() -> None:
-    whole = {"a": 10_000, "b": 100}
-    assert allocate(whole, selection(tokens=1010, mixture={})) == {"a": 1000, "b": 10}
-    assert allocate(whole, selection(tokens=110, mixture={"temperature": 2})) == {"a": 100, "b": 10}
-    even = allocate(whole, selection(tokens=100, mixture={"temperature": 1e9}))
+    sizes = {"a": 10_000, "b": 100}
+    assert allocate(sizes, selection(tokens=1010, mixture={})) == {"a": 1000, "b": 10}
+    assert allocate(sizes, selection(tokens=110, mixture={"temperature": 2})) == {"a": 100, "b": 10}
+    even = allocate(sizes, selection(tokens=100, mixture={"temperature": 1e9}))
     assert even == {"a": 50, "b": 49}  # rounded down
 
 
@@ -104,14 +112,14 @@ def test_the_temperature_of_a_mixture_goes_from_the_natural_shares_to_even_ones(
     st.floats(1, 4),
 )
 def test_a_mixture_never_exceeds_the_budget_or_the_caps_and_uses_what_it_can(
-    whole: dict[str, int], tokens: int, temperature: float, most: float
+    sizes: dict[str, int], tokens: int, temperature: float, most: float
 ) -> None:
-    given_ = allocate(whole, selection(tokens=tokens, mixture={"temperature": temperature}, max_epochs=most))
-    assert given_.keys() == whole.keys()
-    room = {name: int(size * most) for name, size in whole.items()}
-    assert all(given_[name] <= room[name] for name in whole)
-    assert sum(given_.values()) <= tokens
-    assert sum(given_.values()) >= min(tokens, sum(room.values())) - len(whole)
+    tokens_of = allocate(sizes, selection(tokens=tokens, mixture={"temperature": temperature}, max_epochs=most))
+    assert tokens_of.keys() == sizes.keys()
+    room = {name: int(size * most) for name, size in sizes.items()}
+    assert all(tokens_of[name] <= room[name] for name in sizes)
+    assert sum(tokens_of.values()) <= tokens
+    assert sum(tokens_of.values()) >= min(tokens, sum(room.values())) - len(sizes)
 
 
 def test_the_coldest_mixture_of_the_largest_bins_is_a_number() -> None:
@@ -124,31 +132,31 @@ def test_the_coldest_mixture_of_the_largest_bins_is_a_number() -> None:
 
 
 def test_a_weight_of_no_bin_is_an_error() -> None:
-    with pytest.raises(ValueError, match="weighs 'wbe', and there is no such bin; there are web"):
+    with pytest.raises(ValueError, match="names a bin 'wbe' that does not exist; bins are web"):
         allocate({"web": 5}, selection(tokens=5, mixture={"weights": {"wbe": 1}}))
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
-        ({"tokens": 5, "epochs": {"a": 1}}, "give one"),
+        ({"tokens": 5, "epochs": {"a": 1}}, "give only one"),
         ({"mixture": {}}, "set tokens to a number"),
         ({"mixture": {}, "tokens": {"a": 5}}, "set tokens to a number"),
-        ({"tokens": 5, "mixture": {"weights": {"a": 1}, "temperature": 2}}, "give one of them"),
+        ({"tokens": 5, "mixture": {"weights": {"a": 1}, "temperature": 2}}, "give only one of them"),
         ({"tokens": 5, "mixture": {"weights": {"a": 0}}}, "every weight is 0"),
-        ({"epochs": {"a": [1, 2], "*": 1}}, "one kind"),
-        ({"epochs": {"a": [1, 2]}}, "bins not named"),
-        ({"epochs": {"a": [1, 2], "*": [1]}}, "differ in length"),
-        ({"tokens": 5, "bins": ["licence"]}, "bins are for"),
+        ({"epochs": {"a": [1, 2], "*": 1}}, "do not mix them"),
+        ({"epochs": {"a": [1, 2]}}, "for all other bins"),
+        ({"epochs": {"a": [1, 2], "*": [1]}}, "need the same length"),
+        ({"tokens": 5, "bins": ["licence"]}, "bins have no effect"),
     ],
 )
-def test_what_does_not_go_together_is_refused(fields: dict[str, object], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_options_that_contradict_each_other_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Selection.model_validate(fields)
 
 
-def test_what_repeats() -> None:
-    assert not selection().asks
+def test_when_a_selection_repeats() -> None:
+    assert not selection().is_active
     assert not selection(tokens=5).repeats
     assert selection(tokens=5, max_epochs=1.5).repeats
     assert not selection(epochs={"a": 0.5}).repeats
@@ -157,30 +165,30 @@ def test_what_repeats() -> None:
     assert Mixture().temperature == 1
 
 
-def test_the_logarithm_is_the_logarithm() -> None:
+def test_the_portable_logarithm_is_accurate() -> None:
     values = np.concatenate([np.random.default_rng(0).random(10_000), 2.0 ** -np.arange(1, 54), [1.0, 0.5**0.5, 36.7]])
-    np.testing.assert_allclose(_log(values), [math.log(value) for value in values], rtol=4e-16, atol=3e-16)
+    np.testing.assert_allclose(portable_log(values), [math.log(value) for value in values], rtol=4e-16, atol=3e-16)
 
 
 def test_gumbel_top_k_draws_by_the_weights() -> None:
     """Of three documents, the first of each draw is document i in a share exp(q_i / T) / Σ of 60,000 seeds."""
     quality, temperature, draws = np.array([0.2, 0.5, 0.9], np.float32), 0.4, 60_000
     tie_break = np.random.default_rng(1).integers(0, 2**63, 3 * draws).astype(np.uint64)
-    keys = perturbed(np.tile(quality, draws), tie_break, temperature).reshape(draws, 3)
+    keys = gumbel_scores(np.tile(quality, draws), tie_break, temperature).reshape(draws, 3)
     share = np.bincount(keys.argmax(axis=1), minlength=3) / draws
     weight = np.exp(quality / temperature)
     np.testing.assert_allclose(share, weight / weight.sum(), atol=0.006)
 
 
-def test_temperature_nought_is_the_quality_and_missing_stays_missing() -> None:
+def test_temperature_zero_is_the_quality_and_missing_stays_missing() -> None:
     quality = np.array([0.2, np.nan], np.float32)
     tie_break = np.array([1, 2], np.uint64)
-    assert perturbed(quality, tie_break, 0.0) is quality
-    assert np.isnan(perturbed(quality, tie_break, 1.0)).tolist() == [False, True]
-    np.testing.assert_array_equal(perturbed(quality, tie_break, 1.0), perturbed(quality, tie_break, 1.0))
+    assert gumbel_scores(quality, tie_break, 0.0) is quality
+    assert np.isnan(gumbel_scores(quality, tie_break, 1.0)).tolist() == [False, True]
+    np.testing.assert_array_equal(gumbel_scores(quality, tie_break, 1.0), gumbel_scores(quality, tie_break, 1.0))
 
 
-def test_labels_join_and_name_what_is_missing() -> None:
+def test_labels_are_joined_and_missing_ones_named() -> None:
     columns = [pa.array(["science", None]), pa.array([True, False]), pa.array([3, None], pa.int64())]
     assert labels(columns).to_pylist() == ["science|true|3", "none|false|none"]
     assert labels(columns[:1]).to_pylist() == ["science", "none"]

@@ -108,7 +108,7 @@ def test_the_order_of_the_lines_changes_no_bit(rows: list[tuple[float, float, fl
         ([Weight(signal="up"), Weight(signal="up", weight=2)], "'up' twice"),
     ],
 )
-def test_what_cannot_be_weighed_is_named(weights: list[Weight], words: str) -> None:
+def test_signals_that_cannot_be_weighed_are_named(weights: list[Weight], words: str) -> None:
     table = pa.table({name: pa.array([1.0]) for name in ("open", "fact", "up")})
     with pytest.raises(ValueError, match=words):
         fuse(table, weights, SIGNALS)

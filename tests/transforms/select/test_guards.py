@@ -1,4 +1,4 @@
-"""Guards warn and fail at their limits, on the whole and along the order, and count a document of any of their kinds once."""
+"""Guards warn and fail at their limits, on the whole and along the order, and count each matching document once."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ def guards(**fields: object) -> Guards:
 SYNTHETIC = guards(synthetic={"where": {"source": ["cosmopedia"]}}, clean={"where": {"quality": {"min": 0.7}}})
 
 
-def found(synthetic: float, clean: float = 0.5) -> list[tuple[str, bool]]:
+def violations(synthetic: float, clean: float = 0.5) -> list[tuple[str, bool]]:
     parts = {"synthetic": [synthetic * 100] * 32, "clean": [clean * 100] * 32}
-    return [(finding.code, finding.fails) for finding in check_guards(SYNTHETIC, [100] * 32, parts)]
+    return [(violation.code, violation.fails) for violation in check_guards(SYNTHETIC, [100] * 32, parts)]
 
 
 @pytest.mark.parametrize(
-    ("share", "said"),
+    ("share", "expected"),
     [(0.2, []), (0.25, [("guard-synthetic", False)]), (0.3, [("guard-synthetic", False)]), (0.31, [("guard-synthetic", True)])],
 )
-def test_a_quarter_of_synthetic_text_warns_and_a_third_fails(share: float, said: list[tuple[str, bool]]) -> None:
-    assert found(share) == said
+def test_a_quarter_of_synthetic_text_warns_and_a_third_fails(share: float, expected: list[tuple[str, bool]]) -> None:
+    assert violations(share) == expected
 
 
 def test_less_than_a_tenth_of_clean_text_warns() -> None:
-    assert found(0, 0.1) == []
-    assert found(0, 0.09) == [("guard-clean", False)]
+    assert violations(0, 0.1) == []
+    assert violations(0, 0.09) == [("guard-clean", False)]
 
 
-def test_a_stretch_of_the_order_fails_where_the_whole_does_not() -> None:
+def test_a_slice_of_the_order_fails_though_the_whole_does_not() -> None:
     synthetic = [0.0] * 30 + [40, 40]
-    said = check_guards(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32})
-    assert [(finding.code, finding.fails) for finding in said] == [("guard-synthetic", True)]
-    assert "40.0% of stretch 16 of 16 of the order, above the limit of 30%" in said[0].message
-    # What two documents may do is excused.
+    (violation,) = check_guards(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32})
+    assert (violation.code, violation.fails) == ("guard-synthetic", True)
+    assert "40.0% of slice 16 of 16 of the order, above the limit of 30%" in violation.message
+    # Two large documents may exceed the limit.
     assert check_guards(SYNTHETIC, [100] * 32, {"synthetic": synthetic, "clean": [50] * 32}, document=25) == []
 
 
@@ -50,10 +50,10 @@ def test_shares_of_any_kind_are_capped_and_floored() -> None:
     (over,) = check_guards(capped, [10, 10], {"code": [9, 5]})
     assert (over.code, over.fails, over.numbers) == ("guard-code", True, {"share": 0.7, "limit": 0.5})
     assert "guards.shares.code.fail_above" in over.message
-    assert [finding.fails for finding in check_guards(capped, [10, 10], {"code": [0, 1]})] == [False]
+    assert [violation.fails for violation in check_guards(capped, [10, 10], {"code": [0, 1]})] == [False]
 
 
-def test_no_tokens_say_nothing() -> None:
+def test_a_corpus_without_tokens_violates_nothing() -> None:
     assert check_guards(SYNTHETIC, [], {"synthetic": [], "clean": []}) == []
     assert check_guards(SYNTHETIC, [0], {"synthetic": [0], "clean": [0]}) == []
 
@@ -65,7 +65,7 @@ def test_real_tokens_never_shrink() -> None:
     assert "2,500 fewer than the 3,500" in lost.message
 
 
-def test_documents_of_any_of_the_kinds_are_flagged_once() -> None:
+def test_documents_that_meet_any_condition_match() -> None:
     columns = {
         "source": pa.array(["a", "b", None, "c"]),
         "quality": pa.array([0.1, 0.9, 0.9, None]),
@@ -86,8 +86,8 @@ def test_documents_of_any_of_the_kinds_are_flagged_once() -> None:
     assert isinstance(matching(columns, SYNTHETIC.by_name["synthetic"]), np.ndarray)
 
 
-def test_what_limits_nothing_is_refused() -> None:
-    with pytest.raises(ValidationError, match="limits nothing"):
+def test_a_guard_without_limits_is_refused() -> None:
+    with pytest.raises(ValidationError, match="has no limit"):
         guards(shares={"code": {"where": {"source": ["code"]}}})
-    with pytest.raises(ValidationError, match="a guard of its own"):
+    with pytest.raises(ValidationError, match="the name of another guard"):
         guards(shares={"clean": {"where": {"source": ["code"]}, "warn_above": 0.1}})

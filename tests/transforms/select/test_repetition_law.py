@@ -123,10 +123,10 @@ def test_noise_moves_the_laws_little() -> None:
 
 def test_points_that_cannot_tell_are_refused_by_name() -> None:
     short = LossCurve(S, np.array([S / 2, S]), np.array([1.0, 0.9]))
-    with pytest.raises(ValueError, match="'short' needs three points"):
+    with pytest.raises(ValueError, match="'short' needs at least three points"):
         fit_buckets({"short": short})
     below = LossCurve(S, S * np.array([1.0, 2, 3]), np.array([1.0, 0.5, 0.05]))
     with pytest.raises(ValueError, match="above the floor"):
         fit_buckets({"below": below})
-    with pytest.raises(ValueError, match="no points"):
+    with pytest.raises(ValueError, match="no losses"):
         fit_buckets({})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.select.thresholds import Threshold, check_names, evaluate
+from tamis.transforms.select.thresholds import Threshold, check_name, evaluate
 
 COLUMNS = pa.table(
     {
@@ -167,14 +167,14 @@ def test_a_rule_of_the_wrong_kind_names_its_signal(rules: dict[str, Threshold], 
 
 
 def test_a_misspelt_signal_names_the_nearest() -> None:
-    known = ["gopher.word_count", "gopher.mean_word_length", "language.label"]
-    check_names(["gopher.word_count"], known)
+    signals = ["gopher.word_count", "gopher.mean_word_length", "language.label"]
+    check_name("gopher.word_count", signals)
     with pytest.raises(ValueError, match=r"no signal 'gopher\.wordcount': did you mean 'gopher\.word_count'\?"):
-        check_names(["gopher.wordcount"], known)
-    with pytest.raises(ValueError, match=r"measured are gopher\.mean_word_length, "):
-        check_names(["zzz"], known)
+        check_name("gopher.wordcount", signals)
+    with pytest.raises(ValueError, match=r"signals are gopher\.mean_word_length, "):
+        check_name("zzz", signals)
     with pytest.raises(ValueError, match="no rater is set up"):
-        check_names(["zzz"], [])
+        check_name("zzz", [])
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_misspelt_signal_names_the_nearest() -> None:
     [
         ({}, "needs min, max or one_of"),
         ({"min": 2, "max": 1}, "min 2 is above max 1"),
-        ({"one_of": []}, "names no label"),
-        ({"one_of": ["en"], "min": 1}, "give one kind"),
+        ({"one_of": []}, "one_of is empty"),
+        ({"one_of": ["en"], "min": 1}, "do not mix them"),
         ({"min": float("nan")}, "finite"),
         ({"minimum": 1}, "minimum"),
     ],

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ def _lives(group: int, until: float) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--runner", "direct"], "silently becomes another engine"),
+        (["--runner", "direct"], "silently switches to another engine"),
         (["--runner", "dask"], "drops sinks, bundles and tagged outputs"),
         (["--runner", "nonsense"], "nonsense: unknown runner; choose one of local"),
         (["--workers", "-1"], "greater than or equal to 0"),
@@ -271,6 +272,11 @@ def test_lint_of_what_is_wrong_and_of_what_is_not() -> None:
     unknown = invoke("lint", "curiculum")
     assert unknown.exit_code == 2
     assert "did you mean 'curriculum'?" in unknown.stderr
+
+
+def test_version_and_help() -> None:
+    assert invoke("--version").stdout == f"tamis {version('tamis')}\n"
+    assert invoke("run", "-h").stdout == invoke("run", "--help").stdout
 
 
 def test_schema_and_recipes() -> None:

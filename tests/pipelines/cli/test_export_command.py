@@ -36,7 +36,7 @@ def test_what_is_wrong_is_named(run: str, tmp_path: Path) -> None:
     assert invoke("export", run, "--format", "csv", "--output", tmp_path / "new").exit_code == 2
     for arguments, message in [
         (("--format", "mds", "--output", tmp_path), "is not empty"),
-        (("--format", "megatron", "--output", tmp_path / "new"), "name a tokenizer"),
+        (("--format", "megatron", "--output", tmp_path / "new"), "megatron needs a tokenizer"),
         (("--format", "megatron", "--tokenizer", "none.json", "--output", tmp_path / "new"), "no such tokenizer"),
     ]:
         result = invoke("export", run, *arguments)

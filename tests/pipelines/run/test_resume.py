@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run.run_lock import RunLock
+from tamis.pipelines.run.work_plan import plan_work
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, corpus_of, left, processes, run, typed, write_recipe
@@ -164,6 +166,16 @@ def test_a_moved_threshold_runs_only_decide_and_emit_and_says_so(base, tmp_path)
     result = run(base.recipe, base.source, tmp_path / "run")
     assert (result.rated, result.reused, result.unchanged) == (0, 3, False)
     assert left(tmp_path / "run") == left(base.run)
+
+
+def test_planning_changes_no_file(base):
+    before = {path: path.stat().st_mtime_ns for path in base.run.rglob("*")}
+    recipe = load_recipe(str(base.recipe), ["thresholds.gopher.word_count.min=90"], [str(base.source)])
+    plan = plan_work(recipe, str(base.run), fresh=False)
+    assert (plan.reused, plan.unchanged, plan.stale_parts) == (3, False, ())
+    assert {"manifest.json", "data", "decisions"} <= set(plan.stale_files)
+    assert plan_work(recipe, str(base.run), fresh=True).reused == 0
+    assert {path: path.stat().st_mtime_ns for path in base.run.rglob("*")} == before
 
 
 def test_an_unchanged_run_does_nothing_and_says_so(base):

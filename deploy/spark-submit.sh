@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Runs Tamis on a Spark cluster: spark-submit takes Beam's job server there, and the run submits itself to that.
+# Runs Tamis on a Spark cluster: spark-submit starts Beam's job server there, and `tamis run` submits its
+# job to that server.
 #
-#   deploy/spark-submit.sh spark://master:7077 run recipe.yaml --input 's3://crawl/*.jsonl.zst' --output s3://corpus/run
+#   deploy/spark-submit.sh spark://master:7077 \
+#     run recipe.yaml --input 's3://crawl/*.jsonl.zst' --output s3://corpus/run
 #
-# Needs spark-submit 3.x and tamis on PATH here, and tamis on every node (another place: --option worker=PATH).
-# Settings of Spark: SPARK_CONF='--conf spark.executor.memory=2g' before the command.
+# Needs spark-submit 3.x and tamis on PATH here, and tamis at the same path on every node (at another
+# path: --option worker=PATH). Spark's settings come from the environment:
+# SPARK_CONF='--conf spark.executor.memory=2g' deploy/spark-submit.sh …
 set -euo pipefail
 
 if (($# < 2)); then
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 master=$1
@@ -17,7 +20,7 @@ job_server=${BEAM_JOB_SERVER:-org.apache.beam:beam-runners-spark-3-job-server:2.
 port=${JOB_PORT:-8099}
 read -ra settings <<<"${SPARK_CONF:-}"
 
-# A jar is taken as it is; a name is fetched from Maven by spark-submit.
+# spark-submit takes a jar as it is, and fetches a Maven name.
 case $job_server in
 *.jar) jar=(--jars "$job_server" "$job_server") ;;
 *) jar=(--packages "$job_server" spark-internal) ;;

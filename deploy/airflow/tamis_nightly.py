@@ -1,9 +1,9 @@
-"""Tamis every night under Airflow 3: one task runs, one verifies.
+"""Runs Tamis every night under Airflow 3: one task runs the recipe, one verifies the release.
 
     cp deploy/airflow/tamis_nightly.py "$(airflow config get-value core dags_folder)"
 
-The worker that takes the tasks needs `tamis` on its PATH. A run that was killed is started again and finishes; a problem with
-the data or the recipe needs a person, and is not tried again.
+Airflow's worker needs `tamis` on its PATH. A killed run is started again and finishes. A problem
+with the data or the recipe needs a person, so it is not tried again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow.sdk.exceptions import AirflowFailException
     params={
         "recipe": Param("/etc/tamis/recipe.yaml", type="string", description="The recipe."),
         "output": Param("/srv/tamis/run", type="string", description="The run directory, or its URI in an object store."),
-        "options": Param([], type="array", items={"type": "string"}, description="More of `tamis run`, as --runner=flink."),
+        "options": Param([], type="array", items={"type": "string"}, description="More options, as --runner=flink."),
     },
     tags=["corpus"],
 )
@@ -43,12 +43,12 @@ def tamis_nightly() -> None:
 
 
 def tamis(*arguments: str) -> dict[str, Any]:
-    """What a `tamis` command answers."""
-    done = subprocess.run(["tamis", *arguments, "--json"], stdout=subprocess.PIPE, text=True)
-    if done.returncode in (1, 2):
-        raise AirflowFailException(done.stdout)
-    done.check_returncode()
-    return dict(json.loads(done.stdout))
+    """The JSON output of a `tamis` command."""
+    process = subprocess.run(["tamis", *arguments, "--json"], stdout=subprocess.PIPE, text=True)
+    if process.returncode in (1, 2):
+        raise AirflowFailException(process.stdout)
+    process.check_returncode()
+    return dict(json.loads(process.stdout))
 
 
 tamis_nightly()

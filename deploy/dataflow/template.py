@@ -1,7 +1,8 @@
-"""The program of the Flex Template: plans a run and submits it as one Dataflow job, which finishes the run itself.
+"""The program of the Flex Template: plans a run and submits it as one Dataflow job, which also
+finishes the run.
 
-`tamis run --runner dataflow` waits for its job and then writes manifest and report. The launcher of a template must end before
-the job begins, so here that is the last step of the job.
+`tamis run --runner dataflow` waits for its job and then writes manifest and report. A template's
+launcher must end before its job starts, so here the last step of the job writes them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
-    """The recipe `name`, which may lie in a bucket."""
+    """The recipe `name`, which may be in a bucket."""
     if "://" not in name:
         return load_recipe(name, overrides, paths)
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +55,7 @@ def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
 
 
 def compose(pipeline: beam.Pipeline, recipe: Recipe, run: str) -> None:
-    """Adds the remaining work of a run to `pipeline`, or a step that does nothing if none remains."""
+    """Adds the remaining work of a run to `pipeline`, or a step that does nothing."""
     with RunLock(run, "exclusive"):
         release_chain.record(run)
         try:
@@ -66,11 +67,11 @@ def compose(pipeline: beam.Pipeline, recipe: Recipe, run: str) -> None:
             pipeline | "Nothing to do" >> beam.Create([run])
             return
         progress.clear(run)
-    ended = [beam.pvalue.AsList(each) for each in pipeline | Curate(recipe, plan)]
-    pipeline | "Once" >> beam.Create([plan]) | "Finish" >> beam.Map(_finish, recipe, *ended)
+    outputs = [beam.pvalue.AsList(output) for output in pipeline | Curate(recipe, plan)]
+    pipeline | "Once" >> beam.Create([plan]) | "Finish" >> beam.Map(_finish, recipe, *outputs)
 
 
-def _finish(plan: WorkPlan, recipe: Recipe, *ended: Sequence[None]) -> None:
+def _finish(plan: WorkPlan, recipe: Recipe, *_: Sequence[None]) -> None:
     """Finishes the run like `tamis.pipelines.run.launch.launch`. A retry writes the same files."""
     manifest = finalize_run(recipe, plan, {"runner": "dataflow"})
     release_chain.record(plan.run)

@@ -1,4 +1,4 @@
-"""Runs the DAG on Google Cloud Dataflow: workers are containers of deploy/Dockerfile, the run directory is in a bucket."""
+"""Runs the DAG on Google Cloud Dataflow, in containers of deploy/Dockerfile."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ DEFAULTS = {
 def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it.
 
-    Raises RunError if an option is invalid, if Google refuses the job, if the job fails, or if the job of a killed driver
-    still works in the same run directory.
+    Raises RunError for an invalid option, if Google refuses the job, if the job fails, and if the
+    job of a killed driver still works in the same run directory.
     """
     import apache_beam as beam
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner, DataflowRuntimeException
@@ -64,5 +64,5 @@ def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
 
 
 def job_name(run: str) -> str:
-    """One job name per run directory: Dataflow refuses a second job of the same name, so no two jobs share a run."""
+    """A name per run directory: Dataflow refuses a second job of a name, so no two share a run."""
     return f"tamis-{hashlib.sha256(run.encode()).hexdigest()[:16]}"

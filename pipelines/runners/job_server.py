@@ -29,16 +29,17 @@ ATTEMPTS = 3
 """How often a job is submitted if its nodes or workers die."""
 
 _PYTHON_ERROR = "Error received from SDK harness"
-"""How Java reports a Python exception. If that is no RunError it is a bug of Tamis, and another attempt would meet it again."""
+"""How Java reports a Python exception. Unless it is a RunError it is a bug, and not retried."""
 
 
 def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it. Raises RunError as a local run does.
 
-    `options` are Beam's, by name; `worker` is the worker's command. Nodes start workers as processes: if one cannot start, the
-    job fails with the reason, while with Beam's own worker pool it would wait for ever. After the death of a worker the whole
-    job is submitted again, because Beam keeps the dead worker's output until the job ends and would hand it to a retry within
-    the job. The next job reuses the parts that are rated.
+    `options` are Beam's, by name; `worker` is the worker's command. Nodes start workers as
+    processes: if one cannot start, the job fails with the reason, while with Beam's own worker
+    pool it would wait for ever. After the death of a worker the whole job is submitted again,
+    because Beam keeps the dead worker's output until the job ends and would hand it to a retry
+    within the job. The next job reuses the parts that are rated.
     """
     import grpc
 
@@ -47,7 +48,8 @@ def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
         try:
             submit(recipe, plan, dict(options))
             return
-        except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:  # all that Beam raises for a failed job
+        # All that Beam raises for a failed job.
+        except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:
             text = "".join(traceback.format_exception(error))
             run_error = RunError.from_traceback(text) or explain_failure(
                 text, options.get("worker", WORKER), plan.run, endpoint
@@ -91,8 +93,8 @@ def environment(command: str, run: str, alive: str) -> str:
 
 
 def check_options(options: Mapping[str, str]) -> set[str]:
-    """The names that Beam does not know; a job server may. Raises RunError if Beam rejects a value: Beam itself would print its
-    whole usage in the middle of the run and exit."""
+    """The names that Beam does not know; a job server may. Raises RunError if Beam rejects a
+    value: Beam itself would print its whole usage in the middle of the run and exit."""
     parsed = beam_options(options)
     with redirect_stderr(StringIO()) as stderr:
         try:
@@ -110,7 +112,7 @@ def beam_options(options: Mapping[str, str]) -> PipelineOptions:
 
 
 def explain_failure(text: str, command: str, run: str, endpoint: str) -> RunError | None:
-    """The error for a job that failed because of its cluster, from the traceback `text`; None if that is not the cause."""
+    """The error for a traceback `text` if its cause is in the cluster; None for other causes."""
     code = re.search(r"Process died with exit code (\d+)", text)
     if code and int(code[1]) == worker.NOT_SHARED:
         return RunError(
@@ -124,7 +126,8 @@ def explain_failure(text: str, command: str, run: str, endpoint: str) -> RunErro
             f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "
             "name the command with --option worker=…"
         )
-    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):  # Java does not always name the program
+    # Java does not always name the program.
+    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):
         return RunError(
             f"the cluster's nodes have no {command}: install Tamis there too, or name its command with --option worker=…"
         )

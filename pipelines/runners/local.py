@@ -1,4 +1,4 @@
-"""The local runner: Beam's FnApiRunner with one worker process per core, or with one worker inside this process."""
+"""Runs the DAG on this machine, with worker processes or with one worker inside this process."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
 """The threads that end when a worker process does, with an exception if it failed."""
 
 WORTH_A_WORKER = 40 << 20
-"""Bytes of stored input that pay for starting a worker process, which takes 3 CPU seconds. On 100 MB of text in 43 MB of
-Parquet, two workers take longer than one in this process, and twice the CPU time."""
+"""Bytes of stored input that pay for starting a worker process (3 CPU seconds). On 100 MB of text
+in 43 MB of Parquet, two workers take longer than one in this process, and twice the CPU time."""
 
 
 def default_workers(size: int) -> int:
-    """The number of workers for `size` bytes of stored input: at most one per core this process may use, fewer for little."""
+    """Workers for `size` bytes of stored input: at most one per core of this process."""
     return max(1, min(len(os.sched_getaffinity(0)), size // WORTH_A_WORKER))
 
 
 def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
-    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once: Beam would first wait for the
-    other workers, perhaps for hours, and then report a closed channel."""
+    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once.
+    Beam would first wait for the other workers, perhaps for hours, and then report a closed
+    channel."""
     os.environ.update(worker.ENVIRONMENT)
     result: Future[None] = Future()
     deaths: list[str] = []
@@ -67,9 +68,10 @@ def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
 
 
 def explain_death(beam_message: str) -> RunError:
-    """The error for a worker process that died. Beam's message ends with the exit code, which is negative for a signal."""
+    """The error for a dead worker. Beam's message ends with its exit code (negative: a signal)."""
     code = int(beam_message.rsplit(maxsplit=1)[-1])
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # nothing but the out-of-memory killer sends it by itself
+    # Only a person or the out-of-memory killer sends SIGKILL.
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return RunError(
             "a worker process was killed (SIGKILL), most often because the machine ran out of memory. "
             "The same command goes on where it stopped; fewer --workers need less memory"
@@ -82,7 +84,7 @@ def explain_death(beam_message: str) -> RunError:
 
 
 def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:
-    """Names Beam's FnApiRunner explicitly: `DirectRunner` switches to another engine when the machine is online."""
+    """Runs Beam's FnApiRunner by name: `DirectRunner` uses another engine on an online machine."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -97,7 +99,7 @@ def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:
     views: dict[type[PipelineOptions], PipelineOptions] = {}
 
     class Options(PipelineOptions):
-        """Keeps its views: Beam asks for 500 while it builds the DAG and makes a parser for each, in 0.3 s."""
+        """Keeps its views: Beam asks for 500, and makes a parser for each, in 0.3 s per run."""
 
         def view_as(self, kind: type[PipelineOptions]) -> PipelineOptions:
             if kind not in views:

@@ -1,7 +1,7 @@
 """The runners by name, and every check of one that can be made before anything starts.
 
-All runners write the same bytes. Only `environment` in the manifest differs: it names the runner, its workers and the seconds
-they took (transforms/provenance/verify.py ignores it).
+All runners write the same bytes. Only `environment` in the manifest differs: it names the runner,
+its workers and the seconds they took (transforms/provenance/verify.py ignores it).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ JOB_SERVER = "localhost:8099"
 _DATAFLOW_NEEDS = ("project", "region", "temp_location", "sdk_container_image")
 
 _KEEP_WORKERS = {"environment_cache_millis": "600000"}
-"""Beam's default ends the workers after each stage and starts new ones for the next. Ours end with their driver anyway."""
+"""By default Beam ends the workers after each stage. Ours end with their driver anyway."""
 
 _TIMEOUT = 5.0
 """Seconds for a server to answer."""
@@ -43,14 +43,14 @@ _TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner that passed its checks. `workers` goes into the manifest (0: the cluster decides); `options` are Beam's."""
+    """A checked runner. `options` are Beam's; with 0 `workers` the cluster decides."""
 
     name: str
     workers: int
     options: Mapping[str, str] = field(default_factory=dict)
 
     def with_default_workers(self, plan: WorkPlan) -> Runner:
-        """This runner; a local one without a number of workers gets as many as pay for the input."""
+        """This runner. A local one with 0 workers gets as many as the input pays for."""
         if self.name != "local" or self.workers:
             return self
         from tamis.pipelines.runners.local import default_workers
@@ -74,7 +74,7 @@ class Runner:
 
 
 def usage_error(name: str, options: Mapping[str, str]) -> str | None:
-    """What is wrong with the arguments themselves, whatever is installed or running; None if nothing is."""
+    """What is wrong with the arguments themselves, apart from what is installed or running."""
     if name in REFUSED:
         return REFUSED[name]
     if name not in NAMES:
@@ -87,9 +87,10 @@ def usage_error(name: str, options: Mapping[str, str]) -> str | None:
 
 
 def make_runner(name: str, workers: int, options: Mapping[str, str], run: str) -> Runner:
-    """The runner `name` for the run directory `run`; 0 workers: as many as pay, or as the cluster has room for.
+    """The runner `name` for the run directory `run`. 0 workers: as many as pay, or as have room.
 
-    Raises RunError if the cluster, its job server or an extra is missing, or if Beam rejects an option.
+    Raises RunError if the cluster, its job server or an extra is missing, or for an invalid
+    option.
     """
     error = usage_error(name, options)
     if error:
@@ -110,7 +111,7 @@ def _local(workers: int, options: dict[str, str], run: str) -> Runner:
 
 
 def _flink(workers: int, options: dict[str, str], run: str) -> Runner:
-    """Beam's job server in front of a Flink, whose REST interface says how many slots there are."""
+    """Beam's job server in front of a Flink, whose REST interface has the number of slots."""
     endpoint = options.setdefault("job_endpoint", JOB_SERVER)
     _check_listening(endpoint, "Beam's job server for Flink", "deploy/cluster flink start")
     master = options.pop("flink_master", "localhost:8081")
@@ -132,7 +133,7 @@ def _flink(workers: int, options: dict[str, str], run: str) -> Runner:
 
 
 def _spark(workers: int, options: dict[str, str], run: str) -> Runner:
-    """Beam's job server in front of a Spark. Its own settings name the master and the number of cores; a job cannot."""
+    """Beam's job server in front of a Spark. Only the server's settings limit the cores."""
     if workers:
         raise RunError("spark uses all cores of its job server (its setting spark.cores.max); leave --workers out")
     endpoint = options.setdefault("job_endpoint", JOB_SERVER)

@@ -1,7 +1,7 @@
 """A worker process: Beam's harness, which holds the run directory's lock and ends with its driver.
 
-A local run starts its workers itself (`command`). On a cluster, the node that needs a worker starts `tamis-worker` (`serve`);
-its environment names the run.
+A local run starts its workers itself (`command`). On a cluster, the node that needs a worker
+starts `tamis-worker` (`serve`); its environment names the run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Beam starts a new thread for each bundle. If each had its own arena, and Arrow its own pool, no stage could reuse the
-    # memory that another has freed: on 1 GB of text, two workers peak at 1.3 GiB with these settings and at 1.6 without.
+    # Beam starts a new thread for each bundle. If each had its own arena, and Arrow its own pool,
+    # no stage could reuse the memory that another has freed: on 1 GB of text, two workers peak at
+    # 1.3 GiB with these settings and at 1.6 without.
     "MALLOC_ARENA_MAX": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """The environment variables that must be set before a worker starts."""
 
 RUN, DRIVER, FOLDER = "TAMIS_RUN", "TAMIS_DRIVER", "TAMIS_FOLDER"
-"""The variables that give a worker on a cluster its run, its driver's `DriverAlive` file and its driver's working directory."""
+"""The variables that tell a worker on a cluster its run, its driver's `DriverAlive` and folder."""
 
 NOT_SHARED, BUSY = 78, 75
-"""Exit codes of a worker that cannot see the run directory, or must not use it (EX_CONFIG and EX_TEMPFAIL of sysexits.h)."""
+"""Exit codes: the run is not visible, or is in use (EX_CONFIG, EX_TEMPFAIL of sysexits.h)."""
 
 _INTERVAL = 0.5
 """Seconds between a worker's checks of its driver."""
@@ -47,14 +48,14 @@ _STORE_INTERVAL = 10.0
 
 
 class DriverAlive:
-    """A file that tells workers on any machine that their driver is alive: the driver holds it locked, and removes it.
+    """A file that tells workers on any machine whether their driver lives. The driver locks it.
 
-    Object stores, and some file systems, have no locks. There, the workers of a killed driver live on until the next driver
-    removes the file.
+    Object stores, and some file systems, have no locks. There, the workers of a killed driver live
+    on until the next driver removes the file.
     """
 
     def __init__(self, spill: str) -> None:
-        # The name is unique: the workers of a killed driver must not take the next driver for theirs.
+        # A unique name: workers of a killed driver must not take the next driver for theirs.
         self.uri = storage.join(spill, f"driver-{uuid4().hex}")
         self._lock: int | None = None
 
@@ -94,13 +95,13 @@ def _try_lock(file: int, kind: int) -> bool:
 
 
 def command(run: str, alive: str) -> str:
-    """The shell command that starts a worker of this process. `alive` is the URI of its `DriverAlive` file."""
+    """The shell command of a worker of this process; `alive` is the URI of its `DriverAlive`."""
     return shlex.join(["exec", sys.executable, "-P", "-m", __name__, str(os.getpid()), run, alive])
 
 
 def main(driver: int, run: str, alive: str) -> None:
     """Serves the process `driver` until it ends or removes its `DriverAlive` file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which then ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the driver ends it
     logging.disable()  # errors reach the driver as exceptions
     on_store = storage.local_path(alive) is None
     with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
@@ -111,7 +112,7 @@ def main(driver: int, run: str, alive: str) -> None:
 
 
 def serve() -> None:
-    """The command `tamis-worker`: a worker that a node of a cluster starts, and that ends with the node or the driver."""
+    """The command `tamis-worker`: a node of a cluster starts this worker, which ends with it."""
     parser = ArgumentParser(prog="tamis-worker", description="A worker of `tamis run`; a node of the cluster starts it.")
     parser.add_argument("--id", required=True)
     parser.add_argument("--provision_endpoint", required=True)
@@ -138,7 +139,7 @@ def serve() -> None:
 
 
 def _fetch_settings(worker_id: str, endpoint: str) -> None:
-    """Asks the runner for the settings of Beam's harness, which reads them from the environment."""
+    """Sets the variables from which Beam's harness reads its settings, by asking the runner."""
     import grpc
     from apache_beam.portability.api import beam_provision_api_pb2 as provision
     from apache_beam.portability.api import beam_provision_api_pb2_grpc
@@ -158,7 +159,7 @@ def _fetch_settings(worker_id: str, endpoint: str) -> None:
 
 
 def _end_unless(is_needed: Callable[[], bool], interval: float) -> None:
-    """Ends this process, whatever it is doing, once it is no longer needed. A worker can be killed at any moment."""
+    """Kills this process once it is not needed. That is safe at any moment."""
 
     def check() -> None:
         while is_needed():

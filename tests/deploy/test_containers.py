@@ -1,9 +1,10 @@
-"""The images: linted, pinned to what the locks say, and each does what its command line asks for."""
+"""The images are linted and pinned, contain the whole package, and obey their command line."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,15 +22,15 @@ def test_lint(image: Path) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda path: str(path.relative_to(DEPLOY)))
-def test_every_foreign_image_is_pinned(image: Path) -> None:
-    foreign = re.findall(r"^FROM (\S+)", image.read_text(), re.M)
-    assert foreign
-    for name in foreign:
+def test_every_base_image_is_pinned(image: Path) -> None:
+    bases = re.findall(r"^FROM (\S+)", image.read_text(), re.M)
+    assert bases
+    for name in bases:
         assert name == "${TAMIS}" or re.search(r":\d+[.\d]*\d", name), f"{name} has no version"
 
 
-def test_cluster_lock_holds_what_the_other_locks_hold() -> None:
-    """The image of a cluster differs from the laptop's by what the stores and Dataflow need."""
+def test_the_cluster_lock_extends_the_laptop_lock() -> None:
+    """The image of a cluster only adds what the stores and Dataflow need."""
 
     def pins(path: Path) -> dict[str, str]:
         return dict(re.findall(r"^([a-z0-9-]+)(?:\[[^]]*\])?==([^\s;\\]+)", path.read_text(), re.M))
@@ -40,10 +41,24 @@ def test_cluster_lock_holds_what_the_other_locks_hold() -> None:
 
 
 def test_workers_start_with_their_environment() -> None:
-    """In an image nobody else sets it before Python starts."""
+    """In an image, nothing else can set it before Python starts."""
     text = (DEPLOY / "Dockerfile").read_text()
     for name, value in worker.ENVIRONMENT.items():
         assert re.search(rf"^(ENV )? *{name}={value}( \\)?$", text, re.M), name
+
+
+def test_the_image_has_every_file_of_the_package(tmp_path: Path) -> None:
+    for line in re.findall(r"^COPY --chown=tamis (.+)", (DEPLOY / "Dockerfile").read_text(), re.M):
+        *sources, target = line.split()
+        for source in map(ROOT.joinpath, sources):
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(source, tmp_path / target)
+    assert (tmp_path / "pyproject.toml").is_file()
+    for module in ("__init__.py", "pipelines/curate.py", "transforms/core/errors.py"):
+        assert (tmp_path / "tamis" / module).is_file(), module
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The nightly jobs of a single machine, and the scripts: each is taken by the program that reads it."""
+"""The nightly jobs of a single machine, and the scripts, are valid and do what they say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_shell(script: Path) -> None:
 
 
 def test_units(tmp_path: Path) -> None:
-    """systemd takes them, the program being where this environment has it."""
+    """systemd accepts them if the program is where they say."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze")
     program = tmp_path / "tamis"
@@ -44,7 +44,7 @@ def test_units(tmp_path: Path) -> None:
 
 
 def test_cron(tmp_path: Path) -> None:
-    """One line of six fields and a command for bash; a percent sign would end it."""
+    """One line: five fields of time, a user and a command for bash, without a percent sign, which would end it."""
     text = (DEPLOY / "tamis-nightly.cron").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     settings = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]+=", line))
@@ -87,7 +87,7 @@ def free_port() -> str:
 
 
 def test_spark_submit(tmp_path: Path) -> None:
-    """The run begins when the job server answers, and the job server ends when the run does."""
+    """The run starts when the job server answers, and the job server ends when the run does."""
     port = free_port()
     stub(tmp_path, "spark-submit", f'echo "$@" > {tmp_path}/submitted; echo $$ > {tmp_path}/number; {SERVER}')
     stub(tmp_path, "tamis", 'echo tamis "$@"; exit 7')
@@ -112,15 +112,19 @@ def test_spark_submit_that_fails(tmp_path: Path) -> None:
     assert "ended before" in done.stderr
 
 
-def test_spark_submit_tells_how_it_is_used(tmp_path: Path) -> None:
+def test_spark_submit_without_arguments_prints_its_usage(tmp_path: Path) -> None:
     done = submit(tmp_path)
     assert done.returncode == 2
     assert "deploy/spark-submit.sh spark://master:7077" in done.stderr
 
 
-def test_readme_names_every_file() -> None:
-    readme = (DEPLOY / "README.md").read_text()
+def test_every_file_is_named_by_another_one() -> None:
+    """No file is left over: the README, another file of deploy/ or a test names it."""
+    texts = {path: path.read_text() for home in (DEPLOY, Path(__file__).parent) for path in home.rglob("*") if is_text(path)}
     for path in DEPLOY.rglob("*"):
-        name = str(path.relative_to(DEPLOY))
-        if path.is_file() and "__pycache__" not in name and name != "README.md":
-            assert name in readme or f"{name.split('/')[0]}/`" in readme, name
+        if is_text(path) and path.name != "README.md":
+            assert any(path.name in text for other, text in texts.items() if other != path), path
+
+
+def is_text(path: Path) -> bool:
+    return path.is_file() and path.suffix not in (".pyc", ".lock")

@@ -1,4 +1,4 @@
-"""Finds a folder for files that one run makes and later runs reuse: beside the environment, or where the user may write."""
+"""Finds a writable folder for files that one run makes and later runs reuse."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 def candidate_folders(name: str, preferred: str | None = None) -> list[Path]:
     """The possible homes of the folder `name`, best first.
 
-    They are in `preferred` or the environment, in the user's cache, and among the temporary files, where a stranger may have
-    made a folder of this name.
+    They are in `preferred` or the environment, in the user's cache, and among the temporary files,
+    where a stranger may have made a folder of this name.
     """
     user_cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     homes = [Path(preferred) if preferred else Path(sys.prefix, "var")]
@@ -22,7 +22,7 @@ def candidate_folders(name: str, preferred: str | None = None) -> list[Path]:
 
 
 def first_writable(folders: list[Path]) -> Path | None:
-    """Makes and returns the first folder that can be written; the last only if nobody else can write to it. None if none."""
+    """Makes the first writable folder; the last only if nobody else can write to it."""
     return next((folder for folder in folders if _is_writable(folder, private=folder is folders[-1])), None)
 
 

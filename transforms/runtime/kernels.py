@@ -1,9 +1,10 @@
-"""Compiles kernels with numba and keeps the machine code for later processes, in folders that never go stale.
+"""Compiles kernels with numba and keeps the machine code for later processes; never a stale one.
 
-By default numba stores a kernel beside its source and compiles it again if that file changes. It misses changes in other files
-that the kernel's code comes from, it cannot store anything in a read-only installation, and machines on one file system
-overwrite each other's files. Here, a cache folder belongs to one module on one kind of machine; its name contains a hash of the
-module's source and of all modules that it imports from its own package and from this one.
+By default numba stores a kernel beside its source and compiles it again if that file changes. It
+misses changes in other files that the kernel's code comes from, it cannot store anything in a
+read-only installation, and machines on one file system overwrite each other's files. Here, a cache
+folder belongs to one module on one kind of machine; its name contains a hash of the module's
+source and of all modules that it imports from its own package and from this one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class KernelWarning(RuntimeWarning):
 
 
 def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callable[..., Any]], Any]:
-    """numba's `njit`. With `cache`, machine code is stored in `module_folder`; nowhere if that is None."""
+    """numba's `njit`. With `cache`, machine code is stored in `module_folder`, if there is one."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         home = module_folder(Path(function.__code__.co_filename)) if cache else None
@@ -57,10 +58,10 @@ def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callab
 
 @cache
 def folder() -> Path | None:
-    """The folder of this process's kernels; None, after a KernelWarning, if no folder can be written.
+    """The folder of this process's kernels; None, after a KernelWarning, if none can be written.
 
-    It is in NUMBA_CACHE_DIR or beside the environment, else in the user's cache or among temporary files. Inside there is one
-    folder for each processor with versions of Python, numpy and numba.
+    It is in NUMBA_CACHE_DIR or beside the environment, else in the user's cache or among temporary
+    files. Inside there is one folder for each processor with versions of Python, numpy and numba.
     """
     candidates = _candidates()
     home = caches.first_writable(candidates)
@@ -77,7 +78,7 @@ def folder() -> Path | None:
 
 @cache
 def digest(source: Path) -> str:
-    """16 hex digits: a hash of a file and of all files of its own package and this one that it imports, however indirectly."""
+    """16 hex digits: a hash of a module and all that it imports from its package and this one."""
     total, files = hashlib.blake2b(digest_size=8), [source]
     for file in files:
         contents, imported = _source(file)
@@ -88,7 +89,7 @@ def digest(source: Path) -> str:
 
 @cache
 def module_folder(source: Path) -> Path | None:
-    """The folder of one module's kernels. If the best candidate is read-only, it starts as a copy of that one."""
+    """The folder of one module's kernels. If the best one is read-only, its files are copied."""
     home = folder()
     if home is None:
         return None
@@ -99,7 +100,7 @@ def module_folder(source: Path) -> Path | None:
         try:
             shutil.copytree(installed, copy)
             copy.rename(own)
-        except OSError:  # another process was first, or the disk is full: missing kernels are compiled
+        except OSError:  # another process was first, or the disk is full
             shutil.rmtree(copy, ignore_errors=True)
     try:
         own.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def _machine() -> str:
     processor = llvmlite.binding.get_host_cpu_name()
     try:
         features = llvmlite.binding.get_host_cpu_features().flatten()
-    except RuntimeError:  # llvmlite does not know the features of every processor; numba then uses the name alone too
+    except RuntimeError:  # not known for every processor; numba then uses the name alone
         features = ""
     versions = [platform.python_version(), np.__version__, numba.__version__, llvmlite.__version__]
     return f"{processor}-{hashlib.blake2b(repr([versions, processor, features]).encode(), digest_size=8).hexdigest()}"
@@ -125,7 +126,7 @@ def _machine() -> str:
 
 @cache
 def _source(path: Path) -> tuple[bytes, list[Path]]:
-    """A hash of a module's source, and the files of its own package and this one that its head imports."""
+    """A hash of a module's source, and the files it imports from its package and this one."""
     text, files = path.read_bytes(), []
     packages = {package.name: package.parent for package in (_PACKAGE, _package_of(path))}
     for module, names in _IMPORT.findall(text):

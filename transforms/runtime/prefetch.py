@@ -12,7 +12,7 @@ _END: Final = object()
 
 
 def prefetch(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
-    """The same items, made up to `depth` ahead in a thread of their own. An exception is raised where its item was due.
+    """The same items, made up to `depth` ahead in one thread. An exception comes in its turn.
 
     If the iterator is closed early, it waits for the item that is being made.
     """

@@ -8,7 +8,8 @@ import re
 MASK = "***"
 
 _RULES = (
-    # s3://key:secret@bucket. The secret may contain slashes; the key may not, so an object's path with ':' and '@' stays.
+    # s3://key:secret@bucket. The secret may contain slashes; the key may not, so an object's path
+    # with ':' and '@' stays.
     re.compile(r"(?i)(\b(?!https?:)[a-z][a-z0-9+.-]*://)[^\s:/@]+:[^\s@]+(?=@)"),
     re.compile(r"(?i)(\bhttps?://)[^\s/?#@]+(?=@)"),
     # Presigned URLs of AWS, Google, Azure and CloudFront, and tokens by their usual names.
@@ -25,7 +26,7 @@ _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_CONNECTI
 
 
 def redact(text: str) -> str:
-    """`text` with every credential masked that a URL's form or the environment reveals; other text is unchanged.
+    """`text` with all credentials masked that the form of a URL or the environment reveals.
 
     Do not use the result to identify files: two URLs may become equal.
     """

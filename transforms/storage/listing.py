@@ -30,7 +30,7 @@ class EmptyInput(FileNotFoundError):
 
 
 def names(folder: str) -> list[str]:
-    """The files and folders directly in `folder`, sorted; [] if it does not exist. Unfinished files are left out."""
+    """The finished files and folders directly in `folder`, sorted; [] if it does not exist."""
     path = local_path(folder)
     if path is not None:
         return sorted(name for name in os.listdir(path) if not TEMPORARY.match(name)) if path.is_dir() else []
@@ -42,14 +42,16 @@ def names(folder: str) -> list[str]:
 def expand(patterns: Sequence[str], allow_empty: bool = False) -> list[Entry]:
     """The files that match `patterns`, each once, sorted by URI.
 
-    A pattern is a path, a glob (`*`, `?`, `[…]`, `**` across folders), a folder (searched recursively for `DATA_SUFFIXES`,
-    with or without a compression suffix), or `@file`, a list of patterns, one per line (blank lines and `#` comments are
-    skipped; relative patterns are relative to the list). Files and folders whose names begin with `.` or `_` match only if the
+    A pattern is a path, a glob (`*`, `?`, `[…]`, `**` across folders), a folder (searched
+    recursively for `DATA_SUFFIXES`, with or without a compression suffix), or `@file`, a list of
+    patterns, one per line (blank lines and `#` comments are skipped; relative patterns are
+    relative to the list). Files and folders whose names begin with `.` or `_` match only if the
     pattern spells this out.
 
-    Raises FileNotFoundError, which names the pattern, if one matches nothing. With `allow_empty`, a folder, a glob or a list
-    may hold no files; but a path that does not exist, or a glob in a folder that does not exist, is still an error. (A store
-    has no empty folders: there a glob may match nothing, but a folder may not.)
+    Raises FileNotFoundError, which names the pattern, if one matches nothing. With `allow_empty`,
+    a folder, a glob or a list may hold no files; but a path that does not exist, or a glob in a
+    folder that does not exist, is still an error. (A store has no empty folders: there a glob may
+    match nothing, but a folder may not.)
     """
     files: dict[str, Entry] = {}
     for pattern in _without_lists(patterns, allow_empty):
@@ -126,7 +128,7 @@ def _remote(pattern: str) -> list[Entry]:
 
 
 def _glob_regex(pattern: str) -> str:
-    """The regular expression of a glob: `*` stays within a folder, `**/` crosses any number of folders."""
+    """The regular expression of a glob: `*` stays within a folder, `**/` crosses folders."""
     special = {"**/": r"(?:[^/]+/)*", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
 
     def translate(token: str) -> str:

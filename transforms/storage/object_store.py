@@ -15,14 +15,14 @@ from tamis.transforms.core.errors import missing_package
 from tamis.transforms.storage.os_errors import as_os_error
 
 TIMEOUT = "TAMIS_STORE_TIMEOUT"
-"""The environment variable for the seconds (default 30) after which a request without a response is sent again."""
+"""The environment variable for the seconds to wait for a response (default 30)."""
 
 _BLOCK = 4 << 20  # bytes of an object to read at once, unless the caller asks for more
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An existing file: `size` in bytes; `version` changes when the bytes may have (from the mtime or the store's tag)."""
+    """A file of `size` bytes. `version` (its mtime or tag) changes when the bytes may have."""
 
     uri: str
     size: int
@@ -30,7 +30,7 @@ class Entry:
 
 
 class Store(Protocol):
-    """An object store. All arguments and results are whole URIs. A request that fails for a moment is sent again."""
+    """An object store, by whole URIs. A request that fails for a moment is sent again."""
 
     def entry(self, uri: str) -> Entry | None:
         """The object of exactly this name."""
@@ -49,7 +49,7 @@ class Store(Protocol):
         ...
 
     def swap(self, uri: str, data: bytes, version: str | None) -> bool:
-        """Replaces a small object if it still has this version (None: creates it if there is none). False if not."""
+        """Replaces a small object of this version (None: creates it). False if it has another."""
         ...
 
     def delete(self, uris: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Store(Protocol):
 
 
 class RangedStore(ABC):
-    """A store whose objects are read in ranges. If an object is replaced while it is read, that is an error."""
+    """A store that reads ranges. Reading an object that was replaced meanwhile is an error."""
 
     @abstractmethod
     def entry(self, uri: str) -> Entry | None: ...
@@ -94,7 +94,8 @@ class _ObjectFile(io.RawIOBase):
         return self._position
 
     def readall(self) -> bytes:
-        data = bytearray(max(0, self._entry.size - self._position))  # one request; the base class sends one for every 8 KiB
+        # One request; the base class would send one for every 8 KiB.
+        data = bytearray(max(0, self._entry.size - self._position))
         self.readinto(data)
         return bytes(data)
 
@@ -113,7 +114,7 @@ class _ObjectFile(io.RawIOBase):
 
 
 def paged(page: Callable[[str | None], tuple[Iterable[Any], str | None]]) -> Iterator[Any]:
-    """All items of a listing. `page` takes a token (None for the first page) and returns items and the next page's token."""
+    """All items of a listing. `page` takes a token (first None) and returns items and the next."""
     items, token = page(None)
     yield from items
     while token:

@@ -52,7 +52,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 def read_json(uri: str) -> Any:
-    """The JSON object in a file; None if there is no file, or a truncated one (after a power cut)."""
+    """The JSON object in a file; None if the file is missing, or truncated by a power cut."""
     try:
         value = json.loads(read_bytes(uri))
     except (FileNotFoundError, ValueError):

@@ -35,7 +35,7 @@ def remove_tree(uri: str) -> None:
 
 
 def sweep(folder: str) -> list[str]:
-    """Removes the temporary files directly in `folder` and returns their names. Only safe while nobody writes there."""
+    """Removes the temporary files in `folder` and returns their names. Only if nobody writes."""
     path = local_path(folder)
     if path is None or not path.is_dir():
         return []  # a store shows no object before its put is complete

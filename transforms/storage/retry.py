@@ -1,7 +1,8 @@
 """Sends requests to a store again if they fail for a moment or their response is cut.
 
-The clients' own retries do not suffice: botocore's stop at a quota, Azure's start with a pause of 15 seconds, and none covers
-the body of a response. After the last response of an upload is lost, a client continues an upload that no longer exists.
+The clients' own retries do not suffice: botocore's stop at a quota, Azure's start with a pause of
+15 seconds, and none covers the body of a response. After the last response of an upload is lost, a
+client goes on with an upload that no longer exists.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ ATTEMPTS = 10
 def retry(
     request: Callable[[], Response], failures: tuple[type[Exception], ...], is_transient: Callable[[Exception], bool]
 ) -> Response:
-    """The response to `request`, which is sent again after growing pauses while it raises transient `failures`."""
+    """The response to `request`, which is sent again after transient `failures`, ever later."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return request()
         except failures as error:
             if not is_transient(error):
                 raise
-        spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # so that workers do not retry at the same moment
+        spread = 0.5 + os.getpid() * 0.6180339887 % 0.5  # workers retry at different times
         time.sleep(min(20.0, 0.1 * 2**attempt) * spread)
     return request()
 

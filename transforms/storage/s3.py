@@ -72,18 +72,18 @@ class S3(RangedStore):
         upload["UploadId"] = self._send(self.client.create_multipart_upload, **upload)["UploadId"]
         parts: list[dict[str, object]] = []
         try:
-            while data := file.read(max(PART, -(-size // 10_000))):  # S3 takes 10,000 parts at most
+            while data := file.read(max(PART, -(-size // 10_000))):  # S3 takes up to 10,000
                 tag = self._send(self.client.upload_part, **upload, PartNumber=len(parts) + 1, Body=data)["ETag"]
                 parts.append({"ETag": tag, "PartNumber": len(parts) + 1})
             self._send(self.client.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts})
         except BaseException as error:
             if not self._is_complete(error, uri, size, len(parts)):
-                with suppress(self._client_error):  # if the abort fails too, the first error is the one to report
+                with suppress(self._client_error):  # the first error is raised
                     self._send(self.client.abort_multipart_upload, **upload)
                 raise
 
     def _is_complete(self, error: BaseException, uri: str, size: int, parts: int) -> bool:
-        """Whether an upload is missing because it has succeeded, and only the first response to its completion was lost."""
+        """Whether an upload is gone because it was completed, and only the response was lost."""
         if not isinstance(error, self._client_error) or error.response["Error"]["Code"] != "NoSuchUpload":
             return False
         entry = self.entry(uri)

@@ -34,6 +34,6 @@ def join(base: str, *parts: str) -> str:
 
 
 def suffixes(uri: str) -> list[str]:
-    """The lower-case suffixes of the file's name, e.g. ['.jsonl', '.gz']; the query of a web address is ignored."""
+    """The lower-case suffixes of a file name without query, e.g. ['.jsonl', '.gz']."""
     name = uri.split("?", 1)[0] if scheme_of(uri) in ("http", "https") else uri
     return [suffix.lower() for suffix in Path(posixpath.basename(name)).suffixes]

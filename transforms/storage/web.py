@@ -12,7 +12,7 @@ from tamis.transforms.storage.retry import is_transient_status, retry
 
 
 class Http:
-    """Reads single files; HTTP has no listing. If a response breaks off while it is read, that is an error without a retry."""
+    """Reads single files, without listing. A response that breaks off is an error, not retried."""
 
     def __init__(self) -> None:
         self._requests = import_module("requests")  # comes with smart-open

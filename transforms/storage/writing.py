@@ -18,12 +18,12 @@ from tamis.transforms.storage.os_errors import as_os_error
 from tamis.transforms.storage.uris import local_path
 from tamis.transforms.storage.web import Http
 
-_SPOOL = 64 << 20  # an object larger than this is buffered on the local disk, not in memory, until it is uploaded
+_SPOOL = 64 << 20  # larger objects are buffered on the local disk until they are uploaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Sink(io.RawIOBase):
-    """A writable binary file that counts the bytes written to it and hashes them if `digest`. pyarrow can write to it."""
+    """A binary file that counts and (if `digest`) hashes its bytes. pyarrow can write to it."""
 
     def __init__(self, file: BinaryIO, digest: bool = True) -> None:
         super().__init__()
@@ -55,10 +55,11 @@ class Sink(io.RawIOBase):
 
 @contextmanager
 def commit(uri: str, durable: bool = True) -> Iterator[Sink]:
-    """Yields the sink of a file that appears under `uri`, replacing any older one, only if the block ends without an error.
+    """Yields the sink of a file that appears under `uri` if the block ends without an error.
 
-    Locally: a temporary name in the same folder (made if missing), fsync, rename. On a store: buffered, then one put.
-    `durable=False` is for files that may be lost in a power cut: it skips both fsyncs and the checksum.
+    It replaces any older file. Locally: a temporary name in the same folder (made if missing),
+    fsync, rename. On a store: buffered, then one put. `durable=False` is for files that may be
+    lost in a power cut: it skips both fsyncs and the checksum.
     """
     path = local_path(uri)
     with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file, digest=durable) as sink:
@@ -110,15 +111,16 @@ def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
 
 
 def swap(uri: str, data: bytes, version: str | None) -> str | None:
-    """Replaces a small object of a store if it has this version (None: creates it if there is none).
+    """Replaces a small object of a store if it has this version (None: if there is none).
 
-    Returns the new version, or None if another process was first: of all that try, one succeeds. `data` must differ from
-    everything that was ever put under `uri`.
+    Returns the new version, or None if another process was first: of all that try, one succeeds.
+    `data` must differ from everything that was ever put under `uri`.
     """
     with as_os_error(uri):
         store = connect(uri)
         store.swap(uri, data, version)
-        # Its result is not used: a retry fails if the first attempt succeeded and only the response was lost.
+        # Its result is not used: a retry fails if the first attempt succeeded and only the
+        # response was lost.
         entry = store.entry(uri)
         if entry is None:
             return None

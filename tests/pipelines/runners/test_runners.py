@@ -92,7 +92,7 @@ def test_dataflow_names_the_options_and_extras_that_are_missing(monkeypatch):
     full = dict.fromkeys(("project", "region", "temp_location", "sdk_container_image"), "x")
     assert registry.usage_error("dataflow", full) is None
     monkeypatch.setattr(registry, "find_spec", lambda _: None)
-    with pytest.raises(RunError, match="tamis\\[dataflow"):
+    with pytest.raises(RunError, match=r"apache-beam\[gcp\]"):
         registry.make_runner("dataflow", 0, full, "gs://bucket/run")
     monkeypatch.setattr(registry, "find_spec", lambda _: object())
     with pytest.raises(RunError, match="cannot see '/run'"):
@@ -164,7 +164,7 @@ def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path,
     ("text", "advice"),
     [
         ("java.lang.IllegalStateException: Process died with exit code 78", "every node must see both"),
-        ("java.lang.IllegalStateException: Process died with exit code 75", "another run is at work"),
+        ("java.lang.IllegalStateException: Process died with exit code 75", "another run is using"),
         ("java.lang.IllegalStateException: Process died with exit code 127", "could not start (exit code 127)"),
         ('java.io.IOException: Cannot run program "/opt/tamis-worker": error=2, No such file', "install Tamis there too"),
         ("java.io.IOException: error=2, No such file or directory", "install Tamis there too"),

@@ -98,7 +98,7 @@ class Recipe(Options):
     )
     dedup: Dedup | None = None
     quality: list[Weight] = Field(
-        [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same"
+        [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
     )
     select: Selection = Selection()
     curriculum: Curriculum = Curriculum()

@@ -53,7 +53,7 @@ class Schedule(Options):
         Field(gt=0, description="planned length of the run, needed by options in tokens (not with points, which end there)"),
     ] = None
     peak: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="highest learning rate (default with points: theirs)")
+        float, Field(gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)")
     ] = 3e-3
     final: Annotated[
         float,

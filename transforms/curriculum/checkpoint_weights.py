@@ -36,7 +36,7 @@ class Checkpoints(Options):
     ] = "ema"
     kept: Annotated[int, Field(ge=1, description="number of checkpoints; the last is at the end of the run")] = CHECKPOINTS
     spacing: Annotated[float, Field(gt=0, le=1, description="share of the run from one checkpoint to the next")] = 0.01
-    alpha: Annotated[float, Field(gt=0, lt=1, description="weight of the newest, before normalization (ema)")] = ALPHA
+    alpha: Annotated[float, Field(gt=0, lt=1, description="weight of the newest, before normalisation (ema)")] = ALPHA
 
     @model_validator(mode="after")
     def _within_the_run(self) -> Checkpoints:
@@ -73,7 +73,7 @@ def averaging_weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: fl
     """Weight of each checkpoint, oldest first; they sum to 1.
 
     - sma: equal weights.
-    - ema: each weighs 1 − alpha of the next newer one, normalized. (The recursion m ← alpha·θ + (1 − alpha)·m, started at
+    - ema: each weighs 1 − alpha of the next newer one, normalised. (The recursion m ← alpha·θ + (1 − alpha)·m, started at
       the oldest, would give the oldest the largest weight, (1 − alpha)^(n − 1).)
     - wma: the weights of a 1 − √r decay, √(k/n) − √((k − 1)/n), which fall towards the newest. (Those of 1 − r are sma.)
     - none: only the newest.

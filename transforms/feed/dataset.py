@@ -1,4 +1,4 @@
-"""A finished run as training batches: tokenized, packed, in the planned order, with learning rates.
+"""A finished run as training batches: tokenised, packed, in the planned order, with learning rates.
 
 Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B),
 and rank r of W takes the r-th part of them. So the ranks together read the run in order whatever W
@@ -184,7 +184,7 @@ def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int 
     end ids.
 
     Each of `processes` (0: one per core) counts a shard at a time. With the counts cached, a rank
-    tokenizes only its own documents; without, every rank counts all documents up to its own.
+    tokenises only its own documents; without, every rank counts all documents up to its own.
     Raises RunError if the tokenizer has no name.
     """
     encoder = load_tokenizer(tokenizer)

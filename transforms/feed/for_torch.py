@@ -16,7 +16,7 @@ class CurriculumDataset(_CurriculumDataset, IterableDataset):
     """`tamis.transforms.feed.dataset.CurriculumDataset` for `DataLoader(dataset, batch_size=None,
     num_workers=…)`.
 
-    Rank and world size default to those of torch.distributed, if it is initialized. torch itself
+    Rank and world size default to those of torch.distributed, if it is initialised. torch itself
     refuses `shuffle=True` and samplers for an IterableDataset.
     """
 

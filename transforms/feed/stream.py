@@ -1,11 +1,11 @@
 """The token stream of a corpus under a tokenizer: where each document lies in it, and the
 sequences it is packed into.
 
-All of this follows from the token counts of the documents, so a rank tokenizes only the documents
+All of this follows from the token counts of the documents, so a rank tokenises only the documents
 of its own sequences. A shard's counts are the run's own if its recipe names the same tokenizer;
-otherwise the shard is tokenized once. Both kinds are cached. Every rank reads every shard, since
+otherwise the shard is tokenised once. Both kinds are cached. Every rank reads every shard, since
 its sequences lie in all of them: reading and checking a shard is tens of times faster than
-tokenizing it.
+tokenising it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TokenStream:
         """(ids, starts) of documents, whose numbers must ascend. Raises RunError if a count
         differs from the index.
 
-        Documents of the call before are not tokenized again: a long document reaches over many
+        Documents of the call before are not tokenised again: a long document reaches over many
         batches.
         """
         new = documents[[number not in self._ids for number in documents.tolist()]]
@@ -137,12 +137,12 @@ class TokenStream:
         run = np.concatenate(
             [np.zeros(0, np.int64), *(rows["tokens"].to_numpy() for rows in self._texts.rows(index, "tokens"))]
         )
-        counts = np.stack([run if self._counted_by_run else self._tokenize(shard), run])
+        counts = np.stack([run if self._counted_by_run else self._count_tokens(shard), run])
         if uri is not None:
             self._save(uri, counts)
         return counts
 
-    def _tokenize(self, shard: Shard) -> Ints:
+    def _count_tokens(self, shard: Shard) -> Ints:
         documents = np.arange(shard.first_document, shard.first_document + shard.documents)
         counts = (self.tokenizer.encode(texts)[1] for texts in self._text_batches(documents))
         return np.concatenate([np.zeros(0, np.int64), *counts])
@@ -290,7 +290,7 @@ PACKINGS: dict[Packing, type[CutSequences | BestFitSequences]] = {"cut": CutSequ
 
 
 def pack(stream: TokenStream, sequences: PackedSequences, first: int, stop: int, size: int) -> PackedBatch:
-    """Sequences [first, stop) as arrays. Only the documents in them are tokenized."""
+    """Sequences [first, stop) as arrays. Only the documents in them are tokenised."""
     pieces = sequences.pieces(first, stop).shifted(0, -first)
     documents, row = np.unique(pieces.document, return_inverse=True)
     ids, starts = stream.ids(documents)

@@ -1,6 +1,6 @@
 """A small causal transformer whose best learning rate does not depend on its width.
 
-Parametrized by µP for Adam (arXiv 2203.03466): matrices between layers start at 1/√fan-in and learn at rate ÷ width, the
+Parametrised by µP for Adam (arXiv 2203.03466): matrices between layers start at 1/√fan-in and learn at rate ÷ width, the
 output layer starts at zero and is divided by the width, attention is divided by the size of a head.
 """
 
@@ -74,7 +74,7 @@ class Transformer(nn.Module):
         return [parameter for block in self.blocks for parameter in block.parameters() if parameter.ndim == 2]
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimizer. `scale` multiplies a learning rate given for `WIDTH`."""
+        """Parameter groups for the optimiser. `scale` multiplies a learning rate given for `WIDTH`."""
         own = {id(parameter) for parameter in self.matrices()}
         others = [parameter for parameter in self.parameters() if id(parameter) not in own]
         return [{"params": self.matrices(), "scale": WIDTH / self.shape.width}, {"params": others, "scale": 1.0}]

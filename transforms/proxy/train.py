@@ -55,18 +55,18 @@ def train(
     Raises RunError if there are fewer batches than rates: runs are compared at equal length.
     """
     model = Transformer(shape, seed).to(device)
-    optimizer = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
     steps = predicted = 0
     states: list[StateDict] = []
     for rate, batch in zip(rates, islice(batches, len(rates)), strict=False):
-        for group in optimizer.param_groups:
+        for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         loss, number = _loss(model, batch, device)
         if number:
-            optimizer.zero_grad()
+            optimiser.zero_grad()
             (loss / number).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
+            optimiser.step()
         steps, predicted = steps + 1, predicted + number
         if steps in keep:
             states.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})

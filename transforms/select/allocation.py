@@ -102,7 +102,7 @@ class Selection(Options):
     ] = 1.0
     max_epochs: Annotated[
         Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)],
-        Field(description="most times a bin is repeated to fill its budget; Muennighoff et al. find up to 4 harmless"),
+        Field(description="how often a bin may be repeated to fill its budget; Muennighoff et al.: up to 4 is harmless"),
     ] = 1.0
     temperature: Annotated[
         float,

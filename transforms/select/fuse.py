@@ -22,8 +22,8 @@ DEFAULT_QUALITY = 0.5
 class Weight(Options):
     """The weight of one signal, and how its values map to 0 (worst) … 1 (best)."""
 
-    signal: str
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    signal: Annotated[str, Field(description="name of the signal")]
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False, description="relative weight")] = 1.0
     direction: Annotated[
         Literal["up", "down", "band"] | None,
         Field(description="up: more is better; down: less is better; band: best inside the range; null: as the rater declares"),

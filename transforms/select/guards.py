@@ -82,7 +82,7 @@ class Guards(Options):
     real_tokens: Annotated[
         bool,
         Field(
-            description="documents that are not synthetic must keep at least the tokens of the last release, without repeats"
+            description="the documents that are not synthetic must have as many tokens as in the last release, or more"
         ),
     ] = False
 

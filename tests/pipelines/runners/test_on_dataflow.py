@@ -164,7 +164,7 @@ def test_interrupted_it_ends_the_job(small, service, tmp_path, monkeypatch):
 def test_the_options_are_those_that_google_s_service_takes_and_a_job_that_did_nothing_is_no_run(small, tmp_path, monkeypatch):
     """A dry run is all of a submission but what needs the network."""
     monkeypatch.setattr(registry, "make_runner", lambda name, workers, options, run: registry.Runner(name, workers, options))
-    with pytest.raises(RunError, match="2 of 2 parts were never rated"):
+    with pytest.raises(RunError, match="2 of 2 parts were not rated"):
         submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes"})
     assert not (tmp_path / "run/manifest.json").exists()
     with pytest.raises(RunError, match="Invalid Project"):

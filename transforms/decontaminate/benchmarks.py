@@ -1,7 +1,8 @@
 """Reads the passages of benchmarks: the fields of their items, never a formatted prompt.
 
-The question, the passage and the answer leak into training data. The wording of a prompt, its choice letters and its
-separators do not: each evaluator writes its own. So each field of an item, and each text of a list, is a separate passage.
+The question, the passage and the answer leak into training data. The wording of a prompt, its
+choice letters and its separators do not: each evaluator writes its own. So each field of an item,
+and each text of a list, is a separate passage.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Passage:
 def passages(benchmark: Benchmark) -> list[Passage]:
     """Every text of the benchmark's fields, by sorted file, row and field.
 
-    Raises FileNotFoundError if no file matches, and ValueError for a file that cannot be read to its end, for a field that
-    no row has (naming the nearest existing one), and for a field that is an object.
+    Raises FileNotFoundError if no file matches, and ValueError for a file that cannot be read to
+    its end, for a field that no row has (naming the nearest existing one), and for a field that is
+    an object.
     """
     texts: list[Passage] = []
     missing = dict.fromkeys([*benchmark.fields, *([benchmark.id] if benchmark.id else [])])
@@ -112,7 +114,7 @@ def _field_names(row: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row and its place. Reads the whole file, which is small, so a truncated file fails before any row counts."""
+    """Each row and its place. The whole file is read first, so that a truncated one fails early."""
     kinds = storage.suffixes(uri)
     raw = storage.read_bytes(uri)
     try:
@@ -135,7 +137,7 @@ def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _decompress(raw: bytes, kind: str) -> bytes:
-    """Decompresses all frames. Raises EOFError, OSError, ValueError or zlib.error if one is damaged."""
+    """Decompresses all frames. Raises EOFError, OSError, ValueError or zlib.error for damage."""
     if kind == ".gz":
         return gzip.decompress(raw)
     if kind == ".bz2":

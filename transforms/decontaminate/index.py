@@ -1,10 +1,12 @@
-"""Matches documents with the n-grams of benchmark passages, by an index that is built once and mapped by every worker.
+"""Matches documents with the n-grams of benchmark passages, by an index that is built once and
+mapped by every worker.
 
-An n-gram is n consecutive folded words (`SegmentedTexts.fold_hash`: lower case, no diacritics, every digit 0; words of
-punctuation only are left out), so case, punctuation, line breaks and numbers do not hide a copy. N-grams of all lengths share
-one table. Every n-gram begins with a *head* of `min_ngram` words. A scan looks only at the *halves* that begin at about every
-fifth word of a document (`_half`), because every possible head covers exactly one of them. So clean text needs one lookup in
-a bit filter per five words.
+An n-gram is n consecutive folded words (`SegmentedTexts.fold_hash`: lower case, no diacritics,
+every digit 0; words of punctuation only are left out), so case, punctuation, line breaks and
+numbers do not hide a copy. N-grams of all lengths share one table. Every n-gram begins with a
+*head* of `min_ngram` words. A scan looks only at the *halves* that begin at about every fifth word
+of a document (`_half`), because every possible head covers exactly one of them. So clean text needs
+one lookup in a bit filter per five words.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ class Matches:
 
 @dataclass(frozen=True)
 class Index:
-    """g n-grams of p passages of b benchmarks. Passages are in the order of benchmarks, items and fields."""
+    """g n-grams of p passages of b benchmarks, in the order of benchmarks, items and fields."""
 
     lengths: npt.NDArray[np.int64]
     """The lengths of the n-grams in words, ascending: between `min_ngram` and `ngram`."""
@@ -73,7 +75,8 @@ class Index:
     names: pa.LargeStringArray
     """[b]: of the benchmarks"""
     slots: npt.NDArray[np.int32]
-    """Hash table with linear probing: positions in `keys`, or -1; its size is a power of two, at most half of it is used."""
+    """Hash table with linear probing: positions in `keys`, or -1; its size is a power of two, at
+    most half of it is used."""
     heads: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every head."""
     halves: npt.NDArray[np.uint64]
@@ -89,21 +92,14 @@ class Index:
         return digest.hexdigest()
 
     def match(self, texts: SegmentedTexts) -> Matches:
-        """The documents that share n-grams with a passage, and how much of their best passage they contain.
+        """The documents that share n-grams with a passage, and how much of their best passage they
+        contain.
 
-        The best passage has the highest coverage, then the most shared n-grams, then the earliest position.
+        The best passage has the highest coverage, then the most shared n-grams, then the earliest
+        position.
         """
-        document, gram = _scan(
-            texts.fold_hash,
-            texts.word_first,
-            self.lengths,
-            self.min_ngram,
-            self.keys,
-            self.slots,
-            self.heads,
-            _half(self.min_ngram),
-            self.halves,
-        )
+        words, table, filters = (texts.fold_hash, texts.word_first), (self.keys, self.slots), (self.heads, self.halves)
+        document, gram = _scan(*words, self.lengths, self.min_ngram, _half(self.min_ngram), *table, *filters)
         grams = max(1, len(self.keys))
         document, gram = np.divmod(np.unique(document * grams + gram), grams)
         # Each n-gram counts for every passage that has it.
@@ -120,7 +116,7 @@ class Index:
         return Matches(documents, ngrams, passage[best], coverage[best])
 
     def save(self, uri: str) -> None:
-        """Writes the index as an Arrow IPC file of one row. The file appears only when it is complete."""
+        """Writes the index as an Arrow IPC file of one row, which appears only when complete."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         table = pa.table({name: _one_row(column) for name, column in columns.items()})
         with storage.commit(uri) as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -128,7 +124,7 @@ class Index:
 
     @classmethod
     def load(cls, uri: str) -> Index:
-        """Reads a saved index; processes share the memory of a local file. Raises ValueError if the file is no index."""
+        """Reads a saved index; processes share a local file. Raises ValueError for other files."""
         path = storage.local_path(uri)
         source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
         try:
@@ -139,7 +135,7 @@ class Index:
 
 
 def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
-    """The index from the cache, if the same code built it from the same bytes; else builds and caches it.
+    """The index from the cache, if built by the same code from the same bytes; else builds it.
 
     Raises as `build` does. Without a writable cache, it builds every time.
     """
@@ -167,7 +163,7 @@ def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index
 
 
 def _cache_key(options: Decontaminate, words: Words) -> str:
-    """Covers everything that determines an index: code, options, words, and the name and bytes of every file."""
+    """Covers everything that determines an index: code, options, words, and the files."""
     entries = [entry for benchmark in options.benchmarks for entry in storage.expand([benchmark.path])]
     files = [[entry.uri, storage.sha256(entry.uri)] for entry in entries]
     return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), words.identity, files])
@@ -176,10 +172,11 @@ def _cache_key(options: Decontaminate, words: Words) -> str:
 def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     """Reads the benchmarks and indexes their n-grams of `words`. Raises as `passages` does.
 
-    A passage of at least `ngram` words has its distinct n-grams. One of `min_ngram` to `ngram` - 1 words is a single
-    n-gram. A shorter one cannot be matched. An n-gram in more than `max_items` items of a benchmark is part of its template
-    ("Which of the following is …") and does not count for this benchmark, but may count for another. An n-gram with fewer
-    than four distinct words never counts.
+    A passage of at least `ngram` words has its distinct n-grams. One of `min_ngram` to `ngram` - 1
+    words is a single n-gram. A shorter one cannot be matched. An n-gram in more than `max_items`
+    items of a benchmark is part of its template ("Which of the following is …") and does not count
+    for this benchmark, but may count for another. An n-gram with fewer than four distinct words
+    never counts.
     """
     texts: list[str] = []
     labels: list[str] = []
@@ -224,7 +221,7 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
 
 
 def _half(head_words: int) -> int:
-    """Words per half. Among halves that begin at every (head - half + 1)-th word, a head covers exactly one."""
+    """Words per half; halves begin at every (head - half + 1)-th word, so a head covers one."""
     return (head_words + 1) // 2
 
 
@@ -240,7 +237,7 @@ def _changes(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 def _templates(
     key: npt.NDArray[np.uint64], benchmark: npt.NDArray[np.int64], item: npt.NDArray[np.int64], max_items: int
 ) -> npt.NDArray[np.bool_]:
-    """Which n-grams occur in more than `max_items` items of their benchmark; rows ascend by `key`, then benchmark."""
+    """Which n-grams occur in more than `max_items` items; rows ascend by `key`, then benchmark."""
     run = np.cumsum(_changes(key, benchmark)) - 1
     width = item.max(initial=0) + 1
     pair = np.sort(run * width + item)
@@ -267,7 +264,7 @@ def _from_row(column: pa.Array) -> Any:
 
 @njit(cache=True, nogil=True, inline="always")
 def _without_punctuation(words: npt.NDArray[np.uint64], start: int, end: int, kept: npt.NDArray[np.uint64]) -> int:
-    """Copies `words[start:end]` without words of punctuation to the front of `kept`; returns their number."""
+    """Copies `words[start:end]` without punctuation to `kept`; returns their number."""
     n = 0
     for k in range(start, end):
         kept[n] = words[k]
@@ -287,7 +284,7 @@ def _polynomial(kept: npt.NDArray[np.uint64], start: int, end: int) -> np.uint64
 def _runs(
     words: npt.NDArray[np.uint64], word_first: npt.NDArray[np.int64], width: int, min_ngram: int
 ) -> npt.NDArray[np.uint64]:
-    """Hash of every run of `width` words of the passages with at least `min_ngram` words, in text order."""
+    """Hash of every `width` words in passages of at least `min_ngram` words, in text order."""
     runs = np.empty(len(words), np.uint64)
     kept = np.empty(len(words), np.uint64)
     size = 0
@@ -377,10 +374,10 @@ def _scan(
     word_first: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
     head_words: int,
+    half_words: int,
     keys: npt.NDArray[np.uint64],
     slots: npt.NDArray[np.int32],
     heads: npt.NDArray[np.uint64],
-    half_words: int,
     halves: npt.NDArray[np.uint64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(document, position in `keys`) of every occurrence of an n-gram, in text order."""

@@ -1,4 +1,4 @@
-"""Measures contamination by benchmark items as n-gram overlap: how much of the best-matching passage a document contains."""
+"""Measures contamination as the n-gram overlap of a document with benchmark passages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
 VERSION = 1
+
+_NGRAM_SOURCE = "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)"
+_COVERAGE_SOURCE = "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)"
 
 
 class Decontaminate(Options):
@@ -85,31 +88,18 @@ def _file_versions(options: Decontaminate) -> tuple[str, ...]:
 
 
 class Contamination:
-    """Measures what a document shares with the benchmarks. A document that shares nothing has 0 n-grams and no benchmark.
+    """Measures what a document shares with the benchmarks: 0 n-grams and no benchmark if nothing.
 
-    `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same options and words (see
-    `index.build` and `Index.save`), which workers map into memory. Without it, each process reads the benchmarks, and
-    `setup` raises ValueError if they changed after the driver took the fingerprint.
+    `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same
+    options and words (see `index.build` and `Index.save`), which workers map into memory. Without
+    it, each process reads the benchmarks, and `setup` raises ValueError if they changed after the
+    driver took the fingerprint.
     """
 
     name = "contamination"
     signals = (
-        Signal(
-            "contamination.ngrams",
-            "int64",
-            "distinct n-grams",
-            "down",
-            "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)",
-        ),
-        Signal(
-            "contamination.coverage",
-            "float64",
-            "share of the passage's n-grams",
-            "down",
-            "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)",
-            low=0.0,
-            high=1.0,
-        ),
+        Signal("contamination.ngrams", "int64", "distinct n-grams", "down", _NGRAM_SOURCE),
+        Signal("contamination.coverage", "float64", "share of the passage's n-grams", "down", _COVERAGE_SOURCE, 0.0, 1.0),
         Signal("contamination.benchmark", "string", "name", "none", "benchmark of the best-matching passage"),
         Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),
     )
@@ -123,11 +113,9 @@ class Contamination:
     def index(self) -> Index:
         from tamis.transforms.decontaminate.index import Index
 
-        return (
-            _index(self.options.model_dump_json(), self.words, _file_versions(self.options))
-            if self.uri is None
-            else Index.load(self.uri)
-        )
+        if self.uri is not None:
+            return Index.load(self.uri)
+        return _index(self.options.model_dump_json(), self.words, _file_versions(self.options))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Finds connected components of the candidate graph, as spanning forests that can be merged in any order."""
+"""Finds connected components of the candidate graph, as forests that merge in any order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tamis.transforms.runtime.kernels import njit
 
 
 def bucket_edges(bucket: npt.NDArray[np.uint64], member: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Edges (least member, other member) of every bucket with at least two distinct members, u64[m, 2].
+    """Edges (least member, other) of every bucket of at least two distinct members, u64[m, 2].
 
-    They are sorted by bucket and member. A bucket of n members becomes a star of n - 1 edges instead of n² pairs. An edge
-    occurs once per bucket that has it.
+    They are sorted by bucket and member. A bucket of n members becomes a star of n - 1 edges
+    instead of n² pairs. An edge occurs once per bucket that has it.
     """
     order = np.lexsort((member, bucket))
     bucket, member = bucket[order], member[order]
@@ -26,11 +26,11 @@ def bucket_edges(bucket: npt.NDArray[np.uint64], member: npt.NDArray[np.uint64])
 
 
 def forest(edges: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The components of `edges`, u64[m, 2], as stars: a row (least node of the component, node) for every other node.
+    """The components of `edges`, u64[m, 2], as stars: rows (least node, other node).
 
-    The result does not depend on order, direction or repetition of the edges. Merging is exact: `forest(concat(forest(a),
-    forest(b))) == forest(concat(a, b))`, so a combiner may merge partial forests in any order. Nodes without an edge to
-    another node do not appear.
+    The result does not depend on order, direction or repetition of the edges. Merging is exact:
+    `forest(concat(forest(a), forest(b))) == forest(concat(a, b))`, so a combiner may merge partial
+    forests in any order. Nodes without an edge to another node do not appear.
     """
     nodes, place = np.unique(edges, return_inverse=True)
     root = _roots(place.reshape(-1, 2), nodes.size)
@@ -39,7 +39,7 @@ def forest(edges: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 @njit(cache=True, nogil=True)
 def _roots(edges: npt.NDArray[np.intp], nodes: int) -> npt.NDArray[np.intp]:
-    """The least node in the component of each node, by union-find with path halving (Tarjan & van Leeuwen 1984)."""
+    """Least node of each component: union-find with path halving (Tarjan, van Leeuwen 1984)."""
     parent = np.arange(nodes)
     for edge in range(len(edges)):
         one, other = edges[edge]

@@ -1,9 +1,11 @@
-"""Removes duplicates: buckets find candidates, exact similarity decides, and the copy of the best quality is kept.
+"""Removes duplicates: buckets find candidates, exact similarity decides, and the copy of the best
+quality is kept.
 
     band and text hashes → buckets → edges → components → shingles of their documents → survivors
 
-`Exchange` moves 16 bytes per band and document, and then the shingles (8 bytes per word) of documents that share a bucket.
-Documents are compared only within a component, and a dropped document is always verified against the one that is kept.
+`Exchange` moves 16 bytes per band and document, and then the shingles (8 bytes per word) of
+documents that share a bucket. Documents are compared only within a component, and a dropped
+document is always verified against the one that is kept.
 """
 
 from __future__ import annotations
@@ -50,21 +52,16 @@ LoadTexts = Callable[[PartState, np.ndarray], Iterator[tuple[np.ndarray, pa.Arra
 
 
 class Deduplicate(beam.PTransform):
-    """Adds a result `copies` to each part state: a verdict (`VERDICT_SCHEMA`) for every document that shares a bucket.
+    """Adds a result `copies`: a verdict (`VERDICT_SCHEMA`) on each document that shares a bucket.
 
-    `rows` returns the documents of a part, with doc_ref, id, quality, tie_break, text_hash_0, text_hash_1 and, for
-    near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their texts, which are cut into the same `words` as
-    for the bands. If `options` is None, only equal texts are duplicates.
+    `rows` returns the documents of a part, with doc_ref, id, quality, tie_break, text_hash_0,
+    text_hash_1 and, for near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their
+    texts, which are cut into the same `words` as for the bands. If `options` is None, only equal
+    texts are duplicates.
     """
 
     def __init__(
-        self,
-        options: MinHash | None,
-        rows: Rows,
-        texts: LoadTexts,
-        spill: str,
-        partitions: int,
-        words: Words = DEFAULT_WORDS,
+        self, options: MinHash | None, rows: Rows, texts: LoadTexts, spill: str, partitions: int, words: Words = DEFAULT_WORDS
     ) -> None:
         super().__init__()
         self.options = options
@@ -111,7 +108,8 @@ class Deduplicate(beam.PTransform):
 class SpanningForest(beam.CombineFn):
     """Finds connected components in one reduction; partial forests merge in any order.
 
-    One worker holds 16 bytes for each document that shares a bucket. 5 M edges between 4 M documents took 2.8 CPU s.
+    One worker holds 16 bytes for each document that shares a bucket. 5 M edges between 4 M
+    documents took 2.8 CPU s.
     """
 
     _COMPACT = 1 << 20  # pending edges before the first merge; later three times the last forest, else merging is quadratic
@@ -155,9 +153,11 @@ def _by_band(part_state: PartState, rows: Rows, partitions: int) -> Iterable[pa.
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
-    """The doc_ref and text hash of the documents, best first within equal texts, and a mask of those that repeat a better one.
+    """doc_ref and text hash, best first within equal texts; a mask of those that repeat a better
+    one.
 
-    Ids are left out: a text of sixty million documents would need more of them than an Arrow string array can hold.
+    Ids are left out: a text of sixty million documents would need more of them than an Arrow string
+    array can hold.
     """
     rows = gathered.table()
     order = best_first(rows, ["text_hash_0", "text_hash_1"])
@@ -249,9 +249,9 @@ def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable
 def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]:
     """The documents, and their shingles in a mapped temporary file.
 
-    A partition has complete components of any size, and nine tenths of their bytes are shingles. They are not compared in
-    their order in the file, but only with the shingles of kept documents. So the system keeps these pages in memory and drops
-    the others.
+    A partition has complete components of any size, and nine tenths of their bytes are shingles.
+    They are not compared in their order in the file, but only with the shingles of kept documents.
+    So the system keeps these pages in memory and drops the others.
     """
     local = storage.local_path(spill)
     batches, sizes = [], [np.empty(0, np.int64)]
@@ -261,7 +261,8 @@ def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]
             lists = batch["shingles"]
             sizes.append(pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64))
             file.write(lists.flatten().to_numpy())
-            # All columns of a piece share one buffer. Copy the others, or the whole buffer would stay in memory.
+            # All columns of a piece share one buffer. Copy the others, or the whole buffer would
+            # stay in memory.
             batches.append(batch.drop_columns(["shingles"]).take(pa.array(np.arange(len(batch)))))
         file.flush()
         end = np.cumsum(np.concatenate(sizes))

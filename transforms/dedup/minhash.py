@@ -19,11 +19,11 @@ Scheme = Literal["multiply", "fss"]
 
 
 class MinHash(Options):
-    """Near-duplicate detection: bands find candidate pairs, and the exact Jaccard similarity of their shingles decides.
+    """Near-duplicates: bands find candidates, exact Jaccard similarity of shingles decides.
 
-    Bands, rows, shingle length and seed are those of datatrove (`pipeline/dedup/minhash.py`, MinhashConfig). datatrove
-    removes every document that shares a band; here `threshold` decides. Its default is near the knee of 14 bands of 8 rows,
-    (1/14)^(1/8) = 0.72.
+    Bands, rows, shingle length and seed are those of datatrove (`pipeline/dedup/minhash.py`,
+    MinhashConfig). datatrove removes every document that shares a band; here `threshold` decides.
+    Its default is near the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72.
     """
 
     bands: int = Field(
@@ -42,23 +42,26 @@ class MinHash(Options):
     max_candidates: int = Field(default=1000, ge=1, description="most kept documents to compare with one document, best first")
 
     def candidate_probability(self, jaccard: float) -> float:
-        """Probability that documents of this similarity share a band (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
+        """Probability of a shared band (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
         return 1 - (1 - jaccard**self.rows) ** self.bands
 
 
 def signatures(
     first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], k: int, seed: int, scheme: Scheme
 ) -> npt.NDArray[np.uint64]:
-    """Signatures, u64[n, k], of the sets of shingles. The share of equal slots is an unbiased estimate of Jaccard.
+    """Signatures, u64[n, k]; the share of equal slots is an unbiased estimate of Jaccard.
 
-    The shingles of document d are `hashes[first[d]:first[d + 1]]`; repeats do not matter. `multiply`: slot i is the least
-    a·x + b mod 2^64 over the shingles x, with its own odd a and b. This permutes the 64-bit numbers, and shingles are
-    uniform hashes, so a slot of two documents is equal exactly if the same shingle is the least of both. The probability of
-    that is close to their Jaccard similarity (Broder 1997). `fss`: see `sketch_fss`. Without shingles, all slots are 2^64 - 1.
+    The shingles of document d are `hashes[first[d]:first[d + 1]]`; repeats do not matter.
+    `multiply`: slot i is the least a·x + b mod 2^64 over the shingles x, with its own odd a and b.
+    This permutes the 64-bit numbers, and shingles are uniform hashes, so a slot of two documents is
+    equal exactly if the same shingle is the least of both. The probability of that is close to
+    their Jaccard similarity (Broder 1997). `fss`: see `sketch_fss`. Without shingles, all slots are
+    2^64 - 1.
     """
     from tamis.transforms.dedup.sketch import sketch_fss, sketch_minima
 
-    # The raw stream of a bit generator never changes; that of numpy's Generator methods may (NEP 19).
+    # The raw stream of a bit generator never changes; that of numpy's Generator methods may (NEP
+    # 19).
     raw = np.random.PCG64(seed).random_raw(2 * k).astype(np.uint64)
     if scheme == "fss":
         return sketch_fss(first, hashes, raw | np.uint64(1))
@@ -66,7 +69,7 @@ def signatures(
 
 
 def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:
-    """The hash of each band, u64[n, bands]. It includes the number of the band, so different bands do not collide.
+    """The hash of each band, u64[n, bands], seeded with its number, so bands do not collide.
 
     Raises ValueError if `signatures` does not have bands × rows columns.
     """
@@ -78,7 +81,7 @@ def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> np
 
 
 def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
-    """The band hashes of each document, a list of `options.bands` u64; null for documents without shingles."""
+    """The band hashes of each document, as lists of u64; null without shingles."""
     import pyarrow as pa
 
     from tamis.transforms.dedup.shingles import windows

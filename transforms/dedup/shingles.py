@@ -1,4 +1,4 @@
-"""Cuts documents into shingles: hashed word n-grams whose overlap measures the similarity of documents."""
+"""Cuts documents into shingles: hashed word n-grams whose overlap measures similarity."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def windows(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """The 64-bit hashes of all `ngram`-word shingles of each document, in text order and with repeats.
+    """64-bit hashes of all `ngram`-word shingles of each document, in text order, with repeats.
 
-    Words are folded (lower case, no diacritics, every digit 0, no punctuation: datatrove `utils/text.py`), and words that
-    fold to nothing are left out. A document with fewer than `ngram` words is a single shingle, so that short documents match
-    only if they are equal (as in duplodocus `minhash_base.rs`). A document without words has no shingles.
+    Words are folded (lower case, no diacritics, every digit 0, no punctuation: datatrove
+    `utils/text.py`), and words that fold to nothing are left out. A document with fewer than
+    `ngram` words is a single shingle, so that short documents match only if they are equal (as in
+    duplodocus `minhash_base.rs`). A document without words has no shingles.
 
-    Returns `first`, i64[n + 1], and `hashes`: the shingles of document d are `hashes[first[d]:first[d + 1]]`. Raises
-    ValueError if `ngram` is less than 1.
+    Returns `first`, i64[n + 1], and `hashes`: the shingles of document d are
+    `hashes[first[d]:first[d + 1]]`. Raises ValueError if `ngram` is less than 1.
     """
     if ngram < 1:
         raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
@@ -31,18 +32,19 @@ def windows(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], n
 
 
 def shingles(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """The same as `windows`, but sorted and unique within each document, as `jaccard` needs them."""
+    """The same as `windows`, but sorted and unique in each document, as `jaccard` needs them."""
     first, hashes = _sets(*windows(texts, ngram))
     return first, hashes
 
 
 @njit(cache=True, nogil=True)
 def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], floor: float = 0.0) -> float:
-    """Exact Jaccard similarity |a ∩ b| / |a ∪ b| of two sorted arrays without repeats; 0 if both are empty.
+    """Exact Jaccard similarity of two sorted arrays without repeats; 0 if both are empty.
 
     Returns 0 as soon as the similarity cannot reach `floor`.
     """
-    # J >= floor needs floor / (1 + floor) * (|a| + |b|) common elements; one less allows for rounding.
+    # J >= floor needs floor / (1 + floor) * (|a| + |b|) common elements; one less allows for
+    # rounding.
     needed = np.int64(floor / (1.0 + floor) * (a.size + b.size)) - 1
     i = j = both = 0
     while i < a.size and j < b.size and both + min(a.size - i, b.size - j) >= needed:
@@ -73,8 +75,8 @@ def _windows(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
         if count:
             size = min(ngram, count)
             chained = hashes[total : total + count - size + 1]
-            # Each word is mixed with the hash of the words before it. All windows advance together, because they are
-            # independent of each other.
+            # Each word is mixed with the hash of the words before it. All windows advance together,
+            # because they are independent of each other.
             chained[:] = np.uint64(size)
             for place in range(size):
                 shifted = words[place : place + chained.size]
@@ -100,9 +102,10 @@ def _sets(first, hashes):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def sort_unique(values: npt.NDArray[np.uint64], ends: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]) -> int:
-    """Writes the sorted distinct `values` to `out`; returns their number. `ends` is scratch of at least len(values) + 2.
+    """Writes the sorted distinct `values` to `out`; returns their number.
 
-    The values are uniform hashes, so a counting sort by their high bits brings each near its place; insertion does the rest.
+    `ends` is scratch of at least len(values) + 2. The values are uniform hashes, so a counting sort
+    by their high bits brings each near its place; insertion does the rest.
     """
     n = values.size
     bits = 0

@@ -21,7 +21,7 @@ def sketch_minima(
     multiplier: npt.NDArray[np.uint64],
     summand: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint64]:
-    """The least multiplier·x + summand mod 2^64 over the hashes x of each document, u64[n, k]; 2^64 - 1 without hashes."""
+    """Least multiplier·x + summand mod 2^64 over hashes x, u64[n, k]; 2^64 - 1 without any."""
     minima = np.full((first.size - 1, multiplier.size), _EMPTY)
     for d in range(first.size - 1):
         for start in range(first[d], first[d + 1], _BLOCK):
@@ -40,9 +40,10 @@ def sketch_fss(
 ) -> npt.NDArray[np.uint64]:
     """Fast Similarity Sketching of the hashes of each document, u64[n, k]; 2^64 - 1 without hashes.
 
-    `multiplier` has length 2k. Round r throws every hash x into one of the k slots, by the high bits of multiplier[r]·x, and
-    a slot keeps the least (round, product). The rounds end when no slot is empty. Round r ≥ k only fills slot r - k, so 2k
-    rounds suffice (Dahlgaard, Knudsen, Thorup, FOCS 2017, algorithm 1). A document of n hashes needs about n + k ln k throws.
+    `multiplier` has length 2k. Round r throws every hash x into one of the k slots, by the high
+    bits of multiplier[r]·x, and a slot keeps the least (round, product). The rounds end when no
+    slot is empty. Round r ≥ k only fills slot r - k, so 2k rounds suffice (Dahlgaard, Knudsen,
+    Thorup, FOCS 2017, algorithm 1). A document of n hashes needs about n + k ln k throws.
     """
     k = multiplier.size // 2
     bits = 0  # of a round number

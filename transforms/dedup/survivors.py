@@ -1,4 +1,4 @@
-"""Decides which copies of a document to keep: verifies near-duplicates and keeps the copy of the best quality."""
+"""Decides which copies to keep: verifies near-duplicates and keeps the one of the best quality."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ VERDICT_SCHEMA = pa.schema(
 def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_candidates: int) -> pa.Table:
     """One verdict per document (`VERDICT_SCHEMA`), sorted by doc_ref.
 
-    `documents` has complete components of the candidate graph, in any order. Its columns are `component`, `doc_ref`,
-    `text_hash_0`, `text_hash_1`, `tie_break` (uint64), unique `id` (string), `quality` (float) and `bands` (lists of uint64;
-    null if there is nothing to compare). `shingles` are sorted and unique, in the same order. Only those of heads are read,
-    each a few times, so they may be in a mapped file. They may be empty if they are not needed: without bands, or if a better
-    exact copy in the table has them (`best_first`).
+    `documents` has complete components of the candidate graph, in any order. Its columns are
+    `component`, `doc_ref`, `text_hash_0`, `text_hash_1`, `tie_break` (uint64), unique `id`
+    (string), `quality` (float) and `bands` (lists of uint64; null if there is nothing to compare).
+    `shingles` are sorted and unique, in the same order. Only those of heads are read, each a few
+    times, so they may be in a mapped file. They may be empty if they are not needed: without bands,
+    or if a better exact copy in the table has them (`best_first`).
 
-    The best of equal texts (by the 128-bit hash) is their head. Heads are examined best first. Among the documents kept so far
-    that share a band, the most similar one (the better of equals) becomes the representative if its exact Jaccard similarity
-    reaches `threshold`; otherwise the head is kept. So a duplicate is always verified against the document that replaces it,
-    and in a chain A ~ B ~ C, A does not replace C. An exact copy follows its head; its kind is 'exact' if the head is kept.
-    A document is compared with at most `max_candidates` kept documents, best first; `capped` is true if there were more.
+    The best of equal texts (by the 128-bit hash) is their head. Heads are examined best first.
+    Among the documents kept so far that share a band, the most similar one (the better of equals)
+    becomes the representative if its exact Jaccard similarity reaches `threshold`; otherwise the
+    head is kept. So a duplicate is always verified against the document that replaces it, and in a
+    chain A ~ B ~ C, A does not replace C. An exact copy follows its head; its kind is 'exact' if
+    the head is kept. A document is compared with at most `max_candidates` kept documents, best
+    first; `capped` is true if there were more.
 
     Raises ValueError, naming the document, if it needs shingles and has none.
     """
@@ -85,7 +88,7 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_ca
 
 
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
-    """Row numbers of `documents`, sorted by the columns `within`, then by quality (missing last), `tie_break` and id.
+    """Row numbers sorted by the columns `within`, then quality (missing last), `tie_break` and id.
 
     This order alone decides which copy is kept.
     """
@@ -105,7 +108,7 @@ def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
 def _best_of_equals(
     component: npt.NDArray[np.uint64], text_0: npt.NDArray[np.uint64], text_1: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.int64]:
-    """The first row with the same text in the same component, for each row; rows must be best first."""
+    """The first row with the same text and component, for each row; rows must be best first."""
     order = np.lexsort((text_1, text_0, component))  # stable: equal texts stay in rank order
     starts = np.ones(order.size, np.bool_)
     starts[1:] = False
@@ -127,7 +130,7 @@ def spans(lists: pa.ChunkedArray) -> ListSpans:
 def _keep_or_drop(  # type: ignore[no-untyped-def]
     band_start, band_end, bucket, buckets, shingle_start, shingle_end, shingle, threshold, max_candidates
 ):
-    """The representative of each head (itself if kept), their similarity, and whether candidates were capped."""
+    """The representative of each head (itself if kept), their similarity, and whether capped."""
     heads = band_start.size
     first = np.zeros(buckets + 1, np.int64)
     for entry in range(bucket.size):
@@ -149,7 +152,8 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
             cursor[band] = first[own[band]]
         compared = 0
         while True:
-            # Merge the kept heads of all buckets of this head; the next candidate is the best one not yet compared.
+            # Merge the kept heads of all buckets of this head; the next candidate is the best one
+            # not yet compared.
             candidate = heads
             for band in range(own.size):
                 if cursor[band] < end[own[band]]:

@@ -39,8 +39,8 @@ def signal_batch(signals: tuple[Signal, ...], values: list[pa.Array | npt.NDArra
 class BaseRater(ABC, Generic[OptionsT]):
     """A rater with options. A subclass names its signals and implements `rate`.
 
-    The fingerprint suits raters whose values depend only on their code, options, the segmentation and Python's Unicode
-    tables. Others, such as those with a model, override it.
+    The fingerprint suits raters whose values depend only on their code, options, the segmentation
+    and Python's Unicode tables. Others, such as those with a model, override it.
     """
 
     name: str

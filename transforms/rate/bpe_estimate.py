@@ -1,4 +1,4 @@
-"""Estimates how many tokens a byte-pair tokenizer produces for a text, from runs of byte classes."""
+"""Estimates the number of tokens of a byte-pair tokenizer from runs of byte classes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.blocks import DIGITS as DIGIT
 from tamis.transforms.text.blocks import LETTERS, SIZE, masks, ones
 
-# Costs in sixteenths of a token, rounded from a least-squares fit to cl100k_base over English web pages, documentation,
-# e-mail, encyclopaedia prose, Python, HTML and arithmetic problems, and over Article 1 of the Universal Declaration in
-# thirteen languages.
+# Costs in sixteenths of a token, rounded from a least-squares fit to cl100k_base over English web
+# pages, documentation, e-mail, encyclopaedia prose, Python, HTML and arithmetic problems, and over
+# Article 1 of the Universal Declaration in thirteen languages.
 WORD: Final = 16  # a run of letters, including accented Latin ones, and the space before it
 LONG_LETTER: Final = 3  # each letter of the run beyond the sixth
 ACCENT: Final = 5  # each letter from U+0080 to U+037F
@@ -44,7 +44,7 @@ def _later(mask: np.uint64, before: np.uint64, by: int) -> np.uint64:
 
 @njit(cache=True, nogil=True, inline="always")
 def _every(begins, before, step, inside):  # type: ignore[no-untyped-def]
-    """`begins` and every `step`-th byte of these runs; `inside` masks the bytes that `step` bytes of a run precede."""
+    """`begins` and every `step`-th byte of these runs; `step` bytes of a run precede `inside`."""
     marked = begins
     while True:
         more = marked | (_later(marked, before, step) & inside)
@@ -55,7 +55,7 @@ def _every(begins, before, step, inside):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _beyond(run, before):  # type: ignore[no-untyped-def]
-    """The bytes of a run behind its first LONG_RUN (16) bytes."""
+    """The bytes of a run after its first LONG_RUN (16) bytes."""
     if not (~run - _BYTES) & run & _BYTES << np.uint64(7) and before >> np.uint64(SIZE - 8) < np.uint64(0xFF):
         return np.uint64(0)  # such a run would fill eight aligned bits
     longer, longer_before = run, before
@@ -67,10 +67,10 @@ def _beyond(run, before):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Tokens of each UTF-8 text `data[start[d]:start[d + 1]]`, i64[n]: at least 1, but 0 for an empty text.
+    """Tokens of each UTF-8 text `data[start[d]:start[d + 1]]`, i64[n]; 0 only for empty texts.
 
-    The kernel reads 64 bytes at a time. A class of bytes is a mask in a u64; a run begins at a one with a zero below it.
-    The mask `behind` has a one after every byte of its class.
+    The kernel reads 64 bytes at a time. A class of bytes is a mask in a u64; a run begins at a one
+    with a zero below it. The mask `after` has a one after every byte of its class.
     """
     tokens = np.zeros(len(start) - 1, np.int64)
     tail = np.zeros(SIZE, np.uint8)
@@ -119,30 +119,31 @@ def estimate(data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64]) -> npt.N
             accents_before = accents
             typography_before = typography
 
-            behind = _later(digits, digits_before, 1)
-            fourth = digits & behind & _later(digits, digits_before, 2) & _later(digits, digits_before, 3)
-            threes = _every(digits & ~behind, threes_before, 3, fourth)
+            after = _later(digits, digits_before, 1)
+            fourth = digits & after & _later(digits, digits_before, 2) & _later(digits, digits_before, 3)
+            threes = _every(digits & ~after, threes_before, 3, fourth)
             cost += DIGITS * ones(threes)
             digits_before = digits
             threes_before = threes
 
-            # The addition carries the first break of a run through the rest of the run to the bit behind it.
+            # The addition carries the first break of a run through the rest of the run to the bit
+            # after it.
             carried = spaces + breaks
             over = carried < spaces
             carried += broken
             broken = np.uint64(over or carried < broken)
             lines = carried & ~spaces
-            behind = _later(spaces, spaces_before, 1)
-            gaps = ~spaces & behind & (_later(spaces, spaces_before, 2) | digits) & ~lines
+            after = _later(spaces, spaces_before, 1)
+            gaps = ~spaces & after & (_later(spaces, spaces_before, 2) | digits) & ~lines
             cost += LINE * ones(lines) + GAP * ones(gaps)
-            run_tokens = _every(spaces & ~behind, space_tokens_before, LONG_RUN, _beyond(spaces, spaces_before))
-            cost += 16 * ones(run_tokens & behind)
+            run_tokens = _every(spaces & ~after, space_tokens_before, LONG_RUN, _beyond(spaces, spaces_before))
+            cost += 16 * ones(run_tokens & after)
             spaces_before = spaces
             space_tokens_before = run_tokens
 
-            behind = _later(marks, marks_before, 1)
-            run_tokens = _every(marks & ~behind, mark_tokens_before, LONG_RUN, _beyond(marks, marks_before))
-            cost += PUNCTUATION * ones(run_tokens & ~behind) + 16 * ones(run_tokens & behind)
+            after = _later(marks, marks_before, 1)
+            run_tokens = _every(marks & ~after, mark_tokens_before, LONG_RUN, _beyond(marks, marks_before))
+            cost += PUNCTUATION * ones(run_tokens & ~after) + 16 * ones(run_tokens & after)
             marks_before = marks
             mark_tokens_before = run_tokens
         tokens[d] = max((cost + 8) >> 4, min(1, end - start[d]))

@@ -1,4 +1,4 @@
-"""C4's page and line heuristics as signals (Raffel et al. 2020, JMLR 21(140), section 2.2); the text does not change."""
+"""C4's page and line heuristics as signals (Raffel et al. 2020, JMLR 21(140), section 2.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
 
 class C4(Options):
-    """Which lines C4 keeps. Set thresholds for pages under `thresholds` (published: at least 3 sentences)."""
+    """Which lines C4 keeps. Set limits for pages under `thresholds` (published: 3 sentences)."""
 
     end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
         (".", "?", "!", '"'), description="A kept line ends in one of these, and not in `...`."
@@ -34,21 +34,22 @@ class C4(Options):
 
 
 class C4Rater(BaseRater[C4]):
-    r"""Measures how much of a document the line rules of C4 would keep, and what else the rules check.
+    r"""Measures how much of a document C4's line rules would keep, and the other rules of C4.
 
-    As in TFDS, words are separated by white space, and a line is stripped and measured without its citations (`[12]`,
-    `[edit]`, `[citation needed]`). Shares refer to the stripped lines that are not blank; they are null if there is none.
-    Sentences count in kept lines only.
+    As in TFDS, words are separated by white space, and a line is stripped and measured without its
+    citations (`[12]`, `[edit]`, `[citation needed]`). Shares refer to the stripped lines that are
+    not blank; they are null if there is none. Sentences count in kept lines only.
 
     Differences from TFDS:
-    - Only a newline ends a line. TFDS also cuts at separators that seldom end a line: in web pages, U+0085 is mostly an
-      ellipsis of Windows text that was read as Latin-1, inside a sentence.
-    - A rule counts sentences, not NLTK's Punkt. A sentence ends at `.?!` and closing quotes, followed by white space and
-      no lower-case letter; the dot of an initial does not count.
-    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a kept line.
+    - Only a newline ends a line. TFDS also cuts at separators that seldom end a line: in web pages,
+      U+0085 is mostly an ellipsis of Windows text that was read as Latin-1, inside a sentence.
+    - A rule counts sentences, not NLTK's Punkt. A sentence ends at `.?!` and closing quotes,
+      followed by white space and no lower-case letter; the dot of an initial does not count.
+    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a kept
+      line.
 
-    datatrove's filter differs from TFDS: it swaps 5 sentences and 3 words, takes an apostrophe for an end mark, and counts
-    citations as words.
+    datatrove's filter differs from TFDS: it swaps 5 sentences and 3 words, takes an apostrophe for
+    an end mark, and counts citations as words.
     """
 
     name = "c4"
@@ -78,14 +79,8 @@ class C4Rater(BaseRater[C4]):
         phrase_bytes, phrase_first = text_buffer(pa.array(phrases, pa.large_binary()))
         counts = c4_lines.measure(
             texts.data,
-            texts.line_first,
-            texts.line_start,
-            texts.line_end,
-            texts.line_chars,
-            texts.line_word_first,
-            texts.word_start,
-            texts.word_end,
-            texts.word_chars,
+            texts.lines,
+            texts.words,
             characters().flags,
             membership(self.options.end_marks),
             self.options.min_words,

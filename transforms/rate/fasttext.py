@@ -1,7 +1,8 @@
 """Rates quality by a supervised fastText classifier: the probability of its positive label.
 
-fastText takes a text of one line, so the lines of a document are joined first, as in DCLM or as in Kaiyuan. The thresholds
-of a model hold only for the normalisation they were chosen with, so the normalisation is part of the rater's fingerprint.
+fastText takes a text of one line, so the lines of a document are joined first, as in DCLM or as in
+Kaiyuan. The thresholds of a model hold only for the normalisation they were chosen with, so the
+normalisation is part of the rater's fingerprint.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ Normalisation = Literal["dclm", "kaiyuan"]
 class FastText(Options):
     """A supervised fastText model, and how texts are prepared for it.
 
-    A threshold holds for one model and one normalisation: DCLM-Baseline keeps p ≥ 0.018112 of its `__label__hq` (dclm,
-    baselines/baselines_configs/fasttext_filter.yaml).
+    A threshold holds for one model and one normalisation: DCLM-Baseline keeps p ≥ 0.018112 of its
+    `__label__hq` (dclm, baselines/baselines_configs/fasttext_filter.yaml).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the rater; its signal is `<name>.probability`.")
@@ -45,7 +46,7 @@ class FastText(Options):
 
 
 def dclm(text: str) -> str:
-    """Joins lines as DCLM does (baselines/mappers/enrichers/quality_prediction_enrichers_calc_fasttext.py); keeps case."""
+    """Joins lines as DCLM does (enrichers/quality_prediction_enrichers_calc_fasttext.py)."""
     return " ".join(text.strip().splitlines())
 
 
@@ -70,24 +71,15 @@ def iterate_strings(texts: SegmentedTexts) -> Iterator[str]:
 
 
 class FastTextRater(BaseRater[FastText]):
-    """Measures `<name>.probability`. Abstains if the normalised document is blank or has no feature of the model."""
+    """Measures `<name>.probability`. Abstains if the text is blank or has no known feature."""
 
     VERSION = 3
 
     def __init__(self, options: FastText) -> None:
         super().__init__(options)
         self.name = options.name
-        self.signals = (
-            Signal(
-                f"{options.name}.probability",
-                "float64",
-                "probability",
-                "up",
-                f"fastText {os.path.basename(options.model)}, {options.label}, normalised as {options.normalisation}",
-                low=0.0,
-                high=1.0,
-            ),
-        )
+        source = f"fastText {os.path.basename(options.model)}, {options.label}, normalised as {options.normalisation}"
+        self.signals = (Signal(f"{options.name}.probability", "float64", "probability", "up", source, 0.0, 1.0),)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,8 +1,9 @@
 """Reads a supervised fastText model (.bin or .ftz) into the arrays that score texts.
 
-The format is version 11 or 12 of fastText, `src/{fasttext,args,dictionary,densematrix,quantmatrix,productquantizer}.cc`:
-settings, vocabulary, input matrix (one row per word, then one per bucket of n-grams) and output matrix (one row per label).
-This module checks every value that the kernels use as an index.
+The format is version 11 or 12 of fastText,
+`src/{fasttext,args,dictionary,densematrix,quantmatrix,productquantizer}.cc`: settings, vocabulary,
+input matrix (one row per word, then one per bucket of n-grams) and output matrix (one row per
+label). This module checks every value that the kernels use as an index.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _UNSET = 10**15  # count of a node of the tree that is not built yet
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model in memory. `labels` are all its labels, as in the file, in the order of their numbers."""
+    """A model in memory, with all its labels in the order of their numbers."""
 
     path: str
     labels: tuple[str, ...]
@@ -40,7 +41,8 @@ class Model:
     def best(
         self, data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """The most likely label of each text, i32[n], and its probability, f32[n]; -1 and nan without any known feature.
+        """The most likely label of each text, i32[n], and its probability, f32[n]; -1 and nan
+        without any known feature.
 
         Text d is the UTF-8 in `data[start[d]:end[d]]`; a line break in it counts as a space.
         """
@@ -51,8 +53,9 @@ class Model:
     ) -> npt.NDArray[np.float64]:
         """The probability of one of `labels` in each text, f64[n]; nan without any known feature.
 
-        With two labels this is computed as in DCLM: p of the more likely label, or 1 − p if that is the other label. The
-        label's own p differs by fastText's 1e-5, which matters near a threshold such as 0.018.
+        With two labels this is computed as in DCLM: p of the more likely label, or 1 − p if that is
+        the other label. The label's own p differs by fastText's 1e-5, which matters near a
+        threshold such as 0.018.
         """
         number = self.labels.index(label)
         best, p = self._score(data, start, end, -1 if len(self.labels) == 2 else number)
@@ -73,9 +76,10 @@ class Model:
 
 @cache
 def load(path: str) -> Model:
-    """The model at a local path, loaded once per process. Raises FileNotFoundError, and ValueError for an invalid file.
+    """The model at a local path, loaded once per process. Raises FileNotFoundError or ValueError.
 
-    The file is memory-mapped, so processes share a dense matrix. A quantised matrix is unpacked into memory.
+    The file is memory-mapped, so processes share a dense matrix. A quantised matrix is unpacked
+    into memory.
     """
     with open(path, "rb") as file:
         try:
@@ -205,7 +209,7 @@ def _dense(file: _ModelFile, name: str) -> tuple[npt.NDArray[np.float32], npt.ND
 
 
 def _quantised(file: _ModelFile, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """A product-quantised matrix (Jégou et al. 2011), unpacked to [rows, dim], and the factor of each row."""
+    """A product-quantised matrix (Jégou et al. 2011), unpacked, and the factor of each row."""
     normed, rows, dim, size = file.fields("?2qi", f"size of the {name}")
     codes = file.take(size, f"codes of the {name}")
     columns, parts, width, last = file.fields("4i", f"quantiser of the {name}")
@@ -227,7 +231,7 @@ def _quantised(file: _ModelFile, name: str) -> tuple[npt.NDArray[np.float32], np
 
 @njit(cache=True, nogil=True)
 def _entries(data, position, size):  # type: ignore[no-untyped-def]
-    """First and last byte, count and kind of each complete entry of the vocabulary; and the end of the last entry."""
+    """First and last byte, count and kind of each complete entry; and the end of the last entry."""
     first = np.empty(size, np.int64)
     last = np.empty(size, np.int64)
     counts = np.zeros(size, np.int64)
@@ -257,7 +261,7 @@ def _cells(ngrams: npt.NDArray[np.int64], bucket: int) -> npt.NDArray[np.uint64]
 
 
 def _huffman_tree(counts: list[int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """`Tables.children` and `Tables.parents`: the Huffman tree of the labels; `counts` must descend."""
+    """`Tables.children` and `Tables.parents`: the Huffman tree; `counts` must descend."""
     labels = len(counts)
     weight = counts + [_UNSET] * (labels - 1)
     children = np.zeros((labels - 1, 2), np.int32)

@@ -1,8 +1,10 @@
-"""Scores texts by a supervised fastText model: words, n-grams, the mean of their rows, the most likely label.
+"""Scores texts by a supervised fastText model: words, n-grams, the mean of their rows, the most
+likely label.
 
-This computes in float32 what fastText does (`src/{dictionary,fasttext,model,loss}.cc` of version 0.9.2), with one exception:
-the rows of a word are summed before they are added to the text's sum, so a repeated word costs one addition. Probabilities
-differ from the library's by about 1e-6. The score of a text does not depend on the other texts.
+This computes in float32 what fastText does (`src/{dictionary,fasttext,model,loss}.cc` of version
+0.9.2), with one exception: the rows of a word are summed before they are added to the text's sum,
+so a repeated word costs one addition. Probabilities differ from the library's by about 1e-6. The
+score of a text does not depend on the other texts.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _LINE_END = np.frombuffer(b"</s>", np.uint8)
 LINE_END_HASH = np.int32(-677604519)
 
 _MOST_PLACES = 16384
-"""Places for the sums of words. They hold four of five words of web text, in 1.5 MB for lid.176, about a core's cache."""
+"""Places for the sums of words. They hold four of five words of web text, in 1.5 MB for lid.176,
+about a core's cache."""
 _MOST_BYTES = 4 << 20
 """Most bytes of sums; a model of many dimensions gets fewer places."""
 _LONGEST = 24
@@ -38,10 +41,11 @@ _LONGEST = 24
 
 
 class Tables(NamedTuple):
-    """The model as arrays. A row is a row of the input matrix: first the rows of words, then those of n-grams."""
+    """The model as arrays. Rows are those of the input matrix: words first, then n-grams."""
 
     words: int
-    """Entries of the vocabulary below this number are words; the others are labels, which a text ignores."""
+    """Entries of the vocabulary below this number are words; the others are labels, which a text
+    ignores."""
     line_end: int
     """Row of `</s>`, which ends every text; -1 if the model has none."""
     shortest: int
@@ -62,7 +66,8 @@ class Tables(NamedTuple):
     last: npt.NDArray[np.int64]
     """[entries]: an entry is `text[first:last]`."""
     kept: npt.NDArray[np.uint64]
-    """[⌈bucket / 32⌉]: the low half tells which of 32 n-grams are kept; the high half counts the kept ones before them."""
+    """[⌈bucket / 32⌉]: the low half tells which of 32 n-grams are kept; the high half counts the
+    kept ones before them."""
     rows: npt.NDArray[np.float32]
     """[rows, dim]: the input matrix; may be unaligned in a mapped file."""
     output: npt.NDArray[np.float32]
@@ -70,16 +75,18 @@ class Tables(NamedTuple):
     scale: npt.NDArray[np.float32]
     """[labels]: the factor of the product with a row of the output."""
     children: npt.NDArray[np.int32]
-    """[labels - 1, 2]: children of the inner nodes of the hierarchical softmax; these nodes are numbered after the labels."""
+    """[labels - 1, 2]: children of the inner nodes of the hierarchical softmax; these nodes are
+    numbered after the labels."""
     parents: npt.NDArray[np.int32]
     """[2 labels - 1]"""
 
 
 class Memory(NamedTuple):
-    """The sums of earlier words, by hash; the last place is for words too long for a key. Each thread needs its own."""
+    """Sums of earlier words, by hash; the last place is for long words. Not thread-safe."""
 
     keys: npt.NDArray[np.uint64]
-    """[places + 1, 4]: three u64 with the bytes of the word, which contains no zero; the number of rows in the sum."""
+    """[places + 1, 4]: three u64 with the bytes of the word, which contains no zero; the number of
+    rows in the sum."""
     sums: npt.NDArray[np.float32]
     """[places + 1, dim]"""
 
@@ -171,10 +178,10 @@ def _blank(byte):
 
 @njit(cache=True, nogil=True, inline="always")
 def _sum_word(total, tables, entry, data, first, size, scratch):
-    """Sums the rows of the word `data[first : first + size]` and of its character n-grams into `total`.
+    """Sums the rows of the word `data[first : first + size]` and of its n-grams into `total`.
 
-    Returns the number of rows. `entry` is -1 for a word that is not in the vocabulary; `scratch` has at least
-    size + 3 bytes.
+    Returns the number of rows. `entry` is -1 for a word that is not in the vocabulary; `scratch`
+    has at least size + 3 bytes.
     """
     total[:] = 0
     count = 0
@@ -211,7 +218,7 @@ def _sum_word(total, tables, entry, data, first, size, scratch):
 
 @njit(cache=True, nogil=True, inline="always")
 def _add_word_ngrams(hidden, tables, hashes, words):
-    """Adds the rows of the n-grams (of two or more words) of `hashes[:words]`; returns their number."""
+    """Adds the rows of the n-grams of two or more words; returns their number."""
     count = 0
     for first in range(words):
         h = np.uint64(np.int64(hashes[first]))
@@ -234,7 +241,7 @@ def _push(key, byte):
 
 @njit(cache=True, nogil=True)
 def _embed(tables, data, i, end, hidden, scratch, hashes, memory):
-    """Writes the mean of the rows of all features of `data[i:end]` to `hidden`; returns the number of features."""
+    """Writes the mean of the rows of all features to `hidden`; returns the number of features."""
     keys, sums = memory
     places = len(keys) - 1
     hidden[:] = 0
@@ -336,7 +343,7 @@ def _branch(tables, hidden, node):
 
 @njit(cache=True, nogil=True)
 def _tree(tables, hidden, nodes, scores, only_label):
-    """Label and log probability for the hierarchical softmax; visits only branches that may hold the best label."""
+    """Label and log probability for the hierarchical softmax; prunes worse branches."""
     labels = len(tables.children) + 1
     if only_label >= 0:
         score = np.float32(0)
@@ -381,7 +388,8 @@ def _tree(tables, hidden, nodes, scores, only_label):
 def score(tables, data, start, end, only_label, memory):
     """Label, i32[n], and its probability, f32[n], of each text `data[start[d]:end[d]]`.
 
-    The label is `only_label`, or the most likely one if that is -1. A text without any known feature gets -1 and nan.
+    The label is `only_label`, or the most likely one if that is -1. A text without any known
+    feature gets -1 and nan.
     """
     n = len(start)
     longest = 0
@@ -405,6 +413,7 @@ def score(tables, data, start, end, only_label, memory):
                 label, logarithm = _flat(tables, hidden, activation, only_label)
             best[d] = label
             if label >= 0:
-                # The library adds 1e-5 before it takes the logarithm, so a certain label would exceed 1.
+                # The library adds 1e-5 before it takes the logarithm, so a certain label would
+                # exceed 1.
                 probability[d] = min(np.float32(math.exp(logarithm)), np.float32(1))
     return best, probability

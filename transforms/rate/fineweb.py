@@ -25,7 +25,8 @@ _SENTENCE_TERMINAL = """
     1123b-1123c 112a9 1144b-1144c 115c2-115c3 115c9-115d7 11641-11642 1173c-1173e 11944 11946 11a42-11a43 11a9b-11a9c
     11c41-11c42 11ef7-11ef8 11f43-11f44 16a6e-16a6f 16af5 16b37-16b38 16b44 16e98 1bc9f 1da88
 """
-"""The characters with Unicode 15's property Sentence_Terminal and three Khmer marks, as in datatrove; hexadecimal."""
+"""The characters with Unicode 15's property Sentence_Terminal and three Khmer marks, as in
+datatrove; hexadecimal."""
 
 
 def _characters(ranges: str) -> tuple[str, ...]:
@@ -44,11 +45,12 @@ class FineWeb(Options):
 
 
 class FineWebRater(BaseRater[FineWeb]):
-    r"""Measures shares of lines (those that are not blank) and of characters, and newlines per word.
+    r"""Measures shares of non-blank lines and of characters, and newlines per word.
 
-    The definitions are those of datatrove 0.10, with one exception: the `\r` at the end of a Windows line does not hide the
-    punctuation before it, which would condemn the whole file; other white space does. Duplicate lines are compared
-    unstripped, and their characters are divided by those of the text without newlines. A share is null if its total is 0.
+    The definitions are those of datatrove 0.10, with one exception: the `\r` at the end of a
+    Windows line does not hide the punctuation before it, which would condemn the whole file; other
+    white space does. Duplicate lines are compared unstripped, and their characters are divided by
+    those of the text without newlines. A share is null if its total is 0.
     """
 
     name = "fineweb"
@@ -68,17 +70,9 @@ class FineWebRater(BaseRater[FineWeb]):
         from tamis.transforms.text.repeats import duplicates
 
         newlines = np.diff(texts.line_first) - 1
-        edges = line_edges(
-            texts.data,
-            texts.line_first,
-            texts.line_end,
-            texts.line_word_first,
-            texts.word_start,
-            texts.word_end,
-            membership(()),
-            membership(self.options.terminal_punctuation),
-        )
-        short = short_lines(texts.line_first, texts.line_chars, texts.line_word_first, self.options.short_line)
+        closing = membership(self.options.terminal_punctuation)
+        edges = line_edges(texts.data, texts.lines, texts.words, membership(()), closing)
+        short = short_lines(texts.lines, self.options.short_line)
         lines, _, duplicate_chars = duplicates(
             texts.line_first, texts.line_hash, texts.line_chars, np.diff(texts.line_word_first) > 0
         ).T

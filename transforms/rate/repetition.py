@@ -23,16 +23,19 @@ class Repetition(Options):
 class RepetitionRater(BaseRater[Repetition]):
     r"""Measures shares of repeated lines, paragraphs and word n-grams.
 
-    The definitions are those of datatrove. Runs of newlines separate lines, and two or more newlines separate the paragraphs
-    of the stripped text. Both are compared unstripped, and all but the first of equal ones are duplicates. Characters are
-    divided by those of the whole text. A top n-gram counts every occurrence, with one space between its words, so
-    overlapping ones may add up to more than 1; of equally frequent n-grams the first counts. Duplicate n-grams are read
-    from left to right, without spaces; an n-gram that was read before is skipped whole. Words are those of
-    `tamis.transforms.text.segment`.
+    The definitions are those of datatrove. Runs of newlines separate lines, and two or more
+    newlines separate the paragraphs of the stripped text. Both are compared unstripped, and all but
+    the first of equal ones are duplicates. Characters are divided by those of the whole text. A top
+    n-gram counts every occurrence, with one space between its words, so overlapping ones may add up
+    to more than 1; of equally frequent n-grams the first counts. Duplicate n-grams are read from
+    left to right, without spaces; an n-gram that was read before is skipped whole. Words are those
+    of `tamis.transforms.text.segment`.
 
     Differences from datatrove:
-    - A top n-gram that occurs once counts 0. It is no repetition, and would condemn every short text.
-    - Word boundaries matter in duplicate n-grams. datatrove joins words without a separator: "ab", "c" equals "a", "bc".
+    - A top n-gram that occurs once counts 0. It is no repetition, and would condemn every short
+      text.
+    - Word boundaries matter in duplicate n-grams. datatrove joins words without a separator: "ab",
+      "c" equals "a", "bc".
     - No line precedes a leading newline or follows a final one; a blank document has no paragraph.
     - The share is null without any line, paragraph or character, because it is undefined, not 0.
     """
@@ -63,17 +66,7 @@ class RepetitionRater(BaseRater[Repetition]):
         lines, same_lines, line_chars = duplicates(
             texts.line_first, texts.line_hash, texts.line_chars, texts.line_start < texts.line_end
         ).T
-        first, hashes, lengths = paragraphs(
-            texts.data,
-            texts.line_first,
-            texts.line_start,
-            texts.line_end,
-            texts.line_chars,
-            texts.line_hash,
-            texts.word_first,
-            texts.word_start,
-            texts.word_end,
-        )
+        first, hashes, lengths = paragraphs(texts.data, texts.lines, texts.line_hash, texts.words)
         blocks, same_blocks, block_chars = duplicates(first, hashes, lengths, np.ones(len(hashes), np.bool_)).T
         top, duplicate = repeated_ngrams(texts.word_first, texts.word_hash, texts.word_chars)
         return signal_batch(

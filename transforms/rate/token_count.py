@@ -1,4 +1,4 @@
-"""Counts the tokens of a document: by the tokenizer of the model to be trained, or by an estimate."""
+"""Counts the tokens of a document, by a tokenizer or by an estimate."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 class TokenCount(Options):
     """The tokenizer that counts tokens, or an estimate.
 
-    The estimate adds a cost for each run of letters, digits, white space, punctuation and other bytes. Its error against
-    cl100k_base, for the sum of a corpus ± the standard deviation over its documents, is: web pages +1.3 % ± 6 %,
-    documentation +2 % ± 3 %, e-mail −6 % ± 9 %, encyclopaedia −0.6 % ± 4 %, Python +0.4 % ± 5 %, HTML +0.4 % ± 5 %,
-    arithmetic problems +0.4 % ± 4 %. In scripts other than Latin it is within about 40 %, so token budgets for them need a
+    The estimate adds a cost for each run of letters, digits, white space, punctuation and other
+    bytes. Its error against cl100k_base, for the sum of a corpus ± the standard deviation over its
+    documents, is: web pages +1.3 % ± 6 %, documentation +2 % ± 3 %, e-mail −6 % ± 9 %,
+    encyclopaedia −0.6 % ± 4 %, Python +0.4 % ± 5 %, HTML +0.4 % ± 5 %, arithmetic problems +0.4 % ±
+    4 %. In scripts other than Latin it is within about 40 %, so token budgets for them need a
     tokenizer.
     """
 
@@ -39,7 +40,7 @@ class TokenCount(Options):
 
 
 class TokenCountRater(BaseRater[TokenCount]):
-    """Measures `tokens.count`: 0 for an empty document. Special tokens in a text count as plain text."""
+    """Measures `tokens.count`. Special tokens in a text count as plain text."""
 
     name = "tokens"
     VERSION = 1

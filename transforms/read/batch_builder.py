@@ -1,4 +1,4 @@
-"""Collects the records of any format into batches of documents: maps fields, fills missing ids, keeps rejects."""
+"""Collects records of any format into batches of documents, with field mapping, ids and rejects."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FieldMapper:
         self._names = [getattr(fields, part) for part in _MAPPED]
 
     def extract(self, record: dict[str, Any]) -> list[str | None]:
-        """Text, id, URL, source, licence, date and metadata; consumes `record`. Raises InvalidRecord."""
+        """Text, id, URL, source, licence, date, metadata; consumes it. Raises InvalidRecord."""
         field_names = tuple(record)
         values: list[Any] = []
         for part, names in zip(_MAPPED, self._names, strict=True):
@@ -127,7 +127,7 @@ class FieldMapper:
 
 
 def pop(record: dict[str, Any], name: str) -> Any:
-    """Removes and returns a field: the one of this exact name, else `b` of the object `a` for `a.b`; None if absent."""
+    """Removes and returns field `name`, or field `b` of object `a` for `a.b`; None if absent."""
     if name in record or "." not in name:
         return record.pop(name, None)
     head, tail = name.split(".", 1)
@@ -136,7 +136,7 @@ def pop(record: dict[str, Any], name: str) -> Any:
 
 
 def canonical(record: dict[str, Any]) -> str | None:
-    """JSON with sorted keys, without null and empty fields; None if no field remains. Raises InvalidRecord."""
+    """JSON with sorted keys, without null or empty fields; None if empty. Raises InvalidRecord."""
     fields = {key: value for key, value in record.items() if value is not None and value != {}}
     return _json(fields) if fields else None
 
@@ -166,7 +166,7 @@ def _type_name(value: Any) -> str:
 
 
 def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
-    """Replaces each null of `ids` with the 128-bit hash of source and text, as 32 hexadecimal digits.
+    """Replaces each null of `ids` with the 128-bit hash of source and text, in hexadecimal.
 
     The hash depends on nothing else, so the id of a document survives any re-sharding of the input.
     """
@@ -182,6 +182,6 @@ def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
 
 
 def _printable(excerpt: bytes | str) -> str:
-    """The first characters, safe in a terminal and in JSON: U+FFFD replaces each one that is not printable."""
+    """The first characters, with U+FFFD for each one that is not printable."""
     text = excerpt[: _EXCERPT_CHARS * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
     return "".join(char if char.isprintable() else "\ufffd" for char in text[:_EXCERPT_CHARS])

@@ -1,4 +1,5 @@
-"""Decompresses gzip, zstd and bzip2, recovers the data around damage, and finds where a file can be split.
+"""Decompresses gzip, zstd and bzip2, recovers the data around damage, and finds where a file can be
+split.
 
 A compressed file is a sequence of members: gzip members, zstd frames or bzip2 streams.
 """
@@ -24,14 +25,15 @@ _BLOCK = 1 << 20
 _LONGEST_SIGNATURE = 16  # bytes that `_Codec.signature` may match
 
 SEARCH_WINDOW = 16 << 20
-"""Bytes that are searched for a member from each ideal split point on, so that planning reads little of a file."""
+"""Bytes to search for a member from each ideal split point, so that planning reads little."""
 
 SEARCH_LIMIT = 64 << 20
-"""If no member begins in this many searched bytes, the file is taken for a single member, and the search ends."""
+"""The search ends, and the file is one split, if no member begins in this many searched bytes."""
 
 _PROOF = 256 << 10
-"""Stored bytes that must decode before a signature counts as a member. Codecs store incompressible data unchanged, and that
-data may itself be a compressed file; but they store at most 64 KiB (gzip) or 128 KiB (zstd) without a header between."""
+"""Stored bytes that must decode before a signature counts as a member. Codecs store incompressible
+data unchanged, and that data may itself be a compressed file; but they store at most 64 KiB (gzip)
+or 128 KiB (zstd) without a header between."""
 
 
 class _Decoder(Protocol):
@@ -113,12 +115,13 @@ class _DamageError(Exception):
 
 
 class ByteStream:
-    """The decompressed bytes of a file from byte `start` on: a member begins there, or the file is not compressed.
+    """The decompressed bytes of a file from byte `start` on.
 
-    `stop` is the byte of the file where the next split begins; -1 if there is none. The stream goes on behind it, to
-    complete the line that crosses the split point. From then on, `end` is the number of bytes before that point.
-    At the end of the stream, `damage` says what cut it short, or is None. `after_damage` is true if damage precedes
-    the stream, so that its first line may lack its beginning.
+    A member begins there, or the file is not compressed. `stop` is the byte of the file where
+    the next split begins; -1 if there is none. The stream continues after it, to complete the line
+    that crosses the split point. From then on, `end` is the number of bytes before that point. At
+    the end of the stream, `damage` says what cut it short, or is None. `after_damage` is true if
+    damage precedes the stream, so that its first line may lack its beginning.
 
     Raises RunError if no member begins at `stop`.
     """
@@ -140,7 +143,7 @@ class ByteStream:
         return self._blocks
 
     def read(self, size: int = -1) -> bytes:
-        """`size` bytes, or all if negative; fewer only at the end of the split. Do not mix it with iteration."""
+        """`size` bytes (all if negative), fewer only at the end. Not to be mixed with iteration."""
         parts, length = [self._buffer], len(self._buffer)
         while size < 0 or length < size:
             block = next(self._blocks, None)
@@ -159,7 +162,7 @@ class ByteStream:
         return self._offset
 
     def resume(self, content: bytes = b"") -> ByteStream | None:
-        """The stream behind the damage, from the next member whose content begins with `content`; None if there is none."""
+        """The stream from the next member that begins with `content`; None if there is none."""
         if self.damage is None or self.end is not None or not self._file.seekable():
             return None
         codec = _codec(self._file)
@@ -171,7 +174,7 @@ class ByteStream:
         return None if start is None else ByteStream(self._file, self._uri, start, self._stop, after_damage=True)
 
     def is_sound(self, content: bytes) -> bool:
-        """Whether the stream begins with `content` and decodes for `_PROOF` bytes of the file, or up to the file's end."""
+        """Whether it begins with `content` and decodes for `_PROOF` bytes, or up to the end."""
         beginning = b""
         for block in self._blocks:
             if len(beginning) < len(content):
@@ -259,9 +262,9 @@ class ByteStream:
 
 
 def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"") -> Iterator[ByteStream]:
-    """The bytes of a split: one stream, and another one behind each damage. Exhaust each before taking the next.
+    """The bytes of a split: one stream, and one after each damage, beginning with `content`.
 
-    A stream behind damage begins with `content`.
+    Exhaust each stream before taking the next.
     """
     stream: ByteStream | None = ByteStream(file, uri, start, stop)
     while stream is not None:
@@ -272,9 +275,9 @@ def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"
 def split_starts(uri: str, size: int, split_bytes: int, content: bytes = b"", anywhere: bool = True) -> list[int]:
     """The bytes of a file of `size` bytes where its splits begin; the first is 0.
 
-    Splits have about the same size, at most `split_bytes`. A compressed file is split at members whose content begins with
-    `content`, into splits that are smaller by `COMPRESSION_RATIO`, or larger where no member begins. An uncompressed file
-    is split `anywhere`, or not at all.
+    Splits have about the same size, at most `split_bytes`. A compressed file is split at members
+    whose content begins with `content`, into splits that are smaller by `COMPRESSION_RATIO`, or
+    larger where no member begins. An uncompressed file is split `anywhere`, or not at all.
     """
     with storage.open_binary(uri) as file:
         codec = _codec(file) if file.seekable() else None
@@ -300,7 +303,7 @@ def _even_starts(size: int, split_bytes: int) -> list[int]:
 
 
 def _find_member(file: BinaryIO, uri: str, codec: _Codec, start: int, stop: int, content: bytes) -> int | None:
-    """The first byte in `start:stop` where a member begins, verified by decoding, whose content begins with `content`."""
+    """The first byte in `start:stop` of a sound member whose data begins with `content`."""
     overlap = b""  # the last bytes of the block before; they begin at `start`
     while start < stop:
         file.seek(start + len(overlap))
@@ -330,10 +333,10 @@ def _codec_by_suffix(uri: str) -> _Codec | None:
 
 
 def _salvage(file: BinaryIO, codec: _Codec, member: int, chunk_start: int, produced: int) -> Iterator[bytes]:
-    """The bytes of a damaged member behind its first `produced` bytes and before the damage.
+    """The bytes of a damaged member after its first `produced` bytes and before the damage.
 
-    A decoder that fails discards what it decoded in the same call. So the member is decoded again, byte by byte from
-    `chunk_start` on, the place in the file of the chunk that failed.
+    A decoder that fails discards what it decoded in the same call. So the member is decoded again,
+    byte by byte from `chunk_start` on, the place in the file of the chunk that failed.
     """
     if not file.seekable():
         return

@@ -1,4 +1,4 @@
-"""The options of an input, and the types that readers share: a split of the input and a rejected record."""
+"""The options of an input, and the types that all readers share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def _names(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str] | None)]
-"""The names a field may have; the first that has a value counts. `a.b` is field b of object a; null maps nothing."""
+"""The names a field may have; the first that has a value counts. `a.b` is field b of object a; null
+maps nothing."""
 
 
 class Fields(Options):
@@ -41,7 +42,7 @@ class Fields(Options):
 
 
 class Input(Options):
-    """The documents of a run. Name and first bytes of a file determine its format and compression."""
+    """The documents of a run. Format and compression follow from a file's name and first bytes."""
 
     paths: tuple[str, ...] = Field(
         description="files, folders, globs (also **), @file (a list of paths), s3://, gs://, azure://, http://, or python-env"
@@ -64,22 +65,21 @@ class Input(Options):
 
 
 def split_count(size: int, split_bytes: int) -> int:
-    """Number of splits of at most `split_bytes` that `size` bytes need, rounded up to a power of two.
-
-    Then as many workers get equal shares.
-    """
+    """Number of splits of at most `split_bytes`: a power of two, for equal shares of workers."""
     return 1 << max(0, -(-size // split_bytes) - 1).bit_length()
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A range `start:stop` of an input: row groups of Parquet, files of a distribution, or stored bytes of any other file.
+    """A range `start:stop` of an input: row groups of Parquet, files of a distribution, or stored
+    bytes of any other file.
 
-    A `stop` of -1 is the end, so (0, -1) is a whole file. A split of bytes owns the lines that begin after its first
-    decompressed byte, up to and including the line that begins at the first byte of the next split. The first split
-    also owns the first line.
+    A `stop` of -1 is the end, so (0, -1) is a whole file. A split of bytes owns the lines that
+    begin after its first decompressed byte, up to and including the line that begins at the first
+    byte of the next split. The first split also owns the first line.
 
-    `size` is its number of stored bytes (for progress and balance). `stamp` changes whenever the file may have changed.
+    `size` is its number of stored bytes (for progress and balance). `stamp` changes whenever the
+    file may have changed.
     """
 
     uri: str
@@ -94,8 +94,9 @@ class Split:
 class Reject:
     """A record, or the rest of a file, that could not be read.
 
-    `offset` counts decompressed bytes and `line` counts lines from byte `start` of the file, which is 0 except in a later
-    split and behind damage. For Parquet, `offset` is the number of the row, from 0.
+    `offset` counts decompressed bytes and `line` counts lines from byte `start` of the file, which
+    is 0 except in a later split and after damage. For Parquet, `offset` is the number of the row,
+    from 0.
     """
 
     uri: str

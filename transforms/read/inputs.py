@@ -8,15 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from tamis.transforms import storage
-from tamis.transforms.read.input_options import (
-    COMPRESSION_RATIO,
-    PYTHON_ENV,
-    WARC_START,
-    Format,
-    Input,
-    Reject,
-    Split,
-)
+from tamis.transforms.read.input_options import COMPRESSION_RATIO, PYTHON_ENV, WARC_START, Format, Input, Reject, Split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,8 +35,9 @@ _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 def plan(options: Input) -> list[Split]:
     """The splits of the input, sorted by URI and start.
 
-    Raises FileNotFoundError for a path that matches no file (see `storage.expand` for `allow_empty`), and ValueError for a
-    file of unknown format. A Parquet file with an unreadable footer is planned as one split; reading it gives a reject.
+    Raises FileNotFoundError for a path that matches no file (see `storage.expand` for
+    `allow_empty`), and ValueError for a file of unknown format. A Parquet file with an unreadable
+    footer is planned as one split; reading it gives a reject.
     """
     environments = [path for path in options.paths if _is_environment(path)]
     files = [path for path in options.paths if not _is_environment(path)]
@@ -84,9 +77,9 @@ def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Spl
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """Batches of the documents of a split in file order, each with its rejects.
 
-    A batch has `documents.SCHEMA` and about `documents.BATCH_BYTES` of text. Bad data never raises: every complete
-    record before the damage is read and, where the format allows, every one behind it. Raises OSError if the file cannot
-    be opened.
+    A batch has `documents.SCHEMA` and about `documents.BATCH_BYTES` of text. Bad data never raises:
+    every complete record before the damage is read and, where the format allows, every one after
+    it. Raises OSError if the file cannot be opened.
     """
     module = import_module(f"tamis.transforms.read.{_MODULES.get(split.format, split.format)}")
     return cast(_Reader, module).read(split, options)
@@ -97,7 +90,7 @@ def _is_environment(path: str) -> bool:
 
 
 def format_of(uri: str) -> Format:
-    """The format of a file by its suffix, else by its first bytes. Raises ValueError if both are unknown."""
+    """The format of a file by its suffix, else by its first bytes. Raises ValueError if unknown."""
     kinds = [suffix for suffix in storage.suffixes(uri) if suffix not in storage.COMPRESSION_SUFFIXES]
     if kinds and kinds[-1] in _SUFFIXES:
         return _SUFFIXES[kinds[-1]]

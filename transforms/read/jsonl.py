@@ -1,4 +1,4 @@
-"""Reads JSON Lines: one object per line, parsed strictly (RFC 8259, valid UTF-8); each bad line is a reject."""
+"""Reads JSON Lines: one object per line, parsed strictly (RFC 8259); each bad line is a reject."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
     try:
         if line.error is None or line.ends_in_damage:
             _add_record(builder, line.data)
-            if line.ends_in_damage:  # an object ends with its own bracket, so the damage begins behind this record
+            if line.ends_in_damage:  # an object ends with its own bracket, so the damage begins after this record
                 line = line._replace(offset=line.offset + len(line.data), data=b"")
     except InvalidRecord as invalid:
         if line.error is None:
-            # The end of an object never parses, so a parse error here only means that damage took the beginning.
+            # The end of an object never parses, so a parse error here only means that damage took
+            # the beginning.
             if line.begins_in_damage and invalid.__cause__ is not None:
                 return
             line = line._replace(error=str(invalid))

@@ -13,7 +13,7 @@ _EXCERPT = 1024
 
 
 class Line(NamedTuple):
-    """A line without its newline. If `error` is set, `data` is only its beginning, or what precedes the damage.
+    """A line without its newline; only its beginning, or the part before damage, if `error` is set.
 
     Offset and number (from 1) count from the start of the stream.
     """
@@ -44,9 +44,10 @@ class LineGroup:
 def lines(stream: ByteStream, longest: int) -> Iterator[Line]:
     """The lines of a stream that belong to its split; the last one needs no newline.
 
-    The line that begins exactly at the end of a split is its last, because a reader of the next split cannot tell whether
-    the split point cuts a line. A line of more than `longest` bytes is an error and is never held in memory. Damage to
-    the stream is an error in the line that it cuts, which is the last.
+    The line that begins exactly at the end of a split is its last, because a reader of the next
+    split cannot tell whether the split point cuts a line. A line of more than `longest` bytes is an
+    error and is never held in memory. Damage to the stream is an error in the line that it cuts,
+    which is the last.
     """
     for group in line_groups(stream, longest):
         if isinstance(group, Line):

@@ -1,7 +1,8 @@
-"""Extracts the text of web pages in a child process, so that a page that crashes or hangs the extractor loses only itself.
+"""Extracts the text of web pages in a child process, so that a page that crashes or hangs the
+extractor loses only itself.
 
-A worker process has one child. It lives as long as the worker, and a new one is started when a page has killed it. The child
-imports the extractor and nothing else of this package.
+A worker process has one child. It lives as long as the worker, and a new one is started when a page
+has killed it. The child imports the extractor and nothing else of this package.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import time
 from typing import IO
 
 CPU_SECONDS = 10
-"""Processor time for one page; the mean page takes a few milliseconds. Wall time would depend on the load of the machine."""
+"""Processor time for one page; the mean page takes a few milliseconds. Wall time would depend on
+the load of the machine."""
 
 MEMORY = 4 << 30
 """Address space of the child, in bytes."""
 
 COMMAND = [sys.executable, "-P", "-m", __name__]
-
-children: dict[int, subprocess.Popen[bytes]] = {}
-"""The child of each process by its id, because a fork must not share the pipes of its parent."""
+children: dict[int, subprocess.Popen[bytes]] = {}  # by process id, because a fork must not use the pipes of its parent
 
 _READY = b"ready"
 _TEXT, _ERROR = 0, 1
@@ -128,7 +128,7 @@ def serve() -> None:
 
 
 def _encoding(page: bytes, declared: str) -> str:
-    """UTF-8 if the page is valid UTF-8; else the charset of the server, else of the page, else a guess from its bytes."""
+    """UTF-8 if valid; else the charset of the server, of the page, or a guess from the bytes."""
     from resiliparse.parse.encoding import detect_encoding
 
     try:

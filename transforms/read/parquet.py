@@ -1,4 +1,4 @@
-"""Reads Parquet by row groups and columns; each invalid row and each unreadable row group is a reject."""
+"""Reads Parquet by row groups and columns; invalid rows and unreadable row groups are rejects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def plan(entry: storage.Entry, options: Input) -> list[Split]:
-    """Ranges of row groups of about `options.split_bytes`; one split for the whole file if its footer cannot be read."""
+    """Ranges of row groups of about `split_bytes`; the whole file if its footer cannot be read."""
     whole_file = Split(entry.uri, "parquet", 0, -1, entry.size, entry.version)
     if not entry.size:
         return [whole_file]
@@ -45,7 +45,8 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of the row groups of a split. A null value counts as a missing field, as in JSON.
+    """The documents of the row groups of a split. A null value counts as a missing field, as in
+    JSON.
 
     Bad data never raises: a damaged row group is one reject, and reading continues with the next.
     """
@@ -82,7 +83,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
 
 
 class _Columns:
-    """Maps the columns of one schema to the parts of a document. Raises InvalidRecord if there is no column of text."""
+    """Maps columns of a schema to parts of a document. Raises InvalidRecord without text."""
 
     def __init__(self, schema: pa.Schema, options: Input) -> None:
         self._source, self._longest = options.source, options.max_record_bytes
@@ -174,7 +175,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def _decode_columns(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
-    """Decodes dictionaries, turns times and views into strings, and binary columns of `texts` into text.
+    """Decodes dictionaries, and converts times, views and binary columns of `texts` to strings.
 
     Times become strings because Python's types cannot hold all of them.
     """
@@ -191,12 +192,10 @@ def _decode_columns(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
 
 
 def _invalid_rows(batch: pa.RecordBatch) -> dict[int, str]:
-    """The rows with invalid UTF-8, which Parquet does not check and the kernels could not handle."""
-    try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid:
-        return {row: "invalid UTF-8" for row in range(len(batch)) if not _is_valid(batch.slice(row, 1))}
-    return {}
+    """The rows with invalid UTF-8, which Parquet does not check and kernels cannot handle."""
+    if _is_valid(batch):
+        return {}
+    return {row: "invalid UTF-8" for row in range(len(batch)) if not _is_valid(batch.slice(row, 1))}
 
 
 def _is_valid(batch: pa.RecordBatch) -> bool:
@@ -226,7 +225,7 @@ def _batch_rows(group: pq.RowGroupMetaData) -> int:
 
 
 def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves the batch until each part has about `documents.BATCH_BYTES`, since lengths may be far from the average."""
+    """Halves the batch until each part has about `BATCH_BYTES`, since lengths vary."""
     if len(batch) < 2 or batch.nbytes <= 2 * documents.BATCH_BYTES:
         if len(batch):
             yield batch

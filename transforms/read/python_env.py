@@ -1,4 +1,4 @@
-"""Reads documents from the installed Python packages: real text, with real near-duplicates, on every machine."""
+"""Reads documents from the installed Python packages: real text that every machine has."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import re
 import sysconfig
 import tokenize
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -50,8 +52,8 @@ class Distribution(NamedTuple):
 def plan(paths: Sequence[str], options: Input) -> list[Split]:
     """Ranges of the files of all distributions, or of those named by `python-env:<distribution>`.
 
-    If they have more than `options.harvest_bytes`, the largest distributions are cut to the same number of bytes each.
-    Raises FileNotFoundError for a distribution that is not installed.
+    If they have more than `options.harvest_bytes`, the largest distributions are cut to the same
+    number of bytes each. Raises FileNotFoundError for a distribution that is not installed.
     """
     names = {path.partition(":")[2] for path in paths}
     for name in sorted(names - {""} - installed().keys()):
@@ -60,29 +62,24 @@ def plan(paths: Sequence[str], options: Input) -> list[Split]:
     share = fair_share([sum(file.size for file in one.files) for one in distributions], options.harvest_bytes)
     splits: list[Split] = []
     for distribution in distributions:
-        stamp = f"{distribution.version}-{sum(file.size for file in distribution.files)}"
-        uri = f"{PYTHON_ENV}:{distribution.name}"
-        start, size, total = 0, 0, 0
-        for stop, file in enumerate(distribution.files, 1):
-            total += file.size
-            if total > share:
-                break
+        totals = list(accumulate(file.size for file in distribution.files))
+        files = distribution.files[: bisect_right(totals, share)]
+        uri, stamp = f"{PYTHON_ENV}:{distribution.name}", f"{distribution.version}-{totals[-1] if totals else 0}"
+        start = size = 0
+        for stop, file in enumerate(files, 1):
             size += file.size
-            if size >= _SPLIT or stop == len(distribution.files):
+            if size >= _SPLIT or stop == len(files):
                 splits.append(Split(uri, "python-env", start, stop, size, stamp))
                 start, size = stop, 0
-        else:
-            continue
-        if size:
-            splits.append(Split(uri, "python-env", start, stop - 1, size, stamp))
     return splits
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """The documents of a range of files.
 
-    Their sources are: `metadata` (long descriptions), `license` (licences and notices), `docs` (text files), `code` (source
-    files) and `docstring` (of modules, classes and functions). Ids and URLs contain no path of this machine.
+    Their sources are: `metadata` (long descriptions), `license` (licences and notices), `docs`
+    (text files), `code` (source files) and `docstring` (of modules, classes and functions). Ids and
+    URLs contain no path of this machine.
     """
     builder = BatchBuilder(split.uri, options)
     distribution = find_distribution(split.uri.partition(":")[2])
@@ -111,7 +108,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
 
 @cache
 def installed() -> dict[str, importlib.metadata.Distribution | None]:
-    """Every importable distribution by its normalised name; None stands for the standard library."""
+    """Every importable distribution by normalised name; None is the standard library."""
     distributions: dict[str, importlib.metadata.Distribution | None] = {STDLIB: None}
     for distribution in importlib.metadata.distributions():
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()  # PEP 503
@@ -159,7 +156,7 @@ def _kind(path: PurePosixPath) -> str:
 
 
 def _licence(package: importlib.metadata.Distribution) -> str | None:
-    """The SPDX expression, else the short licence field, else the names of the licence classifiers."""
+    """The SPDX expression, else the short licence field, else the licence classifiers."""
     for field in ("License-Expression", "License"):
         value = (package.metadata[field] or "").strip() if field in package.metadata else ""
         if value and value != "UNKNOWN" and len(value) <= 80 and "\n" not in value:
@@ -196,7 +193,7 @@ def _texts(file: _SourceFile, data: bytes) -> Iterator[tuple[str, str, str]]:
 
 
 def docstrings(code: str) -> Iterator[tuple[str, str]]:
-    """Unique qualified names and long docstrings of a module; none if it is no valid Python, as a template is."""
+    """Unique qualified names and long docstrings of a module; none if it is no valid Python."""
     if '"""' not in code and "'''" not in code:
         return  # a long docstring spans lines, and parsing is expensive
     try:

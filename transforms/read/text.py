@@ -14,7 +14,7 @@ from tamis.transforms.read.lines import lines
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split, without byte order mark and the CR of CRLF. Empty files and blank lines are skipped."""
+    """The documents of a split, without byte order mark and CR. Blank lines are skipped."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         if options.text_unit == "file":

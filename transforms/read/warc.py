@@ -23,17 +23,18 @@ _MOST_DIGITS = 19  # of a length that fits into 64 bits; Python refuses to parse
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split: HTML responses with status 200, and conversion records; all other records are skipped.
+    """The documents of a split: HTML responses with status 200, and conversion records.
 
-    The id is WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The text of HTML is
-    the main content according to resiliparse; it may be empty.
+    The id is WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The
+    text of HTML is the main content according to resiliparse; it may be empty.
     """
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         for stream in streams(file, split.uri, split.start, split.stop, WARC_START):
             offset = 0
             try:
-                # We parse HTTP ourselves, because the iterator cannot continue after a bad response.
+                # We parse HTTP ourselves, because the iterator cannot continue after a bad
+                # response.
                 for record in ArchiveIterator(
                     cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
                 ):
@@ -45,7 +46,7 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
                     if builder.full:
                         yield builder.take()
             except OSError as error:
-                reason = f"{damage(error)}, behind the record at this place; nothing from there on can be read"
+                reason = f"{damage(error)}, after the record at this place; nothing from there on can be read"
                 builder.reject(offset, reason, start=stream.start)
             if stream.damage is not None:
                 reason = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
@@ -91,7 +92,7 @@ def _strip_brackets(value: str | None) -> str | None:
 
 
 def _html(response: bytes, longest: int) -> tuple[bytes, str | None] | None:
-    """The page of an HTTP response and its declared charset; None unless it is HTML of status 200. Raises InvalidRecord."""
+    """Page and charset of an HTTP response; None unless HTML with status 200."""
     head, _, body = response.partition(b"\r\n\r\n")
     status, _, fields = head.partition(b"\r\n")
     if status.split(b" ")[1:2] != [b"200"]:
@@ -121,7 +122,7 @@ def _html(response: bytes, longest: int) -> tuple[bytes, str | None] | None:
 
 
 def _unchunked(body: bytes) -> bytes:
-    """Joins the chunks of an HTTP/1.1 body (RFC 9112, 7.1); returns a body that is not chunked unchanged."""
+    """Joins the chunks of an HTTP/1.1 body (RFC 9112, 7.1), if it has chunks."""
     chunks: list[bytes] = []
     start = 0
     while True:

@@ -1,4 +1,4 @@
-"""Classifies 64 bytes at a time (ASCII letters, spaces, …), with a few vector instructions per class."""
+"""Classifies 64 bytes at a time (ASCII letters, spaces, …) by vector instructions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ SIZE = 64
 """Bytes of a block."""
 
 LETTERS = ((0x61, 26, 0x20),)
-"""A class is a tuple of byte ranges: first byte, number of bytes, and the bits to set in a byte before it is compared."""
+"""A class is a tuple of byte ranges: first byte, number of bytes, and the bits to set in a byte
+before it is compared."""
 DIGITS = ((0x30, 10, 0),)
 SPACES = ((0x20, 1, 0),)
 
 
 def masks(*byte_classes: tuple[tuple[int, int, int], ...]) -> Any:
-    """An intrinsic `(data, index)` that returns one u64 per class: bit k is set if byte `data[index + k]` is in the class.
+    """An intrinsic `(data, index)` that returns one u64 per class, without a bounds check.
 
-    It does not check bounds.
+    Bit k is set if `data[index + k]` is in the class.
     """
 
     def find(_context: Any, data: Any, index: Any) -> Any:

@@ -22,7 +22,7 @@ _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
 
 @njit(cache=True, nogil=True, inline="always")
 def _equal(block, byte):
-    """Sets the high bit of each of the eight bytes that equals `byte`; only exact up to the lowest such byte."""
+    """Sets the high bit of each byte that equals `byte`; exact only up to the lowest such byte."""
     unlike = block ^ _ONES * np.uint64(byte)
     return (unlike - _ONES) & ~unlike & _HIGH
 
@@ -57,7 +57,7 @@ def _matches(data, i, end, pattern):
 
 @njit(cache=True, nogil=True)
 def _citation(data, start, end, flags):
-    r"""Bytes of the match of `\[\d*\]|\[edit\]|\[citation needed\]` at the bracket `data[start]`, or 0."""
+    r"""Bytes of `\[\d*\]|\[edit\]|\[citation needed\]` at the bracket `data[start]`, or 0."""
     i = start + 1
     while i < end:
         point, size = decode(data, i)
@@ -88,7 +88,7 @@ def _brackets(data, start, end):
 
 @njit(cache=True, nogil=True)
 def _without_citations(data, start, end, flags, bare):
-    """Writes `data[start:end]` without its citations to `bare`; returns the bytes written and the code points left out."""
+    """Copies `data[start:end]` without citations; returns bytes copied, code points left out."""
     size = cited = 0
     i = start
     while i < end:
@@ -120,7 +120,7 @@ def _count_words(text, size, flags):
 
 @njit(cache=True, nogil=True, inline="always")
 def _continues(point):
-    """Whether `point` is a sentence mark or a closing quote or bracket: `.`, `?`, `!`, `"`, `'`, `)`, `]`, `’`, `”`."""
+    """Whether `point` is a sentence mark, closing quote or bracket: one of `.?!"')]’”`."""
     if point > 0x5D:
         return point == 0x2019 or point == 0x201D
     return point in (0x2E, 0x3F, 0x21, 0x22, 0x27, 0x29, 0x5D)
@@ -149,7 +149,7 @@ def _ends_in_initial(text, start, end, flags):
 
 @njit(cache=True, nogil=True)
 def _sentences(text, start, end, flags, end_marks):
-    """Sentences of the line `text[start:end]` by the rule of `measure`; 0 if it has no end mark, as a kept line must."""
+    """Sentences of the line `text[start:end]` by the rule of `measure`; 0 without an end mark."""
     if not _ends(text, start, end, end_marks):
         return 0
     sentences = 1
@@ -177,7 +177,7 @@ def _sentences(text, start, end, flags, end_marks):
 
 @njit(cache=True, nogil=True, inline="always")
 def _begins_with(text, i, end, phrases, first, last):
-    """Whether `text[i:end]` begins with the lower-case `phrases[first:last]`, ignoring the case of ASCII letters."""
+    """Whether `text[i:end]` begins with `phrases[first:last]`, ignoring ASCII case."""
     if i + last - first > end:
         return False
     for k in range(first, last):
@@ -189,7 +189,7 @@ def _begins_with(text, i, end, phrases, first, last):
 
 @njit(cache=True, nogil=True)
 def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, group, occurrences):
-    """Sets `occurrences[group]` to the number of its phrases in `text[start:end]` (Horspool 1980, by pairs of bytes)."""
+    """Counts phrases in `text[start:end]` by group (Horspool 1980, by pairs of bytes)."""
     for p in range(len(occurrences)):
         occurrences[p] = 0
     before = min(shortest - 1, 1)  # if a phrase has a single byte, all skips are 0
@@ -206,38 +206,24 @@ def _count_phrases(text, start, end, skips, shortest, phrases, phrase_first, gro
 
 
 @njit(cache=True, nogil=True)
-def measure(
-    data,
-    line_first,
-    line_start,
-    line_end,
-    line_chars,
-    line_word_first,
-    word_start,
-    word_end,
-    word_chars,
-    flags,
-    end_marks,
-    min_words,
-    max_word_chars,
-    skips,
-    shortest,
-    phrases,
-    phrase_first,
-    group,
-):
-    """i64[n, 10], with the columns named above, over the stripped lines that are not blank; white space separates words.
+def measure(data, lines, words, flags, end_marks, min_words, max_word_chars, skips, shortest, phrases, phrase_first, group):
+    """i64[n, 10], with the columns named above, over the stripped lines that are not blank.
 
-    `end_marks` is a boolean table by code point. Phrase p, of `group[p]`, is the lower-case bytes
-    `phrases[phrase_first[p]:phrase_first[p + 1]]`; `skips` comes from `phrase_skips`; `shortest` is the length of the
-    shortest phrase in bytes. Other lengths are code points.
+    White space separates words. `end_marks` is a boolean table by code point. Phrase p, of
+    `group[p]`, is the lower-case bytes `phrases[phrase_first[p]:phrase_first[p + 1]]`; `skips`
+    comes from `phrase_skips`; `shortest` is the length of the shortest phrase in bytes. Other
+    lengths are code points.
 
-    A line is measured without its citations, except for CHARS and the length of its words. It is kept if it ends in an end
-    mark and not in `...`, has at least `min_words` words, no word longer than `max_word_chars`, and no phrase of POLICY or
-    JAVASCRIPT (these columns count lines; LOREM_IPSUM counts occurrences). The sentences of a kept line are one more than
-    the sentence ends inside it. A sentence end is `.`, `?` or `!`, optionally more of them or closing quotes and brackets,
-    then white space, then anything but a lower-case letter. The dot of an initial (`J. Doe`) does not count.
+    A line is measured without its citations, except for CHARS and the length of its words. It is
+    kept if it ends in an end mark and not in `...`, has at least `min_words` words, no word longer
+    than `max_word_chars`, and no phrase of POLICY or JAVASCRIPT (these columns count lines;
+    LOREM_IPSUM counts occurrences). The sentences of a kept line are one more than the sentence
+    ends inside it. A sentence end is `.`, `?` or `!`, optionally more of them or closing quotes and
+    brackets, then white space, then anything but a lower-case letter. The dot of an initial
+    (`J. Doe`) does not count.
     """
+    line_first, line_start, line_end, line_chars, line_word_first = lines
+    _, word_start, word_end, word_chars = words
     documents = len(line_first) - 1
     counts = np.zeros((documents, 10), np.int64)
     occurrences = np.zeros(10, np.int64)
@@ -250,12 +236,12 @@ def measure(
             start = word_start[line_word_first[k]]
             end = word_end[line_word_first[k + 1] - 1]
             chars = line_chars[k] - _length(data, line_start[k], start) - _length(data, end, line_end[k])
-            words = run = longest = 0  # segmentation also cuts inside white-space words: adjacent ones count as one here
+            word_count = run = longest = 0  # segmentation also cuts inside white-space words: adjacent ones count as one here
             previous = np.int64(-1)
             for w in range(np.uint64(line_word_first[k]), np.uint64(line_word_first[k + 1])):
                 adjacent = word_start[w] == previous
                 previous = word_end[w]
-                words += not adjacent
+                word_count += not adjacent
                 run = word_chars[w] + (run if adjacent else 0)
                 longest = max(longest, run)
             size = cited = 0
@@ -264,7 +250,7 @@ def measure(
                     bare = np.empty(2 * (end - start) + PADDING, np.uint8)
                 size, cited = _without_citations(data, start, end, flags, bare)
             if cited:
-                words = _count_words(bare, size, flags)
+                word_count = _count_words(bare, size, flags)
                 _count_phrases(bare, 0, size, skips, shortest, phrases, phrase_first, group, occurrences)
             else:
                 _count_phrases(data, start, end, skips, shortest, phrases, phrase_first, group, occurrences)
@@ -274,7 +260,7 @@ def measure(
             counts[d, POLICY] += occurrences[POLICY] > 0
             counts[d, JAVASCRIPT] += occurrences[JAVASCRIPT] > 0
             counts[d, LOREM_IPSUM] += occurrences[LOREM_IPSUM]
-            within_limits = words >= min_words and longest <= max_word_chars
+            within_limits = word_count >= min_words and longest <= max_word_chars
             if not within_limits or occurrences[POLICY] or occurrences[JAVASCRIPT]:
                 continue
             if cited:
@@ -289,10 +275,10 @@ def measure(
 
 
 def phrase_skips(phrases: list[bytes]) -> np.ndarray:
-    """u8[32, 32]: how far a window may move, by the lowest five bits (without case) of each of its last two bytes.
+    """u8[32, 32]: how far a window may move, by the low five bits (no case) of its last two bytes.
 
-    A window is as long as the shortest phrase. 0 means that a phrase may begin with this window; otherwise the value is the
-    number of bytes to the next window with which a phrase may begin.
+    A window is as long as the shortest phrase. 0 means that a phrase may begin with this window;
+    otherwise the value is the number of bytes to the next window with which a phrase may begin.
     """
     shortest = min(map(len, phrases))
     skips = np.full((32, 32), min(max(shortest - 1, 0), 255), np.uint8)

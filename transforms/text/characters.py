@@ -1,4 +1,4 @@
-"""Tables by code point for kernels: its class (letter, space, punctuation, …) and what it folds to."""
+"""Tables by code point for kernels: class (letter, space, …) and folding."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ r"""Python's `\d`."""
 PLAIN = 64
 """Folds to itself."""
 EXTENDS = 128
-"""Part of the word character before it: a combining mark (M), or a joiner, U+200C or U+200D (UAX #29, rule WB4)."""
+"""Part of the word character before it: a combining mark (M), or a joiner, U+200C or U+200D (UAX
+#29, rule WB4)."""
 UNSPACED = 256
-"""A letter of a script that puts no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese and their relatives."""
+"""A letter of a script that puts no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese and
+their relatives."""
 
 _JOINERS = "\u200c\u200d"
 _UNSPACED = (
@@ -52,10 +54,12 @@ _UNSPACED = (
     range(0x1AFF0, 0x1B170),  # kana, extended and supplement
     range(0x20000, 0x40000),  # Han, the planes of its extensions
 )
-"""Blocks of the Unicode Character Database, because Python does not know scripts. UAX #14 calls them ID and SA."""
+"""Blocks of the Unicode Character Database, because Python does not know scripts. UAX #14 calls
+them ID and SA."""
 
 _ASSIGNED = (range(0x40000), range(0xE0000, 0xE0200))
-"""The ranges with assigned characters; all other code points are private or unassigned, and treated alike."""
+"""The ranges with assigned characters; all other code points are private or unassigned, and treated
+alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,13 @@ class Characters:
     flags: npt.NDArray[np.uint16]
     """WORD, SPACE, …"""
     folded: npt.NDArray[np.uint32]
-    """The code point in lower case without diacritics, '0' for a digit, 0 for characters that folding removes."""
+    """The code point in lower case without diacritics, '0' for a digit, 0 for characters that
+    folding removes."""
 
 
 @functools.cache
 def characters() -> Characters:
-    """The tables of this Python's Unicode version, built once per process in a tenth of a second."""
+    """The tables of this Python's Unicode version, built once per process in 0.1 s."""
     flags = np.full(sys.maxunicode + 1, PUNCTUATION, np.uint16)
     folded = np.zeros(sys.maxunicode + 1, np.uint32)
     for block in _ASSIGNED:
@@ -108,7 +113,7 @@ def characters() -> Characters:
 
 
 def membership(points: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """A boolean table by code point, true for the characters in `points`; it ends after the highest of them."""
+    """A boolean table by code point, true for `points`; it ends after the highest of them."""
     table = np.zeros(max(map(ord, points), default=0) + 1, np.bool_)
     table[[ord(point) for point in points]] = True
     return table
@@ -119,7 +124,7 @@ def _test_each(test: Any, text: str) -> npt.NDArray[np.bool_]:
 
 
 def _fold(character: str) -> int:
-    """Lower case, then NFD without nonspacing marks, then NFC (so that a Hangul syllable stays one)."""
+    """Lower case, then NFD without nonspacing marks, then NFC (for Hangul syllables)."""
     base = "".join(c for c in unicodedata.normalize("NFD", character.lower()) if unicodedata.category(c) != "Mn")
     composed = unicodedata.normalize("NFC", base)
     return ord(composed) if len(composed) == 1 else ord(character.lower()[0])
@@ -127,7 +132,7 @@ def _fold(character: str) -> int:
 
 @njit(cache=True, nogil=True, inline="always")
 def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
-    """The code point that starts at `data[i]` and its length in bytes; `data` must be valid UTF-8. Callable from kernels."""
+    """The code point at `data[i]` (valid UTF-8) and its bytes. Callable from kernels."""
     a = int(data[i])
     if a < 0x80:
         return a, 1
@@ -143,7 +148,7 @@ def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
 
 @njit(cache=True, nogil=True, inline="always")
 def encode(data: npt.NDArray[np.uint8], i: int, point: int) -> int:
-    """Writes the UTF-8 of `point` at `data[i]`; returns the index behind it. Callable from kernels."""
+    """Writes the UTF-8 of `point` at `data[i]`; returns the next index. Callable from kernels."""
     if point < 0x80:
         data[i] = point
         return i + 1

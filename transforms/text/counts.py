@@ -13,7 +13,7 @@ from tamis.transforms.text.segment import ALPHABETIC, ELLIPSIS, HASH, SYMBOL
 
 @njit(cache=True, nogil=True)
 def word_kinds(first, kind, chars):
-    """i64[n, 5]: words other than symbols, their code points, words with a letter, words with `#`, words with an ellipsis."""
+    """i64[n, 5]: words but symbols, their code points, words with a letter, with `#`, with `…`."""
     counts = np.zeros((len(first) - 1, 5), np.int64)
     for d in range(len(first) - 1):
         plain = plain_chars = alphabetic = hashes = ellipses = 0
@@ -38,7 +38,8 @@ def distinct_members(first, hashes, members):
         size *= 2
     mask = np.uint64(size - 1)
     pending = members.copy()
-    # One pass without branches over the words for all members whose slots differ; a second pass is seldom needed.
+    # One pass without branches over the words for all members whose slots differ; a second pass is
+    # seldom needed.
     while len(pending):
         keys = np.zeros(size, np.uint64)
         seen = np.zeros(size, np.bool_)
@@ -67,12 +68,14 @@ def distinct_members(first, hashes, members):
 
 
 @njit(cache=True, nogil=True)
-def line_edges(data, line_first, line_end, line_word_first, word_start, word_end, opening, closing):
-    """i64[n, 4]: lines that are not blank; those that begin in `opening`, end in `closing`, or end in an ellipsis.
+def line_edges(data, lines, words, opening, closing):
+    """i64[n, 4]: lines not blank, beginning in `opening`, ending in `closing` or in an ellipsis.
 
-    Lines are stripped first; but for `closing`, only a carriage return is stripped from their end. `opening` and `closing`
-    are boolean tables by code point, false beyond their length.
+    Lines are stripped first; but for `closing`, only a carriage return is stripped from their end.
+    `opening` and `closing` are boolean tables by code point, false beyond their length.
     """
+    line_first, _, line_end, _, line_word_first = lines
+    _, word_start, word_end, _ = words
     counts = np.zeros((len(line_first) - 1, 4), np.int64)
     for d in range(len(line_first) - 1):
         for k in range(line_first[d], line_first[d + 1]):
@@ -95,8 +98,9 @@ def line_edges(data, line_first, line_end, line_word_first, word_start, word_end
 
 
 @njit(cache=True, nogil=True)
-def short_lines(line_first, line_chars, line_word_first, limit):
+def short_lines(lines, limit):
     """i64[n]: lines that are not blank and have at most `limit` code points, unstripped."""
+    line_first, _, _, line_chars, line_word_first = lines
     counts = np.zeros(len(line_first) - 1, np.int64)
     for d in range(len(line_first) - 1):
         for k in range(line_first[d], line_first[d + 1]):

@@ -1,4 +1,4 @@
-"""Finds words in scripts without spaces by ICU's dictionaries (UAX #29; Chinese, Japanese, Thai, Lao, Khmer, Burmese)."""
+"""Finds words in scripts without spaces by ICU's dictionaries (UAX #29)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tamis.transforms.text.words import icu_version
 def joints(
     data: npt.NDArray[np.uint8], text_start: npt.NDArray[np.int64], flags: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.int64]:
-    """Ascending byte offsets of the characters in unspaced runs at which no word begins according to ICU.
+    """Ascending byte offsets of the characters in unspaced runs at which ICU begins no word.
 
-    Each run is segmented separately, so neither its surroundings nor the batch matter. Raises ImportError as `icu_version`
-    does.
+    Each run is segmented separately, so neither its surroundings nor the batch matter. Raises
+    ImportError as `icu_version` does.
     """
     icu_version()
     from icu4py.breakers import WordBreaker

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from tamis.transforms.runtime.kernels import njit
 
 PADDING = 8
-"""Bytes that are readable behind the last text in a buffer from `text_buffer`."""
+"""Bytes that are readable after the last text in a buffer from `text_buffer`."""
 
 _CONTENT_SEEDS = (0, 1)
 """Seeds of the two XXH64 of `hash128`. Every stored key depends on them, so never change them."""
@@ -30,7 +30,7 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 def _loader(bits: int) -> Any:
-    """An intrinsic `(data, index)` that loads `bits` bits, little-endian, from any place in a u8 array; no bounds check."""
+    """An intrinsic `(data, index)` that loads `bits` bits, little-endian, unchecked."""
 
     def load(_context: Any, data: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -110,7 +110,7 @@ def _finish(z: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def mix64(h: np.uint64, seed: np.uint64) -> np.uint64:
-    """SplitMix64 (Steele, Lea, Flood 2014) of `h` on the stream number `seed`; callable from kernels."""
+    """SplitMix64 (Steele, Lea, Flood 2014) of `h` on stream `seed`. Callable from kernels."""
     return _finish(h + (seed + np.uint64(1)) * _GOLDEN)
 
 
@@ -129,7 +129,7 @@ def word_step(h: np.uint64, block: np.uint64) -> np.uint64:
 
 @njit(cache=True, nogil=True, inline="always")
 def word_finish(h: np.uint64, block: np.uint64) -> np.uint64:
-    """The hash; `block` is the last eight bytes of the span, or a shorter span padded with zeros."""
+    """The hash; `block` is the last eight bytes, or a shorter span padded with zeros."""
     return _finish(h ^ block)
 
 
@@ -143,10 +143,11 @@ def low_bytes(block: np.uint64, count: int) -> np.uint64:
 def word_hash64(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """64-bit hash of a word, a short span that is not empty. Callable from kernels.
 
-    `data` must be readable for `PADDING` bytes past `end`. From h = length · P₂, each eight bytes give
-    h = (h ^ block) · P₁, folded onto itself; SplitMix64's finaliser ends it. The last block is the last eight bytes, which
-    overlap the block before; a shorter span is padded with zeros. Most words need three multiplications, where XXH64 needs
-    nine. Different spans of the same length up to eight never collide.
+    `data` must be readable for `PADDING` bytes past `end`. From h = length · P₂, each eight bytes
+    give h = (h ^ block) · P₁, folded onto itself; SplitMix64's finaliser ends it. The last block is
+    the last eight bytes, which overlap the block before; a shorter span is padded with zeros. Most
+    words need three multiplications, where XXH64 needs nine. Different spans of the same length up
+    to eight never collide.
     """
     h = word_begin(end - start)
     if end - start <= 8:
@@ -187,18 +188,18 @@ def _mix(hashes: npt.NDArray[np.uint64], seed: np.uint64) -> npt.NDArray[np.uint
 def hash_spans(
     data: npt.NDArray[np.uint8], start: npt.NDArray[np.int64], end: npt.NDArray[np.int64], seed: int = 0
 ) -> npt.NDArray[np.uint64]:
-    """XXH64 of each `data[start[k]:end[k]]`, u64[k]; spans must lie inside `data` and may overlap or be empty."""
+    """XXH64 of each `data[start[k]:end[k]]`; spans inside `data` may overlap or be empty."""
     return _hash_spans(_read_only(data), np.ascontiguousarray(start), np.ascontiguousarray(end), np.uint64(seed))
 
 
 def hash_texts(array: pa.Array, seed: int = 0) -> npt.NDArray[np.uint64]:
-    """XXH64 of the UTF-8 bytes of each row of a null-free string, large_string, binary or large_binary array."""
+    """XXH64 of the bytes of each row of a (large) string or binary array without nulls."""
     data, start = text_buffer(array)
     return hash_spans(data, start[:-1], start[1:], seed)
 
 
 def hash128(array: pa.Array) -> npt.NDArray[np.uint64]:
-    """A 128-bit hash of each row, u64[n, 2]: XXH64 with each of two seeds; equal hashes mean equal texts."""
+    """A 128-bit hash of each row, u64[n, 2], by XXH64 with two seeds; it identifies the text."""
     data, start = text_buffer(array)
     return np.stack([hash_spans(data, start[:-1], start[1:], seed) for seed in _CONTENT_SEEDS], axis=1)
 
@@ -210,16 +211,16 @@ def hash_words(words: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 
 def mix(hashes: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    """`mix64` of each hash. It permutes the 64-bit numbers for every seed, so distinct hashes stay distinct."""
+    """`mix64` of each hash, a permutation for every seed, so distinct hashes stay distinct."""
     return _mix(np.ascontiguousarray(hashes), np.uint64(seed))
 
 
 def text_buffer(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The bytes of all rows, read-only, and the n + 1 offsets of the rows in them.
 
-    This is a view of the Arrow buffer if `PADDING` bytes behind the last row are readable, else a padded copy. (Arrow pads
-    its own allocations, but does not say which buffers are its own.) Raises ValueError on nulls, and TypeError if the array
-    is neither text nor binary.
+    This is a view of the Arrow buffer if `PADDING` bytes after the last row are readable, else a
+    padded copy. (Arrow pads its own allocations, but does not say which buffers are its own.)
+    Raises ValueError on nulls, and TypeError if the array is neither text nor binary.
     """
     if array.null_count:
         raise ValueError(f"texts must not be null: {array.null_count} of {len(array)} are")
@@ -243,7 +244,7 @@ def text_buffer(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
 
 
 def _read_only(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """A read-only contiguous view. Arrow's buffers are read-only too, so the kernels compile only once."""
+    """A read-only contiguous view, like Arrow's buffers, so that kernels compile only once."""
     view = np.ascontiguousarray(data).view()
     view.flags.writeable = False
     return view

@@ -11,7 +11,7 @@ from tamis.transforms.text.segment import SegmentedTexts
 
 
 def prefix(texts: SegmentedTexts, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The end of the first `chars` code points of each text in `texts.data`, i64[n], and whether one is a letter, bool[n]."""
+    """Ends of the first `chars` code points of each text, i64[n]; whether any is a letter."""
     return _prefix(texts.data, texts.text_start, texts.text_chars, chars, characters().flags)
 
 

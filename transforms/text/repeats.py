@@ -15,7 +15,8 @@ _NOWHERE = np.uint32(0xFFFFFFFF)
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
-"""Values of n in Gopher's table A1: TOP for the most frequent n-gram, DUPLICATE for all repeated n-grams."""
+"""Values of n in Gopher's table A1: TOP for the most frequent n-gram, DUPLICATE for all repeated
+n-grams."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -38,7 +39,7 @@ def _most(first):
 
 @njit(cache=True, nogil=True)
 def duplicates(first, hashes, chars, counted):
-    """i64[n, 3]: items with `counted`, those of them equal to an earlier one, and the code points of the latter."""
+    """i64[n, 3]: items with `counted`, those equal to an earlier one, and their code points."""
     counts = np.zeros((len(first) - 1, 3), np.int64)
     table = np.empty(1 << _bits(_most(first)), np.uint32)
     for d in range(len(first) - 1):
@@ -60,11 +61,13 @@ def duplicates(first, hashes, chars, counted):
 
 
 @njit(cache=True, nogil=True)
-def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, word_first, word_start, word_end):
-    r"""Parts of the stripped text between two or more newlines: the first of each document [n + 1], hashes, lengths.
+def paragraphs(data, lines, line_hash, words):
+    r"""Parts of the stripped text between two or more newlines: first [n + 1], hashes, lengths.
 
     A hash combines the hashes of the lines; only lines that stripping the text cuts are read again.
     """
+    line_first, line_start, line_end, line_chars, _ = lines
+    word_first, word_start, word_end, _ = words
     first = np.zeros(len(line_first), np.int64)
     hashes = np.empty(len(line_start), np.uint64)
     chars = np.empty(len(line_start), np.int32)
@@ -99,15 +102,17 @@ def paragraphs(data, line_first, line_start, line_end, line_chars, line_hash, wo
 
 @njit(cache=True, nogil=True)
 def repeated_ngrams(first, hashes, chars):
-    """Code points in repeated word n-grams of each document: i64[n, 3] for TOP, i64[n, 6] for DUPLICATE.
+    """Code points in repeated word n-grams of each document: i64[n, 3] and i64[n, 6].
 
-    For TOP: the number of occurrences of the most frequent n-gram (the first of equals) times its length with one space
-    between words; 0 if no n-gram occurs twice. For DUPLICATE: the n-grams are read from left to right; one that was read
-    before counts with the length of its words and is skipped, otherwise reading advances by one word.
+    For TOP: the number of occurrences of the most frequent n-gram (the first of equals) times its
+    length with one space between words; 0 if no n-gram occurs twice. For DUPLICATE: the n-grams are
+    read from left to right; one that was read before counts with the length of its words and is
+    skipped, otherwise reading advances by one word.
 
-    The result is exact except for collisions of the 64-bit word hashes. An n-gram is the pair of its two (n - 1)-grams, so
-    word boundaries always matter, and only pairs of two repeated (n - 1)-grams are examined, soon very few. Most repeats
-    continue in the same way as their first occurrence, and then need no lookup in the table.
+    The result is exact except for collisions of the 64-bit word hashes. An n-gram is the pair of
+    its two (n - 1)-grams, so word boundaries always matter, and only pairs of two repeated shorter
+    ones are examined, soon very few. Most repeats continue in the same way as their first
+    occurrence, and then need no lookup in the table.
     """
     documents = len(first) - 1
     top = np.zeros((documents, len(TOP)), np.int64)
@@ -188,10 +193,11 @@ def repeated_ngrams(first, hashes, chars):
 
 @njit(cache=True, nogil=True, inline="always")
 def _trace(ids, candidates, items, origin, times, table, link):
-    """Finds equal pairs (`ids[p]`, `ids[p + 1]`) among the ascending places `candidates[:items]`, which it overwrites.
+    """Finds equal pairs (`ids[p]`, `ids[p + 1]`) among the ascending `candidates[:items]`.
 
-    For a repeated pair, `origin[p]` becomes its first place, and `times` at that place its number of occurrences. The table
-    holds the last place of each hash and `link` the one before it, so few pairs that do not repeat are ever compared.
+    `candidates` is overwritten. For a repeated pair, `origin[p]` becomes its first place, and
+    `times` at that place its number of occurrences. The table holds the last place of each hash and
+    `link` the one before it, so few pairs that do not repeat are ever compared.
     """
     shift = np.uint64(64 - _bits(items))
     table[: 1 << _bits(items)] = _NOWHERE

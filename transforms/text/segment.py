@@ -1,19 +1,21 @@
-r"""Cuts a batch of texts once into words and lines, with hashes and lengths, for all heuristics, shingles and matches.
+r"""Cuts a batch of texts once into words and lines, with hashes and lengths, for all heuristics,
+shingles and matches.
 
-By default a word is a match of `U\M*|S(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))S)*|['’]S|\.\.\.|[^\w\s]`, where `\w` and `\s` are
-Python's, `\M` is a combining mark or a joiner, `U` a letter of a script without spaces, and `S` a `\w[\w\M]*` without those:
-`3.14`, `1,000`, `user@host` and `...` are one word each, `don’t` is `don` and `’t`, and every other mark is a word, also a
-hyphen; `हिन्दी` is one word, `漢字` two. Among cheap definitions this one agrees best with the spaCy words for which the
-published thresholds were tuned: on 98 % of the words of a sample of Common Crawl and 96.5 % of Gopher's decisions
-(`tests/peers`; white-space words: 76 %).
-With `clause` there is no U; with `icu` U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
+By default a word is a match of `U\M*|S(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))S)*|['’]S|\.\.\.|[^\w\s]`,
+where `\w` and `\s` are Python's, `\M` is a combining mark or a joiner, `U` a letter of a script
+without spaces, and `S` a `\w[\w\M]*` without those: `3.14`, `1,000`, `user@host` and `...` are one
+word each, `don’t` is `don` and `’t`, and every other mark is a word, also a hyphen; `हिन्दी` is one
+word, `漢字` two. Among cheap definitions this one agrees best with the spaCy words for which the
+published thresholds were tuned: on 98 % of the words of a sample of Common Crawl and 96.5 % of
+Gopher's decisions (`tests/peers`; white-space words: 76 %). With `clause` there is no U; with `icu`
+U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,11 +69,13 @@ _WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # kinds of bytes, by which a followi
 
 @dataclass(frozen=True, slots=True)
 class SegmentedTexts:
-    """Words and lines of n documents, in text order. Spans are byte offsets into `data`; lengths are code points.
+    """Words and lines of n documents, in text order.
 
-    The lines of a document are `text.split("\\n")`: an empty document has one line, and an empty line follows a final
-    newline. Every character except white space belongs to exactly one word, and no word crosses a line. So a blank line
-    has no words, and a stripped line extends from the start of its first word to the end of its last.
+    Spans are byte offsets into `data`; lengths are code points. The lines of a document are
+    `text.split("\\n")`: an empty document has one line, and an empty line follows a final newline.
+    Every character except white space belongs to exactly one word, and no word crosses a line. So a
+    blank line has no words, and a stripped line extends from the start of its first word to the end
+    of its last.
     """
 
     data: npt.NDArray[np.uint8]
@@ -87,7 +91,8 @@ class SegmentedTexts:
     word_hash: npt.NDArray[np.uint64]
     """`word_hash64` of the unfolded word."""
     fold_hash: npt.NDArray[np.uint64]
-    """`word_hash64` of the word in lower case, without diacritics and punctuation, each digit 0; 0 if nothing remains."""
+    """`word_hash64` of the word in lower case, without diacritics and punctuation, each digit 0; 0
+    if nothing remains."""
     word_chars: npt.NDArray[np.int32]
     word_kind: npt.NDArray[np.uint8]
     """Flags ALPHABETIC, SYMBOL, HASH, ELLIPSIS, FOLDED."""
@@ -105,16 +110,28 @@ class SegmentedTexts:
     def __len__(self) -> int:
         return len(self.text_chars)
 
+    @property
+    def words(self) -> tuple[npt.NDArray[Any], ...]:
+        """`word_first`, `word_start`, `word_end` and `word_chars`, as kernels take them."""
+        return self.word_first, self.word_start, self.word_end, self.word_chars
+
+    @property
+    def lines(self) -> tuple[npt.NDArray[Any], ...]:
+        """The five `line_` columns but the hashes, as kernels take them."""
+        return self.line_first, self.line_start, self.line_end, self.line_chars, self.line_word_first
+
 
 class _Rules(NamedTuple):
     """A definition of words as tables."""
 
     flags: npt.NDArray[np.uint16]
     """The flags of `characters`, by code point; WORD marks the characters of words."""
-    behind: npt.NDArray[np.uint8]
-    """[256]: the kinds of bytes after this byte for which a run of ASCII letters and digits may not end before it."""
+    after: npt.NDArray[np.uint8]
+    """[256]: the kinds of bytes after this byte for which a run of ASCII letters and digits may not
+    end before it."""
     alone: npt.NDArray[np.uint8]
-    """[256]: the kinds of bytes after this byte for which it may be more than a word of one character."""
+    """[256]: the kinds of bytes after this byte for which it may be more than a word of one
+    character."""
     kinds: npt.NDArray[np.uint8]
     """[256]: the kinds of a following byte."""
     whitespace: bool
@@ -125,24 +142,24 @@ def _rules(words: Words) -> _Rules:
     flags = characters().flags.copy()
     if words.unspaced == "clause":
         flags &= ~np.uint16(UNSPACED)
-    behind = np.full(256, _ANY, np.uint8)
-    alone = behind.copy()
-    kinds = behind.copy()
+    after = np.full(256, _ANY, np.uint8)
+    alone = after.copy()
+    kinds = after.copy()
     for byte in range(0x80):
         character = chr(byte)
         alphanumeric = character.isalnum()
         kinds[byte] |= _WORDLIKE * (alphanumeric or character == "_")
         kinds[byte] |= _DIGIT * character.isdecimal() | _DOT * (character == ".")
         if words.definition == "whitespace":
-            behind[byte] = _ANY * (not alphanumeric and not character.isspace())
+            after[byte] = _ANY * (not alphanumeric and not character.isspace())
         elif character != "_":
-            behind[byte] = _WORDLIKE * (character in "./@:") | _DIGIT * (character == ",")
+            after[byte] = _WORDLIKE * (character in "./@:") | _DIGIT * (character == ",")
             if not character.isspace():
                 alone[byte] = _WORDLIKE * (character == "'") | _DOT * (character == ".")
     kinds[0x80:] |= _WORDLIKE
     if words.definition == "whitespace":
         flags[flags & SPACE == 0] |= WORD
-    return _Rules(flags, behind, alone, kinds, words.definition == "whitespace")
+    return _Rules(flags, after, alone, kinds, words.definition == "whitespace")
 
 
 def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:
@@ -181,7 +198,7 @@ def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:
 
 @njit(cache=True, nogil=True, inline="always")
 def _between(block, low, high):  # type: ignore[no-untyped-def]
-    """Sets the high bit of each byte of the ASCII `block` in [low, high]: the additions carry into it."""
+    """Sets the high bit of each ASCII byte in [low, high]: the additions carry into it."""
     return (block + _ONES * np.uint64(0x80 - low)) & ~(block + _ONES * np.uint64(0x7F - high)) & _HIGH
 
 
@@ -209,7 +226,7 @@ def _digit(byte):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
-    r"""Whether the mark after a word continues it: one of `. / @ :` before `\w`, or a comma between ASCII digits."""
+    r"""Whether a mark continues a word: `. / @ :` before `\w`, or a comma between digits."""
     byte = data[i]
     if byte == 0x2E or byte == 0x2F or byte == 0x40 or byte == 0x3A:
         return _word_at(data, i + 1, end, flags)
@@ -218,7 +235,7 @@ def _joins(data, i, end, flags):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-def]
-    r"""Skips word characters and marks from `i`; returns the index behind them, and updates their count and flags.
+    r"""Skips word characters and marks from `i`; returns the next index, their count and flags.
 
     `some` and `every` are the bitwise or and and of the flags.
     """
@@ -288,7 +305,7 @@ def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-de
         while i < end:
             place = i - base
             stops = np.uint64(0) if place >= SIZE else outside >> np.uint64(place)
-            if not stops:  # the block ends here, or the word may continue behind it
+            if not stops:  # the block ends here, or the word may continue after it
                 base = i
                 place = 0
                 if i + SIZE <= len(data):
@@ -308,7 +325,7 @@ def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-de
             block = load64(data, i)
             j = i + np.int64(trailing_zeros(stops))  # i + SIZE inside a long word, because stops is 0
             symbol = i == j
-            if stops and not (rules.alone if symbol else rules.behind)[data[j]] & rules.kinds[data[j + 1]]:
+            if stops and not (rules.alone if symbol else rules.after)[data[j]] & rules.kinds[data[j + 1]]:
                 j += symbol
                 length = j - i
                 h = word_begin(length)

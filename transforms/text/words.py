@@ -14,8 +14,9 @@ from tamis.transforms.text import SEGMENTATION
 class Words(Options):
     """How text is cut into words, in documents and in benchmark items.
 
-    Scripts without spaces are Han, kana, Thai, Lao, Khmer, Burmese and their relatives (not Hangul, not Tibetan). A word in
-    such a script has no characters of other scripts, so `iPhone手机` is one word only with `clause`.
+    Scripts without spaces are Han, kana, Thai, Lao, Khmer, Burmese and their relatives (not Hangul,
+    not Tibetan). A word in such a script has no characters of other scripts, so `iPhone手机` is one
+    word only with `clause`.
     """
 
     definition: Literal["punctuation", "whitespace"] = Field(
@@ -34,7 +35,7 @@ class Words(Options):
 
     @property
     def identity(self) -> dict[str, object]:
-        """Everything that determines the words. Raises ImportError if `unspaced` is `icu` and ICU is not installed."""
+        """Everything that determines the words. Raises ImportError if ICU is needed and missing."""
         return {"segmentation": SEGMENTATION, "icu": icu_version() if self.unspaced == "icu" else None, **self.model_dump()}
 
 

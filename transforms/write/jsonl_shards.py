@@ -25,7 +25,7 @@ def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
 
 
 def read(data: bytes, uri: str) -> pa.Table:
-    """All rows. The columns of a document have their types; the types of other columns are inferred from their values.
+    """All rows; the types of columns that are not part of a document are inferred.
 
     Raises ValueError if the shard is damaged or incomplete.
     """

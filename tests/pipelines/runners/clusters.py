@@ -1,4 +1,4 @@
-"""Real clusters on the loopback, started by the scripts that people use; a test skips where a program they need is missing."""
+"""Starts real clusters on the loopback with deploy/cluster; a test is skipped if Java or Maven is missing."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _SCRIPT = Path(__file__).resolve().parents[3] / "deploy/cluster"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that runs. `arguments` submit to it."""
+    """A running cluster. With `arguments`, `tamis run` submits to it."""
 
     engine: str
-    room: Path
+    folder: Path
     arguments: tuple[str, ...]
 
     def do(self, action: str, *more: str) -> str:
         done = subprocess.run(
-            [sys.executable, _SCRIPT, self.engine, action, "--room", self.room, *more], capture_output=True, text=True
+            [sys.executable, _SCRIPT, self.engine, action, "--folder", self.folder, *more], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def processes(self) -> dict[str, int]:
-        """{name: process} of the cluster's own."""
+        """{name: process id} of the cluster's own processes."""
         lines = (line.split() for line in self.do("status").splitlines())
         return {words[0]: int(words[1]) for words in lines if words[-1].isdigit()}
 
 
 @contextmanager
-def started(engine: str, room: Path, nodes: int = 2, slots: int = 2) -> Iterator[Cluster]:
+def started(engine: str, folder: Path, nodes: int = 2, slots: int = 2) -> Iterator[Cluster]:
     """A job server and nodes of some slots each, on free ports."""
     needs("java", "mvn")
     web, jobs = free_port(), free_port()
-    more = ("--runner", engine, "--option", f"job_endpoint=localhost:{jobs}")
+    options = ("--runner", engine, "--option", f"job_endpoint=localhost:{jobs}")
     if engine == "flink":
-        more += ("--option", f"flink_master=localhost:{web}")
-    cluster = Cluster(engine, room, more)
+        options += ("--option", f"flink_master=localhost:{web}")
+    cluster = Cluster(engine, folder, options)
     cluster.do("start", "--nodes", str(nodes), "--slots", str(slots), "--web", str(web), "--jobs", str(jobs))
     try:
         yield cluster

@@ -83,8 +83,7 @@ def run(
         bool, typer.Option("--allow-empty", help="Without input files, keep the last release and exit with 0.")
     ] = False,
     log: Annotated[
-        str,
-        typer.Option(envvar="TAMIS_LOG", help="Print events on standard error instead of bars, one per line: text, json."),
+        str, typer.Option(envvar="TAMIS_LOG", help="Print events on standard error instead of bars, one per line: text, json.")
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -203,9 +202,7 @@ def report(run: RunDirectory) -> None:
 
 
 @app.command()
-def schema(
-    file: Annotated[str, typer.Argument(metavar="recipe|plan", help="A recipe, or plan.json.")] = "recipe",
-) -> None:
+def schema(file: Annotated[str, typer.Argument(metavar="recipe|plan", help="A recipe, or plan.json.")] = "recipe") -> None:
     """Print a JSON schema, for editors and validators."""
     with user_errors(False):
         from tamis.transforms.curriculum.training_plan import TrainingPlan

@@ -88,8 +88,7 @@ def proxy(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Finished runs to rank, two or more.")],
     validation: Annotated[str, typer.Option(help="A finished run of held-out documents.")],
     learning_rate: Annotated[
-        list[float],
-        typer.Option(min=0, help="For a model of width 768, scaled to the width of the proxy; repeatable."),
+        list[float], typer.Option(min=0, help="For a model of width 768, scaled to the width of the proxy; repeatable.")
     ] = [1e-5],  # noqa: B006
     seeds: Seeds = 3,
     tokens: Annotated[int, typer.Option(min=0, help="Training tokens. 0: all of the shortest run.")] = 0,
@@ -127,8 +126,7 @@ def proxy_orders(
     output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
     half_life: Annotated[
-        list[float],
-        typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each."),
+        list[float], typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each.")
     ] = [0.01],  # noqa: B006
     seeds: Seeds = 3,
     tokenizer: Tokenizer = "bytes",

@@ -20,33 +20,12 @@ RECORDS = 300  # of each file
 _SLICE = 16  # MiB at most for one line
 
 _NAMES = {
-    "text": (
-        "text",
-        "content",
-        "body",
-        "raw_content",
-        "document",
-        "article",
-        "page_content",
-        "markdown",
-        "code",
-        "maintext",
-    ),
+    "text": ("text", "content", "body", "raw_content", "document", "article", "page_content", "markdown", "code", "maintext"),
     "id": ("id", "doc_id", "docid", "document_id", "_id", "uuid", "guid", "warc_record_id", "WARC-Record-ID", "key"),
     "url": ("url", "uri", "source_url", "target_uri", "WARC-Target-URI", "link", "permalink"),
     "source": ("source", "subset", "dataset", "corpus", "source_name", "collection", "domain"),
     "licence": ("licence", "license", "license_type", "license_name", "rights", "licenses"),
-    "date": (
-        "date",
-        "timestamp",
-        "crawl_date",
-        "date_download",
-        "published",
-        "published_at",
-        "created",
-        "added",
-        "year",
-    ),
+    "date": ("date", "timestamp", "crawl_date", "date_download", "published", "published_at", "created", "added", "year"),
 }
 """Names of these parts in published corpora, the most likely first."""
 

@@ -143,11 +143,7 @@ def make_batches(corpus: TokenizedCorpus, documents: Ints, length: int, batch_si
 
 
 def compare(
-    run: str,
-    options: ProxyTraining,
-    output: str,
-    half_lives: Sequence[float],
-    log: Callable[[str], None] = lambda line: None,
+    run: str, options: ProxyTraining, output: str, half_lives: Sequence[float], log: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
     """Trains each order under each schedule for each seed; updates orders.json and orders.svg in `output` after each.
 

@@ -31,9 +31,7 @@ WRITERS = ("pyarrow", "zstandard")
 SMALL = ("output.shard_bytes=40000", "max_rejects=20")
 """Several shards, and room for the lines that are no documents."""
 
-SHIPPED: dict[str, tuple[str, ...]] = {
-    "dclm": ("rate.fasttext.0.model=quality.bin",),
-}
+SHIPPED: dict[str, tuple[str, ...]] = {"dclm": ("rate.fasttext.0.model=quality.bin",)}
 """What a shipped recipe needs set besides."""
 
 SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
@@ -41,7 +39,7 @@ SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
 WILDCARD: dict[str, Json] = {
     "mixture": {
         "decontaminate": {
-            "benchmarks": [{"name": "quiz", "path": "quiz.jsonl", "fields": ["question", "answers.text"], "id": "id"}],
+            "benchmarks": [{"name": "quiz", "path": "quiz.jsonl", "fields": ["question", "answers.text"], "id": "id"}]
         },
         "thresholds": {
             "gopher.word_count": {"min": 40, "margin": 0.2},

@@ -94,7 +94,7 @@ VARIED = {
             ],
             "assign": "uniform",
             "schedule": {"final": 1.0e-5, "decay": 0.2},
-        },
+        }
     },
     "phases that each take their own, some of it often": {
         "select": {
@@ -107,17 +107,12 @@ VARIED = {
                 {"name": "early", "share": 0.4, "order": "uniform"},
                 {"name": "middle", "share": 0.4, "order": "blended"},
                 {"name": "late", "share": 0.2, "order": "lr_weighted", "half_life": 0.1},
-            ],
+            ]
         },
         "guards": {"synthetic": {"where": {"metadata.trap": ["near"]}, "fail_above": 1.0}, "real_tokens": True},
     },
     "a mixture that is drawn and repeated": {
-        "select": {
-            "tokens": 90_000,
-            "mixture": {"temperature": 3.0},
-            "max_epochs": 2.5,
-            "temperature": 0.2,
-        },
+        "select": {"tokens": 90_000, "mixture": {"temperature": 3.0}, "max_epochs": 2.5, "temperature": 0.2},
         "curriculum": {"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "order": "ascending"}]},
         "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
     },

@@ -55,10 +55,9 @@ class Schedule(Options):
     peak: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)")
     ] = 3e-3
-    final: Annotated[
-        float,
-        Field(ge=0, allow_inf_nan=False, description="learning rate at the end (wsd, cosine, linear)"),
-    ] = 1e-5
+    final: Annotated[float, Field(ge=0, allow_inf_nan=False, description="learning rate at the end (wsd, cosine, linear)")] = (
+        1e-5
+    )
     warmup: Annotated[
         float, Field(ge=0, lt=1, description="share of the run in which the rate rises linearly from 0 to the peak")
     ] = 0.0

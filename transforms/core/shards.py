@@ -24,9 +24,7 @@ class Output(Options):
     )
     compression_level: int = Field(3, ge=1, le=19, description="of zstd")
     row_group_bytes: int = Field(
-        32 << 20,
-        gt=0,
-        description="values in one Parquet row group, about, before compression; what a loader reads at once",
+        32 << 20, gt=0, description="values in one Parquet row group, about, before compression; what a loader reads at once"
     )
 
     @property

@@ -43,9 +43,7 @@ class Decontaminate(Options):
         "everyday phrases match.",
     )
     max_items: int = Field(
-        10,
-        ge=1,
-        description="An n-gram in more items of a benchmark than this is part of its template and is ignored.",
+        10, ge=1, description="An n-gram in more items of a benchmark than this is part of its template and is ignored."
     )
     drop: float = Field(
         0.8,

@@ -40,8 +40,7 @@ class FastText(Options):
     model: str = Field(description="Path of the model (.bin or .ftz).")
     label: str = Field("__label__hq", description="The label whose probability is the quality.")
     normalisation: Normalisation = Field(
-        "dclm",
-        description="How lines become one: `dclm` joins them with spaces; `kaiyuan` also converts to lower case.",
+        "dclm", description="How lines become one: `dclm` joins them with spaces; `kaiyuan` also converts to lower case."
     )
 
 

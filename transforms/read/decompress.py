@@ -98,15 +98,7 @@ _CODECS = (
         1 << 14,
         (zstandard.ZstdError,),
     ),
-    _Codec(
-        "bzip2",
-        (".bz2",),
-        (b"BZh",),
-        re.compile(rb"BZh[1-9]1AY&SY"),
-        bz2.BZ2Decompressor,
-        1 << 18,
-        (OSError, ValueError),
-    ),
+    _Codec("bzip2", (".bz2",), (b"BZh",), re.compile(rb"BZh[1-9]1AY&SY"), bz2.BZ2Decompressor, 1 << 18, (OSError, ValueError)),
 )
 
 

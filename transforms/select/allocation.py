@@ -36,8 +36,7 @@ class Mixture(Options):
     """How the token budget is divided among bins."""
 
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
-        {},
-        description="relative weight of each bin; '*': all other bins together, by their tokens; without a weight: nothing",
+        {}, description="relative weight of each bin; '*': all other bins together, by their tokens; without a weight: nothing"
     )
     temperature: Annotated[
         float,

@@ -80,10 +80,7 @@ class Guards(Options):
     clean: Clean | None = None
     shares: dict[str, Guard] = Field({}, description="other kinds of documents, by a name of your choice")
     real_tokens: Annotated[
-        bool,
-        Field(
-            description="the documents that are not synthetic must have as many tokens as in the last release, or more"
-        ),
+        bool, Field(description="the documents that are not synthetic must have as many tokens as in the last release, or more")
     ] = False
 
     @model_validator(mode="after")

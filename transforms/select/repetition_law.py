@@ -37,8 +37,7 @@ class Bucket(Options):
     name: str
     tokens: Annotated[int, Field(gt=0, description="tokens (or samples) of one epoch")]
     utility: Annotated[
-        float,
-        Field(lt=0, allow_inf_nan=False, description="b, the exponent of the loss; the lower, the better the data"),
+        float, Field(lt=0, allow_inf_nan=False, description="b, the exponent of the loss; the lower, the better the data")
     ]
     half_life: Annotated[float, Field(gt=0, allow_inf_nan=False, description="τ, epochs after which the utility has halved")]
 

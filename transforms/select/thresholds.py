@@ -33,8 +33,7 @@ class Threshold(Options):
     one_of: Annotated[tuple[str, ...] | None, Field(description="labels that pass, for a text signal")] = None
     action: Annotated[Literal["drop", "review"], Field(description="decision for a document that fails")] = "drop"
     margin: Annotated[
-        float,
-        Field(ge=0, lt=1, description="values within this share of a limit, on either side, go to review"),
+        float, Field(ge=0, lt=1, description="values within this share of a limit, on either side, go to review")
     ] = 0.0
 
     @model_validator(mode="after")

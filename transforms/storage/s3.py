@@ -21,10 +21,7 @@ class S3(RangedStore):
         boto3 = client_module("boto3")
         errors = import_module("botocore.exceptions")
         config = import_module("botocore.config").Config(
-            retries={"total_max_attempts": 1},
-            connect_timeout=timeout(),
-            read_timeout=timeout(),
-            tcp_keepalive=True,
+            retries={"total_max_attempts": 1}, connect_timeout=timeout(), read_timeout=timeout(), tcp_keepalive=True
         )
         self.client = boto3.session.Session().client("s3", config=config)
         self._client_error = errors.ClientError

@@ -140,10 +140,7 @@ def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
         return (a & 0x1F) << 6 | int(data[i + 1]) & 0x3F, 2
     if a < 0xF0:
         return (a & 0x0F) << 12 | (int(data[i + 1]) & 0x3F) << 6 | int(data[i + 2]) & 0x3F, 3
-    return (
-        (a & 0x07) << 18 | (int(data[i + 1]) & 0x3F) << 12 | (int(data[i + 2]) & 0x3F) << 6 | int(data[i + 3]) & 0x3F,
-        4,
-    )
+    return ((a & 0x07) << 18 | (int(data[i + 1]) & 0x3F) << 12 | (int(data[i + 2]) & 0x3F) << 6 | int(data[i + 3]) & 0x3F, 4)
 
 
 @njit(cache=True, nogil=True, inline="always")

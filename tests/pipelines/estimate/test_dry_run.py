@@ -24,8 +24,7 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
     source = save(tmp_path / "in", dealt(records, 3, seed=1))
     (source / "piece-01.jsonl").open("a").write("{broken\n")
     result = CliRunner().invoke(
-        app,
-        ["run", str(write_recipe(tmp_path)), "-i", str(source), "-o", str(tmp_path / "run"), "--dry-run", "--json"],
+        app, ["run", str(write_recipe(tmp_path)), "-i", str(source), "-o", str(tmp_path / "run"), "--dry-run", "--json"]
     )
     assert result.exit_code == 0, result.stderr
     estimated = json.loads(result.stdout)

@@ -265,11 +265,7 @@ def test_nights_make_a_chain_of_releases(tmp_path: Path) -> None:
     releases = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").iterdir())]
     assert [
         ([Path(uri).name for uri, _ in entry["added"]], [Path(uri).name for uri, _ in entry["removed"]]) for entry in releases
-    ] == [
-        (["piece-00.jsonl"], []),
-        (["second.jsonl"], []),
-        ([], ["piece-00.jsonl"]),
-    ]
+    ] == [(["piece-00.jsonl"], []), (["second.jsonl"], []), ([], ["piece-00.jsonl"])]
     typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")])
     (tmp_path / "run" / "releases" / "000001.json").write_text(json.dumps(releases[0] | {"kept": 1}))
     out, _ = typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")], code=1)

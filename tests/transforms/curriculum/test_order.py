@@ -31,10 +31,7 @@ def corpora(draw: st.DrawFn) -> list[Document]:
     size = draw(st.integers(1, 40))
     return [
         Document(
-            index,
-            draw(st.sampled_from("ABC")),
-            draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])),
-            draw(st.integers(1, 50)),
+            index, draw(st.sampled_from("ABC")), draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])), draw(st.integers(1, 50))
         )
         for index in range(size)
     ]

@@ -96,12 +96,7 @@ def test_without_forgetting_the_learning_rate_alone_sorts(schedule: Schedule) ->
     st.integers(0, 2**32),
 )
 def test_no_order_gives_quality_more_weight(
-    schedule: Schedule,
-    half_life: float | None,
-    bounds: tuple[float, float],
-    per_cell: int,
-    checkpoints: Checkpoints,
-    seed: int,
+    schedule: Schedule, half_life: float | None, bounds: tuple[float, float], per_cell: int, checkpoints: Checkpoints, seed: int
 ) -> None:
     """Σ quality × w is never less than in another order: for any schedule, range, λ and averaging."""
     size = CELLS * per_cell

@@ -93,10 +93,7 @@ def test_an_ngram_of_many_items_is_a_template_of_that_benchmark_alone(tmp_path: 
     benchmarks = {"many": [[f"{template} {c}"] for c in "xyz"], "one": [[template]], "same": [[template]] * 3}
     config = options(tmp_path, benchmarks, ngram=8, max_items=2)
     # Each item of "many" keeps the n-gram that ends in its own word; its template alone does not match.
-    assert rated(Contamination(config), [template, f"{template} y"]) == [
-        Row(1, 1.0, "one", "0:q"),
-        Row(2, 1.0, "many", "1:q"),
-    ]
+    assert rated(Contamination(config), [template, f"{template} y"]) == [Row(1, 1.0, "one", "0:q"), Row(2, 1.0, "many", "1:q")]
     assert rated(Contamination(config.model_copy(update={"max_items": 3})), [template])[0].benchmark == "one"
 
 
@@ -174,12 +171,7 @@ benchmark_items = st.lists(st.lists(texts, min_size=1, max_size=2), min_size=1, 
     max_items=st.integers(1, 3),
 )
 def test_equals_sets_of_tuples(
-    tmp_path: Path,
-    benchmarks: dict[str, list[list[str]]],
-    documents: list[str],
-    min_ngram: int,
-    more: int,
-    max_items: int,
+    tmp_path: Path, benchmarks: dict[str, list[list[str]]], documents: list[str], min_ngram: int, more: int, max_items: int
 ) -> None:
     sizes = {"ngram": min_ngram + more, "min_ngram": min_ngram, "max_items": max_items}
     rater = Contamination(options(tmp_path, benchmarks, **sizes))
@@ -208,16 +200,7 @@ def test_case_marks_spaces_accents_and_numbers_do_not_hide_a_copy(tmp_path: Path
 
 def test_awkward_documents_are_clean(tmp_path: Path) -> None:
     rater = Contamination(options(tmp_path, {"b": [[letters(LETTERS)]]}))
-    documents = [
-        "",
-        " \n ",
-        "word",
-        "汉字与假名混在一起的一段话",
-        "x" * 1_000_000,
-        "a " * 500_000,
-        "\x00",
-        "... !!! ---",
-    ]
+    documents = ["", " \n ", "word", "汉字与假名混在一起的一段话", "x" * 1_000_000, "a " * 500_000, "\x00", "... !!! ---"]
     assert rated(rater, documents) == [CLEAN] * len(documents)
     assert rated(rater, []) == []
 
@@ -301,11 +284,7 @@ def web(shared: Path, count: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "path", "field"),
-    [
-        ("gsm8k", "gsm8k_test.jsonl", "question"),
-        ("arc", "arc_challenge.jsonl", "query"),
-        ("arc", "arc_easy.jsonl", "query"),
-    ],
+    [("gsm8k", "gsm8k_test.jsonl", "question"), ("arc", "arc_challenge.jsonl", "query"), ("arc", "arc_easy.jsonl", "query")],
 )
 def test_long_enough_questions_are_found_in_web_text(shared: Path, name: str, path: str, field: str) -> None:
     benchmark = Benchmark(name=name, path=str(shared / "benchmarks" / path), fields=[field])

@@ -212,11 +212,7 @@ def test_a_chain_of_near_duplicates_keeps_its_other_end():
     """A ~ B ~ C with J(A, B) = J(B, C) = 9/11 and J(A, C) = 8/12: one component, but C is no copy of A."""
     rows = [row(1, range(10), [1]), row(2, range(1, 11), [1, 2]), row(3, range(2, 12), [1, 2])]
     verdicts, _ = decide(rows)
-    assert verdicts == {
-        1: (None, None, None, 2),
-        2: ("d1", 9 / 11, "near", None),
-        3: (None, None, None, 1),
-    }
+    assert verdicts == {1: (None, None, None, 2), 2: ("d1", 9 / 11, "near", None), 3: (None, None, None, 1)}
 
 
 def test_the_most_similar_representative_wins_and_the_better_of_equals():
@@ -272,13 +268,7 @@ def test_no_documents():
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.uint64(), 2), pa.list_(pa.uint64()), pa.large_list(pa.uint64())])
 def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
-    rows = [
-        row(0, [1], None),
-        row(1, range(10), [1, 2]),
-        row(2, range(9), [4, 2]),
-        row(3, [3], None),
-        row(4, [4], [1, 5]),
-    ]
+    rows = [row(0, [1], None), row(1, range(10), [1, 2]), row(2, range(9), [4, 2]), row(3, [3], None), row(4, [4], [1, 5])]
     table = table_of(rows)
     bands = pa.array([document["bands"] for document in rows], kind)
     table = table.set_column(table.column_names.index("bands"), "bands", pa.chunked_array([bands[:2], bands[2:]]))

@@ -76,12 +76,7 @@ def test_a_bad_line_is_rejected_where_it_is_and_the_others_pass(tmp_path, line, 
 
 @pytest.mark.parametrize(
     "data",
-    [
-        b"\xef\xbb\xbf" + PLAIN,
-        PLAIN.replace(b"\n", b"\r\n"),
-        PLAIN.removesuffix(b"\n"),
-        PLAIN.replace(b"\n", b"\n\n  \n"),
-    ],
+    [b"\xef\xbb\xbf" + PLAIN, PLAIN.replace(b"\n", b"\r\n"), PLAIN.removesuffix(b"\n"), PLAIN.replace(b"\n", b"\n\n  \n")],
     ids=["byte order mark", "CRLF", "no last newline", "blank lines"],
 )
 def test_harmless_oddities(tmp_path, data):

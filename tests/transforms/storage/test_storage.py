@@ -69,17 +69,7 @@ def found(base, *patterns):
 
 
 def test_folder_is_searched_to_the_bottom_for_data_and_nothing_hidden(base):
-    lay(
-        base,
-        "b/2.jsonl.zst",
-        "a.parquet",
-        "b/1.jsonl",
-        "README.md",
-        "_tmp/x.jsonl",
-        ".hid/y.jsonl",
-        "_SUCCESS",
-        ".z.jsonl",
-    )
+    lay(base, "b/2.jsonl.zst", "a.parquet", "b/1.jsonl", "README.md", "_tmp/x.jsonl", ".hid/y.jsonl", "_SUCCESS", ".z.jsonl")
     assert found(base, "") == ["a.parquet", "b/1.jsonl", "b/2.jsonl.zst"]
     assert found(base, "b") == ["b/1.jsonl", "b/2.jsonl.zst"]
 

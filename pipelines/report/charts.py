@@ -1,6 +1,4 @@
-"""The charts of the report: geometry only, in the units of each chart's own viewBox; page.html.j2 draws it."""
-
-from __future__ import annotations
+"""The geometry of the report's charts, in units of each chart's viewBox. page.html.j2 draws them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.pipelines.report.page_data import Histogram, Segment
+from tamis.pipelines.report.page_data import Histogram, OrderSegment
 from tamis.transforms.core.formatting import number
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.dedup.minhash import MinHash
@@ -30,7 +28,7 @@ class Box:
         return round(self.left + share * (self.right - self.left), 2)
 
     def y(self, share: float) -> float:
-        """Height of a value from 0 (bottom) to 1 (top)."""
+        """y coordinate of a value from 0 (bottom) to 1 (top)."""
         return round(self.bottom - share * (self.bottom - self.top), 2)
 
 
@@ -44,8 +42,8 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A line at a value, with its words and the side of the line they stand on."""
+class LabelledLine:
+    """A vertical line with a label; `anchor` is the text-anchor of the label."""
 
     x: float
     label: str
@@ -60,12 +58,12 @@ class SignalChart:
     high: float
     missing: int
     bars: list[Bar]
-    lines: list[Mark]
+    lines: list[LabelledLine]
 
 
 @dataclass(frozen=True, slots=True)
 class SCurve:
-    """Probability that LSH proposes a pair, over its Jaccard similarity."""
+    """Probability that LSH proposes a pair, by its Jaccard similarity."""
 
     box: Box
     path: str
@@ -78,8 +76,8 @@ class SCurve:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
-    """One source's share along the order; `colour` indexes the palette of the page."""
+class SourceBand:
+    """The share of one source along the order; `colour` is an index into the page's palette."""
 
     name: str
     path: str
@@ -88,7 +86,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class OrderChart:
-    """Quality and learning rate along the training order, and the sources below."""
+    """Quality, learning rate and shares of sources along the training order."""
 
     quality_box: Box
     source_box: Box
@@ -96,8 +94,8 @@ class OrderChart:
     quality_ticks: list[tuple[float, str]]
     rate: str
     peak: float
-    phases: list[Mark]
-    bands: list[Band]
+    phases: list[LabelledLine]
+    bands: list[SourceBand]
 
 
 SIGNAL_BOX = Box(0, 16, 300, 96)
@@ -105,46 +103,46 @@ SCURVE_BOX = Box(34, 12, 400, 214)
 QUALITY_BOX = Box(40, 24, 944, 230)
 SOURCE_BOX = Box(40, 10, 944, 120)
 SEGMENTS = 240
-"""Segments drawn at most: more than a screen shows are merged."""
+"""Maximum number of segments; more are merged, since a screen cannot show them."""
 
 SOURCES = 7
-"""Sources drawn by name; the rest are one band."""
+"""Number of sources with their own band; the others share one."""
 
 
-def histograms(counted: Mapping[str, Histogram], recipe: Mapping[str, Any]) -> list[SignalChart]:
-    """Documents by value, a chart a signal."""
-    return [_histogram(name, histogram, recipe["thresholds"].get(name)) for name, histogram in counted.items()]
+def signal_charts(histograms: Mapping[str, Histogram], recipe: Mapping[str, Any]) -> list[SignalChart]:
+    """A histogram for each signal."""
+    return [_signal_chart(name, histogram, recipe["thresholds"].get(name)) for name, histogram in histograms.items()]
 
 
-def _histogram(name: str, histogram: Histogram, threshold: Mapping[str, Any] | None) -> SignalChart:
+def _signal_chart(name: str, histogram: Histogram, threshold: Mapping[str, Any] | None) -> SignalChart:
     edges, counts = histogram["edges"], histogram["counts"]
     low, high, most = edges[0], edges[-1], max(counts, default=0)
     limits = {side: threshold[side] for side in ("min", "max") if threshold[side] is not None} if threshold else {}
     box = SIGNAL_BOX
 
     def share(value: float) -> float:
-        """Bins are drawn equally wide, whatever their edges: a value lies in proportion within its bin."""
+        """All bins are drawn equally wide; a value lies in proportion within its bin."""
         return float(np.interp(value, edges, np.linspace(0, 1, len(edges))))
 
     bars = []
     for (left, right), count in zip(pairwise(edges), counts, strict=True):
         if not count:
             continue
-        top = min(box.y(count / most), box.bottom - 1)  # a bin with one document is seen
+        top = min(box.y(count / most), box.bottom - 1)  # one document is visible
         middle = (left + right) / 2
         fails = middle < limits.get("min", -np.inf) or middle > limits.get("max", np.inf)
         bars.append(
             Bar(box.x(share(left)) + 0.5, top, max(box.x(share(right)) - box.x(share(left)) - 1, 1), box.bottom - top, fails)
         )
     lines = [
-        Mark(box.x(share(limit)), f"{side} {number(limit)}", "end" if share(limit) > 0.5 else "start")
+        LabelledLine(box.x(share(limit)), f"{side} {number(limit)}", "end" if share(limit) > 0.5 else "start")
         for side, limit in limits.items()
     ]
     return SignalChart(name, histogram["unit"], low, high, histogram["missing"], bars, lines)
 
 
-def scurve(recipe: Mapping[str, Any]) -> SCurve | None:
-    """How MinHash proposes pairs; None when the recipe looks for no near-duplicates."""
+def scurve_chart(recipe: Mapping[str, Any]) -> SCurve | None:
+    """The S-curve of MinHash; None if the recipe does not use it."""
     minhash = (recipe.get("dedup") or {}).get("minhash")
     if not minhash:
         return None
@@ -157,16 +155,16 @@ def scurve(recipe: Mapping[str, Any]) -> SCurve | None:
     return SCurve(box, curve, options.bands, options.rows, options.ngram, threshold, mark, chances)
 
 
-def order(curriculum: Mapping[str, Any], segments: Sequence[Segment]) -> OrderChart | None:
-    """Quality, learning rate and sources along the order; None where nothing was kept."""
+def order_chart(curriculum: Mapping[str, Any], segments: Sequence[OrderSegment]) -> OrderChart | None:
+    """The chart of the training order; None if nothing was kept."""
     total = sum(segment["tokens"] for segment in segments)
     if not total:
         return None
-    drawn = _merged([segment for segment in segments if segment["tokens"]], total)
-    ends = np.cumsum([segment["tokens"] for segment in drawn]) / total
+    merged = _merge([segment for segment in segments if segment["tokens"]], total)
+    ends = np.cumsum([segment["tokens"] for segment in merged]) / total
     spans = list(pairwise([0.0, *(float(end) for end in ends)]))
     schedule = Schedule.model_validate(curriculum["schedule"])
-    quality, ticks = _quality(drawn, spans)
+    quality, ticks = _quality(merged, spans)
     at = np.linspace(0, 1, 401)
     rate = _line(
         (QUALITY_BOX.x(t), QUALITY_BOX.y(lr / schedule.peak)) for t, lr in zip(at, schedule.learning_rate(at), strict=True)
@@ -174,31 +172,33 @@ def order(curriculum: Mapping[str, Any], segments: Sequence[Segment]) -> OrderCh
     starts: dict[str, int] = {}
     for shard in curriculum["shards"]:
         starts.setdefault(shard["phase"], shard["first_token"])
-    phases = [Mark(QUALITY_BOX.x(first / total), name, "start") for name, first in starts.items()] if len(starts) > 1 else []
-    return OrderChart(QUALITY_BOX, SOURCE_BOX, quality, ticks, rate, schedule.peak, phases, _bands(drawn, spans))
+    phases = (
+        [LabelledLine(QUALITY_BOX.x(first / total), name, "start") for name, first in starts.items()] if len(starts) > 1 else []
+    )
+    return OrderChart(QUALITY_BOX, SOURCE_BOX, quality, ticks, rate, schedule.peak, phases, _bands(merged, spans))
 
 
-def _merged(segments: Sequence[Segment], total: int) -> list[Segment]:
-    """Neighbours merged to about `SEGMENTS` stretches of equal tokens."""
-    merged: list[Segment] = []
+def _merge(segments: Sequence[OrderSegment], total: int) -> list[OrderSegment]:
+    """Merges neighbours into about `SEGMENTS` segments of equal tokens."""
+    merged: list[OrderSegment] = []
     slot, through = -1, 0
     for segment in segments:
-        here = through * SEGMENTS // total
+        segment_slot = through * SEGMENTS // total
         through += segment["tokens"]
-        if here == slot:
-            merged[-1] = _joined(merged[-1], segment)
+        if segment_slot == slot:
+            merged[-1] = _join(merged[-1], segment)
         else:
             merged.append(segment)
-            slot = here
+            slot = segment_slot
     return merged
 
 
-def _joined(one: Segment, other: Segment) -> Segment:
-    known = [(s["quality"], s["tokens"]) for s in (one, other) if s["quality"] is not None]
-    weight = sum(tokens for _, tokens in known)
+def _join(one: OrderSegment, other: OrderSegment) -> OrderSegment:
+    rated = [(s["quality"], s["tokens"]) for s in (one, other) if s["quality"] is not None]
+    weight = sum(tokens for _, tokens in rated)
     return {
         "tokens": one["tokens"] + other["tokens"],
-        "quality": sum(quality * tokens for quality, tokens in known) / weight if weight else None,
+        "quality": sum(quality * tokens for quality, tokens in rated) / weight if weight else None,
         "sources": {
             name: one["sources"].get(name, 0) + other["sources"].get(name, 0) for name in {**one["sources"], **other["sources"]}
         },
@@ -206,12 +206,12 @@ def _joined(one: Segment, other: Segment) -> Segment:
     }
 
 
-def _quality(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) -> tuple[str, list[tuple[float, str]]]:
-    """Mean quality as a line of steps, and the ticks of its axis, which spans the tenths that hold it."""
-    known = [segment["quality"] for segment in segments if segment["quality"] is not None]
-    if not known:
+def _quality(segments: Sequence[OrderSegment], spans: Sequence[tuple[float, float]]) -> tuple[str, list[tuple[float, str]]]:
+    """Mean quality as a step line, and the ticks of its axis, which spans whole tenths."""
+    values = [segment["quality"] for segment in segments if segment["quality"] is not None]
+    if not values:
         return "", []
-    low, high = np.floor(min(known) * 10) / 10, np.ceil(max(known) * 10) / 10
+    low, high = np.floor(min(values) * 10) / 10, np.ceil(max(values) * 10) / 10
     low, high = (low, high) if high > low else (low - 0.1, high + 0.1)
     steps: list[str] = []
     for (start, end), segment in zip(spans, segments, strict=True):
@@ -219,12 +219,12 @@ def _quality(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) 
             continue
         y = QUALITY_BOX.y((segment["quality"] - low) / (high - low))
         steps.append(f"{'L' if steps else 'M'}{QUALITY_BOX.x(start)} {y}H{QUALITY_BOX.x(end)}")
-    values = np.linspace(low, high, 3)
-    return "".join(steps), [(QUALITY_BOX.y((value - low) / (high - low)), f"{value:.2f}") for value in values]
+    ticks = np.linspace(low, high, 3)
+    return "".join(steps), [(QUALITY_BOX.y((tick - low) / (high - low)), f"{tick:.2f}") for tick in ticks]
 
 
-def _bands(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) -> list[Band]:
-    """Stacked shares of the largest sources and of the rest, the largest at the bottom."""
+def _bands(segments: Sequence[OrderSegment], spans: Sequence[tuple[float, float]]) -> list[SourceBand]:
+    """Stacked shares of the largest sources and of all others, the largest at the bottom."""
     totals: dict[str, int] = {}
     for segment in segments:
         for name, tokens in segment["sources"].items():
@@ -235,12 +235,12 @@ def _bands(segments: Sequence[Segment], spans: Sequence[tuple[float, float]]) ->
     floor = np.zeros_like(sizes)
     bands = []
     for colour, group in enumerate(groups):
-        given = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
-        top = floor + given / sizes
+        tokens = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
+        top = floor + tokens / sizes
         upper = [point for span, y in zip(spans, top, strict=True) for point in _step(span, y)]
         lower = [point for span, y in zip(spans, floor, strict=True) for point in _step(span, y)]
         label = group[0] if len(group) == 1 else f"{len(group)} others"
-        bands.append(Band(label, _line([*upper, *reversed(lower)]) + "Z", colour))
+        bands.append(SourceBand(label, _line([*upper, *reversed(lower)]) + "Z", colour))
         floor = top
     return bands
 

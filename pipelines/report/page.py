@@ -1,10 +1,8 @@
-"""report.html: one self-contained page that shows what a run did with its documents, from its manifest and a few samples.
+"""Writes report.html, one self-contained page that shows what a run did with its documents.
 
-Everything that comes from documents (ids, sources, excerpts) is hostile: it is escaped by the template engine, isolated in its
-writing direction, and rid of control characters. The page needs no network and no JavaScript.
+Text from documents (ids, sources, excerpts) may be hostile. The template engine escapes it, `<bdi>` isolates its writing
+direction, and control characters are replaced. The page needs no network and no JavaScript.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +13,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tamis.pipelines.report import charts as charts
-from tamis.pipelines.report.page_data import Data, Segment, gather
+from tamis.pipelines.report import charts
+from tamis.pipelines.report.page_data import OrderSegment, ReportData, load_report_data
 from tamis.pipelines.run.work_plan import REPORT
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import compact, number, share, storage_size
@@ -25,32 +23,32 @@ from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
 
 def write_report(run: str) -> str:
-    """Writes report.html from the manifest and what the run's receipts hold, and returns where."""
-    finished = read_manifest(run)
+    """Writes report.html from the run's manifest and receipts; returns its URI."""
+    manifest = read_manifest(run)
     uri = storage.join(run, REPORT)
-    storage.write_bytes(uri, render(finished, gather(run, finished)).encode())
+    storage.write_bytes(uri, render(manifest, load_report_data(run, manifest)).encode())
     return uri
 
 
-def render(manifest: Manifest, data: Data) -> str:
-    """The page of a finished run: `manifest` as it is sealed, and what `data` adds."""
+def render(manifest: Manifest, data: ReportData) -> str:
+    """The page about a finished run."""
     recipe = manifest["recipe"]
-    histograms = charts.histograms(data["histograms"], recipe)
+    signals = charts.signal_charts(data["histograms"], recipe)
     return str(
         _environment()
         .from_string((resources.files("tamis.pipelines.report") / "page.html.j2").read_text("utf-8"))
         .render(
             run=manifest,
-            parts=_parts(manifest["counts"]),
+            outcomes=_outcomes(manifest["counts"]),
             reasons=_reasons(manifest["counts"], recipe),
             sources=_sources(manifest["counts"]),
-            decided=[chart for chart in histograms if chart.lines],
-            measured=[chart for chart in histograms if not chart.lines],
-            scurve=charts.scurve(recipe),
+            decided=[chart for chart in signals if chart.lines],
+            measured=[chart for chart in signals if not chart.lines],
+            scurve=charts.scurve_chart(recipe),
             clusters=data["clusters"],
             decontaminated=bool(recipe.get("decontaminate")),
             contamination=data["contamination"],
-            order=charts.order(manifest["curriculum"], data["segments"]),
+            order=charts.order_chart(manifest["curriculum"], data["segments"]),
             repeats=data["repeats"],
             guards=_guards(manifest, data["segments"]),
             real_before=data["real_before"],
@@ -61,8 +59,8 @@ def render(manifest: Manifest, data: Data) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One share of the documents read."""
+class Outcome:
+    """The documents with one outcome, and their share of the records read."""
 
     name: str
     documents: int
@@ -70,8 +68,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """What one reason took, with the rule of the recipe behind it; `width` is its bar, 1 for the longest."""
+class ReasonRow:
+    """The documents with one reason, and its rule in the recipe. `width` is that of the bar, 1 for the longest."""
 
     name: str
     decision: str
@@ -83,8 +81,8 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What became of one source; `share` is its part of the kept tokens."""
+class SourceRow:
+    """The decisions on one source. `share` is its share of the kept tokens."""
 
     name: str
     documents: int
@@ -96,8 +94,8 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
-    """A guard's share of the corpus' tokens, the least and the largest of a stretch of the order, and its limits."""
+class GuardRow:
+    """A guard's share of all tokens, the lowest and highest share in a slice of the order, and its limits."""
 
     name: str
     kind: str
@@ -109,16 +107,17 @@ class Guarded:
     warns: bool
 
 
-def _parts(counts: Mapping[str, Any]) -> list[Part]:
+def _outcomes(counts: Mapping[str, Any]) -> list[Outcome]:
     return [
-        Part(name, counts[name], _ratio(counts[name], counts["records"])) for name in ("kept", "review", "dropped", "rejected")
+        Outcome(name, counts[name], _ratio(counts[name], counts["records"]))
+        for name in ("kept", "review", "dropped", "rejected")
     ]
 
 
-def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[Reason]:
+def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[ReasonRow]:
     longest = max((row["documents"] for row in counts["reasons"]), default=0)
     return [
-        Reason(
+        ReasonRow(
             row["reason"],
             row["decision"],
             _rule(recipe["thresholds"].get(row["reason"])),
@@ -138,10 +137,10 @@ def _rule(threshold: Mapping[str, Any] | None) -> str:
     return ", ".join(limits or ["one of", *(threshold["one_of"] or ())]).replace("one of, ", "one of ")
 
 
-def _sources(counts: Mapping[str, Any]) -> list[Source]:
+def _sources(counts: Mapping[str, Any]) -> list[SourceRow]:
     kept = counts["tokens"]["kept"]
     rows = [
-        Source(
+        SourceRow(
             name,
             row["kept"] + row["review"] + row["dropped"],
             row["kept"],
@@ -155,9 +154,9 @@ def _sources(counts: Mapping[str, Any]) -> list[Source]:
     return sorted(rows, key=lambda row: (-row.documents, row.name))
 
 
-def _guards(manifest: Manifest, segments: Sequence[Segment]) -> list[Guarded]:
+def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[GuardRow]:
     options = Guards.model_validate(manifest["recipe"]["guards"])
-    warned = {warning["code"] for warning in manifest["warnings"]}
+    codes = {warning["code"] for warning in manifest["warnings"]}
     tokens = [segment["tokens"] for segment in segments]
     rows = []
     for name, guard in options.by_name.items():
@@ -169,29 +168,29 @@ def _guards(manifest: Manifest, segments: Sequence[Segment]) -> list[Guarded]:
             if (limit := getattr(guard, f"{what}_{side}")) is not None
         }
         rows.append(
-            Guarded(
+            GuardRow(
                 name,
-                " or ".join(_kind(column, wanted) for column, wanted in guard.where.items()),
+                " or ".join(_condition(column, condition) for column, condition in guard.where.items()),
                 share,
                 min(along, default=0.0),
                 max(along, default=0.0),
-                ", ".join(limits) + (", in every stretch" if guard.along else ""),
+                ", ".join(limits) + (", in each slice of the order" if guard.along else ""),
                 list(limits.values()),
-                f"guard-{name}" in warned,
+                f"guard-{name}" in codes,
             )
         )
     return rows
 
 
-def _kind(column: str, wanted: tuple[str, ...] | NumberRange) -> str:
-    if not isinstance(wanted, NumberRange):
-        return f"{column} is {', '.join(wanted)}"
-    sides = (("from", wanted.min), ("to", wanted.max))
+def _condition(column: str, condition: tuple[str, ...] | NumberRange) -> str:
+    if not isinstance(condition, NumberRange):
+        return f"{column} is {' or '.join(condition)}"
+    sides = (("from", condition.min), ("to", condition.max))
     return " ".join([column, *(f"{word} {limit:.15g}" for word, limit in sides if limit is not None)])
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+def _ratio(part: float, total: float) -> float:
+    return part / total if total else 0.0
 
 
 def _environment() -> Environment:
@@ -212,7 +211,7 @@ _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufd
 
 
 def _clean(value: object) -> object:
-    """Text as a page may hold it: no control characters, no lone surrogates, no non-characters."""
+    """Replaces control characters, lone surrogates and non-characters in text."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return _UNSHOWABLE.sub("\ufffd", value)
     return value

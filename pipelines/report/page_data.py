@@ -1,6 +1,4 @@
-"""What the report shows beyond the manifest: read from the receipts of a run, with the first words of a few documents."""
-
-from __future__ import annotations
+"""Collects the data of the report that are not in the manifest, from the receipts and a few documents of a run."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -25,11 +23,11 @@ from tamis.transforms.core.parts import Part
 from tamis.transforms.provenance import release_chain
 
 EXCERPT = 240
-"""Characters of a document that the report shows."""
+"""Characters of a document in the report."""
 
 
 class Histogram(TypedDict):
-    """Values of one signal over all documents; the outermost bins also hold what lies beyond them."""
+    """Documents by value of a signal. The outermost bins include all values beyond them."""
 
     unit: str
     edges: list[float]
@@ -38,7 +36,7 @@ class Histogram(TypedDict):
 
 
 class Cluster(TypedDict):
-    """The copies of one text: the document that stays, and how many documents it stands for, itself included."""
+    """Duplicates: the document that was kept, and the number of copies including it."""
 
     id: str
     copies: int
@@ -46,8 +44,8 @@ class Cluster(TypedDict):
     excerpt: str
 
 
-class Contaminated(TypedDict):
-    """One document that holds items of a benchmark."""
+class ContaminatedExample(TypedDict):
+    """A document that contains items of a benchmark."""
 
     id: str
     decision: str
@@ -55,16 +53,16 @@ class Contaminated(TypedDict):
     excerpt: str
 
 
-class Benchmark(TypedDict):
-    """What was found of one benchmark: all documents counted, a few shown."""
+class BenchmarkMatches(TypedDict):
+    """The documents that contain items of a benchmark: their number, and a few examples."""
 
     name: str
     documents: int
-    examples: list[Contaminated]
+    examples: list[ContaminatedExample]
 
 
-class Segment(TypedDict):
-    """A stretch of the training order: its tokens, their mean quality (None: unknown), and their tokens by source and guard."""
+class OrderSegment(TypedDict):
+    """A range of the training order: tokens, mean quality (None: unknown), tokens by source and by guard."""
 
     tokens: int
     quality: float | None
@@ -72,90 +70,93 @@ class Segment(TypedDict):
     guarded: dict[str, int]
 
 
-class Data(TypedDict):
-    """What the report shows beyond the manifest. `clusters` largest first; `segments` in training order; `real_before`: real
-    tokens of the release before, where a guard holds the run to them."""
+class ReportData(TypedDict):
+    """The data of the report beside the manifest.
+
+    `clusters` are sorted by size, `segments` by training order. `real_before` is the number of real tokens of the last release,
+    if a guard compares with it.
+    """
 
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
-    contamination: list[Benchmark]
-    segments: list[Segment]
+    contamination: list[BenchmarkMatches]
+    segments: list[OrderSegment]
     repeats: CopyDistance
     real_before: int | None
 
 
-def gather(run: str, finished: Manifest) -> Data:
-    """The facts about a finished run."""
-    recipe = Recipe.model_validate(finished["recipe"])
+def load_report_data(run: str, manifest: Manifest) -> ReportData:
+    """The report's data about a finished run."""
+    recipe = Recipe.model_validate(manifest["recipe"])
     summaries, shards = receipts.summaries(run), receipts.shards(run)
-    before = release_chain.before(run, finished) if recipe.guards.real_tokens else None
+    before = release_chain.before(run, manifest) if recipe.guards.real_tokens else None
     return {
         "histograms": _histograms(recipe, summaries),
         "clusters": _clusters(run, summaries),
         "contamination": _contamination(run, recipe, summaries),
-        "segments": _drawn(shards),
+        "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.real_tokens if before is not None else None,
     }
 
 
 def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histogram]:
-    found: dict[str, Histogram] = {}
+    histograms: dict[str, Histogram] = {}
     for name, signal in recipe.signals.items():
         bins = edges(signal, recipe)
         if bins is not None and summaries:
-            counted = [summary.histograms[name] for summary in summaries]
-            found[name] = {
+            parts = [summary.histograms[name] for summary in summaries]
+            histograms[name] = {
                 "unit": signal.unit,
                 "edges": bins,
-                "counts": np.sum([each.counts for each in counted], axis=0).tolist(),
-                "missing": sum(each.missing for each in counted),
+                "counts": np.sum([part.counts for part in parts], axis=0).tolist(),
+                "missing": sum(part.missing for part in parts),
             }
-    return found
+    return histograms
 
 
 def _clusters(run: str, summaries: list[PartSummary]) -> list[Cluster]:
     rows = [row for summary in summaries for row in summary.clusters]
     rows = sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
-    seen = _glimpses(run, (row.doc_ref for row in rows))
-    shown = [(row, *seen[row.doc_ref]) for row in rows]
-    return [{"id": row.id, "copies": row.copies, "source": source, "excerpt": excerpt} for row, source, excerpt in shown]
+    excerpts = _excerpts(run, (row.doc_ref for row in rows))
+    documents = [(row, *excerpts[row.doc_ref]) for row in rows]
+    return [{"id": row.id, "copies": row.copies, "source": source, "excerpt": text} for row, source, text in documents]
 
 
-def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> list[Benchmark]:
-    """Documents by the benchmark they hold items of; an item is named `benchmark item:field` in the detail."""
+def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> list[BenchmarkMatches]:
+    """The contaminated documents by benchmark."""
     names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
     documents: dict[str, int] = dict.fromkeys(names, 0)
     examples: dict[str, list[ContaminatedDocument]] = {name: [] for name in names}
-    for name, found in ((name, found) for summary in summaries for name, found in summary.contamination.items()):
-        documents[name] += found.documents
-        examples[name] = sorted(examples[name] + found.examples, key=lambda row: row.id)[:EXAMPLES]
-    seen = _glimpses(run, (row.doc_ref for of in examples.values() for row in of))
+    for name, counts in (item for summary in summaries for item in summary.contamination.items()):
+        documents[name] += counts.documents
+        examples[name] = sorted(examples[name] + counts.examples, key=lambda row: row.id)[:EXAMPLES]
+    excerpts = _excerpts(run, (row.doc_ref for rows in examples.values() for row in rows))
 
-    def shown(row: ContaminatedDocument) -> Contaminated:
-        return {"id": row.id, "decision": row.decision, "detail": row.detail or "", "excerpt": seen[row.doc_ref][1]}
+    def example(row: ContaminatedDocument) -> ContaminatedExample:
+        return {"id": row.id, "decision": row.decision, "detail": row.detail or "", "excerpt": excerpts[row.doc_ref][1]}
 
-    return [{"name": name, "documents": documents[name], "examples": list(map(shown, examples[name]))} for name in names]
+    return [{"name": name, "documents": documents[name], "examples": list(map(example, examples[name]))} for name in names]
 
 
-def _glimpses(run: str, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """Source and first words of documents, by doc_ref: a row group is read once however many of them it holds."""
-    wanted = np.unique(np.fromiter(doc_refs, np.uint64))
-    seen: dict[int, tuple[str, str]] = {}
-    for part in np.unique(part_of(wanted)).tolist():
-        here = wanted[part_of(wanted) == part]
-        for read, batch in Part(run, part).read(row_of(here), ["source", "text"]):
-            found = here[np.searchsorted(row_of(here), read)].tolist()
+def _excerpts(run: str, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """(source, beginning of the text) of documents by doc_ref. Reads each row group once."""
+    refs = np.unique(np.fromiter(doc_refs, np.uint64))
+    excerpts: dict[int, tuple[str, str]] = {}
+    for part in np.unique(part_of(refs)).tolist():
+        part_refs = refs[part_of(refs) == part]
+        for rows, batch in Part(run, part).read(row_of(part_refs), ["source", "text"]):
+            row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
             texts = (text[:EXCERPT] for text in batch["text"].to_pylist())
-            seen |= zip(found, zip(batch["source"].to_pylist(), texts, strict=True), strict=True)
-    return seen
+            excerpts |= zip(row_refs, zip(batch["source"].to_pylist(), texts, strict=True), strict=True)
+    return excerpts
 
 
-def _drawn(shards: list[ShardReceipt]) -> list[Segment]:
-    """The segments with their mean quality, by the middles of its bins."""
-    drawn: list[Segment] = []
+def _segments(shards: list[ShardReceipt]) -> list[OrderSegment]:
+    """The segments with their mean quality, from the centres of its bins."""
+    segments: list[OrderSegment] = []
     for segment in receipts.segments(shards):
-        middle = sum((index + 0.5) / QUALITY_BINS * tokens for index, tokens in segment.quality.items())
-        mean = middle / segment.tokens if segment.tokens else None
-        drawn.append({"tokens": segment.tokens, "quality": mean, "sources": segment.sources, "guarded": segment.guarded})
-    return drawn
+        total = sum((index + 0.5) / QUALITY_BINS * tokens for index, tokens in segment.quality.items())
+        mean = total / segment.tokens if segment.tokens else None
+        segments.append({"tokens": segment.tokens, "quality": mean, "sources": segment.sources, "guarded": segment.guarded})
+    return segments

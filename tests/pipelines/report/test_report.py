@@ -1,4 +1,4 @@
-"""The report is one inert page: it holds the run's numbers, survives empty runs, and shows hostile text as text."""
+"""The report is one inert page: it shows the run's numbers, works for empty runs, and shows hostile text as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipelines.report.page import render
-from tamis.pipelines.report.page_data import Data, gather
+from tamis.pipelines.report.page_data import ReportData, load_report_data
 from tamis.pipelines.run.receipts import EXAMPLES, CopyDistance
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum
@@ -79,7 +79,7 @@ def manifest() -> dict[str, Any]:
                 "message": "Quality goes with length",
                 "numbers": {"spearman": 0.62, "threshold": 0.5},
             },
-            {"code": "guard-synthetic", "message": "What counts as synthetic is much", "numbers": {"share": 0.4}},
+            {"code": "guard-synthetic", "message": "The share of synthetic documents is high", "numbers": {"share": 0.4}},
         ],
         "environment": {"python": "3.11.2", "machine": "x86_64"},
         "files": [{"path": shard["path"], "bytes": 1000, "sha256": "ab" * 32} for shard in shards],
@@ -88,7 +88,7 @@ def manifest() -> dict[str, Any]:
     }
 
 
-def data() -> Data:
+def data() -> ReportData:
     return {
         "histograms": {
             "gopher.word_count": {"unit": "words", "edges": [0.0, 10.0, 100.0, 1e5, 2e5], "counts": [2, 3, 6, 0], "missing": 1},
@@ -114,8 +114,8 @@ def data() -> Data:
     }
 
 
-def empty() -> tuple[dict[str, Any], Data]:
-    """A run of nothing, with a recipe that asks for nothing."""
+def empty() -> tuple[dict[str, Any], ReportData]:
+    """An empty run, with a recipe without sections."""
     run = manifest()
     run["recipe"] |= {"thresholds": {}, "dedup": None, "decontaminate": None, "guards": {}}
     tokens = dict.fromkeys(("in", "kept", "dropped", "review"), 0)
@@ -124,7 +124,7 @@ def empty() -> tuple[dict[str, Any], Data]:
     run["guards"] = {"real_tokens": 0, "shares": {}}
     run["curriculum"] |= {"tokens": 0, "lr_mass_best_decile": 0.0, "shards": []}
     run |= {"warnings": [], "files": []}
-    nothing: Data = {
+    nothing: ReportData = {
         "histograms": {},
         "clusters": [],
         "contamination": [],
@@ -197,7 +197,7 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "12 records read",
         "6 documents kept, 50.0%",
         "800 tokens kept of 1,200",
-        "4.75% of the LR mass",
+        "4.75% of the LR mass falls on the best tenth",
         "rejected 1 (8.3%)",
         "41 documents had the id of another",
         "gopher.word_count min 50, max 100000",
@@ -212,18 +212,18 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "0.003 to 0.001",
         "ids-renamed · documents 41",
         "quality-is-length · spearman 0.62 · threshold 0.5",
-        "2 copies beyond the first",
-        "80 tokens of these, 10.0% of the corpus",
-        "120 tokens between the two closest copies 100 tokens asked for",
-        "synthetic source is books 40.0% 40.0% to 40.0% warn above 30%, fail above 50%, in every stretch warns",
-        "good quality from 0.4 50.0% 0.0% to 100.0% warn below 10% holds",
-        "700 real tokens, each counted once; the release before had 650 (+50).",
+        "2 copies beyond the first of each document",
+        "80 tokens in these, 10.0% of the corpus",
+        "120 tokens between the two closest copies 100 tokens required",
+        "synthetic source is books 40.0% 40.0% to 40.0% warn above 30%, fail above 50%, in each slice of the order warning",
+        "good quality from 0.4 50.0% 0.0% to 100.0% warn below 10% ok",
+        "700 real tokens, repeats not counted; the last release had 650 (+50).",
         "d4" * 32,
     ):
         assert shown in text, shown
 
 
-def test_thresholds_stand_where_they_fall_among_the_bins() -> None:
+def test_threshold_lines_lie_in_the_right_bins() -> None:
     html = render(manifest(), data())
     # Four bins of equal width: 50 lies 4/9 into the second, 100000 ends the third.
     (low, high) = re.findall(r'class="limit" d="M([\d.]+) 14V100"', html)
@@ -233,81 +233,81 @@ def test_thresholds_stand_where_they_fall_among_the_bins() -> None:
 
 
 def test_hostile_text_is_shown_and_does_nothing() -> None:
-    run, found = manifest(), data()
+    run, facts = manifest(), data()
     run["recipe"]["name"] = HOSTILE
     run["recipe"]["thresholds"][HOSTILE] = run["recipe"]["thresholds"]["language.label"] | {"one_of": [HOSTILE]}
     run["counts"]["reasons"][0]["reason"] = HOSTILE
     run["counts"]["sources"] = {HOSTILE: run["counts"]["sources"]["web"]}
     run["warnings"][0]["message"] = HOSTILE
-    found["histograms"] = {HOSTILE: found["histograms"]["gopher.stop_words"] | {"unit": HOSTILE}}  # type: ignore[dict-item]
-    found["clusters"] = [{"id": HOSTILE, "copies": 2, "source": HOSTILE, "excerpt": HOSTILE}]
-    found["contamination"] = [
+    facts["histograms"] = {HOSTILE: facts["histograms"]["gopher.stop_words"] | {"unit": HOSTILE}}  # type: ignore[dict-item]
+    facts["clusters"] = [{"id": HOSTILE, "copies": 2, "source": HOSTILE, "excerpt": HOSTILE}]
+    facts["contamination"] = [
         {
             "name": HOSTILE,
             "documents": 1,
             "examples": [{"id": HOSTILE, "decision": "drop", "detail": HOSTILE, "excerpt": HOSTILE}],
         }
     ]
-    for segment in found["segments"]:
+    for segment in facts["segments"]:
         segment["sources"] = {HOSTILE: 100}
     run["recipe"]["guards"]["shares"] = {HOSTILE: {"where": {HOSTILE: [HOSTILE]}, "warn_above": 0.5}}
-    page = inert(render(run, found))
+    page = inert(render(run, facts))
     assert page.text.count("<script>alert('x')</script>") >= 15
     assert "{{ 7 * 7 }}" in page.text
     assert not re.search(r"[\x00\x1b\ud800]", page.text)
 
 
-def test_an_empty_run_has_a_page_that_says_so() -> None:
+def test_an_empty_run_has_a_page() -> None:
     text = inert(render(*empty())).text
     for shown in (
-        "No document was read.",
+        "No documents were read.",
         "measures no signal",
-        "does not look for copies",
-        "names no benchmark",
+        "does not look for duplicates",
+        "names no benchmarks",
         "Nothing was kept, so there is no order",
-        "Nothing was kept, so nothing repeats",
-        "names no kind of document to guard",
-        "has no shard",
+        "Nothing was kept, so nothing is repeated",
+        "has no guards",
+        "has no shards",
     ):
         assert shown in text, shown
 
 
-def test_nothing_kept_and_nothing_found() -> None:
-    run, found = manifest(), data()
+def test_a_run_that_keeps_nothing() -> None:
+    run, facts = manifest(), data()
     run["counts"] |= {"kept": 0, "dropped": 10, "tokens": {"in": 900, "kept": 0, "dropped": 800, "review": 100}}
     run["counts"]["repeated"] = {"documents": 0, "tokens": 0}
     run["counts"]["sources"]["web"] |= {"kept": 0, "dropped": 10, "kept_tokens": 0}
     run["curriculum"] |= {"tokens": 0, "shards": []}
-    found |= {"clusters": [], "contamination": [], "segments": []}
-    found["histograms"]["gopher.word_count"]["counts"] = [0, 0, 0, 0]
-    text = inert(render(run, found)).text
-    for shown in ("No document has a copy.", "No document holds an item of the benchmarks.", "Nothing was kept"):
+    facts |= {"clusters": [], "contamination": [], "segments": []}
+    facts["histograms"]["gopher.word_count"]["counts"] = [0, 0, 0, 0]
+    text = inert(render(run, facts)).text
+    for shown in ("No duplicates were found.", "No document contains items of the benchmarks.", "Nothing was kept"):
         assert shown in text, shown
 
 
-def test_everything_kept_is_said() -> None:
-    run, found = manifest(), data()
+def test_a_run_that_keeps_everything() -> None:
+    run, facts = manifest(), data()
     run["counts"] |= {"records": 6, "dropped": 0, "review": 0, "rejected": 0, "reasons": []}
     run["counts"]["sources"]["web"] |= {"dropped": 0, "review": 0}
-    assert "Every document was kept." in inert(render(run, found)).text
+    assert "Every document was kept." in inert(render(run, facts)).text
 
 
 def test_quality_may_be_unknown_or_the_same_everywhere() -> None:
-    run, found = manifest(), data()
+    run, facts = manifest(), data()
     for quality in (None, 0.5, 0.0, 1.0):
-        for segment in found["segments"]:
+        for segment in facts["segments"]:
             segment["quality"] = quality
-        page = inert(render(run, found))
+        page = inert(render(run, facts))
         assert ("mean quality" in page.text) == (quality is not None)
         assert "nan" not in " ".join(value or "" for _, attributes in page.tags for value in attributes.values())
 
 
 def test_many_segments_and_sources_are_merged_without_losing_tokens() -> None:
-    run, found = manifest(), data()
-    found["segments"] = [
+    run, facts = manifest(), data()
+    facts["segments"] = [
         {"tokens": 10, "quality": i / 5000, "sources": {f"source-{i % 20:02d}": 10}, "guarded": {}} for i in range(5000)
     ]
-    html = render(run, found)
+    html = render(run, facts)
     assert len(html) < 200_000
     text = inert(html).text
     assert "13 others" in text
@@ -318,9 +318,9 @@ def test_many_segments_and_sources_are_merged_without_losing_tokens() -> None:
 
 
 def test_phases_are_marked_where_they_begin() -> None:
-    run, found = manifest(), data()
+    run, facts = manifest(), data()
     run["curriculum"]["shards"][1]["phase"] = "best"
-    html = render(run, found)
+    html = render(run, facts)
     # The second shard starts half-way: x = 40 + (944 - 40) / 2.
     assert '<path class="axis" d="M492.0 8V' in html
     assert ">best</text>" in html
@@ -340,6 +340,6 @@ def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown
     (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
     ledger = pq.read_table(tmp_path / "run/decisions", columns=["id", "reason"]).to_pylist()
     ids = sorted(row["id"] for row in ledger if row["reason"] == "contamination")
-    (found,) = gather(result.run, result.manifest)["contamination"]
-    assert found["documents"] == counted["documents"] == len(ids) >= 9
-    assert [example["id"] for example in found["examples"]] == ids[:EXAMPLES]
+    (matches,) = load_report_data(result.run, result.manifest)["contamination"]
+    assert matches["documents"] == counted["documents"] == len(ids) >= 9
+    assert [example["id"] for example in matches["examples"]] == ids[:EXAMPLES]

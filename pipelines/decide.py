@@ -1,7 +1,5 @@
 """The input of each step of Decide: small columns of the documents that are still kept."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Emit: the kept text moves once, into its final shard."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

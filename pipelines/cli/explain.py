@@ -1,7 +1,5 @@
 """`tamis explain`: what a run measured in a document, which rule decided, where it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`tamis warmup`: compiles all kernels by running a few documents through every step."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """Repeated documents: how many copies of each a phase has, and where in the phase they go."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 

@@ -1,7 +1,5 @@
 """The layout of the corpus: the number of shards of each phase, and the shard of each document."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping

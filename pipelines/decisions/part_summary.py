@@ -1,7 +1,5 @@
 """Writes the decisions about the documents of a part, and their summary."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -4,8 +4,6 @@ Every step of Decide calls `document_states` again instead of passing columns on
 few file names, and reading the columns back costs less than carrying them through a runner.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

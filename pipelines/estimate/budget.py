@@ -1,7 +1,5 @@
 """`tamis budget`: how much data to keep and how often to repeat it for a token budget."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterator

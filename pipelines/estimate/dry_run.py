@@ -4,8 +4,6 @@ The sample goes through the whole DAG in a temporary directory on this machine. 
 document measures the cost of any run, however small. Nothing is written to the run directory.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil

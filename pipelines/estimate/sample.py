@@ -1,7 +1,5 @@
 """Copies a small sample of the input, spread over its bytes, into files of the same formats."""
 
-from __future__ import annotations
-
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence

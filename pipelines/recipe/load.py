@@ -1,7 +1,5 @@
 """Loads a shipped recipe or a file, and applies `--set` and `--input`."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from importlib import resources

@@ -1,7 +1,5 @@
 """Writes a starter recipe for a user's files, with comments on what a sample of them contains."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

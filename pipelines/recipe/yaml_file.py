@@ -1,7 +1,5 @@
 """Reads recipes as plain YAML, with the line of every field for error messages, and applies `--set`."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

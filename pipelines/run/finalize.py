@@ -1,7 +1,5 @@
 """Finalizes a run: adds up the receipts and summaries, and writes the manifest and the report."""
 
-from __future__ import annotations
-
 import platform
 from collections import Counter
 from collections.abc import Sequence

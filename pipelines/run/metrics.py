@@ -5,8 +5,6 @@ The file is replaced as a whole, while a run is going on and when it ends. Alert
 nothing to do.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Prepares a run directory: removes stale files, writes the plan and the benchmarks' index."""
 
-from __future__ import annotations
-
 import json
 
 from tamis.pipelines.recipe.schema import Recipe

@@ -1,7 +1,5 @@
 """The JSON files in .state/: receipts of finished shards and summaries of decided parts."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checks a run at its end: violations of its guards, and warnings."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 

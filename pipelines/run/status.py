@@ -1,7 +1,5 @@
 """`tamis status`: the state of a run, read from its files without disturbing it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Literal

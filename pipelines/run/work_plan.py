@@ -1,7 +1,5 @@
 """Decides what a run has to do: what to rate, what to reuse, which files are stale."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """`tamis average`: averages the checkpoints that a run's plan names, by the plan's weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 The protocol is that of arXiv 2512.24503: a learning rate far below the usual, equal tokens, one epoch, several seeds.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`tamis plan`: writes plan.json for a finished run, for the schedule it was ordered for or another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""The stores that the tests of this folder share."""
+"""The store servers that the tests share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tamis.transforms.storage import connection
 from tests.stores.servers import SERVERS, Missing, Server
 
 
-class Started:
-    """Servers by name, each started when the first test wants it."""
+class Servers:
+    """Servers by name, each started by the first test that uses it."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -25,16 +25,16 @@ class Started:
                 self._servers[name] = self._stack.enter_context(SERVERS[name]())
             except Missing as missing:
                 self._servers[name] = str(missing)
-        found = self._servers[name]
-        if isinstance(found, str):
-            pytest.skip(found)
-        return found
+        server = self._servers[name]
+        if isinstance(server, str):
+            pytest.skip(server)
+        return server
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Started]:
+def servers() -> Iterator[Servers]:
     with ExitStack() as stack:
-        yield Started(stack)
+        yield Servers(stack)
 
 
 @pytest.fixture
@@ -53,5 +53,5 @@ def connect(monkeypatch):
 
 @pytest.fixture
 def folder(request, connect, servers):
-    """A folder of its own on the store that the test is parametrised by."""
+    """A folder for the test on the store of its parameter."""
     return f"{connect(servers(request.param))}/{request.node.name.replace('[', '-').strip(']')}"

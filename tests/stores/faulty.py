@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback in front of a store that does what stores do on a bad day, to a seeded share of the requests."""
+"""An HTTP proxy in front of a store that disturbs a seeded share of the requests."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KINDS = ("500", "503", "reset", "timeout", "slow", "truncated", "lost")
-"""What happens to a request: it is refused (500, 503), its connection is reset, it is never answered, its answer comes slowly,
-is cut in the middle, or is lost after the store has done what was asked."""
+"""What happens to a request: it is refused (500, 503), its connection is reset, it gets no
+response, or the response is slow, is cut in the middle, or is lost after the store has acted."""
 
 
 class Faults:
-    """What to do to how many requests, and what was done."""
+    """The kinds and share of faults, and the counts so far."""
 
     def __init__(self, share: float, seed: int = 0, kinds: tuple[str, ...] = KINDS, stall: float = 3.0) -> None:
         self.share, self.kinds, self.stall = share, kinds, stall
-        self.done: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self.requests = 0
         self._draw = random.Random(seed)
         self._lock = threading.Lock()
@@ -33,13 +33,13 @@ class Faults:
             self.requests += 1
             kind = self._draw.choice(self.kinds) if self._draw.random() < self.share else ""
             if kind:
-                self.done[kind] += 1
+                self.counts[kind] += 1
             return kind
 
 
 @contextmanager
 def proxy(target: int, faults: Faults) -> Iterator[int]:
-    """The port of a proxy in front of the port `target`."""
+    """The port of a proxy for the server at the port `target`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -53,7 +53,7 @@ def proxy(target: int, faults: Faults) -> Iterator[int]:
             except (ConnectionError, TimeoutError):
                 self.close_connection = True
 
-        def _any(self) -> None:
+        def _handle(self) -> None:
             fault = faults.next()
             body = self._body()
             if fault in ("500", "503"):
@@ -76,20 +76,20 @@ def proxy(target: int, faults: Faults) -> Iterator[int]:
             if body or self.command in ("PUT", "POST"):
                 upstream.putheader("Content-Length", str(len(body)))
             upstream.endheaders(body)
-            answer = upstream.getresponse()
-            data = answer.read()
+            response = upstream.getresponse()
+            data = response.read()
             upstream.close()
             if fault == "lost":
                 self._reset()
                 return
             if fault == "slow":
                 time.sleep(faults.stall / 4)
-            self.send_response(answer.status, answer.reason)
-            for name, value in answer.getheaders():
+            self.send_response(response.status, response.reason)
+            for name, value in response.getheaders():
                 if name.lower() not in ("connection", "transfer-encoding", "content-length"):
                     self.send_header(name, value)
-            length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(data))
-            if answer.status not in (204, 304):
+            length = response.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(data))
+            if response.status not in (204, 304):
                 self.send_header("Content-Length", length)
             self.end_headers()
             if self.command == "HEAD":
@@ -123,7 +123,7 @@ def proxy(target: int, faults: Faults) -> Iterator[int]:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle
 
     class Proxy(ThreadingHTTPServer):
         daemon_threads = True

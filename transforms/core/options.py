@@ -4,8 +4,6 @@ Importing an options model takes milliseconds: its module imports numba, pyarrow
 inside the functions that use them, so that `tamis lint` and `tamis schema` start at once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 

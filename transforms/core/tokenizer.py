@@ -1,7 +1,5 @@
 """Loads a tokenizer by name. Special tokens in a document are plain text to it, and it neither truncates nor pads."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any, Final, TypedDict
 

@@ -4,8 +4,6 @@ This module reads safetensors itself (8 bytes of length, a JSON header, the tens
 not support bfloat16. torch reads torch files, with `weights_only=True`, so no code in them runs.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence

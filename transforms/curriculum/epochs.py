@@ -4,8 +4,6 @@ Sorted by quality, the copies of a document would be adjacent, where the second 
 place, so nothing is rearranged: each part computes a position for each of its copies, and sorting by position is the order.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from tamis.transforms.core.arrays import Floats, Ints

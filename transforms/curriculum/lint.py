@@ -1,7 +1,5 @@
 """Checks a curriculum for known losses before the run, and the order of a finished corpus after it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

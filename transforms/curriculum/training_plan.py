@@ -4,8 +4,6 @@ A plan follows from the corpus' manifest, a schedule and the averaging of checkp
 says whether the data lie in an order made for another schedule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 

@@ -5,8 +5,6 @@ choice letters and its separators do not: each evaluator writes its own. So each
 and each text of a list, is a separate passage.
 """
 
-from __future__ import annotations
-
 import bz2
 import csv
 import difflib

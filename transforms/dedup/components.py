@@ -1,7 +1,5 @@
 """Finds connected components of the candidate graph, as forests that merge in any order."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

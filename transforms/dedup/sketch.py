@@ -1,7 +1,5 @@
 """Kernels of MinHash: signatures by either scheme, and hashes of bands."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

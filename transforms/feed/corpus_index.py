@@ -1,7 +1,5 @@
 """A finished run as a loader reads it: verified texts by document number, token counts, the learning rate at any token."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ and rank r of W takes the r-th part of them. So the ranks together read the run 
 is, and training can resume at any step.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

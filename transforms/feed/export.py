@@ -4,8 +4,6 @@ Every shard is checked against the manifest before its documents are written. Th
 a format readable comes last.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from array import array

@@ -1,7 +1,5 @@
 """The dataset as a torch `IterableDataset`: one copy per DataLoader worker, ranks from torch.distributed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

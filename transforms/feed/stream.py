@@ -8,8 +8,6 @@ its sequences lie in all of them: reading and checking a shard is tens of times 
 tokenising it.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from bisect import bisect_left, bisect_right

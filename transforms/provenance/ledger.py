@@ -1,7 +1,5 @@
 """The ledger: finds the decision of a document, and where it is now, by its id."""
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ A record lists the input files added and removed since the release before. `prob
 all records together add up to the input in the manifest.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 

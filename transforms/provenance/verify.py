@@ -5,8 +5,6 @@ The roots are Merkle trees over (path, SHA-256): equal roots mean equal bytes un
 every file of the run.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, cast

@@ -4,8 +4,6 @@ The measures are those of “Can Small Training Runs Reliably Guide Data Curatio
 correlation, and the regret of training on the proxy's favourites. A lower loss is better throughout.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Trains a small model on batches in the given order, and measures its loss. One epoch, AdamW, deterministic."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Estimates the number of tokens of a byte-pair tokenizer from runs of byte classes."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import numpy as np

@@ -6,8 +6,6 @@ input matrix (one row per word, then one per bucket of n-grams) and output matri
 label). This module checks every value that the kernels use as an index.
 """
 
-from __future__ import annotations
-
 import mmap
 import struct
 from dataclasses import dataclass, field

@@ -7,8 +7,6 @@ so a repeated word costs one addition. Probabilities differ from the library's b
 score of a text does not depend on the other texts.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

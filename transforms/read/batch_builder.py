@@ -1,7 +1,5 @@
 """Collects records of any format into batches of documents, with field mapping, ids and rejects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

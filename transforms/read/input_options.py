@@ -1,7 +1,5 @@
 """The options of an input, and the types that all readers share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 

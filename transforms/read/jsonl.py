@@ -1,7 +1,5 @@
 """Reads JSON Lines: one object per line, parsed strictly (RFC 8259); each bad line is a reject."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import orjson

@@ -1,7 +1,5 @@
 """Cuts a byte stream into lines with their offsets; damage and overlong lines become errors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -5,8 +5,6 @@ A worker process has one child. It lives as long as the worker, and a new one is
 has killed it. The child imports the extractor and nothing else of this package.
 """
 
-from __future__ import annotations
-
 import codecs
 import os
 import resource

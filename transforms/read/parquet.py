@@ -1,7 +1,5 @@
 """Reads Parquet by row groups and columns; invalid rows and unreadable row groups are rejects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise

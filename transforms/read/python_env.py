@@ -1,7 +1,5 @@
 """Reads documents from the installed Python packages: real text that every machine has."""
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import io

@@ -1,7 +1,5 @@
 """Reads plain UTF-8 text: each file is one document, or each of its lines is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Reads WARC files: the main text of HTML responses, and the plain text of WET records."""
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Finds a writable folder for files that one run makes and later runs reuse."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile

@@ -7,8 +7,6 @@ folder belongs to one module on one kind of machine; its name contains a hash of
 source and of all modules that it imports from its own package and from this one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform
@@ -127,7 +125,8 @@ def _machine() -> str:
 @cache
 def _source(path: Path) -> tuple[bytes, list[Path]]:
     """A hash of a module's source, and the files it imports from its package and this one."""
-    text, files = path.read_bytes(), []
+    text = path.read_bytes()
+    files: list[Path] = []
     packages = {package.name: package.parent for package in (_PACKAGE, _package_of(path))}
     for module, names in _IMPORT.findall(text):
         parts = module.decode().split(".")

@@ -6,8 +6,6 @@ pages in 2 MB batches: segmentation runs at 130 MB/s per core that way, and at 1
 keeps the block.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 

@@ -1,7 +1,5 @@
 """Makes the next items of an iterator in a thread while the current one is processed."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

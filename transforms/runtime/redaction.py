@@ -1,7 +1,5 @@
 """Masks credentials in URLs and other text before it is stored or printed."""
 
-from __future__ import annotations
-
 import os
 import re
 

@@ -1,7 +1,5 @@
 """Finds, for each document of a cluster, whether a better document is too similar to it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Azure Blob Storage, through its own client; the environment names the account."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Chooses the store for a URI and keeps one client of it per process."""
 
-from __future__ import annotations
-
 import os
 
 from tamis.transforms.storage.azure import Azure

@@ -1,7 +1,5 @@
 """Google Cloud Storage, through its own client; an object's version is its generation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial

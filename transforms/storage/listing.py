@@ -1,7 +1,5 @@
 """Lists files: the matches of patterns, and the contents of folders."""
 
-from __future__ import annotations
-
 import glob
 import os
 import posixpath

@@ -1,7 +1,5 @@
 """The interface of an object store, and objects that are read in ranges like files."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

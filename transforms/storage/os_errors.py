@@ -1,7 +1,5 @@
 """Turns the exceptions of a store's client into OSErrors that name the URI."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager

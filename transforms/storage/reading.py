@@ -1,7 +1,5 @@
 """Reads existing files: their size and version, their bytes, their checksum."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

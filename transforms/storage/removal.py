@@ -1,7 +1,5 @@
 """Removes files, folders, and the temporary files of killed writers."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

@@ -5,8 +5,6 @@ The clients' own retries do not suffice: botocore's stop at a quota, Azure's sta
 client goes on with an upload that no longer exists.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

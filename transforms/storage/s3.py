@@ -1,7 +1,5 @@
 """S3, through boto3: ranges of one version, uploads in parts, conditional puts."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Joins and takes apart local paths and URIs."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """Single files over HTTP(S), read only."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Writes files that appear under their names only when they are complete."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Classifies 64 bytes at a time (ASCII letters, spaces, …) by vector instructions."""
 
-from __future__ import annotations
-
 from functools import reduce
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Measures the line rules of C4 in one pass: kept lines, their sentences, and listed phrases."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tamis.transforms.runtime.kernels import njit

@@ -1,7 +1,5 @@
 """Tables by code point for kernels: class (letter, space, …) and folding."""
 
-from __future__ import annotations
-
 import functools
 import sys
 import unicodedata

@@ -1,7 +1,5 @@
 """Counts per document: kinds of words, listed words, beginnings and ends of lines."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tamis.transforms.runtime.kernels import njit

@@ -1,7 +1,5 @@
 """Finds words in scripts without spaces by ICU's dictionaries (UAX #29)."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Hashes byte spans, words and Arrow texts, and mixes hashes with a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Finds the first code points of each text."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

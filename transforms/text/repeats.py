@@ -1,7 +1,5 @@
 """Finds the lines, paragraphs and word n-grams that a document repeats."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tamis.transforms.runtime.kernels import njit

@@ -11,8 +11,6 @@ Gopher's decisions (`tests/peers`; white-space words: 76 %). With `clause` there
 U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple

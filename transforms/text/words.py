@@ -1,7 +1,5 @@
 """The options that define a word, for all heuristics, shingles and benchmark matches of a run."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

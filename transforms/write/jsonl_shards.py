@@ -1,7 +1,5 @@
 """Writes and reads shards of JSON Lines, in one zstd frame with a checksum."""
 
-from __future__ import annotations
-
 from typing import BinaryIO, cast
 
 import orjson

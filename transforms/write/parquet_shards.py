@@ -1,7 +1,5 @@
 """Writes and reads shards of Parquet, with zstd, page checksums and row groups of even size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

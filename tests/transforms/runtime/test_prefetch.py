@@ -1,4 +1,4 @@
-"""An iterator read ahead gives the same items, order and errors, makes no more than may wait, and leaves no thread."""
+"""Prefetching keeps items, order and errors, makes no more than it may, and leaves no thread."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def threads():
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 10])
-def test_it_gives_the_items_in_their_order(count, depth):
+def test_items_keep_their_order(count, depth):
     assert list(prefetch(iter(range(count)), depth)) == list(range(count))
     assert not threads()
 
 
-def test_an_error_comes_where_it_was_made():
+def test_an_error_is_raised_in_its_turn():
     def items():
         yield 1
         raise OSError(5, "disk")
 
-    got = prefetch(items())
-    assert next(got) == 1
+    prefetched = prefetch(items())
+    assert next(prefetched) == 1
     with pytest.raises(OSError, match="disk"):
-        next(got)
+        next(prefetched)
     assert not threads()
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-def test_no_more_is_made_than_may_wait(depth):
+def test_no_more_items_are_made_than_the_depth_allows(depth):
     made = []
 
     def items():
@@ -41,8 +41,8 @@ def test_no_more_is_made_than_may_wait(depth):
             made.append(item)
             yield item
 
-    for taken, _ in enumerate(prefetch(items(), depth), 1):
-        assert len(made) <= taken + depth
+    for count, _ in enumerate(prefetch(items(), depth), 1):
+        assert len(made) <= count + depth
 
 
 def test_closed_early_it_closes_what_it_reads():
@@ -60,7 +60,7 @@ def test_closed_early_it_closes_what_it_reads():
     assert not threads()
 
 
-def test_the_next_item_is_made_while_the_present_one_is_worked_on():
+def test_the_next_item_is_made_while_the_current_one_is_processed():
     begun = threading.Event()
 
     def items():

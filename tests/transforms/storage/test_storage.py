@@ -1,4 +1,4 @@
-"""Files are listed once and in order, appear only when complete, and a store behaves like a disk."""
+"""Files are listed once and in order, appear only when complete, and a store works like a disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OBJECTS: dict[str, bytes] = {}
 
 
 class MemoryStore(RangedStore):
-    """An object store in a dict: what `storage` asks of a client, and no more."""
+    """An object store in a dict."""
 
     def entry(self, uri):
         return storage.Entry(uri, len(OBJECTS[uri]), f"0-{hashlib.md5(OBJECTS[uri]).hexdigest()}") if uri in OBJECTS else None
@@ -37,8 +37,8 @@ class MemoryStore(RangedStore):
         assert len(OBJECTS[uri]) == size
 
     def swap(self, uri, data, version):
-        found = self.entry(uri)
-        if (found and found.version) != version:
+        entry = self.entry(uri)
+        if (entry and entry.version) != version:
             return False
         OBJECTS[uri] = data
         return True
@@ -58,60 +58,62 @@ def base(request, tmp_path, monkeypatch):
     return "mem://bucket/run"
 
 
-def lay(base, *names):
+def write_files(base, *names):
     for name in names:
         storage.write_bytes(storage.join(base, *name.split("/")), name.encode())
 
 
-def found(base, *patterns):
+def find(base, *patterns):
     entries = storage.expand([storage.join(base, *pattern.split("/")) for pattern in patterns])
     return [entry.uri.removeprefix(base).lstrip("/") for entry in entries]
 
 
 def test_folder_is_searched_to_the_bottom_for_data_and_nothing_hidden(base):
-    lay(base, "b/2.jsonl.zst", "a.parquet", "b/1.jsonl", "README.md", "_tmp/x.jsonl", ".hid/y.jsonl", "_SUCCESS", ".z.jsonl")
-    assert found(base, "") == ["a.parquet", "b/1.jsonl", "b/2.jsonl.zst"]
-    assert found(base, "b") == ["b/1.jsonl", "b/2.jsonl.zst"]
+    write_files(
+        base, "b/2.jsonl.zst", "a.parquet", "b/1.jsonl", "README.md", "_tmp/x.jsonl", ".hid/y.jsonl", "_SUCCESS", ".z.jsonl"
+    )
+    assert find(base, "") == ["a.parquet", "b/1.jsonl", "b/2.jsonl.zst"]
+    assert find(base, "b") == ["b/1.jsonl", "b/2.jsonl.zst"]
 
 
-def test_a_link_back_is_not_followed_forever(tmp_path):
-    lay(str(tmp_path), "in/a/1.jsonl", "else/2.jsonl")
+def test_a_link_to_a_parent_is_not_followed(tmp_path):
+    write_files(str(tmp_path), "in/a/1.jsonl", "other/2.jsonl")
     (tmp_path / "in/a/back").symlink_to("..")
-    (tmp_path / "in/there").symlink_to(tmp_path / "else")
-    (tmp_path / "else/here").symlink_to(tmp_path / "in")
-    assert found(str(tmp_path), "in") == ["in/a/1.jsonl", "in/there/2.jsonl"]
+    (tmp_path / "in/link").symlink_to(tmp_path / "other")
+    (tmp_path / "other/link").symlink_to(tmp_path / "in")
+    assert find(str(tmp_path), "in") == ["in/a/1.jsonl", "in/link/2.jsonl"]
 
 
 def test_globs(base):
-    lay(base, "a/1.jsonl", "a/b/2.jsonl", "a/b/c/3.txt", "4.jsonl")
-    assert found(base, "*.jsonl") == ["4.jsonl"]
-    assert found(base, "**/*.jsonl") == ["4.jsonl", "a/1.jsonl", "a/b/2.jsonl"]
-    assert found(base, "a/**/[0-3].*") == ["a/1.jsonl", "a/b/2.jsonl", "a/b/c/3.txt"]
-    assert found(base, "a/[!0]?jsonl") == ["a/1.jsonl"]
+    write_files(base, "a/1.jsonl", "a/b/2.jsonl", "a/b/c/3.txt", "4.jsonl")
+    assert find(base, "*.jsonl") == ["4.jsonl"]
+    assert find(base, "**/*.jsonl") == ["4.jsonl", "a/1.jsonl", "a/b/2.jsonl"]
+    assert find(base, "a/**/[0-3].*") == ["a/1.jsonl", "a/b/2.jsonl", "a/b/c/3.txt"]
+    assert find(base, "a/[!0]?jsonl") == ["a/1.jsonl"]
 
 
 def test_each_file_once_and_sorted(base):
-    lay(base, "b.txt", "a.txt")
-    assert found(base, "b.txt", "*.txt", "a.txt", "") == ["a.txt", "b.txt"]
+    write_files(base, "b.txt", "a.txt")
+    assert find(base, "b.txt", "*.txt", "a.txt", "") == ["a.txt", "b.txt"]
 
 
 def test_a_name_with_brackets_is_a_name(base):
-    lay(base, "part[1].txt")
-    assert found(base, "part[1].txt") == ["part[1].txt"]
+    write_files(base, "part[1].txt")
+    assert find(base, "part[1].txt") == ["part[1].txt"]
 
 
 def test_list_file(base):
-    lay(base, "in/a.txt", "in/b.txt", "c.txt")
+    write_files(base, "in/a.txt", "in/b.txt", "c.txt")
     storage.write_bytes(storage.join(base, "list"), f"# ours\nin/*.txt\n\n{storage.join(base, 'c.txt')}\n".encode())
     entries = storage.expand(["@" + storage.join(base, "list")])
     assert [entry.uri.removeprefix(base) for entry in entries] == ["/c.txt", "/in/a.txt", "/in/b.txt"]
 
 
 @pytest.mark.parametrize("pattern", ["nothing.jsonl", "nothing*", "docs"])
-def test_what_matches_nothing_is_an_error_that_names_it(base, pattern):
-    lay(base, "docs/readme.md")
+def test_a_pattern_without_matches_is_an_error_that_names_it(base, pattern):
+    write_files(base, "docs/readme.md")
     with pytest.raises(FileNotFoundError, match=pattern.replace("*", r"\*")):
-        found(base, pattern)
+        find(base, pattern)
 
 
 def test_empty_folder_and_empty_list(tmp_path):
@@ -123,12 +125,12 @@ def test_empty_folder_and_empty_list(tmp_path):
         storage.expand([f"@{tmp_path / 'list'}"])
 
 
-def test_unknown_scheme_is_named():
+def test_an_unknown_scheme_is_an_error_that_names_it():
     with pytest.raises(ValueError, match="hdfs://"):
         storage.expand(["hdfs://host/x"])
 
 
-def test_stamp_follows_the_bytes(base):
+def test_the_version_changes_with_the_bytes(base):
     uri = storage.join(base, "x.txt")
     storage.write_bytes(uri, b"one")
     first = storage.entry(uri)
@@ -138,7 +140,7 @@ def test_stamp_follows_the_bytes(base):
     assert (second.size, second.version != first.version) == (3, True)
 
 
-def test_commit_tells_size_and_checksum(base):
+def test_commit_gives_size_and_checksum(base):
     uri = storage.join(base, "deep", "x.bin")
     with storage.commit(uri) as sink:
         sink.write(b"abc")
@@ -149,7 +151,7 @@ def test_commit_tells_size_and_checksum(base):
     assert sink.sha256 == hashlib.sha256(b"abcdef").hexdigest() == storage.sha256(uri)
 
 
-def test_nothing_appears_after_an_error(base):
+def test_no_file_appears_after_an_error(base):
     uri = storage.join(base, "x.bin")
     storage.write_bytes(uri, b"before")
 
@@ -165,7 +167,7 @@ def test_nothing_appears_after_an_error(base):
     assert not storage.sweep(base)
 
 
-def test_parquet_goes_through_a_commit(base):
+def test_parquet_can_be_written_to_a_commit(base):
     uri = storage.join(base, "t.parquet")
     table = pa.table({"x": range(1000)})
     with storage.commit(uri) as sink:
@@ -177,7 +179,7 @@ def test_parquet_goes_through_a_commit(base):
 
 def test_names_and_removal(base):
     assert storage.names(storage.join(base, "none")) == []
-    lay(base, "d/b.txt", "d/a.txt", "d/e/c.txt")
+    write_files(base, "d/b.txt", "d/a.txt", "d/e/c.txt")
     folder = storage.join(base, "d")
     assert storage.names(folder) == ["a.txt", "b.txt", "e"]
     storage.remove(storage.join(folder, "a.txt"))
@@ -188,7 +190,7 @@ def test_names_and_removal(base):
     assert storage.names(folder) == []
 
 
-def test_a_killed_writer_leaves_nothing_that_is_seen(tmp_path):
+def test_the_file_of_a_killed_writer_is_never_listed(tmp_path):
     code = (
         "import os, signal, sys; from tamis.transforms import storage\n"
         "with storage.commit(sys.argv[1]) as sink:\n"
@@ -203,7 +205,7 @@ def test_a_killed_writer_leaves_nothing_that_is_seen(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_unwritable_place_is_an_error_that_names_it(tmp_path):
+def test_an_unwritable_path_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"), storage.commit(str(tmp_path / "file" / "x")):
         pass

@@ -1,4 +1,4 @@
-"""Files of the web: read whole by their URL, asked for again while the server is out of breath."""
+"""Files are read from the web by their URL; a request is repeated while the server is busy."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PAGES = {"/pages.jsonl.gz": gzip.compress(b'{"text": "one"}\n{"text": "two"}\n')
 
 
 class Web(ThreadingHTTPServer):
-    """Answers 503 to the first `tired` requests, then what there is."""
+    """Responds 503 to the first `busy` requests, and then with the page."""
 
-    tired = 0
+    busy = 0
 
 
-class Answer(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: Web
 
     def do_GET(self) -> None:
         page = PAGES.get(self.path)
-        if self.server.tired:
-            self.server.tired -= 1
+        if self.server.busy:
+            self.server.busy -= 1
             page = None
             self.send_response(503)
         else:
@@ -46,31 +46,31 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    with Web(("127.0.0.1", 0), Answer) as server:
+    with Web(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-def at(web: Web, path: str) -> str:
+def url(web: Web, path: str) -> str:
     return f"http://127.0.0.1:{web.server_address[1]}{path}"
 
 
-def test_documents_of_a_server_that_is_out_of_breath(web):
-    uri = at(web, "/pages.jsonl.gz")
-    web.tired = 2
+def test_documents_of_a_busy_server(web):
+    uri = url(web, "/pages.jsonl.gz")
+    web.busy = 2
     assert storage.entry(uri).size == len(PAGES["/pages.jsonl.gz"])
-    web.tired = 2
+    web.busy = 2
     assert storage.read_bytes(uri) == PAGES["/pages.jsonl.gz"]
     options = Input(paths=[uri])
-    found = [text for split in plan(options) for batch, _ in read(split, options) for text in batch["text"].to_pylist()]
-    assert found == ["one", "two"]
+    texts = [text for split in plan(options) for batch, _ in read(split, options) for text in batch["text"].to_pylist()]
+    assert texts == ["one", "two"]
 
 
-def test_what_is_not_there_is_said_at_once(web):
+def test_a_missing_file_is_an_error_at_once(web):
     with pytest.raises(OSError, match="/nothing"):
-        storage.entry(at(web, "/nothing"))
+        storage.entry(url(web, "/nothing"))
     with pytest.raises(OSError, match="/nothing"):
-        storage.read_bytes(at(web, "/nothing"))
+        storage.read_bytes(url(web, "/nothing"))
     with pytest.raises(PermissionError, match="read only"):
-        storage.write_bytes(at(web, "/pages.jsonl.gz"), b"")
+        storage.write_bytes(url(web, "/pages.jsonl.gz"), b"")

@@ -1,7 +1,7 @@
-"""Every fault at every moment, by doing: `make faults` runs the cases and writes what became of them into docs/faults.md.
+"""Causes every fault at every moment: `make faults` runs the cases and writes docs/faults.md.
 
-A case disturbs a run of the sample job, gives the same command again, and holds what is left to the undisturbed run, byte by
-byte.
+A case disturbs a run of the sample job, runs the same command again, and compares the files with
+those of an undisturbed run, byte by byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.run.launch import launch
+from tamis.pipelines.run.launch import Result, launch
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
@@ -34,11 +34,12 @@ from tests.stores.servers import Server, seaweed
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
-HEAD = """# Faults, and what becomes of them
+HEAD = """# Faults and their consequences
 
-Written by `make faults`: each row was done to a run of the sample job ({documents} documents in {files} files, {shards}
-shards), and the same command was given again. *Equal* means that every file of the finished run has the bytes of a run that
-nobody disturbed; in a store, every file of `data/` and `decisions/`.
+Written by `make faults`. Each row was done to a run of the sample job ({documents} documents in
+{files} files, {shards} shards), and then the same command was given again. *Equal* means that every
+file of the finished run has the bytes of an undisturbed run; in a store, every file of `data/` and
+`decisions/`.
 
 | fault | moment | what the run did | the same command again |
 |---|---|---|---|
@@ -47,21 +48,21 @@ nobody disturbed; in a store, every file of `data/` and `decisions/`.
 
 @dataclass(frozen=True)
 class Job:
-    """The sample job: its recipe, its input, an undisturbed run of it, and a folder for the cases."""
+    """The sample job: recipe, input, an undisturbed run, and a folder for the cases."""
 
-    schema: Path
+    recipe: Path
     source: Path
     undisturbed: Path
     folder: Path
 
-    def run(self, output: Path | str, source: Path | str | None = None) -> launch.Result:
+    def run(self, output: Path | str, source: Path | str | None = None) -> Result:
         """A run in this process."""
         return launch(load_recipe(str(self.recipe), (), [str(source or self.source)]), str(output), workers=1)
 
 
 @dataclass(frozen=True)
 class Case:
-    """`do` returns (what the run did, what the same command then did); it raises AssertionError where a promise is broken."""
+    """`do` returns (what the run did, what the repeated command did), or raises AssertionError."""
 
     fault: str
     moment: str
@@ -81,12 +82,12 @@ def make(folder: Path) -> Job:
 
 
 def finished(job: Job, output: Path) -> str:
-    """Gives the command again, and compares."""
-    found = job.run(output)
+    """Runs the command again and compares."""
+    result = job.run(output)
     assert left(output) == left(job.undisturbed)
-    if found.unchanged:
+    if result.unchanged:
         return "nothing to do: equal"
-    return f"rates {found.rated} of {found.rated + found.reused} parts: equal"
+    return f"rates {result.rated} of {result.rated + result.reused} parts: equal"
 
 
 # --- death ---
@@ -96,12 +97,12 @@ def killed(state: str, kill: Callable[[subprocess.Popen[bytes]], None]) -> Calla
     def do(job: Job, output: Path) -> tuple[str, str]:
         delay = random.Random(f"{state} {kill.__name__}").uniform(0, 0.25)
         code = disturbed(command(job.recipe, job.source, output), output, state, delay, kill)
-        done = (output / "manifest.json").exists()
-        assert code != 0 or done
-        said = "had finished" if code == 0 else "killed" if code < 0 else f"stopped with exit code {code}"
+        sealed = (output / "manifest.json").exists()
+        assert code != 0 or sealed
+        ending = "had finished" if code == 0 else "killed" if code < 0 else f"stopped with exit code {code}"
         again = finished(job, output)
         assert not processes(str(output))
-        return said + (", manifest sealed" if done and code else ""), again
+        return ending + (", manifest sealed" if sealed and code else ""), again
 
     return do
 
@@ -110,7 +111,7 @@ def killed(state: str, kill: Callable[[subprocess.Popen[bytes]], None]) -> Calla
 
 
 def torn(name: str, interrupted: bool) -> Callable[[Job, Path], tuple[str, str]]:
-    """Half of the last block of a file is gone, or (`interrupted`, in a run without manifest) it is all zeros."""
+    """Half of the last block of a file is gone, or is zero if `interrupted` (no manifest yet)."""
 
     def do(job: Job, output: Path) -> tuple[str, str]:
         shutil.copytree(job.undisturbed, output)
@@ -132,20 +133,20 @@ def torn_spill(job: Job, output: Path) -> tuple[str, str]:
     return f"killed ({code}), spills cut", finished(job, output)
 
 
-def skewed(shift: float, what: str) -> Callable[[Job, Path], tuple[str, str]]:
+def skewed(shift: float, date: str) -> Callable[[Job, Path], tuple[str, str]]:
     def do(job: Job, output: Path) -> tuple[str, str]:
         disturbed(command(job.recipe, job.source, output), output, "first part decided", 0.0, everything)
         now = time.time()
         for path in output.rglob("*"):
             if path.is_file():
                 os.utime(path, (now + shift, now + shift))
-        return f"killed, all its files dated {what}", finished(job, output)
+        return f"killed, all its files dated {date}", finished(job, output)
 
     return do
 
 
 def full(share: float) -> Callable[[Job, Path], tuple[str, str]]:
-    """The disk holds a share of what the run needs; then it grows."""
+    """The disk has room for a share of what the run needs. Then it grows."""
 
     def do(job: Job, output: Path) -> tuple[str, str]:
         size = sum(path.stat().st_size for path in job.undisturbed.rglob("*") if path.is_file())
@@ -155,15 +156,15 @@ def full(share: float) -> Callable[[Job, Path], tuple[str, str]]:
             try:
                 job.run(output / "run")
             except RunError as error:
-                said = str(error)
+                message = str(error)
             else:
                 return "it was enough", finished(job, output / "run")
-            assert "No space left" in said, said
+            assert "No space left" in message, message
             assert not (output / "run/manifest.json").exists()
-            written = [path.name for path in (output / "run").rglob("*") if path.name.endswith(".tmp")]
+            unfinished = [path.name for path in (output / "run").rglob("*") if path.name.endswith(".tmp")]
             subprocess.run(["mount", "-o", "remount,size=1g", output], check=True)
             again = finished(job, output / "run")
-            return f"“{said.replace(str(output), '…')}”; {len(written)} unfinished files left", again
+            return f"“{message.replace(str(output), '…')}”; {len(unfinished)} unfinished files left", again
         finally:
             subprocess.run(["umount", "-l", output], check=True)
 
@@ -172,14 +173,14 @@ def full(share: float) -> Callable[[Job, Path], tuple[str, str]]:
 
 def may_mount() -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4096", "tmpfs", folder], capture_output=True, check=False)
-        if tried.returncode == 0:
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4096", "tmpfs", folder], capture_output=True, check=False)
+        if mount.returncode == 0:
             subprocess.run(["umount", folder], check=True)
-        return tried.returncode == 0
+        return mount.returncode == 0
 
 
 def poisoned(job: Job, output: Path) -> tuple[str, str]:
-    """One page in a crawl is 200,000 nested divs, with which the extractor does not end."""
+    """One page of a crawl has 200,000 nested divs, so that the extractor does not end."""
     output.mkdir()
     pages = [b"<html><body><p>" + b"A page of text that says something. " * 30 + b"%d</p></body></html>" % n for n in range(20)]
     pages[7] = b"<div>" * 200_000
@@ -189,13 +190,12 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
             head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:{number}>\r\nContent-Length: {len(block)}\r\n\r\n"
             file.write(head.encode() + block + b"\r\n\r\n")
     settings = load_recipe(str(job.recipe), ("max_rejects=1",), [str(output / "crawl.warc")])
-    found = launch(settings, str(output / "run"), workers=1)
-    counts = found.manifest["counts"]
+    counts = launch(settings, str(output / "run"), workers=1).manifest["counts"]
     assert isinstance(counts, dict)
     assert (counts["records"], counts["rejected"]) == (20, 1)
     (line,) = (output / "run/rejects/part-00000.jsonl").read_text().splitlines()
     assert "kept the extractor busy" in line
-    return "that page is a reject, with the reason; 19 of 20 are documents", "nothing to do"
+    return "the page is a reject, with the reason; the other 19 are documents", "nothing to do"
 
 
 def two(job: Job, output: Path) -> tuple[str, str]:
@@ -203,10 +203,10 @@ def two(job: Job, output: Path) -> tuple[str, str]:
         try:
             job.run(output)
         except RunError as error:
-            said = str(error)
+            message = str(error)
         else:
             raise AssertionError("two runs in one directory")
-    return f"the second: “{said.split(';')[0].replace(str(output), 'run')}”", finished(job, output)
+    return f"the second: “{message.split(';')[0].replace(str(output), 'run')}”", finished(job, output)
 
 
 # --- stores ---
@@ -214,7 +214,7 @@ def two(job: Job, output: Path) -> tuple[str, str]:
 
 @contextmanager
 def connected(server: Server) -> Iterator[str]:
-    """Points this process and those it starts at a store."""
+    """Makes this process and its children use a store."""
     before = {name: os.environ.get(name) for name in (*server.environment, storage.TIMEOUT)}
     os.environ.update({**server.environment, storage.TIMEOUT: "2"})
     connection.connected.clear()
@@ -238,8 +238,8 @@ def bad_store(kind: str) -> Callable[[Job, Path], tuple[str, str]]:
                 same(f"{bucket}/run", job.undisturbed)
                 again = job.run(f"{bucket}/run", f"{bucket}/in")
         assert again.unchanged
-        assert faults.done.total() > 5
-        return f"finished, equal; {faults.done.total()} of {faults.requests} requests failed", "nothing to do: equal"
+        assert faults.counts.total() > 5
+        return f"finished, equal; {faults.counts.total()} of {faults.requests} requests failed", "nothing to do: equal"
 
     return do
 
@@ -259,43 +259,43 @@ def killed_in_a_store(marker: str) -> Callable[[Job, Path], tuple[str, str]]:
                 everything(process)
                 process.wait()
             started = time.monotonic()
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+            again = subprocess.run(argv, capture_output=True, text=True, check=False)
+            assert again.returncode == 0, again.stderr
             assert time.monotonic() > started + 6
             same(run, job.undisturbed)
-            return "killed; its lease stays", "waits for the lease to end, then goes on: equal"
+            return "killed; its lease stays", "waits for the lease to expire, then continues: equal"
 
     return do
 
 
 def cases() -> list[Case]:
-    found = [Case("SIGKILL of driver and workers", state, killed(state, everything)) for state in STATES]
-    found += [Case("SIGKILL of the driver", state, killed(state, driver)) for state in STATES if state != "planned"]
+    table = [Case("SIGKILL of driver and workers", state, killed(state, everything)) for state in STATES]
+    table += [Case("SIGKILL of the driver", state, killed(state, driver)) for state in STATES if state != "planned"]
     with_workers = [state for state in STATES if state not in ("planned", "manifest")]
-    found += [Case("SIGKILL of a worker", state, killed(state, one_worker)) for state in with_workers]
+    table += [Case("SIGKILL of a worker", state, killed(state, one_worker)) for state in with_workers]
     rated = ("rated/part-00001.parquet", "sketches/part-00001.arrow", "rated/part-00001.json")
     files = (*rated, "data/phase-1/shard-00002.parquet")
     state = (".state/shard-00001.json", ".state/part-00001.json", ".state/plan.json")
-    found += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in (*files, *state)]
+    table += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in (*files, *state)]
     more = (*files, *state, "decisions/part-00001.parquet", "manifest.json")
-    found += [Case("torn last block", f"{name}, run finished", torn(name, False)) for name in more]
-    found += [Case("torn last block", "every spill file", torn_spill)]
+    table += [Case("torn last block", f"{name}, run finished", torn(name, False)) for name in more]
+    table += [Case("torn last block", "every spill file", torn_spill)]
     if may_mount():
-        found += [Case("full disk", f"room for {share:.0%} of the run", full(share)) for share in (0.05, 0.3, 0.6, 0.8, 0.95)]
-    found += [Case("clock skew, ahead", "Decide", skewed(3e8, "ten years ahead"))]
-    found += [Case("clock skew, behind", "Decide", skewed(-1e9, "in 1995"))]
-    found += [Case("poisoned page", "Rate", poisoned), Case("two runs on one output", "start", two)]
-    found += [Case(f"S3: {kind} in 10 % of requests", "all the time", bad_store(kind)) for kind in (*KINDS, "all")]
+        table += [Case("full disk", f"room for {share:.0%} of the run", full(share)) for share in (0.05, 0.3, 0.6, 0.8, 0.95)]
+    table += [Case("clock skew, ahead", "Decide", skewed(3e8, "ten years ahead"))]
+    table += [Case("clock skew, behind", "Decide", skewed(-1e9, "in 1995"))]
+    table += [Case("poisoned page", "Rate", poisoned), Case("two runs on one output", "start", two)]
+    table += [Case(f"S3: {kind} in 10 % of requests", "all the time", bad_store(kind)) for kind in (*KINDS, "all")]
     rooms = {"Rate": "rated/part-", "Decide": "decisions/part-", "Emit": "data/phase-1/shard-"}
-    found += [Case("S3: SIGKILL of driver and workers", name, killed_in_a_store(room)) for name, room in rooms.items()]
-    return found
+    table += [Case("S3: SIGKILL of driver and workers", name, killed_in_a_store(room)) for name, room in rooms.items()]
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--only", default="", help="only cases with this in their name")
     parser.add_argument("--out", type=Path, default=PAGE)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -309,19 +309,19 @@ def main() -> None:
             )
         ]
         for number, case in enumerate(cases()):
-            if asked.only not in case.name:
+            if arguments.only not in case.name:
                 continue
             try:
-                did, again = case.do(job, folder / f"case-{number}")
-            except Exception as error:  # a case that fails is a row too
+                outcome, again = case.do(job, folder / f"case-{number}")
+            except Exception as error:  # a failure is a row too
                 failed += 1
-                did, again = f"**{type(error).__name__}: {str(error)[:200]}**", "**broken**"
-            words = [word.replace("|", "/").replace("\n", " ").strip() for word in (case.fault, case.moment, did, again)]
+                outcome, again = f"**{type(error).__name__}: {str(error)[:200]}**", "**broken**"
+            words = [word.replace("|", "/").replace("\n", " ").strip() for word in (case.fault, case.moment, outcome, again)]
             rows.append(f"| {' | '.join(words)} |\n")
             print(rows[-1], end="", flush=True)
             shutil.rmtree(folder / f"case-{number}", ignore_errors=True)
-    asked.out.parent.mkdir(exist_ok=True)
-    asked.out.write_text("".join(rows) + f"\n{len(rows) - 1} cases, {failed} broken.\n")
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text("".join(rows) + f"\n{len(rows) - 1} cases, {failed} broken.\n")
     sys.exit(1 if failed else 0)
 
 

@@ -1,4 +1,4 @@
-"""The sample job again and again, killed at seeded moments: `make soak N=100`; it always ends in the same bytes."""
+"""`make soak N=100`: kills the sample job at seeded moments, and compares the bytes at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.pipelines.running import command, left, processes
 
 
 def soak(job: Job, output: Path, draw: random.Random, length: float) -> tuple[int, bool]:
-    """One run, killed up to three times (driver and workers, the driver, or a worker): (kills, whether its bytes are equal)."""
+    """One run, killed up to three times (all processes, driver or worker): (kills, equal)."""
     kills = 0
     while True:
         disturbed = kills
@@ -39,15 +39,15 @@ def soak(job: Job, output: Path, draw: random.Random, length: float) -> tuple[in
             process.wait(600)
         if process.returncode == 0:
             return kills, left(output) == left(job.undisturbed)
-        assert kills > disturbed, f"after {kills} kills a run failed that nobody disturbed: exit code {process.returncode}"
+        assert kills > disturbed, f"after {kills} kills an undisturbed run failed: exit code {process.returncode}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many minutes")
-    asked = parser.parse_args()
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this many minutes")
+    arguments = parser.parse_args()
     done = kills = different = 0
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -56,14 +56,14 @@ def main() -> None:
         first = time.monotonic()
         subprocess.run(command(job.recipe, job.source, folder / "timed"), check=True, capture_output=True)
         length = time.monotonic() - first
-        for number in range(asked.runs):
-            if time.monotonic() > started + 60 * asked.minutes:
+        for number in range(arguments.runs):
+            if time.monotonic() > started + 60 * arguments.minutes:
                 break
-            killed, equal = soak(job, folder / "run", random.Random(f"{asked.seed} {number}"), length)
+            killed, equal = soak(job, folder / "run", random.Random(f"{arguments.seed} {number}"), length)
             done, kills, different = done + 1, kills + killed, different + (not equal)
             print(f"{number}: killed {killed} times, {'equal' if equal else 'DIFFERENT'}", flush=True)
             shutil.rmtree(folder / "run")
-    print(f"{done} of {asked.runs} runs, {kills} kills, {different} differences, {time.monotonic() - started:.0f} s")
+    print(f"{done} of {arguments.runs} runs, {kills} kills, {different} differences, {time.monotonic() - started:.0f} s")
     sys.exit(1 if different else 0)
 
 

@@ -1,4 +1,4 @@
-"""Some cases of the fault matrix; `make faults` does them all."""
+"""Some cases of the fault matrix; `make faults` runs them all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def job(tmp_path_factory):
 @pytest.mark.parametrize("name", FEW)
 def test_fault(job, tmp_path, name):
     if name not in CASES:
-        pytest.skip("needs leave to mount a file system")
+        pytest.skip("needs the right to mount a file system")
     try:
         CASES[name].do(job, tmp_path / "case")
     except Missing as missing:

@@ -1,4 +1,4 @@
-"""Starts real clusters on the loopback with deploy/cluster; a test is skipped if Java or Maven is missing."""
+"""Starts real clusters with deploy/cluster; tests are skipped without Java or Maven."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory does not grow with the input: the threads of a worker share one heap, and all processes together stay in a bound."""
+"""Memory does not grow with the input; a worker has one heap; all processes stay below a bound."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, processes, typed, write_recipe
 
 BOUND = 1700 << 20
-"""Resident bytes of a driver and two workers together. Measured: 1.4 GiB on 200 MB of near copies as on 1 GB of text, half
-of it code. The promise is 2 GiB on 1 GB."""
+"""Resident bytes of a driver and two workers. Measured: 1.4 GiB both on 200 MB of near copies and
+on 1 GB of text, half of it code. Tamis promises 2 GiB for 1 GB."""
 
 
 HEAPS = """
@@ -35,37 +35,37 @@ finally:
 
     print(pyarrow.default_memory_pool().backend_name)
 """
-"""The command; what glibc says of its heaps goes to the file that the last argument names."""
+"""The command. glibc's list of heaps goes into the file of the last argument."""
 
 
 def test_the_threads_of_one_worker_and_arrow_share_one_heap(tmp_path):
     save(tmp_path / "in", dealt(corpus(200), 1, seed=1), "jsonl.zst")
     argv = command(write_recipe(tmp_path), tmp_path / "in", tmp_path / "run", workers=1)[1:]
-    said, _ = typed([sys.executable, "-c", HEAPS, *argv, str(tmp_path / "heaps.xml")])
-    assert said.endswith("system\n")
+    stdout, _ = typed([sys.executable, "-c", HEAPS, *argv, str(tmp_path / "heaps.xml")])
+    assert stdout.endswith("system\n")
     assert (tmp_path / "heaps.xml").read_text().count("<heap nr=") == 1
 
 
 def resident(pids: list[int]) -> int:
-    """Resident bytes of the processes, pages that they share counted once for each."""
+    """Resident bytes of the processes; shared pages count once for each."""
     total = 0
     for pid in pids:
         try:
             total += int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * 4096
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended
     return total
 
 
-@pytest.mark.slow
+@pytest.mirror.slow
 def test_peak_memory_of_all_processes_stays_below_its_bound(tmp_path):
-    # 25 MB of documents in eight versions, as a crawl has near copies: every step works on all of it.
+    # 25 MB of documents in eight versions, like the near copies of a crawl: every step has work.
     records = corpus(6000, seed=3, sentences=(20, 90))
     size = sum(len(str(record["text"])) for record in records)
     assert 8 * size > 200e6
     for number in range(8):
-        mark = f" Mirror{chr(ord('a') + number)}."
-        copies = [record | {"id": f"{number}-{record['id']}", "text": f"{record['text']}{mark}"} for record in records]
+        mirror = f" Mirror{chr(ord('a') + number)}."
+        copies = [record | {"id": f"{number}-{record['id']}", "text": f"{record['text']}{mirror}"} for record in records]
         save(tmp_path / "in" / str(number), dealt(copies, 1, seed=number), ("jsonl.zst", "parquet")[number % 2])
     recipe = write_recipe(tmp_path, output={"shard_bytes": 64 << 20})
     peak = 0

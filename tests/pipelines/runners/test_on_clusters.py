@@ -1,4 +1,4 @@
-"""The same bytes on a real Flink and a real Spark as on the local runner, whatever is killed meanwhile."""
+"""Flink and Spark give the bytes of the local runner, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.pipelines.running import command, left, processes, typed, write_recip
 from tests.pipelines.test_invariance import VARIED
 
 
-def quick(chosen, *others):
-    """The value that .ci/run takes; the others are slow."""
-    return [chosen, *(pytest.param(other, marks=pytest.mark.slow) for other in others if other != chosen)]
+def quick(value, *others):
+    """Parameters: the value is for .ci/run, the others are slow."""
+    return [value, *(pytest.param(other, marks=pytest.mark.slow) for other in others if other != value)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def spark(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slow_base(tmp_path_factory):
-    """(recipe, input, undisturbed local run): eight files, so that there is time to disturb it."""
+    """(recipe, input, undisturbed local run); eight files leave time to disturb it."""
     folder = tmp_path_factory.mktemp("slow")
     source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
     recipe = write_recipe(folder, output={"shard_bytes": 200_000})
@@ -45,7 +45,7 @@ def slow_base(tmp_path_factory):
     return recipe, source, folder / "run"
 
 
-def same_for_any_recipe(arguments, workers, tmp_path, name):
+def check_recipe(arguments, workers, tmp_path, name):
     recipe = write_recipe(tmp_path, **VARIED[name])
     source = save(tmp_path / "in", dealt(corpus(400, seed=len(name)), 3, seed=1))
     typed(command(recipe, source, tmp_path / "local"))
@@ -53,17 +53,17 @@ def same_for_any_recipe(arguments, workers, tmp_path, name):
     assert left(tmp_path / "run") == left(tmp_path / "local")
 
 
-def same(arguments, workers, base, tmp_path):
-    """Runs the base on a runner: the whole directory is that of the local run, and the manifest names who ran it."""
+def check_base(arguments, workers, base, tmp_path):
+    """Runs the base on a runner: the files are those of the local run, except for the environment."""
     typed(command(base.recipe, base.source, tmp_path / "run", *arguments, workers=workers), seconds=300)
     assert left(tmp_path / "run") == left(base.run)
     environment = json.loads((tmp_path / "run/manifest.json").read_text())["environment"]
     assert (environment["runner"], environment["workers"]) == (arguments[1], workers)
-    nobody_works(tmp_path / "run")
+    wait_for_workers(tmp_path / "run")
 
 
-def nobody_works(run):
-    """Waits for the run's last worker to end: within seconds, on a machine that has nothing else to do."""
+def wait_for_workers(run):
+    """Waits for the run's last worker to end, which takes seconds on an idle machine."""
     until = time.monotonic() + 60
     while workers_of(run):
         assert time.monotonic() < until
@@ -71,30 +71,30 @@ def nobody_works(run):
 
 
 def workers_of(run):
-    """The processes of the workers of a run."""
-    mark, found = f"TAMIS_RUN={run}\0".encode(), []
+    """The process ids of a run's workers."""
+    variable, workers = f"TAMIS_RUN={run}\0".encode(), []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                if mark in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
+                if variable in (folder / "environ").read_bytes():
+                    workers.append(int(folder.name))
             except OSError:
                 continue  # it ended meanwhile
-    return found
+    return workers
 
 
 def executors(spark):
-    """The processes in which Spark's workers do a job."""
+    """The process ids of Spark's executors."""
     nodes = spark.processes().values()
     return [number for number, parent in processes("CoarseGrainedExecutorBackend").items() if parent in nodes]
 
 
-def begun(argv):
+def start(argv):
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
 
-def shows(process, output, pattern):
-    """Waits for the first file of a run that matches."""
+def wait_for_file(process, output, pattern):
+    """Waits until a file of the run matches."""
     until = time.monotonic() + 300
     while not any(output.glob(pattern)):
         assert process.poll() is None, process.communicate()[0]
@@ -102,23 +102,23 @@ def shows(process, output, pattern):
         time.sleep(0.01)
 
 
-def same_although(kill, arguments, workers, slow_base, output, moment):
-    """Kills something once a file of the run is there: the run ends as the one that nobody disturbed."""
+def check_killed(kill, arguments, workers, slow_base, output, moment):
+    """Kills something once a file of the run exists: the result is that of the undisturbed run."""
     recipe, source, undisturbed = slow_base
-    process = begun(command(recipe, source, output, *arguments, workers=workers))
-    shows(process, output, moment)
+    process = start(command(recipe, source, output, *arguments, workers=workers))
+    wait_for_file(process, output, moment)
     kill()
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
     assert left(output) == left(undisturbed)
 
 
-def same_although_its_driver_dies(arguments, workers, slow_base, output, moment):
-    """The same command, at once: the cluster may not have noticed yet."""
+def check_killed_driver(arguments, workers, slow_base, output, moment):
+    """Repeats the command at once, before the cluster notices."""
     recipe, source, undisturbed = slow_base
     argv = command(recipe, source, output, *arguments, workers=workers)
-    process = begun(argv)
-    shows(process, output, moment)
+    process = start(argv)
+    wait_for_file(process, output, moment)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     typed(argv, seconds=300)
@@ -126,7 +126,7 @@ def same_although_its_driver_dies(arguments, workers, slow_base, output, moment)
 
 
 def kill_a_worker(run):
-    if workers := workers_of(run):  # else it was too quick for us
+    if workers := workers_of(run):  # unless the run was too quick
         os.kill(min(workers), signal.SIGKILL)
 
 
@@ -134,11 +134,11 @@ def kill_a_worker(run):
 class TestFlink:
     @pytest.mark.parametrize("workers", quick(2, 1, 4))
     def test_the_same_bytes_for_any_number_of_workers(self, flink, base, tmp_path, workers):
-        same(flink.arguments, workers, base, tmp_path)
+        check_base(flink.arguments, workers, base, tmp_path)
 
     @pytest.mark.parametrize("name", quick("phases and a budget", *VARIED))
     def test_the_same_bytes_for_any_recipe(self, flink, tmp_path, name):
-        same_for_any_recipe(flink.arguments, 2, tmp_path, name)
+        check_recipe(flink.arguments, 2, tmp_path, name)
 
     @pytest.mark.parametrize("moment", quick("decisions/part-*.parquet", "rated/.part-*.tmp", "rated/part-*.json"))
     def test_a_task_manager_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
@@ -146,7 +146,7 @@ class TestFlink:
             os.kill(flink.processes()["taskmanager-1"], signal.SIGKILL)
 
         try:
-            same_although(kill, flink.arguments, 2, slow_base, tmp_path / "run", moment)
+            check_killed(kill, flink.arguments, 2, slow_base, tmp_path / "run", moment)
         finally:
             flink.do("replace")
 
@@ -154,31 +154,31 @@ class TestFlink:
     @pytest.mark.parametrize("moment", ["rated/part-*.json", "decisions/part-*.parquet"])
     def test_a_worker_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
         run = tmp_path / "run"
-        same_although(lambda: kill_a_worker(run), flink.arguments, 2, slow_base, run, moment)
+        check_killed(lambda: kill_a_worker(run), flink.arguments, 2, slow_base, run, moment)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "decisions/part-*.parquet", "data/phase-1/shard-*.parquet"])
     def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, flink, slow_base, tmp_path, moment):
-        same_although_its_driver_dies(flink.arguments, 2, slow_base, tmp_path / "run", moment)
+        check_killed_driver(flink.arguments, 2, slow_base, tmp_path / "run", moment)
 
     @pytest.mark.slow
     def test_interrupted_it_ends_the_job(self, flink, slow_base, tmp_path):
         recipe, source, _ = slow_base
-        process = begun(command(recipe, source, tmp_path / "run", *flink.arguments))
-        shows(process, tmp_path / "run", "rated/.part-*.tmp")
+        process = start(command(recipe, source, tmp_path / "run", *flink.arguments))
+        wait_for_file(process, tmp_path / "run", "rated/.part-*.tmp")
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 130, said
-        nobody_works(tmp_path / "run")
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 130, printed
+        wait_for_workers(tmp_path / "run")
 
     @pytest.mark.slow
     def test_an_error_of_the_run_arrives_as_from_a_local_worker(self, flink, base, tmp_path):
         source = shutil.copytree(base.source, tmp_path / "in")
         (source / "bad.jsonl").write_text("{broken\n" * 3)
         argv = command(base.recipe, source, tmp_path / "run", *flink.arguments, "--set", "max_rejects=2")
-        _, said = typed(argv, code=1, seconds=300)
-        assert "3 of 403 records could not be read; max_rejects is 2." in " ".join(said.split())
-        assert "Traceback" not in said
+        _, printed = typed(argv, code=1, seconds=300)
+        assert "3 of 403 records could not be read; max_rejects is 2." in " ".join(printed.split())
+        assert "Traceback" not in printed
 
     @pytest.mark.slow
     @pytest.mark.parametrize("broken", ["missing", "fails", "elsewhere"])
@@ -188,39 +188,39 @@ class TestFlink:
             script.write_text({"fails": "#!/bin/sh\nexit 3\n", "elsewhere": "#!/bin/sh\nexit 78\n"}[broken])
             script.chmod(0o755)
         argv = command(base.recipe, base.source, tmp_path / "run", *flink.arguments, "--option", f"worker={script}")
-        _, said = typed(argv, code=1, seconds=300)
-        assert {"missing": "install Tamis there", "fails": "exit code 3", "elsewhere": "must see both"}[broken] in said
+        _, printed = typed(argv, code=1, seconds=300)
+        assert {"missing": "install Tamis there", "fails": "exit code 3", "elsewhere": "must see both"}[broken] in printed
 
 
 @pytest.mark.spark
 class TestSpark:
     def test_the_same_bytes_on_two_executors_of_two_cores(self, spark, base, tmp_path):
-        same(spark.arguments, 0, base, tmp_path)
+        check_base(spark.arguments, 0, base, tmp_path)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("nodes", "slots"), [(1, 1), (2, 1)])
     def test_the_same_bytes_on_any_number_of_cores(self, base, tmp_path, nodes, slots):
         with started("spark", tmp_path / "spark", nodes, slots) as cluster:
-            same(cluster.arguments, 0, base, tmp_path)
+            check_base(cluster.arguments, 0, base, tmp_path)
 
     @pytest.mark.parametrize("name", quick("a mixture that is drawn and repeated", *VARIED))
     def test_the_same_bytes_for_any_recipe(self, spark, tmp_path, name):
-        same_for_any_recipe(spark.arguments, 0, tmp_path, name)
+        check_recipe(spark.arguments, 0, tmp_path, name)
 
     @pytest.mark.parametrize("moment", quick("decisions/part-*.parquet", "rated/.part-*.tmp", "rated/part-*.json"))
     def test_an_executor_that_is_killed_costs_time_and_nothing_else(self, spark, slow_base, tmp_path, moment):
         def kill():
             os.kill(min(executors(spark)), signal.SIGKILL)
 
-        same_although(kill, spark.arguments, 0, slow_base, tmp_path / "run", moment)
+        check_killed(kill, spark.arguments, 0, slow_base, tmp_path / "run", moment)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("moment", ["rated/part-*.json", "decisions/part-*.parquet"])
     def test_a_worker_that_is_killed_costs_time_and_nothing_else(self, spark, slow_base, tmp_path, moment):
         run = tmp_path / "run"
-        same_although(lambda: kill_a_worker(run), spark.arguments, 0, slow_base, run, moment)
+        check_killed(lambda: kill_a_worker(run), spark.arguments, 0, slow_base, run, moment)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "decisions/part-*.parquet"])
     def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, spark, slow_base, tmp_path, moment):
-        same_although_its_driver_dies(spark.arguments, 0, slow_base, tmp_path / "run", moment)
+        check_killed_driver(spark.arguments, 0, slow_base, tmp_path / "run", moment)

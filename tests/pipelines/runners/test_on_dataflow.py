@@ -1,4 +1,4 @@
-"""What Dataflow is sent, by Beam's own submission to a service on the loopback that does the job; needs the extra."""
+"""Beam submits the job to a stand-in for Dataflow on the loopback, which runs it."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 IMAGE = "registry.example.com/tamis:1"
 
-ASKED = {"project": "corpus", "region": "europe-west1", "temp_location": "gs://corpus/temp", "sdk_container_image": IMAGE}
-"""What a person gives."""
+OPTIONS = {"project": "corpus", "region": "europe-west1", "temp_location": "gs://corpus/temp", "sdk_container_image": IMAGE}
+"""The options of a user."""
 
 
 class Service:
-    """Dataflow's REST interface for one job, which it does in this process before it answers that there is one."""
+    """Dataflow's REST interface for one job, which runs in this process before the response."""
 
     def __init__(self, temp: Path) -> None:
         self.temp = temp
         self.job: dict[str, object] = {}
         self.error = ""
-        self.ends = "JOB_STATE_DONE"
+        self.state = "JOB_STATE_DONE"
         self.requested: list[str] = []
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self._say(service.create(self._sent()))
+                self._respond(service.create(self._request()))
 
             def do_PUT(self) -> None:
-                service.requested.append(self._sent()["requestedState"])
-                self._say({})
+                service.requested.append(self._request()["requestedState"])
+                self._respond({})
 
             def do_GET(self) -> None:
                 if "/messages" in self.path:
                     error = {"id": "1", "time": "2026-01-01T00:00:00Z", "messageImportance": "JOB_MESSAGE_ERROR"}
-                    self._say({"jobMessages": [error | {"messageText": service.error}] if service.error else []})
+                    self._respond({"jobMessages": [error | {"messageText": service.error}] if service.error else []})
                 else:
-                    self._say({"id": "1", "currentState": service.ends})
+                    self._respond({"id": "1", "currentState": service.state})
 
-            def _sent(self) -> dict[str, object]:
+            def _request(self) -> dict[str, object]:
                 return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
-            def _say(self, answer: dict[str, object]) -> None:
+            def _respond(self, answer: dict[str, object]) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()
@@ -82,16 +82,16 @@ class Service:
 
     @property
     def options(self) -> dict[str, str]:
-        """They name this service, and a folder that it sees."""
-        here = {"dataflow_endpoint": f"http://localhost:{self.server.server_port}", "no_auth": "true"}
-        return ASKED | {"temp_location": str(self.temp)} | here
+        """The user's options with this service and a folder that it sees."""
+        endpoint = {"dataflow_endpoint": f"http://localhost:{self.server.server_port}", "no_auth": "true"}
+        return OPTIONS | {"temp_location": str(self.temp)} | endpoint
 
     def create(self, job: dict[str, object]) -> dict[str, object]:
         self.job = job
         try:
             self.do()
         except Exception as error:
-            self.ends, self.error = "JOB_STATE_FAILED", "".join(traceback.format_exception(error))
+            self.state, self.error = "JOB_STATE_FAILED", "".join(traceback.format_exception(error))
         return {"id": "1", "currentState": "JOB_STATE_RUNNING", "clientRequestId": job["clientRequestId"]}
 
     def do(self) -> None:
@@ -106,7 +106,7 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path, monkeypatch):
-    """Sees this machine's files, so that a run directory needs no bucket."""
+    """It sees this machine's files, so the run directory needs no bucket."""
     monkeypatch.setattr(registry, "make_runner", lambda name, workers, options, run: registry.Runner(name, workers, options))
     (tmp_path / "temp").mkdir()
     with Service(tmp_path / "temp") as service:
@@ -120,8 +120,8 @@ def small(tmp_path):
 
 
 def submitted(small, output, options, *sets):
-    wanted = load_recipe(str(small[0]), sets, [str(small[1])])
-    return launch(wanted, str(output), 0, runner="dataflow", options=options)
+    recipe = load_recipe(str(small[0]), sets, [str(small[1])])
+    return launch(recipe, str(output), 0, runner="dataflow", options=options)
 
 
 def test_the_job_leaves_the_same_bytes_in_an_image_of_ours(small, service, tmp_path):
@@ -132,7 +132,7 @@ def test_the_job_leaves_the_same_bytes_in_an_image_of_ours(small, service, tmp_p
     (pool,) = service.job["environment"]["workerPools"]
     (harness,) = pool["sdkHarnessContainerImages"]
     assert harness["containerImage"] == IMAGE
-    assert harness["useSingleCorePerContainer"]  # a process for each core: kernels run single-threaded
+    assert harness["useSingleCorePerContainer"]  # a process per core
     assert pool["numWorkers"] == pool["autoscalingSettings"]["maxNumWorkers"] == 3
 
 
@@ -142,10 +142,10 @@ def test_an_error_of_the_run_arrives_as_from_a_local_worker(small, service, tmp_
         submitted(small, tmp_path / "run", service.options, "max_rejects=2")
 
 
-def test_a_job_of_a_driver_that_was_killed_is_told(small, service, tmp_path, monkeypatch):
-    """Google answers with the job of that name that it has."""
+def test_the_job_of_a_killed_driver_is_reported(small, service, tmp_path, monkeypatch):
+    """Google returns its existing job of that name."""
     monkeypatch.setattr(service, "create", lambda job: {"id": "7", "name": job["name"], "clientRequestId": "another"})
-    with pytest.raises(RunError, match=f"a job '{dataflow.job_name(str(tmp_path / 'run'))}' is at work already"):
+    with pytest.raises(RunError, match=f"a job '{dataflow.job_name(str(tmp_path / 'run'))}' is running already"):
         submitted(small, tmp_path / "run", service.options)
 
 
@@ -155,17 +155,17 @@ def test_interrupted_it_ends_the_job(small, service, tmp_path, monkeypatch):
         return {"id": "1", "currentState": "JOB_STATE_RUNNING", "clientRequestId": job["clientRequestId"]}
 
     monkeypatch.setattr(service, "create", create)
-    monkeypatch.setattr(service, "ends", "JOB_STATE_RUNNING")
+    monkeypatch.setattr(service, "state", "JOB_STATE_RUNNING")
     with pytest.raises(KeyboardInterrupt):
         submitted(small, tmp_path / "run", service.options)
     assert service.requested
 
 
-def test_the_options_are_those_that_google_s_service_takes_and_a_job_that_did_nothing_is_no_run(small, tmp_path, monkeypatch):
-    """A dry run is all of a submission but what needs the network."""
+def test_google_s_client_accepts_the_options_and_a_job_without_work_fails_the_run(small, tmp_path, monkeypatch):
+    """A dry run is a whole submission except for the network."""
     monkeypatch.setattr(registry, "make_runner", lambda name, workers, options, run: registry.Runner(name, workers, options))
     with pytest.raises(RunError, match="2 of 2 parts were not rated"):
-        submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes"})
+        submitted(small, tmp_path / "run", OPTIONS | {"dry_run": "yes"})
     assert not (tmp_path / "run/manifest.json").exists()
     with pytest.raises(RunError, match="Invalid Project"):
-        submitted(small, tmp_path / "run", ASKED | {"dry_run": "yes", "project": "No Project"})
+        submitted(small, tmp_path / "run", OPTIONS | {"dry_run": "yes", "project": "No Project"})

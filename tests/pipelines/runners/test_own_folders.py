@@ -26,7 +26,7 @@ print(pipelines.OWNER, transforms.OWNER, len(rows) > 100)
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A training project with a recipe, and with packages that are called as the folders of Tamis."""
+    """A training project with a recipe, and with packages named like the folders of Tamis."""
     for name in ("pipelines", "transforms"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("OWNER = 'user'\n")

@@ -51,19 +51,19 @@ def flink():
 
 @pytest.mark.parametrize("name", ["direct", "dask", "ray"])
 def test_an_unsound_or_unknown_runner_is_refused_with_the_reason(base, tmp_path, name):
-    _, said = typed(command(base.recipe, base.source, tmp_path / "run", "--runner", name), code=2)
-    assert {"direct": "another engine", "dask": "drops sinks", "ray": "choose one of local"}[name] in " ".join(said.split())
+    _, stderr = typed(command(base.recipe, base.source, tmp_path / "run", "--runner", name), code=2)
+    assert {"direct": "another engine", "dask": "drops sinks", "ray": "choose one of local"}[name] in " ".join(stderr.split())
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["flink", "spark"])
 def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(base, tmp_path, name):
     option = ("--runner", name, "--option", f"job_endpoint=localhost:{free_port()}")
-    begun = time.monotonic()
-    _, said = typed(command(base.recipe, base.source, tmp_path / "run", *option, workers=0), code=1)
-    assert f"deploy/cluster {name} start" in said
-    assert "Traceback" not in said
-    assert time.monotonic() < begun + 10
+    start = time.monotonic()
+    _, stderr = typed(command(base.recipe, base.source, tmp_path / "run", *option, workers=0), code=1)
+    assert f"deploy/cluster {name} start" in stderr
+    assert "Traceback" not in stderr
+    assert time.monotonic() < start + 10
     assert not (tmp_path / "run").exists()
 
 

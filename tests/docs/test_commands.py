@@ -52,7 +52,7 @@ class Elsewhere(NamedTuple):
 
 ELSEWHERE = (
     Elsewhere("python3 -m venv", "needs a package index", "make install"),
-    Elsewhere("pip install", "needs a package index", "make install"),
+    Elsewhere("pip install", "needs a package index", "tests/deploy/test_wheel.py"),
     Elsewhere("make ", "takes minutes", "Makefile"),
     Elsewhere("python -m tests.bench.orders", "needs the real corpora", "tests/bench/orders.py"),
     Elsewhere("tamis proxy ", "trains models", "tests/pipelines/training/test_rank_runs.py"),

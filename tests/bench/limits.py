@@ -1,4 +1,4 @@
-"""What the memory and the libraries allow on this machine, on the same text: the limits that Tamis is measured against."""
+"""Measures what memory and libraries can do with the same text on this machine: the limits for Tamis."""
 
 from __future__ import annotations
 

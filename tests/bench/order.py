@@ -1,10 +1,10 @@
-"""What the order of a corpus costs as it grows: CPU seconds and peak memory of ranking, placing and dealing out narrow rows.
+"""Measures the cost of ordering a growing corpus: CPU seconds and peak memory of ranking, placing and dealing rows.
 
     python -m tests.bench.order [--documents 100000] [--times 1 4 16] [--repeats 3] [--order lr_weighted]
 
-Each size runs in a process of its own, with one worker in it. Documents are rows drawn from a seed, in parts of `PART`; they go
-through the rankings of `curate.py` with the rows of `decide.py`, and to their shards, which are sorted. No text moves. What
-every run takes, however small, is measured in the same process before, and taken off.
+Each size runs in a process of its own, with one worker in it. Documents are rows drawn from a seed, in parts of `PART`. They
+pass through the rankings of `curate.py` with the rows of `decide.py`, and to their shards, which are sorted. No text moves.
+The cost of an empty run is measured in the same process first, and subtracted.
 """
 
 from __future__ import annotations

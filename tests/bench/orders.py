@@ -1,9 +1,9 @@
-"""What docs/orders.md was trained on: crawled pages with a quality, and a vocabulary small enough for a model of their size.
+"""Makes the corpus of docs/orders.md: crawled pages with a quality, and a vocabulary for a small model.
 
     python -m tests.bench.orders FOLDER
 
-From ../shared/data: a fastText classifier that tells Wikipedia (the passages of BoolQ) from crawled pages rates other crawled
-pages; `tamis run` cleans them into FOLDER/run; FOLDER/tokenizer.json is learnt from what it keeps. The same bytes each time.
+From ../shared/data: a fastText classifier of Wikipedia (the passages of BoolQ) against crawled pages rates other crawled
+pages; `tamis run` cleans them into FOLDER/run; FOLDER/tokenizer.json is learnt from the result. The bytes are always the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Tamis takes for each kind of work, by itself and as `tamis run` does it; one JSON line, as peers/measure.py says."""
+"""Measures each kind of work of Tamis, alone and within `tamis run`; prints one JSON line like peers/measure.py."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""`make scaling`: docs/scaling.md, from runs of ×1, ×4 and ×16 of a generated corpus to a billion documents and a hundred.
+"""`make scaling`: writes docs/scaling.md, from runs of ×1, ×4 and ×16 to a billion and a hundred billion documents.
 
     python -m tests.bench.paper [--mb 800] [--repeats 3] [--corpus FOLDER] [--again]
 
-Measures (cost.py, each run a process of its own, sizes in turns, of CPU the least of the repeats), keeps what it measured in
-build/scaling.json, multiplies it out and draws the skew (skew.py). `--again` only writes the page anew. Ends with 1 when the
-cost of a document or the memory of a worker is not flat within `TOLERANCE`.
+Measures a generated corpus (cost.py; a process per run, sizes alternate, the least CPU of the repeats counts), stores the
+measurements in build/scaling.json, extrapolates, and draws the skew (skew.py). `--again` only writes the page. The exit code
+is 1 if the cost of a document or the memory of a worker is not flat within `TOLERANCE`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`make bench`: Tamis, its peers and the machine's limits, measured in turns, so that a ratio is of one interval of time.
+"""`make bench`: measures Tamis, its peers and the machine's limits in turns, so that ratios share a time interval.
 
-Every measurement is a process of its own, on the same text. CPU seconds are of the process and its children, and only ratios of
-them mean anything on a machine that does other work too. Peers that need a minute for what others do in a second get a smaller
-corpus: their cost per byte does not depend on its size. What is printed is the median; build/bench.json has every run.
+Every measurement is a process of its own, on the same text. CPU seconds are those of the process and its children; if the
+machine does other work, only their ratios mean anything. Peers that need a minute for what others do in a second get a smaller
+corpus, because their cost per byte does not depend on its size. The medians are printed; build/bench.json has every run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How the Rate movement scales on one huge file: seconds to the first batch rated, and from there to the last, by workers.
+"""Measures how Rate scales on one huge file: seconds to the first rated batch and from there to the last, by workers.
 
     python scaling.py CORPUS [--workers 1 2] [--repeats 3]
 
-CORPUS is a folder that corpus.py made. Its lines, in gzip members of `MEMBER` bytes one behind the other, are the one file.
-The speed-up is the ratio of the seconds between the first batch and the last, each the least of the repeats; runs alternate.
+CORPUS is a folder made by corpus.py. Its lines form the file, in consecutive gzip members of `MEMBER` bytes. The speed-up is
+the ratio of the seconds between the first batch and the last, each the least of the repeats; runs alternate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How uneven the pieces of a run of a billion documents are: sizes are drawn from the model of each cut, nothing is stored.
+"""Simulates how uneven the pieces of a run of a billion documents are, by drawing sizes from a model of each cut.
 
-Hashes are uniform, so documents of their own fall into a partition by Poisson's law. Copies do not: all of a cluster go to one
-place. Their sizes are assumed to follow Zipf's law, the k-th largest cluster having C/k documents, down to pairs.
+Hashes are uniform, so unique documents fall into partitions by Poisson's law. Copies do not: a cluster goes to one partition.
+Cluster sizes are assumed to follow Zipf's law, the k-th largest cluster having C/k documents, down to pairs.
 """
 
 from __future__ import annotations

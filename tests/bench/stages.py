@@ -1,4 +1,4 @@
-"""Where the CPU seconds of a run go: every stage by itself, in the order in which a batch passes through them."""
+"""Measures the CPU seconds of each stage of a run by itself, in the order in which a batch passes through them."""
 
 from __future__ import annotations
 

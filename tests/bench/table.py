@@ -1,4 +1,4 @@
-"""What the measurements are called, and the tables they become: medians, ratios, limits."""
+"""Names the measurements and makes their tables: medians, ratios, limits."""
 
 from __future__ import annotations
 

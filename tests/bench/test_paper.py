@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scaling.md, on runs made up here."""
+"""The arithmetic of docs/scaling.md, on runs that are made up here."""
 
 from __future__ import annotations
 

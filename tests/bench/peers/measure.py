@@ -1,9 +1,9 @@
-"""What every measured script shares: it does one kind of work in this process and prints one JSON line. Standard library only.
+"""Measures one kind of work in this process and prints one JSON line; all measured scripts share it. Standard library only.
 
     python works.py WORK CORPUS   →   {"cpu_s": …, "wall_s": …, "mb": …, "peak_rss_mb": …, "version": …}
 
-Set-up (imports, models, compiled kernels, texts already in memory) is not measured. What is, is repeated until it has taken
-`LEAST_CPU_S`, so that a clock tick and a first touch of memory weigh nothing, and told as the mean of one pass.
+Set-up (imports, models, compiled kernels, texts already in memory) is not measured. The work is repeated until it has taken
+`LEAST_CPU_S`, so that clock ticks and first touches of memory do not matter; the mean of one pass is printed.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def find(base, *patterns):
     return [entry.uri.removeprefix(base).lstrip("/") for entry in entries]
 
 
-def test_folder_is_searched_to_the_bottom_for_data_and_nothing_hidden(base):
+def test_a_folder_is_searched_recursively_for_data_without_hidden_files(base):
     write_files(
         base, "b/2.jsonl.zst", "a.parquet", "b/1.jsonl", "README.md", "_tmp/x.jsonl", ".hid/y.jsonl", "_SUCCESS", ".z.jsonl"
     )

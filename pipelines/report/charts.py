@@ -235,8 +235,8 @@ def _bands(segments: Sequence[OrderSegment], spans: Sequence[tuple[float, float]
     floor = np.zeros_like(sizes)
     bands = []
     for colour, group in enumerate(groups):
-        tokens = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
-        top = floor + tokens / sizes
+        group_tokens = np.array([sum(segment["sources"].get(name, 0) for name in group) for segment in segments])
+        top = floor + group_tokens / sizes
         upper = [point for span, y in zip(spans, top, strict=True) for point in _step(span, y)]
         lower = [point for span, y in zip(spans, floor, strict=True) for point in _step(span, y)]
         label = group[0] if len(group) == 1 else f"{len(group)} others"

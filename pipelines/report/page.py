@@ -6,7 +6,6 @@ direction, and control characters are replaced. The page needs no network and no
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -20,6 +19,9 @@ from tamis.transforms import storage
 from tamis.transforms.core.formatting import compact, number, share, storage_size
 from tamis.transforms.core.manifest import Manifest, read_manifest
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
+
+Row = dict[str, Any]
+"""A row of a table of the page."""
 
 
 def write_report(run: str) -> str:
@@ -58,74 +60,19 @@ def render(manifest: Manifest, data: ReportData) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The documents with one outcome, and their share of the records read."""
-
-    name: str
-    documents: int
-    share: float
+def _outcomes(counts: Mapping[str, Any]) -> list[Row]:
+    """Kept, review, dropped and rejected documents, and their share of the records read."""
+    names = ("kept", "review", "dropped", "rejected")
+    return [{"name": name, "documents": counts[name], "share": _ratio(counts[name], counts["records"])} for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonRow:
-    """The documents with one reason, and its rule in the recipe. `width` is that of the bar, 1 for the longest."""
-
-    name: str
-    decision: str
-    rule: str
-    documents: int
-    tokens: int
-    share: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """The decisions on one source. `share` is its share of the kept tokens."""
-
-    name: str
-    documents: int
-    kept: int
-    review: int
-    dropped: int
-    kept_tokens: int
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class GuardRow:
-    """A guard's share of all tokens, the lowest and highest share in a slice of the order, and its limits."""
-
-    name: str
-    kind: str
-    share: float
-    low: float
-    high: float
-    rule: str
-    limits: list[float]
-    warns: bool
-
-
-def _outcomes(counts: Mapping[str, Any]) -> list[Outcome]:
-    return [
-        Outcome(name, counts[name], _ratio(counts[name], counts["records"]))
-        for name in ("kept", "review", "dropped", "rejected")
-    ]
-
-
-def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[ReasonRow]:
+def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[Row]:
+    """The counts by reason, with its rule in the recipe. `width` is that of the bar, 1 for the longest."""
     longest = max((row["documents"] for row in counts["reasons"]), default=0)
     return [
-        ReasonRow(
-            row["reason"],
-            row["decision"],
-            _rule(recipe["thresholds"].get(row["reason"])),
-            row["documents"],
-            row["tokens"],
-            _ratio(row["documents"], counts["records"]),
-            _ratio(row["documents"], longest),
-        )
+        row
+        | {"rule": _rule(recipe["thresholds"].get(row["reason"]))}
+        | {"share": _ratio(row["documents"], counts["records"]), "width": _ratio(row["documents"], longest)}
         for row in counts["reasons"]
     ]
 
@@ -137,24 +84,17 @@ def _rule(threshold: Mapping[str, Any] | None) -> str:
     return ", ".join(limits or ["one of", *(threshold["one_of"] or ())]).replace("one of, ", "one of ")
 
 
-def _sources(counts: Mapping[str, Any]) -> list[SourceRow]:
-    kept = counts["tokens"]["kept"]
-    rows = [
-        SourceRow(
-            name,
-            row["kept"] + row["review"] + row["dropped"],
-            row["kept"],
-            row["review"],
-            row["dropped"],
-            row.get("kept_tokens", 0),
-            _ratio(row.get("kept_tokens", 0), kept),
-        )
-        for name, row in counts["sources"].items()
-    ]
-    return sorted(rows, key=lambda row: (-row.documents, row.name))
+def _sources(counts: Mapping[str, Any]) -> list[Row]:
+    """The counts by source, largest first. `share` is the share of the kept tokens."""
+    rows: list[Row] = [{"name": name, "kept_tokens": 0} | row for name, row in counts["sources"].items()]
+    for row in rows:
+        row["documents"] = row["kept"] + row["review"] + row["dropped"]
+        row["share"] = _ratio(row["kept_tokens"], counts["tokens"]["kept"])
+    return sorted(rows, key=lambda row: (-row["documents"], row["name"]))
 
 
-def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[GuardRow]:
+def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[Row]:
+    """The guards: share of all tokens, lowest and highest share in a slice of the order, limits."""
     options = Guards.model_validate(manifest["recipe"]["guards"])
     codes = {warning["code"] for warning in manifest["warnings"]}
     tokens = [segment["tokens"] for segment in segments]
@@ -168,16 +108,16 @@ def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[GuardR
             if (limit := getattr(guard, f"{what}_{side}")) is not None
         }
         rows.append(
-            GuardRow(
-                name,
-                " or ".join(_condition(column, condition) for column, condition in guard.where.items()),
-                share,
-                min(along, default=0.0),
-                max(along, default=0.0),
-                ", ".join(limits) + (", in each slice of the order" if guard.along else ""),
-                list(limits.values()),
-                f"guard-{name}" in codes,
-            )
+            {
+                "name": name,
+                "kind": " or ".join(_condition(column, condition) for column, condition in guard.where.items()),
+                "share": share,
+                "low": min(along, default=0.0),
+                "high": max(along, default=0.0),
+                "rule": ", ".join(limits) + (", in each slice of the order" if guard.along else ""),
+                "limits": list(limits.values()),
+                "warns": f"guard-{name}" in codes,
+            }
         )
     return rows
 

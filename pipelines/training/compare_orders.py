@@ -83,7 +83,7 @@ def read_corpus(run: str, tokenizer: str) -> TokenizedCorpus:
     import pyarrow as pa
 
     from tamis.transforms.feed.corpus_index import CorpusReader, load_corpus
-    from tamis.transforms.feed.encode import load_tokenizer
+    from tamis.transforms.feed.text_to_ids import load_tokenizer
     from tamis.transforms.text.hashing import hash_texts
 
     shards = load_corpus(run).shards

@@ -48,7 +48,7 @@ def rank_runs(
 ) -> dict[str, Any]:
     """Trains a model for each run, learning rate and seed, each on `options.tokens` (0: all of the shortest run).
 
-    `target` is a JSON file with the loss of each run, by its name as given here, in trainings that count. Without it, if there
+    `target` is a JSON file with the loss of each run, by its name as given here, in full-size trainings. Without it, if there
     are several learning rates, the target is each run's loss at its own best rate. Raises RunError if a run is too short,
     FileNotFoundError if one is not finished, ImportError without torch.
     """
@@ -128,7 +128,7 @@ def torch_parts(options: ProxyTraining) -> tuple[Any, Any, Any, Any]:
         import torch
     except ModuleNotFoundError:
         raise ImportError(missing_package("proxy training", "torch")) from None
-    from tamis.transforms.feed.encode import load_tokenizer
+    from tamis.transforms.feed.text_to_ids import load_tokenizer
     from tamis.transforms.proxy.model import Shape
     from tamis.transforms.proxy.train import average_states, evaluate, train
 

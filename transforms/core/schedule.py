@@ -41,48 +41,38 @@ class Schedule(Options):
     ascending order is the same with `final` at a third of the peak (CDMA): `Schedule.moderate(peak)`.
     """
 
-    shape: Annotated[
-        Literal["constant", "linear", "cosine", "wsd", "step", "points"],
-        Field(
-            description="wsd: constant, then a decay at the end; cosine, linear: decay throughout; constant: no decay; "
-            "step: drop at each of `steps`; points: through `points`"
-        ),
-    ] = "wsd"
-    tokens: Annotated[
-        int | None,
-        Field(gt=0, description="planned length of the run, needed by options in tokens (not with points, which end there)"),
-    ] = None
-    peak: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)")
-    ] = 3e-3
-    final: Annotated[float, Field(ge=0, allow_inf_nan=False, description="learning rate at the end (wsd, cosine, linear)")] = (
-        1e-5
+    shape: Literal["constant", "linear", "cosine", "wsd", "step", "points"] = Field(
+        default="wsd",
+        description="wsd: constant, then a decay at the end; cosine, linear: decay throughout; constant: no decay; "
+        "step: drop at each of `steps`; points: through `points`",
     )
-    warmup: Annotated[
-        float, Field(ge=0, lt=1, description="share of the run in which the rate rises linearly from 0 to the peak")
-    ] = 0.0
-    decay: Annotated[float, Field(ge=0, le=1, description="share of the run, at its end, in which the rate decays (wsd)")] = (
-        0.18
+    tokens: int | None = Field(
+        default=None,
+        gt=0,
+        description="planned length of the run, needed by options in tokens (not with points, which end there)",
     )
-    decay_shape: Annotated[
-        Curve,
-        Field(
-            description="sqrt: η = peak·(1 − √r) + final·√r, with r from 0 to 1 over the decay; linear: r instead of √r; "
-            "cosine: (1 − cos πr)/2 instead of √r; exponential: peak·(final/peak)^r (wsd)"
-        ),
-    ] = "sqrt"
-    steps: Annotated[
-        tuple[tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(ge=0, le=1)]], ...],
-        Field(description="list of [share of the run, share of the peak from there on], in order (step)"),
-    ] = ()
-    points: Annotated[
-        tuple[tuple[Rate, Rate], ...],
-        Field(
-            description="list of [tokens, learning rate] from 0 to the end of the run, linear in between, or a CSV file with "
-            "these two columns; two points at one token are a jump; points are stretched to the length of the run (points)",
-            json_schema_extra=_allow_file,
-        ),
-    ] = ()
+    peak: float = Field(
+        default=3e-3, gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)"
+    )
+    final: float = Field(default=1e-5, ge=0, allow_inf_nan=False, description="learning rate at the end (wsd, cosine, linear)")
+    warmup: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the run in which the rate rises linearly from 0 to the peak"
+    )
+    decay: float = Field(default=0.18, ge=0, le=1, description="share of the run, at its end, in which the rate decays (wsd)")
+    decay_shape: Curve = Field(
+        default="sqrt",
+        description="sqrt: η = peak·(1 − √r) + final·√r, with r from 0 to 1 over the decay; linear: r instead of √r; "
+        "cosine: (1 − cos πr)/2 instead of √r; exponential: peak·(final/peak)^r (wsd)",
+    )
+    steps: tuple[tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(ge=0, le=1)]], ...] = Field(
+        default=(), description="list of [share of the run, share of the peak from there on], in order (step)"
+    )
+    points: tuple[tuple[Rate, Rate], ...] = Field(
+        default=(),
+        description="list of [tokens, learning rate] from 0 to the end of the run, linear in between, or a CSV file with "
+        "these two columns; two points at one token are a jump; points are stretched to the length of the run (points)",
+        json_schema_extra=_allow_file,
+    )
 
     @classmethod
     def moderate(cls, peak: float, share: float = MODERATE, warmup: float = 0.0, decay: float = 0.18) -> Schedule:

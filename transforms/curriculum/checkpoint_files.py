@@ -206,6 +206,6 @@ def _kinds(state: Mapping[str, Any]) -> dict[str, _Kind]:
 def _check_same_model(file: str, kinds: Mapping[str, _Kind], newest: Mapping[str, _Kind]) -> None:
     """Raises RunError unless the tensors have the same names, types and shapes."""
     for name in sorted(kinds.keys() | newest.keys()):
-        here, there = kinds.get(name, "missing"), newest.get(name, "missing")
-        if here != there:
-            raise RunError(f"{file}: '{name}' is {here}, but {there} in the newest checkpoint: not the same model")
+        own, other = kinds.get(name, "missing"), newest.get(name, "missing")
+        if own != other:
+            raise RunError(f"{file}: '{name}' is {own}, but {other} in the newest checkpoint: not the same model")

@@ -7,7 +7,7 @@ production; of the paper's three kinds, the two that do not fall towards the new
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,13 @@ class Checkpoints(Options):
     checkpoints lie in the last twentieth of the run.
     """
 
-    averaging: Annotated[
-        Averaging,
-        Field(description="ema: newer ones count more; sma: plain mean; wma: like a 1 − √r decay; none: only the last one"),
-    ] = "ema"
-    kept: Annotated[int, Field(ge=1, description="number of checkpoints; the last is at the end of the run")] = CHECKPOINTS
-    spacing: Annotated[float, Field(gt=0, le=1, description="share of the run from one checkpoint to the next")] = 0.01
-    alpha: Annotated[float, Field(gt=0, lt=1, description="weight of the newest, before normalisation (ema)")] = ALPHA
+    averaging: Averaging = Field(
+        default="ema",
+        description="ema: newer ones count more; sma: plain mean; wma: like a 1 − √r decay; none: only the last one",
+    )
+    kept: int = Field(default=CHECKPOINTS, ge=1, description="number of checkpoints; the last is at the end of the run")
+    spacing: float = Field(default=0.01, gt=0, le=1, description="share of the run from one checkpoint to the next")
+    alpha: float = Field(default=ALPHA, gt=0, lt=1, description="weight of the newest, before normalisation (ema)")
 
     @model_validator(mode="after")
     def _within_the_run(self) -> Checkpoints:

@@ -91,22 +91,22 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) 
     """
     names = sorted({name for segment in segments for name in segment})
     tokens = np.array([[segment.get(name, 0) for name in names] for segment in segments], np.float64)
-    whole = tokens.sum()
-    if not whole:
+    if not tokens.sum():
         return []
+    shares = tokens.sum(axis=0) / tokens.sum()
     sums = sum_slices(tokens, tokens.sum(axis=1))
     size = sums.sum(axis=1, keepdims=True)
-    drift = np.abs(sums / size - tokens.sum(axis=0) / whole) - 2 * document / size
+    drift = np.abs(sums / size - shares) - 2 * document / size
     at, worst = np.unravel_index(int(drift.argmax()), drift.shape)
     if drift[at, worst] <= DRIFT:
         return []
-    here, overall = float(sums[at, worst] / sums[at].sum()), float(tokens[:, worst].sum() / whole)
+    slice_share, share = float(sums[at, worst] / sums[at].sum()), float(shares[worst])
     return [
         LintWarning(
             "share-drifts",
-            f"Source '{names[worst]}' is {overall:.1%} of the tokens, but {here:.1%} of slice {at + 1} of {len(sums)} of the "
-            "order: the mixture changes during training. Set interleave_by: source to keep every source's share throughout.",
-            {"share": overall, "stretch_share": here, "drift": abs(here - overall), "threshold": DRIFT},
+            f"Source '{names[worst]}' is {share:.1%} of the tokens, but {slice_share:.1%} of slice {at + 1} of {len(sums)} "
+            "of the order: the mixture changes during training. Set interleave_by: source to keep every source's share throughout.",
+            {"share": share, "stretch_share": slice_share, "drift": abs(slice_share - share), "threshold": DRIFT},
         )
     ]
 

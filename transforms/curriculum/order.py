@@ -44,44 +44,36 @@ _EQUAL = 1e-9
 class Ordering(Options):
     """An order with its parameters."""
 
-    order: Annotated[
-        Order,
-        Field(
-            description="uniform: shuffled by the seed; ascending, descending: by quality; bucketed: buckets ascend, documents "
-            "inside are shuffled; blended: ascending, shuffled by `temperature`; lr_weighted: the best documents where the "
-            "schedule makes them count most; folded: ascending, several times"
-        ),
-    ] = "uniform"
-    folds: Annotated[int, Field(ge=1, description="number of sweeps from lowest to highest quality (folded)")] = 4
-    buckets: Annotated[
-        int, Field(ge=1, le=1 << 32, description="number of quantiles of each source (bucketed); Puro-2B used 376")
-    ] = 376
-    temperature: Annotated[
-        float,
-        Field(
-            ge=0,
-            allow_inf_nan=False,
-            description="documents closer than this share of their source may swap places (blended); 0: ascending",
-        ),
-    ] = 0.1
-    half_life: Annotated[
-        Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
-        Field(
-            description="training at the peak learning rate that halves the effect of what was learned before, in tokens or as "
-            "a share of the run; null: it never fades, and the learning rate alone decides. The shorter, the closer to "
-            "ascending: 0.01 is the longest of those tried in small trainings that never did worse (docs/orders.md) "
-            "(lr_weighted)"
-        ),
-    ] = 0.01
+    order: Order = Field(
+        default="uniform",
+        description="uniform: shuffled by the seed; ascending, descending: by quality; bucketed: buckets ascend, documents "
+        "inside are shuffled; blended: ascending, shuffled by `temperature`; lr_weighted: the best documents where the "
+        "schedule makes them count most; folded: ascending, several times",
+    )
+    folds: int = Field(default=4, ge=1, description="number of sweeps from lowest to highest quality (folded)")
+    buckets: int = Field(
+        default=376, ge=1, le=1 << 32, description="number of quantiles of each source (bucketed); Puro-2B used 376"
+    )
+    temperature: float = Field(
+        default=0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="documents closer than this share of their source may swap places (blended); 0: ascending",
+    )
+    half_life: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=0.01,
+        description="training at the peak learning rate that halves the effect of what was learned before, in tokens or as "
+        "a share of the run; null: it never fades, and the learning rate alone decides. The shorter, the closer to "
+        "ascending: 0.01 is the longest of those tried in small trainings that never did worse (docs/orders.md) "
+        "(lr_weighted)",
+    )
 
 
 class Phase(Ordering):
     """A part of the run with its own order."""
 
-    name: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, - and _; names its folder in data/")
-    ]
-    share: Annotated[float, Field(gt=0, le=1, description="share of the tokens; all phases sum to 1")] = 1.0
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, - and _; names its folder in data/")
+    share: float = Field(default=1.0, gt=0, le=1, description="share of the tokens; all phases sum to 1")
 
 
 class Curriculum(Ordering):
@@ -91,27 +83,27 @@ class Curriculum(Ordering):
     `order: ascending` with `schedule.final` at a third of the peak.
     """
 
-    interleave_by: Annotated[
-        Literal["source", "none"],
-        Field(description="source: each source has its own order and keeps its share throughout; none: one order for all"),
-    ] = "source"
-    phases: Annotated[
-        tuple[Phase, ...], Field(description="parts of the run, each with its own order, instead of `order`; empty: one phase")
-    ] = ()
-    assign: Annotated[
-        Literal["quality", "uniform"],
-        Field(description="quality: later phases get the better documents of each source; uniform: phases get random ones"),
-    ] = "quality"
+    interleave_by: Literal["source", "none"] = Field(
+        default="source",
+        description="source: each source has its own order and keeps its share throughout; none: one order for all",
+    )
+    phases: tuple[Phase, ...] = Field(
+        default=(), description="parts of the run, each with its own order, instead of `order`; empty: one phase"
+    )
+    assign: Literal["quality", "uniform"] = Field(
+        default="quality",
+        description="quality: later phases get the better documents of each source; uniform: phases get random ones",
+    )
     by: dict[str, Annotated[str, Field(pattern=r"^[+-]?[^+\s-]")]] = Field(
         {},
         description="signal that orders a source instead of quality. +SIGNAL: more is better, -SIGNAL: less is better, "
         "SIGNAL: as its rater declares; '*': all sources that are not named",
     )
     schedule: Schedule = Schedule()
-    checkpoints: Annotated[
-        Checkpoints | None,
-        Field(description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all"),
-    ] = None
+    checkpoints: Checkpoints | None = Field(
+        default=None,
+        description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all",
+    )
 
     @model_validator(mode="after")
     def _metrics_meet_in_ranks(self) -> Curriculum:

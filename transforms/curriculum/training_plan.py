@@ -35,10 +35,10 @@ class PlannedShard(Options):
     documents: Tokens
     first_token: Tokens
     tokens: Tokens
-    lr_start: Annotated[Rate, Field(description="at its first token")]
-    lr_end: Annotated[Rate, Field(description="at the end of its last token; at a jump, the rate before it")]
-    lr_mean: Annotated[Rate, Field(description="exact mean over its tokens")]
-    lr_mass: Annotated[float, Field(ge=0, le=1, description="its share of the run's integral of the learning rate")]
+    lr_start: Rate = Field(description="at its first token")
+    lr_end: Rate = Field(description="at the end of its last token; at a jump, the rate before it")
+    lr_mean: Rate = Field(description="exact mean over its tokens")
+    lr_mass: float = Field(ge=0, le=1, description="its share of the run's integral of the learning rate")
 
 
 class PlannedPhase(Options):
@@ -48,14 +48,14 @@ class PlannedPhase(Options):
     order: Order
     first_token: Tokens
     tokens: Tokens
-    lr_mass: Annotated[float, Field(ge=0, le=1)]
+    lr_mass: float = Field(ge=0, le=1)
 
 
 class Checkpoint(Options):
     """A checkpoint to keep: the tokens it is saved after, and its weight in the average."""
 
     token: Tokens
-    weight: Annotated[float, Field(ge=0, le=1)]
+    weight: float = Field(ge=0, le=1)
 
 
 class BatchHint(Options):
@@ -67,7 +67,7 @@ class BatchHint(Options):
 
     token: Tokens
     phase: str
-    factor: Annotated[float, Field(gt=0, le=1)] = 0.5
+    factor: float = Field(default=0.5, gt=0, le=1)
     stable_tokens: Tokens
     ramp_tokens: Tokens
 
@@ -75,15 +75,15 @@ class BatchHint(Options):
 class PlannedCorpus(Options):
     """The corpus that the plan is for."""
 
-    corpus_root: Annotated[Digest, Field(description="Merkle root over the shards, as in the manifest")]
-    run: Annotated[str, Field(description="fingerprint of the run that made them")]
+    corpus_root: Digest = Field(description="Merkle root over the shards, as in the manifest")
+    run: str = Field(description="fingerprint of the run that made them")
 
 
 class PlannedTokenizer(Options):
     """The tokenizer that counted the plan's tokens."""
 
     name: str
-    sha256: Annotated[Digest | None, Field(description="of a tokenizer.json")] = None
+    sha256: Digest | None = Field(default=None, description="of a tokenizer.json")
 
 
 class TrainingPlan(Options):
@@ -91,23 +91,23 @@ class TrainingPlan(Options):
 
     format: Literal["tamis.plan/1"] = FORMAT
     data: PlannedCorpus
-    tokens: Annotated[Tokens, Field(description="tokens of all shards")]
-    tokenizer: Annotated[
-        PlannedTokenizer | None, Field(description="the tokenizer that counted them; null: they are estimates")
-    ] = None
-    shuffle: Annotated[Literal[False], Field(description="a loader must not shuffle")] = False
+    tokens: Tokens = Field(description="tokens of all shards")
+    tokenizer: PlannedTokenizer | None = Field(
+        default=None, description="the tokenizer that counted them; null: they are estimates"
+    )
+    shuffle: Literal[False] = Field(default=False, description="a loader must not shuffle")
     schedule: Schedule
     phases: tuple[PlannedPhase, ...]
-    shards: Annotated[tuple[PlannedShard, ...], Field(description="in training order")]
+    shards: tuple[PlannedShard, ...] = Field(description="in training order")
     averaging: Checkpoints
-    checkpoints: Annotated[tuple[Checkpoint, ...], Field(description="oldest first; their weights sum to 1")]
+    checkpoints: tuple[Checkpoint, ...] = Field(description="oldest first; their weights sum to 1")
     batch_hints: tuple[BatchHint, ...]
-    best_decile_lr_mass: Annotated[
-        float, Field(ge=0, le=1, description="share of the LR mass that the recipe's order gives the best tenth")
-    ]
-    best_decile_weight: Annotated[
-        dict[str, float], Field(description="share of the final model's weight that each order would give the best tenth")
-    ]
+    best_decile_lr_mass: float = Field(
+        ge=0, le=1, description="share of the LR mass that the recipe's order gives the best tenth"
+    )
+    best_decile_weight: dict[str, float] = Field(
+        description="share of the final model's weight that each order would give the best tenth"
+    )
     warnings: tuple[str, ...]
 
 

@@ -19,7 +19,7 @@ from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, load_corpus, read_verified
-from tamis.transforms.feed.encode import Tokenizer, load_tokenizer, tokenizer_id
+from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokenizer_id
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 

@@ -25,8 +25,8 @@ from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard
-from tamis.transforms.feed.encode import Ids, Tokenizer
 from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
+from tamis.transforms.feed.text_to_ids import Ids, Tokenizer
 
 Packing = Literal["cut", "best_fit"]
 
@@ -175,19 +175,15 @@ class PackedSequences(Protocol):
 
     def pieces(self, first: int, stop: int) -> Pieces:
         """The pieces in sequences [first, stop). Documents are numbered across the whole corpus."""
-        ...
 
     def has(self, sequence: int) -> bool:
         """Whether this sequence exists."""
-        ...
 
     def run_token(self, sequence: int) -> float:
         """The position in the run's own token count at which a sequence begins."""
-        ...
 
     def count(self) -> int:
         """The number of sequences. Counts every shard that is not counted yet."""
-        ...
 
 
 class CutSequences:

@@ -6,7 +6,7 @@ output layer starts at zero and is divided by the width, attention is divided by
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -20,10 +20,10 @@ from tamis.transforms.proxy.agreement import WIDTH
 class Shape(Options):
     """The size of the model."""
 
-    vocabulary: Annotated[int, Field(ge=2)]
-    width: Annotated[int, Field(ge=8)] = 128
-    layers: Annotated[int, Field(ge=1)] = 4
-    heads: Annotated[int, Field(ge=1)] = 4
+    vocabulary: int = Field(ge=2)
+    width: int = Field(default=128, ge=8)
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
 
     @model_validator(mode="after")
     def _heads_fill_the_width(self) -> Shape:

@@ -38,14 +38,12 @@ class Mixture(Options):
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         {}, description="relative weight of each bin; '*': all other bins together, by their tokens; without a weight: nothing"
     )
-    temperature: Annotated[
-        float,
-        Field(
-            ge=0.05,
-            allow_inf_nan=False,
-            description="without weights, shares go as tokens^(1/T): 1 is proportional, a large T is even",
-        ),
-    ] = 1.0
+    temperature: float = Field(
+        default=1.0,
+        ge=0.05,
+        allow_inf_nan=False,
+        description="without weights, shares go as tokens^(1/T): 1 is proportional, a large T is even",
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Mixture:
@@ -60,61 +58,52 @@ class Diversity(Options):
     """Keeps only the best of similar documents: no two documents of a cluster are more similar than `ceiling`."""
 
     column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD with the embedding, a list of numbers")
-    within: Annotated[
-        str | None,
-        Field(
-            pattern=r"^(source|metadata\..+)$", description="column of the cluster: source or metadata.FIELD; null: one cluster"
-        ),
-    ] = None
-    ceiling: Annotated[float, Field(ge=-1, le=1, description="cosine above which two documents are similar; DEITA: 0.9")] = 0.9
+    within: str | None = Field(
+        default=None,
+        pattern=r"^(source|metadata\..+)$",
+        description="column of the cluster: source or metadata.FIELD; null: one cluster",
+    )
+    ceiling: float = Field(default=0.9, ge=-1, le=1, description="cosine above which two documents are similar; DEITA: 0.9")
 
 
 class Selection(Options):
     """How much of the documents that passed is taken, and how often it is repeated; the best of each bin first."""
 
-    bins: Annotated[
-        tuple[str, ...],
-        Field(
-            min_length=1,
-            description="columns that make up a bin: source, licence, a signal that is a label, metadata.FIELD. The labels of "
-            "several columns are joined by '|' (topic and format: science|faq); a missing label is 'none'",
-        ),
-    ] = ("source",)
-    tokens: Annotated[
-        Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None,
-        Field(description="token budget of the corpus, or of each bin (a bin without a budget is kept in full)"),
-    ] = None
-    diverse: Annotated[
-        Diversity | None, Field(description="drops documents similar in meaning, by embeddings in the input")
-    ] = None
-    mixture: Annotated[
-        Mixture | None, Field(description="how the budget is divided among bins; null: the best documents of any bin")
-    ] = None
+    bins: tuple[str, ...] = Field(
+        default=("source",),
+        min_length=1,
+        description="columns that make up a bin: source, licence, a signal that is a label, metadata.FIELD. The labels of "
+        "several columns are joined by '|' (topic and format: science|faq); a missing label is 'none'",
+    )
+    tokens: Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = Field(
+        default=None, description="token budget of the corpus, or of each bin (a bin without a budget is kept in full)"
+    )
+    diverse: Diversity | None = Field(
+        default=None, description="drops documents similar in meaning, by embeddings in the input"
+    )
+    mixture: Mixture | None = Field(
+        default=None, description="how the budget is divided among bins; null: the best documents of any bin"
+    )
     epochs: dict[str, Times | tuple[Times, ...]] = Field(
         {},
         description="instead of tokens, how much of each bin is taken: 0.3 is the best 30 %, 2.5 is all twice and the best "
         "half once more; a list has one number per phase; '*': all other bins, which default to 1",
     )
-    top: Annotated[
-        Share | dict[str, Share],
-        Field(description="only this best share of a bin's tokens is ever taken, however large the budget"),
-    ] = 1.0
-    max_epochs: Annotated[
-        Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)],
-        Field(description="how often a bin may be repeated to fill its budget; Muennighoff et al.: up to 4 is harmless"),
-    ] = 1.0
-    temperature: Annotated[
-        float,
-        Field(
-            ge=0,
-            allow_inf_nan=False,
-            description="0 takes the best; above 0, draws by exp(quality / temperature) (Gumbel-top-k)",
-        ),
-    ] = 0.0
-    distance: Annotated[
-        Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)],
-        Field(description="least distance between copies of a document: tokens, or a share of the (shorter) phase"),
-    ] = 0.05
+    top: Share | dict[str, Share] = Field(
+        default=1.0, description="only this best share of a bin's tokens is ever taken, however large the budget"
+    )
+    max_epochs: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = Field(
+        default=1.0, description="how often a bin may be repeated to fill its budget; Muennighoff et al.: up to 4 is harmless"
+    )
+    temperature: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="0 takes the best; above 0, draws by exp(quality / temperature) (Gumbel-top-k)",
+    )
+    distance: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05, description="least distance between copies of a document: tokens, or a share of the (shorter) phase"
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Selection:

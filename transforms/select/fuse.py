@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,15 @@ DEFAULT_QUALITY = 0.5
 class Weight(Options):
     """The weight of one signal, and how its values map to 0 (worst) … 1 (best)."""
 
-    signal: Annotated[str, Field(description="name of the signal")]
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False, description="relative weight")] = 1.0
-    direction: Annotated[
-        Literal["up", "down", "band"] | None,
-        Field(description="up: more is better; down: less is better; band: best inside the range; null: as the rater declares"),
-    ] = None
-    range: Annotated[
-        tuple[float, float] | None,
-        Field(description="useful range [low, high], mapped to 0 and 1 and clipped; null: as the rater declares"),
-    ] = None
+    signal: str = Field(description="name of the signal")
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="relative weight")
+    direction: Literal["up", "down", "band"] | None = Field(
+        default=None,
+        description="up: more is better; down: less is better; band: best inside the range; null: as the rater declares",
+    )
+    range: tuple[float, float] | None = Field(
+        default=None, description="useful range [low, high], mapped to 0 and 1 and clipped; null: as the rater declares"
+    )
 
     @model_validator(mode="after")
     def _range_has_width(self) -> Weight:

@@ -45,9 +45,9 @@ class Guard(Options):
     fail_above: Limit | None = None
     warn_below: Limit | None = None
     fail_below: Limit | None = None
-    along: Annotated[
-        bool, Field(description="the limits also hold for each sixteenth of the order, not only for the whole")
-    ] = False
+    along: bool = Field(
+        default=False, description="the limits also hold for each sixteenth of the order, not only for the whole"
+    )
 
     @model_validator(mode="after")
     def _limits_something(self) -> Guard:
@@ -79,9 +79,10 @@ class Guards(Options):
     synthetic: Synthetic | None = None
     clean: Clean | None = None
     shares: dict[str, Guard] = Field({}, description="other kinds of documents, by a name of your choice")
-    real_tokens: Annotated[
-        bool, Field(description="the documents that are not synthetic must have as many tokens as in the last release, or more")
-    ] = False
+    real_tokens: bool = Field(
+        default=False,
+        description="the documents that are not synthetic must have as many tokens as in the last release, or more",
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Guards:
@@ -187,10 +188,9 @@ def token_shares(tokens: npt.ArrayLike, kind: npt.ArrayLike) -> tuple[float, lis
 
 
 def _violations(name: str, guard: Guard, tokens: Floats, kind: Floats, document: float) -> Iterator[GuardViolation]:
-    whole = tokens.sum()
-    if not whole:
+    if not tokens.sum():
         return
-    share = float(kind.sum() / whole)
+    share = float(kind.sum() / tokens.sum())
     overall = _exceeded(guard, share, share)
     if overall is not None:
         yield _violation(name, overall, share, f"{share:.1%} of the tokens")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,22 +35,20 @@ class Bucket(Options):
     """Data of about the same quality, and the parameters of their law."""
 
     name: str
-    tokens: Annotated[int, Field(gt=0, description="tokens (or samples) of one epoch")]
-    utility: Annotated[
-        float, Field(lt=0, allow_inf_nan=False, description="b, the exponent of the loss; the lower, the better the data")
-    ]
-    half_life: Annotated[float, Field(gt=0, allow_inf_nan=False, description="τ, epochs after which the utility has halved")]
+    tokens: int = Field(gt=0, description="tokens (or samples) of one epoch")
+    utility: float = Field(lt=0, allow_inf_nan=False, description="b, the exponent of the loss; the lower, the better the data")
+    half_life: float = Field(gt=0, allow_inf_nan=False, description="τ, epochs after which the utility has halved")
 
 
 class Buckets(Options):
     """The buckets of a corpus, and their common parameters."""
 
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False, description="a, common to all buckets")]
-    floor: Annotated[float, Field(ge=0, allow_inf_nan=False, description="d, the irreducible loss")] = 0.1
-    form: Annotated[Form, Field(description="paper: d is added last; code: d is added before the factors of later epochs")] = (
-        "paper"
+    scale: float = Field(gt=0, allow_inf_nan=False, description="a, common to all buckets")
+    floor: float = Field(default=0.1, ge=0, allow_inf_nan=False, description="d, the irreducible loss")
+    form: Form = Field(
+        default="paper", description="paper: d is added last; code: d is added before the factors of later epochs"
     )
-    buckets: Annotated[tuple[Bucket, ...], Field(min_length=1)]
+    buckets: tuple[Bucket, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Buckets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,13 @@ class Threshold(Options):
     Limits are inclusive. A missing value never passes. True and false count as 1 and 0.
     """
 
-    min: Annotated[float | None, Field(allow_inf_nan=False, description="lowest value that passes")] = None
-    max: Annotated[float | None, Field(allow_inf_nan=False, description="highest value that passes")] = None
-    one_of: Annotated[tuple[str, ...] | None, Field(description="labels that pass, for a text signal")] = None
-    action: Annotated[Literal["drop", "review"], Field(description="decision for a document that fails")] = "drop"
-    margin: Annotated[
-        float, Field(ge=0, lt=1, description="values within this share of a limit, on either side, go to review")
-    ] = 0.0
+    min: float | None = Field(default=None, allow_inf_nan=False, description="lowest value that passes")
+    max: float | None = Field(default=None, allow_inf_nan=False, description="highest value that passes")
+    one_of: tuple[str, ...] | None = Field(default=None, description="labels that pass, for a text signal")
+    action: Literal["drop", "review"] = Field(default="drop", description="decision for a document that fails")
+    margin: float = Field(
+        default=0.0, ge=0, lt=1, description="values within this share of a limit, on either side, go to review"
+    )
 
     @model_validator(mode="after")
     def _can_decide(self) -> Threshold:

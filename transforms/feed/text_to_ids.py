@@ -1,0 +1,155 @@
+"""Turns batches of texts into token ids: bytes, tiktoken, a tokenizer.json, or the caller's own function."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.transforms import storage
+from tamis.transforms.core.arrays import Ints
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Ids = npt.NDArray[np.int32]
+
+
+class Tokenizer(Protocol):
+    """Encodes texts. The same text always gets the same ids. Must be picklable, for worker processes."""
+
+    @property
+    def name(self) -> str | None:
+        """Identifies the tokenizer: equal names mean equal ids. None: unknown, so no token counts are cached."""
+
+    @property
+    def end(self) -> int | None:
+        """The id that ends a document, if the tokenizer has one."""
+
+    @property
+    def vocabulary(self) -> int | None:
+        """The highest id plus one, if known."""
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
+        """(ids, lengths): the ids of all texts (`large_string`, no nulls), concatenated; no end id is added."""
+
+
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """The ids are UTF-8 bytes; 256 ends a document."""
+
+    name: ClassVar[str] = "bytes"
+    end: ClassVar[int] = 256
+    vocabulary: ClassVar[int] = 257
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
+        _, offsets, data = texts.buffers()
+        at = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        if len(texts) == 0 or at[0] == at[-1]:
+            return np.zeros(0, np.int32), np.zeros(len(texts), np.int64)
+        return np.frombuffer(data, np.uint8)[at[0] : at[-1]].astype(np.int32), np.diff(at)
+
+
+@dataclass(frozen=True)
+class TiktokenTokenizer:
+    """One of tiktoken's encodings, by its name without the prefix."""
+
+    encoding: str
+
+    @property
+    def name(self) -> str:
+        return TIKTOKEN + self.encoding
+
+    @property
+    def end(self) -> int:
+        return int(tiktoken_encoding(self.encoding).eot_token)
+
+    @property
+    def vocabulary(self) -> int:
+        return int(tiktoken_encoding(self.encoding).n_vocab)
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
+        encode = tiktoken_encoding(self.encoding).encode_to_numpy
+        return _concatenate([encode(text, disallowed_special=()) for text in texts.to_pylist()])
+
+
+@dataclass(frozen=True)
+class FileTokenizer:
+    """A `tokenizer.json`. The file does not name the id that ends a document, so `end` is None."""
+
+    path: str
+    end: ClassVar[None] = None
+
+    @cached_property
+    def name(self) -> str:
+        return storage.sha256(self.path)
+
+    @property
+    def vocabulary(self) -> int:
+        return int(load_tokenizer_json(self.path).get_vocab_size(with_added_tokens=True))
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
+        encodings = load_tokenizer_json(self.path).encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        return _concatenate([encoding.ids for encoding in encodings])
+
+
+@dataclass(frozen=True)
+class FunctionTokenizer:
+    """The caller's own function from a text to its ids."""
+
+    function: Callable[[str], Sequence[int]]
+    name: str | None = None
+    end: int | None = None
+    vocabulary: int | None = None
+
+    def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
+        return _concatenate([self.function(text) for text in texts.to_pylist()])
+
+
+def load_tokenizer(tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
+    """The tokenizer for `bytes`, `tiktoken:NAME`, the path of a `tokenizer.json`, a function or a
+    `Tokenizer`.
+
+    Raises FileNotFoundError if there is no such file, RunError if it is not a tokenizer,
+    ImportError without tiktoken.
+    """
+    if not isinstance(tokenizer, str):
+        return cast(Tokenizer, tokenizer) if hasattr(tokenizer, "encode") else FunctionTokenizer(tokenizer)
+    if tokenizer == ByteTokenizer.name:
+        return ByteTokenizer()
+    if not tokenizer.startswith(TIKTOKEN) and not os.path.isfile(tokenizer):
+        raise FileNotFoundError(
+            f"{tokenizer}: no such tokenizer; give `bytes`, `{TIKTOKEN}NAME` or the path of a tokenizer.json"
+        )
+    try:
+        if tokenizer.startswith(TIKTOKEN):
+            tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN))
+            return TiktokenTokenizer(tokenizer.removeprefix(TIKTOKEN))
+        load_tokenizer_json(tokenizer)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    return FileTokenizer(tokenizer)
+
+
+def tokenizer_id(tokenizer: Tokenizer) -> TokenizerId | None:
+    """A tokenizer as manifests record it; None if it has no name."""
+    if isinstance(tokenizer, FileTokenizer):
+        return {"name": os.path.basename(tokenizer.path), "sha256": tokenizer.name}
+    return None if tokenizer.name is None else {"name": tokenizer.name, "sha256": None}
+
+
+def _concatenate(texts: Sequence[Sequence[int]]) -> tuple[Ids, Ints]:
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ids = np.empty(int(lengths.sum()), np.int32)
+    start = 0
+    for text, length in zip(texts, lengths.tolist(), strict=True):
+        ids[start : start + length] = text
+        start += length
+    return ids, lengths

@@ -15,9 +15,9 @@ import pyarrow as pa
 from apache_beam.transforms.combiners import ToListCombineFn
 
 from tamis.pipelines import decide
-from tamis.pipelines.decisions import state
-from tamis.pipelines.decisions.layout import emitted_sizes, plan_layout
+from tamis.pipelines.decisions import document_states
 from tamis.pipelines.decisions.part_summary import write_decisions
+from tamis.pipelines.decisions.shard_layout import emitted_sizes, plan_layout
 from tamis.pipelines.emit import emit_shard, scatter
 from tamis.pipelines.rate import CheckRejects, rate_task
 from tamis.pipelines.recipe.schema import Recipe
@@ -63,14 +63,14 @@ class Curate(beam.PTransform):
             parts |= "Diversify" >> Diversify(select.diverse.ceiling, rows(decide.embedding_rows), spill, partitions)
         if select.is_active:
             budgets = rows(decide.mixture_budgets) if select.mixture is not None else None
-            parts |= "Select" >> rank(state.SELECTION, decide.selection_rows, budgets)
+            parts |= "Select" >> rank(document_states.SELECTION, decide.selection_rows, budgets)
         if len(curriculum.effective_phases) > 1 and not select.phases:
-            parts |= "Phases" >> rank(state.PHASES, decide.phase_rows)
+            parts |= "Phases" >> rank(document_states.PHASES, decide.phase_rows)
         if curriculum.by_quantile:
-            parts |= "Quantiles" >> rank(state.QUANTILES, decide.quantile_rows)
-        parts |= "Order" >> rank(state.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
+            parts |= "Quantiles" >> rank(document_states.QUANTILES, decide.quantile_rows)
+        parts |= "Order" >> rank(document_states.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
         if select.repeats:
-            parts |= "Space copies" >> rank(state.COPY_ORDER, decide.copy_order_rows)
+            parts |= "Space copies" >> rank(document_states.COPY_ORDER, decide.copy_order_rows)
         measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
         lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
         sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()

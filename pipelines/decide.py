@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.copies import copy_numbers, per_phase_rows, spaced_copies
-from tamis.pipelines.decisions.state import QUANTILES, kept_documents, order_metric, ranks_of, rated_part
+from tamis.pipelines.decisions.document_states import QUANTILES, kept_documents, order_metric, ranks_of, rated_part
+from tamis.pipelines.decisions.epoch_copies import copy_numbers, per_phase_rows, spaced_copies
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam import ranking, unique_ids
 from tamis.transforms.beam.exchange import PartState

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.copies import emitted_copies
-from tamis.pipelines.decisions.layout import Layout
-from tamis.pipelines.decisions.state import GUARD_PREFIX, clear_cache, rated_part
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, clear_cache, rated_part
+from tamis.pipelines.decisions.epoch_copies import emitted_copies
+from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.receipts import QUALITY_BINS, ShardReceipt, ShardSegment, quality_bins, shard_receipt_uri

@@ -25,9 +25,9 @@ from tamis.transforms.decontaminate.ngrams import Contamination
 from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.read.input_options import Split
 from tamis.transforms.read.inputs import read
+from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import give_back_freed_memory, keep_freed_memory
 from tamis.transforms.runtime.prefetch import prefetch
-from tamis.transforms.runtime.redaction import redact
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.segment import segment
 

@@ -54,7 +54,7 @@ class Display(Observer):
             reused = f", {plan.reused} rated already" if plan.reused else ""
             size = f"{plan.bytes / 1e6:,.1f} MB of input"
             self._console.print(f"{plural(parts - plan.reused, 'part')} to rate{reused}, {size}")
-            from tamis.pipelines.cli.warmup import is_warm
+            from tamis.pipelines.cli.compile_kernels import is_warm
 
             if not is_warm():
                 self._console.print("compiling kernels first, for up to 20 seconds; tamis warmup does that ahead of a run")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, MovementProgress, Observer
 from tamis.transforms.core.manifest import record_counts
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result

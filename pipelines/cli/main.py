@@ -19,8 +19,8 @@ from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_reci
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import share_one_heap
-from tamis.transforms.runtime.redaction import redact
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result
@@ -237,7 +237,7 @@ def init(input: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files
 def warmup(as_json: Json = False) -> None:
     """Compile all kernels ahead of the first run: 20 seconds, once per environment and CPU."""
     with user_errors(as_json):
-        from tamis.pipelines.cli.warmup import compile_kernels, lines
+        from tamis.pipelines.cli.compile_kernels import compile_kernels, lines
 
         warmed = compile_kernels()
         print_output(asdict(warmed), lines(warmed), as_json)

@@ -11,7 +11,7 @@ import typer
 
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.transforms.core.errors import NoInput, RunError
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
     from tamis.pipelines.cli.log import Level, Log

@@ -162,7 +162,7 @@ def budget(
 ) -> None:
     """Advise how much data to keep and how often to repeat it, for a number of tokens."""
     with user_errors(as_json):
-        from tamis.pipelines.estimate.budget import advise, lines, parse_tokens, read_buckets
+        from tamis.pipelines.estimate.token_budget import advise, lines, parse_tokens, read_buckets
 
         try:
             advice = advise(*read_buckets(laws, floor), parse_tokens(tokens))

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.copies import emitted_copies
-from tamis.pipelines.decisions.layout import Layout
-from tamis.pipelines.decisions.state import GUARD_PREFIX, explained_states, rated_part
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_states, rated_part
+from tamis.pipelines.decisions.epoch_copies import emitted_copies
+from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.transforms import storage

@@ -85,7 +85,7 @@ class _Rehearsal:
 
 def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     """Estimates a run; 0 workers: as many as pay. Raises RunError as the run would."""
-    from tamis.pipelines.cli.warmup import is_warm
+    from tamis.pipelines.cli.compile_kernels import is_warm
     from tamis.pipelines.runners.local import default_workers
 
     tasks, _ = assign_parts(recipe, run, list_input(recipe))

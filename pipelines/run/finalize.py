@@ -29,7 +29,7 @@ from tamis.transforms.core.parts import PartReceipt
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.provenance.verify import seal
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
 
 

@@ -24,7 +24,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
 from tamis.transforms.core.manifest import MANIFEST, Environment, Manifest, read_manifest
 from tamis.transforms.provenance import release_chain
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 
 
 @dataclass(frozen=True)

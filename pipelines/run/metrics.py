@@ -14,7 +14,7 @@ from tamis.pipelines.run.progress import Attempt, MovementProgress
 from tamis.pipelines.run.work_plan import METRICS
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 
 _SUCCESS = "tamis_last_success_timestamp_seconds"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.run_lock import in_use
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
+from tamis.pipelines.runners.worker_failure import explain_failure
 from tamis.transforms.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -109,28 +108,3 @@ def beam_options(options: Mapping[str, str]) -> PipelineOptions:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     return PipelineOptions([f"--{name}" if value == "true" else f"--{name}={value}" for name, value in options.items()])
-
-
-def explain_failure(text: str, command: str, run: str, endpoint: str) -> RunError | None:
-    """The error for a traceback `text` if its cause is in the cluster; None for other causes."""
-    code = re.search(r"Process died with exit code (\d+)", text)
-    if code and int(code[1]) == worker.NOT_SHARED:
-        return RunError(
-            f"a node of the cluster does not see '{run}' or the folder {os.getcwd()}: every node must see both under the same "
-            "path. Use a shared file system, or an object store"
-        )
-    if code and int(code[1]) == worker.BUSY:
-        return in_use(run)
-    if code:
-        return RunError(
-            f"a worker could not start (exit code {code[1]}): run `{command} --help` on the cluster's nodes to see why, or "
-            "name the command with --option worker=…"
-        )
-    # Java does not always name the program.
-    if re.search(r"java.io.IOException: (Cannot run program .*)?error=(2|13),", text):
-        return RunError(
-            f"the cluster's nodes have no {command}: install Tamis there too, or name its command with --option worker=…"
-        )
-    if "StatusCode.UNAVAILABLE" in text or "StatusCode.CANCELLED" in text:
-        return RunError(f"the job server {endpoint} is gone. The same command goes on where the run stopped")
-    return None

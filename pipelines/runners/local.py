@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import traceback
 from concurrent.futures import Future, wait
@@ -11,6 +10,7 @@ from concurrent.futures import Future, wait
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
+from tamis.pipelines.runners.worker_failure import explain_death
 from tamis.transforms.core.errors import RunError
 
 _WORKER = "run_worker"
@@ -65,22 +65,6 @@ def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
             if thread.name in _WORKER_THREADS:
                 thread.join(timeout=5)
         threading.excepthook = original_hook
-
-
-def explain_death(beam_message: str) -> RunError:
-    """The error for a dead worker. Beam's message ends with its exit code (negative: a signal)."""
-    code = int(beam_message.rsplit(maxsplit=1)[-1])
-    # Only a person or the out-of-memory killer sends SIGKILL.
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return RunError(
-            "a worker process was killed (SIGKILL), most often because the machine ran out of memory. "
-            "The same command goes on where it stopped; fewer --workers need less memory"
-        )
-    ending = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return RunError(
-        f"a worker process ended {ending}. The same command goes on where it stopped; "
-        "if it happens again, --workers 1 runs in this process and shows the error itself"
-    )
 
 
 def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:

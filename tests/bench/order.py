@@ -29,9 +29,9 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from tamis.pipelines import decide
-from tamis.pipelines.decisions import copies
-from tamis.pipelines.decisions.layout import Layout
-from tamis.pipelines.decisions.state import ORDER, QUANTILES, ranks_of
+from tamis.pipelines.decisions import epoch_copies
+from tamis.pipelines.decisions.document_states import ORDER, QUANTILES, ranks_of
+from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import partitions
 from tamis.pipelines.runners import worker
@@ -82,7 +82,7 @@ def main() -> None:
 
 def once(documents: int, order: str) -> dict[str, float]:
     """CPU and wall seconds of one size, and the peak of memory in bytes."""
-    copies.kept_documents = narrow
+    epoch_copies.kept_documents = narrow
     recipe = Recipe.model_validate({"curriculum": {"order": order}})
     with tempfile.TemporaryDirectory(prefix="tamis-bench-") as folder:
         _timed(recipe, Path(folder, "warm"), 1000)

@@ -105,7 +105,7 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) 
         LintWarning(
             "share-drifts",
             f"Source '{names[worst]}' is {share:.1%} of the tokens, but {slice_share:.1%} of slice {at + 1} of {len(sums)} "
-            "of the order: the mixture changes during training. Set interleave_by: source to keep every source's share throughout.",
+            "of the order: the mixture changes during training. Set interleave_by: source to keep every share constant.",
             {"share": share, "stretch_share": slice_share, "drift": abs(slice_share - share), "threshold": DRIFT},
         )
     ]

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tamis.pipelines.runners import job_server, local, registry, worker
+from tamis.pipelines.runners import job_server, registry, worker, worker_failure
 from tamis.transforms.core.errors import RunError
 from tests.pipelines.runners.clusters import free_port
 from tests.pipelines.running import command, run, typed
@@ -172,8 +172,8 @@ def test_a_worker_that_cannot_work_ends_at_once_with_a_code_of_its_own(tmp_path,
     ],
 )
 def test_a_failure_of_the_cluster_becomes_advice(text, advice):
-    assert advice in str(job_server.explain_failure(text, "/opt/tamis-worker", "run", "here:1"))
-    assert job_server.explain_failure("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
+    assert advice in str(worker_failure.explain_failure(text, "/opt/tamis-worker", "run", "here:1"))
+    assert worker_failure.explain_failure("ZeroDivisionError: division by zero", "w", "run", "here:1") is None
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_job_is_submitted_again_only_if_the_cluster_may_be_at_fault(monkeypatc
     [(-9, "killed (SIGKILL)"), (137, "killed (SIGKILL)"), (1, "with exit code 1"), (-11, "by signal SIGSEGV")],
 )
 def test_memory_is_blamed_only_for_a_worker_that_was_killed(code, ending):
-    message = str(local.explain_death(f"Worker subprocess exited with return code {code}"))
+    message = str(worker_failure.explain_death(f"Worker subprocess exited with return code {code}"))
     assert ending in message
     assert ("out of memory" in message) == ("SIGKILL" in ending)
 

@@ -20,7 +20,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.feed import stream
 from tamis.transforms.feed.dataset import CurriculumDataset, in_order, index
-from tamis.transforms.feed.encode import ByteTokenizer, FileTokenizer, TiktokenTokenizer
+from tamis.transforms.feed.text_to_ids import ByteTokenizer, FileTokenizer, TiktokenTokenizer
 from tests.transforms.feed.releases import release, tokens_of, write_plan
 
 WORLDS = [1, 2, 3, 8]

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.encode import ByteTokenizer, FunctionTokenizer
 from tamis.transforms.feed.export import FORMATS, export
+from tamis.transforms.feed.text_to_ids import ByteTokenizer, FunctionTokenizer
 from tests.transforms.feed.releases import release, table
 
 TEXTS = [[f"{shard}.{number} né\n" * (number % 5) for number in range(40)] for shard in range(11)]

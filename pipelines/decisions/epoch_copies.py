@@ -3,7 +3,15 @@
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.decisions.state import COPY_ORDER, ORDER, SELECTION, copies_by_phase, kept_documents, rank_column, ranks_of
+from tamis.pipelines.decisions.document_states import (
+    COPY_ORDER,
+    ORDER,
+    SELECTION,
+    copies_by_phase,
+    kept_documents,
+    rank_column,
+    ranks_of,
+)
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.curriculum.epochs import copy_positions, copy_spacing, earliest_positions

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tamis.pipelines.cli import warmup
+from tamis.pipelines.cli import compile_kernels
 from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import TAMIS, typed
@@ -30,7 +30,7 @@ print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer},
 
 def test_a_second_warmup_only_looks() -> None:
     typed([TAMIS, "warmup", "--json"])
-    assert warmup.is_warm()
+    assert compile_kernels.is_warm()
     assert "nothing to compile" in typed([TAMIS, "warmup"])[0]
 
 

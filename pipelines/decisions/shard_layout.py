@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.pipelines.decisions.copies import emitted_copies
+from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.transforms.beam.exchange import PartState

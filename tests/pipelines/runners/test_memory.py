@@ -57,7 +57,7 @@ def resident(pids: list[int]) -> int:
     return total
 
 
-@pytest.mirror.slow
+@pytest.mark.slow
 def test_peak_memory_of_all_processes_stays_below_its_bound(tmp_path):
     # 25 MB of documents in eight versions, like the near copies of a crawl: every step has work.
     records = corpus(6000, seed=3, sentences=(20, 90))

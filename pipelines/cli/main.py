@@ -235,7 +235,7 @@ def init(input: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files
 
 @app.command()
 def warmup(as_json: Json = False) -> None:
-    """Compile all kernels ahead of the first run: 20 seconds, once per environment and CPU."""
+    """Compile all kernels ahead of the first run: about a minute, once per environment and CPU."""
     with user_errors(as_json):
         from tamis.pipelines.cli.compile_kernels import compile_kernels, lines
 

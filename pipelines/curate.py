@@ -30,8 +30,7 @@ from tamis.transforms.select.diversify import Diversify
 
 
 class Curate(beam.PTransform):
-    """Turns the tasks of a plan into files of the run. Returns the paths of decisions and
-    shards."""
+    """Turns a plan's tasks into files of the run. Returns the paths of decisions and shards."""
 
     def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         super().__init__()
@@ -40,8 +39,7 @@ class Curate(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
         recipe, plan = self.recipe, self.plan
-        select, curriculum = recipe.select, recipe.curriculum
-        spill, partitions = plan.spill, plan.partitions
+        select, curriculum, spill, partitions = recipe.select, recipe.curriculum, plan.spill, plan.partitions
 
         def rows(function: Callable[..., Any]) -> Callable[..., Any]:
             return partial(function, recipe=recipe)

@@ -17,8 +17,7 @@ from tamis.transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, s
 from tamis.transforms.select import allocation, bins, diversify
 from tamis.transforms.text.hashing import hash128, mix
 
-_SEPARATOR = "\x1f"
-"""Separates phase and source in the name of a group."""
+_SEPARATOR = "\x1f"  # of phase and source in the name of a group
 
 
 def unique_id_rows(part_state: PartState) -> pa.RecordBatch:
@@ -111,8 +110,7 @@ def quantile_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 
 
 def order_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
-    """Ranks documents by the curriculum within their phase and source. All copies of a document
-    count as its tokens."""
+    """Ranks documents by the curriculum within phase and source; all copies count as its tokens."""
     table = per_phase_rows(part_state, recipe)
     curriculum = recipe.curriculum
     document_phase, tie_break = table["phase"].to_numpy(), table["tie_break"].to_numpy()

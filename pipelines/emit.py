@@ -19,11 +19,8 @@ from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.shards import write_shard
 
-SEGMENTS = 16
-"""Segments of a shard, by which the report draws quality and sources along the order."""
-
-SCATTER_BYTES = 24 << 20
-"""Text that is collected before it is written to a spill file."""
+SEGMENTS = 16  # of a shard: the report draws quality and sources along the order by them
+SCATTER_BYTES = 24 << 20  # text that is collected before it is written to a spill file
 
 
 def scatter(

@@ -31,13 +31,10 @@ from tamis.transforms.runtime.prefetch import prefetch
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.segment import segment
 
-Advance = Callable[[int, int], None]
-"""Records progress: documents, bytes of text."""
-
+Advance = Callable[[int, int], None]  # records progress: documents, bytes of text
 RatedPart = tuple[PartState, PartReceipt]
 
-_REJECT_CHARACTERS = 400
-"""Characters of a reject in an error message; rejects/ has all of them."""
+_REJECT_CHARACTERS = 400  # of a reject in an error message; rejects/ has all of them
 
 _raters: dict[str, tuple[Rater, ...]] = {}
 _lock = threading.Lock()
@@ -56,8 +53,7 @@ def rate_task(task: PartTask, recipe: Recipe, run: str, index: str) -> RatedPart
 def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index: str, advance: Advance) -> PartReceipt:
     """Reads a split, measures all signals on one segmentation of each batch, commits the part."""
     raters = prepared_raters(recipe, index)
-    # One thread reads, a second measures, this one writes: nearly all of that runs without
-    # Python's lock.
+    # One thread reads, a second measures, this one writes: nearly all of it without Python's lock.
     measured = ((rejects, *measure(batch, recipe, raters)) for batch, rejects in prefetch(read(split, recipe.input)))
     with PartWriter(part) as writer:
         for rejects, rated, sketch in prefetch(measured):
@@ -71,11 +67,8 @@ def rate_part(part: Part, split: Split, fingerprint: str, recipe: Recipe, index:
 
 
 def prepared_raters(recipe: Recipe, index: str) -> tuple[Rater, ...]:
-    """The recipe's raters, set up once in this process: threads share their models.
-
-    `index` is where the driver saved the benchmarks' n-grams, so that processes map one file
-    instead of each building it.
-    """
+    """The recipe's raters, set up once in this process: threads share their models, and processes
+    map `index`, where the driver saved the benchmarks' n-grams, instead of each building them."""
     with _lock:
         if recipe.rate_fingerprint not in _raters:
             keep_freed_memory()
@@ -124,10 +117,8 @@ def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
 
 
 class CheckRejects(beam.PTransform):
-    """Waits for all parts, then passes on part states.
-
-    Raises RunError if there are more rejects than `max_rejects` allows.
-    """
+    """Waits for all parts, then passes on part states. Raises RunError if there are more rejects
+    than `max_rejects` allows."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -167,8 +158,7 @@ def _check_rejects(rated: RatedPart, counts: list[tuple[int, int, str]], recipe:
 
 
 def _first_reject(uri: str) -> str:
-    """File, position and error of the first reject in a list, with control characters replaced:
-    the input may be hostile."""
+    """The first reject in a list, without control characters: the input may be hostile."""
     with storage.open_binary(uri) as file:
         reject = json.loads(file.read(1 << 20).split(b"\n", 1)[0])
     if reject["line"] is not None and not reject["start"]:

@@ -18,14 +18,13 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime import kernels
 
 _PROSE = "all the words of a document that is there to be rated, and they are enough to be cut into shingles and compared"
-_TEXTS = (
+_TEXTS = (  # near-duplicates, an item of a benchmark, several scripts, many lines, an empty text
     _PROSE.replace(" ", "\n") + f"\n\n{_PROSE}." * 3,
     f"{_PROSE} " * 3 + "Once.",
     f"{_PROSE} " * 3 + "Twice.",
     "Ein Satz – für ältere Augen; 日本語の文。 Ещё одна строка 123.\n• eins\n• zwei…\n\n" * 3,
     "",
 )
-"""Near-duplicates, an item of a benchmark, several scripts, many lines, an empty text."""
 
 _RECIPE: dict[str, Any] = {
     "rate": {name: {} for name in ("gopher", "repetition", "c4", "fineweb", "compression", "language")},

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 class Display(Observer):
     """An observer of a run: bars on a terminal, else one line that says how much there is to do.
-
-    As a context manager it leaves the terminal in order when the run fails.
-    """
+    As a context manager it leaves the terminal in order when the run fails."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -57,7 +55,9 @@ class Display(Observer):
             from tamis.pipelines.cli.compile_kernels import is_warm
 
             if not is_warm():
-                self._console.print("compiling kernels first, which takes up to a minute; tamis warmup does that ahead of a run")
+                self._console.print(
+                    "compiling kernels first, which takes up to a minute; tamis warmup does that ahead of a run"
+                )
         if plan.stale_training_plan:
             self._console.print("plan.json described the previous corpus and was removed; write it again with tamis plan")
         self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))
@@ -99,8 +99,7 @@ def print_result(result: Result) -> None:
         table.add_row(name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{share:.1%}", style=style)
 
     def line(name: str, text: str, style: str = "") -> None:
-        """Prints a line without wrapping it: paths are for copying."""
-        console.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)
+        console.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)  # paths are for copying
 
     add("in", counts["records"], counts["tokens"]["in"], "bold")
     add("kept", counts["kept"], counts["tokens"]["kept"], "green")

@@ -10,10 +10,8 @@ _DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review
 
 
 def explanation(run: str, identifier: str) -> dict[str, Any]:
-    """What the run knows about a document.
-
-    Raises KeyError if the run never read it, FileNotFoundError if the run is not finished.
-    """
+    """What the run knows about a document. Raises KeyError if the run never read it,
+    FileNotFoundError if the run is not finished."""
     manifest = read_manifest(run)
     try:
         entry = ledger.find_document(run, identifier)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tamis.pipelines.run.work_plan import WorkPlan
 
 Level = Literal["info", "warning", "error"]
-
 FORMATS = ("json", "text")
 
 
@@ -75,8 +74,7 @@ class Log(Observer):
         for name in MOVEMENTS:
             if name in self._movements:
                 self.event("movement", movement=name, seconds=result.seconds[name], **self._numbers(name))
-        manifest = result.manifest
-        counts = manifest["counts"]
+        manifest, counts = result.manifest, result.manifest["counts"]
         for warning in manifest["warnings"]:
             self.event("warning", "warning", code=warning["code"], message=warning["message"])
         if counts["rejected"] and not result.unchanged:

@@ -16,8 +16,7 @@ from tamis.transforms.runtime.credentials import redact
 if TYPE_CHECKING:
     from tamis.pipelines.cli.log import Level, Log
 
-PROBLEM, USAGE, INTERRUPTED = 1, 2, 130
-"""Exit codes."""
+PROBLEM, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
 
 RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]

@@ -38,5 +38,5 @@ def test_a_run_in_a_store_is_fed_and_exported_as_one_on_disk(folder: str, tmp_pa
     altered = bytearray(shard.read_bytes())
     altered[-20] ^= 1
     storage.write_bytes(f"{folder}/run/{shard.relative_to(run)}", bytes(altered))
-    with pytest.raises(RunError, match="not the shard the manifest promises"):
+    with pytest.raises(RunError, match="does not have the SHA-256"):
         rows(f"{folder}/run")

@@ -1,5 +1,4 @@
-"""The one shuffle: rows go to numbered destinations through spill files, never as text through a
-runner.
+"""The one shuffle: rows go to numbered destinations through spill files, not through the runner.
 
 Cost: a row is written once and read once (Arrow IPC); the runner shuffles one small `Piece` for
 each (batch, destination). Memory is one batch on the writing side and what a consumer loads on the
@@ -33,8 +32,7 @@ _UNCOMPRESSED, _ZSTD = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compress
 
 
 class ArrowBatchCoder(beam.coders.Coder):
-    """Encodes a batch as one Arrow IPC stream. Pickle, Beam's default, writes a slice together
-    with its whole parent."""
+    """Encodes a batch as one Arrow IPC stream. Pickle would write a slice with its whole parent."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         return _encode(value, _ZSTD).to_pybytes()
@@ -43,9 +41,7 @@ class ArrowBatchCoder(beam.coders.Coder):
         return _decode(encoded)
 
     def estimate_size(self, value: pa.RecordBatch) -> int:
-        # Beam asks for the size of most batches that pass between steps; its default encodes them
-        # to find out.
-        return int(value.nbytes)
+        return int(value.nbytes)  # Beam asks for it between most steps; its default encodes the batch
 
     def is_deterministic(self) -> bool:
         return True
@@ -79,18 +75,13 @@ class Gathered:
     pieces: tuple[Piece, ...]
 
     def table(self) -> pa.Table:
-        """The rows of all pieces. Their order depends on how the input was split: sort if it
-        matters."""
+        """The rows of all pieces. Sort if order matters: it depends on how the input was split."""
         return pa.Table.from_batches([piece.load() for piece in self.pieces])
 
 
 @dataclass(frozen=True)
 class PartState:
-    """One rated part and what each step of Decide found about its documents, as references to
-    spill files.
-
-    Small: it travels in place of the columns.
-    """
+    """One rated part and references to the results of its steps. It travels in place of columns."""
 
     part: int
     handle: object
@@ -98,29 +89,23 @@ class PartState:
 
     def result(self, step: str) -> pa.Table | None:
         """The rows that `step` returned for this part, sorted by doc_ref, or None."""
-        pieces = self.results.get(step, ())
-        if not pieces:
-            return None
-        return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("doc_ref")
+        pieces = self.results.get(step)
+        return pa.Table.from_batches([piece.load() for piece in pieces]).sort_by("doc_ref") if pieces else None
 
 
 Rows = Callable[[PartState], pa.RecordBatch]
-"""Loads the small columns that a transform needs of a part: stages pass part states and load
-columns where they need them."""
+"""Loads the small columns of a part that a transform needs, where it needs them."""
 
 
 class FlatMapDoFn(beam.DoFn):
-    """Like `beam.FlatMap`: yields the items of `function(element)`; with a side input, of
-    `function(element, side)`.
-
-    To find user state, Beam inspects the signature of every name in `dir`, eight times for each
-    step of a pipeline. Hiding the inherited names saves a run a tenth of a second.
-    """
+    """Like `beam.FlatMap`: yields the items of `function(element)` or `function(element, side)`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
     def __dir__(self) -> list[str]:
+        # To find user state, Beam inspects the signature of every name in `dir`, eight times for
+        # each step of a pipeline. Hiding the inherited names saves a run a tenth of a second.
         return ["process"]
 
     def process(self, element: Any, side: Any = None) -> Iterable[object]:
@@ -129,8 +114,7 @@ class FlatMapDoFn(beam.DoFn):
 
 
 class MapDoFn(FlatMapDoFn):
-    """Like `beam.Map`: yields `function(element)`; with a side input, `function(element,
-    side)`."""
+    """Like `beam.Map`: yields `function(element)` or `function(element, side)`."""
 
     def process(self, element: Any, side: Any = None) -> Iterable[object]:
         yield self.function(element) if side is None else self.function(element, side)
@@ -142,8 +126,7 @@ def addressed(batch: pa.RecordBatch, destination: np.ndarray) -> pa.RecordBatch:
 
 
 def partition_of(hashes: np.ndarray, partitions: int) -> np.ndarray:
-    """Destination of each 64-bit hash: its high bits scaled to `partitions` (multiply-shift), so
-    that partitions are contiguous ranges."""
+    """Destination of each 64-bit hash by multiply-shift: partitions are contiguous ranges."""
     return ((hashes >> np.uint64(32)) * np.uint64(partitions) >> np.uint64(32)).astype(np.uint32)
 
 
@@ -173,17 +156,14 @@ class Exchange(beam.PTransform):
 
 
 class JoinResults(beam.PTransform):
-    """Adds results (batches with a `doc_ref` column, by name of the step) to the part states that
-    their doc_refs point into."""
+    """Adds results (batches with `doc_ref`, by name of the step) to the states of their parts."""
 
     def __init__(self, results: Mapping[str, beam.PCollection], spill: str) -> None:
         super().__init__()
-        self.results = results
-        self.spill = spill
+        self.results, self.spill = results, spill
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
-        # A CoGroupByKey does the same in three times the steps, and Beam takes 10 ms for each
-        # before it runs anything.
+        # A CoGroupByKey takes three times the steps, and Beam spends 10 ms on each before a run.
         keyed = tuple[int, tuple[str, object]]
         inputs = [part_states | "Part" >> beam.ParDo(MapDoFn(_by_part)).with_output_types(keyed)]
         for step, batches in self.results.items():
@@ -198,8 +178,7 @@ class JoinResults(beam.PTransform):
 
 
 class Spread(beam.PTransform):
-    """Spreads small work items over all workers. Everything after a Create runs on one worker
-    until the first shuffle."""
+    """Spreads work items over all workers: what follows a Create runs on one until a shuffle."""
 
     def expand(self, items: beam.PCollection) -> beam.PCollection:
         return (
@@ -212,11 +191,8 @@ class Spread(beam.PTransform):
 
 def spill_rows(batch: pa.RecordBatch, folder: str) -> Iterable[tuple[int, Piece]]:
     """Writes an addressed batch to one file of `folder`; returns each destination with the piece
-    that holds its rows.
-
-    The name is a hash of the content: a bundle that is tried again writes the same file, and
-    sorting by name orders pieces alike on every runner.
-    """
+    that holds its rows. The name is a hash of the content: a bundle that is tried again writes the
+    same file, and sorting by name orders pieces alike on every runner."""
     if not batch.num_rows:
         return []
     options = _UNCOMPRESSED if storage.local_path(folder) is not None else _ZSTD

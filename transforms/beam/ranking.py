@@ -1,5 +1,4 @@
-"""Exact ranks in tokens within groups, however the input is split: sampled ranges, a sort in each,
-offsets between them.
+"""Exact ranks in tokens within groups: sampled ranges, a sort in each, offsets between them.
 
 Cost: two passes over the small columns (three when `partitions` > 1), one `Exchange`, and a table
 of partitions × groups. Rows are ordered by (major, tie_break, hash of the id), so the position of
@@ -43,30 +42,23 @@ _SAMPLE = 64
 
 
 def ranges(partitions: int) -> int:
-    """How many ranges a ranking has beside exchanges of so many partitions.
-
-    Its rows are 53 bytes, so a range of four times as many documents is still small. Each range
-    costs one piece for every part, and the number of pieces grows faster than the corpus.
-    """
+    """How many ranges a ranking has beside exchanges of so many partitions. Its rows are 53 bytes,
+    so a range of four times as many documents is still small. Each range costs one piece for every
+    part, and the number of pieces grows faster than the corpus."""
     return max(2, partitions // _PARTITIONS_PER_RANGE)
 
 
 class Rank(beam.PTransform):
-    """Adds a result to each part state, under `step`, with a row for every row that `rows`
-    returns.
+    """Adds a result to each part state, under `step`, with a row for every row of `rows`.
 
-    Columns: doc_ref; `rank`, the tokens up to and including the document, in order within its
-    group; `group_tokens`, the tokens of the group; `copy_no` where the rows have it; and
-    `group_value`, if `group_values` is given.
+    Columns: doc_ref; `rank`, the tokens of the group up to and including the document;
+    `group_tokens`; `copy_no` where the rows have it; `group_value`, if `group_values` is given.
     """
 
     def __init__(self, step: str, rows: Rows, spill: str, partitions: int, group_values: GroupValues | None = None) -> None:
         super().__init__()
-        self.step = step
-        self.rows = rows
-        self.spill = spill
-        self.partitions = partitions
-        self.group_values = group_values
+        self.step, self.rows, self.group_values = step, rows, group_values
+        self.spill, self.partitions = spill, partitions
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         if self.partitions > 1:
@@ -89,11 +81,8 @@ class Rank(beam.PTransform):
 
 
 class SampledCuts(beam.CombineFn):
-    """Merges samples of keys (u64[n, 2]: major, tie_break) and cuts the sorted sample into equal
-    ranges.
-
-    The sample is the keys with the smallest hashes: the same however the keys were split.
-    """
+    """Merges samples of keys (u64[n, 2]: major, tie_break); cuts the result into equal ranges.
+    The sample is the keys with the smallest hashes: the same however the keys were split."""
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
@@ -113,10 +102,8 @@ class SampledCuts(beam.CombineFn):
 
 
 def range_of(keys: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Range of each key (u64[n, 2]): how many of the sorted cuts (u64[m, 2]) are no greater.
-
-    Sorts both together instead of comparing one by one: there may be thousands of cuts.
-    """
+    """Range of each key (u64[n, 2]): how many of the sorted cuts (u64[m, 2]) are no greater. Sorts
+    both together instead of comparing one by one: there may be thousands of cuts."""
     both = np.concatenate([cuts, keys])
     order = np.lexsort((both[:, 1], both[:, 0]))  # stable: cuts come before equal keys
     number = np.empty(len(both), np.uint32)
@@ -133,7 +120,6 @@ def _keys(batch: pa.RecordBatch) -> np.ndarray:
 
 
 def _smallest_hashes(keys: np.ndarray, size: int) -> np.ndarray:
-    """The `size` keys with the smallest hashes."""
     if len(keys) <= size:
         return keys
     hashes = mix(mix(keys[:, 0], 0) + keys[:, 1], 0)

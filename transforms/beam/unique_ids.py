@@ -1,5 +1,4 @@
-"""Makes ids unique: numbers all but the first of the documents that share an id, whatever the
-order of the input."""
+"""Makes ids unique: numbers all but the first document of an id, whatever the input's order."""
 
 from __future__ import annotations
 
@@ -29,10 +28,7 @@ ROWS = pa.schema(
     [
         pa.field("doc_ref", pa.uint64()),
         pa.field("id", pa.string()),
-        pa.field("id_hash_0", pa.uint64()),
-        pa.field("id_hash_1", pa.uint64()),
-        pa.field("text_hash_0", pa.uint64()),
-        pa.field("text_hash_1", pa.uint64()),
+        *(pa.field(name, pa.uint64()) for name in ("id_hash_0", "id_hash_1", "text_hash_0", "text_hash_1")),
         pa.field("record_hash", pa.uint64()),  # everything but id and text
     ]
 )
@@ -42,21 +38,17 @@ STEP = "unique_ids"
 
 
 class Identify(beam.PTransform):
-    """Adds a result under `STEP`: `ordinal` > 1 for every document whose id an earlier one has;
-    see `numbered`.
+    """Adds a result under `STEP`: `ordinal` > 1 for each document with an earlier one's id.
 
-    Documents of one id are ordered by the hash of their text, then of their other fields: two that
-    agree on those too are the same and interchangeable. Numbers that would make another id of the
-    input are skipped. With `error`, raises RunError if documents share an id. Cost: one `Exchange`
-    of 60 bytes a document.
+    Documents of one id are ordered by the hash of their text, then of their other fields. Numbers
+    that would make another id of the input are skipped. With `error`, raises RunError if documents
+    share an id. Cost: one `Exchange` of 60 bytes a document.
     """
 
     def __init__(self, rows: Rows, error: bool, spill: str, partitions: int) -> None:
         super().__init__()
-        self.rows = rows
-        self.error = error
-        self.spill = spill
-        self.partitions = partitions
+        self.rows, self.error = rows, error
+        self.spill, self.partitions = spill, partitions
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)

@@ -1,8 +1,7 @@
 """Lists, reads and writes files on local disks and object stores; only complete files appear.
 
-A URI is a local path, `s3://`, `gs://` or `azure://` (through the store's own client, which
-repeats cut reads and has conditional puts), or `http(s)://` (read only, through smart-open). Local
-files go through plain `os`.
+A URI is a local path (plain `os`), `s3://`, `gs://` or `azure://` (the store's own client, which
+repeats cut reads and has conditional puts), or `http(s)://` (read only, through smart-open).
 """
 
 from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names

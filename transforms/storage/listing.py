@@ -48,8 +48,8 @@ def expand(patterns: Sequence[str], allow_empty: bool = False) -> list[Entry]:
 
     Raises FileNotFoundError, which names the pattern, if one matches nothing. With `allow_empty`,
     a folder, a glob or a list may hold no files; but a path that does not exist, or a glob in a
-    folder that does not exist, is still an error. (A store has no empty folders: there a glob may
-    match nothing, but a folder may not.)
+    folder that does not exist, is an error. (A store has no empty folders, so only a glob may match
+    nothing there.)
     """
     files: dict[str, Entry] = {}
     for pattern in _without_lists(patterns, allow_empty):
@@ -66,7 +66,6 @@ def expand(patterns: Sequence[str], allow_empty: bool = False) -> list[Entry]:
 
 
 def _without_lists(patterns: Sequence[str], allow_empty: bool) -> Iterator[str]:
-    """The patterns, with each `@file` replaced by the patterns in it."""
     for pattern in patterns:
         if not pattern.startswith("@"):
             yield pattern

@@ -32,27 +32,21 @@ class Store(Protocol):
 
     def entry(self, uri: str) -> Entry | None:
         """The object of exactly this name."""
-        ...
 
     def entries(self, prefix: str) -> Iterable[Entry]:
         """Every object whose URI begins with `prefix`."""
-        ...
 
     def open(self, uri: str) -> BinaryIO:
         """The object's bytes as a file."""
-        ...
 
     def put(self, uri: str, file: BinaryIO, size: int) -> None:
         """Makes an object of the whole `file`, or none."""
-        ...
 
     def swap(self, uri: str, data: bytes, version: str | None) -> bool:
         """Replaces a small object of this version (None: creates it). False if it has another."""
-        ...
 
     def delete(self, uris: Sequence[str]) -> None:
         """Removes objects. Missing ones are fine."""
-        ...
 
 
 class RangedStore(ABC):
@@ -73,8 +67,6 @@ class RangedStore(ABC):
 
 
 class _ObjectFile(io.RawIOBase):
-    """An object as a seekable file."""
-
     def __init__(self, store: RangedStore, entry: Entry) -> None:
         self._store, self._entry, self._position = store, entry, 0
 
@@ -92,9 +84,8 @@ class _ObjectFile(io.RawIOBase):
         return self._position
 
     def readall(self) -> bytes:
-        # One request; the base class would send one for every 8 KiB.
         data = bytearray(max(0, self._entry.size - self._position))
-        self.readinto(data)
+        self.readinto(data)  # one request; the base class would send one for every 8 KiB
         return bytes(data)
 
     def readinto(self, buffer: Any) -> int:

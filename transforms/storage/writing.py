@@ -56,8 +56,8 @@ def commit(uri: str, durable: bool = True) -> Iterator[Sink]:
     """Yields the sink of a file that appears under `uri` if the block ends without an error.
 
     It replaces any older file. Locally: a temporary name in the same folder (made if missing),
-    fsync, rename. On a store: buffered, then one put. `durable=False` is for files that may be
-    lost in a power cut: it skips both fsyncs and the checksum.
+    fsync, rename. On a store: buffered, then one put. `durable=False` skips both fsyncs and the
+    checksum, for files that a power cut may destroy.
     """
     path = local_path(uri)
     with _renamed(path, durable) if path is not None else _put(uri) as file, Sink(file, digest=durable) as sink:
@@ -109,16 +109,13 @@ def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
 
 
 def swap(uri: str, data: bytes, version: str | None) -> str | None:
-    """Replaces a small object of a store if it has this version (None: if there is none).
-
-    Returns the new version, or None if another process was first: of all that try, one succeeds.
-    `data` must differ from everything that was ever put under `uri`.
-    """
+    """Replaces a small object of a store if it has this version (None: if there is none). Returns
+    the new version, or None if another process was first: of all that try, one succeeds. `data`
+    must differ from everything that was ever put under `uri`."""
     with as_os_error(uri):
         store = connect(uri)
         store.swap(uri, data, version)
-        # Its result is not used: a retry fails if the first attempt succeeded and only the
-        # response was lost.
+        # Its result is not used: after a lost response, the retry of a success fails.
         entry = store.entry(uri)
         if entry is None:
             return None

@@ -164,10 +164,8 @@ def _type_name(value: Any) -> str:
 
 
 def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
-    """Replaces each null of `ids` with the 128-bit hash of source and text, in hexadecimal.
-
-    The hash depends on nothing else, so the id of a document survives any re-sharding of the input.
-    """
+    """Replaces each null of `ids` with the 128-bit hash of source and text, in hexadecimal. The
+    hash depends on nothing else, so the id of a document survives any re-sharding of the input."""
     if not ids.null_count:
         return ids
     missing = ids.is_null()

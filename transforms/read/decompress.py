@@ -1,5 +1,4 @@
-"""Decompresses gzip, zstd and bzip2, recovers the data around damage, and finds where a file can be
-split.
+"""Decompresses gzip, zstd and bzip2, recovers data around damage, and finds where to split a file.
 
 A compressed file is a sequence of members: gzip members, zstd frames or bzip2 streams.
 """
@@ -31,9 +30,8 @@ SEARCH_LIMIT = 64 << 20
 """The search ends, and the file is one split, if no member begins in this many searched bytes."""
 
 _PROOF = 256 << 10
-"""Stored bytes that must decode before a signature counts as a member. Codecs store incompressible
-data unchanged, and that data may itself be a compressed file; but they store at most 64 KiB (gzip)
-or 128 KiB (zstd) without a header between."""
+"""Bytes that must decode before a signature counts as a member. Codecs store incompressible data
+(such as a compressed file) unchanged, but at most 64 KiB (gzip) or 128 KiB (zstd) in a row."""
 
 
 class _Decoder(Protocol):
@@ -113,22 +111,18 @@ class ByteStream:
     the next split begins; -1 if there is none. The stream continues after it, to complete the line
     that crosses the split point. From then on, `end` is the number of bytes before that point. At
     the end of the stream, `damage` says what cut it short, or is None. `after_damage` is true if
-    damage precedes the stream, so that its first line may lack its beginning.
-
-    Raises RunError if no member begins at `stop`.
+    damage precedes the stream: its first line may lack its beginning. Raises RunError if no member
+    begins at `stop`.
     """
 
     def __init__(self, file: BinaryIO, uri: str, start: int = 0, stop: int = -1, after_damage: bool = False) -> None:
-        self.start = start
-        self.after_damage = after_damage
+        self.start, self.after_damage = start, after_damage
         self.end: int | None = None
         self.damage: str | None = None
         self._file, self._uri, self._stop = file, uri, stop
         self._member = self._position = start  # bytes of the file: where the current member begins; how far it is read
-        self._produced = 0
-        self._blocks = self._blocks_until_damage()
-        self._buffer = b""
-        self._offset = 0
+        self._produced = self._offset = 0
+        self._buffer, self._blocks = b"", self._blocks_until_damage()
 
     def __iter__(self) -> Iterator[bytes]:
         """Blocks of any size, never empty."""
@@ -255,9 +249,7 @@ class ByteStream:
 
 def streams(file: BinaryIO, uri: str, start: int, stop: int, content: bytes = b"") -> Iterator[ByteStream]:
     """The bytes of a split: one stream, and one after each damage, beginning with `content`.
-
-    Exhaust each stream before taking the next.
-    """
+    Exhaust each stream before taking the next."""
     stream: ByteStream | None = ByteStream(file, uri, start, stop)
     while stream is not None:
         yield stream
@@ -325,11 +317,9 @@ def _codec_by_suffix(uri: str) -> _Codec | None:
 
 
 def _salvage(file: BinaryIO, codec: _Codec, member: int, chunk_start: int, produced: int) -> Iterator[bytes]:
-    """The bytes of a damaged member after its first `produced` bytes and before the damage.
-
-    A decoder that fails discards what it decoded in the same call. So the member is decoded again,
-    byte by byte from `chunk_start` on, the place in the file of the chunk that failed.
-    """
+    """The bytes of a damaged member after its first `produced` bytes and before the damage. A
+    decoder that fails discards what it decoded in the same call. So the member is decoded again,
+    byte by byte from `chunk_start` on, the place in the file of the chunk that failed."""
     if not file.seekable():
         return
     file.seek(member)

@@ -24,8 +24,7 @@ def _names(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | list[str] | None)]
-"""The names a field may have; the first that has a value counts. `a.b` is field b of object a; null
-maps nothing."""
+"""Names of a field: the first with a value counts, `a.b` is field b of object a, null is none."""
 
 
 class Fields(Options):
@@ -74,10 +73,8 @@ class Split:
 
     A `stop` of -1 is the end, so (0, -1) is a whole file. A split of bytes owns the lines that
     begin after its first decompressed byte, up to and including the line that begins at the first
-    byte of the next split. The first split also owns the first line.
-
-    `size` is its number of stored bytes (for progress and balance). `stamp` changes whenever the
-    file may have changed.
+    byte of the next split. The first split also owns the first line. `size` is in stored bytes (for
+    progress and balance). `stamp` changes whenever the file may have changed.
     """
 
     uri: str
@@ -90,12 +87,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record, or the rest of a file, that could not be read.
-
-    `offset` counts decompressed bytes and `line` counts lines from byte `start` of the file, which
-    is 0 except in a later split and after damage. For Parquet, `offset` is the number of the row,
-    from 0.
-    """
+    """A record, or the rest of a file, that could not be read. `offset` counts decompressed bytes
+    and `line` counts lines from byte `start` of the file, which is 0 except in a later split and
+    after damage. For Parquet, `offset` is the number of the row, from 0."""
 
     uri: str
     offset: int

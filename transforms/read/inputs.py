@@ -35,9 +35,8 @@ _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 def plan(options: Input) -> list[Split]:
     """The splits of the input, sorted by URI and start.
 
-    Raises FileNotFoundError for a path that matches no file (see `storage.expand` for
-    `allow_empty`), and ValueError for a file of unknown format. A Parquet file with an unreadable
-    footer is planned as one split; reading it gives a reject.
+    Raises FileNotFoundError for a path without files (`allow_empty`: see `storage.expand`), and
+    ValueError for a file of unknown format. A Parquet file with an unreadable footer is one split.
     """
     environments = [path for path in options.paths if _is_environment(path)]
     files = [path for path in options.paths if not _is_environment(path)]

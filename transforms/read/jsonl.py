@@ -42,8 +42,7 @@ def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
                 line = line._replace(offset=line.offset + len(line.data), data=b"")
     except InvalidRecord as invalid:
         if line.error is None:
-            # The end of an object never parses, so a parse error here only means that damage took
-            # the beginning.
+            # The end of an object never parses: a parse error here means that its start is lost.
             if line.begins_in_damage and invalid.__cause__ is not None:
                 return
             line = line._replace(error=str(invalid))

@@ -12,9 +12,7 @@ _EXCERPT = 1024
 
 class Line(NamedTuple):
     """A line without its newline; only its beginning, or the part before damage, if `error` is set.
-
-    Offset and number (from 1) count from the start of the stream.
-    """
+    Offset and number (from 1) count from the start of the stream."""
 
     offset: int
     number: int
@@ -44,8 +42,7 @@ def lines(stream: ByteStream, longest: int) -> Iterator[Line]:
 
     The line that begins exactly at the end of a split is its last, because a reader of the next
     split cannot tell whether the split point cuts a line. A line of more than `longest` bytes is an
-    error and is never held in memory. Damage to the stream is an error in the line that it cuts,
-    which is the last.
+    error and is never held in memory. Damage is an error in the line that it cuts, the last one.
     """
     for group in line_groups(stream, longest):
         if isinstance(group, Line):

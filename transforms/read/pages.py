@@ -1,8 +1,7 @@
-"""Extracts the text of web pages in a child process, so that a page that crashes or hangs the
-extractor loses only itself.
+"""Extracts the text of web pages in a child process, so that a bad page loses only itself.
 
-A worker process has one child. It lives as long as the worker, and a new one is started when a page
-has killed it. The child imports the extractor and nothing else of this package.
+A worker has one child, which lives as long as the worker; a page that kills it causes a new one.
+The child imports the extractor and nothing else of this package.
 """
 
 import codecs
@@ -17,8 +16,7 @@ import time
 from typing import IO
 
 CPU_SECONDS = 10
-"""Processor time for one page; the mean page takes a few milliseconds. Wall time would depend on
-the load of the machine."""
+"""Processor time for one page (mean: a few ms). Wall time would depend on the machine's load."""
 
 MEMORY = 4 << 30
 """Address space of the child, in bytes."""
@@ -35,10 +33,8 @@ _lock = threading.Lock()
 
 
 def extract_text(page: bytes, charset: str | None) -> str:
-    """The main text of an HTML page; `charset` is the one that its server declared.
-
-    Raises InvalidRecord if the page has no readable text or kills the child.
-    """
+    """The main text of an HTML page; `charset` is the one that its server declared. Raises
+    InvalidRecord if the page has no readable text or kills the child."""
     from tamis.transforms.read.batch_builder import InvalidRecord  # not at the top, so that the child need not import it
 
     with _lock:

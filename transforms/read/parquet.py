@@ -33,8 +33,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
     sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
     ends = np.cumsum([0, *sizes])
     count = split_count(int(ends[-1]), options.split_bytes)
-    # A row group belongs to the split in which its middle lies.
-    split = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))
+    split = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))  # in which the middle of the group lies
     starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(split)))]
     return [
         Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.version)
@@ -43,11 +42,8 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of the row groups of a split. A null value counts as a missing field, as in
-    JSON.
-
-    Bad data never raises: a damaged row group is one reject, and reading continues with the next.
-    """
+    """The documents of the row groups of a split. Null counts as a missing field, as in JSON. Bad
+    data never raises: a damaged row group is one reject, and reading continues with the next."""
     with ExitStack() as stack:
         path = storage.local_path(split.uri)
         source = stack.enter_context(pa.OSFile(str(path)) if path else storage.open_binary(split.uri))
@@ -174,9 +170,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def _decode_columns(batch: pa.RecordBatch, texts: set[str]) -> pa.RecordBatch:
     """Decodes dictionaries, and converts times, views and binary columns of `texts` to strings.
-
-    Times become strings because Python's types cannot hold all of them.
-    """
+    Times become strings because Python's types cannot hold all of them."""
     columns = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if pa.types.is_dictionary(column.type):

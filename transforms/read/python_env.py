@@ -49,10 +49,8 @@ class Distribution(NamedTuple):
 
 def plan(paths: Sequence[str], options: Input) -> list[Split]:
     """Ranges of the files of all distributions, or of those named by `python-env:<distribution>`.
-
     If they have more than `options.harvest_bytes`, the largest distributions are cut to the same
-    number of bytes each. Raises FileNotFoundError for a distribution that is not installed.
-    """
+    number of bytes each. Raises FileNotFoundError for a distribution that is not installed."""
     names = {path.partition(":")[2] for path in paths}
     for name in sorted(names - {""} - installed().keys()):
         raise FileNotFoundError(f"{PYTHON_ENV}:{name}: no such distribution in this Python; see `pip list`")
@@ -73,12 +71,9 @@ def plan(paths: Sequence[str], options: Input) -> list[Split]:
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a range of files.
-
-    Their sources are: `metadata` (long descriptions), `license` (licences and notices), `docs`
-    (text files), `code` (source files) and `docstring` (of modules, classes and functions). Ids and
-    URLs contain no path of this machine.
-    """
+    """The documents of a range of files. Their sources are: `metadata` (long descriptions),
+    `license` (licences and notices), `docs` (text files), `code` (source files) and `docstring` (of
+    modules, classes and functions). Ids and URLs contain no path of this machine."""
     builder = BatchBuilder(split.uri, options)
     distribution = find_distribution(split.uri.partition(":")[2])
     metadata = canonical({"distribution": distribution.name, "version": distribution.version})

@@ -21,18 +21,15 @@ _MOST_DIGITS = 19  # of a length that fits into 64 bits; Python refuses to parse
 
 
 def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split: HTML responses with status 200, and conversion records.
-
-    The id is WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The
-    text of HTML is the main content according to resiliparse; it may be empty.
-    """
+    """The documents of a split: HTML responses with status 200, and conversion records. The id is
+    WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The text of
+    HTML is the main content according to resiliparse; it may be empty."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         for stream in streams(file, split.uri, split.start, split.stop, WARC_START):
             offset = 0
             try:
-                # We parse HTTP ourselves, because the iterator cannot continue after a bad
-                # response.
+                # We parse HTTP ourselves: the iterator cannot continue after a bad response.
                 for record in ArchiveIterator(
                     cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
                 ):

@@ -1,5 +1,4 @@
-"""Removes duplicates: buckets find candidates, exact similarity decides, and the copy of the best
-quality is kept.
+"""Removes duplicates: buckets find candidates, exact similarity decides, the best copy is kept.
 
     band and text hashes → buckets → edges → components → shingles of their documents → survivors
 
@@ -64,12 +63,8 @@ class Deduplicate(beam.PTransform):
         self, options: MinHash | None, rows: Rows, texts: LoadTexts, spill: str, partitions: int, words: Words = DEFAULT_WORDS
     ) -> None:
         super().__init__()
-        self.options = options
-        self.rows = rows
-        self.texts = texts
-        self.spill = spill
-        self.partitions = partitions
-        self.words = words
+        self.options, self.rows, self.texts, self.words = options, rows, texts, words
+        self.spill, self.partitions = spill, partitions
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         source: dict[str, Any] = {"rows": self.rows, "partitions": self.partitions}
@@ -106,11 +101,8 @@ class Deduplicate(beam.PTransform):
 
 
 class SpanningForest(beam.CombineFn):
-    """Finds connected components in one reduction; partial forests merge in any order.
-
-    One worker holds 16 bytes for each document that shares a bucket. 5 M edges between 4 M
-    documents took 2.8 CPU s.
-    """
+    """Finds connected components in one reduction; partial forests merge in any order. One worker
+    holds 16 bytes per document that shares a bucket. 5 M edges of 4 M documents took 2.8 CPU s."""
 
     _COMPACT = 1 << 20  # pending edges before the first merge; later three times the last forest, else merging is quadratic
 
@@ -153,12 +145,8 @@ def _by_band(part_state: PartState, rows: Rows, partitions: int) -> Iterable[pa.
 
 
 def _equal_texts(gathered: Gathered) -> tuple[pa.Table, np.ndarray]:
-    """doc_ref and text hash, best first within equal texts; a mask of those that repeat a better
-    one.
-
-    Ids are left out: a text of sixty million documents would need more of them than an Arrow string
-    array can hold.
-    """
+    """doc_ref and text hash, best first within equal texts; a mask of the repeats of a better one.
+    No ids: for a text of sixty million documents, they do not fit into an Arrow string array."""
     rows = gathered.table()
     order = best_first(rows, ["text_hash_0", "text_hash_1"])
     rows = rows.select(["doc_ref", "text_hash_0", "text_hash_1"]).take(order)
@@ -247,12 +235,9 @@ def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable
 
 
 def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]:
-    """The documents, and their shingles in a mapped temporary file.
-
-    A partition has complete components of any size, and nine tenths of their bytes are shingles.
-    They are not compared in their order in the file, but only with the shingles of kept documents.
-    So the system keeps these pages in memory and drops the others.
-    """
+    """The documents, and their shingles in a mapped temporary file. A partition has complete
+    components of any size, and nine tenths of their bytes are shingles. They are compared only with
+    those of kept documents, so the system keeps these pages in memory and drops the others."""
     local = storage.local_path(spill)
     batches, sizes = [], [np.empty(0, np.int64)]
     with tempfile.TemporaryFile(dir=local if local is not None and local.is_dir() else None) as file:
@@ -261,8 +246,7 @@ def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]
             lists = batch["shingles"]
             sizes.append(pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64))
             file.write(lists.flatten().to_numpy())
-            # All columns of a piece share one buffer. Copy the others, or the whole buffer would
-            # stay in memory.
+            # The columns of a piece share one buffer: only copies let it go.
             batches.append(batch.drop_columns(["shingles"]).take(pa.array(np.arange(len(batch)))))
         file.flush()
         end = np.cumsum(np.concatenate(sizes))

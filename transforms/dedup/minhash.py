@@ -55,13 +55,11 @@ def signatures(
     `multiply`: slot i is the least a·x + b mod 2^64 over the shingles x, with its own odd a and b.
     This permutes the 64-bit numbers, and shingles are uniform hashes, so a slot of two documents is
     equal exactly if the same shingle is the least of both. The probability of that is close to
-    their Jaccard similarity (Broder 1997). `fss`: see `sketch_fss`. Without shingles, all slots are
-    2^64 - 1.
+    their Jaccard similarity (Broder 1997). `fss`: see `sketch_fss`. No shingles: slots of 2^64 - 1.
     """
     from tamis.transforms.dedup.sketch import sketch_fss, sketch_minima
 
-    # The raw stream of a bit generator never changes; that of numpy's Generator methods may (NEP
-    # 19).
+    # The raw stream of a bit generator never changes; numpy's Generator methods may (NEP 19).
     raw = np.random.PCG64(seed).random_raw(2 * k).astype(np.uint64)
     if scheme == "fss":
         return sketch_fss(first, hashes, raw | np.uint64(1))
@@ -69,10 +67,8 @@ def signatures(
 
 
 def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:
-    """The hash of each band, u64[n, bands], seeded with its number, so bands do not collide.
-
-    Raises ValueError if `signatures` does not have bands × rows columns.
-    """
+    """The hash of each band, u64[n, bands], seeded with its number, so bands do not collide. Raises
+    ValueError if `signatures` does not have bands × rows columns."""
     from tamis.transforms.dedup.sketch import sketch_bands
 
     if signatures.shape[1] != bands * rows:

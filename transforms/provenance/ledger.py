@@ -29,9 +29,7 @@ class LedgerEntry:
 
 def find_document(run: str, identifier: str) -> LedgerEntry:
     """The entry of the document `identifier`. Raises KeyError, with similar ids, if there is none.
-
-    Cost: reads the id column of decisions/ up to the document, then one row group.
-    """
+    Cost: reads the id column of decisions/ up to the document, then one row group."""
     similar: set[str] = set()
     budget = _COMPARED_IDS
     for name in storage.names(storage.join(run, "decisions")):

@@ -1,7 +1,7 @@
 """The chain of a run's releases: each record contains the SHA-256 of the record before it.
 
-A record lists the input files added and removed since the release before. `problems` checks that
-all records together add up to the input in the manifest.
+A record lists the input files added and removed since the release before; all records together
+must add up to the input in the manifest.
 """
 
 import hashlib
@@ -59,11 +59,8 @@ def before(run: str, manifest: Manifest) -> Release | None:
 
 
 def record(run: str) -> None:
-    """Adds the record of the manifest's release, unless it exists or there is no manifest.
-
-    A run calls this when it ends, and when it starts, because the last one may have been killed
-    before its record.
-    """
+    """Adds the record of the manifest's release, unless it exists or there is no manifest. A run
+    calls this at its end, and at its start: the last one may have been killed before its record."""
     manifest = storage.read_json(storage.join(run, MANIFEST))
     if manifest is None:
         return
@@ -96,10 +93,8 @@ def next_release(run: str, manifest: Manifest) -> Release:
 
 
 def problems(run: str, manifest: Manifest) -> list[str]:
-    """What is wrong with the chain: a missing or changed record, or inputs that do not add up.
-
-    A run without records was made by a version that had none, and has no problem.
-    """
+    """What is wrong with the chain: a missing or changed record, or inputs that do not add up. A
+    run without records was made by a version that had none, and has no problem."""
     wrong: list[str] = []
     files: InputFiles = set()
     parent = last = None

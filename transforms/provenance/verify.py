@@ -1,8 +1,7 @@
 """Seals a run's manifest with roots over its files, and checks a finished run against it.
 
 The roots are Merkle trees over (path, SHA-256): equal roots mean equal bytes under equal names.
-`corpus_root` covers data/ and does not depend on how the input was split into files; `root` covers
-every file of the run.
+`root` covers every file of the run; `corpus_root` data/, however the input was split into files.
 """
 
 import hashlib

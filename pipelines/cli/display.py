@@ -56,7 +56,7 @@ class Display(Observer):
 
             if not is_warm():
                 self._console.print(
-                    "compiling kernels first, which takes up to a minute; tamis warmup does that ahead of a run"
+                    "compiling kernels first, for about a minute; tamis warmup does that ahead of a run"
                 )
         if plan.stale_training_plan:
             self._console.print("plan.json described the previous corpus and was removed; write it again with tamis plan")

@@ -24,11 +24,8 @@ _ROW_BITS = 32
 
 
 def doc_refs(part: int, rows: int, first_row: int = 0) -> npt.NDArray[np.uint64]:
-    """References to consecutive documents of a rated part: its ordinal in the high 32 bits, the
-    row in the low 32.
-
-    A doc_ref only locates a document; nothing is decided or ordered by it.
-    """
+    """References to consecutive documents of a rated part: its ordinal in the high 32 bits, the row
+    in the low 32. A doc_ref only locates a document; nothing is decided or ordered by it."""
     return np.uint64(part << _ROW_BITS) + np.arange(first_row, first_row + rows, dtype=np.uint64)
 
 

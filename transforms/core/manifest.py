@@ -52,10 +52,8 @@ class ReasonCounts(TypedDict):
 
 
 class Counts(TypedDict):
-    """records = kept + dropped + review + rejected; `tokens` by decision, `sources` by source and decision.
-
-    `repeated`: copies beyond the first of each document. Manifests of early versions lack it.
-    """
+    """records = kept + dropped + review + rejected; `tokens` by decision, `sources` by source and
+    decision; `repeated` (not in early versions): copies beyond the first of each document."""
 
     records: int
     kept: int

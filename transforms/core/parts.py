@@ -31,8 +31,7 @@ ROW_GROUP_BYTES = 16 << 20
 
 
 class PartReceipt(JsonModel):
-    """A finished part. `fingerprint` covers the input bytes, the code, and the options of the
-    recipe that can affect the part."""
+    """A finished part. `fingerprint` covers the input bytes, code and options it depends on."""
 
     fingerprint: str
     input: dict[str, Any]
@@ -75,8 +74,7 @@ class Part:
         with self._open("sketches", "arrow") as file:
             with pa.ipc.open_file(file) as reader:
                 fields = [reader.schema.get_field_index(name) for name in names]
-            # Opened again for these columns alone: the bands, which most readers do not need, are
-            # half of the file.
+            # Opened again for these columns alone: bands, which few readers need, are half of it.
             with pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields)) as reader:
                 table = reader.read_all().select(list(names))
         return table.add_column(0, "doc_ref", pa.array(doc_refs(self.ordinal, table.num_rows)))
@@ -153,8 +151,7 @@ class PartWriter:
         )
 
     def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
-        """Commits the files, then the receipt. `empty` are the schemas of a part without
-        documents."""
+        """Commits the files, then the receipt. `empty`: the schemas of a part without documents."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
             self.write(rated, sketch)

@@ -18,10 +18,9 @@ Direction = Literal["up", "down", "band", "none"]
 class Signal:
     """One measured value of each document.
 
-    `direction`: which values are better: up, down, band (inside a range), none (a label or a
-    fact). `low` and `high`: the useful range in `unit`, which fusion maps to 0 and 1 unless the
-    recipe gives another one. `source`: the paper and section, or the peer and file, of the
-    definition.
+    `direction`: which values are better: up, down, band (inside a range), none (a label or a fact).
+    `low` and `high`: the useful range in `unit`, which fusion maps to 0 and 1 unless the recipe
+    gives another one. `source`: the definition's paper and section, or peer and file.
     """
 
     name: str
@@ -43,8 +42,7 @@ class Signal:
 
 
 class Rater(Protocol):
-    """Measures signals of a batch. It is made in the driver, pickled to the workers, and set up
-    once in each process."""
+    """Measures signals. It is made in the driver, pickled to workers, set up once per process."""
 
     @property
     def name(self) -> str:

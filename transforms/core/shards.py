@@ -48,10 +48,8 @@ def write_shard(table: pa.Table, uri: str, options: Output) -> File:
 
 
 def read_shard(uri: str, data: bytes | None = None) -> pa.Table:
-    """The table of a shard, from `data` if its bytes are already read.
-
-    JSON Lines keep values but not every type: integers become int64, floats double.
-    """
+    """The table of a shard, from `data` if its bytes are already read. JSON Lines keep values but
+    not every type: integers become int64, floats double."""
     return _format(uri).read(storage.read_bytes(uri) if data is None else data, uri)
 
 

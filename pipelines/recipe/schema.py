@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from tamis.transforms.core.rater import Rater, Signal
 
 RATE_VERSION = 3
-"""Raise it when the same input and recipe give other bytes in rated/ or sketches/, so that parts are rated again."""
+"""Raise it when the same input and recipe give other bytes in rated/ or sketches/."""
 
 DECIDE_VERSION = 2
-"""Raise it when the same rated parts and recipe give other bytes in decisions/ or data/, so that releases are made again."""
+"""Raise it when the same rated parts and recipe give other bytes in decisions/ or data/."""
 
 
 class Rating(Options):
-    """The raters. Those that are named run; `tokens` always does, since budgets and orders count tokens."""
+    """The raters that run. `tokens` always runs, since budgets and orders count tokens."""
 
-    # Each field names its rater. Fingerprints cover the order of the fields, which is that of the raters' columns.
+    # Each field names its rater. Their order is that of the columns, and fingerprints cover it.
     tokens: Annotated[TokenCount, TokenCountRater] = TokenCount()
     gopher: Annotated[Gopher | None, GopherRater] = None
     repetition: Annotated[Repetition | None, RepetitionRater] = None
@@ -64,7 +64,7 @@ class Rating(Options):
 
 
 class Dedup(Options):
-    """How duplicates are found. The best of them is kept: highest quality, then a seeded hash of the id."""
+    """How duplicates are found. The one of highest quality is kept; a hash of the id breaks ties."""
 
     exact: bool = Field(True, description="documents with equal text are duplicates")
     minhash: MinHash | None = Field(
@@ -209,7 +209,7 @@ class Recipe(Options):
 
     @cached_property
     def decide_fingerprint(self) -> str:
-        """Covers everything in the recipe that can change decisions/ and data/ or stop the run (`max_rejects`)."""
+        """Covers all that can change decisions/ and data/ or stop the run (`max_rejects`)."""
         return fingerprint(
             {
                 "code": DECIDE_VERSION,
@@ -247,14 +247,14 @@ def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
 
 
 def _parse_metric(metric: str, signals: dict[str, Signal]) -> tuple[str, float]:
-    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it is not a number or has no direction."""
+    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it cannot order documents."""
     name = metric.lstrip("+-")
     _check_column(name, signals, False)
     return parse_metric(metric, "up" if name == "quality" else signals[name].direction)
 
 
 def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
-    """The signals by name; empty if the raters themselves have errors, which must be corrected first."""
+    """The signals by name; empty if the raters have errors, which must be corrected first."""
     if not {"rate", "decontaminate"} <= info.data.keys():
         return {}
     return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT_WORDS))

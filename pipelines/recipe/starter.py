@@ -72,7 +72,7 @@ class _Sample:
 
 
 def starter(paths: Sequence[str]) -> str:
-    """A starter recipe: an `input:` block for these paths, then a shipped recipe with its comments."""
+    """A starter recipe: an `input:` block for these paths, then a shipped recipe."""
     from tamis.pipelines.recipe.load import recipe_source
 
     body = dropwhile(lambda line: not line or line.startswith("#"), recipe_source(BASE)[1].splitlines())
@@ -89,7 +89,8 @@ def starter(paths: Sequence[str]) -> str:
 def input_block(paths: Sequence[str]) -> str:
     """The `input:` block for `paths`, as YAML with comments, ending in a newline.
 
-    Raises FileNotFoundError if a path matches nothing, ValueError if the format of a file is unknown.
+    Raises FileNotFoundError if a path matches nothing, ValueError if the format of a file is
+    unknown.
     """
     lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
     files = [path for path in paths if path.split(":", 1)[0] != PYTHON_ENV]
@@ -132,7 +133,7 @@ def _fields(sample: _Sample, files: int) -> list[str]:
 
 
 def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]:
-    """(field, comment) of the most likely field for this part of a document; None if there is none."""
+    """(field, comment) of the likeliest field for a part of a document; None if there is none."""
     fields = {name: stats for name, stats in sample.fields.items() if name not in used}
     by_name = [name for likely in _NAMES[part] for name in fields if name.rsplit(".", 1)[-1].lower() == likely.lower()]
     if part == "text":
@@ -173,7 +174,7 @@ def _share(stats: _FieldStats, sample: _Sample) -> str:
 
 
 def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """(name, value) of all fields. Names of nested fields have dots, as in the recipe's field mapping."""
+    """(name, value) of all fields. Nested fields have dots in their names, as in recipes."""
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{name}.")

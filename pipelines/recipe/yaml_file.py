@@ -1,4 +1,4 @@
-"""Reads recipes as plain YAML, with the line of every field for error messages, and applies `--set`."""
+"""Reads recipes as plain YAML, keeps the line of every field for errors, and applies `--set`."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class FieldErrors(ValueError):
 
 
 class RecipeFile:
-    """The fields of a recipe, as `data`, and the place of each. Raises RecipeError unless the text is plain YAML."""
+    """The fields of a recipe and their places. Raises RecipeError unless it is plain YAML."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -79,7 +79,7 @@ class RecipeFile:
         self.put(_keys(path), None if root is None else self._plain(root, where), where)
 
     def put(self, path: Sequence[str], value: object, where: str) -> None:
-        """Sets `value` at `path`, adding missing sections. `where` is its place in error messages."""
+        """Sets `value` at `path`, adding missing sections. `where` is its place in errors."""
         container: Any = self.data
         for depth, key in enumerate(path):
             index: str | int = key
@@ -128,8 +128,8 @@ class RecipeFile:
     def _read(self, text: str, where: str) -> yaml.Node | None:
         """The nodes of the YAML text.
 
-        Raises RecipeError for aliases, with which a few lines may expand without limit; for long texts, since PyYAML takes
-        quadratic time; and for deep nesting, on which it recurses.
+        Raises RecipeError for aliases, with which a few lines may expand without limit; for long
+        texts, since PyYAML takes quadratic time; and for deep nesting, on which it recurses.
         """
         if len(text) > _MAX_CHARACTERS:
             message = f"is longer than {_MAX_CHARACTERS:,} characters; put long lists of files into an @list"
@@ -148,7 +148,7 @@ class RecipeFile:
             raise self._unreadable(where, error) from None
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
-        """The node as plain data. Raises RecipeError for tags of other objects, and for numbers and dates out of range."""
+        """The node as plain data. Raises RecipeError for object tags, and values out of range."""
         try:
             return yaml.SafeLoader("").construct_document(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -179,7 +179,7 @@ class RecipeFile:
 
 
 def _keys(path: str) -> list[str]:
-    """The keys of a dotted path. Signals contain a dot: thresholds.gopher.word_count.min has three keys."""
+    """The keys of a dotted path. thresholds.gopher.word_count.min has three: signals contain dots."""
     first, *rest = path.split(".")
     if first != "thresholds" or len(rest) < 2:
         return [first, *rest]
@@ -187,7 +187,7 @@ def _keys(path: str) -> list[str]:
 
 
 def _within(data: Any, loc: Sequence[str | int]) -> FieldPath:
-    """The keys of pydantic's `loc` that are in the data, without the members of a union that it tried."""
+    """The keys of pydantic's `loc` that are in the data, without the union members it tried."""
     path: list[str | int] = []
     for key in loc:
         fields = dict(enumerate(data)) if isinstance(data, list) else data if isinstance(data, dict) else {}

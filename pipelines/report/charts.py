@@ -1,4 +1,4 @@
-"""The geometry of the report's charts, in units of each chart's viewBox. page.html.j2 draws them."""
+"""The geometry of the report's charts, in units of their viewBox. page.html.j2 draws them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Writes report.html, one self-contained page that shows what a run did with its documents.
 
-Text from documents (ids, sources, excerpts) may be hostile. The template engine escapes it, `<bdi>` isolates its writing
-direction, and control characters are replaced. The page needs no network and no JavaScript.
+Text from documents (ids, sources, excerpts) may be hostile. The template engine escapes it,
+`<bdi>` isolates its writing direction, and control characters are replaced. The page needs no
+network and no JavaScript.
 """
 
 import re
@@ -67,7 +68,7 @@ def _outcomes(counts: Mapping[str, Any]) -> list[Row]:
 
 
 def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[Row]:
-    """The counts by reason, with its rule in the recipe. `width` is that of the bar, 1 for the longest."""
+    """The counts by reason, with its rule. `width` is that of the bar, 1 for the longest."""
     longest = max((row["documents"] for row in counts["reasons"]), default=0)
     return [
         row
@@ -94,7 +95,7 @@ def _sources(counts: Mapping[str, Any]) -> list[Row]:
 
 
 def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[Row]:
-    """The guards: share of all tokens, lowest and highest share in a slice of the order, limits."""
+    """The guards: share of all tokens, range of shares along the order, limits."""
     options = Guards.model_validate(manifest["recipe"]["guards"])
     codes = {warning["code"] for warning in manifest["warnings"]}
     tokens = [segment["tokens"] for segment in segments]

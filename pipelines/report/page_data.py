@@ -1,4 +1,4 @@
-"""Collects the data of the report that are not in the manifest, from the receipts and a few documents of a run."""
+"""Collects the report's data beside the manifest, from a run's receipts and a few documents."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -62,7 +62,7 @@ class BenchmarkMatches(TypedDict):
 
 
 class OrderSegment(TypedDict):
-    """A range of the training order: tokens, mean quality (None: unknown), tokens by source and by guard."""
+    """A range of the order: tokens, mean quality (None: unknown), tokens by source and guard."""
 
     tokens: int
     quality: float | None
@@ -73,8 +73,8 @@ class OrderSegment(TypedDict):
 class ReportData(TypedDict):
     """The data of the report beside the manifest.
 
-    `clusters` are sorted by size, `segments` by training order. `real_before` is the number of real tokens of the last release,
-    if a guard compares with it.
+    `clusters` are sorted by size, `segments` by training order. `real_before` is the number of
+    real tokens of the last release, if a guard compares with it.
     """
 
     histograms: dict[str, Histogram]

@@ -1,8 +1,10 @@
-"""`tamis proxy-orders`: trains small models on a run in each order × schedule × averaging, and compares their losses.
+"""`tamis proxy-orders`: trains small models on a run in each order × schedule × averaging, and
+compares their losses.
 
-This is the experiment of arXiv 2511.18903 at proxy size, for any run that has a quality. A tenth of the best tenth is held
-out; every order trains once on all other documents. Each finished training is saved under a digest of its inputs: the same
-command resumes where it stopped, and trains once what two orders share.
+This is the experiment of arXiv 2511.18903 at proxy size, for any run that has a quality. A tenth
+of the best tenth is held out; every order trains once on all other documents. Each finished
+training is saved under a digest of its inputs: the same command resumes where it stopped, and
+trains once what two orders share.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Averaging, Checkpoints, averaging_weights
 from tamis.transforms.curriculum.order import Curriculum, Ordering, place, quantile, sort_value
 from tamis.transforms.curriculum.training_plan import planned_checkpoints
+from tamis.transforms.feed.packing import PackedBatch
 from tamis.transforms.proxy import agreement
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ FLOOR: Final = 1 / 300
 
 
 def orders(half_lives: Sequence[float]) -> dict[str, Ordering]:
-    """The orders to compare, by name. Each half-life of `lr_weighted`, a share of the run, is a separate order."""
+    """The orders to compare, by name. Each half-life, a share of the run, is a separate order."""
     weighted = {f"lr_weighted {half_life}": Ordering(order="lr_weighted", half_life=half_life) for half_life in half_lives}
     return {"uniform": Ordering(), "ascending": Ordering(order="ascending"), **weighted}
 
@@ -67,15 +70,6 @@ class TokenizedCorpus:
     quality: npt.NDArray[np.float32]
     tie_break: npt.NDArray[np.uint64]
     source: Ints
-
-
-@dataclass(frozen=True)
-class SequenceBatch:
-    """A `tamis.transforms.proxy.train.TokenBatch`: arrays of (sequences, length)."""
-
-    tokens: npt.NDArray[np.int64]
-    segments: npt.NDArray[np.int32]
-    positions: npt.NDArray[np.int32]
 
 
 def read_corpus(run: str, tokenizer: str) -> TokenizedCorpus:
@@ -103,7 +97,7 @@ def read_corpus(run: str, tokenizer: str) -> TokenizedCorpus:
 
 
 def held_out(corpus: TokenizedCorpus) -> npt.NDArray[np.bool_]:
-    """The documents to validate on: of the best tenth of the tokens, those whose tie break is a multiple of ten."""
+    """The validation documents: a tenth of the best tenth of the tokens, drawn by tie break."""
     by_quality = np.lexsort((corpus.tie_break, corpus.quality))
     through = np.empty(len(by_quality))
     through[by_quality] = np.cumsum(corpus.lengths[by_quality])
@@ -111,7 +105,7 @@ def held_out(corpus: TokenizedCorpus) -> npt.NDArray[np.bool_]:
 
 
 def order_documents(corpus: TokenizedCorpus, documents: Ints, curriculum: Curriculum) -> Ints:
-    """The documents in the order of a one-phase curriculum: each source in its own order, interleaved by tokens."""
+    """The documents in the order of a one-phase curriculum, with sources interleaved by tokens."""
     phase, cells = curriculum.effective_phases[0], curriculum.cells(0)
     through, source_tokens = np.empty(len(documents)), np.empty(len(documents))
     for source in np.unique(corpus.source[documents]):
@@ -124,8 +118,8 @@ def order_documents(corpus: TokenizedCorpus, documents: Ints, curriculum: Curric
     return np.asarray(documents[np.lexsort((corpus.tie_break[documents], place(through, source_tokens)))])
 
 
-def make_batches(corpus: TokenizedCorpus, documents: Ints, length: int, batch_size: int) -> list[SequenceBatch]:
-    """The documents, concatenated and cut into sequences, in batches. The last batch may be smaller."""
+def make_batches(corpus: TokenizedCorpus, documents: Ints, length: int, batch_size: int) -> list[PackedBatch]:
+    """The documents, concatenated and cut into sequences. The last batch may be smaller."""
     starts = np.cumsum(corpus.lengths) - corpus.lengths
     size = corpus.lengths[documents]
     inside = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
@@ -139,13 +133,14 @@ def make_batches(corpus: TokenizedCorpus, documents: Ints, length: int, batch_si
     positions = (column - np.maximum.accumulate(first, axis=1)).astype(np.int32)
     sequences = tokens[:full].reshape(shape).astype(np.int64)
     slices = [slice(at, at + batch_size) for at in range(0, len(segments), batch_size)]
-    return [SequenceBatch(sequences[rows], segments[rows], positions[rows]) for rows in slices]
+    return [PackedBatch(sequences[rows], segments[rows], positions[rows]) for rows in slices]
 
 
 def compare(
     run: str, options: ProxyTraining, output: str, half_lives: Sequence[float], log: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Trains each order under each schedule for each seed; updates orders.json and orders.svg in `output` after each.
+    """Trains each order under each schedule for each seed; updates orders.json and orders.svg in
+    `output` after each.
 
     Raises RunError if the run is too small or has no quality, ImportError without torch.
     """
@@ -154,7 +149,7 @@ def compare(
     validation = held_out(corpus)
     documents = np.flatnonzero(~validation)
     sizes = options.sequence_length, options.batch_size
-    steps = int(corpus.lengths[documents].sum()) // (options.sequence_length * options.batch_size)  # of full batches
+    steps = int(corpus.lengths[documents].sum()) // (options.sequence_length * options.batch_size)
     best = make_batches(corpus, np.flatnonzero(validation), *sizes)
     sequences = sum(len(batch.tokens) for batch in best)
     if steps < 6 or not sequences:
@@ -210,7 +205,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
 
 
 def draw(result: dict[str, Any]) -> str:
-    """The losses as SVG: one column per schedule and averaging, one dot with its interval per order."""
+    """The losses as SVG: a column per schedule and averaging, a dot with interval per order."""
     cells = result["cells"]
     columns = list(dict.fromkeys((cell["schedule"], cell["averaging"]) for cell in cells))
     ends = [cell[end] for cell in cells for end in ("low", "loss", "high") if cell[end] is not None]
@@ -263,7 +258,7 @@ def _tokens_through(order: npt.NDArray[np.intp], tokens: Ints) -> Floats:
 
 
 def _digest(
-    shape: Shape, seed: int, batches: list[SequenceBatch], rates: list[float], points: list[int], best: list[SequenceBatch]
+    shape: Shape, seed: int, batches: list[PackedBatch], rates: list[float], points: list[int], best: list[PackedBatch]
 ) -> str:
     """A digest of everything that decides the losses of a training, except the machine."""
     data = hashlib.blake2b(digest_size=16)

@@ -1,6 +1,8 @@
-"""`tamis proxy`: ranks finished runs by small models trained on them, and says how far the ranking can be trusted.
+"""`tamis proxy`: ranks finished runs by small models trained on them, and says how far the ranking
+can be trusted.
 
-The protocol is that of arXiv 2512.24503: a learning rate far below the usual, equal tokens, one epoch, several seeds.
+The protocol is that of arXiv 2512.24503: a learning rate far below the usual, equal tokens, one
+epoch, several seeds.
 """
 
 import json
@@ -17,11 +19,12 @@ from tamis.transforms.feed.dataset import CurriculumDataset
 from tamis.transforms.proxy import agreement
 
 MOST = 0.95
-"""Warns of runs of which less than this share is read: unless shuffled, the beginning of a run does not represent it."""
+"""If less than this share of a run is read, warns that its beginning may not represent it."""
 
 
 class ProxyTraining(Options):
-    """How proxies are trained. Learning rates are given for a model of width 768 and scaled to the proxy's.
+    """How proxies are trained. Learning rates are given for a model of width 768 and scaled to the
+    proxy's.
 
     `threads` are CPU threads; 0 leaves their number to torch.
     """
@@ -46,11 +49,13 @@ def rank_runs(
     target: str = "",
     log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Trains a model for each run, learning rate and seed, each on `options.tokens` (0: all of the shortest run).
+    """Trains a model for each run, learning rate and seed, each on `options.tokens` (0: all of the
+    shortest run).
 
-    `target` is a JSON file with the loss of each run, by its name as given here, in full-size trainings. Without it, if there
-    are several learning rates, the target is each run's loss at its own best rate. Raises RunError if a run is too short,
-    FileNotFoundError if one is not finished, ImportError without torch.
+    `target` is a JSON file with the loss of each run, by its name as given here, in full-size
+    trainings. Without it, if there are several learning rates, the target is each run's loss at
+    its own best rate. Raises RunError if a run is too short, FileNotFoundError if one is not
+    finished, ImportError without torch.
     """
     train, evaluate, _, shape = torch_parts(options)
     if len(set(runs)) < len(runs) or len(runs) < 2:

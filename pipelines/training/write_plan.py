@@ -1,4 +1,4 @@
-"""`tamis plan`: writes plan.json for a finished run, for the schedule it was ordered for or another."""
+"""`tamis plan`: writes plan.json for a finished run, for its own schedule or another."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,8 @@ from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, c
 
 
 def parse_schedule(text: str) -> Schedule:
-    """The schedule in a CSV file of tokens and learning rates, in a YAML file, or in inline YAML (`{shape: cosine, …}`).
+    """The schedule in a CSV file of tokens and learning rates, in a YAML file, or in inline YAML
+    (`{shape: cosine, …}`).
 
     Raises RecipeError naming the field.
     """
@@ -36,9 +37,11 @@ def parse_schedule(text: str) -> Schedule:
 def write_plan(
     run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[str, TrainingPlan]:
-    """Writes plan.json into the run; returns its path and the plan. `checkpoints` overrides fields of `Checkpoints`.
+    """Writes plan.json into the run; returns its path and the plan. `checkpoints` overrides fields
+    of `Checkpoints`.
 
-    Raises RunError if the run's order does not fit the schedule, or the checkpoints are impossible.
+    Raises RunError if the run's order does not fit the schedule, or the checkpoints are
+    impossible.
     """
     manifest = read_manifest(run)
     own = curriculum_of(manifest).checkpoints or Checkpoints()

@@ -1,8 +1,10 @@
-"""The learning-rate schedule that a corpus is ordered for, and its exact integral over any range of tokens.
+"""The learning-rate schedule that a corpus is ordered for, and its exact integral over any range
+of tokens.
 
-SGD's step `θ ← θ − η g` weighs the gradient of a sample by the learning rate η at that time. So the integral of η over a range
-of tokens, its LR mass, is the weight of that range in training ("How Learning Rate Decay Wastes Your Best Data in
-Curriculum-Based LLM Pretraining", arXiv 2511.18903).
+SGD's step `θ ← θ − η g` weighs the gradient of a sample by the learning rate η at that time. So
+the integral of η over a range of tokens, its LR mass, is the weight of that range in training
+("How Learning Rate Decay Wastes Your Best Data in Curriculum-Based LLM Pretraining", arXiv
+2511.18903).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from tamis.transforms.core.options import Options
 Curve = Literal["linear", "sqrt", "cosine", "exponential"]
 
 MODERATE = 1 / 3
-"""Final learning rate, as a share of the peak, of the best ascending run in arXiv 2511.18903 (CDMA)."""
+"""Final rate, as a share of the peak, of the best ascending run in arXiv 2511.18903 (CDMA)."""
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -37,8 +39,9 @@ def _allow_file(schema: dict[str, Any]) -> None:
 class Schedule(Options):
     """The learning rate along a run, whose length is 1.
 
-    The defaults are the paper's baseline for shuffled data: WSD, whose last 18 % decay to 1e-5. Its best schedule for an
-    ascending order is the same with `final` at a third of the peak (CDMA): `Schedule.moderate(peak)`.
+    The defaults are the paper's baseline for shuffled data: WSD, whose last 18 % decay to 1e-5.
+    Its best schedule for an ascending order is the same with `final` at a third of the peak
+    (CDMA): `Schedule.moderate(peak)`.
     """
 
     shape: Literal["constant", "linear", "cosine", "wsd", "step", "points"] = Field(
@@ -76,13 +79,13 @@ class Schedule(Options):
 
     @classmethod
     def moderate(cls, peak: float, share: float = MODERATE, warmup: float = 0.0, decay: float = 0.18) -> Schedule:
-        """WSD that ends at `share` of its peak, the schedule under which ascending order gained most (CDMA)."""
+        """WSD that ends at `share` of its peak, under which ascending order gains most (CDMA)."""
         return cls(peak=peak, final=peak * share, warmup=warmup, decay=min(decay, 1 - warmup))
 
     @model_validator(mode="before")
     @classmethod
     def _read_points(cls, values: Any) -> Any:
-        """Reads a CSV file, so that a saved schedule holds its points; takes the peak from them."""
+        """Reads a CSV file, so that a saved schedule holds its points, and their peak."""
         points = values.get("points") if isinstance(values, dict) else None
         if not points:
             return values
@@ -130,7 +133,7 @@ class Schedule(Options):
             raise ValueError("points include the warm-up: leave out warmup")
 
     def learning_rate(self, t: npt.ArrayLike) -> Floats:
-        """Learning rate at each point `t` of the run, from 0 (start) to 1 (end); at a jump, the rate after it."""
+        """Learning rate at points `t` of the run, from 0 to 1; at a jump, the rate after it."""
         at = _check_range(t)
         if self.points:
             return self._polyline.value(at)
@@ -142,7 +145,7 @@ class Schedule(Options):
         return rate
 
     def mass(self, a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
-        """Exact integral of the learning rate over [a, b] of the run; `mass(0, 1)` is the mean learning rate."""
+        """Exact integral of the learning rate over [a, b] of the run; `mass(0, 1)` is its mean."""
         start, end = np.broadcast_arrays(_check_range(a), _check_range(b))
         if self.points:
             return np.asarray(self._polyline.integral_to(end) - self._polyline.integral_to(start))
@@ -153,15 +156,17 @@ class Schedule(Options):
         return total
 
     def curvature(self, half_life: float | None) -> float:
-        """The λ at which the effect of a sample halves within `half_life` of the run at the peak learning rate.
+        """The λ at which the effect of a sample halves within `half_life` of the run at the peak
+        learning rate.
 
-        `half_life` is a share of the run's tokens: λ·peak·half_life = ln 2. None: effects never fade, λ = 0. The reference is
-        the peak since most runs stay there longest, and since λ then does not depend on the decay.
+        `half_life` is a share of the run's tokens: λ·peak·half_life = ln 2. None: effects never
+        fade, λ = 0. The reference is the peak since most runs stay there longest, and since λ then
+        does not depend on the decay.
         """
         return 0.0 if half_life is None else float(np.log(2) / (self.peak * half_life))
 
     def log_weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float, end: float = 1.0) -> Floats:
-        """Logarithm of `weight`, which does not underflow; −∞ where the learning rate is 0, and after `end`."""
+        """Logarithm of `weight`, which does not underflow; −∞ if the rate is 0, and after `end`."""
         a, b = np.minimum(a, end), np.minimum(b, end)
         mass = np.maximum(self.mass(a, b), 0.0)
         with np.errstate(divide="ignore"):
@@ -171,11 +176,13 @@ class Schedule(Options):
         return np.asarray(inside - curvature * self.mass(b, end))
 
     def weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float, end: float = 1.0) -> Floats:
-        """Exact weight that samples seen in [a, b] of the run have in the model at `end`: ∫ η(t)·exp(−λ ∫ₜᵉⁿᵈ η) dt.
+        """Exact weight that samples seen in [a, b] of the run have in the model at `end`: ∫
+        η(t)·exp(−λ ∫ₜᵉⁿᵈ η) dt.
 
-        For SGD on a quadratic of curvature λ, the sample of step i weighs w_i = η_i ∏_{j>i}(1 − λη_j); this is the limit of
-        small steps. With λ as decoupled weight decay, it is how long AdamW remembers. The integrand is the derivative of
-        exp(−λ ∫ₜᵉⁿᵈ η)/λ, so no quadrature is needed. With λ = 0 it is `mass`.
+        For SGD on a quadratic of curvature λ, the sample of step i weighs w_i = η_i ∏_{j>i}(1 −
+        λη_j); this is the limit of small steps. With λ as decoupled weight decay, it is how long
+        AdamW remembers. The integrand is the derivative of exp(−λ ∫ₜᵉⁿᵈ η)/λ, so no quadrature is
+        needed. With λ = 0 it is `mass`.
         """
         return np.asarray(np.exp(self.log_weight(a, b, curvature, end)))
 
@@ -203,7 +210,7 @@ class Schedule(Options):
     @cached_property
     def _polyline(self) -> _Polyline:
         tokens, rate = np.array(self.points, np.float64).T
-        inside = slice(np.searchsorted(tokens, tokens[-1]) + 1)  # a jump at the very end has no effect
+        inside = slice(np.searchsorted(tokens, tokens[-1]) + 1)  # a jump at the end has no effect
         at, rate = tokens[inside] / tokens[-1], rate[inside]
         width = np.diff(at)
         slope = np.divide(np.diff(rate), width, out=np.zeros_like(width), where=width > 0)
@@ -306,7 +313,7 @@ class _Polyline:
 
     def value(self, t: Floats) -> Floats:
         line, offset = self._line(t)
-        return np.maximum(self.rate[line] + self.slope[line] * offset, 0.0)  # rounding may go below 0
+        return np.maximum(self.rate[line] + self.slope[line] * offset, 0.0)  # despite rounding
 
     def integral_to(self, t: Floats) -> Floats:
         """Integral from 0 to t."""

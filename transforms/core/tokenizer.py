@@ -1,4 +1,4 @@
-"""Loads a tokenizer by name. Special tokens in a document are plain text to it, and it neither truncates nor pads."""
+"""Loads a tokenizer by name. It treats special tokens as text, and neither truncates nor pads."""
 
 from functools import cache
 from typing import Any, Final, TypedDict
@@ -6,11 +6,11 @@ from typing import Any, Final, TypedDict
 from tamis.transforms.core.errors import missing_package
 
 TIKTOKEN: Final = "tiktoken:"
-"""Prefix of the names of tiktoken's encodings. Any other name is the path of a `tokenizer.json`."""
+"""Prefix of the names of tiktoken's encodings; other names are paths of a `tokenizer.json`."""
 
 
 class TokenizerId(TypedDict):
-    """A tokenizer as manifests record it. Two are the same if they have the same `tokenizer_key`."""
+    """A tokenizer as manifests record it. Two are the same if their `tokenizer_key` is."""
 
     name: str
     sha256: str | None
@@ -24,7 +24,7 @@ def tokenizer_key(tokenizer: TokenizerId) -> str:
 
 @cache
 def load_tokenizer_json(path: str) -> Any:
-    """The `tokenizers.Tokenizer` in a `tokenizer.json`. Raises ValueError if the file is not one."""
+    """The `tokenizers.Tokenizer` in a `tokenizer.json`. Raises ValueError if it is not one."""
     from tokenizers import Tokenizer
 
     try:

@@ -1,7 +1,9 @@
-"""Averages the checkpoints of a training run into one model, tensor by tensor, so that the model may be of any size.
+"""Averages the checkpoints of a training run into one model, tensor by tensor, so that the model
+may be of any size.
 
-This module reads safetensors itself (8 bytes of length, a JSON header, the tensors' bytes): the package's numpy interface does
-not support bfloat16. torch reads torch files, with `weights_only=True`, so no code in them runs.
+This module reads safetensors itself (8 bytes of length, a JSON header, the tensors' bytes): the
+package's numpy interface does not support bfloat16. torch reads torch files, with
+`weights_only=True`, so no code in them runs.
 """
 
 import json
@@ -30,7 +32,8 @@ _INTEGERS: Final = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U
 
 
 def weighted_sum(arrays: Iterable[Array], weights: Floats) -> Floats:
-    """Σ weight × array in float64, summed in the given order. An array of weight 0 is left out, even its NaNs.
+    """Σ weight × array in float64, summed in the given order. An array of weight 0 is left out,
+    even its NaNs.
 
     Raises ValueError if shapes differ, or the number of arrays is not that of the weights.
     """
@@ -51,9 +54,9 @@ def weighted_sum(arrays: Iterable[Array], weights: Floats) -> Floats:
 def average_checkpoints(files: Sequence[str], weights: Floats, output: str) -> int:
     """Writes the average of checkpoints, oldest first; returns the number of averaged parameters.
 
-    Each tensor keeps its type. Integers and booleans (counters, masks), layout and metadata come from the newest checkpoint.
-    The output appears only when complete. Raises RunError, naming the file, if one is not a checkpoint or belongs to another
-    model.
+    Each tensor keeps its type. Integers and booleans (counters, masks), layout and metadata come
+    from the newest checkpoint. The output appears only when complete. Raises RunError, naming the
+    file, if one is not a checkpoint or belongs to another model.
     """
     if len(files) != len(weights):
         raise RunError(f"{len(files)} checkpoints, but {len(weights)} weights")
@@ -111,7 +114,7 @@ class _Safetensors:
         self._start = 8 + length
 
     def _check(self, size: int) -> None:
-        """Raises ValueError unless the tensors lie end to end, fill the file, and are as long as their shapes say."""
+        """Raises ValueError unless the tensors fill the file without gaps and fit their shapes."""
         at = 0
         for name, (start, end) in self._offsets.items():
             dtype, shape = kind = self.kinds[name]

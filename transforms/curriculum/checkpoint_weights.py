@@ -1,8 +1,9 @@
 """The weights of the last checkpoints when they are averaged into the final model.
 
-Averaging acts like a decay: the average weighs a gradient by the sum of the weights of the checkpoints after it.
-arXiv 2511.18903 averages the last six checkpoints of an ascending run (CMA, CDMA). The same laboratory used a plain mean in
-production; of the paper's three kinds, the two that do not fall towards the newest checkpoint did best.
+Averaging acts like a decay: the average weighs a gradient by the sum of the weights of the
+checkpoints after it. arXiv 2511.18903 averages the last six checkpoints of an ascending run (CMA,
+CDMA). The same laboratory used a plain mean in production; of the paper's three kinds, the two
+that do not fall towards the newest checkpoint did best.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ ALPHA = 0.2
 class Checkpoints(Options):
     """Which checkpoints to keep and how to average them.
 
-    The defaults are those of arXiv 2511.18903 for an ascending order. The paper leaves `spacing` open; here, the six
-    checkpoints lie in the last twentieth of the run.
+    The defaults are those of arXiv 2511.18903 for an ascending order. The paper leaves `spacing`
+    open; here, the six checkpoints lie in the last twentieth of the run.
     """
 
     averaging: Averaging = Field(
@@ -52,10 +53,12 @@ class Checkpoints(Options):
         return averaging_weights(self.averaging, self.kept, self.alpha)
 
     def log_weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """Logarithm of the weight that samples seen in [a, b] of the run have in the averaged model; −∞ for weight 0.
+        """Logarithm of the weight that samples seen in [a, b] of the run have in the averaged
+        model; −∞ for weight 0.
 
-        A checkpoint at T has seen only samples before T. So the weight is the average over checkpoints of
-        ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over the part of [a, b] before T. It is exact, like `Schedule.weight`.
+        A checkpoint at T has seen only samples before T. So the weight is the average over
+        checkpoints of ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over the part of [a, b] before T. It is exact, like
+        `Schedule.weight`.
         """
         terms = [
             np.log(weight) + schedule.log_weight(a, b, curvature, 1 - back * self.spacing)
@@ -73,9 +76,11 @@ def averaging_weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: fl
     """Weight of each checkpoint, oldest first; they sum to 1.
 
     - sma: equal weights.
-    - ema: each weighs 1 − alpha of the next newer one, normalised. (The recursion m ← alpha·θ + (1 − alpha)·m, started at
-      the oldest, would give the oldest the largest weight, (1 − alpha)^(n − 1).)
-    - wma: the weights of a 1 − √r decay, √(k/n) − √((k − 1)/n), which fall towards the newest. (Those of 1 − r are sma.)
+    - ema: each weighs 1 − alpha of the next newer one, normalised. (The recursion m ← alpha·θ + (1
+      − alpha)·m, started at the oldest, would give the oldest the largest weight, (1 − alpha)^(n −
+      1).)
+    - wma: the weights of a 1 − √r decay, √(k/n) − √((k − 1)/n), which fall towards the newest.
+      (Those of 1 − r are sma.)
     - none: only the newest.
 
     Raises ValueError for fewer than one checkpoint, or an alpha outside (0, 1).

@@ -1,4 +1,4 @@
-"""Checks a curriculum for known losses before the run, and the order of a finished corpus after it."""
+"""Checks a curriculum for known losses, and the order of a finished corpus."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ BEST = 0.1
 MUTED = 0.04
 """An ascending order should give the best tenth at least this share of the LR mass.
 
-In arXiv 2511.18903, a decay to a third of the peak gives it 4.75 % and gains 1.64 points over the shuffled baseline; a decay
-to 1e-5 gives it 1.80 % and loses 0.22 points.
+In arXiv 2511.18903, a decay to a third of the peak gives it 4.75 % and gains 1.64 points over the
+shuffled baseline; a decay to 1e-5 gives it 1.80 % and loses 0.22 points.
 """
 
 DRIFT = 0.05
@@ -30,7 +30,7 @@ Interleaved sources stay within a document or two.
 """
 
 CORRELATED = 0.5
-"""Spearman's ρ of quality and length from which an order by quality is mostly an order by length."""
+"""Spearman's ρ of quality and length above which an order by quality is one by length."""
 
 FEWEST = 30
 """Documents needed for a correlation to mean anything."""
@@ -46,12 +46,13 @@ class LintWarning:
 
 
 def best_decile_mass(curriculum: Curriculum) -> float:
-    """Share (0 to 1) of the run's LR mass that falls on the best tenth of its tokens; 0.1 for a shuffle."""
+    """Share (0 to 1) of the LR mass on the best tenth of the tokens; 0.1 for a shuffle."""
     return _best_share(curriculum, 0.0, LAST)
 
 
 def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
-    """Share (0 to 1) of the final model's weight that each order, applied to the whole run, would give the best tenth.
+    """Share (0 to 1) of the final model's weight that each order, applied to the whole run, would
+    give the best tenth.
 
     Weights are those of `Checkpoints.weight`, with the half-life of the curriculum's last phase.
     """
@@ -64,10 +65,12 @@ def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
 
 
 def lr_mass_shares(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
-    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus, such as its best tenth or a source.
+    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus, such as its best
+    tenth or a source.
 
-    The segments make up the run, in order. Each has its first token, its tokens, and how many of them belong to each part
-    (f64[segments, parts]). Within a segment, a part counts as evenly spread.
+    The segments make up the run, in order. Each has its first token, its tokens, and how many of
+    them belong to each part (f64[segments, parts]). Within a segment, a part counts as evenly
+    spread.
     """
     start, size, part = (np.asarray(values, np.float64) for values in (start_token, tokens, parts))
     total = size.sum()
@@ -84,10 +87,12 @@ def lint(curriculum: Curriculum) -> list[LintWarning]:
 
 
 def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) -> list[LintWarning]:
-    """A warning if the share of some source drifts by more than `DRIFT` along the finished order, for the worst source.
+    """A warning if the share of some source drifts by more than `DRIFT` along the finished order,
+    for the worst source.
 
-    `segments` are tokens by source, in training order; they are compared in slices of equal tokens.
-    `document` is the size in tokens of a large document: a drift by two of them is allowed.
+    `segments` are tokens by source, in training order; they are compared in slices of equal
+    tokens. `document` is the size in tokens of a large document: a drift by two of them is
+    allowed.
     """
     names = sorted({name for segment in segments for name in segment})
     tokens = np.array([[segment.get(name, 0) for name in names] for segment in segments], np.float64)
@@ -112,7 +117,7 @@ def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) 
 
 
 def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
-    """A warning if the two closest copies of a document are less than `distance` tokens apart (None: no copies)."""
+    """A warning if the closest copies are less than `distance` tokens apart (None: no copies)."""
     if closest is None or closest >= distance:
         return []
     return [
@@ -126,7 +131,7 @@ def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
 
 
 def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike, times: npt.ArrayLike = 1) -> list[LintWarning]:
-    """A warning if quality is mostly length: a Spearman's ρ beyond `CORRELATED`, for `FEWEST` documents or more."""
+    """A warning if quality is mostly length, from `FEWEST` documents on."""
     if np.broadcast_to(times, np.shape(quality)).sum() < FEWEST:
         return []
     correlation = spearman(quality, tokens, times)
@@ -146,8 +151,9 @@ def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike, times: npt.ArrayL
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike, times: npt.ArrayLike = 1) -> float:
     """Spearman's rank correlation of pairs that occur `times` times. 0 if one side does not vary.
 
-    Equal values have their mean rank; pairs with a missing value (NaN) are left out. All sums are of integers, so that the
-    result does not depend on the order of the pairs (and SciPy has no weighted version).
+    Equal values have their mean rank; pairs with a missing value (NaN) are left out. All sums are
+    of integers, so that the result does not depend on the order of the pairs (and SciPy has no
+    weighted version).
     """
     values = np.stack([np.asarray(one, np.float64), np.asarray(other, np.float64)])
     complete = ~np.isnan(values).any(axis=0)
@@ -174,7 +180,7 @@ def _best_share(curriculum: Curriculum, curvature: float, checkpoints: Checkpoin
 
 
 def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]]:
-    """(start, end, portion) of the ranges of the run that hold the best tenth; portion: its share of their tokens."""
+    """(start, end, portion) of the ranges with the best tenth, which is `portion` of their tokens."""
     above = 1.0  # share of the tokens in this and better phases
     for index, (phase, (start, end)) in enumerate(zip(curriculum.effective_phases, curriculum.bounds, strict=True)):
         if curriculum.assign == "quality":
@@ -220,7 +226,7 @@ def _best_of_phase(phase: Phase, portion: float, cells: Cells | None) -> Iterato
 
 
 def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, float, float]]:
-    """The same for a blend, which sorts by z = quantile + temperature·u: one range per slice of z."""
+    """The same for a blend, sorted by z = quantile + temperature·u: a range per slice of z."""
     z = np.linspace(0, 1 + temperature, CELLS + 1)
 
     def area(y: Floats) -> Floats:  # ∫ of the share of quantiles below y

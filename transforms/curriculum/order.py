@@ -1,9 +1,11 @@
-"""The order of training: what documents are sorted by, how sources interleave, which phase a document is in.
+"""The order of training: what documents are sorted by, how sources interleave, which phase a
+document is in.
 
-A corpus is ranked in steps that read only small columns: within each source by `sort_value` and a tie break, counting tokens;
-then all sources together by `place`. Each source runs through its own order, while every part of the run holds the sources in
-their shares (InterleavedReorder of thu-pacman/Kaiyuan-Spark, datafiner/group_reorder.py, with ranks counted in tokens).
-Orders in `BY_QUANTILE` need a ranking by quality first.
+A corpus is ranked in steps that read only small columns: within each source by `sort_value` and a
+tie break, counting tokens; then all sources together by `place`. Each source runs through its own
+order, while every part of the run holds the sources in their shares (InterleavedReorder of
+thu-pacman/Kaiyuan-Spark, datafiner/group_reorder.py, with ranks counted in tokens). Orders in
+`BY_QUANTILE` need a ranking by quality first.
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ WILDCARD = "*"
 """Stands for all sources that are not named."""
 
 CELLS = 4096
-"""Cells of equal tokens into which `lr_weighted` divides a phase. A power of two, so that their ends are exact."""
+"""Cells of equal tokens in a phase (`lr_weighted`). A power of two, so that their ends are exact."""
 
 _FOLD_SEED, _BLEND_SEED = 1, 2
-"""Seeds that mix the tie break for drawing folds and shuffles, independently of its use as a tie break."""
+"""Seeds that mix the tie break to draw folds and shuffles independently of it."""
 
 _EQUAL = 1e-9
-"""Weights of cells that differ by less than this share are equal. It exceeds the rounding error of a cell's integral."""
+"""Relative difference below which weights of cells are equal; exceeds their rounding error."""
 
 
 class Ordering(Options):
@@ -79,8 +81,8 @@ class Phase(Ordering):
 class Curriculum(Ordering):
     """The order of the documents, and the learning-rate schedule that it is made for.
 
-    The defaults are the baseline of arXiv 2511.18903: shuffled, one phase. The paper's best curriculum is
-    `order: ascending` with `schedule.final` at a third of the peak.
+    The defaults are the baseline of arXiv 2511.18903: shuffled, one phase. The paper's best
+    curriculum is `order: ascending` with `schedule.final` at a third of the peak.
     """
 
     interleave_by: Literal["source", "none"] = Field(
@@ -170,7 +172,8 @@ class Curriculum(Ordering):
 def parse_metric(metric: str, direction: str = "none") -> tuple[str, float]:
     """(signal, sign) of a value of `Curriculum.by`: signal × sign is higher for better documents.
 
-    `direction` is the rater's: up, down or another. Raises ValueError if neither says which is better.
+    `direction` is the rater's: up, down or another. Raises ValueError if neither says which is
+    better.
     """
     name, sign = metric.lstrip("+-"), {"+": 1.0, "-": -1.0}.get(metric[0]) or {"up": 1.0, "down": -1.0}.get(direction)
     if sign is None:
@@ -187,13 +190,15 @@ def sort_value(
 ) -> npt.NDArray[np.uint64]:
     """The sort key of each document, ascending; the tie break decides between equal keys.
 
-    The low 32 bits are an order-preserving image of the float32 quality (missing is lowest), inverted where better documents
-    come first. The high bits hold the fold, bucket or cell. `uniform` gives 0 to all, so that the tie break alone decides.
+    The low 32 bits are an order-preserving image of the float32 quality (missing is lowest),
+    inverted where better documents come first. The high bits hold the fold, bucket or cell.
+    `uniform` gives 0 to all, so that the tie break alone decides.
 
-    Orders in `BY_QUANTILE` need `quantile` (from `quantile()`), `lr_weighted` also `cells` (from `Curriculum.cells`):
+    Orders in `BY_QUANTILE` need `quantile` (from `quantile()`), `lr_weighted` also `cells` (from
+    `Curriculum.cells`):
     - bucketed: one of N buckets of equal tokens; the tie break shuffles inside.
-    - blended: quantile + temperature·u, u uniform in [0, 1): 0 is exactly ascending, large is a shuffle
-      (`perturb` of Kaiyuan's InterleavedReorder).
+    - blended: quantile + temperature·u, u uniform in [0, 1): 0 is exactly ascending, large is a
+      shuffle (`perturb` of Kaiyuan's InterleavedReorder).
     - lr_weighted: the quantile's cell, so that better documents are in cells of larger weight.
     """
     order = phase.order
@@ -230,16 +235,18 @@ def _draw(tie_break: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64
 
 
 def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:
-    """Index of the slot, out of `slots` equal ones of [0, 1], that holds each share. Monotonic in the share."""
+    """Index of the slot, out of `slots` equal ones of [0, 1], of each share. Monotonic."""
     return np.minimum(np.floor(np.asarray(share) * slots), slots - 1).astype(np.uint64)
 
 
 def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """Share of its group's tokens, 0 to 1, before a point inside each document; 0 in a group without tokens.
+    """Share of its group's tokens, 0 to 1, before a point inside each document; 0 in a group
+    without tokens.
 
-    `through` counts tokens up to and including the document, with the group sorted by quality, ascending. The golden ratio
-    draws the point from `through`, evenly over documents. (With midpoints, documents longer than a cell or bucket could all
-    fall into every second one.) The quantile is monotonic in the rank.
+    `through` counts tokens up to and including the document, with the group sorted by quality,
+    ascending. The golden ratio draws the point from `through`, evenly over documents. (With
+    midpoints, documents longer than a cell or bucket could all fall into every second one.) The
+    quantile is monotonic in the rank.
     """
     end, size, total = (np.asarray(values, np.float64) for values in (through, tokens, group_tokens))
     number = np.where(np.isnan(end), 0, end).astype(np.uint64)
@@ -256,18 +263,19 @@ class Cells:
     """A phase divided into `CELLS` cells of equal tokens."""
 
     by_weight: Ints  # the cells from the lowest weight to the highest; the earlier first if equal
-    falls: npt.NDArray[np.bool_]  # whether the weight falls inside the cell, so that better documents come first
+    falls: npt.NDArray[np.bool_]  # inside the cell, so that better documents come first
 
 
 @lru_cache(maxsize=64)
 def weighted_cells(schedule: Schedule, start: float, end: float, curvature: float, checkpoints: Checkpoints = LAST) -> Cells:
     """How to fill [start, end] of the run so that Σ quality × weight is maximal.
 
-    The weight of a cell is that of its samples in the averaged model (`Checkpoints.weight`). By the rearrangement inequality,
-    the sum is maximal if the worst documents are in the cell of lowest weight, and so on. (It is exact to about one document
-    per source; a cell that contains a checkpoint counts by its mean weight.) With a constant learning rate and no averaging,
-    weights rise with time or are equal, so the order is ascending. With λ = 0, the learning rate and the number of later
-    checkpoints alone decide.
+    The weight of a cell is that of its samples in the averaged model (`Checkpoints.weight`). By
+    the rearrangement inequality, the sum is maximal if the worst documents are in the cell of
+    lowest weight, and so on. (It is exact to about one document per source; a cell that contains a
+    checkpoint counts by its mean weight.) With a constant learning rate and no averaging, weights
+    rise with time or are equal, so the order is ascending. With λ = 0, the learning rate and the
+    number of later checkpoints alone decide.
     """
     ends = np.clip(start + (end - start) * np.arange(2 * CELLS + 1) / (2 * CELLS), 0.0, 1.0)
     weight = checkpoints.log_weight(schedule, ends[:-2:2], ends[2::2], curvature)
@@ -280,26 +288,28 @@ def weighted_cells(schedule: Schedule, start: float, end: float, curvature: floa
 
 
 def _image(quality: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """float32 as 32 unsigned bits in the same order: negatives have all bits flipped, others the sign bit; NaN is 0."""
+    """float32 as 32 unsigned bits in the same order; NaN is 0."""
     bits = (quality + np.float32(0)).view(np.uint32)  # −0 + 0 is +0: equal numbers have equal images
     image = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
     return np.where(np.isnan(quality), np.uint32(0), image).astype(np.uint64)
 
 
 def place(through: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """The place of each document in the run, in (0, 1]: tokens up to its end in its source ÷ tokens of the source.
+    """The place of each document in the run, in (0, 1]: tokens up to its end in its source ÷
+    tokens of the source.
 
-    `through` counts tokens up to and including the document, in the order of its source. Sorted by place, a source of three
-    and one of two equal documents give A1 B1 A2, then A3 and B2, both at 1, by tie break. At place x, every source has given
-    the share x of its tokens, to within one document. A missing rank (NaN) has no place (NaN); in a source without tokens,
-    every place is 1.
+    `through` counts tokens up to and including the document, in the order of its source. Sorted by
+    place, a source of three and one of two equal documents give A1 B1 A2, then A3 and B2, both at
+    1, by tie break. At place x, every source has given the share x of its tokens, to within one
+    document. A missing rank (NaN) has no place (NaN); in a source without tokens, every place is
+    1.
     """
     rank, total = np.asarray(through, np.float64), np.asarray(group_tokens, np.float64)
     return np.divide(rank, total, out=np.where(np.isnan(rank), np.nan, 1.0), where=total != 0)
 
 
 def phase_of(fraction: npt.ArrayLike, shares: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Index of the phase that holds each fraction in (0, 1]; a boundary belongs to the phase that ends there."""
+    """Index of the phase of each fraction in (0, 1]; a boundary belongs to the phase before it."""
     # Rounded, so that shares of 0.7 and 0.2 end exactly where rank 9 of 10 does.
     ends = np.round(np.cumsum(np.asarray(shares, np.float64)), 9)
     index = np.searchsorted(ends, np.round(np.asarray(fraction, np.float64), 9), side="left")

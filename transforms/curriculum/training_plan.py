@@ -1,7 +1,8 @@
-"""The training plan: everything a training job must know about a finished corpus, in one file that it can check.
+"""The training plan: everything a training job must know about a finished corpus, in one file that
+it can check.
 
-A plan follows from the corpus' manifest, a schedule and the averaging of checkpoints; no data is read. `schedule_conflicts`
-says whether the data lie in an order made for another schedule.
+A plan follows from the corpus' manifest, a schedule and the averaging of checkpoints; no data is
+read. `schedule_conflicts` says whether the data lie in an order made for another schedule.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,10 +60,11 @@ class Checkpoint(Options):
 
 
 class BatchHint(Options):
-    """Where the data get better: multiply the batch size by `factor`, hold it, then ramp it up again.
+    """Where the data get better: multiply the batch size by `factor`, hold it, then ramp it up
+    again.
 
-    This is Drop-Stable-Rampup of arXiv 2605.25698. It is only a hint: the paper's factor depends on the model; one half for a
-    quarter of the phase is a start.
+    This is Drop-Stable-Rampup of arXiv 2605.25698. It is only a hint: the paper's factor depends
+    on the model; one half for a quarter of the phase is a start.
     """
 
     token: Tokens
@@ -87,7 +89,7 @@ class PlannedTokenizer(Options):
 
 
 class TrainingPlan(Options):
-    """Everything a training job must know about a corpus. `tamis schema plan` prints the JSON schema."""
+    """All that a training job must know about a corpus. `tamis schema plan` prints the schema."""
 
     format: Literal["tamis.plan/1"] = FORMAT
     data: PlannedCorpus
@@ -114,9 +116,11 @@ class TrainingPlan(Options):
 def make_plan(
     manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None
 ) -> TrainingPlan:
-    """The plan of a finished run, from its manifest; schedule and averaging default to the run's own.
+    """The plan of a finished run, from its manifest; schedule and averaging default to the run's
+    own.
 
-    Raises ValueError if another schedule would change the order of the data, or if there are no tokens to train on.
+    Raises ValueError if another schedule would change the order of the data, or if there are no
+    tokens to train on.
     """
     original = curriculum_of(manifest)
     checkpoints = checkpoints or original.checkpoints or Checkpoints()
@@ -169,7 +173,7 @@ def schedule_conflicts(curriculum: Curriculum, schedule: Schedule) -> list[str]:
 
 
 def _moved(curriculum: Curriculum, other: Curriculum) -> Iterator[tuple[str, float]]:
-    """(name, share of tokens that would move) of the lr_weighted phases that `other` would order differently."""
+    """(name, share of tokens that would move) of the phases that `other` orders differently."""
     for index, phase in enumerate(curriculum.effective_phases):
         if phase.order != "lr_weighted":
             continue

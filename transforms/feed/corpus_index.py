@@ -1,4 +1,4 @@
-"""A finished run as a loader reads it: verified texts by document number, token counts, the learning rate at any token."""
+"""A finished run as loaders read it: verified texts, token counts, the rate at any token."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ class CorpusIndex:
     """`tokenizer_key` of the tokenizer that counted the tokens; None if they are estimates."""
 
     def learning_rate(self, first: float, stop: float) -> float:
-        """Exact mean of the learning rate over tokens [first, stop); at token `first` if there are none."""
+        """Exact mean learning rate of tokens [first, stop); that of `first` if there are none."""
         a, b = first / self.tokens, stop / self.tokens
         return float(self.schedule.mass(a, b)) / (b - a) if b > a else float(self.schedule.learning_rate(a))
 

@@ -1,4 +1,5 @@
-"""A finished run as training batches: tokenised, packed, in the planned order, with learning rates.
+"""A finished run as training batches: tokenised, packed, in the planned order, with learning
+rates.
 
 Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B),
 and rank r of W takes the r-th part of them. So the ranks together read the run in order whatever W
@@ -103,7 +104,7 @@ class CurriculumDataset:
         return self.batches()
 
     def batches(self, worker: int = 0, workers: int = 1) -> Iterator[TrainingBatch]:
-        """Every `workers`-th step from `worker` on: a DataLoader that alternates between workers yields every step in order."""
+        """Every `workers`-th step from `worker` on, since DataLoaders alternate between workers."""
         batches = self._batches(worker, workers)
         for batch in prefetch(batches, self.prefetch) if self.prefetch else batches:
             self._steps = batch.step + 1
@@ -111,7 +112,7 @@ class CurriculumDataset:
 
     @property
     def steps(self) -> int:
-        """The number of steps from the start of the run to its end. Counts every document that is not counted yet."""
+        """The number of steps in the run. Counts the tokens of all documents not counted yet."""
         sequences = self._sequences()[1].count()
         step, first = self._start
         return step + -(-max(sequences - first, 0) // self.batch_size)
@@ -138,7 +139,7 @@ class CurriculumDataset:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resumes at a state. Raises RunError if it is of another corpus, tokenizer, end id, sequence length or packing."""
+        """Resumes at a state. Raises RunError if it is of another corpus or other sequences."""
         if state.get("format") != FORMAT:
             raise RunError(f"not a state of format {FORMAT}")
         if state["corpus"] != self.corpus.root:
@@ -233,7 +234,7 @@ def _index_shard(run: str, tokenizer: Tokenizer, cache: str, shard: int) -> int:
 
 
 def in_order(batches: Iterable[TrainingBatch], step: int = 0) -> Iterator[TrainingBatch]:
-    """Passes a loader's batches on from `step`. Raises RunError at the first that is out of order, missing or repeated."""
+    """Checks a loader's batches from `step` on. Raises RunError if one is out of order or missing."""
     for expected, batch in zip(count(step), batches, strict=False):
         if batch.step != expected:
             raise RunError(f"the loader changes the planned order: it gave step {batch.step} in place of step {expected}")

@@ -34,7 +34,7 @@ _BATCH_TEXTS = 256
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The files written, in the order of the documents and then the index, and the number of documents."""
+    """The files, in the order of the documents and then the index; the number of documents."""
 
     files: tuple[str, ...]
     documents: int
@@ -92,14 +92,14 @@ def _jsonl(corpus: CorpusIndex, output: str) -> Iterator[str]:
 
 
 def _parts(corpus: CorpusIndex, output: str, suffix: str) -> Iterator[tuple[int, str]]:
-    """(shard, output file) of the shards that hold documents: `datasets` cannot read an empty file."""
+    """(shard, output file) of shards with documents: `datasets` cannot read an empty file."""
     full = [number for number, shard in enumerate(corpus.shards) if shard.documents]
     for index, number in enumerate(full):
         yield number, storage.join(output, "data", f"train-{index:05d}-of-{len(full):05d}.{suffix}")
 
 
 def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
-    """MDS version 2: count, offsets, configuration, samples (github.com/mosaicml/streaming, docs on the format)."""
+    """MDS version 2: count, offsets, configuration, samples (github.com/mosaicml/streaming)."""
     configuration = {
         "column_encodings": ["str"] * len(COLUMNS),
         "column_names": list(COLUMNS),
@@ -122,7 +122,7 @@ def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
 
 
 def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
-    """litdata chunks: count, offsets, samples. The index describes the pytree whose leaves are a sample's strings."""
+    """litdata chunks: count, offsets, samples. The index has the pytree of a sample's strings."""
     leaf: dict[str, object] = {"type": None, "context": None, "children_spec": []}
     tree = [1, {"type": "builtins.dict", "context": json.dumps(COLUMNS), "children_spec": [leaf] * len(COLUMNS)}]
     configuration = {
@@ -145,7 +145,7 @@ def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
 
 
 def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
-    """(number, samples) of each shard with documents, numbered without gaps. A sample is sizes (uint32), then strings."""
+    """(number, samples) of shards with documents. A sample is sizes (uint32), then strings."""
     texts, number = CorpusReader(corpus.shards), 0
     for index in range(len(corpus.shards)):
         samples = []
@@ -158,7 +158,7 @@ def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _write_samples(uri: str, samples: list[bytes], header: bytes = b"") -> int:
-    """Writes count, offsets of each sample and of the end (uint32), header, samples; returns the size in bytes."""
+    """Writes count, offsets (uint32; the last is the end), header, samples; returns the size."""
     start = 4 + 4 * (len(samples) + 1) + len(header)
     offsets = start + np.cumsum([0, *map(len, samples)])
     if offsets[-1] >> 32:
@@ -179,7 +179,7 @@ def _write_index(output: str, index: dict[str, Any]) -> str:
 
 
 def _megatron(corpus: CorpusIndex, output: str, encoder: Tokenizer, end: int | None) -> Iterator[str]:
-    """corpus.bin: all ids, concatenated. corpus.idx, version 1: their type, then lengths, byte offsets and documents."""
+    """corpus.bin: all ids. corpus.idx, version 1: type, lengths, byte offsets, documents."""
     small = encoder.vocabulary is not None and max(encoder.vocabulary, (end or 0) + 1) < 65500
     dtype, code = (np.dtype("<u2"), 8) if small else (np.dtype("<i4"), 4)
     texts, lengths = CorpusReader(corpus.shards), array("i")

@@ -1,4 +1,4 @@
-"""The dataset as a torch `IterableDataset`: one copy per DataLoader worker, ranks from torch.distributed."""
+"""The dataset as a torch `IterableDataset`, with ranks from torch.distributed."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads the documents of a finished run back in training order, with the learning rates each shard was placed at."""
+"""Reads the documents of a finished run in training order, with their learning rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OrderedShard:
-    """One shard: its documents, the offset of its first token in the run, and its lowest and highest learning rate."""
+    """A shard: its documents, its first token in the run, its lowest and highest learning rate."""
 
     path: str
     documents: pa.Table

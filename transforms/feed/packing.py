@@ -21,7 +21,7 @@ from tamis.transforms.core.arrays import Ints
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces of documents in packed order: piece i is tokens [start, start + length) of `document`, and is in `sequence`."""
+    """Pieces in packed order: tokens [start, start + length) of `document`, in `sequence`."""
 
     document: Ints
     start: Ints
@@ -95,7 +95,7 @@ def best_fit(lengths: Ints, size: int) -> Pieces:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Sequences as arrays of (sequences, size): token ids, segments from 1, positions within segments; padding is 0 in all."""
+    """Arrays of (sequences, size): ids, segments from 1, positions in segments; 0 is padding."""
 
     tokens: npt.NDArray[np.int64]
     segments: npt.NDArray[np.int32]
@@ -103,7 +103,7 @@ class PackedBatch:
 
 
 def fill_batch(pieces: Pieces, ids: npt.NDArray[np.int32], at: Ints, sequences: int, size: int) -> PackedBatch:
-    """The arrays of sequences 0 to `sequences`; the ids of piece i start at `ids[at[i]]`. Each piece is a segment."""
+    """Fills `sequences` sequences; ids of piece i start at `ids[at[i]]`. A piece is a segment."""
     tokens = np.zeros(sequences * size, np.int64)
     segments, positions = np.zeros(len(tokens), np.int32), np.zeros(len(tokens), np.int32)
     count_up = np.arange(size, dtype=np.int32)

@@ -39,7 +39,7 @@ _BATCH_TEXTS = 256
 
 @dataclass(frozen=True)
 class DocumentOffsets:
-    """Bounds of a shard's documents (documents + 1): in the token stream, and in the run's own token count."""
+    """Bounds of a shard's documents (documents + 1), in the stream and in the run's own count."""
 
     stream: Ints
     run: Ints
@@ -58,7 +58,7 @@ class TokenStream:
         self._ids: dict[int, Ids] = {}  # of the documents of the last call of `ids`
 
     def start(self, shard: int) -> int:
-        """First token of a shard. For the number after the last shard: the length of the stream."""
+        """First token of a shard; for the number after the last, the length of the stream."""
         while len(self._starts) <= shard:
             index = len(self._starts) - 1
             entry = self.corpus.shards[index]
@@ -104,7 +104,7 @@ class TokenStream:
         return np.concatenate([np.zeros(0, np.int32), *arrays]), np.cumsum(lengths) - lengths
 
     def _indexed_lengths(self, documents: Ints) -> Ints:
-        """Lengths in the stream of documents, whose numbers must ascend, by their shards' offsets."""
+        """Lengths of documents, whose numbers must ascend, by their shards' offsets."""
         shard_of = np.searchsorted(self._first_documents, documents, side="right") - 1
         parts = [np.zeros(0, np.int64)]
         for index in np.unique(shard_of).tolist():
@@ -125,10 +125,10 @@ class TokenStream:
         return DocumentOffsets(stream, np.cumsum(np.append(self.corpus.shards[index].first_token, run)))
 
     def counts(self, index: int) -> Ints:
-        """Token counts of a shard's documents, (2, documents): by the tokenizer, and by the run."""
+        """Token counts of a shard's documents, (2, documents): by tokenizer and by run."""
         shard, uri = self.corpus.shards[index], self._cache_uri(index)
         if uri is not None and storage.exists(uri):
-            with suppress(EOFError, ValueError):  # the file is not synced: a power failure may have cut it short
+            with suppress(EOFError, ValueError):  # cut short by a power failure
                 counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
                 if counts.shape == (2, shard.documents):
                     return counts.astype(np.int64)
@@ -174,7 +174,7 @@ class PackedSequences(Protocol):
     """A stream packed into sequences of one length, numbered in the order of the run."""
 
     def pieces(self, first: int, stop: int) -> Pieces:
-        """The pieces in sequences [first, stop). Documents are numbered across the whole corpus."""
+        """The pieces in sequences [first, stop). Document numbers are those of the corpus."""
 
     def has(self, sequence: int) -> bool:
         """Whether this sequence exists."""

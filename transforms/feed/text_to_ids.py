@@ -1,4 +1,4 @@
-"""Turns batches of texts into token ids: bytes, tiktoken, a tokenizer.json, or the caller's own function."""
+"""Turns texts into token ids: bytes, tiktoken, a tokenizer.json, or the caller's function."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Ids = npt.NDArray[np.int32]
 
 
 class Tokenizer(Protocol):
-    """Encodes texts. The same text always gets the same ids. Must be picklable, for worker processes."""
+    """Encodes texts; the same text always gets the same ids. Must be picklable."""
 
     @property
     def name(self) -> str | None:
-        """Identifies the tokenizer: equal names mean equal ids. None: unknown, so no token counts are cached."""
+        """Equal names mean equal ids. None: unknown, so that token counts are not cached."""
 
     @property
     def end(self) -> int | None:
@@ -38,7 +38,7 @@ class Tokenizer(Protocol):
         """The highest id plus one, if known."""
 
     def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
-        """(ids, lengths): the ids of all texts (`large_string`, no nulls), concatenated; no end id is added."""
+        """(concatenated ids, lengths) of texts (`large_string`, no nulls), without end ids."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""How far small training runs can be trusted to rank data sets: intervals over seeds, agreement of two rankings.
+"""How far small training runs can be trusted to rank data sets: intervals over seeds, agreement of
+two rankings.
 
-The measures are those of “Can Small Training Runs Reliably Guide Data Curation?” (arXiv 2512.24503): agreement of pairs, rank
-correlation, and the regret of training on the proxy's favourites. A lower loss is better throughout.
+The measures are those of “Can Small Training Runs Reliably Guide Data Curation?” (arXiv
+2512.24503): agreement of pairs, rank correlation, and the regret of training on the proxy's
+favourites. A lower loss is better throughout.
 """
 
 from typing import NamedTuple
@@ -14,14 +16,14 @@ WIDTH = 768
 """Width of the model for which the paper gives its learning rates (GPT-2 small)."""
 
 TINY = 1e-5
-"""The learning rate at `WIDTH` at which the paper's proxies ranked best; its range goes down to 1e-6."""
+"""The rate at `WIDTH` at which the paper's proxies ranked best; its range goes down to 1e-6."""
 
 FLIPS = 1e-4
 """At `WIDTH`, from here on, rankings flipped: Spearman's ρ fell from above 0.92 to below 0.75."""
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % confidence interval (Student's t over the seeds); infinite for a single seed."""
+    """A mean and its 95 % interval (Student's t over the seeds); infinite for a single seed."""
 
     mean: float
     low: float
@@ -29,7 +31,7 @@ class Interval(NamedTuple):
 
 
 def scale_rate(rate: float, width: int) -> float:
-    """A learning rate given for `WIDTH`, at another width: that of matrices goes as 1 / width (µP, with Adam)."""
+    """Scales a rate given for `WIDTH` to another width: as 1 / width for matrices (µP, Adam)."""
     return rate * WIDTH / width
 
 
@@ -47,17 +49,18 @@ def interval(values: Floats, confidence: float = 0.95) -> Interval:
 
 
 def pairwise_differences(losses: Floats) -> list[tuple[int, int, Interval]]:
-    """(i, j, interval of loss i − loss j over the seeds) for each pair of rows of (data sets, seeds).
+    """(i, j, interval of loss i − loss j over the seeds) for each pair of rows of (data sets,
+    seeds).
 
-    A seed gives every data set the same initial weights, so its luck cancels in the difference. If the interval of a pair
-    holds 0, the proxies cannot tell the two data sets apart.
+    A seed gives every data set the same initial weights, so its luck cancels in the difference. If
+    the interval of a pair holds 0, the proxies cannot tell the two data sets apart.
     """
     rows = len(losses)
     return [(i, j, interval(losses[i] - losses[j])) for i in range(rows) for j in range(i + 1, rows)]
 
 
 def pairwise_agreement(proxy: Floats, target: Floats) -> float:
-    """Share of the pairs that both put in the same order; a tie agrees only with a tie. NaN if there is no pair."""
+    """Share of pairs in the same order; a tie agrees only with a tie. NaN if there is no pair."""
     first, second = np.triu_indices(_check_shapes(proxy, target), 1)
     if not len(first):
         return np.nan
@@ -75,7 +78,8 @@ def rank_correlation(proxy: Floats, target: Floats) -> float:
 
 
 def top_k_regret(proxy: Floats, target: Floats, k: int) -> float:
-    """Loss of the best among the proxy's k favourites − loss of the best of all. Assumes the worst where the proxy is tied.
+    """Loss of the best among the proxy's k favourites − loss of the best of all. Assumes the worst
+    where the proxy is tied.
 
     Raises ValueError unless k is between 1 and the number of data sets.
     """

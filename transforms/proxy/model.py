@@ -1,7 +1,8 @@
 """A small causal transformer whose best learning rate does not depend on its width.
 
-Parametrised by µP for Adam (arXiv 2203.03466): matrices between layers start at 1/√fan-in and learn at rate ÷ width, the
-output layer starts at zero and is divided by the width, attention is divided by the size of a head.
+Parametrised by µP for Adam (arXiv 2203.03466): matrices between layers start at 1/√fan-in and
+learn at rate ÷ width, the output layer starts at zero and is divided by the width, attention is
+divided by the size of a head.
 """
 
 from __future__ import annotations
@@ -74,13 +75,13 @@ class Transformer(nn.Module):
         return [parameter for block in self.blocks for parameter in block.parameters() if parameter.ndim == 2]
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser. `scale` multiplies a learning rate given for `WIDTH`."""
+        """Parameter groups for the optimiser. `scale` multiplies a rate given for `WIDTH`."""
         own = {id(parameter) for parameter in self.matrices()}
         others = [parameter for parameter in self.parameters() if id(parameter) not in own]
         return [{"params": self.matrices(), "scale": WIDTH / self.shape.width}, {"params": others, "scale": 1.0}]
 
     def forward(self, tokens: Any, segments: Any, positions: Any) -> Any:
-        """Logits, (rows, length, vocabulary). A token attends to itself and those before it in its segment."""
+        """Logits, (rows, length, vocabulary). Tokens attend to the past of their segment."""
         x = self.embedding(tokens)
         size = self.shape.width // self.shape.heads
         angle = positions[:, None, :, None] * 10000.0 ** (-torch.arange(0, size, 2, device=x.device) / size)

@@ -1,4 +1,4 @@
-"""Trains a small model on batches in the given order, and measures its loss. One epoch, AdamW, deterministic."""
+"""Trains a small model on batches in the given order: one epoch, AdamW, deterministic."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -19,7 +19,7 @@ StateDict = dict[str, Any]
 
 
 class TokenBatch(Protocol):
-    """Arrays of (rows, length): token ids, the segment of each (0: padding), its position in the segment."""
+    """Arrays of (rows, length): ids, segments (0: padding), positions in the segments."""
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]: ...
@@ -32,7 +32,7 @@ class TokenBatch(Protocol):
 
 
 class TrainingResult(NamedTuple):
-    """The trained model, the number of tokens it predicted, and the states that were kept, oldest first."""
+    """The trained model, the number of predicted tokens, the saved states, oldest first."""
 
     model: Transformer
     predicted: int
@@ -48,7 +48,8 @@ def train(
     device: str = "cpu",
     weight_decay: float = 0.0,
 ) -> TrainingResult:
-    """Takes one step for each of `rates`, given for width `agreement.WIDTH`; keeps the states after the steps in `keep`.
+    """Takes one step for each of `rates`, given for width `agreement.WIDTH`; keeps the states
+    after the steps in `keep`.
 
     Raises RunError if there are fewer batches than rates: runs are compared at equal length.
     """
@@ -97,7 +98,7 @@ def evaluate(model: Transformer, batches: Iterable[TokenBatch], device: str = "c
 
 
 def _loss(model: Transformer, batch: TokenBatch, device: str) -> tuple[Any, int]:
-    """(summed loss, number) of the predicted tokens: those that follow another token of their segment."""
+    """(summed loss, number) of the tokens that follow another token of their segment."""
     tokens, segments, positions = (
         torch.as_tensor(np.asarray(values, np.int64), device=device)
         for values in (batch.tokens, batch.segments, batch.positions)

@@ -55,7 +55,7 @@ class Mixture(Options):
 
 
 class Diversity(Options):
-    """Keeps only the best of similar documents: no two documents of a cluster are more similar than `ceiling`."""
+    """Keeps only the best of similar documents in each cluster."""
 
     column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD with the embedding, a list of numbers")
     within: str | None = Field(
@@ -67,7 +67,7 @@ class Diversity(Options):
 
 
 class Selection(Options):
-    """How much of the documents that passed is taken, and how often it is repeated; the best of each bin first."""
+    """How many of the documents that passed are taken, and how often; the best of each bin first."""
 
     bins: tuple[str, ...] = Field(
         default=("source",),
@@ -231,7 +231,7 @@ def gumbel_scores(
 
 
 def portable_log(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Natural logarithm by basic arithmetic only: numpy's result differs by a bit between processors."""
+    """Natural logarithm by basic arithmetic, since numpy's differs between processors."""
     fraction, exponent = np.frexp(x)
     low = fraction < np.sqrt(0.5)
     fraction, exponent = np.where(low, 2 * fraction, fraction), exponent - low

@@ -1,4 +1,4 @@
-"""Bins of documents: one label for each, from columns that a recipe names, joined if it names several."""
+"""Bins of documents: a label for each, joined from the columns that a recipe names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NONE = "none"
 
 
 def labels(columns: Sequence[pa.Array]) -> pa.Array:
-    """The label of each of n documents: its values as text, joined. Booleans are true and false."""
+    """The label of each of n documents: its values as text, joined (booleans: true, false)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

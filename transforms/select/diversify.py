@@ -109,7 +109,7 @@ def _choose(gathered: Gathered, ceiling: float) -> Iterable[pa.RecordBatch]:
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Cosines of n pairs, summed column by column: numpy's sums differ by a bit between processors."""
+    """Cosines of n pairs, summed by column, since numpy's sums differ between processors."""
     sums = np.zeros((3, len(one)))
     for a, b in zip(one.T.astype(np.float64), other.T.astype(np.float64), strict=True):
         sums += (a * b, a * a, b * b)

@@ -1,10 +1,10 @@
-"""Fuses signals into quality, one number from 0 to 1: each signal is scaled from its useful range and weighted."""
+"""Fuses signals into quality, from 0 to 1: the weighted mean of signals scaled by their range."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from tamis.transforms.core.options import Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tamis.transforms.core.rater import Signal
 
 DEFAULT_QUALITY = 0.5
 """Quality of every document if the recipe weighs no signal."""
@@ -39,21 +41,8 @@ class Weight(Options):
         return self
 
 
-class SignalInfo(Protocol):
-    """The fields of a `Signal` that fusion reads."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def direction(self) -> str: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-
-
 def fuse(
-    columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, SignalInfo]
+    columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, Signal]
 ) -> npt.NDArray[np.float32]:
     """Weighted mean of the scaled signals of n documents: float32[n] in [0, 1], NaN if every
     signal is missing.
@@ -77,8 +66,8 @@ def fuse(
     return quality.astype(np.float32)
 
 
-def resolve_range(weight: Weight, signal: SignalInfo) -> tuple[str, float, float]:
-    """(direction, low, high) of a weighed signal, from the recipe, else from its rater. Raises ValueError if in neither."""
+def resolve_range(weight: Weight, signal: Signal) -> tuple[str, float, float]:
+    """(direction, low, high) by the recipe, else by the rater. Raises ValueError if by neither."""
     direction = weight.direction or signal.direction
     if signal.kind == "string":
         raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")

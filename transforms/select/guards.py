@@ -74,7 +74,7 @@ class Clean(Guard):
 
 
 class Guards(Options):
-    """Checked before a run is finished. If a guard fails, the run has no manifest and makes no release."""
+    """Checked before a run is finished. If a guard fails, the run makes no release."""
 
     synthetic: Synthetic | None = None
     clean: Clean | None = None
@@ -104,7 +104,7 @@ class Guards(Options):
 
 @dataclass(frozen=True, slots=True)
 class GuardViolation:
-    """A stable code; a message with reason, numbers and remedy; the numbers; and whether it stops the run."""
+    """A stable code, a message with reason and remedy, numbers, and whether it stops the run."""
 
     code: str
     message: str
@@ -207,7 +207,7 @@ def _violations(name: str, guard: Guard, tokens: Floats, kind: Floats, document:
 
 
 def _exceeded(guard: Guard, high: float, low: float) -> tuple[str, float, bool] | None:
-    """(relation, limit, whether it fails) of the limit that is exceeded, first one that fails, then one that warns."""
+    """(relation, limit, whether it fails) of an exceeded limit; one that fails goes first."""
     for limit, fails in ((guard.fail_above, True), (guard.warn_above, False)):
         if limit is not None and high > limit:
             return "above", limit, fails

@@ -53,7 +53,7 @@ def _lengths(vectors: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _representatives(vectors: Any, lengths: Any, visits: Any, group: Any, ceiling: float) -> Any:
-    """`visits` holds one cluster after another, so those kept of the current one are at the end of `kept`."""
+    """`visits` goes cluster by cluster, so those kept of the current one end `kept`."""
     representative = np.empty(len(visits), np.int64)
     kept = np.empty(len(visits), np.int64)
     size, first = 0, 0

@@ -1,4 +1,4 @@
-"""Applies thresholds to signals: which documents fail, by which rule, and why, for a batch at a time."""
+"""Applies thresholds to a batch: which documents fail, by which rule, and why."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ Failure = tuple[int, npt.NDArray[np.bool_], Callable[[npt.NDArray[np.int64]], "p
 
 
 def _failures(name: str, rule: Threshold, column: pa.Array) -> Iterator[Failure]:
-    """The failures under a rule: missing values, then values beyond a limit, then values too close to one."""
+    """The failures under a rule: missing values, values beyond a limit, values close to one."""
     import pyarrow as pa
 
     severity = _DROP if rule.action == "drop" else _REVIEW
@@ -147,7 +147,7 @@ def _constant(text: str) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
 
 
 def _phrase(column: pa.Array, rest: str, limit: float | None = None) -> Callable[[npt.NDArray[np.int64]], pa.Array]:
-    """The value of each row, then `rest`. Values are rounded, unless they would look equal to the limit."""
+    """The value of each row, then `rest`. Values are rounded unless they would equal the limit."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

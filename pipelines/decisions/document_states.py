@@ -28,13 +28,9 @@ SELECTION, PHASES, QUANTILES, ORDER, COPY_ORDER = "selection", "phases", "quanti
 """The steps that rank documents: by quality, for the budget; to cut them into phases; by quality
 within a phase, for orders that need quantiles; by the curriculum; and all copies, by position."""
 
-GUARD_PREFIX = "guarded."
-"""Prefix of the columns that say whether a guard applies to a document."""
-
+GUARD_PREFIX = "guarded."  # of the columns that say whether a guard applies to a document
 _CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
-
-_CACHE_BYTES = 32 << 20
-"""Bytes of rated documents that a process keeps between stages: the columns of 1 GB of text."""
+_CACHE_BYTES = 32 << 20  # of columns that a process keeps between stages: those of 1 GB of text
 
 
 def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
@@ -44,9 +40,7 @@ def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
     (keep, drop or review), reason, detail (null here: see `explained_states`), representative,
     jaccard, copies, epochs (how often it is in the corpus), phase, place (of its first copy), bin
     and metric if the recipe needs them, and one column for each guard. The first step that does
-    not keep a document decides.
-
-    The last table is cached, since the steps of one stage read the same part state in turn.
+    not keep a document decides. The last table is cached: the steps of a stage read it in turn.
     """
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
@@ -92,8 +86,7 @@ class _Cache:
         self._bytes = 0
 
     def add(self, key: object, rated: pa.Table) -> None:
-        """Keeps the first tables that fit: all stages read all parts in turn, so the last ones
-        would be evicted before they are read again."""
+        """Keeps the first tables that fit: later ones would be evicted before they are read again."""
         if self._bytes + rated.nbytes <= _CACHE_BYTES:
             self.rated[key] = rated
             self._bytes += rated.nbytes
@@ -176,10 +169,8 @@ class _Decisions:
         self.explain = explain
 
     def end(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: Callable[[pa.Array], pa.Array]) -> None:
-        """Ends the kept documents that failed (bool[n]); `reason` is one for all or one for each.
-
-        `detail` returns the details of the rows with the given indices.
-        """
+        """Ends the kept documents that failed (bool[n]). `reason` is one for all or one for each;
+        `detail` returns the details of the rows with the given indices."""
         mask = pc.and_(pc.equal(self.decision, "keep"), pa.array(failed))
         self.decision = pc.if_else(mask, decision, self.decision)
         self.reason = pc.if_else(mask, reason, self.reason)
@@ -241,10 +232,7 @@ def copies_by_phase(
     rows: Mapping[str, pa.Array], results: pa.Table | None, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pool (i64[n]), budget and copies (i64[n, phases]) of each document; 0 copies if not ranked.
-
-    Budget and copies have a column for each phase of `select.epochs`, or one. `results` are those
-    of `SELECTION`.
-    """
+    There is a column for each phase of `select.epochs`, or one. `results`: those of `SELECTION`."""
     select = recipe.select
     rank, bin_tokens = (rank_column(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
     bin_ = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
@@ -329,6 +317,5 @@ def _rounded(values: pa.Array) -> pa.Array:
 
 
 def rated_part(part_state: PartState) -> Part:
-    """The rated part of a part state."""
     assert isinstance(part_state.handle, Part)
     return part_state.handle

@@ -20,12 +20,9 @@ from tamis.transforms.text.hashing import mix
 
 
 def per_phase_rows(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The kept documents, one row for each phase they are in.
-
-    Adds the columns `phase_copies` (of the document in the phase) and, if documents may be
-    repeated, `epoch` (number of the first of these copies, from 1) and `max_copies` (of any
-    document of its bin in the phase).
-    """
+    """The kept documents, one row for each phase they are in. Adds `phase_copies` (of the document
+    in the phase) and, if documents may be repeated, `epoch` (number of the first of these copies,
+    from 1) and `max_copies` (of any document of its bin in the phase)."""
     table = kept_documents(part_state, recipe)
     if not recipe.select.repeats:
         return table.append_column("phase_copies", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
@@ -71,11 +68,8 @@ def spaced_copies(part_state: PartState, recipe: Recipe) -> tuple[pa.Table, np.n
 
 
 def emitted_copies(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """Every copy of every kept document, with its phase and place, in the order of the part's
-    rows.
-
-    If documents may be repeated, the column `epoch` numbers the copies from 1.
-    """
+    """Every copy of every kept document, with its phase and place, in the order of the part's rows.
+    If documents may be repeated, the column `epoch` numbers the copies from 1."""
     if not recipe.select.repeats:
         return kept_documents(part_state, recipe)
     copies, _, _ = _expand_copies(per_phase_rows(part_state, recipe))
@@ -97,10 +91,8 @@ def _expand_copies(table: pa.Table) -> tuple[pa.Table, np.ndarray, np.ndarray]:
 def _earliest_starts(
     table: pa.Table, phase_tokens: np.ndarray, position: np.ndarray, spacing: np.ndarray, recipe: Recipe
 ) -> np.ndarray:
-    """The first position in its phase that is far enough from the copies in the phase before.
-
-    Those are in the row before.
-    """
+    """The first position in its phase that is far enough from the copies in the phase before,
+    which are in the row before."""
     doc_ref, phase, copies = (table[name].to_numpy() for name in ("doc_ref", "phase", "phase_copies"))
     max_copies = np.maximum(table["max_copies"].to_numpy(), copies)
     later = np.flatnonzero((doc_ref[1:] == doc_ref[:-1]) & (phase[1:] == phase[:-1] + 1)) + 1

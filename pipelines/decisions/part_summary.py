@@ -17,18 +17,15 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup import deduplicate
 
-COLUMNS = [
+COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes"),
     *("representative", "jaccard", "copies", "epochs", "phase", "place", "shard"),
 ]
-"""The columns of decisions/."""
 
 
 def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, fingerprint: str) -> str:
     """Writes decisions/part-N.parquet, one row for each document, then the summary of the part.
-
-    Returns the path of the decisions in the run.
-    """
+    Returns the path of the decisions in the run."""
     part = rated_part(part_state)
     table = _with_shard(explained_states(part_state, recipe), layout)
     path = part.path("decisions", "parquet")
@@ -63,14 +60,9 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
 
 
 def _decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:
-    keys = ["source", "decision", "reason"]
-    sums = (
-        table.group_by(keys)
-        .aggregate([("tokens", "sum"), ("bytes", "sum"), ("id", "count")])
-        .sort_by([(key, "ascending") for key in keys])
-    )
-    columns = (*keys, "tokens_sum", "bytes_sum", "id_count")
-    return [receipts.DecisionCount(*(row[name] for name in columns)) for row in sums.to_pylist()]
+    keys, sums = ["source", "decision", "reason"], [("tokens", "sum"), ("bytes", "sum"), ("id", "count")]
+    rows = table.group_by(keys).aggregate(sums).sort_by([(key, "ascending") for key in keys]).to_pylist()
+    return [receipts.DecisionCount(*(row[name] for name in (*keys, "tokens_sum", "bytes_sum", "id_count"))) for row in rows]
 
 
 def _real_tokens(table: pa.Table) -> int:
@@ -114,10 +106,9 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
     table = table.filter(pc.and_(pc.equal(table["decision"], "keep"), pc.is_finite(table["quality"])))
     fraction, exponent = np.frexp(table["tokens"].to_numpy().astype(np.float64))
     lengths = 4 * exponent.astype(np.int64) + (8 * fraction).astype(np.int64) - 4  # 0 tokens: -4
+    bins = receipts.quality_bins(table["quality"].to_numpy())
+    cells, documents = np.unique(np.stack([bins, lengths]), axis=1, return_counts=True)
     counts: dict[int, dict[int, int]] = {}
-    cells, documents = np.unique(
-        np.stack([receipts.quality_bins(table["quality"].to_numpy()), lengths]), axis=1, return_counts=True
-    )
     for quality, length, count in zip(*cells.tolist(), documents.tolist(), strict=True):
         counts.setdefault(quality, {})[length] = count
     return counts

@@ -9,6 +9,7 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,12 +37,9 @@ _JACCARDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would do. Sizes are in bytes, times in seconds.
-
-    `files`, `parts`, `reused` and `input_bytes` are exact; the rest are estimates. `documents_kept`
-    and `tokens_kept` are too high if duplicates are far apart: a sample rarely contains both.
-    `candidate_probability`: of duplicates, by their Jaccard similarity.
-    """
+    """What a run would do, in bytes and seconds. `files`, `parts`, `reused` and `input_bytes` are
+    exact; the rest are estimates. `documents_kept` and `tokens_kept` are too high if duplicates are
+    far apart: a sample rarely contains both. `candidate_probability`: of duplicates, by Jaccard."""
 
     run: str
     files: int
@@ -98,14 +96,8 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         # A sampled distribution must not yield more than it does as one of many.
         harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
         input_update = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
-        sample_recipe = recipe.model_copy(
-            update={
-                "input": recipe.input.model_copy(update=input_update),
-                "max_rejects": 1.0,
-                "select": allocation.Selection(),
-                "guards": Guards(),
-            }
-        )
+        update = {"max_rejects": 1.0, "select": allocation.Selection(), "guards": Guards()}
+        sample_recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=input_update), **update})
         one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
         # The first one loads the kernels, as every run does, or compiles them, as few runs do.
         first = _rehearse(one_document, f"{folder}/first")
@@ -212,10 +204,8 @@ def _limit_warnings(estimate: Estimate, recipe: Recipe) -> Iterator[str]:
 
 def selected_tokens(recipe: Recipe, sources: Mapping[str, Mapping[str, int]], tokens: float) -> float:
     """Tokens that the selection makes of the `tokens` that pass all thresholds, repeats included.
-
     `sources` are the counts of a sample's manifest. For bins other than sources a sample says too
-    little: the result is then the budget, or all tokens.
-    """
+    little: the result is then the budget, or all tokens."""
     select = recipe.select
     if not select.is_active:
         return tokens
@@ -261,10 +251,8 @@ def _folder_size(folder: str) -> int:
     size = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            try:
+            with suppress(FileNotFoundError):  # the run has removed it
                 size += os.lstat(os.path.join(parent, name)).st_size
-            except FileNotFoundError:
-                continue  # the run has removed it
     return size
 
 

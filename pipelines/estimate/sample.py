@@ -12,26 +12,16 @@ from tamis.transforms import storage
 from tamis.transforms.core.documents import BATCH_BYTES
 from tamis.transforms.read.input_options import PYTHON_ENV, Split
 
-SAMPLE_BYTES = 16 << 20
-"""About the most decompressed bytes of the sample."""
-
-PIECE_BYTES = BATCH_BYTES
-"""Decompressed bytes that the sample takes from the start of a split."""
-
-LOOKAHEAD_BYTES = 7 * PIECE_BYTES
-"""More bytes that are decompressed to measure the compression ratio, since a reader reads ahead."""
-
-_MAX_SPLITS = 256
-"""The most splits that the sample takes."""
+SAMPLE_BYTES = 16 << 20  # decompressed; about the most that the sample has
+PIECE_BYTES = BATCH_BYTES  # decompressed, from the start of a split
+LOOKAHEAD_BYTES = 7 * PIECE_BYTES  # more, to measure the compression ratio: readers read ahead
+_MAX_SPLITS = 256  # in the sample
 
 
 @dataclass(frozen=True)
 class SamplePiece:
-    """The beginning of a split in a file of its own.
-
-    `size`: stored bytes of the split. `factor`: documents of the split per document of the piece.
-    `read`: bytes of the piece, which took `seconds` to read.
-    """
+    """The beginning of a split in a file of its own. `size`: stored bytes of the split. `factor`:
+    documents of the split per document of the piece. `read`: bytes of it, read in `seconds`."""
 
     uri: str
     size: int

@@ -11,7 +11,6 @@ from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.select.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
 
 COLUMNS = ("bucket", "epoch_tokens", "tokens", "loss")
-
 _UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
@@ -36,9 +35,7 @@ class Advice(BaseModel):
 
 def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
     """The buckets in a YAML file; or fitted to a CSV file of `COLUMNS`, with the error of the fit.
-
-    Raises RecipeError naming line and field, FileNotFoundError, and ValueError for too few points.
-    """
+    Raises RecipeError naming line and field, FileNotFoundError, ValueError for too few points."""
     if file.endswith(".csv"):
         return fit_buckets(read_points(file), floor)
     source = RecipeFile(file, Path(file).read_text("utf-8"))
@@ -49,10 +46,8 @@ def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
 
 
 def read_points(file: str) -> dict[str, LossCurve]:
-    """The points in a CSV file by bucket; each line is one evaluation of a training run.
-
-    Raises RecipeError naming the line of a value that is not a number, or of a second epoch size.
-    """
+    """The points in a CSV file by bucket; each line is one evaluation of a training run. Raises
+    RecipeError naming the line of a value that is not a number, or of a second epoch size."""
     import numpy as np
 
     epochs: dict[str, int] = {}

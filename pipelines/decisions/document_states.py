@@ -86,7 +86,7 @@ class _Cache:
         self._bytes = 0
 
     def add(self, key: object, rated: pa.Table) -> None:
-        """Keeps the first tables that fit: later ones would be evicted before they are read again."""
+        """Keeps the first tables that fit: the last would be evicted before they are read again."""
         if self._bytes + rated.nbytes <= _CACHE_BYTES:
             self.rated[key] = rated
             self._bytes += rated.nbytes

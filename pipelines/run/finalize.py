@@ -17,8 +17,6 @@ from tamis.transforms.core.manifest import (
     Counts,
     CurriculumEntry,
     Environment,
-    File,
-    FileEntry,
     InputEntry,
     Manifest,
     RunWarning,
@@ -34,10 +32,8 @@ from tamis.transforms.select.guards import GuardViolation, token_shares
 
 
 def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Manifest:
-    """Writes the manifest, which finishes the run, and the report.
-
-    Raises RunError if a part was not rated, or if the corpus fails its guards.
-    """
+    """Writes the manifest, which finishes the run, and the report. Raises RunError if a part was
+    not rated, or if the corpus fails its guards."""
     from tamis.pipelines.report.page import write_report
 
     part_receipts = {task.ordinal: task.part.receipt() for task in plan.tasks}
@@ -78,7 +74,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
             **environment,
         },
     }
-    manifest = seal(body, [_file_entry(file) for file in files])
+    manifest = seal(body, [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in files])
     write_manifest(plan.run, manifest)
     write_report(plan.run)
     return manifest
@@ -87,10 +83,6 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
 def _input_entry(ordinal: int, receipt: PartReceipt) -> InputEntry:
     entry = {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
     return cast(InputEntry, entry)
-
-
-def _file_entry(file: File) -> FileEntry:
-    return {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
 
 
 def _entry(warning: lint.LintWarning | GuardViolation) -> RunWarning:

@@ -48,11 +48,9 @@ def launch(
     runner: str = "local",
     options: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
-    """Runs `recipe` in the directory `run`, and returns when the run is finished.
-
-    0 workers: as many as pay for the input, or as the cluster has. `options` are the runner's.
-    Raises RunError, which says what to do.
-    """
+    """Runs `recipe` in the directory `run`, and returns when the run is finished. 0 workers: as
+    many as pay for the input, or as the cluster has. `options` are the runner's. Raises RunError,
+    which says what to do."""
     checked_runner = make_runner(runner, workers, options, run)
     with RunLock(run, "exclusive") as lock:
         check_directory(run)
@@ -126,14 +124,10 @@ def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
 
 class _Monitor:
     """Reads the progress files while the DAG runs, for the observer, the attempt and the metrics.
-
-    A movement lasts until the last progress it made; the next one starts there.
-    """
+    A movement lasts until the last progress it made; the next one starts there."""
 
     def __init__(self, attempt: Attempt, run: str, observer: Observer) -> None:
-        self.attempt = attempt
-        self._run = run
-        self._observer = observer
+        self.attempt, self._run, self._observer = attempt, run, observer
         self._last_progress = dict.fromkeys(MOVEMENTS, 0.0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)

@@ -18,11 +18,8 @@ from tamis.transforms.runtime.credentials import redact
 
 _SUCCESS = "tamis_last_success_timestamp_seconds"
 
-Sample = tuple[Mapping[str, str], float]
-"""Labels and value."""
-
-Family = tuple[str, str, list[Sample]]
-"""Name, help and samples; all are gauges."""
+Sample = tuple[Mapping[str, str], float]  # labels and value
+Family = tuple[str, str, list[Sample]]  # name, help and samples; all are gauges
 
 
 def write_progress(run: str, attempt: Attempt, movements: Mapping[str, MovementProgress]) -> None:

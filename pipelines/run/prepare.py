@@ -25,9 +25,7 @@ def check_directory(run: str) -> None:
 
 def prepare(recipe: Recipe, plan: WorkPlan) -> None:
     """Removes stale files and the remains of earlier attempts, and writes what the workers need.
-
-    Raises RunError if the directory cannot be written.
-    """
+    Raises RunError if the directory cannot be written."""
     run = plan.run
     for name in plan.stale_files:
         storage.remove_tree(storage.join(run, name))

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from tamis.pipelines.run.work_plan import WorkPlan
 
 FOLDER = ".progress"
-
 MOVEMENTS = ("rate", "decide", "emit")
-
-UPDATE_SECONDS = 10.0
-"""Seconds between two updates of the attempt, the metrics and the log."""
+UPDATE_SECONDS = 10.0  # between two updates of the attempt, the metrics and the log
 
 
 class Progress:
@@ -94,11 +91,8 @@ class Observer:
 
 
 class Attempt(JsonModel):
-    """The driver's record of one attempt at a run.
-
-    Times are in seconds since 1970, sizes in bytes as stored. `seconds` is the time spent in each
-    movement so far. `error` is why the attempt failed, if it did.
-    """
+    """The driver's record of one attempt at a run. Times are in seconds since 1970, sizes in bytes
+    as stored. `seconds` is the time in each movement so far, `error` why the attempt failed."""
 
     started: float
     updated: float

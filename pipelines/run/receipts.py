@@ -15,22 +15,13 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
 
-STATE = ".state"
-"""The folder of the receipts and summaries; the manifest and the report are made from them."""
-
-BINS = 40
-"""Bins of a signal's histogram, over its useful range and its thresholds."""
-
-WIDE_RANGE = 1000
-"""A signal whose range goes beyond this has bins that widen from 1 by a constant factor."""
-
+STATE = ".state"  # the folder; the manifest and the report are made from its files
+BINS = 40  # of a signal's histogram, over its useful range and its thresholds
+WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a constant factor
 QUALITY_BINS = 100
+CLUSTERS, EXAMPLES = 10, 5  # in the report: clusters, contaminated documents of a benchmark
 
-CLUSTERS, EXAMPLES = 10, 5
-"""Clusters, and contaminated documents of a benchmark, that the report shows."""
-
-DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]
-"""Older runs call it `ticket`."""
+DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]  # `ticket` in older runs
 
 
 @dataclass(frozen=True)
@@ -111,13 +102,11 @@ class BenchmarkCount:
 
 
 class PartSummary(JsonModel):
-    """What was decided about the documents of a part.
-
-    `real_tokens`: of kept documents that are not synthetic, each counted once. `closest`: fewest
-    tokens between two copies of a document. `lengths`: kept documents by bin of quality and bin of
-    length. `clusters`: the largest. `contamination`: by benchmark. `renamed`: documents whose id
-    another one had. `capped`: documents with more candidates than near-deduplication compares.
-    """
+    """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
+    synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
+    `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
+    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
+    documents with more candidates than near-deduplication compares."""
 
     fingerprint: str
     file: File
@@ -173,7 +162,6 @@ def segments(shards: Sequence[ShardReceipt]) -> list[ShardSegment]:
 
 
 def tokens_by_phase(shards: Sequence[ShardReceipt]) -> Counter[str]:
-    """Tokens of each phase."""
     tokens: Counter[str] = Counter()
     for shard in shards:
         tokens[shard.phase] += shard.tokens
@@ -192,9 +180,7 @@ def copy_distance(recipe: Recipe, summaries: Sequence[PartSummary], shards: Sequ
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     """Histogram bin edges of a numeric signal: its useful range and its thresholds, with a margin.
-
-    None for a label, and for a signal that has neither.
-    """
+    None for a label, and for a signal that has neither."""
     bounds = [signal.low, signal.high]
     threshold = recipe.thresholds.get(signal.name)
     if threshold is not None:

@@ -26,26 +26,19 @@ from typing import Literal, NoReturn
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
-WAIT_SECONDS = 5.0
-"""Seconds to wait for the workers of a killed driver to exit. They take less than one."""
-
-LEASE_SECONDS = float(os.environ.get("TAMIS_LEASE", 60))
-"""Seconds without renewal after which a lease has expired. A driver renews six times as often."""
+WAIT_SECONDS = 5.0  # for the workers of a killed driver to exit; they take less than one
+LEASE_SECONDS = float(os.environ.get("TAMIS_LEASE", 60))  # a driver renews six times as often
 
 _FLOCK = {"exclusive": fcntl.LOCK_EX, "shared": fcntl.LOCK_SH}
 
 
 class RunLock:
-    """Locks a run directory for this process, and creates it if it is missing.
-
-    Raises RunError if another run holds the lock, or if the directory cannot be written. Does
-    nothing on file systems without locks.
-    """
+    """Locks a run directory for this process, and creates it if it is missing. Raises RunError if
+    another run holds the lock, or if the directory cannot be written. Does nothing on file systems
+    without locks."""
 
     def __init__(self, run: str, mode: Literal["exclusive", "shared"]) -> None:
-        self._run = run
-        self._path = storage.local_path(run)
-        self._mode = mode
+        self._run, self._path, self._mode = run, storage.local_path(run), mode
         self._descriptor: int | None = None
         self._lease: _Lease | None = None
         self._created = False
@@ -96,12 +89,9 @@ class RunLock:
 
 
 class _Lease:
-    """A lease on a run in an object store, and the thread that renews it.
-
-    A driver that loses its lease is interrupted, with SIGUSR1, because a shell makes background
-    commands ignore SIGINT. Signals reach only the main thread; a driver in another thread finds
-    out at the end.
-    """
+    """A lease on a run in an object store, and the thread that renews it. A driver that loses its
+    lease is interrupted, with SIGUSR1, because a shell makes background commands ignore SIGINT.
+    Signals reach only the main thread; a driver in another thread finds out at the end."""
 
     def __init__(self, run: str) -> None:
         self._uri = storage.join(run, ".lease")
@@ -133,7 +123,7 @@ class _Lease:
         return storage.swap(self._uri, json.dumps({**self._holder, "beat": self._beats}).encode(), version)
 
     def _expired_version(self, run: str) -> str | None:
-        """Waits until the lease expires: its version; None if it is gone. Raises if it is renewed."""
+        """The version of the lease once it expires; None if it is gone. Raises if it is renewed."""
         first = _version(self._uri)
         deadline = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < deadline:

@@ -13,11 +13,8 @@ from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.provenance.release_chain import Release
 from tamis.transforms.select import guards
 
-LARGE = 5
-"""A document is large if it is this many times as long as the mean. Sources may be ahead by one."""
-
-DROP_SHARE = 0.9
-"""Dropping a larger share for one reason is a warning: often a threshold or a field is wrong."""
+LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
+DROP_SHARE = 0.9  # if one reason drops a larger share, often a threshold or a field is wrong
 
 
 def guard_violations(
@@ -28,11 +25,8 @@ def guard_violations(
     real_tokens: int,
     last: Release | None,
 ) -> list[guards.GuardViolation]:
-    """Violations of the recipe's guards.
-
-    `tokens` are those of each segment in training order, `guarded` those that each guard watches;
-    `last` is the last release.
-    """
+    """Violations of the recipe's guards. `tokens` are those of each segment in training order,
+    `guarded` those that each guard watches; `last` is the last release."""
     violations = guards.check_guards(recipe.guards, tokens, guarded, _large_document(counts))
     if recipe.guards.real_tokens and last is not None:
         violations += guards.check_real_tokens(real_tokens, last.real_tokens)

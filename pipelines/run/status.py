@@ -17,15 +17,12 @@ from tamis.transforms.provenance.release_chain import Release
 
 State = Literal["never started", "planning", "running", "finished", "interrupted", "failed"]
 
-_DEAD_SECONDS = 6 * UPDATE_SECONDS
-"""Seconds without an update after which a driver counts as dead, where no lock can tell."""
+_DEAD_SECONDS = 6 * UPDATE_SECONDS  # without an update a driver counts as dead, if no lock can tell
 
 
 class MovementStatus(BaseModel):
-    """The progress of a movement.
-
-    `done` and `total` (None: not known yet) are in `unit`; `seconds_left` is an estimate.
-    """
+    """The progress of a movement. `done` and `total` (None: not known yet) are in `unit`;
+    `seconds_left` is an estimate."""
 
     name: str
     unit: str
@@ -38,11 +35,9 @@ class MovementStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """The state of a run directory.
-
-    `attempt` is the running one, or the last one if it did not succeed, and `seconds_since_update`
-    the age of its last update. `last_release` is the last run that succeeded.
-    """
+    """The state of a run directory. `attempt` is the running one, or the last one if it did not
+    succeed, and `seconds_since_update` the age of its last update. `last_release` is the last run
+    that succeeded."""
 
     run: str
     state: State

@@ -29,8 +29,7 @@ EVEN_PARTITIONS = 128
 partitions of 45 MB it has a few hundred rows. Of a billion documents a partition has 300,000, whose
 band hashes are 80 MB."""
 
-HISTORY_FILES = (METRICS, release_chain.FOLDER)
-"""What depends on when a run was made. It differs between runs with identical results."""
+HISTORY_FILES = (METRICS, release_chain.FOLDER)  # differ between runs with identical results
 
 RUN_FILES = (
     *(MANIFEST, REPORT, PLAN_FILE, "decisions", "data", STATE),
@@ -38,11 +37,9 @@ RUN_FILES = (
 )
 """What a run directory holds, in the order of deletion: first the files that refer to others."""
 
-_DECIDED_FILES = RUN_FILES[: RUN_FILES.index(STATE) + 1]
-"""What is stale once the decisions change."""
+_DECIDED_FILES = RUN_FILES[: RUN_FILES.index(STATE) + 1]  # stale once the decisions change
 
-FilesCheck = Callable[[str, Iterable[File]], bool]
-"""Whether files of a run are as recorded."""
+FilesCheck = Callable[[str, Iterable[File]], bool]  # whether files of a run are as recorded
 
 
 @dataclass(frozen=True)
@@ -61,12 +58,9 @@ class PartTask:
 
 @dataclass(frozen=True)
 class WorkPlan:
-    """The work of a run.
-
-    `fingerprint` covers everything that can change decisions/ and data/: the recipe and every part.
-    `stale_files` are the names in the run directory that must be removed first.
-    `stale_training_plan`: plan.json is one of them, so training must be planned again.
-    """
+    """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the
+    recipe and every part. `stale_files` are the names in the run directory that must be removed
+    first. `stale_training_plan`: plan.json is one of them, so training must be planned again."""
 
     run: str
     tasks: tuple[PartTask, ...]
@@ -101,21 +95,16 @@ class WorkPlan:
 
 
 def partitions(size: int) -> int:
-    """The number of partitions for `size` stored bytes of input.
-
-    Every part sends a piece to every partition, so there are parts × partitions pieces, and parts
-    grow with the input. Beyond `EVEN_PARTITIONS`, the number and the size of partitions therefore
-    both grow with the square root of the input.
-    """
+    """The number of partitions for `size` stored bytes of input. Every part sends a piece to every
+    partition, so there are parts × partitions pieces, and parts grow with the input. Beyond
+    `EVEN_PARTITIONS`, number and size of partitions therefore both grow with its square root."""
     even = -(-size // PARTITION_BYTES)
     return max(2, min(even, math.isqrt(even * EVEN_PARTITIONS)))
 
 
 def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     """Compares input and recipe with what the run directory holds (`fresh`: as if it held nothing).
-
-    Raises RunError if the input is missing, NoInput if it is and the recipe allows that.
-    """
+    Raises RunError if the input is missing, NoInput if it is and the recipe allows that."""
     splits = list_input(recipe)
     manifest = None if fresh else storage.read_json(storage.join(run, MANIFEST))
     # A power loss can leave torn files in an unfinished run, but not on an object store.
@@ -163,11 +152,9 @@ def _have_checksums(run: str, files: Iterable[File]) -> bool:
 def assign_parts(
     recipe: Recipe, run: str, splits: list[Split], check: FilesCheck = _have_sizes, fresh: bool = False
 ) -> tuple[list[PartTask], list[Part]]:
-    """The tasks, and the parts whose splits are gone or changed.
-
-    Finished parts keep their number, new splits get free ones. The largest splits come first, so
-    that workers that take them in turn finish at about the same time.
-    """
+    """The tasks, and the parts whose splits are gone or changed. Finished parts keep their number,
+    new splits get free ones. The largest splits come first, so that workers that take them in turn
+    finish at about the same time."""
     by_fingerprint = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
     finished: dict[str, Part] = {}
     stale = []

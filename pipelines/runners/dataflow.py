@@ -19,11 +19,8 @@ DEFAULTS = {
 
 
 def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
-    """Submits the DAG and waits for it.
-
-    Raises RunError for an invalid option, if Google refuses the job, if the job fails, and if the
-    job of a killed driver still works in the same run directory.
-    """
+    """Submits the DAG and waits for it. Raises RunError for an invalid option, if Google refuses
+    the job, if the job fails, and if a killed driver's job still works in the same directory."""
     import apache_beam as beam
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner, DataflowRuntimeException
     from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError

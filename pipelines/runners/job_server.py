@@ -21,11 +21,9 @@ from tamis.transforms.core.errors import RunError
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+ATTEMPTS = 3  # how often a job is submitted if its nodes or workers die
 WORKER = str(Path(sys.executable).with_name("tamis-worker"))
 """The command that a node starts. If the nodes have Tamis elsewhere: --option worker=PATH."""
-
-ATTEMPTS = 3
-"""How often a job is submitted if its nodes or workers die."""
 
 _PYTHON_ERROR = "Error received from SDK harness"
 """How Java reports a Python exception. Unless it is a RunError it is a bug, and not retried."""
@@ -35,10 +33,9 @@ def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
     """Submits the DAG and waits for it. Raises RunError as a local run does.
 
     `options` are Beam's, by name; `worker` is the worker's command. Nodes start workers as
-    processes: if one cannot start, the job fails with the reason, while with Beam's own worker
-    pool it would wait for ever. After the death of a worker the whole job is submitted again,
-    because Beam keeps the dead worker's output until the job ends and would hand it to a retry
-    within the job. The next job reuses the parts that are rated.
+    processes: if one cannot start, the job fails with the reason; Beam's own worker pool would wait
+    for ever. After the death of a worker the whole job is submitted again, and reuses the parts
+    that are rated: within the job, Beam would hand the dead worker's output to a retry.
     """
     import grpc
 
@@ -50,10 +47,8 @@ def run(recipe: Recipe, plan: WorkPlan, options: Mapping[str, str]) -> None:
         # All that Beam raises for a failed job.
         except (RuntimeError, grpc.RpcError, grpc.FutureTimeoutError) as error:
             text = "".join(traceback.format_exception(error))
-            run_error = RunError.from_traceback(text) or explain_failure(
-                text, options.get("worker", WORKER), plan.run, endpoint
-            )
-            if run_error is not None:
+            command = options.get("worker", WORKER)
+            if run_error := RunError.from_traceback(text) or explain_failure(text, command, plan.run, endpoint):
                 raise run_error from None
             if _PYTHON_ERROR in text:
                 raise

@@ -13,9 +13,7 @@ from tamis.pipelines.runners import worker
 from tamis.pipelines.runners.worker_failure import explain_death
 from tamis.transforms.core.errors import RunError
 
-_WORKER = "run_worker"
-"""The thread in which Beam waits for a worker process (worker_handlers.py)."""
-
+_WORKER = "run_worker"  # the thread in which Beam waits for a worker process (worker_handlers.py)
 _WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
 """The threads that end when a worker process does, with an exception if it failed."""
 
@@ -30,9 +28,8 @@ def default_workers(size: int) -> int:
 
 
 def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
-    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once.
-    Beam would first wait for the other workers, perhaps for hours, and then report a closed
-    channel."""
+    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once:
+    Beam would first wait for the others, perhaps for hours, and then report a closed channel."""
     os.environ.update(worker.ENVIRONMENT)
     result: Future[None] = Future()
     deaths: list[str] = []
@@ -95,7 +92,6 @@ def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:
         with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
             pipeline | Curate(recipe, plan)
     except Exception as error:
-        run_error = RunError.from_traceback("".join(traceback.format_exception(error)))
-        if run_error is None:
-            raise
-        raise run_error from None
+        if run_error := RunError.from_traceback("".join(traceback.format_exception(error))):
+            raise run_error from None
+        raise

@@ -29,16 +29,12 @@ REFUSED = {
     "dask": "Beam's DaskRunner silently drops sinks, bundles and tagged outputs; use --runner local",
 }
 
-JOB_SERVER = "localhost:8099"
-"""The default address of a Beam job server."""
+JOB_SERVER = "localhost:8099"  # the default address of a Beam job server
 
 _DATAFLOW_NEEDS = ("project", "region", "temp_location", "sdk_container_image")
-
+_TIMEOUT = 5.0  # seconds for a server to answer
 _KEEP_WORKERS = {"environment_cache_millis": "600000"}
 """By default Beam ends the workers after each stage. Ours end with their driver anyway."""
-
-_TIMEOUT = 5.0
-"""Seconds for a server to answer."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,13 @@ class Runner:
 
     def run(self, recipe: Recipe, plan: WorkPlan) -> None:
         """Runs the DAG and returns when it is done. Raises RunError, which says what to do."""
-        if self.name == "local":
-            from tamis.pipelines.runners import local
+        from tamis.pipelines.runners import dataflow, job_server, local
 
+        if self.name == "local":
             local.run(recipe, plan, self.workers)
         elif self.name == "dataflow":
-            from tamis.pipelines.runners import dataflow
-
             dataflow.run(recipe, plan, self.options)
         else:
-            from tamis.pipelines.runners import job_server
-
             job_server.run(recipe, plan, self.options)
 
 
@@ -88,12 +80,8 @@ def usage_error(name: str, options: Mapping[str, str]) -> str | None:
 
 def make_runner(name: str, workers: int, options: Mapping[str, str], run: str) -> Runner:
     """The runner `name` for the run directory `run`. 0 workers: as many as pay, or as have room.
-
-    Raises RunError if the cluster, its job server or an extra is missing, or for an invalid
-    option.
-    """
-    error = usage_error(name, options)
-    if error:
+    Raises RunError if the cluster, its job server or an extra is missing, or an option invalid."""
+    if error := usage_error(name, options):
         raise RunError(f"{name}: {error}")
     makers = {"local": _local, "flink": _flink, "spark": _spark, "dataflow": _dataflow}
     runner = makers[name](workers, dict(options), run)

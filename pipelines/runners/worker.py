@@ -22,7 +22,7 @@ from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
-ENVIRONMENT = {
+ENVIRONMENT = {  # variables that must be set before a worker starts
     # Kernels are single-threaded inside a worker: there is one worker per core.
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
@@ -33,7 +33,6 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""The environment variables that must be set before a worker starts."""
 
 RUN, DRIVER, FOLDER = "TAMIS_RUN", "TAMIS_DRIVER", "TAMIS_FOLDER"
 """The variables that tell a worker on a cluster its run, its driver's `DriverAlive` and folder."""
@@ -41,18 +40,13 @@ RUN, DRIVER, FOLDER = "TAMIS_RUN", "TAMIS_DRIVER", "TAMIS_FOLDER"
 NOT_SHARED, BUSY = 78, 75
 """Exit codes: the run is not visible, or is in use (EX_CONFIG, EX_TEMPFAIL of sysexits.h)."""
 
-_INTERVAL = 0.5
-"""Seconds between a worker's checks of its driver."""
-
-_STORE_INTERVAL = 10.0
+_INTERVAL, _STORE_INTERVAL = 0.5, 10.0  # seconds between a worker's checks of its driver
 
 
 class DriverAlive:
     """A file that tells workers on any machine whether their driver lives. The driver locks it.
-
     Object stores, and some file systems, have no locks. There, the workers of a killed driver live
-    on until the next driver removes the file.
-    """
+    on until the next driver removes the file."""
 
     def __init__(self, spill: str) -> None:
         # A unique name: workers of a killed driver must not take the next driver for theirs.

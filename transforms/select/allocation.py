@@ -1,5 +1,4 @@
-"""How much of the data is taken, and how often: token budgets by bin, mixtures, the best share,
-epochs.
+"""How much of the data is taken, and how often: budgets by bin, mixtures, the best share, epochs.
 
 Documents are ranked within their bin, the best first; the rank counts tokens up to and including
 the document. With a pool of W tokens and a budget of B, a document is in epoch e = 0, 1, … if e·W
@@ -145,12 +144,9 @@ class Selection(Options):
 
 
 def allocate(sizes: Mapping[str, int], selection: Selection) -> dict[str, int]:
-    """Divides the budget of a mixture: tokens for each bin, from the tokens in each.
-
-    No bin gets more than `max_epochs` of its pool; the rest goes to the others by weight. Rounded
-    down, so that the budget is never exceeded. Raises ValueError if a weight names a bin that does
-    not exist.
-    """
+    """Divides the budget of a mixture: tokens for each bin, from the tokens in each. No bin gets
+    more than `max_epochs` of its pool; the rest goes to the others by weight. Rounded down, so that
+    the budget is never exceeded. Raises ValueError if a weight names a bin that does not exist."""
     assert isinstance(selection.tokens, int)
     mixture = selection.mixture
     assert mixture is not None
@@ -174,11 +170,8 @@ def allocate(sizes: Mapping[str, int], selection: Selection) -> dict[str, int]:
 
 
 def pools_and_budgets(bins: pa.Array, sizes: Ints, allocated: Ints | None, selection: Selection) -> tuple[Ints, Ints]:
-    """(pool, budget) of each document's bin in tokens: int64[n] and int64[n, phases], one column
-    without phases.
-
-    `sizes` are the tokens of each document's bin, `allocated` those that `allocate` gives it.
-    """
+    """(pool, budget) of each document's bin in tokens: int64[n] and int64[n, phases or 1]. `sizes`
+    are the tokens of each document's bin, `allocated` those that `allocate` gives it."""
     labels = bins.dictionary_encode()
     names, code = labels.dictionary.to_pylist(), labels.indices.to_numpy()
     pool = _pool(sizes, np.array([_top_share(selection.top, name) for name in names])[code] if names else 1.0)
@@ -198,8 +191,7 @@ def pools_and_budgets(bins: pa.Array, sizes: Ints, allocated: Ints | None, selec
 
 
 def copies(rank: Ints, pool: Ints, budget: Ints) -> Ints:
-    """Number of copies of each of n documents: int64, shaped like `budget`, which is (n,) or (n,
-    phases).
+    """Copies of each of n documents: int64, shaped like `budget`, which is (n,) or (n, phases).
 
     `rank` counts tokens of the bin up to and including the document, the best first. The tokens of
     all copies never exceed the budget. Documents without tokens at the top count as one token, so
@@ -215,8 +207,7 @@ def copies(rank: Ints, pool: Ints, budget: Ints) -> Ints:
 def gumbel_scores(
     quality: npt.NDArray[np.float32], tie_break: npt.NDArray[np.uint64], temperature: float
 ) -> npt.NDArray[np.float32]:
-    """Scores of Gumbel-top-k: quality + temperature·G, with G drawn from the tie break, a seeded
-    hash of the id.
+    """Scores of Gumbel-top-k: quality + temperature·G, with G drawn from the seeded tie break.
 
     The k best are a draw without replacement with weights exp(quality / temperature) (Kool et al.
     2019; WebOrganizer select_training_data.py). Missing stays missing; with temperature 0, the

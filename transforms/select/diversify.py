@@ -1,5 +1,4 @@
-"""The transform that keeps only the best of documents with similar embeddings, within each
-cluster.
+"""Keeps only the best of documents with similar embeddings, within each cluster.
 
 Each cluster is gathered in one worker; `similarity.py` decides. Cost: the embeddings go once
 through `Exchange`, then the cosine of each document to those kept before it in its cluster.
@@ -40,18 +39,14 @@ Vectors = Callable[[PartState], Iterable[pa.RecordBatch]]
 
 
 class Diversify(beam.PTransform):
-    """Adds a result under `STEP` for every document that is too similar to a better one.
-
-    Its columns are `representative` (the id of the better one) and `cosine`. The result is that of
-    one pass over each cluster from its best document down; a seeded hash of the id breaks ties.
-    """
+    """Adds a result under `STEP` for every document that is too similar to a better one. Its
+    columns are `representative` (the id of the better one) and `cosine`. The result is that of one
+    pass over each cluster from its best document down; a seeded hash of the id breaks ties."""
 
     def __init__(self, ceiling: float, rows: Vectors, spill: str, partitions: int) -> None:
         super().__init__()
-        self.ceiling = ceiling
-        self.rows = rows
-        self.spill = spill
-        self.partitions = partitions
+        self.ceiling, self.rows = ceiling, rows
+        self.spill, self.partitions = spill, partitions
 
     def expand(self, part_states: beam.PCollection) -> beam.PCollection:
         address = partial(_address, rows=self.rows, partitions=self.partitions)
@@ -65,10 +60,8 @@ class Diversify(beam.PTransform):
 
 
 def vectors(metadata: pa.Array, name: str) -> pa.Array:
-    """Field `name` of n JSON objects as large_list<float32>; null if missing.
-
-    Raises ValueError(row) if a value is not a list of numbers.
-    """
+    """Field `name` of n JSON objects as large_list<float32>; null if missing. Raises
+    ValueError(row) if a value is not a list of numbers."""
     values = [orjson.loads(text).get(name) if text else None for text in metadata.to_pylist()]
     for row, value in enumerate(values):
         if value is not None and not (isinstance(value, list) and all(type(number) in (float, int) for number in value)):

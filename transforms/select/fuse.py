@@ -44,10 +44,10 @@ class Weight(Options):
 def fuse(
     columns: pa.Table | pa.RecordBatch, weights: Sequence[Weight], signals: Mapping[str, Signal]
 ) -> npt.NDArray[np.float32]:
-    """Weighted mean of the scaled signals of n documents: float32[n] in [0, 1], NaN if every
-    signal is missing.
+    """Weighted mean of the scaled signals of n documents: float32[n] in [0, 1]. A missing signal
+    does not count; NaN if all are missing.
 
-    A missing signal does not count. Sums run in float64 over the signals by name, so that the
+    Sums run in float64 over the signals by name, so that the
     order of the recipe's lines changes no bit. Raises ValueError, naming the signal, if neither
     recipe nor rater gives a direction or range, or if a signal is weighed twice.
     """
@@ -91,7 +91,6 @@ def _score(values: npt.NDArray[np.float64], direction: str, low: float, high: fl
 
 
 def _values(columns: pa.Table | pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
-    """The signal as float64, NaN if missing."""
     import pyarrow as pa
 
     column = columns[name]

@@ -113,10 +113,8 @@ class GuardViolation:
 
 
 def matching(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bool_]:
-    """Which of n documents are of the guard's kind. Missing values never match.
-
-    Raises ValueError for labels on a column of numbers, or a range on a column of text.
-    """
+    """Which of n documents are of the guard's kind. Missing values never match. Raises ValueError
+    for labels on a column of numbers, or a range on a column of text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -142,12 +140,8 @@ def matching(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bo
 def check_guards(
     guards: Guards, tokens: Sequence[float], of_guard: Mapping[str, Sequence[float]], document: float = 0.0
 ) -> list[GuardViolation]:
-    """Checks a corpus divided into segments in training order: the tokens of each, and of each
-    guard's kind.
-
-    `document` is the size in tokens of a large document: a slice may exceed a limit by two of
-    them.
-    """
+    """Checks segments in training order: the tokens of each, and of each guard's kind. `document`
+    is the size in tokens of a large document: a slice may exceed a limit by two of them."""
     size = np.asarray(tokens, np.float64)
     return [
         violation
@@ -157,11 +151,9 @@ def check_guards(
 
 
 def check_real_tokens(now: int, before: int | None) -> list[GuardViolation]:
-    """Checks that no real tokens were lost since the last release (None: there is none).
-
-    Training on model output leads to collapse if it replaces real data, but not if it is added
-    ("Is Model Collapse Inevitable?").
-    """
+    """Checks that no real tokens were lost since the last release (None: there is none). Training
+    on model output leads to collapse if it replaces real data, but not if it is added ("Is Model
+    Collapse Inevitable?")."""
     if before is None or now >= before:
         return []
     return [
@@ -176,10 +168,8 @@ def check_real_tokens(now: int, before: int | None) -> list[GuardViolation]:
 
 
 def token_shares(tokens: npt.ArrayLike, kind: npt.ArrayLike) -> tuple[float, list[float]]:
-    """(share of all tokens, shares of the slices of the order) that a kind of document has.
-
-    The arguments are the tokens of segments in training order: all of them, and those of the kind.
-    """
+    """(share of all tokens, shares of the slices of the order) that a kind of document has. The
+    arguments are the tokens of segments in training order: all of them, and those of the kind."""
     size, part = np.asarray(tokens, np.float64), np.asarray(kind, np.float64)
     if not size.sum():
         return 0.0, []

@@ -20,9 +20,8 @@ from pydantic import Field, model_validator
 from tamis.transforms.core.options import Options
 
 Form = Literal["paper", "code"]
-"""Where the irreducible loss d is added: at the end (the paper's equation), or to the term of the
-first epoch, before the factors of later epochs (objective.py of
-locuslab/scaling_laws_data_filtering)."""
+"""Where the irreducible loss d is added: at the end (the paper's equation), or to the first epoch,
+before the factors of later ones (objective.py of locuslab/scaling_laws_data_filtering)."""
 
 _UNIT = 1e5
 """The unit of samples for the scale `a` (objective.py)."""

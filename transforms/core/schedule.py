@@ -1,5 +1,4 @@
-"""The learning-rate schedule that a corpus is ordered for, and its exact integral over any range
-of tokens.
+"""The learning-rate schedule that a corpus is ordered for, and its exact integrals.
 
 SGD's step `θ ← θ − η g` weighs the gradient of a sample by the learning rate η at that time. So
 the integral of η over a range of tokens, its LR mass, is the weight of that range in training
@@ -156,8 +155,7 @@ class Schedule(Options):
         return total
 
     def curvature(self, half_life: float | None) -> float:
-        """The λ at which the effect of a sample halves within `half_life` of the run at the peak
-        learning rate.
+        """The λ at which the effect of a sample halves within `half_life` at the peak rate.
 
         `half_life` is a share of the run's tokens: λ·peak·half_life = ln 2. None: effects never
         fade, λ = 0. The reference is the peak since most runs stay there longest, and since λ then
@@ -176,8 +174,7 @@ class Schedule(Options):
         return np.asarray(inside - curvature * self.mass(b, end))
 
     def weight(self, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float, end: float = 1.0) -> Floats:
-        """Exact weight that samples seen in [a, b] of the run have in the model at `end`: ∫
-        η(t)·exp(−λ ∫ₜᵉⁿᵈ η) dt.
+        """Exact weight in the model at `end` of samples seen in [a, b]: ∫ η(t)·exp(−λ ∫ₜᵉⁿᵈ η) dt.
 
         For SGD on a quadratic of curvature λ, the sample of step i weighs w_i = η_i ∏_{j>i}(1 −
         λη_j); this is the limit of small steps. With λ as decoupled weight decay, it is how long
@@ -236,10 +233,8 @@ class Schedule(Options):
 
 
 def read_points(path: str) -> list[tuple[float, float]]:
-    """(tokens, learning rate) of each row of a CSV file, with or without a header.
-
-    Raises ValueError naming the file and line.
-    """
+    """(tokens, learning rate) of each row of a CSV file, with or without a header. Raises
+    ValueError naming the file and line."""
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
     with Path(path).open(encoding="utf-8", newline="") as file:

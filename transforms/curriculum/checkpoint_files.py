@@ -1,5 +1,4 @@
-"""Averages the checkpoints of a training run into one model, tensor by tensor, so that the model
-may be of any size.
+"""Averages the checkpoints of a training run, tensor by tensor, so that a model may be of any size.
 
 This module reads safetensors itself (8 bytes of length, a JSON header, the tensors' bytes): the
 package's numpy interface does not support bfloat16. torch reads torch files, with
@@ -32,11 +31,8 @@ _INTEGERS: Final = frozenset({"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U
 
 
 def weighted_sum(arrays: Iterable[Array], weights: Floats) -> Floats:
-    """Σ weight × array in float64, summed in the given order. An array of weight 0 is left out,
-    even its NaNs.
-
-    Raises ValueError if shapes differ, or the number of arrays is not that of the weights.
-    """
+    """Σ weight × array in float64, in the given order. An array of weight 0 is left out, even its
+    NaNs. Raises ValueError if shapes differ, or there are not as many arrays as weights."""
     total: Floats | None = None
     for array, weight in zip(arrays, weights.tolist(), strict=True):
         term = array.astype(np.float64)

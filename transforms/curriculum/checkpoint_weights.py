@@ -53,8 +53,7 @@ class Checkpoints(Options):
         return averaging_weights(self.averaging, self.kept, self.alpha)
 
     def log_weight(self, schedule: Schedule, a: npt.ArrayLike, b: npt.ArrayLike, curvature: float) -> Floats:
-        """Logarithm of the weight that samples seen in [a, b] of the run have in the averaged
-        model; −∞ for weight 0.
+        """Log of the weight in the averaged model of samples seen in [a, b] of the run; −∞ for 0.
 
         A checkpoint at T has seen only samples before T. So the weight is the average over
         checkpoints of ∫ η(t)·exp(−λ ∫ₜᵀ η) dt over the part of [a, b] before T. It is exact, like
@@ -76,9 +75,8 @@ def averaging_weights(kind: Averaging, checkpoints: int = CHECKPOINTS, alpha: fl
     """Weight of each checkpoint, oldest first; they sum to 1.
 
     - sma: equal weights.
-    - ema: each weighs 1 − alpha of the next newer one, normalised. (The recursion m ← alpha·θ + (1
-      − alpha)·m, started at the oldest, would give the oldest the largest weight, (1 − alpha)^(n −
-      1).)
+    - ema: each weighs 1 − alpha of the next newer one, normalised. (m ← alpha·θ + (1 − alpha)·m,
+      started at the oldest, would give that one the largest weight, (1 − alpha)^(n − 1).)
     - wma: the weights of a 1 − √r decay, √(k/n) − √((k − 1)/n), which fall towards the newest.
       (Those of 1 − r are sma.)
     - none: only the newest.

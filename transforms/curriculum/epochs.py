@@ -11,8 +11,7 @@ from tamis.transforms.core.arrays import Floats, Ints
 
 
 def copy_spacing(distance: Floats, most: Ints) -> Floats:
-    """Spacing in position that puts the share `distance` of a group's tokens between the copies of
-    its documents.
+    """Spacing in position that puts the share `distance` of a group's tokens between copies.
 
     `most` is the largest number of copies of any document in the group. If there is too little
     room, the spacing is the largest possible: each epoch is then a separate pass.
@@ -26,8 +25,7 @@ def copy_spacing(distance: Floats, most: Ints) -> Floats:
 
 
 def copy_positions(position: Floats, copies: Ints, spacing: Floats, copy: Ints, start: Floats | float = 0.0) -> Floats:
-    """Position, 0 to 1, of copy number `copy` (from 0) of documents at `position` that have
-    `copies` copies.
+    """Position, 0 to 1, of copy number `copy` (from 0) of documents at `position` with `copies`.
 
     The last copy stays at the document's position; earlier copies come before it. If there is no
     room between `start` and the position, all copies move back as little as necessary. Sort by
@@ -40,8 +38,7 @@ def copy_positions(position: Floats, copies: Ints, spacing: Floats, copy: Ints, 
 
 
 def earliest_positions(last: Floats, before: Ints, most_before: Ints, tokens: Ints, most: Ints, distance: Floats) -> Floats:
-    """Earliest position of each document in a phase that leaves about `distance` tokens to its
-    copy in the phase before.
+    """Earliest positions in a phase, about `distance` tokens after the copy in the phase before.
 
     That copy is at position `last` of `before` tokens; this phase has `tokens`. Between positions
     Δ apart lie Δ / most of the tokens (`copy_spacing`): that many after `last` and before the

@@ -25,9 +25,7 @@ shuffled baseline; a decay to 1e-5 gives it 1.80 % and loses 0.22 points.
 
 DRIFT = 0.05
 """Largest difference between a source's share of a part of the order and its share of the corpus.
-
-Interleaved sources stay within a document or two.
-"""
+Interleaved sources stay within a document or two."""
 
 CORRELATED = 0.5
 """Spearman's ρ of quality and length above which an order by quality is one by length."""
@@ -51,11 +49,8 @@ def best_decile_mass(curriculum: Curriculum) -> float:
 
 
 def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
-    """Share (0 to 1) of the final model's weight that each order, applied to the whole run, would
-    give the best tenth.
-
-    Weights are those of `Checkpoints.weight`, with the half-life of the curriculum's last phase.
-    """
+    """Share (0 to 1) of the final model's weight (`Checkpoints.weight`, with the half-life of the
+    last phase) that each order, applied to the whole run, would give the best tenth."""
     options = {name: getattr(curriculum.effective_phases[-1], name) for name in Ordering.model_fields}
     shares: dict[Order, float] = {}
     for order in get_args(Order):
@@ -65,12 +60,10 @@ def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
 
 
 def lr_mass_shares(schedule: Schedule, start_token: npt.ArrayLike, tokens: npt.ArrayLike, parts: npt.ArrayLike) -> Floats:
-    """Shares (0 to 1) of the LR mass that fell on parts of a finished corpus, such as its best
-    tenth or a source.
+    """Shares (0 to 1) of the LR mass that fell on parts of a corpus: its best tenth, a source.
 
     The segments make up the run, in order. Each has its first token, its tokens, and how many of
-    them belong to each part (f64[segments, parts]). Within a segment, a part counts as evenly
-    spread.
+    them belong to each part (f64[segments, parts]), which counts as evenly spread in it.
     """
     start, size, part = (np.asarray(values, np.float64) for values in (start_token, tokens, parts))
     total = size.sum()
@@ -87,12 +80,10 @@ def lint(curriculum: Curriculum) -> list[LintWarning]:
 
 
 def lint_shares(segments: Sequence[Mapping[str, float]], document: float = 0.0) -> list[LintWarning]:
-    """A warning if the share of some source drifts by more than `DRIFT` along the finished order,
-    for the worst source.
+    """A warning for the source whose share drifts most along the finished order, if over `DRIFT`.
 
-    `segments` are tokens by source, in training order; they are compared in slices of equal
-    tokens. `document` is the size in tokens of a large document: a drift by two of them is
-    allowed.
+    `segments` are tokens by source, in training order, compared in slices of equal tokens.
+    `document` is the size in tokens of a large document: a drift by two of them is allowed.
     """
     names = sorted({name for segment in segments for name in segment})
     tokens = np.array([[segment.get(name, 0) for name in names] for segment in segments], np.float64)
@@ -151,9 +142,8 @@ def lint_length(quality: npt.ArrayLike, tokens: npt.ArrayLike, times: npt.ArrayL
 def spearman(one: npt.ArrayLike, other: npt.ArrayLike, times: npt.ArrayLike = 1) -> float:
     """Spearman's rank correlation of pairs that occur `times` times. 0 if one side does not vary.
 
-    Equal values have their mean rank; pairs with a missing value (NaN) are left out. All sums are
-    of integers, so that the result does not depend on the order of the pairs (and SciPy has no
-    weighted version).
+    Equal values have their mean rank; pairs with a missing value (NaN) are left out. All sums are of
+    integers, so the order of the pairs does not matter. (SciPy has no weighted version.)
     """
     values = np.stack([np.asarray(one, np.float64), np.asarray(other, np.float64)])
     complete = ~np.isnan(values).any(axis=0)

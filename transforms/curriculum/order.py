@@ -1,5 +1,4 @@
-"""The order of training: what documents are sorted by, how sources interleave, which phase a
-document is in.
+"""The order of training: what documents are sorted by, how sources interleave, and the phases.
 
 A corpus is ranked in steps that read only small columns: within each source by `sort_value` and a
 tie break, counting tokens; then all sources together by `place`. Each source runs through its own
@@ -150,10 +149,8 @@ class Curriculum(Ordering):
         return any(phase.order in BY_QUANTILE for phase in self.effective_phases)
 
     def curvature(self, phase: Phase) -> float:
-        """λ of the phase's half-life (`Schedule.curvature`).
-
-        Raises ValueError if the half-life is in tokens and the length of the run is unknown.
-        """
+        """λ of the phase's half-life (`Schedule.curvature`). Raises ValueError if the half-life is
+        in tokens and the length of the run is unknown."""
         half_life = phase.half_life
         if isinstance(half_life, int):
             if self.schedule.length is None:
@@ -171,10 +168,7 @@ class Curriculum(Ordering):
 
 def parse_metric(metric: str, direction: str = "none") -> tuple[str, float]:
     """(signal, sign) of a value of `Curriculum.by`: signal × sign is higher for better documents.
-
-    `direction` is the rater's: up, down or another. Raises ValueError if neither says which is
-    better.
-    """
+    Raises ValueError if neither it nor the rater's `direction` (up, down) says which is better."""
     name, sign = metric.lstrip("+-"), {"+": 1.0, "-": -1.0}.get(metric[0]) or {"up": 1.0, "down": -1.0}.get(direction)
     if sign is None:
         raise ValueError(f"say whether more of '{name}' is better or less: +{name} or -{name}")
@@ -240,8 +234,7 @@ def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:
 
 
 def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """Share of its group's tokens, 0 to 1, before a point inside each document; 0 in a group
-    without tokens.
+    """Share, 0 to 1, of the group's tokens before a point inside each document; 0 if it has none.
 
     `through` counts tokens up to and including the document, with the group sorted by quality,
     ascending. The golden ratio draws the point from `through`, evenly over documents. (With
@@ -295,14 +288,12 @@ def _image(quality: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
 
 
 def place(through: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """The place of each document in the run, in (0, 1]: tokens up to its end in its source ÷
-    tokens of the source.
+    """Place of each document in the run, in (0, 1]: tokens of its source up to its end ÷ all.
 
     `through` counts tokens up to and including the document, in the order of its source. Sorted by
     place, a source of three and one of two equal documents give A1 B1 A2, then A3 and B2, both at
     1, by tie break. At place x, every source has given the share x of its tokens, to within one
-    document. A missing rank (NaN) has no place (NaN); in a source without tokens, every place is
-    1.
+    document. A missing rank (NaN) gives NaN; in a source without tokens, every place is 1.
     """
     rank, total = np.asarray(through, np.float64), np.asarray(group_tokens, np.float64)
     return np.divide(rank, total, out=np.where(np.isnan(rank), np.nan, 1.0), where=total != 0)

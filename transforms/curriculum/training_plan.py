@@ -1,5 +1,4 @@
-"""The training plan: everything a training job must know about a finished corpus, in one file that
-it can check.
+"""The training plan: all that a training job must know about a finished corpus, in one file.
 
 A plan follows from the corpus' manifest, a schedule and the averaging of checkpoints; no data is
 read. `schedule_conflicts` says whether the data lie in an order made for another schedule.
@@ -116,12 +115,8 @@ class TrainingPlan(Options):
 def make_plan(
     manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None
 ) -> TrainingPlan:
-    """The plan of a finished run, from its manifest; schedule and averaging default to the run's
-    own.
-
-    Raises ValueError if another schedule would change the order of the data, or if there are no
-    tokens to train on.
-    """
+    """The plan of a finished run; schedule and averaging default to its own. Raises ValueError if
+    another schedule would change the order of the data, or if there are no tokens to train on."""
     original = curriculum_of(manifest)
     checkpoints = checkpoints or original.checkpoints or Checkpoints()
     schedule = schedule or original.schedule
@@ -161,10 +156,8 @@ def curriculum_of(manifest: Mapping[str, Any]) -> Curriculum:
 
 
 def schedule_conflicts(curriculum: Curriculum, schedule: Schedule) -> list[str]:
-    """Why data ordered by `curriculum` do not fit `schedule`; empty if they do.
-
-    Only `lr_weighted` depends on the schedule, and two schedules may give it the same order.
-    """
+    """Why data ordered by `curriculum` do not fit `schedule`; empty if they do. Only `lr_weighted`
+    depends on the schedule, and two schedules may give it the same order."""
     return [
         f"phase '{name}' has an lr_weighted order for another schedule: {moved:.0%} of its tokens would move. Set "
         "curriculum.schedule in the recipe and run it again; only Decide and Emit are redone"

@@ -56,11 +56,8 @@ class CorpusIndex:
 
 
 def load_corpus(run: str) -> CorpusIndex:
-    """The index of a finished run.
-
-    Raises FileNotFoundError if the run is not finished, RunError if plan.json belongs to another
-    corpus.
-    """
+    """The index of a finished run. Raises FileNotFoundError if the run is not finished, RunError if
+    plan.json belongs to another corpus."""
     manifest = read_manifest(run)
     curriculum = manifest["curriculum"]
     files = {file["path"]: file for file in manifest["files"]}
@@ -89,10 +86,7 @@ def load_corpus(run: str) -> CorpusIndex:
 
 class CorpusReader:
     """Reads documents of a corpus. Every file is checked against the manifest's SHA-256 before it
-    is used.
-
-    Memory: two shards as stored, and two row groups.
-    """
+    is used. Memory: two shards as stored, and two row groups."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards
@@ -146,7 +140,7 @@ def read_verified(uri: str, sha256: str) -> bytes:
 
 
 def _take(texts: pa.Array, rows: Ints) -> pa.Array:
-    """Some rows; without a copy if they are consecutive."""
+    """Without a copy if the rows are consecutive."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
         return texts.slice(int(rows[0]), len(rows))
     return texts.take(pa.array(rows))

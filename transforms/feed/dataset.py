@@ -1,5 +1,4 @@
-"""A finished run as training batches: tokenised, packed, in the planned order, with learning
-rates.
+"""A finished run as training batches: tokenised, packed, in order, with learning rates.
 
 Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B),
 and rank r of W takes the r-th part of them. So the ranks together read the run in order whatever W
@@ -35,8 +34,7 @@ INDEX_FORMAT: Final = "tamis.index/1"
 
 
 class TrainingBatch(NamedTuple):
-    """What one rank trains on in one step. Arrays are (sequences of this rank, tokens of a
-    sequence).
+    """What a rank trains on in a step. Arrays are (sequences of this rank, tokens of a sequence).
 
     A segment is a piece of one document. Restricting attention to segments, with positions that
     start at 0 in each, keeps documents from seeing each other. Segment 0 is padding, at the end of
@@ -55,8 +53,7 @@ class TrainingBatch(NamedTuple):
 
 
 class CurriculumDataset:
-    """Iterates over the batches of one rank, from the start or from where `load_state_dict` put
-    it.
+    """Iterates over the batches of one rank, from the start or where `load_state_dict` put it.
 
     `batch_size` is the number of sequences of all ranks together. `end` is the id appended to each
     document: `"own"` for the tokenizer's, None for none. `cache` is the folder or prefix that
@@ -118,12 +115,9 @@ class CurriculumDataset:
         return step + -(-max(sequences - first, 0) // self.batch_size)
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
-        """Where to resume after `step` finished steps; by default, those that this object has
-        yielded.
-
-        In a DataLoader with workers, copies of this object yield: pass the step. The state fits
-        any world size and number of workers, and the batch size may change too.
-        """
+        """Where to resume after `step` finished steps (default: those yielded by this object; with
+        DataLoader workers, its copies yield: pass the step). The world size, number of workers and
+        batch size may change."""
         step = self._steps if step is None else step
         if step is None:
             raise RunError("this object has yielded no batch itself (DataLoader workers use copies): pass the finished steps")
@@ -179,8 +173,7 @@ class CurriculumDataset:
 
 
 def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int = 0) -> int:
-    """Counts the tokens of every document once and caches the counts; returns the total, without
-    end ids.
+    """Counts the tokens of every document once, for the cache; returns the total without end ids.
 
     Each of `processes` (0: one per core) counts a shard at a time. With the counts cached, a rank
     tokenises only its own documents; without, every rank counts all documents up to its own.

@@ -45,13 +45,11 @@ def export(
 ) -> ExportResult:
     """Writes a finished run under the folder or prefix `output`.
 
-    - megatron: `corpus.bin` and `corpus.idx`, one sequence per document, each followed by `end`
-      (default: the tokenizer's own); `corpus.json` records the corpus, tokenizer and end id. Needs
-      a tokenizer.
+    - megatron (needs a tokenizer): `corpus.bin` and `corpus.idx`, one sequence per document, each
+      followed by `end` (default: the tokenizer's own); `corpus.json` records corpus, tokenizer, end.
     - mds: read it with `StreamingDataset(local=output, shuffle=False)`.
     - litdata: read it with `StreamingDataset(output, shuffle=False)`.
-    - parquet: read it with `datasets.load_dataset(output)`. Parquet shards are copied byte for
-      byte.
+    - parquet: read it with `datasets.load_dataset(output)`. Parquet shards are copied bytewise.
     - jsonl: one file per shard.
 
     Raises RunError if a shard does not match the manifest, `output` is not empty, or the format

@@ -12,11 +12,8 @@ from tamis.transforms.feed.dataset import TrainingBatch
 
 class CurriculumDataset(_CurriculumDataset, IterableDataset):
     """`tamis.transforms.feed.dataset.CurriculumDataset` for `DataLoader(dataset, batch_size=None,
-    num_workers=…)`.
-
-    Rank and world size default to those of torch.distributed, if it is initialised. torch itself
-    refuses `shuffle=True` and samplers for an IterableDataset.
-    """
+    num_workers=…)`. Rank and world size default to those of torch.distributed, if it is
+    initialised. torch itself refuses `shuffle=True` and samplers for an IterableDataset."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if "rank" not in options and torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -28,12 +28,9 @@ class OrderedShard:
 
 
 def read_in_order(run: str, first_token: int = 0) -> Iterator[OrderedShard]:
-    """The shards of a finished run in training order, starting with the one that holds
-    `first_token`. Memory: one shard.
-
-    Raises FileNotFoundError if the run is not finished, RunError if a shard does not match the
-    manifest.
-    """
+    """The shards of a finished run in training order, from the one that holds `first_token` on.
+    Memory: one shard. Raises FileNotFoundError if the run is not finished, RunError if a shard does
+    not match the manifest."""
     manifest = read_manifest(run)
     digests = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:

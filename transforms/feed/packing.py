@@ -48,10 +48,7 @@ def concatenate(parts: Sequence[Pieces]) -> Pieces:
 
 def cut(offsets: Ints, first: int, stop: int, size: int) -> Pieces:
     """Tokens [first, stop) of a stream, cut into sequences: sequence n starts at token n·size.
-
-    Document d is tokens [offsets[d], offsets[d + 1]). Tokens of [first, stop) outside all
-    documents are left out.
-    """
+    Document d is tokens [offsets[d], offsets[d + 1]). Tokens outside all documents are left out."""
     first, stop = max(first, int(offsets[0])), min(stop, int(offsets[-1]))
     if first >= stop:
         return concatenate([])
@@ -66,11 +63,8 @@ def cut(offsets: Ints, first: int, stop: int, size: int) -> Pieces:
 
 def best_fit(lengths: Ints, size: int) -> Pieces:
     """Packs documents of these lengths by best-fit-decreasing; documents without tokens have no
-    piece.
-
-    A document longer than a sequence fills whole sequences from its start. Sequences are ordered
-    by the first document of each, pieces within a sequence by document.
-    """
+    piece. A document longer than a sequence fills whole sequences from its start. Sequences are
+    ordered by the first document of each, pieces within a sequence by document."""
     documents = np.repeat(np.arange(len(lengths)), -(-lengths // size))
     first = np.cumsum(np.append(0, -(-lengths // size)))[documents]
     start = (np.arange(len(documents)) - first) * size

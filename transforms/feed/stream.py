@@ -1,11 +1,9 @@
-"""The token stream of a corpus under a tokenizer: where each document lies in it, and the
-sequences it is packed into.
+"""The token stream of a corpus under a tokenizer: the place of each document, and the sequences.
 
 All of this follows from the token counts of the documents, so a rank tokenises only the documents
 of its own sequences. A shard's counts are the run's own if its recipe names the same tokenizer;
 otherwise the shard is tokenised once. Both kinds are cached. Every rank reads every shard, since
-its sequences lie in all of them: reading and checking a shard is tens of times faster than
-tokenising it.
+its sequences lie in all of them; that is tens of times faster than tokenising.
 """
 
 import io
@@ -82,12 +80,9 @@ class TokenStream:
         return float(np.interp(token, offsets.stream, offsets.run))
 
     def ids(self, documents: Ints) -> tuple[Ids, Ints]:
-        """(ids, starts) of documents, whose numbers must ascend. Raises RunError if a count
-        differs from the index.
-
-        Documents of the call before are not tokenised again: a long document reaches over many
-        batches.
-        """
+        """(ids, starts) of documents, whose numbers must ascend. Raises RunError if a count differs
+        from the index. Documents of the call before are not tokenised again: a long document
+        reaches over many batches."""
         new = documents[[number not in self._ids for number in documents.tolist()]]
         encoded: list[Ids] = []
         for texts in self._text_batches(new):
@@ -214,11 +209,8 @@ class CutSequences:
 
 
 class BestFitSequences:
-    """Best fit in windows of `WINDOW`·size tokens: a document belongs to the window in which it
-    begins.
-
-    To number a sequence, all windows before it are packed, from the documents' lengths alone.
-    """
+    """Best fit in windows of `WINDOW`·size tokens; a document is in the window it begins in. To
+    number a sequence, all windows before it are packed, from the documents' lengths alone."""
 
     def __init__(self, stream: TokenStream, size: int) -> None:
         self._stream, self._size, self._span = stream, size, WINDOW * size
@@ -252,7 +244,6 @@ class BestFitSequences:
         return self._starts[-1]
 
     def _windows(self, first: int, stop: int) -> list[int]:
-        """The windows that hold sequences of [first, stop)."""
         while self._starts[-1] < stop and self._pack_next():
             pass
         low = int(np.searchsorted(self._starts, first, side="right")) - 1

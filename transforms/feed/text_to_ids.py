@@ -115,11 +115,8 @@ class FunctionTokenizer:
 
 def load_tokenizer(tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
     """The tokenizer for `bytes`, `tiktoken:NAME`, the path of a `tokenizer.json`, a function or a
-    `Tokenizer`.
-
-    Raises FileNotFoundError if there is no such file, RunError if it is not a tokenizer,
-    ImportError without tiktoken.
-    """
+    `Tokenizer`. Raises FileNotFoundError if there is no such file, RunError if it is not a
+    tokenizer, ImportError without tiktoken."""
     if not isinstance(tokenizer, str):
         return cast(Tokenizer, tokenizer) if hasattr(tokenizer, "encode") else FunctionTokenizer(tokenizer)
     if tokenizer == ByteTokenizer.name:

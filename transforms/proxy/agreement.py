@@ -1,5 +1,4 @@
-"""How far small training runs can be trusted to rank data sets: intervals over seeds, agreement of
-two rankings.
+"""How far small runs can be trusted to rank data sets: intervals over seeds, agreement of rankings.
 
 The measures are those of “Can Small Training Runs Reliably Guide Data Curation?” (arXiv
 2512.24503): agreement of pairs, rank correlation, and the regret of training on the proxy's
@@ -49,8 +48,7 @@ def interval(values: Floats, confidence: float = 0.95) -> Interval:
 
 
 def pairwise_differences(losses: Floats) -> list[tuple[int, int, Interval]]:
-    """(i, j, interval of loss i − loss j over the seeds) for each pair of rows of (data sets,
-    seeds).
+    """(i, j, interval of loss i − loss j over the seeds) for pairs of rows of (data sets, seeds).
 
     A seed gives every data set the same initial weights, so its luck cancels in the difference. If
     the interval of a pair holds 0, the proxies cannot tell the two data sets apart.
@@ -79,10 +77,7 @@ def rank_correlation(proxy: Floats, target: Floats) -> float:
 
 def top_k_regret(proxy: Floats, target: Floats, k: int) -> float:
     """Loss of the best among the proxy's k favourites − loss of the best of all. Assumes the worst
-    where the proxy is tied.
-
-    Raises ValueError unless k is between 1 and the number of data sets.
-    """
+    where the proxy is tied. Raises ValueError unless k is between 1 and the number of data sets."""
     if not 1 <= k <= _check_shapes(proxy, target):
         raise ValueError(f"k is {k}, but there are {len(proxy)} data sets")
     favourites = np.lexsort((-target, proxy))[:k]

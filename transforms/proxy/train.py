@@ -48,11 +48,8 @@ def train(
     device: str = "cpu",
     weight_decay: float = 0.0,
 ) -> TrainingResult:
-    """Takes one step for each of `rates`, given for width `agreement.WIDTH`; keeps the states
-    after the steps in `keep`.
-
-    Raises RunError if there are fewer batches than rates: runs are compared at equal length.
-    """
+    """Takes one step for each of `rates` (for width `agreement.WIDTH`); keeps the states after
+    `keep`. Raises RunError if batches are fewer than rates: runs are compared at equal length."""
     model = Transformer(shape, seed).to(device)
     optimiser = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
     steps = predicted = 0

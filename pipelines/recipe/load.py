@@ -19,7 +19,7 @@ def shipped_recipes() -> list[str]:
 
 
 def recipe_source(name: str) -> tuple[str, str]:
-    """(file name, text) of a recipe, by path or shipped name. Raises RecipeError if there is none."""
+    """(file name, text) of a recipe, by path or shipped name. Raises RecipeError for any other."""
     if name in shipped_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
@@ -35,10 +35,7 @@ def recipe_source(name: str) -> tuple[str, str]:
 
 def load_recipe(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = ()) -> Recipe:
     """The recipe `name` with overrides of the form `a.b=c` and other input paths. An empty section
-    counts as left out.
-
-    Raises RecipeError naming file, line and field.
-    """
+    counts as left out. Raises RecipeError naming file, line and field."""
     file, text = recipe_source(name)
     recipe = RecipeFile(file, text)
     for override in overrides:

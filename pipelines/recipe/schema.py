@@ -35,11 +35,8 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from tamis.transforms.core.rater import Rater, Signal
 
-RATE_VERSION = 3
-"""Raise it when the same input and recipe give other bytes in rated/ or sketches/."""
-
-DECIDE_VERSION = 2
-"""Raise it when the same rated parts and recipe give other bytes in decisions/ or data/."""
+RATE_VERSION = 3  # raise it when the same input and recipe give other rated/ or sketches/
+DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 class Rating(Options):
@@ -247,7 +244,7 @@ def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
 
 
 def _parse_metric(metric: str, signals: dict[str, Signal]) -> tuple[str, float]:
-    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it cannot order documents."""
+    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it is not a number."""
     name = metric.lstrip("+-")
     _check_column(name, signals, False)
     return parse_metric(metric, "up" if name == "quality" else signals[name].direction)

@@ -13,11 +13,10 @@ from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.read.inputs import format_of
 
 BASE = "gopher"
-FILES = 5
-RECORDS = 300  # of each file
+FILES, RECORDS = 5, 300  # records of each file
 _SLICE = 16  # MiB at most for one line
 
-_NAMES = {
+_NAMES = {  # of these parts in published corpora, the most likely first
     "text": ("text", "content", "body", "raw_content", "document", "article", "page_content", "markdown", "code", "maintext"),
     "id": ("id", "doc_id", "docid", "document_id", "_id", "uuid", "guid", "warc_record_id", "WARC-Record-ID", "key"),
     "url": ("url", "uri", "source_url", "target_uri", "WARC-Target-URI", "link", "permalink"),
@@ -25,7 +24,6 @@ _NAMES = {
     "licence": ("licence", "license", "license_type", "license_name", "rights", "licenses"),
     "date": ("date", "timestamp", "crawl_date", "date_download", "published", "published_at", "created", "added", "year"),
 }
-"""Names of these parts in published corpora, the most likely first."""
 
 
 @dataclass
@@ -87,11 +85,8 @@ def starter(paths: Sequence[str]) -> str:
 
 
 def input_block(paths: Sequence[str]) -> str:
-    """The `input:` block for `paths`, as YAML with comments, ending in a newline.
-
-    Raises FileNotFoundError if a path matches nothing, ValueError if the format of a file is
-    unknown.
-    """
+    """The `input:` block for `paths`, as YAML with comments, ending in a newline. Raises
+    FileNotFoundError if a path matches nothing, ValueError if a file's format is unknown."""
     lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
     files = [path for path in paths if path.split(":", 1)[0] != PYTHON_ENV]
     if not files:

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from tamis.transforms.core.errors import RunError
 
-FieldPath = tuple[str | int, ...]
-"""Keys and list indices that lead to a field."""
+FieldPath = tuple[str | int, ...]  # keys and list indices that lead to a field
 
 _MAX_CHARACTERS, _MAX_DEPTH = 1 << 20, 32
 
@@ -126,11 +125,9 @@ class RecipeFile:
         return next(path[:length] for length in range(len(path), -1, -1) if path[:length] in self.places)
 
     def _read(self, text: str, where: str) -> yaml.Node | None:
-        """The nodes of the YAML text.
-
-        Raises RecipeError for aliases, with which a few lines may expand without limit; for long
-        texts, since PyYAML takes quadratic time; and for deep nesting, on which it recurses.
-        """
+        """The nodes of the YAML text. Raises RecipeError for aliases, with which a few lines may
+        expand without limit; for long texts, since PyYAML takes quadratic time; and for deep
+        nesting, on which it recurses."""
         if len(text) > _MAX_CHARACTERS:
             message = f"is longer than {_MAX_CHARACTERS:,} characters; put long lists of files into an @list"
             raise RecipeError(Problem(where, "YAML", message))
@@ -179,7 +176,7 @@ class RecipeFile:
 
 
 def _keys(path: str) -> list[str]:
-    """The keys of a dotted path. thresholds.gopher.word_count.min has three: signals contain dots."""
+    """The keys of a dotted path. thresholds.gopher.word_count.min has three: signals have dots."""
     first, *rest = path.split(".")
     if first != "thresholds" or len(rest) < 2:
         return [first, *rest]

@@ -102,11 +102,8 @@ SIGNAL_BOX = Box(0, 16, 300, 96)
 SCURVE_BOX = Box(34, 12, 400, 214)
 QUALITY_BOX = Box(40, 24, 944, 230)
 SOURCE_BOX = Box(40, 10, 944, 120)
-SEGMENTS = 240
-"""Maximum number of segments; more are merged, since a screen cannot show them."""
-
-SOURCES = 7
-"""Number of sources with their own band; the others share one."""
+SEGMENTS = 240  # at most; more are merged, since a screen cannot show them
+SOURCES = 7  # with their own band; the others share one
 
 
 def signal_charts(histograms: Mapping[str, Histogram], recipe: Mapping[str, Any]) -> list[SignalChart]:

@@ -6,7 +6,7 @@ network and no JavaScript.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -21,8 +21,7 @@ from tamis.transforms.core.formatting import compact, number, share, storage_siz
 from tamis.transforms.core.manifest import Manifest, read_manifest
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
-Row = dict[str, Any]
-"""A row of a table of the page."""
+Row = dict[str, Any]  # of a table of the page
 
 
 def write_report(run: str) -> str:
@@ -136,15 +135,8 @@ def _ratio(part: float, total: float) -> float:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_clean, trim_blocks=True, lstrip_blocks=True)
-    filters: dict[str, Callable[[Any], str]] = {
-        "count": "{:,}".format,
-        "percent": "{:.2%}".format,
-        "compact": compact,
-        "share": share,
-        "number": number,
-        "bytes": storage_size,
-    }
-    environment.filters.update(filters)
+    environment.filters |= {"count": "{:,}".format, "percent": "{:.2%}".format, "bytes": storage_size}
+    environment.filters |= {"compact": compact, "share": share, "number": number}
     return environment
 
 

@@ -22,8 +22,7 @@ from tamis.transforms.core.manifest import Manifest
 from tamis.transforms.core.parts import Part
 from tamis.transforms.provenance import release_chain
 
-EXCERPT = 240
-"""Characters of a document in the report."""
+EXCERPT = 240  # characters of a document in the report
 
 
 class Histogram(TypedDict):
@@ -71,11 +70,8 @@ class OrderSegment(TypedDict):
 
 
 class ReportData(TypedDict):
-    """The data of the report beside the manifest.
-
-    `clusters` are sorted by size, `segments` by training order. `real_before` is the number of
-    real tokens of the last release, if a guard compares with it.
-    """
+    """The data of the report beside the manifest. `clusters` are sorted by size, `segments` by
+    training order. `real_before`: real tokens of the last release, if a guard compares with it."""
 
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
@@ -124,7 +120,7 @@ def _clusters(run: str, summaries: list[PartSummary]) -> list[Cluster]:
 
 
 def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> list[BenchmarkMatches]:
-    """The contaminated documents by benchmark."""
+
     names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
     documents: dict[str, int] = dict.fromkeys(names, 0)
     examples: dict[str, list[ContaminatedDocument]] = {name: [] for name in names}

@@ -14,11 +14,8 @@ from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan
 
 def average_by_plan(run: str, files: Sequence[str], output: str) -> dict[str, Any]:
     """Averages checkpoint files, oldest first, by the weights of the run's plan.json; returns what
-    each counted.
-
-    Raises FileNotFoundError without a plan, RunError if the plan names another number of
-    checkpoints, and what `average_checkpoints` raises.
-    """
+    each counted. Raises FileNotFoundError without a plan, RunError if the plan names another number
+    of checkpoints, and what `average_checkpoints` raises."""
     uri = storage.join(run, PLAN_FILE)
     if not storage.exists(uri):
         raise FileNotFoundError(f"'{run}' has no {PLAN_FILE}; write it with: tamis plan {run}")

@@ -41,8 +41,7 @@ AVERAGINGS: Final[tuple[Averaging, ...]] = ("none", "sma", "ema")
 BASELINE: Final = ("uniform", "wsd", "none")
 
 WARMUP: Final = 0.02
-FLOOR: Final = 1 / 300
-"""Where full decays end, as a share of the peak: 3e-3 to 1e-5 in the paper."""
+FLOOR: Final = 1 / 300  # where full decays end, as a share of the peak: 3e-3 to 1e-5 in the paper
 
 
 def orders(half_lives: Sequence[float]) -> dict[str, Ordering]:
@@ -140,10 +139,8 @@ def compare(
     run: str, options: ProxyTraining, output: str, half_lives: Sequence[float], log: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
     """Trains each order under each schedule for each seed; updates orders.json and orders.svg in
-    `output` after each.
-
-    Raises RunError if the run is too small or has no quality, ImportError without torch.
-    """
+    `output` after each. Raises RunError if the run is too small or has no quality, ImportError
+    without torch."""
     train, evaluate, average_states, shape = torch_parts(options)
     corpus = read_corpus(run, options.tokenizer)
     validation = held_out(corpus)

@@ -18,16 +18,12 @@ from tamis.transforms.core.options import Options
 from tamis.transforms.feed.dataset import CurriculumDataset
 from tamis.transforms.proxy import agreement
 
-MOST = 0.95
-"""If less than this share of a run is read, warns that its beginning may not represent it."""
+MOST = 0.95  # if a smaller share of a run is read, warns that it may not represent the run
 
 
 class ProxyTraining(Options):
     """How proxies are trained. Learning rates are given for a model of width 768 and scaled to the
-    proxy's.
-
-    `threads` are CPU threads; 0 leaves their number to torch.
-    """
+    proxy's. `threads` are CPU threads; 0 leaves their number to torch."""
 
     learning_rates: tuple[float, ...] = (agreement.TINY,)
     seeds: int = 3
@@ -125,10 +121,8 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
 
 
 def torch_parts(options: ProxyTraining) -> tuple[Any, Any, Any, Any]:
-    """`train`, `evaluate`, `average_states` and the model's shape.
-
-    Raises ImportError without torch, RunError for a shape that is impossible.
-    """
+    """`train`, `evaluate`, `average_states` and the model's shape. Raises ImportError without
+    torch, RunError for a shape that is impossible."""
     try:
         import torch
     except ModuleNotFoundError:

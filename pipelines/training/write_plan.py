@@ -17,10 +17,7 @@ from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, c
 
 def parse_schedule(text: str) -> Schedule:
     """The schedule in a CSV file of tokens and learning rates, in a YAML file, or in inline YAML
-    (`{shape: cosine, …}`).
-
-    Raises RecipeError naming the field.
-    """
+    (`{shape: cosine, …}`). Raises RecipeError naming the field."""
     if text.endswith(".csv"):
         file = RecipeFile(text, "")
         file.data["points"] = text
@@ -38,11 +35,8 @@ def write_plan(
     run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({})
 ) -> tuple[str, TrainingPlan]:
     """Writes plan.json into the run; returns its path and the plan. `checkpoints` overrides fields
-    of `Checkpoints`.
-
-    Raises RunError if the run's order does not fit the schedule, or the checkpoints are
-    impossible.
-    """
+    of `Checkpoints`. Raises RunError if the run's order does not fit the schedule, or the
+    checkpoints are impossible."""
     manifest = read_manifest(run)
     own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:

@@ -25,7 +25,7 @@ def copy_spacing(distance: Floats, most: Ints) -> Floats:
 
 
 def copy_positions(position: Floats, copies: Ints, spacing: Floats, copy: Ints, start: Floats | float = 0.0) -> Floats:
-    """Position, 0 to 1, of copy number `copy` (from 0) of documents at `position` with `copies`.
+    """Position (0 to 1) of copy `copy` (from 0) of documents at `position` with `copies` copies.
 
     The last copy stays at the document's position; earlier copies come before it. If there is no
     room between `start` and the position, all copies move back as little as necessary. Sort by

@@ -234,7 +234,7 @@ def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:
 
 
 def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
-    """Share, 0 to 1, of the group's tokens before a point inside each document; 0 if it has none.
+    """Share (0 to 1) of the group's tokens before a point inside each document; 0 if no tokens.
 
     `through` counts tokens up to and including the document, with the group sorted by quality,
     ascending. The golden ratio draws the point from `through`, evenly over documents. (With

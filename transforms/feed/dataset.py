@@ -115,9 +115,9 @@ class CurriculumDataset:
         return step + -(-max(sequences - first, 0) // self.batch_size)
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
-        """Where to resume after `step` finished steps (default: those yielded by this object; with
-        DataLoader workers, its copies yield: pass the step). The world size, number of workers and
-        batch size may change."""
+        """Where to resume after `step` finished steps, by default those that this object yielded.
+        With DataLoader workers, copies of it yield: pass the step. The state fits any world size,
+        number of workers and batch size."""
         step = self._steps if step is None else step
         if step is None:
             raise RunError("this object has yielded no batch itself (DataLoader workers use copies): pass the finished steps")

@@ -35,8 +35,9 @@ _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 def plan(options: Input) -> list[Split]:
     """The splits of the input, sorted by URI and start.
 
-    Raises FileNotFoundError for a path without files (`allow_empty`: see `storage.expand`), and
-    ValueError for a file of unknown format. A Parquet file with an unreadable footer is one split.
+    A Parquet file with an unreadable footer is one split, which is read as a reject. Raises
+    FileNotFoundError for a path without files (`allow_empty`: see `storage.expand`), and
+    ValueError for a file of unknown format.
     """
     environments = [path for path in options.paths if _is_environment(path)]
     files = [path for path in options.paths if not _is_environment(path)]

@@ -33,7 +33,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
     sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
     ends = np.cumsum([0, *sizes])
     count = split_count(int(ends[-1]), options.split_bytes)
-    split = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))  # in which the middle of the group lies
+    split = (ends[:-1] + ends[1:]) * count // (2 * max(1, int(ends[-1])))  # the split of a row group's middle
     starts = [0, *(int(group) + 1 for group in np.flatnonzero(np.diff(split)))]
     return [
         Split(entry.uri, "parquet", start, stop, int(ends[stop] - ends[start]), entry.version)

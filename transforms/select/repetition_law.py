@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from tamis.transforms.core.options import Options
 
 Form = Literal["paper", "code"]
-"""Where the irreducible loss d is added: at the end (the paper's equation), or to the first epoch,
+"""Where the irreducible loss d is added: at the end (the paper), or to the first epoch's term,
 before the factors of later ones (objective.py of locuslab/scaling_laws_data_filtering)."""
 
 _UNIT = 1e5

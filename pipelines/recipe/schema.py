@@ -244,7 +244,7 @@ def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
 
 
 def _parse_metric(metric: str, signals: dict[str, Signal]) -> tuple[str, float]:
-    """(column, sign) of a value of `curriculum.by`. Raises ValueError if it is not a number."""
+    """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
     name = metric.lstrip("+-")
     _check_column(name, signals, False)
     return parse_metric(metric, "up" if name == "quality" else signals[name].direction)

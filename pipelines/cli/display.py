@@ -55,9 +55,7 @@ class Display(Observer):
             from tamis.pipelines.cli.compile_kernels import is_warm
 
             if not is_warm():
-                self._console.print(
-                    "compiling kernels first, for about a minute; tamis warmup does that ahead of a run"
-                )
+                self._console.print("compiling kernels first, for about a minute; tamis warmup does that ahead of a run")
         if plan.stale_training_plan:
             self._console.print("plan.json described the previous corpus and was removed; write it again with tamis plan")
         self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))

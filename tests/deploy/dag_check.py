@@ -1,4 +1,4 @@
-"""Run by test_airflow.py under Airflow's own Python: imports the DAG, and does its tasks with the `tamis` that is on PATH.
+"""Imports the DAG and runs its tasks with the `tamis` on PATH; test_airflow.py runs this under Airflow's Python.
 
 python dag_check.py DAG_FILE   →   one JSON object
 """
@@ -21,7 +21,7 @@ def main() -> None:
     dag: DAG = module.tamis_nightly()
     dag.check_cycle()
     params = {name: dag.params[name] for name in dag.params}
-    told = {
+    description = {
         "id": dag.dag_id,
         "schedule": str(dag.schedule),
         "downstream": {name: sorted(task.downstream_task_ids) for name, task in dag.task_dict.items()},
@@ -29,7 +29,7 @@ def main() -> None:
         "at once": dag.max_active_runs,
         "done": {name: outcome(task, params) for name, task in dag.task_dict.items()},
     }
-    print(json.dumps(told))
+    print(json.dumps(description))
 
 
 def outcome(task: Any, params: dict[str, Any]) -> object:

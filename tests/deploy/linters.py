@@ -1,4 +1,4 @@
-"""Where the files are that a cluster gets, and the linters that the dev dependencies carry."""
+"""Runs the linters of the dev dependencies on the files in deploy/."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ DEPLOY = ROOT / "deploy"
 
 
 def lint(tool: str, *arguments: str | Path) -> None:
-    """Fails with what the linter says."""
+    """Fails with the linter's output."""
     done = subprocess.run([Path(sys.executable).with_name(tool), *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

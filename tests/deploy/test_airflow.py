@@ -1,4 +1,4 @@
-"""The DAG, under the Airflow that it is written for, which lives in an environment of its own (`.venv-airflow`)."""
+"""The DAG works under Airflow, which has an environment of its own (`.venv-airflow`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.deploy.linters import DEPLOY, ROOT
 
-WANTED = DEPLOY / "airflow" / "requirements.txt"
+REQUIREMENTS = DEPLOY / "airflow" / "requirements.txt"
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +21,18 @@ def python() -> Path:
     """Airflow's Python; skips where it cannot be installed."""
     home = ROOT / ".venv-airflow"
     ready = home / ".ready"
-    if not ready.exists() or ready.read_text() != WANTED.read_text():
+    if not ready.exists() or ready.read_text() != REQUIREMENTS.read_text():
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", WANTED]
+        pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS]
         done = subprocess.run(pip, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"Airflow could not be installed: {done.stderr.strip().splitlines()[-1]}")
-        ready.write_text(WANTED.read_text())
+        ready.write_text(REQUIREMENTS.read_text())
     return home / "bin" / "python"
 
 
-def told(python: Path, folder: Path, code: int) -> Any:
-    """What the DAG is and what its tasks do when `tamis` ends with `code`."""
+def describe(python: Path, folder: Path, code: int) -> Any:
+    """The DAG, and what its tasks do if `tamis` exits with `code`."""
     program = folder / "tamis"
     program.write_text(f'#!/bin/sh\necho "{{\\"did\\": \\"$*\\"}}"\nexit {code}\n')
     program.chmod(0o755)
@@ -45,7 +45,7 @@ def told(python: Path, folder: Path, code: int) -> Any:
 
 @pytest.mark.slow
 def test_dag(python: Path, tmp_path: Path) -> None:
-    dag = told(python, tmp_path, code=0)
+    dag = describe(python, tmp_path, code=0)
     assert (dag["id"], dag["schedule"], dag["at once"]) == ("tamis_nightly", "30 2 * * *", 1)
     assert dag["downstream"] == {"run": ["verify"], "verify": []}
     assert dag["retries"] == {"run": 3, "verify": 0}
@@ -57,6 +57,6 @@ def test_dag(python: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("code", "becomes"), [(1, "failed"), (2, "failed"), (137, "again")])
-def test_what_is_tried_again(python: Path, tmp_path: Path, code: int, becomes: str) -> None:
-    """A run that was killed; not one with a problem that needs a person."""
-    assert told(python, tmp_path, code)["done"]["run"].startswith(becomes)
+def test_retries(python: Path, tmp_path: Path, code: int, becomes: str) -> None:
+    """A killed run is tried again; a problem that needs a person is not."""
+    assert describe(python, tmp_path, code)["done"]["run"].startswith(becomes)

@@ -1,4 +1,4 @@
-"""The Flex Template: its metadata are what Dataflow takes and its program reads, and its job leaves what a local run leaves."""
+"""The Flex Template: its metadata fit Dataflow and its program, and its job gives the files of a local run."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def test_metadata() -> None:
 
 
 def test_every_parameter_is_read(template: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of ours by the program, the image by Beam; and what is not optional is asked for."""
-    seen: dict[str, object] = {}
+    """The program reads ours, Beam reads the image, and required ones are required."""
+    composed: dict[str, object] = {}
 
-    def compose(pipeline: beam.Pipeline, wanted: Recipe, output: str) -> None:
-        seen.update(output=output, paths=wanted.input.paths, seed=wanted.seed, options=pipeline.options.get_all_options())
+    def compose(pipeline: beam.Pipeline, recipe: Recipe, output: str) -> None:
+        composed.update(output=output, paths=recipe.input.paths, seed=recipe.seed, options=pipeline.options.get_all_options())
         pipeline | beam.Create([None])
 
     monkeypatch.setattr(template, "compose", compose)
     monkeypatch.setattr(beam.Pipeline, "run", lambda self: None)
-    given = {
+    arguments = {
         "recipe": "gopher",
         "input": "gs://crawl/a gs://crawl/b",
         "output": "gs://corpus/run",
@@ -64,36 +64,36 @@ def test_every_parameter_is_read(template: ModuleType, monkeypatch: pytest.Monke
         "sdk_container_image": "registry.example.com/tamis:1",
     }
     metadata = json.loads((DATAFLOW / "metadata.json").read_text())
-    assert given.keys() == {parameter["name"] for parameter in metadata["parameters"]}
+    assert arguments.keys() == {parameter["name"] for parameter in metadata["parameters"]}
     for parameter in metadata["parameters"]:
-        assert all(re.search(pattern, given[parameter["name"]]) for pattern in parameter.get("regexes", ()))
+        assert all(re.search(pattern, arguments[parameter["name"]]) for pattern in parameter.get("regexes", ()))
     runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"  # Dataflow's would ask Google
     launcher = [f"--runner={runner}", "--job_name=nightly"]
-    template.main([*(f"--{name}={value}" for name, value in given.items()), *launcher])
-    assert (seen["output"], seen["paths"], seen["seed"]) == ("gs://corpus/run", ("gs://crawl/a", "gs://crawl/b"), 7)
-    options = seen["options"]
+    template.main([*(f"--{name}={value}" for name, value in arguments.items()), *launcher])
+    assert (composed["output"], composed["paths"], composed["seed"]) == ("gs://corpus/run", ("gs://crawl/a", "gs://crawl/b"), 7)
+    options = composed["options"]
     assert isinstance(options, dict)
-    assert options["sdk_container_image"] == given["sdk_container_image"]
+    assert options["sdk_container_image"] == arguments["sdk_container_image"]
     assert options["job_name"] == "nightly"
     for parameter in metadata["parameters"]:
         if not parameter.get("isOptional") and parameter["name"] != "sdk_container_image":
             with pytest.raises(SystemExit):
-                template.main([f"--{name}={value}" for name, value in given.items() if name != parameter["name"]])
+                template.main([f"--{name}={value}" for name, value in arguments.items() if name != parameter["name"]])
 
 
 def test_the_job_finishes_the_run(template: ModuleType, tmp_path: Path) -> None:
-    """Manifest and report too; and a job with nothing to do changes nothing."""
+    """It also writes manifest and report. A job without work changes nothing."""
     source, written = save(tmp_path / "in", dealt(corpus(60), 2, seed=1)), write_recipe(tmp_path)
     run(written, source, tmp_path / "local")
-    wanted = template.load(str(written), [], [str(source)])
+    recipe = template.load(str(written), [], [str(source)])
     for _ in range(2):
         with beam.Pipeline(FnApiRunner()) as pipeline:
-            template.compose(pipeline, wanted, str(tmp_path / "job"))
+            template.compose(pipeline, recipe, str(tmp_path / "job"))
         assert left(tmp_path / "job") == left(tmp_path / "local")
         assert not (tmp_path / "job" / ".spill").exists()
 
 
 def test_the_recipe_may_lie_in_a_bucket(template: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template.storage, "read_bytes", {"gs://corpus/mine.yaml": b"rate: {gopher: {}}\nseed: 3\n"}.__getitem__)
-    wanted = template.load("gs://corpus/mine.yaml", ["seed=4"], ["gs://crawl/a"])
-    assert (wanted.name, wanted.seed, wanted.input.paths) == ("mine", 4, ("gs://crawl/a",))
+    recipe = template.load("gs://corpus/mine.yaml", ["seed=4"], ["gs://crawl/a"])
+    assert (recipe.name, recipe.seed, recipe.input.paths) == ("mine", 4, ("gs://crawl/a",))

@@ -1,10 +1,10 @@
-"""The manifests: valid for Kubernetes and for Flink's operator, and they agree with each other and with the command."""
+"""The manifests are valid for Kubernetes and Flink's operator, and agree with each other and the command."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import kubernetes_validate
@@ -12,13 +12,13 @@ import pytest
 import typer
 import yaml
 
-from tamis.pipelines.cli import main, messages
+from tamis.pipelines.cli import messages
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.runners import registry
 from tests.deploy.linters import DEPLOY, lint
 
 KUBERNETES = "1.33"
-"""The first in which a container that runs beside the others, from before them to after them, is no longer a beta."""
+"""The first version with stable sidecar containers."""
 
 FILES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 
@@ -26,8 +26,7 @@ Json = dict[str, Any]
 
 
 def document(name: str) -> Json:
-    found: Json = yaml.safe_load((DEPLOY / "kubernetes" / name).read_text())
-    return found
+    return cast(Json, yaml.safe_load((DEPLOY / "kubernetes" / name).read_text()))
 
 
 def flink() -> Json:
@@ -40,8 +39,8 @@ def pod() -> Json:
 
 
 def only(containers: list[Json]) -> Json:
-    (found,) = containers
-    return found
+    (container,) = containers
+    return container
 
 
 def test_lint() -> None:
@@ -50,11 +49,11 @@ def test_lint() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
 def test_schema(file: Path) -> None:
-    for found in yaml.safe_load_all(file.read_text()):
-        if found["kind"] == "FlinkDeployment":
-            jsonschema.validate(found, json.loads((Path(__file__).parent / "flinkdeployment.json").read_text()))
-            found = found["spec"]["taskManager"]["podTemplate"]
-        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+    for manifest in yaml.safe_load_all(file.read_text()):
+        if manifest["kind"] == "FlinkDeployment":
+            jsonschema.validate(manifest, json.loads((Path(__file__).parent / "flinkdeployment.json").read_text()))
+            manifest = manifest["spec"]["taskManager"]["podTemplate"]
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 def test_schema_finds_what_is_wrong() -> None:
@@ -65,13 +64,13 @@ def test_schema_finds_what_is_wrong() -> None:
 
 
 def test_the_driver_is_a_command_that_the_cli_takes() -> None:
-    """With the addresses under which the other manifest puts Flink and its workers."""
+    """It uses the addresses of Flink and its workers in the other manifest."""
     arguments = only(pod()["containers"])["args"]
     command: Any = typer.main.get_command(app)
     assert arguments[0] == "run"
-    asked = command.commands["run"].make_context("run", arguments[1:]).params
-    options = dict(main._pair(text) for text in asked["option"])
-    assert registry.usage_error(asked["runner"], options) is None
+    parameters = command.commands["run"].make_context("run", arguments[1:]).params
+    options = dict(text.split("=", 1) for text in parameters["option"])
+    assert registry.usage_error(parameters["runner"], options) is None
     assert options["flink_master"] == f"{flink()['metadata']['name']}-rest:8081"
     pool = only(flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"])
     port = next(word.removeprefix("--service_port=") for word in pool["command"] if word.startswith("--service_port="))
@@ -81,7 +80,7 @@ def test_the_driver_is_a_command_that_the_cli_takes() -> None:
     assert f"localhost:{server['startupProbe']['tcpSocket']['port']}" == registry.JOB_SERVER
 
 
-def test_the_driver_and_the_workers_are_of_one_image() -> None:
+def test_the_driver_and_the_workers_have_the_same_image() -> None:
     worker = only(flink()["spec"]["taskManager"]["podTemplate"]["spec"]["initContainers"])
     assert worker["image"] == only(pod()["containers"])["image"]
 

@@ -1,4 +1,4 @@
-"""Each version is said in one place, and every other file follows it: Beam in the lock, Flink and Spark in deploy/cluster."""
+"""Each version is set in one place, which all files follow: Beam in the lock, Flink and Spark in deploy/cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def locked() -> str:
 
 
 def engine(name: str) -> str:
-    """The version of Flink or Spark that deploy/cluster starts, and the tests on clusters use."""
+    """The version of Flink or Spark in deploy/cluster, which the tests use too."""
     loader = SourceFileLoader("cluster", str(DEPLOY / "cluster"))
     spec = spec_from_loader("cluster", loader)
     assert spec is not None
@@ -35,8 +35,8 @@ def minor(version: str) -> str:
 
 def runner_of(name: str) -> tuple[str, str]:
     """(artifact, version) of Beam's Java side for an engine."""
-    (found,) = ElementTree.parse(DEPLOY / name / "pom.xml").iter("{http://maven.apache.org/POM/4.0.0}dependency")
-    artifact, version = (found.findtext(f"{{http://maven.apache.org/POM/4.0.0}}{tag}") for tag in ("artifactId", "version"))
+    (element,) = ElementTree.parse(DEPLOY / name / "pom.xml").iter("{http://maven.apache.org/POM/4.0.0}dependency")
+    artifact, version = (element.findtext(f"{{http://maven.apache.org/POM/4.0.0}}{tag}") for tag in ("artifactId", "version"))
     assert artifact is not None
     assert version is not None
     return artifact, version
@@ -44,13 +44,13 @@ def runner_of(name: str) -> tuple[str, str]:
 
 def test_images_of_beam_and_its_programs_are_of_the_locked_version() -> None:
     texts = [path.read_text() for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".lock"]
-    found = re.findall(r"apache/beam_\S+?:([\d.]+)|org\.apache\.beam:beam-[\w-]+:([\d.]+)", "\n".join(texts))
-    assert len(found) >= 3
-    assert {image or jar for image, jar in found} == {locked()}
+    versions = re.findall(r"apache/beam_\S+?:([\d.]+)|org\.apache\.beam:beam-[\w-]+:([\d.]+)", "\n".join(texts))
+    assert len(versions) >= 3
+    assert {image or jar for image, jar in versions} == {locked()}
 
 
 def test_flink_is_one_flink() -> None:
-    """What deploy/cluster starts, the operator's, that of the job server's image, and one that Beam publishes a runner for."""
+    """In deploy/cluster, for the operator and in the job server's image; Beam has a runner for it."""
     version, manifests = engine("flink"), DEPLOY / "kubernetes"
     operator = (manifests / "flink.yaml").read_text()
     assert re.findall(r"^ *image: flink:(\S+)-java\d+$", operator, re.M) == [version]

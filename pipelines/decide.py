@@ -13,8 +13,10 @@ from tamis.transforms.beam import ranking, unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.metadata import field_texts
+from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, sort_value
-from tamis.transforms.select import allocation, bins, diversify
+from tamis.transforms.select import allocation, diversify
 from tamis.transforms.text.hashing import hash128, mix
 
 _SEPARATOR = "\x1f"  # of phase and source in the name of a group
@@ -57,7 +59,7 @@ def embedding_rows(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordB
         group = table.slice(first, len(read))
         first += len(read)
         try:
-            embedding = diversify.vectors(batch["metadata"], options.column.removeprefix(bins.METADATA))
+            embedding = diversify.vectors(batch["metadata"], options.column.removeprefix(METADATA))
         except ValueError as error:
             name = group["id"][error.args[0]]
             raise RunError(
@@ -69,7 +71,7 @@ def embedding_rows(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordB
         elif options.within == "source":
             cluster = group["source"]
         else:
-            cluster = bins.metadata_field(batch["metadata"], options.within.removeprefix(bins.METADATA))
+            cluster = field_texts(batch["metadata"], options.within.removeprefix(METADATA))
         columns = {name: group[name] for name in ("doc_ref", "id", "quality", "tie_break", "id_hash")}
         embedded = pa.table({**columns, "cluster": cluster, "embedding": embedding}, schema=diversify.ROWS)
         yield _one_batch(embedded.filter(embedding.is_valid()))

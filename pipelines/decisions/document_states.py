@@ -4,7 +4,7 @@ Every step of Decide calls `document_states` again instead of passing columns on
 few file names, and reading the columns back costs less than carrying them through a runner.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,9 @@ from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, result_column
 from tamis.transforms.core.documents import row_of
+from tamis.transforms.core.metadata import field_texts, field_values
 from tamis.transforms.core.parts import Part
+from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.dedup import deduplicate
 from tamis.transforms.runtime.memory import give_back_freed_memory
@@ -101,21 +103,18 @@ def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     contamination = _CONTAMINATION if recipe.decontaminate is not None else ()
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
     names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count", *contamination}
-    names |= {name for name, _ in recipe.metrics.values()}
-    names |= {"metadata" if name.startswith(bins.METADATA) else name for name in (*bin_columns, *recipe.guards.columns)}
-    signals = part.columns(sorted(names - {"quality"}))
+    names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
+    signals = _signal_columns(part, names - {"quality"}, recipe)
     evaluated = evaluate(signals, recipe.thresholds, explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
     columns |= {name: signals[name] for name in contamination}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
-    columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.signals))
+    columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.all_signals | recipe.undeclared))
     if recipe.metrics:
         columns["metric"] = _metrics(columns, signals, recipe)
 
     def column(name: str) -> pa.Array:
-        if name.startswith(bins.METADATA):
-            return bins.metadata_field(signals["metadata"].combine_chunks(), name.removeprefix(bins.METADATA))
         return columns["quality"] if name == "quality" else signals[name].combine_chunks()
 
     if recipe.select.by_bin:
@@ -124,6 +123,20 @@ def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     for name, guard in recipe.guards.by_name.items():
         columns[GUARD_PREFIX + name] = pa.array(guards.matching(guard_columns, guard))
     return pa.table(columns).combine_chunks()
+
+
+def _signal_columns(part: Part, names: Collection[str], recipe: Recipe) -> pa.Table:
+    """Columns of a rated part, and fields of its metadata that the recipe does not declare."""
+    undeclared = [signal for name, signal in recipe.undeclared.items() if name in names]
+    table = part.columns(sorted(set(names) - recipe.undeclared.keys() | ({"metadata"} if undeclared else set())))
+    metadata = table["metadata"].combine_chunks() if undeclared else None
+    for signal in undeclared:
+        if signal.has_labels:
+            values = field_texts(metadata, signal.name.removeprefix(METADATA))
+        else:
+            (values,), _ = field_values(metadata, [signal])
+        table = table.append_column(signal.name, values)
+    return table
 
 
 def _metrics(columns: Mapping[str, pa.Array | pa.ChunkedArray], signals: pa.Table, recipe: Recipe) -> pa.Array:

@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
+from tamis.transforms.core.manifest import Manifest
+from tamis.transforms.core.rater import Rater
 
 RECIPES = resources.files("tamis.pipelines.recipe") / "shipped"
 
@@ -33,17 +37,25 @@ def recipe_source(name: str) -> tuple[str, str]:
         raise RecipeError(Problem(name, "", f"not UTF-8 at byte {error.start}: {error.reason}")) from None
 
 
-def load_recipe(name: str, overrides: Sequence[str] = (), paths: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` with overrides of the form `a.b=c` and other input paths. An empty section
-    counts as left out. Raises RecipeError naming file, line and field."""
+def load_recipe(
+    name: str, overrides: Sequence[str] = (), paths: Sequence[str] = (), raters: Sequence[Rater[Any]] = ()
+) -> Recipe:
+    """The recipe `name` with overrides of the form `a.b=c`, other input paths, and raters that are
+    objects of this program. An empty section counts as left out. Raises RecipeError naming file,
+    line and field."""
     file, text = recipe_source(name)
     recipe = RecipeFile(file, text)
     for override in overrides:
-        recipe.set(override)
+        recipe.set(override, Recipe)
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
-    sections = {section: value for section, value in recipe.data.items() if value is not None}
+    sections = {"rate": {}} | {section: value for section, value in recipe.data.items() if value is not None}
     try:
-        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections})
+        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context={OBJECTS: raters})
     except ValidationError as error:
         raise RecipeError(*recipe.problems(error, Recipe)) from None
+
+
+def finished_recipe(manifest: Manifest) -> Recipe:
+    """The recipe of a finished run. It can be read, not run, if a rater is no longer installed."""
+    return Recipe.model_validate(manifest["recipe"], context={FINISHED: True})

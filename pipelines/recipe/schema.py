@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
+from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import METADATA, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import MinHash
-from tamis.transforms.rate.c4 import C4, C4Rater
-from tamis.transforms.rate.compression import Compression, CompressionRater
-from tamis.transforms.rate.fasttext import FastText, FastTextRater
-from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
-from tamis.transforms.rate.gopher import Gopher, GopherRater
-from tamis.transforms.rate.language import Language, LanguageRater
-from tamis.transforms.rate.repetition import Repetition, RepetitionRater
-from tamis.transforms.rate.token_count import TokenCount, TokenCountRater
+from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
+from tamis.transforms.rate.token_count import TokenCountRater
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
-from tamis.transforms.select.bins import METADATA
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
-if TYPE_CHECKING:
-    from tamis.transforms.core.rater import Rater, Signal
-
 RATE_VERSION = 3  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
-
-
-class Rating(Options):
-    """The raters that run. `tokens` always runs, since budgets and orders count tokens."""
-
-    # Each field names its rater. Their order is that of the columns, and fingerprints cover it.
-    tokens: Annotated[TokenCount, TokenCountRater] = TokenCount()
-    gopher: Annotated[Gopher | None, GopherRater] = None
-    repetition: Annotated[Repetition | None, RepetitionRater] = None
-    c4: Annotated[C4 | None, C4Rater] = None
-    fineweb: Annotated[FineWeb | None, FineWebRater] = None
-    compression: Annotated[Compression | None, CompressionRater] = None
-    fasttext: Annotated[tuple[FastText, ...], FastTextRater] = ()
-    language: Annotated[Language | None, LanguageRater] = None
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Rating:
-        names = [*type(self).model_fields, "contamination", *(classifier.name for classifier in self.fasttext)]
-        if twice := [name for name, times in Counter(names).items() if times > 1]:
-            raise ValueError(f"two raters are called '{twice[0]}': choose another name for the fasttext one")
-        return self
 
 
 class Dedup(Options):
@@ -78,6 +50,9 @@ class Dedup(Options):
 class Recipe(Options):
     """A run. A section that is left out switches its step off, unless every run needs it."""
 
+    requires: tuple[str, ...] = Field(
+        (), description="packages that provide raters or readers, as for pip: tamis-readability>=1.2"
+    )
     name: str = Field("recipe", description="shown in the manifest and the report; names the run directory by default")
     seed: int = Field(0, ge=0, lt=1 << 64, description="seed of all tie breaks and shuffles")
     input: Input = Input(paths=())
@@ -88,7 +63,10 @@ class Recipe(Options):
         "suffix", description="if two documents have the same id, number the later ones (id#2), or stop"
     )
     words: Words = DEFAULT_WORDS
-    rate: Rating = Rating()
+    rate: Rating = Field(default_factory=lambda: Rating.model_validate({}))
+    signals: dict[str, DeclaredSignal] = Field(
+        {}, description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a"
+    )
     decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
@@ -110,14 +88,27 @@ class Recipe(Options):
             raise ValueError(f"{name!r} cannot name a folder: it needs printable characters, none of them / or \\")
         return name
 
+    @field_validator("requires")
+    @classmethod
+    def _requirements_are_met(cls, requires: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not (info.context or {}).get(FINISHED):
+            FieldErrors.collect({(index,): partial(check_requirement, line) for index, line in enumerate(requires)})
+        return requires
+
+    @field_validator("signals")
+    @classmethod
+    def _names_are_of_metadata(cls, declared: dict[str, DeclaredSignal]) -> dict[str, DeclaredSignal]:
+        FieldErrors.collect({(name,): partial(_check_declared_name, name) for name in declared})
+        return declared
+
     @field_validator("thresholds")
     @classmethod
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
         signals = _known_signals(info)
 
         def check(name: str) -> None:
-            check_name(name, signals)
-            check_kind(name, rules[name], signals[name].kind == "string")
+            signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
+            check_kind(name, rules[name], signal.has_labels)
 
         FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
         return rules
@@ -128,8 +119,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(weight: Weight) -> None:
-            check_name(weight.signal, signals)
-            resolve_range(weight, signals[weight.signal])
+            resolve_range(weight, _signal(weight.signal, signals, "float64"))
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
@@ -168,10 +158,27 @@ class Recipe(Options):
         FieldErrors.collect(checks if signals else {})
         return guards
 
+    @model_validator(mode="after")
+    def _needs_are_met(self) -> Recipe:
+        try:
+            running_order(self.raters)
+        except ValueError as error:
+            raise FieldErrors({("rate",): str(error)}) from None
+        return self
+
+    @model_validator(mode="after")
+    def _undeclared_fields_have_one_type(self) -> Recipe:
+        kinds: dict[str, set[Kind]] = {}
+        for name, kind in self._undeclared_uses():
+            kinds.setdefault(name, set()).add(kind)
+        if mixed := sorted(name for name in kinds if len(kinds[name]) > 1):
+            raise ValueError(f"'{mixed[0]}' is used as a number and as a label: declare it under signals")
+        return self
+
     @cached_property
-    def raters(self) -> tuple[Rater, ...]:
+    def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
-        return _raters(self.rate, self.decontaminate, self.words)
+        return _raters(self.rate, self.signals, self.decontaminate, self.words)
 
     @property
     def tokens(self) -> TokenCountRater:
@@ -180,15 +187,35 @@ class Recipe(Options):
         return rater
 
     @cached_property
-    def signals(self) -> dict[str, Signal]:
-        """The signals that the raters measure, by name."""
+    def all_signals(self) -> dict[str, Signal]:
+        """The signals that are columns of rated parts, by name: measured ones and declared ones."""
         return _signals(self.raters)
+
+    @cached_property
+    def undeclared(self) -> dict[str, Signal]:
+        """Fields of metadata that the recipe uses without declaring them, so that Decide reads them
+        from the metadata, with the type that their use implies."""
+        return {name: _undeclared(name, kind) for name, kind in self._undeclared_uses()}
+
+    def _undeclared_uses(self) -> Iterator[tuple[str, Kind]]:
+        for name, kind in self._uses():
+            if name.startswith(METADATA) and name not in self.all_signals:
+                yield name, kind
+
+    def _uses(self) -> Iterator[tuple[str, Kind]]:
+        """The columns that the recipe names, with the kind that it takes them for."""
+        yield from ((name, "float64" if rule.one_of is None else "string") for name, rule in self.thresholds.items())
+        yield from ((weight.signal, "float64") for weight in self.quality)
+        yield from ((metric.lstrip("+-"), "float64") for metric in self.curriculum.by.values())
+        yield from ((name, "string") for name in (self.select.bins if self.select.by_bin else ()))
+        for guard in self.guards.by_name.values():
+            yield from ((name, "float64" if isinstance(kind, NumberRange) else "string") for name, kind in guard.where.items())
 
     @cached_property
     def metrics(self) -> dict[str, tuple[str, float]]:
         """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
-        return {source: _parse_metric(metric, self.signals) for source, metric in by}
+        return {source: _parse_metric(metric, self.all_signals) for source, metric in by}
 
     @cached_property
     def rate_fingerprint(self) -> str:
@@ -211,50 +238,75 @@ class Recipe(Options):
             {
                 "code": DECIDE_VERSION,
                 "rate": self.rate_fingerprint,
-                "recipe": self.model_dump(mode="json", exclude={"input", "name", "rate"}),
+                "recipe": self.model_dump(mode="json", exclude={"input", "name", "rate", "requires"}),
             }
         )
 
 
-def _raters(rate: Rating, decontaminate: Decontaminate | None, words: Words) -> tuple[Rater, ...]:
-    raters: list[Rater] = []
-    for name, field in Rating.model_fields.items():
-        if name == "language" and decontaminate is not None:  # whose columns come last
-            raters.append(Contamination(decontaminate, words=words))
-        options, (rater,) = getattr(rate, name), field.metadata
-        raters += map(rater, options if isinstance(options, tuple) else [] if options is None else [options])
-    return tuple(raters)
+def _raters(
+    rate: Rating, declared: Mapping[str, DeclaredSignal], decontaminate: Decontaminate | None, words: Words
+) -> tuple[Rater[Any], ...]:
+    by_key = dict(rate.raters)
+    if decontaminate is not None:
+        by_key["contamination"] = (Contamination(decontaminate, words=words),)
+    if declared:
+        by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=declared)),)
+    return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
 
-def _signals(raters: Sequence[Rater]) -> dict[str, Signal]:
+def _signals(raters: Sequence[Rater[Any]]) -> dict[str, Signal]:
     return {signal.name: signal for rater in raters for signal in rater.signals}
 
 
-def _check_column(name: str, signals: dict[str, Signal], labels: bool) -> None:
+def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
+    """The signal of this name, or an undeclared field of the metadata, which is of the kind that its
+    use implies. Raises ValueError if there is no such signal."""
+    if name.startswith(METADATA) and name not in signals:
+        declared = [other for other in signals if other.startswith(METADATA)]
+        if close := difflib.get_close_matches(name, declared, n=1, cutoff=0.8):
+            raise ValueError(f"'{name}' is not declared under signals: did you mean '{close[0]}'?")
+        return _undeclared(name, kind)
+    check_name(name, signals)
+    return signals[name]
+
+
+def _undeclared(name: str, kind: Kind) -> Signal:
+    return Signal(name, kind, "", "none", "metadata of the input")
+
+
+def _check_declared_name(name: str) -> None:
+    if not name.startswith(METADATA) or not all(name.split(".")):
+        raise ValueError("a signal that documents bring along is called metadata.FIELD")
+    if name == MISTYPED:
+        raise ValueError("this name counts the fields of another type than declared")
+
+
+def _check_column(name: str, signals: Mapping[str, Signal], labels: bool) -> None:
     """Raises ValueError unless documents have this column, with labels or with numbers."""
-    if name in ("source", "licence") or name.startswith(METADATA):
-        kind = "string"
-    elif name == "quality":
-        kind = "float64"
+    if name in ("source", "licence", "quality"):
+        has_labels = name != "quality"
+    elif name.startswith(METADATA) or name in signals:
+        signal = _signal(name, signals, "string" if labels else "float64")
+        has_labels = signal.has_labels or signal.kind == "bool"
     else:
         check_name(name, [*signals, "source", "licence"])
-        kind = signals[name].kind
-    if labels != (kind in ("string", "bool")):
+    if labels != has_labels:
         raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
 
 
-def _parse_metric(metric: str, signals: dict[str, Signal]) -> tuple[str, float]:
+def _parse_metric(metric: str, signals: Mapping[str, Signal]) -> tuple[str, float]:
     """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
     name = metric.lstrip("+-")
     _check_column(name, signals, False)
-    return parse_metric(metric, "up" if name == "quality" else signals[name].direction)
+    return parse_metric(metric, "up" if name == "quality" else _signal(name, signals, "float64").direction)
 
 
 def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
-    """The signals by name; empty if the raters have errors, which must be corrected first."""
-    if not {"rate", "decontaminate"} <= info.data.keys():
+    """The signals by name; empty if the raters have errors, which must be corrected first, or if
+    some of a finished run are gone."""
+    if not {"rate", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
         return {}
-    return _signals(_raters(info.data["rate"], info.data["decontaminate"], DEFAULT_WORDS))
+    return _signals(_raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS))
 
 
 def _word_identity(words: Words) -> dict[str, object]:
@@ -264,7 +316,7 @@ def _word_identity(words: Words) -> dict[str, object]:
         raise RunError(str(error)) from None
 
 
-def _rater_fingerprint(rater: Rater) -> str:
+def _rater_fingerprint(rater: Rater[Any]) -> str:
     """The rater's fingerprint. This reads its model or benchmarks."""
     try:
         return rater.fingerprint

@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from tamis.transforms.core.errors import RunError
 
@@ -68,14 +70,15 @@ class RecipeFile:
         if root is not None:
             self.places |= self._places(root, ())
 
-    def set(self, assignment: str) -> None:
-        """Sets `section.field=value`, with the value in YAML; lists are indexed from 0."""
+    def set(self, assignment: str, model: type[BaseModel]) -> None:
+        """Sets `section.field=value`, with the value in YAML; lists are indexed from 0. `model`
+        tells which keys are names, which may have dots: thresholds.gopher.word_count.min."""
         where = f"--set {assignment}"
         path, separator, value = assignment.partition("=")
         if not separator or not all(path.split(".")):
             raise RecipeError(Problem(where, "", "should have the form section.field=value"))
         root = self._read(value, where)
-        self.put(_keys(path), None if root is None else self._plain(root, where), where)
+        self.put(_keys(path.split("."), model), None if root is None else self._plain(root, where), where)
 
     def put(self, path: Sequence[str], value: object, where: str) -> None:
         """Sets `value` at `path`, adding missing sections. `where` is its place in errors."""
@@ -175,12 +178,31 @@ class RecipeFile:
                 yield from self._places(value, (*path, key.value))
 
 
-def _keys(path: str) -> list[str]:
-    """The keys of a dotted path. thresholds.gopher.word_count.min has three: signals have dots."""
-    first, *rest = path.split(".")
-    if first != "thresholds" or len(rest) < 2:
-        return [first, *rest]
-    return [first, ".".join(rest[:2]), *rest[2:]]
+def _keys(path: Sequence[str], annotation: Any) -> list[str]:
+    """The keys of a dotted path below a field of this type. In a mapping, such as one of signals,
+    the next key ends where a field of what it maps to begins."""
+    if len(path) < 2:
+        return list(path)
+    for part in (annotation, *_parts(annotation)):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            field = _all_fields(part).get(path[0])
+            if field is not None:
+                return [path[0], *_keys(path[1:], field.annotation)]
+        if get_origin(part) is dict:
+            value = get_args(part)[1]
+            fields = {name for model in _models(value) for name in _all_fields(model)}
+            signal = 2 if "." not in path[0] and fields and path[0] != "metadata" else len(path)
+            end = next((end for end in range(1, len(path)) if path[end] in fields), min(signal, len(path)))
+            return [".".join(path[:end]), *_keys(path[end:], value)]
+    return list(path)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The members of a union and of `Annotated`, and theirs."""
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        for argument in get_args(annotation):
+            yield argument
+            yield from _parts(argument)
 
 
 def _within(data: Any, loc: Sequence[str | int]) -> FieldPath:
@@ -209,21 +231,37 @@ def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[FieldPath, s
     if isinstance(raised, FieldErrors):
         yield from raised.messages.items()
     elif entry["type"] == "extra_forbidden":
-        yield (), f"no such field{_nearest(entry['loc'], model)}"
+        yield (), _no_such_field(entry["loc"], model)
     else:
         yield (), _WORDS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _nearest(loc: FieldPath, model: type[BaseModel]) -> str:
-    """A hint: the field with a similar name, or all fields."""
-    models = [model]
-    for key in loc[:-1]:
-        fields = [model.model_fields[key].annotation for model in models if key in model.model_fields]
-        # Keys of mappings, lists and unions are no fields: the models stay the same.
-        models = [inner for field in fields for inner in _models(field)] or models
+def _no_such_field(loc: FieldPath, model: type[BaseModel]) -> str:
+    """The message for an unknown field, with a hint: the field of a similar name, or all fields."""
+    models = _models_at(loc[:-1], model)
+    for inner in models:
+        if hasattr(inner, "unknown_field"):
+            return str(inner.unknown_field(str(loc[-1])))
     names = [name for model in models for name in model.model_fields]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; fields are {', '.join(names)}"
+    return "no such field" + (f"; did you mean '{close[0]}'?" if close else f"; fields are {', '.join(names)}")
+
+
+def _models_at(loc: FieldPath, model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The models that may stand at a place."""
+    models = [model]
+    for key in loc:
+        every = [_all_fields(model) for model in models]
+        annotations = [fields[str(key)].annotation for fields in every if str(key) in fields]
+        # Keys of mappings, lists and unions are no fields: the models stay the same.
+        models = [inner for annotation in annotations for inner in _models(annotation)] or models
+    return models
+
+
+def _all_fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """The fields of a model; of the section `rate`, with those of installed packages."""
+    fields: Mapping[str, FieldInfo] = model.all_fields() if hasattr(model, "all_fields") else model.model_fields
+    return fields
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -5,6 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
@@ -83,7 +84,7 @@ class ReportData(TypedDict):
 
 def load_report_data(run: str, manifest: Manifest) -> ReportData:
     """The report's data about a finished run."""
-    recipe = Recipe.model_validate(manifest["recipe"])
+    recipe = finished_recipe(manifest)
     summaries, shards = receipts.summaries(run), receipts.shards(run)
     before = release_chain.before(run, manifest) if recipe.guards.real_tokens else None
     return {
@@ -98,7 +99,7 @@ def load_report_data(run: str, manifest: Manifest) -> ReportData:
 
 def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histogram]:
     histograms: dict[str, Histogram] = {}
-    for name, signal in recipe.signals.items():
+    for name, signal in recipe.all_signals.items():
         bins = edges(signal, recipe)
         if bins is not None and summaries:
             parts = [summary.histograms[name] for summary in summaries]

@@ -1,17 +1,31 @@
-"""The interface of a rater, and the declaration of the signals that it measures."""
+"""The contract of a rater: what it sees of documents, and the signals that it measures."""
 
 from __future__ import annotations
 
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.text import SEGMENTATION
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from tamis.transforms.text.segment import SegmentedTexts
 
-Kind = Literal["int64", "float64", "bool", "string"]
+Kind = Literal["int64", "float64", "bool", "string", "list<string>"]
 Direction = Literal["up", "down", "band", "none"]
+
+FIELDS = ("source", "url", "licence", "date", "metadata")
+"""The fields of a document, beside its text, that a rater may need."""
+
+METADATA = "metadata."
+"""Prefix of the names of metadata fields."""
 
 
 @dataclass(frozen=True)
@@ -31,33 +45,152 @@ class Signal:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether its values are text, not numbers."""
+        return self.kind in ("string", "list<string>")
+
+    def type(self) -> pa.DataType:
+        """The Arrow type of its values."""
+        import pyarrow as pa
+
+        labels = pa.list_(pa.string())
+        types = {
+            "int64": pa.int64(),
+            "float64": pa.float64(),
+            "bool": pa.bool_(),
+            "string": pa.string(),
+            "list<string>": labels,
+        }
+        return types[self.kind]
+
     def field(self) -> pa.Field:
         """The Arrow field, nullable, with unit, direction and source in its metadata."""
         import pyarrow as pa
 
-        types = {"int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
         return pa.field(
-            self.name, types[self.kind], metadata={"unit": self.unit, "direction": self.direction, "source": self.source}
+            self.name, self.type(), metadata={"unit": self.unit, "direction": self.direction, "source": self.source}
         )
 
 
-class Rater(Protocol):
-    """Measures signals. It is made in the driver, pickled to workers, set up once per process."""
+def share(part: npt.NDArray[np.int64], total: npt.NDArray[np.int64]) -> pa.Array:
+    """`part / total` as float64; null where `total` is 0."""
+    import numpy as np
+    import pyarrow as pa
 
-    @property
-    def name(self) -> str:
-        """Its key in the recipe, and the prefix of its signals."""
+    return pa.array(part / np.maximum(total, 1), mask=total == 0)
 
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        """What it measures, in the order of the columns of `rate`."""
+
+def signal_batch(signals: Sequence[Signal], values: Iterable[pa.Array | npt.NDArray[Any]]) -> pa.RecordBatch:
+    """A batch with one column per signal; `values` are in the order of `signals`. NaN in a numpy
+    array becomes null."""
+    import pyarrow as pa
+
+    arrays = [value if isinstance(value, pa.Array) else pa.array(value, from_pandas=True) for value in values]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([signal.field() for signal in signals]))
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class Rater(ABC, Generic[OptionsT]):
+    """Measures signals of documents. A subclass `Mine(Rater[MyOptions])` names its signals and
+    implements `rate`.
+
+    It is made in the driver, pickled to the workers, and set up once in each process. Importing its
+    module must take milliseconds: models and large libraries are imported inside functions.
+    """
+
+    name: str
+    """Its key in the recipe, and the first part of the names of its signals."""
+    signals: tuple[Signal, ...]
+    """What it measures, in the order of the columns of `rate`."""
+    VERSION: ClassVar[int | str] = ""
+    """Version of the code. Raise it whenever a text may get another value. By default the name and
+    version of the package that provides the rater."""
+    needs: tuple[str, ...] = ()
+    """What it sees beside the texts, as `texts[name]`: one of `FIELDS`, a field of the metadata
+    (`metadata.lang`, as text), or a signal of a rater that then runs before it (`language.label`).
+    Each may be null."""
+    raw: ClassVar[bool] = False
+    """Whether it sees the texts as they were read, without words and lines. It then runs first, and
+    needs no signal."""
+    slow: ClassVar[bool] = False
+    """Whether it takes far longer than reading the text does."""
+    repeatable: ClassVar[bool] = False
+    """Whether a recipe lists its options, once for each rater of this kind that it wants. The
+    options then have a `name`."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Options to show it with, if some are required."""
+    options_type: ClassVar[type[Options]] = Options
+    """The model in `Rater[…]`, which checks the options in the recipe."""
+    package: str | None = None
+    """Name and version of the installed package that provides it; None for Tamis and for objects."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin, options = get_origin(base), get_args(base)
+            if isinstance(origin, type) and issubclass(origin, Rater) and isinstance(options[0], type):
+                cls.options_type = options[0]
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever a value can: code version, options, bytes of a model, normalisation."""
+        """Changes whenever a value can: with the version, the options, the words, and Python's
+        tables of Unicode. A rater with a model overrides it, to cover the bytes of the model."""
+        version = self.VERSION or self.package
+        if not version:
+            raise ValueError("it has no VERSION, by which Tamis knows that its values have changed")
+        options = self.options.model_dump(mode="json")
+        return fingerprint([self.name, version, options, SEGMENTATION, unicodedata.unidata_version])
 
     def setup(self) -> None:
-        """Loads models and compiles kernels; called once in each process before `rate`."""
+        """Loads models and compiles kernels, by rating one word. Called once in each process."""
+        import pyarrow as pa
 
+        from tamis.transforms.text.segment import segment, unsegmented
+
+        texts = (unsegmented if self.raw else segment)(pa.array(["compiles"], pa.large_string()))
+        self.rate(texts.with_columns({need: pa.nulls(1, pa.string()) for need in self.needs}))
+
+    @abstractmethod
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         """One row for each document, one column for each signal; null, never 0, if it abstains."""
+
+
+def running_order(raters: Iterable[Rater[Any]]) -> list[Rater[Any]]:
+    """The raters in an order in which each runs after those whose signals it needs, and raw ones
+    first. Raises ValueError naming a need that nobody can meet."""
+    waiting = sorted(raters, key=lambda rater: not rater.raw)
+    measured: set[str] = set()
+    order: list[Rater[Any]] = []
+    while waiting:
+        ready = next((rater for rater in waiting if not _unmet(rater, measured)), None)
+        if ready is None:
+            raise ValueError(_unmet_message(waiting, measured))
+        waiting.remove(ready)
+        order.append(ready)
+        measured.update(signal.name for signal in ready.signals)
+    return order
+
+
+def _unmet(rater: Rater[Any], measured: set[str]) -> list[str]:
+    """The signals that a rater needs and that are not measured yet."""
+    needs = (need for need in rater.needs if need not in FIELDS and not need.startswith(METADATA))
+    return [need for need in needs if rater.raw or need not in measured]
+
+
+def _unmet_message(waiting: Sequence[Rater[Any]], measured: set[str]) -> str:
+    later = {signal.name: rater for rater in waiting for signal in rater.signals}
+    for rater in waiting:
+        for need in _unmet(rater, measured):
+            if rater.raw:
+                return f"the rater '{rater.name}' needs '{need}', but it is raw: it runs before all signals"
+            if need not in later:
+                other = need.split(".")[0]
+                return f"the rater '{rater.name}' needs the signal '{need}': add the rater that measures it (rate.{other})"
+    names = " and ".join(sorted(f"'{rater.name}'" for rater in waiting))
+    return f"the raters {names} need signals of each other"

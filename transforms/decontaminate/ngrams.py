@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Signal
+from tamis.transforms.core.rater import Rater, Signal, signal_batch
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from tamis.transforms.decontaminate.index import Index
     from tamis.transforms.text.segment import SegmentedTexts
-
-VERSION = 1
 
 _NGRAM_SOURCE = "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)"
 _COVERAGE_SOURCE = "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)"
@@ -85,7 +84,7 @@ def _file_versions(options: Decontaminate) -> tuple[str, ...]:
     return tuple(f"{entry.uri} {entry.version}" for entry in entries)
 
 
-class Contamination:
+class Contamination(Rater[Decontaminate]):
     """Measures what a document shares with the benchmarks: 0 n-grams and no benchmark if nothing.
 
     `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same
@@ -95,6 +94,10 @@ class Contamination:
     """
 
     name = "contamination"
+    VERSION = 1
+    example: ClassVar[Mapping[str, Any]] = {
+        "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
+    }
     signals = (
         Signal("contamination.ngrams", "int64", "distinct n-grams", "down", _NGRAM_SOURCE),
         Signal("contamination.coverage", "float64", "share of the passage's n-grams", "down", _COVERAGE_SOURCE, 0.0, 1.0),
@@ -103,7 +106,7 @@ class Contamination:
     )
 
     def __init__(self, options: Decontaminate, index: str | None = None, words: Words = DEFAULT_WORDS) -> None:
-        self.options = options
+        super().__init__(options)
         self.uri = index
         self.words = words
 
@@ -120,7 +123,7 @@ class Contamination:
         return self._identity()
 
     def _identity(self) -> str:
-        return fingerprint([self.name, VERSION, self.words.identity, self.index.fingerprint])
+        return fingerprint([self.name, self.VERSION, self.words.identity, self.index.fingerprint])
 
     def __getstate__(self) -> dict[str, object]:
         return {"options": self.options, "uri": self.uri, "words": self.words, "fingerprint": self.fingerprint}
@@ -153,4 +156,4 @@ class Contamination:
             index.names.take(pa.array(index.benchmark).take(passage)).cast(pa.string()),
             index.labels.take(passage).cast(pa.string()),
         ]
-        return pa.record_batch(columns, schema=pa.schema([signal.field() for signal in self.signals]))
+        return signal_batch(self.signals, columns)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, share, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +32,7 @@ class C4(Options):
     )
 
 
-class C4Rater(BaseRater[C4]):
+class C4Rater(Rater[C4]):
     r"""Measures how much of a document C4's line rules would keep, and the other rules of C4.
 
     As in TFDS, words are separated by white space, and a line is stripped and measured without its

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +37,7 @@ class Compression(Options):
     )
 
 
-class CompressionRater(BaseRater[Compression]):
+class CompressionRater(Rater[Compression]):
     """Measures compressed bytes ÷ UTF-8 bytes of the text."""
 
     name = "compression"

@@ -8,18 +8,16 @@ normalisation is part of the rater's fingerprint.
 from __future__ import annotations
 
 import difflib
-import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,16 +61,12 @@ def require_model(path: str) -> None:
         raise FileNotFoundError(f"{path}: no such fastText model; give the path of a .bin or .ftz file on this machine")
 
 
-def iterate_strings(texts: SegmentedTexts) -> Iterator[str]:
-    """Yields each document as a str."""
-    for start, end in itertools.pairwise(texts.text_start.tolist()):
-        yield texts.data[start:end].tobytes().decode()
-
-
-class FastTextRater(BaseRater[FastText]):
+class FastTextRater(Rater[FastText]):
     """Measures `<name>.probability`. Abstains if the text is blank or has no known feature."""
 
     VERSION = 3
+    repeatable = True
+    example: ClassVar[Mapping[str, Any]] = {"name": "name", "model": "model.bin"}
 
     def __init__(self, options: FastText) -> None:
         super().__init__(options)
@@ -104,7 +98,7 @@ class FastTextRater(BaseRater[FastText]):
         from tamis.transforms.text.hashing import text_buffer
 
         normalise = _NORMALISE[self.options.normalisation]
-        lines = pa.array([normalise(text) for text in iterate_strings(texts)], pa.large_string())
+        lines = pa.array([normalise(text) for text in texts.strings()], pa.large_string())
         data, start = text_buffer(lines)
         probability = load(self.options.model).probability(data, start[:-1], start[1:], self.options.label)
         probability[start[:-1] == start[1:]] = float("nan")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PositiveInt
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, share, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +43,7 @@ class FineWeb(Options):
     short_line: PositiveInt = Field(30, description="Length of the longest short line, in characters.")
 
 
-class FineWebRater(BaseRater[FineWeb]):
+class FineWebRater(Rater[FineWeb]):
     r"""Measures shares of non-blank lines and of characters, and newlines per word.
 
     The definitions are those of datatrove 0.10, with one exception: the `\r` at the end of a

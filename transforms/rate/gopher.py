@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, share, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +29,7 @@ class Gopher(Options):
     )
 
 
-class GopherRater(BaseRater[Gopher]):
+class GopherRater(Rater[Gopher]):
     """Measures counts and shares of words and lines.
 
     The definitions are those of datatrove. Words are those of `tamis.transforms.text.segment`; as

@@ -11,14 +11,13 @@ from pydantic import Field
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, signal_batch
 from tamis.transforms.rate.fasttext import require_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import SegmentedTexts
+    from tamis.transforms.text.segment import Texts
 
 _LABEL_PREFIX = "__label__"
 _SOURCE = "lid.176, fastText (Joulin et al. 2016, arXiv 1607.01759)"
@@ -51,7 +50,7 @@ def packaged_model() -> str:
     return os.path.join(os.path.dirname(spec.origin), "resources", "lid.176.ftz")
 
 
-class LanguageRater(BaseRater[Language]):
+class LanguageRater(Rater[Language]):
     """Measures the label (ISO 639-1, or 639-3 if there is none) and its probability.
 
     Newlines count as spaces. Abstains if the examined part has no letter, because the model would
@@ -60,6 +59,7 @@ class LanguageRater(BaseRater[Language]):
 
     name = "language"
     VERSION = 3
+    raw = True
     signals = (
         Signal("language.label", "string", "ISO 639 code", "none", _SOURCE),
         Signal("language.probability", "float64", "probability", "up", _SOURCE, 0.0, 1.0),
@@ -75,7 +75,7 @@ class LanguageRater(BaseRater[Language]):
         normalisation = "newline to space; a letter in the prefix"
         return fingerprint([self.name, self.VERSION, self.options.prefix_chars, normalisation, storage.sha256(self.model)])
 
-    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
+    def rate(self, texts: Texts) -> pa.RecordBatch:
         import numpy as np
         import pyarrow as pa
 

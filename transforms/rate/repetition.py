@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.core.rater import Signal
-from tamis.transforms.rate.base import BaseRater, share, signal_batch
+from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +19,7 @@ class Repetition(Options):
     """No options: the paper defines the signals. Set thresholds for them under `thresholds`."""
 
 
-class RepetitionRater(BaseRater[Repetition]):
+class RepetitionRater(Rater[Repetition]):
     r"""Measures shares of repeated lines, paragraphs and word n-grams.
 
     The definitions are those of datatrove. Runs of newlines separate lines, and two or more

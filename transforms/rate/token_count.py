@@ -10,10 +10,8 @@ from pydantic import Field
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Signal
+from tamis.transforms.core.rater import Rater, Signal, signal_batch
 from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
-from tamis.transforms.rate.base import BaseRater, signal_batch
-from tamis.transforms.rate.fasttext import iterate_strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +37,7 @@ class TokenCount(Options):
     )
 
 
-class TokenCountRater(BaseRater[TokenCount]):
+class TokenCountRater(Rater[TokenCount]):
     """Measures `tokens.count`. Special tokens in a text count as plain text."""
 
     name = "tokens"
@@ -77,8 +75,8 @@ class TokenCountRater(BaseRater[TokenCount]):
             counts = estimate(texts.data, texts.text_start)
         elif tokenizer.startswith(TIKTOKEN):
             encode = tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
-            counts = [len(encode(text)) for text in iterate_strings(texts)]
+            counts = [len(encode(text)) for text in texts.strings()]
         else:
-            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(iterate_strings(texts)), add_special_tokens=False)
+            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(texts.strings()), add_special_tokens=False)
             counts = [len(encoded) for encoded in encodings]
         return signal_batch(self.signals, [pa.array(counts, pa.int64())])

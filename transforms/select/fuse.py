@@ -69,7 +69,7 @@ def fuse(
 def resolve_range(weight: Weight, signal: Signal) -> tuple[str, float, float]:
     """(direction, low, high) by the recipe, else by the rater. Raises ValueError if by neither."""
     direction = weight.direction or signal.direction
-    if signal.kind == "string":
+    if signal.has_labels:
         raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")
     if direction == "none":
         raise ValueError(f"quality needs a direction for '{weight.signal}': up, down or band")

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from tamis.transforms.core.arrays import Floats, sum_slices
 from tamis.transforms.core.options import Options
+from tamis.transforms.select.thresholds import any_listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +122,8 @@ def matching(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bo
     matches = np.zeros(len(next(iter(columns.values()))), np.bool_)
     for name, condition in guard.where.items():
         column = columns[name]
-        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        several = pa.types.is_list(column.type)
+        text = several or pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         if isinstance(condition, NumberRange):
             if text:
                 raise ValueError(f"'{name}' is text: give labels, not min or max")
@@ -129,6 +131,8 @@ def matching(columns: Mapping[str, pa.Array], guard: Guard) -> npt.NDArray[np.bo
             low = -np.inf if condition.min is None else condition.min
             high = np.inf if condition.max is None else condition.max
             mask = (value >= low) & (value <= high)
+        elif several:
+            mask = any_listed(column, condition)
         else:
             if not text and not pa.types.is_boolean(column.type):
                 raise ValueError(f"'{name}' is a number: give min or max, not labels")

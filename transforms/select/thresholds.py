@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,7 +30,9 @@ class Threshold(Options):
 
     min: float | None = Field(default=None, allow_inf_nan=False, description="lowest value that passes")
     max: float | None = Field(default=None, allow_inf_nan=False, description="highest value that passes")
-    one_of: tuple[str, ...] | None = Field(default=None, description="labels that pass, for a text signal")
+    one_of: tuple[str, ...] | None = Field(
+        default=None, description="labels that pass, for a text signal; of several labels of a document, one must pass"
+    )
     action: Literal["drop", "review"] = Field(default="drop", description="decision for a document that fails")
     margin: float = Field(
         default=0.0, ge=0, lt=1, description="values within this share of a limit, on either side, go to review"
@@ -107,8 +109,9 @@ def _failures(name: str, rule: Threshold, column: pa.Array) -> Iterator[Failure]
     import pyarrow as pa
 
     severity = _DROP if rule.action == "drop" else _REVIEW
-    if not pa.types.is_null(column.type):
-        check_kind(name, rule, pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+    kind = column.type
+    if not pa.types.is_null(kind):
+        check_kind(name, rule, pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_list(kind))
     if rule.one_of is not None:
         yield from _unlisted(rule.one_of, column, severity)
     else:
@@ -121,8 +124,23 @@ def _unlisted(allowed: tuple[str, ...], column: pa.Array, severity: int) -> Iter
 
     missing = _mask(column.is_null())
     yield severity, missing, _constant("missing")
-    listed = _mask(pc.is_in(column.cast(pa.large_string()), value_set=pa.array(allowed, pa.large_string())))
+    if pa.types.is_list(column.type):
+        listed = any_listed(column, allowed)
+        column = pc.binary_join(column, ",")
+    else:
+        listed = _mask(pc.is_in(column.cast(pa.large_string()), value_set=pa.array(allowed, pa.large_string())))
     yield severity, ~missing & ~listed, _phrase(column, "not in " + ",".join(allowed))
+
+
+def any_listed(column: pa.Array, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which of n lists of labels hold one of `labels`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    listed = np.zeros(len(column), np.bool_)
+    rows = pc.list_parent_indices(column).to_numpy()
+    listed[rows[_mask(pc.is_in(pc.list_flatten(column), value_set=pa.array(labels, pa.string())))]] = True
+    return listed
 
 
 def _beyond(rule: Threshold, column: pa.Array, severity: int) -> Iterator[Failure]:

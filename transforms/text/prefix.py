@@ -5,10 +5,10 @@ import numpy.typing as npt
 
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.characters import LETTER, characters, decode
-from tamis.transforms.text.segment import SegmentedTexts
+from tamis.transforms.text.segment import Texts
 
 
-def prefix(texts: SegmentedTexts, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def prefix(texts: Texts, chars: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Ends of the first `chars` code points of each text, i64[n]; whether any is a letter."""
     return _prefix(texts.data, texts.text_start, texts.text_chars, chars, characters().flags)
 

@@ -11,13 +11,16 @@ Gopher's decisions (`tests/peers`; white-space words: 76 %). With `clause` there
 U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text import dictionary
@@ -66,7 +69,39 @@ _WORDLIKE, _DIGIT, _DOT, _ANY = 1, 2, 4, 8  # kinds of bytes, by which a followi
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentedTexts:
+class Texts:
+    """The texts of n documents, and what else a rater has asked to see of them."""
+
+    data: npt.NDArray[np.uint8]
+    """UTF-8 bytes, read-only, and readable for 8 bytes past the last text."""
+    text_start: npt.NDArray[np.int64]
+    """[n + 1]: document d is `data[text_start[d]:text_start[d + 1]]`."""
+    text_chars: npt.NDArray[np.int64]
+    """[n]: code points of each document."""
+    columns: Mapping[str, pa.Array] = field(default_factory=dict, kw_only=True)
+    """What a rater needs beside the texts (`Rater.needs`), by name."""
+
+    def __len__(self) -> int:
+        return len(self.text_chars)
+
+    def __getitem__(self, name: str) -> pa.Array:
+        """A column that the rater needs, such as `url`: n values, some of which may be null."""
+        if name not in self.columns:
+            raise KeyError(f"'{name}' is not in the rater's needs ({', '.join(self.columns) or 'there are none'})")
+        return self.columns[name]
+
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> Self:
+        """The same texts with these columns."""
+        return replace(self, columns=columns) if columns or self.columns else self
+
+    def strings(self) -> Iterator[str]:
+        """Each text as a str. This is slow: a rater of rules works on `data`."""
+        for start, end in itertools.pairwise(self.text_start.tolist()):
+            yield self.data[start:end].tobytes().decode()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedTexts(Texts):
     """Words and lines of n documents, in text order.
 
     Spans are byte offsets into `data`; lengths are code points. The lines of a document are
@@ -76,12 +111,6 @@ class SegmentedTexts:
     of its last.
     """
 
-    data: npt.NDArray[np.uint8]
-    """UTF-8 bytes, read-only, and readable for 8 bytes past the last text."""
-    text_start: npt.NDArray[np.int64]
-    """[n + 1]: document d is `data[text_start[d]:text_start[d + 1]]`."""
-    text_chars: npt.NDArray[np.int64]
-    """[n]: code points of each document."""
     word_first: npt.NDArray[np.int64]
     """[n + 1]: words of document d are `word_first[d]` up to `word_first[d + 1]`."""
     word_start: npt.NDArray[np.int64]
@@ -104,9 +133,6 @@ class SegmentedTexts:
     """XXH64 with seed 0 of the unstripped line."""
     line_word_first: npt.NDArray[np.int64]
     """[lines + 1]: words of line k are `line_word_first[k]` up to `line_word_first[k + 1]`."""
-
-    def __len__(self) -> int:
-        return len(self.text_chars)
 
     @property
     def words(self) -> tuple[npt.NDArray[Any], ...]:
@@ -158,6 +184,12 @@ def _rules(words: Words) -> _Rules:
     if words.definition == "whitespace":
         flags[flags & SPACE == 0] |= WORD
     return _Rules(flags, after, alone, kinds, words.definition == "whitespace")
+
+
+def unsegmented(texts: pa.Array) -> Texts:
+    """A string or large_string array without nulls, not cut. Raises as `text_buffer` does."""
+    data, text_start = text_buffer(texts)
+    return Texts(data, text_start, np.array(pc.utf8_length(texts), np.int64))
 
 
 def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:

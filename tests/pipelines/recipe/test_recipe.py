@@ -84,7 +84,7 @@ def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
         ),
         (
             "rate:\n  fasttext: [{name: gopher, model: m.bin}]\n",
-            "r.yaml:1: rate: two raters are called 'gopher': choose another name for the fasttext one",
+            "r.yaml:1: rate: two raters are called 'gopher': choose another name for one of them",
         ),
         ("seed: 1\nrate:\n  c4: {}\n  c4: {}\n", "r.yaml:4: rate.c4: appears twice"),
         ("seed: 1\nname: [a\n", "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>'"),
@@ -199,7 +199,7 @@ def test_an_unknown_recipe_names_the_nearest(name: str, nearest: str) -> None:
 def test_a_shipped_recipe_loads_and_fits_the_schema(name: str) -> None:
     loaded = load_recipe(name)  # dclm too, whose model is not here
     assert loaded.name == name
-    assert loaded.signals
+    assert loaded.all_signals
     schema = Recipe.model_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(recipe_source(name)[1]), schema, jsonschema.Draft202012Validator)
@@ -255,6 +255,6 @@ def test_only_what_can_change_a_stage_changes_its_fingerprint(tmp_path: Path) ->
 )
 def test_a_missing_model_is_reported_by_the_fingerprint_not_by_loading(tmp_path: Path, override: str, message: str) -> None:
     loaded = load(tmp_path, GOPHER, override)
-    assert loaded.signals
+    assert loaded.all_signals
     with pytest.raises(RunError, match=message):
         _ = loaded.rate_fingerprint

@@ -20,7 +20,7 @@ from tamis.transforms.select.allocation import (
     pools_and_budgets,
     portable_log,
 )
-from tamis.transforms.select.bins import labels, metadata_field
+from tamis.transforms.select.bins import labels
 
 TOKENS = st.lists(st.integers(0, 50), min_size=1, max_size=30)
 
@@ -192,9 +192,3 @@ def test_labels_are_joined_and_missing_ones_named() -> None:
     columns = [pa.array(["science", None]), pa.array([True, False]), pa.array([3, None], pa.int64())]
     assert labels(columns).to_pylist() == ["science|true|3", "none|false|none"]
     assert labels(columns[:1]).to_pylist() == ["science", "none"]
-
-
-def test_metadata_fields_are_text() -> None:
-    metadata = pa.array(['{"a":"x","b":true}', '{"a":3,"b":[1,"y"]}', None, "{}"])
-    assert metadata_field(metadata, "a").to_pylist() == ["x", "3", None, None]
-    assert metadata_field(metadata, "b").to_pylist() == ["true", '[1,"y"]', None, None]

@@ -1,0 +1,129 @@
+"""The raters that a recipe can name: the shipped ones and those of installed packages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.plugins import Plugin, Plugins
+from tamis.transforms.core.rater import Rater, Signal
+
+RATERS = Plugins(
+    "tamis.raters",
+    {
+        "tokens": "tamis.transforms.rate.token_count:TokenCountRater",
+        "gopher": "tamis.transforms.rate.gopher:GopherRater",
+        "repetition": "tamis.transforms.rate.repetition:RepetitionRater",
+        "c4": "tamis.transforms.rate.c4:C4Rater",
+        "fineweb": "tamis.transforms.rate.fineweb:FineWebRater",
+        "compression": "tamis.transforms.rate.compression:CompressionRater",
+        "fasttext": "tamis.transforms.rate.fasttext:FastTextRater",
+        "contamination": "tamis.transforms.decontaminate.ngrams:Contamination",
+        "language": "tamis.transforms.rate.language:LanguageRater",
+    },
+)
+"""The shipped raters in the order of their columns, which fingerprints cover, and where they are."""
+
+ELSEWHERE = {"contamination": "decontaminate", "metadata": "signals"}
+"""Raters that another section of the recipe sets up. No rater in `rate` has these names."""
+
+
+def rater_type(plugin: Plugin) -> type[Rater[Any]]:
+    """The class of a rater. Raises ImportError if it cannot be loaded or is none."""
+    loaded = plugin.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Rater)):
+        raise ImportError(
+            f"{plugin.package} provides the rater '{plugin.name}', but {plugin.target} is no subclass of tamis.Rater"
+        )
+    return loaded
+
+
+def make_rater(plugin: Plugin, options: Any) -> Rater[Any]:
+    """A rater with checked options. Raises ValueError if its name or signals break the contract."""
+    rater = rater_type(plugin)(options)
+    rater.package = plugin.package
+    check_names(rater)
+    if not rater.repeatable and rater.name != plugin.name:
+        raise ValueError(f"{plugin.package} provides it as '{plugin.name}', but it calls itself '{rater.name}'")
+    return rater
+
+
+def check_names(rater: Rater[Any]) -> None:
+    """Raises ValueError unless the names of the signals begin with that of the rater."""
+    strangers = [signal.name for signal in rater.signals if not signal.name.startswith(f"{rater.name}.")]
+    if strangers or not rater.signals:
+        raise ValueError(f"the names of its signals must begin with '{rater.name}.': {', '.join(strangers) or 'it has none'}")
+
+
+def unknown_rater(name: str) -> str:
+    """The message for a rater that nothing provides."""
+    if name in ELSEWHERE:
+        return f"no such rater: it follows from the section '{ELSEWHERE[name]}'"
+    names = [known for known in RATERS.names if known not in ELSEWHERE]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = f"did you mean '{close[0]}'?" if close else f"raters are {', '.join(names)}"
+    return f"no installed package provides this rater: {nearest} Or pip install the package that has it (see requires)"
+
+
+@dataclass(frozen=True)
+class ListedSignal:
+    """A signal of a shipped or installed rater."""
+
+    signal: Signal
+    rater: str
+    package: str | None
+    slow: bool
+
+
+def list_signals() -> tuple[list[ListedSignal], list[str]]:
+    """All signals that a recipe can measure here, and why the raters of some packages cannot be
+    listed."""
+    listed: list[ListedSignal] = []
+    problems = []
+    for plugin in RATERS.all:
+        try:
+            rater = example_rater(plugin)
+        except (ImportError, OSError, ValueError, RunError) as error:
+            problems.append(f"{plugin.name}: {error}")
+        else:
+            listed += (ListedSignal(signal, plugin.name, plugin.package, rater.slow) for signal in rater.signals)
+    return listed, problems
+
+
+def example_rater(plugin: Plugin) -> Rater[Any]:
+    """A rater with default options, or with those that it is shown with."""
+    kind = rater_type(plugin)
+    try:
+        return make_rater(plugin, kind.options_type.model_validate(dict(kind.example)))
+    except ValidationError as error:
+        raise ValueError(f"its options have no default; give it an `example`: {error.errors()[0]['msg']}") from error
+
+
+def signals_as_json() -> dict[str, Any]:
+    """What `tamis raters --json` prints."""
+    listed, problems = list_signals()
+    signals = [
+        {**asdict(entry.signal), "rater": entry.rater, "package": entry.package or "tamis", "slow": entry.slow}
+        for entry in listed
+    ]
+    return {"signals": signals, "problems": problems}
+
+
+def signal_lines() -> Iterator[str]:
+    """What `tamis raters` prints: a line for each signal below its rater."""
+    listed, problems = list_signals()
+    last = None
+    for entry in listed:
+        if entry.rater != last:
+            last = entry.rater
+            yield f"{entry.rater}  ({entry.package or 'tamis'}{', slow' if entry.slow else ''})"
+        signal = entry.signal
+        span = "" if signal.low is None or signal.high is None else f"{signal.low:,} to {signal.high:,}"
+        yield f"  {signal.name:<40} {signal.kind:<8} {signal.direction:<5} {span:<14} {signal.unit}; {signal.source}"
+    for problem in problems:
+        yield f"cannot be used: {problem}"

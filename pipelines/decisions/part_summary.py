@@ -90,7 +90,7 @@ def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> in
 
 def _histograms(part: Part, recipe: Recipe) -> dict[str, receipts.SignalCounts]:
     """Documents by bin of each numeric signal. The outermost bins count the values beyond, too."""
-    all_edges = {name: receipts.edges(signal, recipe) for name, signal in recipe.signals.items()}
+    all_edges = {name: receipts.edges(signal, recipe) for name, signal in recipe.all_signals.items()}
     bins = {name: np.array(each) for name, each in all_edges.items() if each is not None}
     columns = part.columns(list(bins))
     histograms: dict[str, receipts.SignalCounts] = {}

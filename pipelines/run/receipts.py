@@ -186,7 +186,7 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     if threshold is not None:
         bounds += [threshold.min, threshold.max]
     limits = [float(bound) for bound in bounds if bound is not None]
-    if signal.kind == "string" or not limits:
+    if signal.has_labels or not limits:
         return None
     low, high = min(0.0, *limits), 1.5 * max(limits)
     if signal.unit.startswith("share"):

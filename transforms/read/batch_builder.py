@@ -1,7 +1,10 @@
 """Collects records of any format into batches of documents, with field mapping, ids and rejects."""
 
+import json
+import math
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import orjson
@@ -15,11 +18,22 @@ from tamis.transforms.text.hashing import hash128, mix
 _EXCERPT_CHARS = 200
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 _MAPPED = ("text", "id", "url", "source", "licence", "date")
+_COMPUTED = {"quality", "tokens", "copies"}  # the columns that every shard of Tamis has beside a document's
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_INT64 = float(1 << 63)
+_INEXACT = {float, dict, list}  # the types of values that may hold an inexact number
 _MOST_REJECTS = 1000  # in one batch, so that a file of nothing but rejects does not fill the memory
+
+NO_TEXT = "no text field"
+"""How the error of a record without a text field begins."""
 
 
 class InvalidRecord(ValueError):
     """A record that cannot become a document; the message says why."""
+
+
+class InexactNumber(InvalidRecord):
+    """A record has a number whose digits orjson did not keep: `exact_record` does."""
 
 
 class BatchBuilder:
@@ -29,6 +43,7 @@ class BatchBuilder:
         self._uri = uri
         self._source = options.source
         self._mapper = FieldMapper(options.fields)
+        self._partition = partition_fields(uri)
         self._rows: list[tuple[str | None, ...]] = []
         self._rejects: list[Reject] = []
         self._bytes = 0
@@ -57,15 +72,26 @@ class BatchBuilder:
     def add_record(self, record: object, size: int) -> None:
         """Adds one document from a parsed JSON value, which is consumed. Raises InvalidRecord."""
         if type(record) is not dict:
-            array = " (a file that is one JSON array must be turned into lines first: jq -c '.[]')"
-            raise InvalidRecord(f"not a JSON object but {type(record).__name__}{array if isinstance(record, list) else ''}")
+            array = " (a file that is one JSON array needs input.format: json)" if isinstance(record, list) else ""
+            raise InvalidRecord(f"not a JSON object but {type(record).__name__}{array}")
+        if self._partition:
+            record = self._partition | record
         text, id, url, source, licence, date, metadata = self._mapper.extract(record)
         self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
         self._bytes += size
 
-    def reject(self, offset: int, error: str, excerpt: bytes | str = b"", line: int | None = None, start: int = 0) -> None:
-        """Adds a reject: what could not be read, where and why."""
-        self._rejects.append(Reject(self._uri, offset, line, error, _printable(excerpt), start))
+    def reject(
+        self,
+        offset: int,
+        error: str,
+        excerpt: bytes | str = b"",
+        line: int | None = None,
+        start: int = 0,
+        records: int = 1,
+        estimated: bool = False,
+    ) -> None:
+        """Adds a reject: what could not be read, where and why, and how many records that is."""
+        self._rejects.append(Reject(self._uri, offset, line, error, _printable(excerpt), start, records, estimated))
 
     def take(self) -> tuple[pa.RecordBatch, list[Reject]]:
         """Returns the current batch and its rejects, and begins the next batch."""
@@ -86,42 +112,143 @@ class FieldMapper:
     """Extracts the parts of a document from a record, by the names that `Fields` gives them."""
 
     def __init__(self, fields: Fields) -> None:
-        self._names = [getattr(fields, part) for part in _MAPPED]
+        self._names = [[(name, "." in name) for name in getattr(fields, part)] for part in _MAPPED]
+        self._mapped = frozenset(name for names in self._names for name, _ in names)
 
     def extract(self, record: dict[str, Any]) -> list[str | None]:
         """Text, id, URL, source, licence, date, metadata; consumes it. Raises InvalidRecord."""
         field_names = tuple(record)
         values: list[Any] = []
-        for part, names in zip(_MAPPED, self._names, strict=True):
+        for names in self._names:
             value = None
-            for name in names:  # remove all of them, so that a mapped field never becomes metadata
+            for name, dotted in names:  # remove all of them, so that a mapped field never becomes metadata
                 if name in record:
                     candidate = record.pop(name)
-                elif "." in name:
+                elif dotted:
                     candidate = pop(record, name)
                 else:
                     continue
                 if value is None:
                     value = candidate
-            if value is not None and type(value) is not str and part not in ("text", "id"):
-                value = as_text(value)
+            if value is not None and type(value) is not str and len(values) > 1:
+                value = _exact_text(value)
             values.append(value)
         if type(values[0]) is not str:
             raise InvalidRecord(self._text_error(values[0], field_names))
-        if type(values[1]) is not str and values[1] is not None:
-            if type(values[1]) is not int:
-                raise InvalidRecord(f"the id is {_type_name(values[1])}; an id is a string or an integer of at most 64 bits")
-            values[1] = str(values[1])
-        values.append(canonical(record) if record else None)
+        if values[1] is not None and type(values[1]) is not str:
+            values[1] = id_text(values[1])
+        if "metadata" in record and "metadata" not in self._mapped:
+            unwrap_metadata(record)
+        metadata = canonical(record) if record else None  # first, because it bounds the depth of nesting
+        if not _INEXACT.isdisjoint(map(type, record.values())) and not _is_exact(record):
+            raise InexactNumber
+        values.append(metadata)
         return values
 
     def _text_error(self, text: object, field_names: tuple[str, ...]) -> str:
         if text is not None:
             return f"the text field is {_type_name(text)}, not a string"
-        names = " or ".join(f"'{name}'" for name in self._names[0])
-        if any(name.split(".")[0] in field_names for name in self._names[0]):
+        names = " or ".join(f"'{name}'" for name, _ in self._names[0])
+        if any(name.split(".")[0] in field_names for name, _ in self._names[0]):
             return f"text field {names} is null"
-        return f"no text field {names}; the fields are: {', '.join(sorted(field_names)[:20]) or 'none'}"
+        return (
+            f"{NO_TEXT} {names}; the fields are: {', '.join(sorted(map(str, field_names))[:20]) or 'none'}; "
+            "name the right one in input.fields.text"
+        )
+
+
+def partition_fields(uri: str) -> dict[str, str]:
+    """The columns that the folders of a path name, as Hive and Spark write them (`lang=en/…`)."""
+    fields = {}
+    for folder in uri.split("/")[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and name and value != _HIVE_NULL:
+            fields[unquote(name)] = unquote(value)
+    return fields
+
+
+def unwrap_metadata(record: dict[str, Any]) -> None:
+    """Turns a field `metadata` that is an object written as a string into fields of the record, and
+    drops what Tamis computed: a shard that Tamis wrote gives the documents it was made of."""
+    if record.keys() >= _COMPUTED:
+        for name in (*_COMPUTED, "epoch"):
+            record.pop(name, None)
+    text = record["metadata"]
+    if type(text) is not str or not text.startswith("{"):
+        return
+    try:
+        inner = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return
+    if not _is_exact(inner):
+        inner = exact_record(text.encode())
+    if inner.keys().isdisjoint(record.keys() - {"metadata"}):
+        del record["metadata"]
+        record.update(inner)
+
+
+def id_text(value: object) -> str | None:
+    """An id as text: a whole number as an integer, NaN as none. Raises InvalidRecord."""
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is float:
+        if not _is_exact(value):
+            raise InexactNumber
+        return float_id(value)
+    if kind is bool or kind is orjson.Fragment:
+        return _json(value)
+    raise InvalidRecord(f"the id is {_type_name(value)}; an id is a string or a number")
+
+
+def float_id(value: float) -> str | None:
+    """A number as pandas makes it of an integer column with missing values."""
+    if math.isnan(value):
+        return None
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def exact_record(data: bytes) -> Any:
+    """The JSON value with each number digit for digit, which orjson does up to 64 bits. Numbers
+    beyond the range of a double become strings. Raises InvalidRecord."""
+    try:
+        record = json.loads(data, parse_int=_exact_integer, parse_float=_exact_float, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"broken JSON: {error}") from error
+    _json(record)  # raises on lone surrogates, which json lets through
+    return record
+
+
+def _exact_integer(digits: str) -> int | orjson.Fragment | str:
+    if len(digits) < 19:
+        return int(digits)
+    return orjson.Fragment(digits.encode()) if len(digits) <= 308 else digits
+
+
+def _exact_float(digits: str) -> float | orjson.Fragment | str:
+    value = float(digits)
+    if not math.isfinite(value):
+        return digits
+    return value if _is_exact(value) else orjson.Fragment(digits.encode())
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether no number is so large that orjson made a float of an integer of more than 64 bits."""
+    kind = type(value)
+    if kind is float:
+        return -_INT64 <= value < 2 * _INT64
+    if kind is dict:
+        value = list(value.values())
+    elif kind is not list:
+        return True
+    kinds = set(map(type, value))
+    if kinds == {float}:  # an embedding
+        return not value or (min(value) >= -_INT64 and max(value) < 2 * _INT64)
+    return kinds.isdisjoint(_INEXACT) or all(map(_is_exact, value))
 
 
 def pop(record: dict[str, Any], name: str) -> Any:
@@ -144,6 +271,13 @@ def as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return _json(value).strip('"')
+
+
+def _exact_text(value: Any) -> str | None:
+    text = as_text(value)
+    if not _is_exact(value):
+        raise InexactNumber
+    return text
 
 
 def _json(value: Any) -> str:
@@ -180,4 +314,5 @@ def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
 def _printable(excerpt: bytes | str) -> str:
     """The first characters, with U+FFFD for each one that is not printable."""
     text = excerpt[: _EXCERPT_CHARS * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
-    return "".join(char if char.isprintable() else "\ufffd" for char in text[:_EXCERPT_CHARS])
+    text = text[:_EXCERPT_CHARS]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -87,9 +87,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record, or the rest of a file, that could not be read. `offset` counts decompressed bytes
-    and `line` counts lines from byte `start` of the file, which is 0 except in a later split and
-    after damage. For Parquet, `offset` is the number of the row, from 0."""
+    """What could not be read: a record, or the `records` of a damaged range, whose number may be
+    `estimated`. `offset` counts decompressed bytes and `line` counts lines from byte `start` of the
+    file, which is 0 except in a later split and after damage. For Parquet, `offset` is the number
+    of the row, from 0."""
 
     uri: str
     offset: int
@@ -97,3 +98,5 @@ class Reject:
     error: str
     excerpt: str
     start: int = 0
+    records: int = 1
+    estimated: bool = False

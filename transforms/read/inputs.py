@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Reader(Protocol):
-    def read(self, split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]: ...
+    def read(self, split: Split, options: Input, trust: bool) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]: ...
 
 
 _SUFFIXES: dict[str, Format] = {
@@ -74,15 +74,17 @@ def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Spl
     ]
 
 
-def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """Batches of the documents of a split in file order, each with its rejects.
 
     A batch has `documents.SCHEMA` and about `documents.BATCH_BYTES` of text. Bad data never raises:
     every complete record before the damage is read and, where the format allows, every one after
-    it. Raises OSError if the file cannot be opened.
+    it. Raises OSError if the file cannot be opened. With `trust`, a compressed file is decoded once,
+    and WrongChecksum is raised when documents came from a member whose checksum is wrong: then drop
+    them and read again without.
     """
     module = import_module(f"tamis.transforms.read.{_MODULES.get(split.format, split.format)}")
-    return cast(_Reader, module).read(split, options)
+    return cast(_Reader, module).read(split, options, trust)
 
 
 def _is_environment(path: str) -> bool:

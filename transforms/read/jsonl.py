@@ -6,38 +6,70 @@ import orjson
 import pyarrow as pa
 
 from tamis.transforms import storage
-from tamis.transforms.read.batch_builder import BatchBuilder, InvalidRecord
+from tamis.transforms.read.batch_builder import BatchBuilder, InexactNumber, InvalidRecord, exact_record
 from tamis.transforms.read.decompress import streams
 from tamis.transforms.read.input_options import Input, Reject, Split
-from tamis.transforms.read.lines import Line, line_groups
+from tamis.transforms.read.lines import BOM, Line, encoding_error, line_groups
 
 
-def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split. Blank lines are skipped; a byte order mark and CRLF are allowed."""
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+    """The documents of a split. Blank lines are skipped; byte order marks and CRLF are allowed."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
-        for stream in streams(file, split.uri, split.start, split.stop):
+        for stream in streams(file, split.uri, split.start, split.stop, trust=trust):
             for group in line_groups(stream, options.max_record_bytes):
                 if isinstance(group, Line):
                     _add_line(builder, group, stream.start)
                     if builder.full:
                         yield builder.take()
                     continue
+                offsets = None
                 for index, line in enumerate(group.data):
                     try:
                         builder.add_record(orjson.loads(line), len(line))
-                    except ValueError:  # also a blank line
-                        _add_line(builder, list(group)[index], stream.start)
+                    except ValueError as error:
+                        if line and not line.isspace():
+                            offsets = offsets or group.offsets()
+                            _add_bad(builder, Line(offsets[index], group.number + index, line), error, stream.start)
                     if builder.full:
                         yield builder.take()
     yield from builder.flush()
 
 
-def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
-    """Adds the document or the reject of a line that may be bad, damaged or blank."""
+def add_value(builder: BatchBuilder, data: bytes) -> None:
+    """Adds the document of one JSON value. Raises InvalidRecord."""
     try:
-        if line.error is None or line.ends_in_damage:
-            _add_record(builder, line.data)
+        builder.add_record(orjson.loads(data), len(data))
+    except ValueError as error:
+        _recover(builder, data, error)
+
+
+def _add_bad(builder: BatchBuilder, line: Line, error: ValueError, start: int) -> None:
+    """Adds the document of a line that a fast attempt failed to read, or its reject."""
+    try:
+        _recover(builder, line.data, error)
+    except InvalidRecord as invalid:
+        builder.reject(line.offset, str(invalid), line.data, line.number, start)
+
+
+def _recover(builder: BatchBuilder, data: bytes, error: ValueError) -> None:
+    """Adds a document that `error` stopped, if no more is wrong with it than a byte order mark or
+    a number that orjson does not represent. Raises InvalidRecord."""
+    if isinstance(error, InvalidRecord) and not isinstance(error, InexactNumber):
+        raise error
+    if data.startswith(BOM):
+        add_value(builder, data[len(BOM) :])
+    elif isinstance(error, InexactNumber) or "infinity" in str(error):
+        builder.add_record(exact_record(data), len(data))
+    else:
+        raise InvalidRecord(_reason(data, error)) from error
+
+
+def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
+    """Adds the document or the reject of a line that may be damaged, too long or blank."""
+    try:
+        if (line.error is None or line.ends_in_damage) and line.data and not line.data.isspace():
+            add_value(builder, line.data)
             if line.ends_in_damage:  # an object ends with its own bracket, so the damage begins after this record
                 line = line._replace(offset=line.offset + len(line.data), data=b"")
     except InvalidRecord as invalid:
@@ -47,21 +79,14 @@ def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
                 return
             line = line._replace(error=str(invalid))
     if line.error is not None:
-        builder.reject(line.offset, line.error, line.data, line.number, start)
+        builder.reject(line.offset, line.error, line.data, line.number, start, line.records, line.ends_in_damage)
 
 
-def _add_record(builder: BatchBuilder, line: bytes) -> None:
-    if line and not line.isspace():
-        try:
-            builder.add_record(orjson.loads(line), len(line))
-        except orjson.JSONDecodeError as error:
-            raise InvalidRecord(_reason(line, error)) from error
-
-
-def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:
-    try:
-        line.decode()
-    except UnicodeDecodeError as invalid:
-        return f"invalid UTF-8 at byte {invalid.start} of the record"
+def _reason(line: bytes, error: ValueError) -> str:
+    reason = encoding_error(line)
+    if reason is not None:
+        return reason
+    if not isinstance(error, orjson.JSONDecodeError):
+        return f"broken JSON: {error}"
     reason = "lone surrogate escape" if "surrogate" in error.msg else error.msg
     return f"broken JSON: {reason} at character {error.pos}"

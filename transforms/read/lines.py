@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from tamis.transforms.read.decompress import ByteStream
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8. Files that are joined have one at the start of a later line."""
+
 _EXCERPT = 1024
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_PROBE = 256  # bytes that show whether text is UTF-16
 
 
 class Line(NamedTuple):
@@ -20,6 +25,7 @@ class Line(NamedTuple):
     error: str | None = None
     ends_in_damage: bool = False  # so the line may be complete or not
     begins_in_damage: bool = False  # likewise, at its beginning
+    records: int = 1  # that the error costs: an estimate if the line ends in damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +37,12 @@ class LineGroup:
     data: list[bytes]
 
     def __iter__(self) -> Iterator[Line]:
-        offset = self.offset
-        for number, line in enumerate(self.data, self.number):
+        for number, (offset, line) in enumerate(zip(self.offsets(), self.data, strict=False), self.number):
             yield Line(offset, number, line)
-            offset += len(line) + 1
+
+    def offsets(self) -> list[int]:
+        """Where each line begins, and where the next group does."""
+        return list(accumulate((len(line) + 1 for line in self.data), initial=self.offset))
 
 
 def lines(stream: ByteStream, longest: int) -> Iterator[Line]:
@@ -94,7 +102,7 @@ def line_groups(stream: ByteStream, longest: int) -> Iterator[LineGroup | Line]:
     if stream.damage is not None:
         error = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
         begins_in_damage = stream.after_damage and number == 1
-        yield Line(offset, number, b"".join(pending), error, ends_in_damage=True, begins_in_damage=begins_in_damage)
+        yield Line(offset, number, b"".join(pending), error, True, begins_in_damage, stream.lost_records(number - 1))
     elif length:
         yield _line(stream, offset, number, b"".join(pending), length, longest)
 
@@ -102,6 +110,28 @@ def line_groups(stream: ByteStream, longest: int) -> Iterator[LineGroup | Line]:
 def _line(stream: ByteStream, offset: int, number: int, data: bytes, length: int, longest: int) -> Line:
     error = f"a record of {length} bytes; max_record_bytes is {longest}" if length > longest else None
     if offset == stream.start == 0:
-        data = data.removeprefix(_BOM)
+        data = data.removeprefix(BOM)
     begins_in_damage = stream.after_damage and number == 1
     return Line(offset, number, data[:_EXCERPT] if error else data, error, begins_in_damage=begins_in_damage)
+
+
+def encoding_error(data: bytes) -> str | None:
+    """Why bytes are not UTF-8 text; None if they are."""
+    if _is_utf16(data):
+        return "UTF-16, not UTF-8: convert the file (iconv -f UTF-16 -t UTF-8)"
+    try:
+        data.decode()
+    except UnicodeDecodeError as invalid:
+        return f"invalid UTF-8 at byte {invalid.start} of the record"
+    return None
+
+
+def _is_utf16(data: bytes) -> bool:
+    """Whether there is a byte order mark of UTF-16, or nearly every other byte is zero, as in
+    UTF-16 of a text that is mostly ASCII. A line that is cut after its newline's first byte
+    begins with the second one."""
+    if data.startswith(_UTF16_BOMS):
+        return True
+    head = data[:_PROBE]
+    zeros = max(head[0::2].count(0), head[1::2].count(0))
+    return len(head) >= 4 and 5 * zeros >= 2 * len(head) and head.count(0) < 0.6 * len(head)

@@ -41,7 +41,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
     ]
 
 
-def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """The documents of the row groups of a split. Null counts as a missing field, as in JSON. Bad
     data never raises: a damaged row group is one reject, and reading continues with the next."""
     with ExitStack() as stack:

@@ -8,20 +8,22 @@ from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import BatchBuilder
 from tamis.transforms.read.decompress import ByteStream, streams
 from tamis.transforms.read.input_options import Input, Reject, Split
-from tamis.transforms.read.lines import lines
+from tamis.transforms.read.lines import BOM, encoding_error, lines
 
 
-def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """The documents of a split, without byte order mark and CR. Blank lines are skipped."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         if options.text_unit == "file":
-            _add_file(builder, ByteStream(file, split.uri), options.max_record_bytes)
+            _add_file(builder, ByteStream(file, split.uri, trust=trust), options.max_record_bytes)
         else:
-            for stream in streams(file, split.uri, split.start, split.stop):
+            for stream in streams(file, split.uri, split.start, split.stop, trust=trust):
                 for line in lines(stream, options.max_record_bytes):
                     if line.error is not None:
-                        builder.reject(line.offset, line.error, line.data, line.number, stream.start)
+                        builder.reject(
+                            line.offset, line.error, line.data, line.number, stream.start, line.records, line.ends_in_damage
+                        )
                     elif line.data and not line.data.isspace() and not line.begins_in_damage:
                         _add(builder, line.data.removesuffix(b"\r"), line.offset, line.number, stream.start)
                     if builder.full:
@@ -36,11 +38,12 @@ def _add_file(builder: BatchBuilder, stream: ByteStream, longest: int) -> None:
     elif stream.damage is not None:
         builder.reject(len(data), f"{stream.damage}; the text is not whole", data)
     elif data:
-        _add(builder, data.removeprefix(b"\xef\xbb\xbf"), 0, None, 0)
+        _add(builder, data, 0, None, 0)
 
 
 def _add(builder: BatchBuilder, data: bytes, offset: int, number: int | None, start: int) -> None:
-    try:
-        builder.add(data.decode(), len(data))
-    except UnicodeDecodeError as invalid:
-        builder.reject(offset, f"invalid UTF-8 at byte {invalid.start} of the record", data, number, start)
+    error = encoding_error(data)
+    if error is None:
+        builder.add(data.removeprefix(BOM).decode(), len(data))
+    else:
+        builder.reject(offset, error, data, number, start)

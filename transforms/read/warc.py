@@ -20,20 +20,20 @@ _HTML = ("text/html", "application/xhtml+xml")
 _MOST_DIGITS = 19  # of a length that fits into 64 bits; Python refuses to parse numbers of thousands of digits
 
 
-def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
     """The documents of a split: HTML responses with status 200, and conversion records. The id is
     WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The text of
     HTML is the main content according to resiliparse; it may be empty."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
-        for stream in streams(file, split.uri, split.start, split.stop, WARC_START):
-            offset = 0
+        for stream in streams(file, split.uri, split.start, split.stop, WARC_START, trust):
+            offset = records = 0
             try:
                 # We parse HTTP ourselves: the iterator cannot continue after a bad response.
                 for record in ArchiveIterator(
                     cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
                 ):
-                    offset = record.stream_pos
+                    offset, records = record.stream_pos, records + 1
                     try:
                         _add(builder, record, options.max_record_bytes)
                     except InvalidRecord as invalid:
@@ -45,7 +45,8 @@ def read(split: Split, options: Input) -> Iterator[tuple[pa.RecordBatch, list[Re
                 builder.reject(offset, reason, start=stream.start)
             if stream.damage is not None:
                 reason = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
-                builder.reject(stream.tell(), reason, start=stream.start)
+                lost = stream.lost_records(records)
+                builder.reject(stream.tell(), reason, start=stream.start, records=lost, estimated=True)
     yield from builder.flush()
 
 

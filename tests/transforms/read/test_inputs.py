@@ -116,13 +116,26 @@ def test_source_and_text_are_not_simply_joined(tmp_path):
     assert rows[0]["id"] != hash128(pa.array(["abc"], pa.large_string())).tobytes().hex()
 
 
-@pytest.mark.parametrize(("value", "expected"), [(5, "5"), ("x", "x"), (-(2**63), str(-(2**63)))])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (5, "5"),
+        ("x", "x"),
+        (-(2**63), str(-(2**63))),
+        (2**70, str(2**70)),
+        (10**400, str(10**400)),
+        (7.0, "7"),
+        (1.5, "1.5"),
+        (True, "true"),
+    ],
+)
 def test_ids_of_other_types(tmp_path, value, expected):
-    rows, _ = documents_of([jsonl(tmp_path / "a.jsonl", [{"text": "a", "id": value}])])
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a", "id": value}) + "\n")
+    rows, _ = documents_of([tmp_path / "a.jsonl"])
     assert rows[0]["id"] == expected
 
 
-@pytest.mark.parametrize("value", [1.5, True, [1], {"a": 1}, 2**70])
+@pytest.mark.parametrize("value", [[1], {"a": 1}])
 def test_ids_that_are_none(tmp_path, value):
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a", "id": value}) + "\n")
     rows, rejects = documents_of([tmp_path / "a.jsonl"])

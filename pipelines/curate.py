@@ -47,8 +47,8 @@ class Curate(beam.PTransform):
         def rank(step: str, function: Callable[..., Any], group_values: Callable[..., Any] | None = None) -> Rank:
             return Rank(step, rows(function), spill, ranges(partitions), group_values)
 
-        # Rate: every split of the input becomes a part.
-        rate = MapDoFn(partial(rate_task, recipe=recipe, run=plan.run, index=plan.index))
+        # Rate: the splits of each task become parts.
+        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, index=plan.index))
         parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
 
         # Decide: every step adds its result to the state of each part.
@@ -73,12 +73,12 @@ class Curate(beam.PTransform):
         lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
         sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
         layout = beam.pvalue.AsSingleton(sizes | "Layout" >> beam.ParDo(lay_out))
-        write = MapDoFn(partial(write_decisions, recipe=recipe, fingerprint=plan.fingerprint))
+        write = MapDoFn(partial(write_decisions, recipe=recipe, release=plan.folder, fingerprint=plan.fingerprint))
         decisions = parts | "Decisions" >> beam.ParDo(write, layout)
 
         # Emit: the text of kept documents moves once, into its shard.
         address = FlatMapDoFn(partial(scatter, recipe=recipe, run=plan.run, finished=plan.finished_shards))
-        emit = MapDoFn(partial(emit_shard, recipe=recipe, run=plan.run, fingerprint=plan.fingerprint))
+        emit = MapDoFn(partial(emit_shard, recipe=recipe, run=plan.run, release=plan.folder, fingerprint=plan.fingerprint))
         shards = (
             parts
             | "Scatter" >> beam.ParDo(address, layout).with_output_types(pa.RecordBatch)

@@ -57,15 +57,16 @@ def scatter(
         yield flush()
 
 
-def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, fingerprint: str) -> str:
-    """Writes one shard in curriculum order, then its receipt. Returns its path in the run."""
+def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, release: str, fingerprint: str) -> str:
+    """Writes one shard in curriculum order into the folder `release`, then its receipt. Returns its
+    path there."""
     clear_cache()
     rows = gathered.table().combine_chunks()  # frees the pieces before the sorted copy is made
     keys = [name for name in ("place", "tie_break", "id", "epoch") if name in rows.column_names]
     rows = rows.sort_by([(name, "ascending") for name in keys])
     path = layout.path(gathered.destination)
     internal = ["place", "tie_break", *(name for name in rows.column_names if name.startswith(GUARD_PREFIX))]
-    written = write_shard(rows.drop_columns(internal), storage.join(run, path), recipe.output)
+    written = write_shard(rows.drop_columns(internal), storage.join(release, path), recipe.output)
     receipt = ShardReceipt(
         fingerprint=fingerprint,
         destination=gathered.destination,
@@ -75,7 +76,7 @@ def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, fin
         tokens=pc.sum(rows["tokens"]).as_py(),
         segments=_segments(rows),
     )
-    receipt.write(shard_receipt_uri(run, gathered.destination))
+    receipt.write(shard_receipt_uri(release, gathered.destination))
     Progress(run, "emit").finish()
     return path
 

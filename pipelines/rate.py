@@ -22,7 +22,6 @@ from tamis.transforms import storage
 from tamis.transforms.beam.exchange import MapDoFn, PartState
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.metadata import field_texts
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
 from tamis.transforms.core.rater import FIELDS, METADATA, Rater, running_order
 from tamis.transforms.decontaminate.ngrams import Contamination
@@ -32,6 +31,7 @@ from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import give_back_freed_memory, keep_freed_memory
 from tamis.transforms.runtime.prefetch import prefetch
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
+from tamis.transforms.text.metadata import field_texts
 from tamis.transforms.text.segment import Texts, segment, unsegmented
 
 Advance = Callable[[int, int], None]  # records progress: documents, bytes of text

@@ -21,13 +21,13 @@ from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import metrics, progress
 from tamis.pipelines.run.finalize import finalize_run
-from tamis.pipelines.run.prepare import prepare
+from tamis.pipelines.run.prepare import clean_up, prepare
 from tamis.pipelines.run.run_lock import RunLock
+from tamis.pipelines.run.seal import restore_manifests
 from tamis.pipelines.run.work_plan import WorkPlan, plan_work
 from tamis.pipelines.runners import dataflow
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput
-from tamis.transforms.provenance import release_chain
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,13 +57,13 @@ def load(name: str, overrides: Sequence[str], paths: Sequence[str]) -> Recipe:
 def compose(pipeline: beam.Pipeline, recipe: Recipe, run: str) -> None:
     """Adds the remaining work of a run to `pipeline`, or a step that does nothing."""
     with RunLock(run, "exclusive"):
-        release_chain.record(run)
+        restore_manifests(run)
         try:
             plan = plan_work(recipe, run, fresh=False)
             prepare(recipe, plan)
         except NoInput:
             plan = None
-        if plan is None or plan.unchanged:
+        if plan is None or plan.unchanged is not None:
             pipeline | "Nothing to do" >> beam.Create([run])
             return
         progress.clear(run)
@@ -73,10 +73,9 @@ def compose(pipeline: beam.Pipeline, recipe: Recipe, run: str) -> None:
 
 def _finish(plan: WorkPlan, recipe: Recipe, *_: Sequence[None]) -> None:
     """Finishes the run like `tamis.pipelines.run.launch.launch`. A retry writes the same files."""
-    manifest = finalize_run(recipe, plan, {"runner": "dataflow"})
-    release_chain.record(plan.run)
-    metrics.write_finished(plan.run, manifest, time.time())
-    storage.remove_tree(plan.spill)
+    release = finalize_run(recipe, plan, {"runner": "dataflow"}, allow_shrink=False)
+    metrics.write_finished(plan.run, release.manifest, time.time())
+    clean_up(recipe, plan, release)
     progress.clear(plan.run)
 
 

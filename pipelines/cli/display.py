@@ -43,9 +43,12 @@ class Display(Observer):
 
     def planned(self, plan: WorkPlan) -> None:
         parts = len(plan.tasks)
-        if plan.unchanged:
-            self._console.print("nothing changed since this run finished; its results stand")
+        if plan.unchanged is not None:
+            self._console.print(f"nothing changed since release {plan.number}; it stays the current one")
             return
+        if plan.mended is not None:
+            files = f"{plan.damaged[0].path}{f' and {len(plan.damaged) - 1} more' if len(plan.damaged) > 1 else ''}"
+            self._console.print(f"release {plan.number} is damaged ({files}): the files are made again")
         if plan.reused == parts > 0:
             self._console.print(f"{plural(parts, 'part')} rated already: only Decide and Emit run")
         else:
@@ -56,8 +59,6 @@ class Display(Observer):
 
             if not is_warm():
                 self._console.print("compiling kernels first, for about a minute; tamis warmup does that ahead of a run")
-        if plan.stale_training_plan:
-            self._console.print("plan.json described the previous corpus and was removed; write it again with tamis plan")
         self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))
         self._bars.update(self._tasks["decide"], total=parts)
         self.progress({})
@@ -120,7 +121,8 @@ def print_result(result: Result) -> None:
         times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
         line("time", f"{times}; {plural(result.rated, 'part')} rated, {result.reused} reused")
     curriculum = manifest["curriculum"]
-    line("corpus", f"{run}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")
+    folder = result.release.folder
+    line("corpus", f"{folder}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")
     if counts["rejected"]:
         line("rejects", f"{run}/rejects (file, offset and error of each)", "red")
-    line("report", f"{run}/report.html")
+    line("report", f"{folder}/report.html")

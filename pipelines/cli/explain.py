@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.release import open_release
 from tamis.transforms.provenance import ledger
 
 _DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
-def explanation(run: str, identifier: str) -> dict[str, Any]:
-    """What the run knows about a document. Raises KeyError if the run never read it,
-    FileNotFoundError if the run is not finished."""
-    manifest = read_manifest(run)
+def explanation(name: str, identifier: str) -> dict[str, Any]:
+    """What a release, `RUN` or `RUN@41`, knows about a document. Raises KeyError if the document
+    was never read, FileNotFoundError if there is no such release."""
+    release = open_release(name)
+    manifest = release.manifest
     try:
-        entry = ledger.find_document(run, identifier)
+        entry = ledger.find_document(release, identifier)
     except KeyError as error:
         rejected = manifest["counts"]["rejected"]
-        hint = f". {rejected:,} records could not be read and have no id: {run}/rejects" if rejected else ""
+        hint = f". {rejected:,} records could not be read and have no id: {release.run}/rejects" if rejected else ""
         raise KeyError(f"{error.args[0]}{hint}") from None
     decision, document = entry.decision, entry.document
     thresholds = manifest["recipe"]["thresholds"]

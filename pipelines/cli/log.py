@@ -55,7 +55,8 @@ class Log(Observer):
             bytes=plan.bytes,
             shards_reused=len(plan.finished_shards),
             fingerprint=plan.fingerprint,
-            stale_training_plan=plan.stale_training_plan,
+            release=plan.number,
+            damaged=len(plan.damaged),
         )
         self._totals = {"rate": plan.bytes, "decide": len(plan.tasks)}
 

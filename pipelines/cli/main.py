@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from tamis.pipelines.cli import training_commands
-from tamis.pipelines.cli.messages import PROBLEM, Json, RunDirectory, print_json, print_output, user_errors
+from tamis.pipelines.cli import release_commands, training_commands
+from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, RunDirectory, print_json, print_output, user_errors
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
@@ -32,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(release_commands.app)
 app.add_typer(training_commands.app)
 
 RecipeName = Annotated[
@@ -75,7 +76,7 @@ def run(
     option: Annotated[
         list[str], typer.Option(metavar="name=value", help="A Beam pipeline option for the runner; repeatable.")
     ] = [],  # noqa: B006
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Start from scratch, or reuse what is finished.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Rate everything again, or reuse what is finished.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate time, disk, memory and kept documents from a sample. Writes nothing.")
     ] = False,
@@ -118,7 +119,7 @@ def run(
 
         with Display() as display:
             observer = events or (Observer() if as_json else display)
-            result = launch(loaded, directory, workers, fresh, observer, runner, options)
+            result = launch(loaded, directory, workers, fresh, observer, runner, options, allow_shrink=bool(set_))
         if as_json:
             print_json(_summary(result))
         else:
@@ -148,7 +149,7 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 
 @app.command()
 def explain(
-    run: RunDirectory, id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")], as_json: Json = False
+    run: ReleaseName, id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")], as_json: Json = False
 ) -> None:
     """Show what happened to a document and why: signals, decision, duplicates, place."""
     with user_errors(as_json):
@@ -162,20 +163,23 @@ def explain(
 
 
 @app.command()
-def verify(run: RunDirectory, as_json: Json = False) -> None:
-    """Check every checksum of a finished run, and that every document is accounted for."""
+def verify(run: ReleaseName, as_json: Json = False) -> None:
+    """Check every byte of all releases of a run, or of one, and that every document is accounted
+    for."""
     with user_errors(as_json):
-        from tamis.transforms.core.manifest import read_manifest, record_counts
+        from tamis.transforms.core.manifest import record_counts
+        from tamis.transforms.core.release import open_release
         from tamis.transforms.provenance import verify
 
         problems = verify.verify(run)
         if as_json:
-            print_json({"run": run, "sound": not problems, "problems": problems})
+            print_json({"run": run, "sound": not problems, "problems": [asdict(problem) for problem in problems]})
         elif problems:
             for problem in problems:
-                typer.secho(problem, fg="red")
+                typer.secho(str(problem), fg="red")
         else:
-            records, *by_decision = (f"{count:,} {name}" for name, count in record_counts(read_manifest(run)["counts"]).items())
+            counts = record_counts(open_release(run).manifest["counts"])
+            records, *by_decision = (f"{count:,} {name}" for name, count in counts.items())
             typer.echo(f"sound: {records} = {' + '.join(by_decision)}; all checksums match")
         if problems:
             raise typer.Exit(PROBLEM)
@@ -193,12 +197,21 @@ def status(run: RunDirectory, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(run: RunDirectory) -> None:
-    """Write report.html, one self-contained page."""
+def report(
+    run: ReleaseName, output: Annotated[str, typer.Option("--output", "-o", help="Write the page again, to this file.")] = ""
+) -> None:
+    """Print the path of a release's report, one self-contained page."""
     with user_errors(False):
         from tamis.pipelines.report.page import write_report
+        from tamis.pipelines.run.work_plan import REPORT
+        from tamis.transforms import storage
+        from tamis.transforms.core.release import open_release
 
-        typer.echo(write_report(run))
+        release = open_release(run)
+        uri = output or release.uri(REPORT)
+        if output or not storage.exists(uri):
+            write_report(release, uri)
+        typer.echo(uri)
 
 
 @app.command()
@@ -219,6 +232,15 @@ def list_recipes() -> None:
     for name in shipped_recipes():
         first = recipe_source(name)[1].splitlines()[0].removeprefix("#").strip()
         typer.echo(f"{name:<12} {first}")
+
+
+@app.command("raters")
+def list_raters(as_json: Json = False) -> None:
+    """List every signal that a recipe can measure, with unit, direction, range and source."""
+    with user_errors(as_json):
+        from tamis.pipelines.recipe.raters import signal_lines, signals_as_json
+
+        print_output(signals_as_json() if as_json else None, () if as_json else signal_lines(), as_json)
 
 
 @app.command()
@@ -256,7 +278,9 @@ def _summary(result: Result) -> dict[str, object]:
     counts = result.manifest["counts"]
     return {
         "run": result.run,
+        "release": result.release.number,
         "unchanged": result.unchanged,
+        "mended": result.mended,
         "counts": record_counts(counts),
         "reasons": counts["reasons"],
         "tokens": counts["tokens"],
@@ -264,11 +288,11 @@ def _summary(result: Result) -> dict[str, object]:
         "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
         "warnings": result.manifest["warnings"],
         "paths": {
-            "data": f"{result.run}/data",
-            "decisions": f"{result.run}/decisions",
+            "data": result.release.uri("data"),
+            "decisions": result.release.uri("decisions"),
             "rejects": f"{result.run}/rejects",
-            "manifest": f"{result.run}/manifest.json",
-            "report": f"{result.run}/report.html",
+            "manifest": result.release.uri("manifest.json"),
+            "report": result.release.uri("report.html"),
         },
     }
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 PROBLEM, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
 
-RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run.")]
+RunDirectory = Annotated[str, typer.Argument(metavar="RUN", help="A run directory.")]
+ReleaseName = Annotated[
+    str, typer.Argument(metavar="RUN[@N]", help="A run directory: its current release, or release N of it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tamis.pipelines.cli.messages import Json, RunDirectory, print_json, print_output, user_errors
+from tamis.pipelines.cli.messages import Json, ReleaseName, print_json, print_output, user_errors
 from tamis.transforms.core.errors import RunError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads. 0: torch decides
 
 @app.command()
 def plan(
-    run: RunDirectory,
+    run: ReleaseName,
     schedule: Annotated[
         str,
         typer.Option(help="Another schedule: a CSV file of tokens and learning rates, a YAML file, or '{shape: cosine, …}'."),
@@ -37,9 +37,10 @@ def plan(
     averaging: Annotated[str | None, typer.Option(help="How to average the last checkpoints: ema, sma, wma or none.")] = None,
     checkpoints: Annotated[int | None, typer.Option(min=1, help="Checkpoints to keep.")] = None,
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Write plan.json, which a training job follows, for the recipe's schedule or another one.
+    """Show the training plan of a release, or write one for another schedule or other checkpoints.
 
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
     run apart, averaged by ema.
@@ -49,7 +50,7 @@ def plan(
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed)
+        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed, output)
         if as_json:
             print_json(plan.model_dump(mode="json"))
             return
@@ -64,7 +65,7 @@ def plan(
 
 @app.command()
 def average(
-    run: RunDirectory,
+    run: ReleaseName,
     checkpoints: Annotated[
         list[str],
         typer.Argument(
@@ -72,13 +73,14 @@ def average(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="The averaged checkpoint, in the same format.")],
+    plan: Annotated[str, typer.Option(help="A plan that tamis plan wrote. Default: that of the release.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Average the last checkpoints of a training run with the weights in plan.json."""
+    """Average the last checkpoints of a training run with the weights in its training plan."""
     with user_errors(as_json):
         from tamis.pipelines.training.average import average_by_plan, lines
 
-        averaged = average_by_plan(run, checkpoints, output)
+        averaged = average_by_plan(run, checkpoints, output, plan)
         print_output(averaged, lines(averaged), as_json)
 
 
@@ -122,7 +124,7 @@ def proxy(
 @app.command("proxy-orders")
 def proxy_orders(
     context: typer.Context,
-    run: RunDirectory,
+    run: ReleaseName,
     output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
     half_life: Annotated[
@@ -173,9 +175,7 @@ def budget(
 
 @app.command()
 def index(
-    run: RunDirectory,
-    tokenizer: Tokenizer,
-    workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one per core.")] = 0,
+    run: ReleaseName, tokenizer: Tokenizer, workers: Annotated[int, typer.Option(min=0, help="Processes. 0: one per core.")] = 0
 ) -> None:
     """Count the tokens of each document with the training tokenizer, so that loaders need not."""
     with user_errors(False):
@@ -186,7 +186,7 @@ def index(
 
 @app.command()
 def export(
-    run: RunDirectory,
+    run: ReleaseName,
     format: Annotated[str, typer.Option(help="megatron, mds, parquet, litdata or jsonl.")],
     output: Annotated[str, typer.Option("--output", "-o", help="A new folder, a path or a URI in an object store.")],
     tokenizer: Annotated[str, typer.Option(help="For megatron: bytes, tiktoken:NAME, or the path of a tokenizer.json.")] = "",

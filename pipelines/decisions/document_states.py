@@ -15,7 +15,6 @@ from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, result_column
 from tamis.transforms.core.documents import row_of
-from tamis.transforms.core.metadata import field_texts, field_values
 from tamis.transforms.core.parts import Part
 from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
@@ -25,6 +24,7 @@ from tamis.transforms.select import allocation, bins, diversify, guards
 from tamis.transforms.select.fuse import fuse
 from tamis.transforms.select.thresholds import evaluate
 from tamis.transforms.text.hashing import hash128, mix
+from tamis.transforms.text.metadata import field_texts, field_values
 
 SELECTION, PHASES, QUANTILES, ORDER, COPY_ORDER = "selection", "phases", "quantiles", "order", "copy_order"
 """The steps that rank documents: by quality, for the budget; to cut them into phases; by quality

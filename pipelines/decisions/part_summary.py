@@ -23,13 +23,13 @@ COLUMNS = [  # of decisions/
 ]
 
 
-def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, fingerprint: str) -> str:
-    """Writes decisions/part-N.parquet, one row for each document, then the summary of the part.
-    Returns the path of the decisions in the run."""
+def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, release: str, fingerprint: str) -> str:
+    """Writes decisions/part-N.parquet into the folder `release`, one row for each document, then
+    the summary of the part. Returns the path of the decisions there."""
     part = rated_part(part_state)
     table = _with_shard(explained_states(part_state, recipe), layout)
-    path = part.path("decisions", "parquet")
-    with storage.commit(part.uri("decisions", "parquet")) as sink:
+    path = f"decisions/part-{part.ordinal:05d}.parquet"
+    with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
     renamed, compared = part_state.result(unique_ids.STEP), part_state.result(deduplicate.STEP)
     summary = receipts.PartSummary(
@@ -46,7 +46,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, finge
         renamed=0 if renamed is None else len(renamed),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
     )
-    summary.write(part.uri(receipts.STATE, "json"))
+    summary.write(receipts.summary_uri(release, part.ordinal))
     return path
 
 

@@ -31,7 +31,7 @@ class Layout:
         return np.concatenate([[0], np.cumsum(self.shards)])[phase] + in_phase
 
     def path(self, destination: int) -> str:
-        """Path of a shard below the run directory."""
+        """Path of a shard in the folder of its release."""
         first = 0
         for name, size in zip(self.names, self.shards, strict=True):
             if destination < first + size:

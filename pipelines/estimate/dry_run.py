@@ -26,7 +26,7 @@ from tamis.pipelines.run.work_plan import PartTask, assign_parts, list_input
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import duration, plural, storage_size
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder
-from tamis.transforms.core.parts import Part, PartReceipt
+from tamis.transforms.core.parts import PartReceipt
 from tamis.transforms.curriculum.lint import best_decile_mass
 from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.select import allocation
@@ -86,9 +86,9 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     from tamis.pipelines.cli.compile_kernels import is_warm
     from tamis.pipelines.runners.local import default_workers
 
-    tasks, _ = assign_parts(recipe, run, list_input(recipe))
-    splits = [task.split for task in tasks]
-    pending = [task.split for task in tasks if not task.finished]
+    tasks = assign_parts(recipe, run, list_input(recipe, run))
+    splits = [split for task in tasks for split in task.splits]
+    pending = [split for task in tasks if not task.finished for split in task.splits]
     workers = workers or default_workers(sum(split.size for split in splits))
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
         pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
@@ -112,7 +112,8 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
 def _with_harvest_factors(pieces: list[SamplePiece], receipts: list[PartReceipt]) -> list[SamplePiece]:
     """Corrects the factors of distributions, which may yield less than `harvest_bytes`."""
     planned = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
-    harvested = sum(receipt.input["size"] for receipt in receipts if receipt.input["uri"].startswith(PYTHON_ENV))
+    inputs = [entry for receipt in receipts for entry in receipt.inputs]
+    harvested = sum(entry.size for entry in inputs if entry.uri.startswith(PYTHON_ENV))
     if not harvested:
         return pieces
     factor = planned / harvested
@@ -130,16 +131,17 @@ def _scale(
     rehearsal: _Rehearsal,
     memory: int,
 ) -> Estimate:
-    input_bytes = sum(task.split.size for task in tasks)
-    pending_bytes = sum(task.split.size for task in tasks if not task.finished)
+    input_bytes = sum(task.size for task in tasks)
+    pending_bytes = sum(task.size for task in tasks if not task.finished)
     by_uri = {piece.uri: piece for piece in pieces}
     scale = input_bytes / max(sum(piece.size for piece in pieces), 1)
     documents = rejects = text = 0.0
     for receipt in rehearsal.receipts:
-        factor = by_uri[receipt.input["uri"]].factor * scale
-        documents += receipt.documents * factor
-        rejects += receipt.rejected * factor
-        text += receipt.text_bytes * factor
+        for entry in receipt.inputs:
+            factor = by_uri[entry.uri].factor * scale
+            documents += entry.documents * factor
+            rejects += entry.rejected * factor
+            text += receipt.text_bytes * factor * entry.documents / max(receipt.documents, 1)
     counts = rehearsal.manifest["counts"]
     sample_text = max(rehearsal.text_bytes, 1)
     sample_documents = counts["records"] - counts["rejected"]
@@ -162,7 +164,7 @@ def _scale(
     jaccards = sorted({*_JACCARDS, minhash.threshold}) if minhash else []
     estimated = Estimate(
         run=run,
-        files=len({task.split.uri for task in tasks}),
+        files=len({split.uri for task in tasks for split in task.splits}),
         parts=len(tasks),
         reused=sum(task.finished for task in tasks),
         input_bytes=input_bytes,
@@ -243,7 +245,7 @@ class _SpillSize(Observer):
 def _rehearse(recipe: Recipe, run: str) -> _Rehearsal:
     spill = _SpillSize(run)
     result = launch(recipe, run, workers=1, observer=spill)
-    receipts = (Part(run, entry["part"]).receipt() for entry in result.manifest["inputs"])
+    receipts = (result.release.part(ordinal).receipt() for ordinal in range(len(result.manifest["parts"])))
     return _Rehearsal(result.manifest, result.seconds, spill.bytes, [receipt for receipt in receipts if receipt is not None])
 
 

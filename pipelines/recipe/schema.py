@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -30,6 +30,10 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 RATE_VERSION = 3  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
+
+
+_DECIDES_NOTHING: Final[Any] = {**dict.fromkeys(("input", "name", "rate", "requires", "max_shrink"), True), "output": {"retain"}}
+"""Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
 
 
 class Dedup(Options):
@@ -58,6 +62,13 @@ class Recipe(Options):
     input: Input = Input(paths=())
     max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="unreadable records allowed, as a number or a share; the run stops if there are more"
+    )
+    max_shrink: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="how much smaller than the last one a corpus may be, as a share of its documents, if the recipe is the "
+        "same and the input has other paths or matches less; with --set, it may be of any size",
     )
     duplicate_ids: Literal["suffix", "error"] = Field(
         "suffix", description="if two documents have the same id, number the later ones (id#2), or stop"
@@ -238,7 +249,7 @@ class Recipe(Options):
             {
                 "code": DECIDE_VERSION,
                 "rate": self.rate_fingerprint,
-                "recipe": self.model_dump(mode="json", exclude={"input", "name", "rate", "requires"}),
+                "recipe": self.model_dump(mode="json", exclude=_DECIDES_NOTHING),
             }
         )
 

@@ -15,21 +15,18 @@ from markupsafe import Markup
 
 from tamis.pipelines.report import charts
 from tamis.pipelines.report.page_data import OrderSegment, ReportData, load_report_data
-from tamis.pipelines.run.work_plan import REPORT
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import compact, number, share, storage_size
-from tamis.transforms.core.manifest import Manifest, read_manifest
+from tamis.transforms.core.manifest import Manifest, bytes_by_folder
+from tamis.transforms.core.release import Release
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
 Row = dict[str, Any]  # of a table of the page
 
 
-def write_report(run: str) -> str:
-    """Writes report.html from the run's manifest and receipts; returns its URI."""
-    manifest = read_manifest(run)
-    uri = storage.join(run, REPORT)
-    storage.write_bytes(uri, render(manifest, load_report_data(run, manifest)).encode())
-    return uri
+def write_report(release: Release, uri: str) -> None:
+    """Writes the report of a release from its manifest and receipts as the file `uri`."""
+    storage.write_bytes(uri, render(release.manifest, load_report_data(release)).encode())
 
 
 def render(manifest: Manifest, data: ReportData) -> str:
@@ -55,7 +52,7 @@ def render(manifest: Manifest, data: ReportData) -> str:
             guards=_guards(manifest, data["segments"]),
             real_before=data["real_before"],
             shards=manifest["curriculum"]["shards"],
-            size=sum(int(file["bytes"]) for file in manifest["files"]),
+            size=sum(bytes_by_folder(manifest)[name] for name in ("data", "decisions", "rated", "sketches")),
         )
     )
 

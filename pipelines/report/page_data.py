@@ -19,8 +19,7 @@ from tamis.pipelines.run.receipts import (
     edges,
 )
 from tamis.transforms.core.documents import part_of, row_of
-from tamis.transforms.core.manifest import Manifest
-from tamis.transforms.core.parts import Part
+from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import release_chain
 
 EXCERPT = 240  # characters of a document in the report
@@ -82,15 +81,15 @@ class ReportData(TypedDict):
     real_before: int | None
 
 
-def load_report_data(run: str, manifest: Manifest) -> ReportData:
-    """The report's data about a finished run."""
-    recipe = finished_recipe(manifest)
-    summaries, shards = receipts.summaries(run), receipts.shards(run)
-    before = release_chain.before(run, manifest) if recipe.guards.real_tokens else None
+def load_report_data(release: Release) -> ReportData:
+    """The report's data about a release, which need not be finished yet."""
+    recipe = finished_recipe(release.manifest)
+    summaries, shards = receipts.summaries(release.receipts), receipts.shards(release.receipts)
+    before = release_chain.before(release) if recipe.guards.real_tokens else None
     return {
         "histograms": _histograms(recipe, summaries),
-        "clusters": _clusters(run, summaries),
-        "contamination": _contamination(run, recipe, summaries),
+        "clusters": _clusters(release, summaries),
+        "contamination": _contamination(release, recipe, summaries),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.real_tokens if before is not None else None,
@@ -112,15 +111,15 @@ def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histo
     return histograms
 
 
-def _clusters(run: str, summaries: list[PartSummary]) -> list[Cluster]:
+def _clusters(release: Release, summaries: list[PartSummary]) -> list[Cluster]:
     rows = [row for summary in summaries for row in summary.clusters]
     rows = sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
-    excerpts = _excerpts(run, (row.doc_ref for row in rows))
+    excerpts = _excerpts(release, (row.doc_ref for row in rows))
     documents = [(row, *excerpts[row.doc_ref]) for row in rows]
     return [{"id": row.id, "copies": row.copies, "source": source, "excerpt": text} for row, source, text in documents]
 
 
-def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> list[BenchmarkMatches]:
+def _contamination(release: Release, recipe: Recipe, summaries: list[PartSummary]) -> list[BenchmarkMatches]:
 
     names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
     documents: dict[str, int] = dict.fromkeys(names, 0)
@@ -128,7 +127,7 @@ def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> li
     for name, counts in (item for summary in summaries for item in summary.contamination.items()):
         documents[name] += counts.documents
         examples[name] = sorted(examples[name] + counts.examples, key=lambda row: row.id)[:EXAMPLES]
-    excerpts = _excerpts(run, (row.doc_ref for rows in examples.values() for row in rows))
+    excerpts = _excerpts(release, (row.doc_ref for rows in examples.values() for row in rows))
 
     def example(row: ContaminatedDocument) -> ContaminatedExample:
         return {"id": row.id, "decision": row.decision, "detail": row.detail or "", "excerpt": excerpts[row.doc_ref][1]}
@@ -136,13 +135,13 @@ def _contamination(run: str, recipe: Recipe, summaries: list[PartSummary]) -> li
     return [{"name": name, "documents": documents[name], "examples": list(map(example, examples[name]))} for name in names]
 
 
-def _excerpts(run: str, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
+def _excerpts(release: Release, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
     """(source, beginning of the text) of documents by doc_ref. Reads each row group once."""
     refs = np.unique(np.fromiter(doc_refs, np.uint64))
     excerpts: dict[int, tuple[str, str]] = {}
     for part in np.unique(part_of(refs)).tolist():
         part_refs = refs[part_of(refs) == part]
-        for rows, batch in Part(run, part).read(row_of(part_refs), ["source", "text"]):
+        for rows, batch in release.part(part).read(row_of(part_refs), ["source", "text"]):
             row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
             texts = (text[:EXCERPT] for text in batch["text"].to_pylist())
             excerpts |= zip(row_refs, zip(batch["source"].to_pylist(), texts, strict=True), strict=True)

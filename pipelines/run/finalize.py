@@ -1,4 +1,4 @@
-"""Finalizes a run: adds up the receipts and summaries, and writes the manifest and the report."""
+"""Finalizes a run: adds up the receipts and summaries, checks the corpus, and seals its release."""
 
 import platform
 from collections import Counter
@@ -11,38 +11,29 @@ import numpy as np
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts, run_warnings
 from tamis.pipelines.run.receipts import QUALITY_BINS, PartSummary, ShardReceipt, ShardSegment
-from tamis.pipelines.run.work_plan import WorkPlan
+from tamis.pipelines.run.refusals import refuse_empty, refuse_shrunk
+from tamis.pipelines.run.seal import mend_release, seal_release
+from tamis.pipelines.run.work_plan import WorkPlan, input_order, rated_parts
+from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import (
-    Counts,
-    CurriculumEntry,
-    Environment,
-    InputEntry,
-    Manifest,
-    RunWarning,
-    ShardEntry,
-    write_manifest,
-)
-from tamis.transforms.core.parts import PartReceipt
+from tamis.transforms.core.manifest import Counts, CurriculumEntry, Environment, File, InputEntry, RunWarning, ShardEntry
+from tamis.transforms.core.parts import Part, PartReceipt
+from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
-from tamis.transforms.provenance.verify import seal
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
 
 
-def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Manifest:
-    """Writes the manifest, which finishes the run, and the report. Raises RunError if a part was
-    not rated, or if the corpus fails its guards."""
-    from tamis.pipelines.report.page import write_report
-
-    part_receipts = {task.ordinal: task.part.receipt() for task in plan.tasks}
-    parts = {ordinal: receipt for ordinal, receipt in sorted(part_receipts.items()) if receipt is not None}
-    if missing := len(plan.tasks) - len(parts):
-        raise RunError(f"the runner finished, but {missing} of {len(plan.tasks)} parts were not rated; run it again")
-    summaries, shards = receipts.summaries(plan.run), receipts.shards(plan.run)
-    inputs = [_input_entry(ordinal, receipt) for ordinal, receipt in parts.items()]
-    counts = _counts(summaries, sum(entry["rejected"] for entry in inputs))
+def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow_shrink: bool) -> Release:
+    """Seals the release that a run has made, or mends the one whose files it has made again. Raises
+    RunError if a part was not rated, or if the corpus is refused: it fails its guards, it is empty,
+    or (unless `allow_shrink`) it shrank for no reason that can be seen."""
+    parts = _rated_parts(plan)
+    summaries, shards = receipts.summaries(plan.receipts), receipts.shards(plan.receipts)
+    if plan.mended is not None:
+        return mend_release(plan.mended, plan.damaged, plan.folder)
+    counts = _counts(summaries, sum(receipt.rejected for _, receipt in parts))
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
@@ -51,14 +42,18 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
     if failures := [violation.message for violation in violations if violation.fails]:
         raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures))
     warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
-    files = [file for receipt in parts.values() for file in receipt.files]
-    files += [summary.file for summary in summaries]
-    files += [shard.file for shard in shards]
+    inputs = _inputs(parts)
+    saved_recipe = _without_credentials(recipe.model_dump(mode="json"))
+    refuse_empty(counts)
+    if plan.current is not None and not allow_shrink:
+        refuse_shrunk(saved_recipe, counts, inputs, plan.current.manifest)
     body = {
         "tamis": version("tamis"),
-        "recipe": _without_credentials(recipe.model_dump(mode="json")),
+        "release": plan.number,
+        "recipe": saved_recipe,
         "tokenizer": recipe.tokens.tokenizer_id,
         "fingerprint": plan.fingerprint,
+        "parts": [part.name for part, _ in parts],
         "inputs": inputs,
         "counts": counts,
         "curriculum": _curriculum(recipe, shards, segments),
@@ -74,15 +69,34 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment) -> Ma
             **environment,
         },
     }
-    manifest = seal(body, [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in files])
-    write_manifest(plan.run, manifest)
-    write_report(plan.run)
-    return manifest
+    shared = [File.read(part.run, part.path("rated", "json")) for part, _ in parts]
+    shared += [file for _, receipt in parts for file in receipt.files]
+    own = [File.read(plan.folder, f"{receipts.FOLDER}/{name}") for name in storage.names(plan.receipts)]
+    own += [*(summary.file for summary in summaries), *(shard.file for shard in shards)]
+    return seal_release(plan.run, plan.number, body, shared, own)
 
 
-def _input_entry(ordinal: int, receipt: PartReceipt) -> InputEntry:
-    entry = {"part": ordinal, **receipt.input, "documents": receipt.documents, "rejected": receipt.rejected}
-    return cast(InputEntry, entry)
+def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:
+    """The parts of all tasks by ordinal. Raises RunError if one is missing."""
+    parts: list[tuple[Part, PartReceipt]] = []
+    for task in plan.tasks:
+        if not (rated := rated_parts(task)):
+            raise RunError("the runner finished, but not all parts were rated; run the same command again")
+        parts += rated
+    return sorted(parts, key=lambda rated: input_order(*rated))
+
+
+def _inputs(parts: Sequence[tuple[Part, PartReceipt]]) -> list[InputEntry]:
+    """The splits of the input in the order of their parts, each with all parts that hold it."""
+    inputs: dict[str, InputEntry] = {}
+    for ordinal, (_, receipt) in enumerate(parts):
+        for counts in receipt.inputs:
+            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], "documents": 0, "rejected": 0}
+            entry = inputs.setdefault(counts.fingerprint, cast(InputEntry, fields))
+            entry["parts"].append(ordinal)
+            entry["documents"] += counts.documents
+            entry["rejected"] += counts.rejected
+    return list(inputs.values())
 
 
 def _entry(warning: lint.LintWarning | GuardViolation) -> RunWarning:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -15,28 +13,37 @@ from types import MappingProxyType
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import metrics, progress
 from tamis.pipelines.run.finalize import finalize_run
-from tamis.pipelines.run.prepare import check_directory, prepare, remove_temporary_files
+from tamis.pipelines.run.prepare import check_directory, clean_up, prepare, remove_temporary_files
 from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress, Observer
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.work_plan import REPORT, WorkPlan, plan_work
+from tamis.pipelines.run.seal import make_current, restore_manifests
+from tamis.pipelines.run.work_plan import WorkPlan, current_release, plan_work
 from tamis.pipelines.runners.registry import Runner, make_runner
-from tamis.transforms import storage
-from tamis.transforms.core.errors import NoInput
-from tamis.transforms.core.manifest import MANIFEST, Environment, Manifest, read_manifest
-from tamis.transforms.provenance import release_chain
+from tamis.transforms.core.errors import NoInput, RunError
+from tamis.transforms.core.manifest import Environment, Manifest
+from tamis.transforms.core.release import Release
 from tamis.transforms.runtime.credentials import redact
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run. `rated` and `reused` count parts; `seconds` is the time of each movement."""
+    """A finished run. `rated` and `reused` count parts; `seconds` is the time of each movement.
+    `mended` are the files of the release that were damaged, and were made again."""
 
-    run: str
-    manifest: Manifest
+    release: Release
     rated: int
     reused: int
     seconds: dict[str, float]
     unchanged: bool
+    mended: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        return self.release.run
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.release.manifest
 
 
 def launch(
@@ -47,78 +54,74 @@ def launch(
     observer: Observer = Observer(),  # noqa: B008 - it has no state
     runner: str = "local",
     options: Mapping[str, str] = MappingProxyType({}),
+    allow_shrink: bool = False,
 ) -> Result:
-    """Runs `recipe` in the directory `run`, and returns when the run is finished. 0 workers: as
-    many as pay for the input, or as the cluster has. `options` are the runner's. Raises RunError,
-    which says what to do."""
+    """Runs `recipe` in the directory `run`, and returns when its release is finished. 0 workers: as
+    many as pay for the input, or as the cluster has. `options` are the runner's. `allow_shrink`:
+    whatever `max_shrink` says. Raises RunError, which says what to do; the current release stays."""
     checked_runner = make_runner(runner, workers, options, run)
     with RunLock(run, "exclusive") as lock:
         check_directory(run)
-        if not fresh:
-            release_chain.record(run)  # the last run may have been killed before its record
+        restore_manifests(run)
         try:
             plan = plan_work(recipe, run, fresh)
+            prepare(recipe, plan)
         except NoInput:
-            if storage.exists(storage.join(run, MANIFEST)):
-                metrics.write_finished(run, read_manifest(run), time.time())
+            current = current_release(run)
+            if current is not None:
+                metrics.write_finished(run, current.manifest, time.time())
             raise
-        prepare(recipe, plan)
+        except RunError as error:
+            if current_release(run) is not None:
+                progress.write_attempt(run, progress.new_attempt(runner=checked_runner.name, error=redact(str(error))))
+            raise
         observer.planned(plan)
         progress.clear(run)
-        if plan.unchanged:
-            result = _unchanged(plan)
+        if plan.unchanged is not None:
+            result = _unchanged(plan, plan.unchanged)
         else:
-            result = _run(recipe, plan, checked_runner.with_default_workers(plan), lock, observer)
+            result = _run(recipe, plan, checked_runner.with_default_workers(plan), lock, observer, allow_shrink)
     observer.finished(result)
     return result
 
 
-def _unchanged(plan: WorkPlan) -> Result:
-    run = plan.run
-    if not storage.exists(storage.join(run, REPORT)):  # the run was killed before its report
-        from tamis.pipelines.report.page import write_report
-
-        write_report(run)
-    manifest = read_manifest(run)
-    metrics.write_finished(run, manifest, time.time())
-    return Result(run, manifest, 0, plan.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
+def _unchanged(plan: WorkPlan, release: Release) -> Result:
+    make_current(release)
+    metrics.write_finished(plan.run, release.manifest, time.time())
+    return Result(release, 0, plan.reused, dict.fromkeys(MOVEMENTS, 0.0), True)
 
 
-def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer: Observer) -> Result:
+def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer: Observer, allow_shrink: bool) -> Result:
     run = plan.run
     lock.share()
     with _Monitor(_attempt(plan, runner), run, observer) as monitor:
         runner.run(recipe, plan)
-    remove_temporary_files(run)  # a runner may have lost a worker and gone on without it
-    attempt = monitor.attempt
-    finished = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    environment: Environment = {
-        "runner": runner.name,
-        "workers": runner.workers,
-        "seconds": attempt.seconds,
-        "finished": finished,
-    }
-    manifest = finalize_run(recipe, plan, environment)
-    release_chain.record(run)
-    metrics.write_finished(run, manifest, time.time(), attempt)
-    storage.remove_tree(plan.spill)
+        monitor.stop()
+        remove_temporary_files(plan)  # a runner may have lost a worker and gone on without it
+        attempt = monitor.attempt
+        finished = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        environment: Environment = {
+            "runner": runner.name,
+            "workers": runner.workers,
+            "seconds": attempt.seconds,
+            "finished": finished,
+        }
+        release = finalize_run(recipe, plan, environment, allow_shrink)
+    metrics.write_finished(run, release.manifest, time.time(), attempt)
+    clean_up(recipe, plan, release)
     progress.clear(run)
-    return Result(run, manifest, len(plan.tasks) - plan.reused, plan.reused, attempt.seconds, False)
+    mended = tuple(file.path for file in plan.damaged) if plan.mended is not None else ()
+    return Result(release, len(plan.tasks) - plan.reused, plan.reused, attempt.seconds, False, mended)
 
 
 def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
-    now = time.time()
-    return Attempt(
-        started=now,
-        updated=now,
-        host=socket.gethostname(),
-        process=os.getpid(),
+    return progress.new_attempt(
         runner=runner.name,
         workers=runner.workers,
         parts=len(plan.tasks),
         reused=plan.reused,
         bytes=plan.bytes,
-        reused_bytes=sum(task.split.size for task in plan.tasks if task.finished),
+        reused_bytes=sum(task.size for task in plan.tasks if task.finished),
     )
 
 
@@ -138,16 +141,19 @@ class _Monitor:
         self._thread.start()
         return self
 
+    def stop(self) -> None:
+        """Stops reading when the DAG has finished."""
+        self._stop.set()
+        self._thread.join()
+        self._observer.progress(progress.read_progress(self._run))
+        self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._stop.set()
         self._thread.join()
-        movements = progress.read_progress(self._run)
-        if kind is None:
-            self._observer.progress(movements)
-            self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
-        else:
+        if kind is not None:
             self.attempt = self.attempt.model_copy(update={"error": redact(str(error)) or kind.__name__})
-            self._record(movements)
+            self._record(progress.read_progress(self._run))
 
     def _poll(self) -> None:
         last: dict[str, MovementProgress] = {}

@@ -1,13 +1,17 @@
-"""Prepares a run directory: removes stale files, writes the plan and the benchmarks' index."""
+"""Prepares a run directory for a plan, and cleans up after it. Finished releases are left alone."""
 
 import json
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.receipts import STATE
+from tamis.pipelines.run.intact_files import IntactFiles
+from tamis.pipelines.run.retention import retain
 from tamis.pipelines.run.run_lock import not_writable
-from tamis.pipelines.run.work_plan import RUN_FILES, WorkPlan, part_ordinal, plan_uri
+from tamis.pipelines.run.work_plan import MEND, WorkPlan, plan_record, plan_uri, release_folders
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import File
+from tamis.transforms.core.parts import FOLDERS, Part
+from tamis.transforms.core.release import RUN_FILES, Release
 from tamis.transforms.decontaminate.ngrams import Contamination
 
 
@@ -19,39 +23,62 @@ def check_directory(run: str) -> None:
     if not path.is_dir():
         raise RunError(f"--output '{run}' is a file; name a directory")
     others = sorted(entry.name for entry in path.iterdir() if entry.name not in RUN_FILES)
-    if others and not (path / STATE).exists():
+    if others and not (path / ".state").exists():
         raise RunError(f"--output '{run}' holds other files ({', '.join(others[:3])}); name an empty or new directory")
 
 
 def prepare(recipe: Recipe, plan: WorkPlan) -> None:
-    """Removes stale files and the remains of earlier attempts, and writes what the workers need.
+    """Removes what an earlier attempt left that cannot be used, and writes what the workers need.
     Raises RunError if the directory cannot be written."""
-    run = plan.run
-    for name in plan.stale_files:
-        storage.remove_tree(storage.join(run, name))
-    for part in plan.stale_parts:
-        part.remove()
-    ordinals = {task.ordinal for task in plan.tasks}
-    for folder in (storage.join(run, "decisions"), storage.join(run, STATE)):
-        for name in storage.names(folder):
-            if name.startswith("part-") and part_ordinal(name) not in ordinals:
-                storage.remove(storage.join(folder, name))
-    remove_temporary_files(run)
     storage.remove_tree(plan.spill)
-    if plan.unchanged:
+    storage.remove_tree(storage.join(plan.run, MEND))
+    if plan.unchanged is not None:
         return
-    try:
-        storage.write_bytes(plan_uri(run), json.dumps({"fingerprint": plan.fingerprint}).encode())
-    except OSError as error:
-        raise not_writable(run, error) from None
+    if plan.mended is None:
+        record = plan_record(plan.fingerprint, plan.number)
+        if plan.fresh or storage.read_json(plan_uri(plan.run)) != record:
+            storage.remove_tree(plan.folder)
+        storage.remove_tree(storage.join(plan.folder, "decisions"))  # the parts may be numbered otherwise
+        for name in storage.names(plan.receipts):
+            if name.startswith("part-"):
+                storage.remove(storage.join(plan.receipts, name))
+        try:
+            storage.write_bytes(plan_uri(plan.run), json.dumps(record).encode())
+        except OSError as error:
+            raise not_writable(plan.run, error) from None
+    _remove_unfinished_parts(plan)
+    remove_temporary_files(plan)
     if plan.reused < len(plan.tasks):
         for rater in recipe.raters:
             if isinstance(rater, Contamination):
                 rater.index.save(plan.index)
 
 
-def remove_temporary_files(run: str) -> None:
+def _remove_unfinished_parts(plan: WorkPlan) -> None:
+    """Removes parts that are incomplete or damaged: their tasks write them again."""
+    names = {task.name for task in plan.tasks if not task.finished}
+    for folder, suffix in FOLDERS:
+        for file in storage.names(storage.join(plan.run, folder)) if names else ():
+            part = file.removesuffix(f".{suffix}")
+            if part.rpartition("-")[0] in names:
+                Part(plan.run, part).remove()
+
+
+def remove_temporary_files(plan: WorkPlan) -> None:
     """Removes files that killed workers did not finish."""
-    phases = [f"data/{name}" for name in storage.names(storage.join(run, "data"))]
-    for folder in ("", "rated", "sketches", "rejects", "decisions", STATE, *phases):
-        storage.sweep(storage.join(run, folder))
+    data = storage.join(plan.folder, "data")
+    own = [plan.folder, plan.receipts, storage.join(plan.folder, "decisions")]
+    shared = [storage.join(plan.run, folder) for folder in ("", ".state", *sorted({folder for folder, _ in FOLDERS}))]
+    for folder in (*shared, *own, *(storage.join(data, name) for name in storage.names(data))):
+        storage.sweep(folder)
+
+
+def clean_up(recipe: Recipe, plan: WorkPlan, release: Release) -> None:
+    """Removes what a finished run no longer needs, and the releases that `output.retain` does not."""
+    storage.remove_tree(plan.spill)
+    storage.remove_tree(storage.join(plan.run, MEND))
+    intact = IntactFiles(plan.run, release_folders(release))
+    intact.trust(File(**file) for file in release.manifest["files"])
+    intact.save()
+    if recipe.output.retain is not None:
+        retain(plan.run, recipe.output.retain)

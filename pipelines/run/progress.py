@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -99,13 +101,19 @@ class Attempt(JsonModel):
     host: str
     process: int
     runner: str
-    workers: int
-    parts: int
-    reused: int
-    bytes: int
-    reused_bytes: int
+    workers: int = 0
+    parts: int = 0
+    reused: int = 0
+    bytes: int = 0
+    reused_bytes: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     error: str = ""
+
+
+def new_attempt(**fields: Any) -> Attempt:
+    """The attempt that this process starts now."""
+    now = time.time()
+    return Attempt(started=now, updated=now, host=socket.gethostname(), process=os.getpid(), **fields)
 
 
 def write_attempt(run: str, attempt: Attempt) -> None:

@@ -1,4 +1,4 @@
-"""The JSON files in .state/: receipts of finished shards and summaries of decided parts."""
+"""The JSON files in receipts/ of a release: receipts of its shards, summaries of its parts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
 
-STATE = ".state"  # the folder; the manifest and the report are made from its files
+FOLDER = "receipts"  # of a release; the manifest and the report are made from its files
 BINS = 40  # of a signal's histogram, over its useful range and its thresholds
 WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a constant factor
 QUALITY_BINS = 100
@@ -130,20 +130,25 @@ class CopyDistance:
     minimum: int
 
 
-def shard_receipt_uri(run: str, destination: int) -> str:
-    return storage.join(run, STATE, f"shard-{destination:05d}.json")
+def shard_receipt_uri(release: str, destination: int) -> str:
+    return storage.join(release, FOLDER, f"shard-{destination:05d}.json")
 
 
-def shards(run: str) -> list[ShardReceipt]:
-    """The receipts of the finished shards, in training order."""
-    receipts = (ShardReceipt.read(uri) for uri in _uris(run, "shard-"))
+def summary_uri(release: str, ordinal: int) -> str:
+    return storage.join(release, FOLDER, f"part-{ordinal:05d}.json")
+
+
+def shards(folder: str) -> list[ShardReceipt]:
+    """The receipts of the finished shards in the receipts folder of a release, in training order."""
+    receipts = (ShardReceipt.read(uri) for uri in _uris(folder, "shard-"))
     return [receipt for receipt in receipts if receipt is not None]
 
 
-def summaries(run: str) -> list[PartSummary]:
-    """The summaries of the decided parts, by part. Raises RunError if one is unreadable."""
+def summaries(folder: str) -> list[PartSummary]:
+    """The summaries of the decided parts in the receipts folder of a release, by part. Raises
+    RunError if one is unreadable."""
     summaries = []
-    for uri in _uris(run, "part-"):
+    for uri in _uris(folder, "part-"):
         summary = PartSummary.read(uri)
         if summary is None:
             raise RunError(f"{uri} is damaged: run the same command again to write it again")
@@ -151,8 +156,7 @@ def summaries(run: str) -> list[PartSummary]:
     return summaries
 
 
-def _uris(run: str, prefix: str) -> list[str]:
-    folder = storage.join(run, STATE)
+def _uris(folder: str, prefix: str) -> list[str]:
     return [storage.join(folder, name) for name in storage.names(folder) if name.startswith(prefix)]
 
 

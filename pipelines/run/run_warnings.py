@@ -10,7 +10,7 @@ from tamis.transforms.core.manifest import Counts
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
-from tamis.transforms.provenance.release_chain import Release
+from tamis.transforms.provenance.release_chain import ReleaseRecord
 from tamis.transforms.select import guards
 
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
@@ -23,7 +23,7 @@ def guard_violations(
     tokens: Sequence[int],
     guarded: Mapping[str, Sequence[int]],
     real_tokens: int,
-    last: Release | None,
+    last: ReleaseRecord | None,
 ) -> list[guards.GuardViolation]:
     """Violations of the recipe's guards. `tokens` are those of each segment in training order,
     `guarded` those that each guard watches; `last` is the last release."""

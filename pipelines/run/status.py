@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from tamis.pipelines.run import progress, run_lock
+from tamis.pipelines.run import progress, receipts, run_lock
 from tamis.pipelines.run.progress import UPDATE_SECONDS, Attempt, MovementProgress
-from tamis.pipelines.run.receipts import STATE
+from tamis.pipelines.run.work_plan import plan_uri
 from tamis.transforms import storage
 from tamis.transforms.core.formatting import duration, plural
-from tamis.transforms.core.manifest import MANIFEST, read_manifest
+from tamis.transforms.core.release import MANIFEST, release_folder
 from tamis.transforms.provenance import release_chain
-from tamis.transforms.provenance.release_chain import Release
+from tamis.transforms.provenance.release_chain import ReleaseRecord
 
 State = Literal["never started", "planning", "running", "finished", "interrupted", "failed"]
 
@@ -36,37 +36,34 @@ class MovementStatus(BaseModel):
 
 class Status(BaseModel):
     """The state of a run directory. `attempt` is the running one, or the last one if it did not
-    succeed, and `seconds_since_update` the age of its last update. `last_release` is the last run
-    that succeeded."""
+    succeed, and `seconds_since_update` the age of its last update. `last_release` is the last one
+    that was finished."""
 
     run: str
     state: State
     seconds_since_update: float | None
     attempt: Attempt | None
     movements: list[MovementStatus]
-    last_release: Release | None
+    last_release: ReleaseRecord | None
 
 
 def status(run: str, now: float | None = None) -> Status:
     """The status of `run`, a path or a URI; it need not exist."""
     now = time.time() if now is None else now
     locked, attempt = run_lock.is_locked(run), progress.read_attempt(run)
-    finished = storage.exists(storage.join(run, MANIFEST))
+    last_release = release_chain.latest(run)
     age = max(0.0, now - attempt.updated) if attempt is not None else None
     if locked is None:
         locked = attempt is not None and not attempt.error and age is not None and age < _DEAD_SECONDS
     state: State
     if locked:
-        state = "running" if attempt is not None and not finished else "planning"
-    elif finished:
-        state, attempt = "finished", None
+        state = "running" if attempt is not None and not attempt.error else "planning"
     elif attempt is not None:
         state = "failed" if attempt.error else "interrupted"
+    elif storage.exists(storage.join(run, MANIFEST)):
+        state = "finished"
     else:
-        state = "interrupted" if storage.names(storage.join(run, STATE)) else "never started"
-    last_release = release_chain.latest(run)
-    if last_release is None and finished:  # the run was killed between its manifest and its record
-        last_release = release_chain.next_release(run, read_manifest(run))
+        state = "interrupted" if storage.exists(plan_uri(run)) else "never started"
     return Status(
         run=run,
         state=state,
@@ -86,11 +83,12 @@ def _movements(run: str, attempt: Attempt, state: State) -> Iterator[MovementSta
     else:
         rated = sum(name.endswith(".json") for name in storage.names(storage.join(run, "rated")))
         yield _movement("rate", "parts", MovementProgress(finished=rated), attempt.parts, attempt.reused, attempt, state)
-    names = storage.names(storage.join(run, STATE))
-    receipts = {kind: MovementProgress(finished=sum(name.startswith(kind) for name in names)) for kind in ("part-", "shard-")}
-    decide = movements.get("decide") or receipts["part-"]
+    started = (storage.read_json(plan_uri(run)) or {}).get("release", 0)
+    names = storage.names(storage.join(release_folder(run, started), receipts.FOLDER))
+    finished = {kind: MovementProgress(finished=sum(name.startswith(kind) for name in names)) for kind in ("part-", "shard-")}
+    decide = movements.get("decide") or finished["part-"]
     yield _movement("decide", "parts", decide, attempt.parts, 0, attempt, state)
-    emit = movements.get("emit") or receipts["shard-"]
+    emit = movements.get("emit") or finished["shard-"]
     yield _movement("emit", "shards", emit, emit.total or None, 0, attempt, state)
 
 

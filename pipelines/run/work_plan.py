@@ -1,24 +1,25 @@
-"""Decides what a run has to do: what to rate, what to reuse, which files are stale."""
+"""Decides what a run has to do: what to rate, what to reuse, which release it makes."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import STATE
+from tamis.pipelines.run.intact_files import IntactFiles
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput, RunError
-from tamis.transforms.core.manifest import MANIFEST, File, Manifest
+from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.core.parts import Part
-from tamis.transforms.curriculum.training_plan import PLAN_FILE
-from tamis.transforms.provenance import release_chain
+from tamis.transforms.core.parts import Part, PartReceipt
+from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.read.input_options import Split
 from tamis.transforms.read.inputs import plan
 
 REPORT, METRICS = "report.html", "metrics.prom"
+MEND = ".mend"
+"""The folder in which the damaged files of a release are made again, before they are compared."""
 
 PARTITION_BYTES = 16 << 20
 """Stored input bytes per partition of an exchange of small columns. Decompressed text may be four
@@ -29,47 +30,78 @@ EVEN_PARTITIONS = 128
 partitions of 45 MB it has a few hundred rows. Of a billion documents a partition has 300,000, whose
 band hashes are 80 MB."""
 
-HISTORY_FILES = (METRICS, release_chain.FOLDER)  # differ between runs with identical results
+SMALL_BYTES, FEW_SPLITS = 1 << 20, 32
+"""Beyond this number, splits of fewer stored bytes share parts: a part costs four files and some
+milliseconds, which is more than reading a few documents takes."""
 
-RUN_FILES = (
-    *(MANIFEST, REPORT, PLAN_FILE, "decisions", "data", STATE),
-    *("rated", "sketches", "rejects", ".spill", ".progress", ".feed", *HISTORY_FILES),
-)
-"""What a run directory holds, in the order of deletion: first the files that refer to others."""
-
-_DECIDED_FILES = RUN_FILES[: RUN_FILES.index(STATE) + 1]  # stale once the decisions change
-
-FilesCheck = Callable[[str, Iterable[File]], bool]  # whether files of a run are as recorded
+GROUP_BYTES, GROUP_SPLITS = 4 << 20, 256
+"""Stored bytes and number of the small splits in one part, about. There are at least four parts of
+them, for workers to share."""
 
 
 @dataclass(frozen=True)
 class PartTask:
-    """A split of the input and the part that it becomes. `finished`: the part is rated already."""
+    """Splits of the input that are rated together, with a fingerprint of each. `name` is that of
+    the parts they become, without their number; `parts` are those that exist, if they are intact
+    and complete. `ordinal` numbers the tasks of a plan."""
 
-    part: Part
-    split: Split
+    run: str
+    name: str
     fingerprint: str
-    finished: bool
+    splits: tuple[Split, ...]
+    digests: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+    ordinal: int = 0
 
     @property
-    def ordinal(self) -> int:
-        return self.part.ordinal
+    def size(self) -> int:
+        return sum(split.size for split in self.splits)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.parts)
+
+    def part(self, number: int) -> Part:
+        """The part that the task gives as number `number`, from 0."""
+        return Part(self.run, f"{self.name}-{number}")
+
+
+def rated_parts(task: PartTask) -> list[tuple[Part, PartReceipt]]:
+    """The parts of a task with their receipts; none unless all of them are finished."""
+    parts: list[tuple[Part, PartReceipt]] = []
+    while not parts or not parts[-1][1].last:
+        part = task.parts[len(parts)] if task.parts else task.part(len(parts))
+        receipt = part.receipt()
+        if receipt is None or receipt.fingerprint != task.fingerprint:
+            return []
+        parts.append((part, receipt))
+    return parts
+
+
+def input_order(part: Part, receipt: PartReceipt) -> tuple[str, int, int, str]:
+    """A key that sorts parts in the order of the input. A release numbers its parts in this order."""
+    first = receipt.inputs[0]
+    return first.uri, first.start, receipt.number, part.name
 
 
 @dataclass(frozen=True)
 class WorkPlan:
     """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the
-    recipe and every part. `stale_files` are the names in the run directory that must be removed
-    first. `stale_training_plan`: plan.json is one of them, so training must be planned again."""
+    recipe and every split. `number` and `folder` are of the release that it makes. `current`: the
+    current release. `unchanged`: the last release, if there is nothing to do; `mended`: the last
+    release, if only its `damaged` files must be made again, in `folder`."""
 
     run: str
+    number: int
+    folder: str
     tasks: tuple[PartTask, ...]
     fingerprint: str
-    finished_shards: frozenset[int]
-    unchanged: bool
-    stale_parts: tuple[Part, ...]
-    stale_files: tuple[str, ...]
-    stale_training_plan: bool
+    finished_shards: frozenset[int] = frozenset()
+    fresh: bool = False
+    current: Release | None = None
+    unchanged: Release | None = None
+    mended: Release | None = None
+    damaged: tuple[File, ...] = ()
 
     @property
     def spill(self) -> str:
@@ -78,7 +110,12 @@ class WorkPlan:
     @property
     def index(self) -> str:
         """Where the workers find the benchmarks' n-grams."""
-        return storage.join(self.run, STATE, "benchmarks.arrow")
+        return storage.join(self.run, ".state", "benchmarks.arrow")
+
+    @property
+    def receipts(self) -> str:
+        """The folder of the receipts of decided parts and finished shards."""
+        return storage.join(self.folder, "receipts")
 
     @property
     def reused(self) -> int:
@@ -86,7 +123,7 @@ class WorkPlan:
 
     @property
     def bytes(self) -> int:
-        return sum(task.split.size for task in self.tasks)
+        return sum(task.size for task in self.tasks)
 
     @property
     def partitions(self) -> int:
@@ -103,30 +140,28 @@ def partitions(size: int) -> int:
 
 
 def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
-    """Compares input and recipe with what the run directory holds (`fresh`: as if it held nothing).
-    Raises RunError if the input is missing, NoInput if it is and the recipe allows that."""
-    splits = list_input(recipe)
-    manifest = None if fresh else storage.read_json(storage.join(run, MANIFEST))
-    # A power loss can leave torn files in an unfinished run, but not on an object store.
-    check = _have_sizes if manifest is not None or storage.local_path(run) is None else _have_checksums
-    tasks, stale_parts = assign_parts(recipe, run, splits, check, fresh)
-    current = fingerprint({"decide": recipe.decide_fingerprint, "parts": sorted(task.fingerprint for task in tasks)})
-    same = not fresh and _planned_fingerprint(run) == current
-    unchanged = same and all(task.finished for task in tasks) and _is_complete(run, manifest)
-    stale_files: tuple[str, ...] = RUN_FILES if fresh else () if unchanged else (MANIFEST, REPORT) if same else _DECIDED_FILES
-    return WorkPlan(
-        run,
-        tuple(tasks),
-        current,
-        _finished_shards(run, current, check) if same else frozenset(),
-        unchanged,
-        tuple(stale_parts),
-        stale_files,
-        PLAN_FILE in stale_files and storage.exists(storage.join(run, PLAN_FILE)),
-    )
+    """Compares input and recipe with what the run directory holds (`fresh`: rates everything again,
+    for a new release). Raises RunError if the input is missing, NoInput if it is and the recipe
+    allows that."""
+    splits = list_input(recipe, run)
+    current, last = current_release(run), last_release(run)
+    number = max(numbers(run), default=0) + 1
+    tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
+    digests = sorted(digest for task in tasks for digest in task.digests)
+    planned = fingerprint({"decide": recipe.decide_fingerprint, "parts": digests})
+    if not fresh and last is not None and last.manifest["fingerprint"] == planned:
+        damaged = damaged_files(last)
+        same = WorkPlan(run, last.number, last.folder, tuple(tasks), planned, current=current)
+        if not damaged:
+            return replace(same, unchanged=last)
+        return replace(same, folder=storage.join(run, MEND), mended=last, damaged=damaged)
+    folder = release_folder(run, number)
+    resumed = not fresh and storage.read_json(plan_uri(run)) == plan_record(planned, number)
+    shards = _finished_shards(run, folder, planned) if resumed else frozenset()
+    return WorkPlan(run, number, folder, tuple(tasks), planned, shards, fresh, current)
 
 
-def list_input(recipe: Recipe) -> list[Split]:
+def list_input(recipe: Recipe, run: str) -> list[Split]:
     """The splits of the input. Raises as `plan_work`."""
     try:
         splits = plan(recipe.input)
@@ -137,74 +172,148 @@ def list_input(recipe: Recipe) -> list[Split]:
     return splits
 
 
-def _have_sizes(run: str, files: Iterable[File]) -> bool:
+def current_release(run: str) -> Release | None:
+    """The current release; None before the first one, or if its manifest is damaged."""
     try:
-        return all(storage.entry(storage.join(run, file.path)).size == file.bytes for file in files)
-    except FileNotFoundError:
-        return False
+        return open_release(run)
+    except (FileNotFoundError, RunError):
+        return None
 
 
-def _have_checksums(run: str, files: Iterable[File]) -> bool:
-    files = list(files)
-    return _have_sizes(run, files) and all(storage.sha256(storage.join(run, file.path)) == file.sha256 for file in files)
+def last_release(run: str) -> Release | None:
+    """The release that was finished last. It is the current one, unless a run was killed before it
+    could make it so, or another one was made the current one."""
+    for number in reversed(numbers(run)):
+        try:
+            return open_release(f"{run}@{number}")
+        except (FileNotFoundError, RunError):
+            return current_release(run)
+    return None
 
 
-def assign_parts(
-    recipe: Recipe, run: str, splits: list[Split], check: FilesCheck = _have_sizes, fresh: bool = False
-) -> tuple[list[PartTask], list[Part]]:
-    """The tasks, and the parts whose splits are gone or changed. Finished parts keep their number,
-    new splits get free ones. The largest splits come first, so that workers that take them in turn
+def damaged_files(release: Release) -> tuple[File, ...]:
+    """The files of a release that are missing or have other bytes."""
+    intact = IntactFiles(release.run, release_folders(release))
+    files = (File(**file) for file in release.manifest["files"])
+    damaged = tuple(file for file in files if file not in intact)
+    intact.save()
+    return damaged
+
+
+def release_folders(release: Release) -> tuple[str, ...]:
+    """The folders of the run that hold the files of a release."""
+    own = ("data", "decisions") if release.is_early else (f"{RELEASES}/{release.number:06d}",)
+    return ("rated", "sketches", "rejects", *own)
+
+
+def fresh_tasks(recipe: Recipe, run: str, splits: Sequence[Split], number: int) -> list[PartTask]:
+    """The tasks that rate everything again. Their parts do not replace those that releases need."""
+    tasks = _group(run, splits, _digests(recipe, splits))
+    return _largest_first(replace(task, name=f"{task.name}-r{number:06d}") for task in tasks)
+
+
+def assign_parts(recipe: Recipe, run: str, splits: Sequence[Split]) -> list[PartTask]:
+    """The tasks: one for each group of finished parts whose splits are all in the input, and one
+    for each group of other splits. The largest come first, so that workers that take them in turn
     finish at about the same time."""
-    by_fingerprint = {fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)}): split for split in splits}
-    finished: dict[str, Part] = {}
-    stale = []
-    parts = [] if fresh else [Part(run, ordinal) for ordinal in _part_ordinals(run)]
-    part_receipts = [part.receipt() for part in parts]
+    digests = _digests(recipe, splits)
+    by_digest = {digests[split]: split for split in splits}
+    by_digest |= {_digest(recipe, early): split for split in splits if (early := _early(split)) is not None}
+    tasks = []
+    missing = dict.fromkeys(splits)
+    for name, group in _finished_parts(run):
+        inputs = list({entry.fingerprint: entry for _, receipt in group for entry in receipt.inputs}.values())
+        own = tuple(split for entry in inputs if (split := by_digest.get(entry.fingerprint)) and split in missing)
+        if len(own) < len(inputs):
+            continue  # a split is gone, has changed, or is in a part that came before
+        for split in own:
+            del missing[split]
+        parts, known = tuple(part for part, _ in group), tuple(entry.fingerprint for entry in inputs)
+        tasks.append(PartTask(run, name, group[0][1].fingerprint, own, known, parts))
+    return _largest_first([*tasks, *_group(run, list(missing), digests)])
+
+
+def _largest_first(tasks: Iterable[PartTask]) -> list[PartTask]:
+    ordered = sorted(tasks, key=lambda task: (-task.size, task.splits[0].uri, task.splits[0].start))
+    return [replace(task, ordinal=ordinal) for ordinal, task in enumerate(ordered)]
+
+
+def _finished_parts(run: str) -> list[tuple[str, list[tuple[Part, PartReceipt]]]]:
+    """(name, parts in their order) of each task whose parts are complete and intact. Of those that
+    hold the same splits, the ones that were made for the later release come first."""
+    names = [name.removesuffix(".json") for name in storage.names(storage.join(run, "rated")) if name.endswith(".json")]
+    intact = IntactFiles(run, ("rated", "sketches", "rejects"))
+    groups: dict[str, list[tuple[Part, PartReceipt]]] = {}
     with ThreadPoolExecutor() as pool:
-        checks = pool.map(lambda receipt: receipt is not None and check(run, receipt.files), part_receipts)
-    for part, receipt, intact in zip(parts, part_receipts, checks, strict=True):
-        if receipt is not None and intact and receipt.fingerprint in by_fingerprint.keys() - finished.keys():
-            finished[receipt.fingerprint] = part
-        else:
-            stale.append(part)
-    used = {part.ordinal for part in finished.values()}
-    free = (ordinal for ordinal in range(len(splits) + len(used)) if ordinal not in used)
-    tasks = [
-        PartTask(finished.get(digest) or Part(run, next(free)), split, digest, digest in finished)
-        for digest, split in by_fingerprint.items()
-    ]
-    return sorted(tasks, key=lambda task: (-task.split.size, task.ordinal)), stale
+        parts = [Part(run, name) for name in names]
+        for part, receipt in zip(parts, pool.map(Part.receipt, parts), strict=True):
+            if receipt is not None and all(file in intact for file in receipt.files):
+                early = part.name.startswith("part-")
+                groups.setdefault(part.name if early else part.name.rpartition("-")[0], []).append((part, receipt))
+    intact.save()
+    finished = []
+    for name, group in sorted(groups.items(), reverse=True):
+        group.sort(key=lambda item: item[1].number)
+        if [receipt.number for _, receipt in group] == list(range(len(group))) and group[-1][1].last:
+            finished.append((name, group))
+    return finished
 
 
-def _part_ordinals(run: str) -> list[int]:
-    folders = (storage.join(run, name) for name in ("rated", "sketches", "rejects"))
-    return sorted({part_ordinal(name) for folder in folders for name in storage.names(folder) if name.startswith("part-")})
+def _group(run: str, splits: Sequence[Split], digests: Mapping[Split, str]) -> list[PartTask]:
+    """Tasks for splits. Many small ones share a few parts, neighbours together."""
+    small = [split for split in splits if split.size < SMALL_BYTES]
+    if len(small) <= FEW_SPLITS:
+        groups = [[split] for split in splits]
+    else:
+        groups = [[split] for split in splits if split.size >= SMALL_BYTES]
+        total = sum(split.size for split in small)
+        number = max(4, -(-len(small) // GROUP_SPLITS), -(-total // GROUP_BYTES))
+        shared: list[list[Split]] = [[] for _ in range(number)]
+        # An empty file is work, too.
+        before, work = 0, total + len(small)
+        for split in small:
+            shared[before * number // work].append(split)
+            before += split.size + 1
+        groups += [group for group in shared if group]
+    return [_task(run, tuple(group), tuple(digests[split] for split in group)) for group in groups]
 
 
-def part_ordinal(name: str) -> int:
-    """The ordinal in the name of a part's file."""
-    return int(name.removeprefix("part-").split(".")[0])
+def _task(run: str, splits: tuple[Split, ...], digests: tuple[str, ...]) -> PartTask:
+    name = digests[0] if len(digests) == 1 else fingerprint(digests)
+    return PartTask(run, name, name, splits, digests)
 
 
-def _is_complete(run: str, manifest: Manifest | None) -> bool:
-    """Whether a run is finished and its files have their size (`tamis verify` checks all bytes)."""
-    if manifest is None or not _have_sizes(run, (File(**file) for file in manifest["files"])):
-        return False
-    names = [name for name in storage.names(storage.join(run, STATE)) if name.endswith(".json")]
-    return all(storage.read_json(storage.join(run, STATE, name)) is not None for name in names)
+def _digests(recipe: Recipe, splits: Iterable[Split]) -> dict[Split, str]:
+    return {split: _digest(recipe, split) for split in splits}
+
+
+def _digest(recipe: Recipe, split: Split) -> str:
+    """Covers all that can change what is rated of a split: its bytes, the raters, the options."""
+    return fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)})
+
+
+def _early(split: Split) -> Split | None:
+    """The split as early versions described it: a file on a disk by size and modification time."""
+    parts = split.stamp.split("-")
+    return replace(split, stamp="-".join(parts[:2])) if len(parts) == 4 and storage.local_path(split.uri) else None
 
 
 def plan_uri(run: str) -> str:
-    """The file that holds the fingerprint of the last plan."""
-    return storage.join(run, STATE, "plan.json")
+    """The file that says which release an unfinished run was making, and from what."""
+    return storage.join(run, ".state", "plan.json")
 
 
-def _planned_fingerprint(run: str) -> str | None:
-    plan = storage.read_json(plan_uri(run))
-    return None if plan is None else str(plan["fingerprint"])
+def plan_record(fingerprint: str, number: int) -> dict[str, object]:
+    return {"fingerprint": fingerprint, "release": number}
 
 
-def _finished_shards(run: str, fingerprint: str, check: FilesCheck) -> frozenset[int]:
+def _finished_shards(run: str, folder: str, fingerprint: str) -> frozenset[int]:
+    """The shards of an unfinished release that are complete."""
+    path = f"{RELEASES}/{folder.rsplit('/', 1)[1]}"
+    intact = IntactFiles(run, (path,))
+    shards = receipts.shards(storage.join(folder, "receipts"))
     return frozenset(
-        shard.destination for shard in receipts.shards(run) if shard.fingerprint == fingerprint and check(run, [shard.file])
+        shard.destination
+        for shard in shards
+        if shard.fingerprint == fingerprint and replace(shard.file, path=f"{path}/{shard.file.path}") in intact
     )

@@ -1,4 +1,4 @@
-"""`tamis average`: averages the checkpoints that a run's plan names, by the plan's weights."""
+"""`tamis average`: averages the checkpoints that a training plan names, by its weights."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,17 +8,18 @@ from pydantic import ValidationError
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.release import open_release
 from tamis.transforms.curriculum.checkpoint_files import average_checkpoints
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan
 
 
-def average_by_plan(run: str, files: Sequence[str], output: str) -> dict[str, Any]:
-    """Averages checkpoint files, oldest first, by the weights of the run's plan.json; returns what
-    each counted. Raises FileNotFoundError without a plan, RunError if the plan names another number
+def average_by_plan(run: str, files: Sequence[str], output: str, plan_file: str = "") -> dict[str, Any]:
+    """Averages checkpoint files, oldest first, by the weights of the plan of a release (`RUN` or
+    `RUN@41`), or of another plan; returns what each counted. Raises FileNotFoundError without a plan, RunError if the plan names another number
     of checkpoints, and what `average_checkpoints` raises."""
-    uri = storage.join(run, PLAN_FILE)
+    uri = plan_file or open_release(run).uri(PLAN_FILE)
     if not storage.exists(uri):
-        raise FileNotFoundError(f"'{run}' has no {PLAN_FILE}; write it with: tamis plan {run}")
+        raise FileNotFoundError(f"there is no plan {uri}; write one with: tamis plan {run}")
     try:
         plan = TrainingPlan.model_validate_json(storage.read_bytes(uri))
     except ValidationError as error:

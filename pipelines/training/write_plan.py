@@ -1,4 +1,4 @@
-"""`tamis plan`: writes plan.json for a finished run, for its own schedule or another."""
+"""`tamis plan`: the training plan of a release, for its own schedule or for another one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from tamis.pipelines.recipe.yaml_file import RecipeError, RecipeFile
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.options import fingerprint
+from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
@@ -32,12 +33,14 @@ def parse_schedule(text: str) -> Schedule:
 
 
 def write_plan(
-    run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({})
+    run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({}), output: str = ""
 ) -> tuple[str, TrainingPlan]:
-    """Writes plan.json into the run; returns its path and the plan. `checkpoints` overrides fields
-    of `Checkpoints`. Raises RunError if the run's order does not fit the schedule, or the
-    checkpoints are impossible."""
-    manifest = read_manifest(run)
+    """The path of a plan of a release, `RUN` or `RUN@41`, and the plan. Its own plan is part of
+    the release; one for another schedule or other checkpoints is written to `output`, by default in
+    plans/ of the run. `checkpoints` overrides fields of `Checkpoints`. Raises RunError if the
+    release's order does not fit the schedule, or the checkpoints are impossible."""
+    release = open_release(run)
+    manifest = release.manifest
     own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:
         plan = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
@@ -46,6 +49,11 @@ def write_plan(
         raise RunError("; ".join(problem.removeprefix(": ") for problem in problems)) from None
     except ValueError as error:
         raise RunError(f"{run}: {error}") from None
-    uri = storage.join(run, PLAN_FILE)
-    storage.write_bytes(uri, (plan.model_dump_json(indent=1) + "\n").encode())
+    content = (plan.model_dump_json(indent=1) + "\n").encode()
+    own_plan = release.uri(PLAN_FILE)
+    if not output and storage.exists(own_plan) and storage.read_bytes(own_plan) == content:
+        return own_plan, plan
+    name = f"{release.number:06d}-{fingerprint(plan.model_dump(mode='json'))}.json"
+    uri = output or storage.join(release.run, "plans", name)
+    storage.write_bytes(uri, content)
     return uri, plan

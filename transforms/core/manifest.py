@@ -1,23 +1,27 @@
-"""The manifest of a finished run: recipe, counts, and every file with its checksum."""
+"""The manifest of a release: recipe, counts, and every file with its checksum."""
 
-import json
+import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from tamis.transforms import storage
 from tamis.transforms.core.tokenizer import TokenizerId
 
-MANIFEST = "manifest.json"
-
 
 @dataclass(frozen=True)
 class File:
-    """A finished file of a run, `path` relative to its directory."""
+    """A finished file, `path` relative to the run directory, or to the folder of a release."""
 
     path: str
     bytes: int
     sha256: str
+
+    @classmethod
+    def read(cls, folder: str, path: str) -> Self:
+        """The file `path` below `folder`. Reads all its bytes."""
+        uri = storage.join(folder, path)
+        return cls(path, storage.entry(uri).size, storage.sha256(uri))
 
 
 class FileEntry(TypedDict):
@@ -29,9 +33,10 @@ class FileEntry(TypedDict):
 
 
 class InputEntry(TypedDict):
-    """A split of the input, the part that it became, and how many records were read from it."""
+    """A split of the input, the ordinals of the parts that hold it (in early versions one `part`),
+    and how many records were read from it."""
 
-    part: int
+    parts: list[int]
     uri: str
     format: str
     start: int
@@ -117,12 +122,17 @@ class Environment(TypedDict, total=False):
 
 
 class Manifest(TypedDict):
-    """`recipe` has every field set; `root` covers all files, `corpus_root` those in data/."""
+    """`recipe` has every field set. Paths are relative to the run directory. `parts` are the names
+    of the rated parts by ordinal. `corpus_root` covers the files in data/, by their paths below the
+    release; `release_root` every file but the manifest. Manifests of early versions have no
+    `release`, `parts` and `release_root`; their `root` covers every file but the report."""
 
     tamis: str
+    release: NotRequired[int]
     recipe: dict[str, Any]
     tokenizer: TokenizerId | None
     fingerprint: str
+    parts: NotRequired[list[str]]
     inputs: list[InputEntry]
     counts: Counts
     curriculum: CurriculumEntry
@@ -130,24 +140,17 @@ class Manifest(TypedDict):
     warnings: list[RunWarning]
     environment: Environment
     files: list[FileEntry]
-    root: str
+    release_root: NotRequired[str]
+    root: NotRequired[str]
     corpus_root: str
 
 
-def read_manifest(run: str) -> Manifest:
-    """The manifest of a finished run. Raises FileNotFoundError for a run that is not finished."""
-    uri = storage.join(run, MANIFEST)
-    if not storage.exists(uri):
-        raise FileNotFoundError(
-            f"'{run}' has no {MANIFEST}: it is not a run, or not a finished one; run its command again to finish it"
-        )
-    manifest: Manifest = json.loads(storage.read_bytes(uri))
-    return manifest
+_RELEASE_FOLDER = re.compile(r"releases/\d{6,}/")
 
 
-def write_manifest(run: str, manifest: Manifest) -> None:
-    """Writes the manifest, which finishes the run."""
-    storage.write_bytes(storage.join(run, MANIFEST), json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+def release_path(path: str) -> str:
+    """A path of a manifest without the folder of its release, as `data/phase-1/shard-00000.parquet`."""
+    return _RELEASE_FOLDER.sub("", path, count=1)
 
 
 def record_counts(counts: Counts) -> dict[str, int]:
@@ -157,8 +160,8 @@ def record_counts(counts: Counts) -> dict[str, int]:
 
 
 def bytes_by_folder(manifest: Manifest) -> dict[str, int]:
-    """Bytes of a run's files by the first component of their path."""
+    """Bytes of a release's files by the first component of their path."""
     sizes: Counter[str] = Counter()
     for file in manifest["files"]:
-        sizes[file["path"].split("/", 1)[0]] += file["bytes"]
+        sizes[release_path(file["path"]).split("/", 1)[0]] += file["bytes"]
     return dict(sorted(sizes.items()))

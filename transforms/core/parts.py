@@ -1,9 +1,12 @@
-"""A rated part: the files that one split of the input becomes, committed by a receipt.
+"""A rated part: files that hold the documents of one or more splits, committed by a receipt.
 
-rated/part-00017.parquet      documents with their text and signals
-sketches/part-00017.arrow     id, hashes, bands: what Decide needs and no text
-rejects/part-00017.jsonl      records that could not be read
-rated/part-00017.json         the receipt, written last: without it the part does not exist
+rated/4be1c07d52a9f3b8-0.parquet      documents with their text and signals
+sketches/4be1c07d52a9f3b8-0.arrow     id, hashes, bands: what Decide needs and no text
+rejects/4be1c07d52a9f3b8-0.jsonl      records that could not be read
+rated/4be1c07d52a9f3b8-0.json         the receipt, written last: without it the part does not exist
+
+A part is named by what went into it, so the releases of a run share parts, and making the next
+release leaves those of the last one alone.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import model_validator
 
 from tamis.transforms import storage
 from tamis.transforms.core.documents import doc_refs
@@ -30,27 +34,60 @@ ROW_GROUP_BYTES = 16 << 20
 """Text in one row group of a rated part. Reading a single row decompresses as much."""
 
 
-class PartReceipt(JsonModel):
-    """A finished part. `fingerprint` covers the input bytes, code and options it depends on."""
+FOLDERS = (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl"))
+"""Folder and suffix of a part's files, in the order of deletion: first the receipt."""
+
+
+class SplitCounts(JsonModel):
+    """A split of the input, and what a part holds of it. `fingerprint` covers the split's bytes and
+    everything that rates them."""
 
     fingerprint: str
-    input: dict[str, Any]
+    uri: str
+    format: str
+    start: int
+    stop: int
+    size: int
+    stamp: str
+    documents: int
+    rejected: int
+
+
+class PartReceipt(JsonModel):
+    """A finished part: number `number` of those that its task gives, and whether it is the last.
+    `inputs`: its splits in the order of their rows; a large split is in several parts."""
+
+    fingerprint: str
+    number: int = 0
+    last: bool = True
+    inputs: list[SplitCounts]
     documents: int
     rejected: int
     text_bytes: int
     files: list[File]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_input(cls, value: Any) -> Any:
+        """Early versions gave each split a part of its own."""
+        if isinstance(value, dict) and "input" in value:
+            value = dict(value)
+            counts = {name: value[name] for name in ("fingerprint", "documents", "rejected")}
+            value["inputs"] = [{**value.pop("input"), **counts}]
+        return value
+
 
 @dataclass(frozen=True)
 class Part:
-    """One rated part. `ordinal` numbers it within its run and nothing else."""
+    """One rated part of a run. `ordinal` numbers it within a release, once it is in one."""
 
     run: str
-    ordinal: int
+    name: str
+    ordinal: int = -1
 
     def path(self, folder: str, suffix: str) -> str:
         """Path below the run directory."""
-        return f"{folder}/part-{self.ordinal:05d}.{suffix}"
+        return f"{folder}/{self.name}.{suffix}"
 
     def uri(self, folder: str, suffix: str) -> str:
         return storage.join(self.run, self.path(folder, suffix))
@@ -61,7 +98,7 @@ class Part:
 
     def remove(self) -> None:
         """Deletes the part, receipt first: a part with a receipt always has all of its files."""
-        for folder, suffix in (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+        for folder, suffix in FOLDERS:
             storage.remove(self.uri(folder, suffix))
 
     def columns(self, names: Sequence[str]) -> pa.Table:
@@ -121,7 +158,7 @@ class PartWriter:
         self._pending_bytes = 0
 
     def __enter__(self) -> PartWriter:
-        for folder, suffix in (("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl")):
+        for folder, suffix in FOLDERS[1:]:
             uri = self.part.uri(folder, suffix)
             self._sinks[self.part.path(folder, suffix)] = self._stack.enter_context(storage.commit(uri))
         return self
@@ -150,7 +187,14 @@ class PartWriter:
             json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         )
 
-    def finish(self, empty: tuple[pa.Schema, pa.Schema], fingerprint: str, source: dict[str, Any]) -> PartReceipt:
+    def finish(
+        self,
+        empty: tuple[pa.Schema, pa.Schema],
+        fingerprint: str,
+        inputs: list[SplitCounts],
+        number: int = 0,
+        last: bool = True,
+    ) -> PartReceipt:
         """Commits the files, then the receipt. `empty`: the schemas of a part without documents."""
         if self._rated is None:
             rated, sketch = (pa.RecordBatch.from_pylist([], schema=schema) for schema in empty)
@@ -165,7 +209,9 @@ class PartWriter:
         files = [File(path, sink.size, sink.sha256) for path, sink in self._sinks.items()]
         receipt = PartReceipt(
             fingerprint=fingerprint,
-            input=source,
+            number=number,
+            last=last,
+            inputs=inputs,
             documents=self.documents,
             rejected=self.rejected,
             text_bytes=self.text_bytes,

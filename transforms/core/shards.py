@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class Retain(Options):
+    """Which releases stay. The current one, pinned ones, and those whose tokens are indexed for a
+    training job always do."""
+
+    releases: int = Field(1, ge=1, description="how many of the last releases stay")
+    days: int | None = Field(None, ge=0, description="older ones stay, too, until they are so many days old")
+
+
 class Output(Options):
     """How shards are written. Equal tables and options give equal bytes."""
 
@@ -26,6 +34,7 @@ class Output(Options):
     row_group_bytes: int = Field(
         32 << 20, gt=0, description="values in one Parquet row group, about, before compression; what a loader reads at once"
     )
+    retain: Retain | None = Field(None, description="remove older releases when a run succeeds; by default all stay")
 
     @property
     def suffix(self) -> str:

@@ -15,7 +15,7 @@ from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.core.tokenizer import tokenizer_key
 
@@ -39,7 +39,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """A corpus as manifest.json describes it, with the schedule of plan.json if there is one."""
+    """The corpus of a release, with the schedule of a training plan. `run`: its run directory."""
 
     run: str
     root: str
@@ -55,21 +55,23 @@ class CorpusIndex:
         return float(self.schedule.mass(a, b)) / (b - a) if b > a else float(self.schedule.learning_rate(a))
 
 
-def load_corpus(run: str) -> CorpusIndex:
-    """The index of a finished run. Raises FileNotFoundError if the run is not finished, RunError if
-    plan.json belongs to another corpus."""
-    manifest = read_manifest(run)
+def load_corpus(name: str, plan: str = "") -> CorpusIndex:
+    """The corpus of a release, `RUN` or `RUN@41`, with the schedule of the training plan `plan`: a
+    file, by default the plan.json of the release. Raises FileNotFoundError if there is no such
+    release or plan, RunError if the plan is of another corpus."""
+    release = open_release(name)
+    run, manifest = release.run, release.manifest
     curriculum = manifest["curriculum"]
     files = {file["path"]: file for file in manifest["files"]}
     schedule = curriculum["schedule"]
-    uri = storage.join(run, PLAN)
-    if storage.exists(uri):
-        plan = json.loads(storage.read_bytes(uri))
-        planned = [(shard["path"], shard["sha256"]) for shard in plan["shards"]]
-        actual = [(shard["path"], files[shard["path"]]["sha256"]) for shard in curriculum["shards"]]
-        if planned != actual or plan["data"]["corpus_root"] != manifest["corpus_root"]:
-            raise RunError(f"{uri} is the plan of another corpus; write it again: tamis plan {run}")
-        schedule = plan["schedule"]
+    uri = plan or release.uri(PLAN)
+    if plan or storage.exists(uri):
+        training_plan = json.loads(storage.read_bytes(uri))
+        planned = [shard["sha256"] for shard in training_plan["shards"]]
+        actual = [files[shard["path"]]["sha256"] for shard in curriculum["shards"]]
+        if planned != actual or training_plan["data"]["corpus_root"] != manifest["corpus_root"]:
+            raise RunError(f"{uri} is the plan of another corpus; write one with: tamis plan {name}")
+        schedule = training_plan["schedule"]
     entries, documents = [], 0
     for shard in curriculum["shards"]:
         file = files[shard["path"]]

@@ -55,13 +55,16 @@ class TrainingBatch(NamedTuple):
 class CurriculumDataset:
     """Iterates over the batches of one rank, from the start or where `load_state_dict` put it.
 
+    `run` is a run directory, `RUN`, or a release of it, `RUN@41`. `RUN` is the release that is
+    current now: this object reads that one to its end, whatever later runs add. `plan` is a
+    training plan for another schedule (`tamis plan --schedule`); by default the release's own.
     `batch_size` is the number of sequences of all ranks together. `end` is the id appended to each
     document: `"own"` for the tokenizer's, None for none. `cache` is the folder or prefix that
     keeps token counts of documents, by tokenizer: by default `.feed` in the run, None for no
     cache. One thread prepares `prefetch` batches ahead. Every shard is checked against the
     manifest before its texts are used.
 
-    Raises FileNotFoundError if the run is not finished; RunError if the plan or a shard does not
+    Raises FileNotFoundError if there is no such release; RunError if the plan or a shard does not
     match the manifest, or the cache was indexed for another tokenizer.
     """
 
@@ -78,6 +81,7 @@ class CurriculumDataset:
         end: int | Literal["own"] | None = "own",
         cache: str | None = "",
         prefetch: int = 2,
+        plan: str = "",
     ) -> None:
         if sequence_length < 1 or batch_size < 1 or batch_size % world_size:
             raise RunError(
@@ -86,13 +90,13 @@ class CurriculumDataset:
             )
         if not 0 <= rank < world_size:
             raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
-        self.corpus = load_corpus(run)
+        self.corpus = load_corpus(run, plan)
         self.tokenizer = load_tokenizer(tokenizer)
         self.sequence_length, self.batch_size = sequence_length, batch_size
         self.rank, self.world_size = rank, world_size
         self.packing, self.prefetch = packing, prefetch
         self.end = self.tokenizer.end if end == "own" else end
-        self.cache = storage.join(run, CACHE) if cache == "" else cache
+        self.cache = storage.join(self.corpus.run, CACHE) if cache == "" else cache
         _check_index(self.corpus, self.tokenizer, self.cache)
         self._start = (0, 0)  # the step to begin at, and its first sequence
         self._steps: int | None = None  # finished steps, as far as this object yielded them itself
@@ -185,7 +189,8 @@ def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int 
     shards = range(len(load_corpus(run).shards))
     with ProcessPoolExecutor(processes or os.cpu_count(), get_context("spawn")) as pool:
         total = sum(pool.map(partial(_index_shard, run, encoder, cache), shards))
-    _record_index(load_corpus(run), encoder, cache or storage.join(run, CACHE))
+    corpus = load_corpus(run)
+    _record_index(corpus, encoder, cache or storage.join(corpus.run, CACHE))
     return total
 
 
@@ -222,7 +227,8 @@ def _describe(tokenizer: TokenizerId) -> str:
 
 
 def _index_shard(run: str, tokenizer: Tokenizer, cache: str, shard: int) -> int:
-    stream = TokenStream(load_corpus(run), tokenizer, None, cache or storage.join(run, CACHE))
+    corpus = load_corpus(run)
+    stream = TokenStream(corpus, tokenizer, None, cache or storage.join(corpus.run, CACHE))
     return int(stream.counts(shard)[0].sum())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tamis.transforms import storage
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.release import open_release
 from tamis.transforms.core.shards import read_shard
 from tamis.transforms.feed.corpus_index import read_verified
 
@@ -28,14 +28,15 @@ class OrderedShard:
 
 
 def read_in_order(run: str, first_token: int = 0) -> Iterator[OrderedShard]:
-    """The shards of a finished run in training order, from the one that holds `first_token` on.
-    Memory: one shard. Raises FileNotFoundError if the run is not finished, RunError if a shard does
-    not match the manifest."""
-    manifest = read_manifest(run)
+    """The shards of a release, `RUN` or `RUN@41`, in training order, from the one that holds
+    `first_token` on. Memory: one shard. Raises FileNotFoundError if there is no such release,
+    RunError if a shard does not match the manifest."""
+    release = open_release(run)
+    manifest = release.manifest
     digests = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:
         if shard["first_token"] + shard["tokens"] <= first_token:
             continue
-        uri = storage.join(run, shard["path"])
+        uri = storage.join(release.run, shard["path"])
         table = read_shard(uri, read_verified(uri, digests[shard["path"]]))
         yield OrderedShard(shard["path"], table, shard["first_token"], shard["tokens"], shard["lr_min"], shard["lr_max"])

@@ -1,132 +1,133 @@
 """The chain of a run's releases: each record contains the SHA-256 of the record before it.
 
-A record lists the input files added and removed since the release before; all records together
-must add up to the input in the manifest.
+A record `releases/000041.json` has the SHA-256 of the release's manifest, and lists the input files
+added and removed since the release before. Records stay when the files of a release are removed.
 """
 
 import hashlib
 from collections.abc import Iterator
 
+from pydantic import AliasChoices, Field, ValidationError
+
 from tamis.transforms import storage
 from tamis.transforms.core.json_model import JsonModel
-from tamis.transforms.core.manifest import MANIFEST, Manifest
-
-FOLDER = "releases"
+from tamis.transforms.core.manifest import Manifest
+from tamis.transforms.core.release import RELEASES, Release, numbers
 
 InputFiles = set[tuple[str, str]]
 """(URI, version) of each input file: a file whose bytes may have changed counts as another file."""
 
 
-class Release(JsonModel):
-    """The record of a release. `parent` is the SHA-256 of the record before."""
+class ReleaseRecord(JsonModel):
+    """The record of a release. `parent` is the SHA-256 of the record before, `manifest` that of the
+    manifest, and `bytes` the size of all files; the two are None in records of early versions."""
 
     release: int
     parent: str | None
+    manifest: str | None = None
     finished: str | None
-    root: str
+    release_root: str = Field(validation_alias=AliasChoices("release_root", "root"))
     corpus_root: str
     fingerprint: str
     records: int
     kept: int
     real_tokens: int | None = None
+    bytes: int | None = None
     added: list[tuple[str, str]]
     removed: list[tuple[str, str]]
-
-    def describes(self, manifest: Manifest) -> bool:
-        """Whether this is the record of the manifest's release."""
-        own = self.root, self.corpus_root, self.fingerprint
-        return own == (manifest["root"], manifest["corpus_root"], manifest["fingerprint"])
 
     def apply(self, files: InputFiles) -> InputFiles:
         """The input files of this release, given those of the release before."""
         return (files - set(self.removed)) | set(self.added)
 
 
-def latest(run: str) -> Release | None:
+def record_uri(run: str, number: int) -> str:
+    return storage.join(run, RELEASES, f"{number:06d}.json")
+
+
+def records(run: str) -> list[ReleaseRecord]:
+    """The readable records of all releases, oldest first."""
+    return [record for _, _, record in _chain(run) if record is not None]
+
+
+def latest(run: str) -> ReleaseRecord | None:
     """The record of the last release, None before the first."""
-    names = _names(run)
-    return Release.read(storage.join(run, FOLDER, names[-1])) if names else None
+    return next(reversed(records(run)), None)
 
 
-def before(run: str, manifest: Manifest) -> Release | None:
-    """The record of the release before the manifest's, which need not be recorded yet."""
-    previous = None
-    for _, _, release in _releases(run):
-        if release.describes(manifest):
-            break
-        previous = release
-    return previous
+def before(release: Release) -> ReleaseRecord | None:
+    """The record of the release before this one."""
+    return next((record for record in reversed(records(release.run)) if record.release < release.number), None)
 
 
-def record(run: str) -> None:
-    """Adds the record of the manifest's release, unless it exists or there is no manifest. A run
-    calls this at its end, and at its start: the last one may have been killed before its record."""
-    manifest = storage.read_json(storage.join(run, MANIFEST))
-    if manifest is None:
-        return
-    last = latest(run)
-    if last is None or not last.describes(manifest):
-        release = next_release(run, manifest)
-        release.write(storage.join(run, FOLDER, _name(release.release)))
+def record(release: Release, content: bytes) -> None:
+    """Writes the record of a release whose manifest has the bytes `content`. This finishes it."""
+    uri, data = record_uri(release.run, release.number), _next_record(release, content).model_dump_json().encode()
+    if not storage.exists(uri) or storage.read_bytes(uri) != data:
+        storage.write_bytes(uri, data)
 
 
-def next_release(run: str, manifest: Manifest) -> Release:
-    """The record that the manifest's release gets when it follows the recorded ones."""
+def is_record_of(record: ReleaseRecord, release: Release, content: bytes) -> bool:
+    """Whether a record says of a release all that it should. Those of early versions say less."""
+    expected = _next_record(release, content)
+    if record.manifest is None:
+        expected = expected.model_copy(update={"manifest": None, "bytes": None})
+    return record == expected
+
+
+def problems(run: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with the chain, as (path, problem): a record that is missing or has changed."""
     files: InputFiles = set()
-    parent, number = None, 1
-    for _, content, release in _releases(run):
-        files, parent, number = release.apply(files), hashlib.sha256(content).hexdigest(), number + 1
-    inputs = _input_files(manifest)
-    return Release(
-        release=number,
+    parent = None
+    for expected, (number, content, record) in enumerate(_chain(run), 1):
+        path = f"{RELEASES}/{number:06d}.json"
+        if number != expected:
+            yield f"{RELEASES}/{expected:06d}.json", "missing"
+            return
+        if record is None or record.release != number:
+            yield path, "it is not a readable record of its release"
+            return
+        if record.parent != parent:
+            before = f"{RELEASES}/{number - 1:06d}.json"
+            yield before if parent else path, f"its bytes have changed, or {path} names another parent"
+        if set(record.added) & files or set(record.removed) - files:
+            yield path, "it adds input files that were there, or removes files that were not"
+        files, parent = record.apply(files), hashlib.sha256(content).hexdigest()
+
+
+def _next_record(release: Release, content: bytes) -> ReleaseRecord:
+    """The record of a release that follows the records before it."""
+    files: InputFiles = set()
+    parent = None
+    for number, written, earlier in _chain(release.run):
+        if number < release.number and earlier is not None:
+            files, parent = earlier.apply(files), hashlib.sha256(written).hexdigest()
+    manifest, inputs = release.manifest, _input_files(release.manifest)
+    return ReleaseRecord(
+        release=release.number,
         parent=parent,
+        manifest=hashlib.sha256(content).hexdigest(),
         finished=manifest["environment"].get("finished"),
-        root=manifest["root"],
+        release_root=manifest["release_root"] if "release_root" in manifest else manifest["root"],
         corpus_root=manifest["corpus_root"],
         fingerprint=manifest["fingerprint"],
         records=manifest["counts"]["records"],
         kept=manifest["counts"]["kept"],
         real_tokens=manifest.get("guards", {}).get("real_tokens"),
+        bytes=sum(file["bytes"] for file in manifest["files"]),
         added=sorted(inputs - files),
         removed=sorted(files - inputs),
     )
 
 
-def problems(run: str, manifest: Manifest) -> list[str]:
-    """What is wrong with the chain: a missing or changed record, or inputs that do not add up. A
-    run without records was made by a version that had none, and has no problem."""
-    wrong: list[str] = []
-    files: InputFiles = set()
-    parent = last = None
-    for number, (name, content, release) in enumerate(_releases(run), 1):
-        where = f"{FOLDER}/{name}"
-        if release.release != number or name != _name(number):
-            return [*wrong, f"{where}: is not release {number}; the one before it is missing"]
-        if release.parent != parent:
-            wrong.append(f"{where}: names another parent than the release before it, which has changed")
-        if set(release.added) & files or set(release.removed) - files:
-            wrong.append(f"{where}: adds files that were there, or removes files that were not")
-        files, parent, last = release.apply(files), hashlib.sha256(content).hexdigest(), release
-    if last is not None:
-        if not last.describes(manifest):
-            wrong.append(f"{FOLDER}: the last release is not that of {MANIFEST}; run the same command again to record it")
-        elif files != _input_files(manifest):
-            wrong.append(f"{FOLDER}: the files added and removed do not add up to the input of {MANIFEST}")
-    return wrong
-
-
-def _name(number: int) -> str:
-    return f"{number:06d}.json"
-
-
-def _names(run: str) -> list[str]:
-    return [name for name in storage.names(storage.join(run, FOLDER)) if name.endswith(".json")]
-
-
-def _releases(run: str) -> Iterator[tuple[str, bytes, Release]]:
-    for name in _names(run):
-        content = storage.read_bytes(storage.join(run, FOLDER, name))
-        yield name, content, Release.model_validate_json(content)
+def _chain(run: str) -> Iterator[tuple[int, bytes, ReleaseRecord | None]]:
+    """(number, bytes, record) of each release, oldest first; None if the record is unreadable."""
+    for number in numbers(run):
+        content = storage.read_bytes(record_uri(run, number))
+        try:
+            yield number, content, ReleaseRecord.model_validate_json(content)
+        except ValidationError:
+            yield number, content, None
 
 
 def _input_files(manifest: Manifest) -> InputFiles:

@@ -4,7 +4,7 @@ A URI is a local path (plain `os`), `s3://`, `gs://` or `azure://` (the store's 
 repeats cut reads and has conditional puts), or `http(s)://` (read only, through smart-open).
 """
 
-from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, names
+from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, files, names
 from tamis.transforms.storage.object_store import TIMEOUT, Entry
 from tamis.transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
 from tamis.transforms.storage.removal import remove, remove_tree, sweep
@@ -20,6 +20,7 @@ __all__ = [
     "entry",
     "exists",
     "expand",
+    "files",
     "join",
     "local_path",
     "names",

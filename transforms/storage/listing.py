@@ -37,6 +37,22 @@ def names(folder: str) -> list[str]:
     return sorted({key.split("/", 1)[0] for key in keys if key})
 
 
+def files(folder: str) -> dict[str, Entry]:
+    """All finished files below `folder`, by their path in it, sorted; none if it does not exist."""
+    path = local_path(folder)
+    if path is None:
+        prefix = folder.rstrip("/") + "/"
+        return {entry.uri[len(prefix) :]: entry for entry in sorted(objects(prefix), key=lambda entry: entry.uri)}
+    found = {}
+    for parent, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            file = os.path.join(parent, name)
+            if not TEMPORARY.match(name) and os.path.exists(file):
+                found[os.path.relpath(file, path)] = stat(file)
+    return found
+
+
 def expand(patterns: Sequence[str], allow_empty: bool = False) -> list[Entry]:
     """The files that match `patterns`, each once, sorted by URI.
 

@@ -65,6 +65,8 @@ def sha256(uri: str) -> str:
 
 
 def stat(path: str) -> Entry:
-    """The entry of a file on a local disk."""
+    """The entry of a file on a local disk. Its version covers the inode and the time of the last
+    change of any kind: size and modification time can be the same for other bytes."""
     status = os.stat(path)
-    return Entry(path, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    version = f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+    return Entry(path, status.st_size, version)

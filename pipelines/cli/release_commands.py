@@ -1,0 +1,115 @@
+"""The commands that list, keep and remove the releases of a run, such as releases, pin and clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tamis.pipelines.cli.messages import Json, ReleaseName, RunDirectory, print_output, user_errors
+from tamis.transforms.core.errors import RunError
+
+app = typer.Typer()
+
+
+@app.command()
+def releases(run: RunDirectory, as_json: Json = False) -> None:
+    """List the releases of a run: when, input added and removed, kept, size, the last failure."""
+    with user_errors(as_json):
+        from tamis.pipelines.run.release_list import lines, release_list
+
+        listed = release_list(run)
+        print_output(listed.model_dump(mode="json"), lines(listed), as_json)
+
+
+@app.command()
+def rollback(release: ReleaseName) -> None:
+    """Make an earlier release, RUN@N, the current one. No release is removed."""
+    with user_errors(False):
+        from tamis.pipelines.run.retention import rollback as make_current
+
+        run, number = _numbered(release)
+        made = make_current(run, number)
+        typer.echo(f"release {made.number} is the current one: {made.folder}")
+
+
+@app.command()
+def pin(
+    release: ReleaseName,
+    note: Annotated[str, typer.Option(help="Who needs it, and for what.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the pin.")] = False,
+) -> None:
+    """Keep a release, RUN@N, from being removed by output.retain or tamis clean."""
+    with user_errors(False):
+        from tamis.pipelines.run import retention
+
+        run, number = _numbered(release)
+        if remove:
+            retention.unpin(run, number)
+            typer.echo(f"release {number} is not pinned")
+        else:
+            retention.pin(run, number, note)
+            typer.echo(f"release {number} is pinned")
+
+
+@app.command()
+def clean(
+    names: Annotated[list[str], typer.Argument(metavar="RUN[@N]", help="A run, and releases of it to remove.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what no release needs: parts, unfinished releases, and the releases that you name."""
+    with user_errors(as_json):
+        from tamis.pipelines.run.retention import clean as remove
+        from tamis.transforms.core.formatting import storage_size
+        from tamis.transforms.core.release import parse_name
+
+        parsed = [parse_name(name) for name in names]
+        runs = {run for run, _ in parsed}
+        if len(runs) > 1:
+            raise RunError(f"name releases of one run, not of {', '.join(sorted(runs))}")
+        removals = remove(runs.pop(), [number for _, number in parsed if number is not None], dry_run)
+
+        def lines() -> Iterable[str]:
+            for removal in removals:
+                yield f"{storage_size(removal.bytes):>10}  {removal.path}  ({removal.why})"
+            verb = "would be removed" if dry_run else "removed"
+            yield f"{storage_size(sum(removal.bytes for removal in removals))} {verb}"
+
+        print_output([asdict(removal) for removal in removals], lines(), as_json)
+
+
+@app.command()
+def du(run: RunDirectory, as_json: Json = False) -> None:
+    """Show the disk that each release, the parts and the caches of a run use."""
+    with user_errors(as_json):
+        from tamis.pipelines.run.retention import disk_usage
+        from tamis.transforms.core.formatting import storage_size
+
+        usage = disk_usage(run)
+
+        def lines() -> Iterable[str]:
+            for number, size in usage["releases"].items():
+                yield f"{storage_size(size):>10}  release {number}, its own files"
+            for name, size in usage["parts"].items():
+                yield f"{storage_size(size):>10}  {name}/, shared by releases"
+            if usage["parts_of_no_release"]:
+                yield f"{storage_size(usage['parts_of_no_release']):>10}  of these in no release; see tamis clean {run}"
+            for name, size in usage["other"].items():
+                if size:
+                    yield f"{storage_size(size):>10}  {name}/"
+            yield f"{storage_size(usage['total']):>10}  in all"
+
+        print_output(usage, lines(), as_json)
+
+
+def _numbered(name: str) -> tuple[str, int]:
+    """Run and number of `RUN@41`. Raises RunError without a number."""
+    from tamis.transforms.core.release import parse_name
+
+    run, number = parse_name(name)
+    if number is None:
+        raise RunError(f"name a release by its number, as {name}@1; tamis releases {name} lists them")
+    return run, number

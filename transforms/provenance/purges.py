@@ -1,0 +1,81 @@
+"""The log of purges, the one exception to the immutability of releases.
+
+Each entry `releases/purges/000001.json` says when who removed how many documents, which manifests
+that changed, and contains the SHA-256 of the entry before it.
+"""
+
+import hashlib
+
+from tamis.transforms import storage
+from tamis.transforms.core.json_model import JsonModel
+from tamis.transforms.core.release import RELEASES
+
+FOLDER = "purges"
+
+
+class PurgedRelease(JsonModel):
+    """A release after a purge: the SHA-256 of its manifest, and its roots."""
+
+    release: int
+    documents: int
+    manifest: str
+    release_root: str
+    corpus_root: str
+
+
+class Purge(JsonModel):
+    """One purge. `parent` is the SHA-256 of the purge before, `takedown` of the list of all that
+    must not come back; `documents` were found in the parts of the run."""
+
+    number: int
+    parent: str | None
+    when: str
+    who: str
+    reason: str
+    documents: int
+    takedown: str
+    releases: list[PurgedRelease]
+
+
+def purge_uri(run: str, number: int) -> str:
+    return storage.join(run, RELEASES, FOLDER, f"{number:06d}.json")
+
+
+def purges(run: str) -> list[Purge]:
+    """The readable entries, oldest first."""
+    return [entry for name in _names(run) if (entry := Purge.read(_uri(run, name))) is not None]
+
+
+def manifest_digest(run: str, number: int) -> str | None:
+    """The SHA-256 of the manifest of a release after the last purge that changed it."""
+    digests = [changed.manifest for entry in purges(run) for changed in entry.releases if changed.release == number]
+    return digests[-1] if digests else None
+
+
+def last_digest(run: str) -> str | None:
+    """The SHA-256 of the last entry, None before the first."""
+    names = _names(run)
+    return hashlib.sha256(storage.read_bytes(_uri(run, names[-1]))).hexdigest() if names else None
+
+
+def problems(run: str) -> list[tuple[str, str]]:
+    """What is wrong with the log, as (path, problem)."""
+    wrong, parent = [], None
+    for expected, name in enumerate(_names(run), 1):
+        path, content = f"{RELEASES}/{FOLDER}/{name}", storage.read_bytes(_uri(run, name))
+        entry = Purge.read(_uri(run, name))
+        if entry is None or entry.number != expected or entry.model_dump_json().encode() != content:
+            wrong.append((path, "it is not a readable entry of the log of purges, or the one before it is missing"))
+            break
+        if entry.parent != parent:
+            wrong.append((path, "it names another entry before it"))
+        parent = hashlib.sha256(content).hexdigest()
+    return wrong
+
+
+def _names(run: str) -> list[str]:
+    return storage.names(storage.join(run, RELEASES, FOLDER))
+
+
+def _uri(run: str, name: str) -> str:
+    return storage.join(run, RELEASES, FOLDER, name)

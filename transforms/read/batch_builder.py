@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.input_options import Fields, Input, Reject
+from tamis.transforms.read.input_options import Fields, Input, Loss, Reject, Skipped
 from tamis.transforms.text.hashing import hash128, mix
 
 _EXCERPT_CHARS = 200
@@ -24,8 +26,8 @@ _INT64 = float(1 << 63)
 _INEXACT = {float, dict, list}  # the types of values that may hold an inexact number
 _MOST_REJECTS = 1000  # in one batch, so that a file of nothing but rejects does not fill the memory
 
-NO_TEXT = "no text field"
-"""How the error of a record without a text field begins."""
+NO_TEXT = "no text "
+"""How the error of a record without a text field, or of a table without a text column, begins."""
 
 
 class InvalidRecord(ValueError):
@@ -45,7 +47,8 @@ class BatchBuilder:
         self._mapper = FieldMapper(options.fields)
         self._partition = partition_fields(uri)
         self._rows: list[tuple[str | None, ...]] = []
-        self._rejects: list[Reject] = []
+        self._rejects: list[Loss] = []
+        self._skipped: Counter[str] = Counter()
         self._bytes = 0
 
     @property
@@ -93,18 +96,24 @@ class BatchBuilder:
         """Adds a reject: what could not be read, where and why, and how many records that is."""
         self._rejects.append(Reject(self._uri, offset, line, error, _printable(excerpt), start, records, estimated))
 
-    def take(self) -> tuple[pa.RecordBatch, list[Reject]]:
-        """Returns the current batch and its rejects, and begins the next batch."""
+    def skip(self, reason: str) -> None:
+        """Counts a record that is no document on purpose."""
+        self._skipped[reason] += 1
+
+    def take(self) -> tuple[pa.RecordBatch, list[Loss]]:
+        """Returns the current batch and what was lost beside it, and begins the next batch."""
         columns = zip(*self._rows, strict=True) if self._rows else [()] * len(documents.SCHEMA)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, documents.SCHEMA, strict=True)]
         arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
-        batch, rejects = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA), self._rejects
+        batch = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA)
+        losses = [*self._rejects, *(Skipped(reason, count) for reason, count in sorted(self._skipped.items()))]
         self._rows, self._rejects, self._bytes = [], [], 0
-        return batch, rejects
+        self._skipped.clear()
+        return batch, losses
 
-    def flush(self) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+    def flush(self) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
         """Yields the last batch unless it is empty."""
-        if self._rows or self._rejects:
+        if self._rows or self._rejects or self._skipped:
             yield self.take()
 
 
@@ -152,7 +161,7 @@ class FieldMapper:
         if any(name.split(".")[0] in field_names for name, _ in self._names[0]):
             return f"text field {names} is null"
         return (
-            f"{NO_TEXT} {names}; the fields are: {', '.join(sorted(map(str, field_names))[:20]) or 'none'}; "
+            f"{NO_TEXT}field {names}; the fields are: {', '.join(sorted(map(str, field_names))[:20]) or 'none'}; "
             "name the right one in input.fields.text"
         )
 
@@ -206,6 +215,11 @@ def float_id(value: float) -> str | None:
     if math.isnan(value):
         return None
     return str(int(value)) if value.is_integer() else repr(value)
+
+
+def decimal_id(value: Decimal) -> str:
+    """A decimal as text; a whole one as an integer."""
+    return str(int(value)) if value == value.to_integral_value() else str(value)
 
 
 def exact_record(data: bytes) -> Any:

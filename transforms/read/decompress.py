@@ -21,7 +21,7 @@ from isal import igzip_lib
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.read.input_options import COMPRESSION_RATIO, split_count
+from tamis.transforms.read.input_options import COMPRESSION_RATIO, TYPICAL_RECORD, split_count
 
 _BLOCK = 1 << 20
 _HEAD = 4  # bytes that tell the codec
@@ -33,9 +33,6 @@ SEARCH_WINDOW = 16 << 20
 
 SEARCH_LIMIT = 64 << 20
 """The search ends, and the file is one split, if no member begins in this many searched bytes."""
-
-_TYPICAL_RECORD = 2000
-"""Bytes of text in a record, for an estimate of what is lost where nothing could be read."""
 
 _PROOF = 256 << 10
 """Bytes that must decode before a signature counts as a member. Codecs store incompressible data
@@ -233,16 +230,19 @@ class ByteStream:
 
     def lost_records(self, records: int) -> int:
         """An estimate of how many records the damage cost, at least 1, by the `records` that were
-        read of the stream before. How much is missing from a file that was cut, nobody knows."""
+        read of the stream before. Nobody knows how much is missing from a file that was cut: as
+        much as is left, in the median of all places where it may have been cut."""
         assert self._error is not None
         if self._error.records is not None:
             return max(1, self._error.records)
         begin, end = self._error.start, self._next_member
         if end is None:
             end = self._end_of_split() if self._file.seekable() else begin
+        if begin >= end:
+            return max(1, records)
         if records and begin > self.start:
             return max(1, round(records * (end - begin) / (begin - self.start)))
-        return max(1, (end - begin) * COMPRESSION_RATIO // _TYPICAL_RECORD)
+        return max(1, (end - begin) * COMPRESSION_RATIO // TYPICAL_RECORD)
 
     @cached_property
     def _next_member(self) -> int | None:
@@ -396,8 +396,7 @@ class ByteStream:
         if handed_on and self._trust:
             raise WrongChecksum(f"{self._uri}: {message}")
         separator = self._content or b"\n"
-        data = b"".join(self._salvage(codec, chunk_start, 0))  # of one member, whose text is lost
-        records = data.count(separator) + (not self._content and not data.endswith(separator))
+        records = sum(block.count(separator) for block in self._salvage(codec, chunk_start, 0))
         raise _DamageError(message, self._file.tell(), records)
 
     def _salvage(self, codec: _Codec, chunk_start: int, produced: int) -> Iterator[bytes]:

@@ -16,6 +16,14 @@ WARC_START = b"WARC/"
 COMPRESSION_RATIO = 4
 """Approximate bytes of text per byte of a compressed file."""
 
+TYPICAL_RECORD = 2000
+"""Bytes of text in a record, for an estimate of what is lost where nothing could be read."""
+
+Extractor = Literal["resiliparse", "trafilatura"]
+"""The libraries that find the main text of a page; the name is that of the package."""
+
+RecordType = Literal["response", "conversion", "resource"]
+
 Format = Literal["jsonl", "parquet", "text", "warc", "wet", "python-env"]
 
 
@@ -55,6 +63,13 @@ class Input(Options):
     source: str = Field("default", min_length=1, description="source of documents that name none")
     text_unit: Literal["file", "line"] = Field(
         "file", description="whether a plain text file is one document or has one per line"
+    )
+    extractor: Extractor = Field(
+        "resiliparse", description="what finds the main text of web pages; trafilatura is more precise and 7 times slower"
+    )
+    warc_records: tuple[RecordType, ...] = Field(
+        ("response", "conversion"),
+        description="the types of WARC records that are documents; all others are counted as skipped",
     )
     max_record_bytes: int = Field(256 << 20, gt=0, le=1 << 30, description="longer records are rejected")
     split_bytes: int = Field(48 << 20, gt=0, description="approximate size of the splits of a large file, in bytes of text")
@@ -100,3 +115,15 @@ class Reject:
     start: int = 0
     records: int = 1
     estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Records that are no documents on purpose, such as the pictures of a crawl. A reason is one of
+    few: it names no page."""
+
+    reason: str
+    count: int
+
+
+Loss = Reject | Skipped

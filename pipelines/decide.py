@@ -13,11 +13,11 @@ from tamis.transforms.beam import ranking, unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.metadata import field_texts
 from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, sort_value
 from tamis.transforms.select import allocation, diversify
 from tamis.transforms.text.hashing import hash128, mix
+from tamis.transforms.text.metadata import field_texts
 
 _SEPARATOR = "\x1f"  # of phase and source in the name of a group
 

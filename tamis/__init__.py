@@ -8,11 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tamis.transforms.core.options import Options
+    from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
     from tamis.transforms.feed.dataset import CurriculumDataset
+    from tamis.transforms.rate.function import rater
+    from tamis.transforms.text.segment import SegmentedTexts, Texts
 
-__all__ = ["CurriculumDataset"]
+__all__ = ["CurriculumDataset", "Options", "Rater", "SegmentedTexts", "Signal", "Texts", "rater", "share", "signal_batch"]
 
-_HOMES = {"CurriculumDataset": "tamis.transforms.feed.dataset"}
+_HOMES = {
+    "CurriculumDataset": "tamis.transforms.feed.dataset",
+    "Options": "tamis.transforms.core.options",
+    "Rater": "tamis.transforms.core.rater",
+    "SegmentedTexts": "tamis.transforms.text.segment",
+    "Signal": "tamis.transforms.core.rater",
+    "Texts": "tamis.transforms.text.segment",
+    "rater": "tamis.transforms.rate.function",
+    "share": "tamis.transforms.core.rater",
+    "signal_batch": "tamis.transforms.core.rater",
+}
 
 
 def __getattr__(name: str) -> object:

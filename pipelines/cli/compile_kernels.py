@@ -5,17 +5,19 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 from numba.core import event
 
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, rater_type
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime import kernels
+from tamis.transforms.runtime.plugins import Plugin
 
 _PROSE = "all the words of a document that is there to be rated, and they are enough to be cut into shingles and compared"
 _TEXTS = (  # near-duplicates, an item of a benchmark, several scripts, many lines, an empty text
@@ -27,7 +29,6 @@ _TEXTS = (  # near-duplicates, an item of a benchmark, several scripts, many lin
 )
 
 _RECIPE: dict[str, Any] = {
-    "rate": {name: {} for name in ("gopher", "repetition", "c4", "fineweb", "compression", "language")},
     "dedup": {"minhash": {}},
     "quality": [{"signal": "gopher.stop_words", "range": [0, 8]}],
     "select": {"tokens": 1_000_000, "diverse": {"column": "metadata.embedding", "ceiling": 1.0}},
@@ -40,12 +41,14 @@ _VARIANTS: tuple[dict[str, Any], ...] = ({}, {"dedup": {"minhash": {"scheme": "m
 
 @dataclass(frozen=True)
 class Warmup:
-    """The kernels that were compiled now, and the number of compiled kernels in the folder."""
+    """The kernels that were compiled now, the number of compiled kernels in the folder, and why
+    raters of some packages could not run."""
 
     folder: str
     compiled: tuple[str, ...]
     files: int
     seconds: float
+    problems: tuple[str, ...] = ()
 
 
 def compile_kernels() -> Warmup:
@@ -56,11 +59,12 @@ def compile_kernels() -> Warmup:
     if is_warm():
         return Warmup(str(folder), (), len(_files(folder)), time.monotonic() - start)
     with event.install_recorder("numba:compile") as recorder, tempfile.TemporaryDirectory() as scratch:
-        _run_all(Path(scratch))
+        problems = tuple(_run_all(Path(scratch)))
     compiled = dict.fromkeys(_name(record.data["dispatcher"].py_func) for _, record in recorder.buffer)
     files = _files(folder)
-    _listing(folder).write_text(json.dumps(files))
-    return Warmup(str(folder), tuple(filter(None, compiled)), len(files), time.monotonic() - start)
+    if not problems:
+        _listing(folder).write_text(json.dumps(files))
+    return Warmup(str(folder), tuple(filter(None, compiled)), len(files), time.monotonic() - start, problems)
 
 
 def is_warm() -> bool:
@@ -78,9 +82,13 @@ def lines(warmup: Warmup) -> Iterator[str]:
     else:
         yield f"nothing to compile: all {warmup.files} kernels are compiled"
     yield f"they are stored in {warmup.folder}"
+    for problem in warmup.problems:
+        yield f"cannot be used: {problem}"
 
 
-def _run_all(scratch: Path) -> None:
+def _run_all(scratch: Path) -> Iterator[str]:
+    """Runs every step and every rater that needs no options. Yields what raters of packages failed
+    with: each has a run of its own."""
     source, benchmark = scratch / "in.jsonl", scratch / "benchmark.jsonl"
     source.write_bytes(b"".join(orjson.dumps({"text": text, "embedding": [1, 0]}) + b"\n" for text in _TEXTS))
     benchmark.write_bytes(orjson.dumps({"question": _PROSE}))
@@ -89,14 +97,28 @@ def _run_all(scratch: Path) -> None:
         "drop": 2,
         "review": 2,  # more than any share, so that the document reaches the later steps
     }
+    common = {**_RECIPE, "input": {"paths": [str(source)]}}
+    shipped = {name: {} for name in RATERS.shipped if name not in ELSEWHERE and not _options_required(RATERS.shipped[name])}
     for number, variant in enumerate(_VARIANTS):
-        recipe = {**_RECIPE, "input": {"paths": [str(source)]}, "decontaminate": decontaminate, **variant}
+        recipe = {**common, "rate": shipped, "decontaminate": decontaminate, **variant}
         launch(Recipe.model_validate(recipe), str(scratch / str(number)), workers=1)
+    for plugin in RATERS.all[len(RATERS.shipped) :]:
+        try:
+            if not _options_required(plugin):
+                recipe = {**common, "rate": {**shipped, plugin.name: {}}}
+                launch(Recipe.model_validate(recipe), str(scratch / plugin.name), workers=1)
+        except (ImportError, RunError, ValueError) as error:
+            yield f"{plugin.name} of {plugin.package}: {error}"
+
+
+def _options_required(plugin: Plugin) -> bool:
+    kind = rater_type(plugin)
+    return kind.repeatable or any(field.is_required() for field in kind.options_type.model_fields.values())
 
 
 def _listing(folder: Path) -> Path:
     """The list of compiled kernels, named by a hash of all code that determines them."""
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(json.dumps([asdict(plugin) for plugin in RATERS.all]).encode(), digest_size=8)
     for package in (Path(kernels.__file__).parents[1], Path(__file__).parents[1]):
         for source in sorted(package.rglob("*.py")):
             digest.update(source.read_bytes())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from pydantic import ValidationError
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.plugins import Plugin, Plugins
 from tamis.transforms.core.rater import Rater, Signal
+from tamis.transforms.runtime.plugins import Plugin, Plugins
 
 RATERS = Plugins(
     "tamis.raters",
@@ -115,15 +116,17 @@ def signals_as_json() -> dict[str, Any]:
 
 
 def signal_lines() -> Iterator[str]:
-    """What `tamis raters` prints: a line for each signal below its rater."""
+    """What `tamis raters` prints: each rater with its signals, and their source if it is one."""
     listed, problems = list_signals()
-    last = None
-    for entry in listed:
-        if entry.rater != last:
-            last = entry.rater
-            yield f"{entry.rater}  ({entry.package or 'tamis'}{', slow' if entry.slow else ''})"
-        signal = entry.signal
-        span = "" if signal.low is None or signal.high is None else f"{signal.low:,} to {signal.high:,}"
-        yield f"  {signal.name:<40} {signal.kind:<8} {signal.direction:<5} {span:<14} {signal.unit}; {signal.source}"
+    for name, entries in groupby(listed, key=lambda entry: entry.rater):
+        group = list(entries)
+        sources = {entry.signal.source for entry in group}
+        notes = [group[0].package or "tamis", *(["slow"] if group[0].slow else []), *(sources if len(sources) == 1 else ())]
+        yield f"{name}: {', '.join(notes)}"
+        for entry in group:
+            signal, ends = entry.signal, (entry.signal.low, entry.signal.high)
+            span = "" if None in ends else "{:g} to {:g}".format(*ends)
+            source = f"; {signal.source}" if len(sources) > 1 else ""
+            yield f"  {signal.name:<38} {signal.kind:<8} {signal.direction:<5} {span:<14} {signal.unit}{source}"
     for problem in problems:
         yield f"cannot be used: {problem}"

@@ -32,7 +32,10 @@ RATE_VERSION = 3  # raise it when the same input and recipe give other rated/ or
 DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
-_DECIDES_NOTHING: Final[Any] = {**dict.fromkeys(("input", "name", "rate", "requires", "max_shrink"), True), "output": {"retain"}}
+_DECIDES_NOTHING: Final[Any] = {
+    **dict.fromkeys(("input", "name", "rate", "requires", "max_shrink"), True),
+    "output": {"retain"},
+}
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
 
 

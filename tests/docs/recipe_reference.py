@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tamis.pipelines.recipe.raters import RATERS, example_rater, rater_type
 from tamis.pipelines.recipe.schema import Recipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
@@ -86,18 +87,6 @@ or band (best inside the range), and the range is mapped to 0 and 1.
 |---|---|---|---|---|---|
 """
 
-RATERS = {
-    "tokens": {},
-    "gopher": {},
-    "repetition": {},
-    "c4": {},
-    "fineweb": {},
-    "compression": {},
-    "language": {},
-    "fasttext": [{"name": "name", "model": "model.bin"}],
-}
-"""All of them. A test checks that none is missing."""
-
 
 def page() -> str:
     """The whole page."""
@@ -105,9 +94,10 @@ def page() -> str:
 
 
 def every_rater() -> Recipe:
-    """A recipe that measures every signal there is. It reads no file."""
-    benchmark = {"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}
-    return Recipe.model_validate({"rate": RATERS, "decontaminate": {"benchmarks": [benchmark]}})
+    """A recipe with every shipped rater. It reads no file."""
+    examples = {plugin.name: example_rater(plugin).options for plugin in RATERS.shipped.values()}
+    rate = {name: [options] if rater_type(RATERS.shipped[name]).repeatable else options for name, options in examples.items()}
+    return Recipe.model_validate({"decontaminate": rate.pop("contamination"), "rate": rate})
 
 
 def _sections() -> Iterator[str]:
@@ -200,7 +190,7 @@ def _limits(schema: Mapping[str, Any]) -> str:
 
 
 def _signals() -> Iterator[str]:
-    for signal in every_rater().signals.values():
+    for signal in every_rater().all_signals.values():
         ends = ["" if end is None else f"{end:,}" for end in (signal.low, signal.high)]
         span = " to ".join(ends) if all(ends) else ""
         name = signal.name.replace("name.", "NAME.", 1) if signal.name.startswith("name.") else signal.name

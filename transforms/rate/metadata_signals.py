@@ -72,7 +72,7 @@ class MetadataRater(Rater[DeclaredSignals]):
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import pyarrow as pa
 
-        from tamis.transforms.core.metadata import field_values
+        from tamis.transforms.text.metadata import field_values
 
         columns, mistyped = field_values(texts["metadata"], self.signals[:-1])
         return signal_batch(self.signals, [*columns, pa.array(mistyped, pa.int64())])

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tamis.testing import check_rater
 from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
 from tamis.transforms.decontaminate.index import Index, build
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
@@ -196,6 +197,14 @@ def test_case_marks_spaces_accents_and_numbers_do_not_hide_a_copy(tmp_path: Path
         "**" + question.replace(",", " -- ").replace(";", "…") + "**",
     ]
     assert {row.coverage for row in rated(rater, copies)} == {1.0}
+
+
+def test_it_keeps_the_contract(tmp_path: Path) -> None:
+    check_rater(
+        Contamination(
+            options(tmp_path, {"a": [["the of and to a in is that for it was on are as with"]]}, ngram=8, min_ngram=3)
+        )
+    )
 
 
 def test_awkward_documents_are_clean(tmp_path: Path) -> None:

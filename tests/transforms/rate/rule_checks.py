@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,6 @@ from hypothesis import strategies as st
 
 from tamis.transforms.core.rater import Rater
 from tamis.transforms.text.segment import segment
-
-EDGES = [
-    "",
-    " \n\t\n ",
-    "word",
-    "one line of text without a newline.",
-    "汉字没有空格。第二句！\nかなも、少し。\nالعربية؟ हिन्दी में।",
-    "long " * 200_000,
-    "x" * 1_000_000,
-    "\n\n\n",
-    "a\n",
-    "\x00",
-]
 
 Reference = Callable[[str], list[float | None]]
 
@@ -38,14 +25,14 @@ documents = st.lists(st.one_of(pieces, sentences, st.characters(exclude_categori
 batches = st.lists(documents, max_size=4)
 
 
-def rows(rater: Rater, texts: list[str]) -> list[list[Any]]:
+def rows(rater: Rater[Any], texts: Sequence[str]) -> list[list[Any]]:
     batch = rater.rate(segment(pa.array(texts, pa.large_string())))
     assert batch.schema.names == [signal.name for signal in rater.signals]
     assert batch.num_rows == len(texts)
     return [list(row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
 
 
-def check(rater: Rater, reference: Reference, texts: list[str]) -> None:
+def check(rater: Rater[Any], reference: Reference, texts: Sequence[str]) -> None:
     """Every value equals the reference: total numbers and nulls exactly, shares except for rounding."""
     for text, measured in zip(texts, rows(rater, texts), strict=True):
         for signal, value, expected in zip(rater.signals, measured, reference(text), strict=True):
@@ -53,15 +40,6 @@ def check(rater: Rater, reference: Reference, texts: list[str]) -> None:
                 value is not None and expected is not None and math.isclose(value, expected, rel_tol=1e-12)
             )
             assert same, f"{signal.name} of {text[:200]!r}: {value}, reference {expected}"
-
-
-def check_batches(rater: Rater, texts: list[str]) -> None:
-    """A value depends on its document only, not on the other documents or on how the array is sliced."""
-    together = rows(rater, texts)
-    assert together == [rows(rater, [text])[0] for text in texts]
-    array = pa.array(["before", *texts, "after"], pa.large_string())
-    sliced = rater.rate(segment(array.slice(1, len(texts))))
-    assert [list(row) for row in zip(*(column.to_pylist() for column in sliced.columns), strict=True)] == together
 
 
 def real_texts(shared: Path, count: int = 150) -> list[str]:

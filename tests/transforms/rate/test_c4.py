@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows
 
+from tamis.testing import EDGES
 from tamis.transforms.rate.c4 import C4, C4Rater
 
 RATER = C4Rater(C4())
@@ -86,9 +87,8 @@ def test_equals_the_reference_with_many_citations(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
-def test_edges_and_batches() -> None:
+def test_edges() -> None:
     check(RATER, reference, EDGES)
-    check_batches(RATER, EDGES)
 
 
 def test_real_texts(shared: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tamis.testing import check_rater
 from tamis.transforms.rate.fasttext import FastText, FastTextRater, dclm, kaiyuan
 from tamis.transforms.text.segment import segment
 
@@ -57,6 +58,10 @@ TEXTS = [
     "x" * 1_000_000,
     "deal\r\nproof",
 ]
+
+
+def test_it_keeps_the_contract(two: Path) -> None:
+    check_rater(FastTextRater(FastText(name="q", model=str(two))))
 
 
 def test_two_labels_agree_with_the_library(two: Path) -> None:

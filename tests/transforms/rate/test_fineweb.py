@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hypothesis import given, settings
-from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows
 
+from tamis.testing import EDGES
 from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
 from tests.transforms.text.word_reference import words_of
 
@@ -31,9 +32,8 @@ def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
-def test_edges_and_batches() -> None:
+def test_edges() -> None:
     check(RATER, reference, EDGES)
-    check_batches(RATER, EDGES)
 
 
 def test_real_texts(shared: Path) -> None:

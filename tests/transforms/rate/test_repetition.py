@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_checks import EDGES, batches, check, check_batches, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows
 
+from tamis.testing import EDGES
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tests.transforms.text.word_reference import words_of
 
@@ -73,9 +74,8 @@ def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
-def test_edges_and_batches() -> None:
+def test_edges() -> None:
     check(RATER, reference, EDGES)
-    check_batches(RATER, [*EDGES, "a b\n\na b\n\n" * 50])
 
 
 def test_real_texts(shared: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tamis.transforms.core.metadata import field_texts, field_values
 from tamis.transforms.core.rater import Kind, Signal
+from tamis.transforms.text.metadata import field_texts, field_values
 
 
 def values(kind: Kind, records: list[Any], name: str = "a") -> tuple[list[Any], list[int]]:

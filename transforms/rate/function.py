@@ -1,0 +1,118 @@
+"""A Python function as a rater."""
+
+from __future__ import annotations
+
+import math
+import sys
+import sysconfig
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.rater import Direction, Rater, Signal, signal_batch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tamis.transforms.text.segment import SegmentedTexts
+
+Function = Callable[[str], float | None]
+
+_EXCERPT = 80
+
+
+class FunctionOptions(Options):
+    """What a run records of a function: not its code, which has no stable fingerprint."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: str = Field(min_length=1)
+    kind: Literal["float64", "int64", "bool"] = "float64"
+    direction: Direction = "none"
+    range: tuple[float, float] | None = None
+    unit: str = ""
+
+
+class FunctionRater(Rater[FunctionOptions]):
+    """Measures `<name>.score` by calling a function with each text."""
+
+    slow = True
+
+    def __init__(self, options: FunctionOptions, function: Function) -> None:
+        super().__init__(options)
+        self.name = options.name
+        self.function = function
+        low, high = options.range or (None, None)
+        source = f"a Python function, version {options.version}"
+        self.signals = (Signal(f"{self.name}.score", options.kind, options.unit, options.direction, source, low, high),)
+
+    @property
+    def fingerprint(self) -> str:
+        """Covers the version: the code itself has no stable fingerprint."""
+        return fingerprint(["function", self.name, self.options.version, self.options.kind])
+
+    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        values = [self._value(text) for text in texts.strings()]
+        return signal_batch(self.signals, [pa.array(values, self.signals[0].type())])
+
+    def _value(self, text: str) -> float | None:
+        try:
+            value = self.function(text)
+            if value is None or not math.isfinite(value):
+                return None
+            return bool(value) if self.options.kind == "bool" else int(value) if self.options.kind == "int64" else float(value)
+        except Exception as error:
+            place = f"rater '{self.name}': {type(error).__name__}: {error}, on the text that begins {text[:_EXCERPT]!r}"
+            raise RunError(f"{place}. Return None where the function has no value") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the function by value, unless workers can import it."""
+        from apache_beam.internal.cloudpickle import cloudpickle
+
+        module = sys.modules.get(self.function.__module__ or "")
+        by_value = module is not None and module.__name__ != "__main__" and _is_own_file(getattr(module, "__file__", None))
+        if by_value:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            return _unpickle, (self.options, cloudpickle.dumps(self.function))
+        finally:
+            if by_value:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_own_file(file: str | None) -> bool:
+    """Whether a module is a file of the user, and of no installed package, which workers have."""
+    paths = sysconfig.get_paths()
+    return file is not None and not file.startswith(tuple(paths[name] for name in ("stdlib", "purelib", "platlib")))
+
+
+def _unpickle(options: FunctionOptions, function: bytes) -> FunctionRater:
+    from apache_beam.internal.cloudpickle import cloudpickle
+
+    return FunctionRater(options, cloudpickle.loads(function))
+
+
+def rater(
+    *,
+    name: str,
+    version: str,
+    kind: Literal["float64", "int64", "bool"] = "float64",
+    direction: Direction = "none",
+    range: tuple[float, float] | None = None,
+    unit: str = "",
+) -> Callable[[Function], FunctionRater]:
+    """Makes a rater of a function from a text to a number, or None for no value. Its signal is
+    `<name>.score`.
+
+    Raise `version` whenever the function may give another value: documents are then rated again.
+    The function runs once for each document, in Python, in every worker: it is far slower than a
+    rater on arrays. It is sent to the workers with what it uses of its own module; other modules
+    must be installed there. `direction` and `range` are what `quality` uses. Raises ValueError if
+    an argument is wrong.
+    """
+    options = FunctionOptions(name=name, version=version, kind=kind, direction=direction, range=range, unit=unit)
+    return lambda function: FunctionRater(options, function)

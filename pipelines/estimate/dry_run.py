@@ -86,7 +86,7 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     from tamis.pipelines.cli.compile_kernels import is_warm
     from tamis.pipelines.runners.local import default_workers
 
-    tasks = assign_parts(recipe, run, list_input(recipe, run))
+    tasks = assign_parts(recipe, run, list_input(recipe, run)[0])
     splits = [split for task in tasks for split in task.splits]
     pending = [split for task in tasks if not task.finished for split in task.splits]
     workers = workers or default_workers(sum(split.size for split in splits))

@@ -61,7 +61,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
             "real_tokens": real_tokens,
             "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
         },
-        "warnings": [*map(_entry, warnings), *map(_entry, violations)],
+        "warnings": [*map(_entry, [*warnings, *run_warnings.unread_files(plan.unread)]), *map(_entry, violations)],
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),

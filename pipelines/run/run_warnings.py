@@ -11,6 +11,8 @@ from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.provenance.release_chain import ReleaseRecord
+from tamis.transforms.read.input_options import UnreadFile
+from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select import guards
 
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
@@ -73,6 +75,16 @@ def warnings(
             )
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
+
+
+def unread_files(files: Sequence[UnreadFile]) -> Iterator[LintWarning]:
+    """A warning for each reason why files of the input were not read."""
+    by_reason: dict[str, list[str]] = {}
+    for file in files:
+        by_reason.setdefault(file.reason, []).append(redact(file.uri))
+    for reason, uris in sorted(by_reason.items()):
+        names = ", ".join(uris[:3]) + (f" and {len(uris) - 3:,} more" if len(uris) > 3 else "")
+        yield LintWarning("files-not-read", f"{names}: not read, since {reason}", {"files": len(uris)})
 
 
 def _large_document(counts: Counts) -> float:

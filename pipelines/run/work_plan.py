@@ -14,7 +14,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
-from tamis.transforms.read.input_options import Split
+from tamis.transforms.read.input_options import Split, UnreadFile
 from tamis.transforms.read.inputs import plan
 
 REPORT, METRICS = "report.html", "metrics.prom"
@@ -102,6 +102,7 @@ class WorkPlan:
     unchanged: Release | None = None
     mended: Release | None = None
     damaged: tuple[File, ...] = ()
+    unread: tuple[UnreadFile, ...] = ()
 
     @property
     def spill(self) -> str:
@@ -143,7 +144,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     """Compares input and recipe with what the run directory holds (`fresh`: rates everything again,
     for a new release). Raises RunError if the input is missing, NoInput if it is and the recipe
     allows that."""
-    splits = list_input(recipe, run)
+    splits, unread = list_input(recipe, run)
     current, last = current_release(run), last_release(run)
     number = max(numbers(run), default=0) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
@@ -151,25 +152,27 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     planned = fingerprint({"decide": recipe.decide_fingerprint, "parts": digests})
     if not fresh and last is not None and last.manifest["fingerprint"] == planned:
         damaged = damaged_files(last)
-        same = WorkPlan(run, last.number, last.folder, tuple(tasks), planned, current=current)
+        same = WorkPlan(run, last.number, last.folder, tuple(tasks), planned, current=current, unread=tuple(unread))
         if not damaged:
             return replace(same, unchanged=last)
         return replace(same, folder=storage.join(run, MEND), mended=last, damaged=damaged)
     folder = release_folder(run, number)
     resumed = not fresh and storage.read_json(plan_uri(run)) == plan_record(planned, number)
     shards = _finished_shards(run, folder, planned) if resumed else frozenset()
-    return WorkPlan(run, number, folder, tuple(tasks), planned, shards, fresh, current)
+    return WorkPlan(run, number, folder, tuple(tasks), planned, shards, fresh, current, unread=tuple(unread))
 
 
-def list_input(recipe: Recipe, run: str) -> list[Split]:
-    """The splits of the input. Raises as `plan_work`."""
+def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]:
+    """The splits of the input, and the files that are not read. Raises as `plan_work`."""
     try:
-        splits = plan(recipe.input)
+        splits, unread = plan(recipe.input, run)
     except (FileNotFoundError, ValueError) as error:
         raise RunError(f"input: {error}") from None
     if not splits and recipe.input.allow_empty:
         raise NoInput(f"no input: there is no file in {', '.join(recipe.input.paths)}")
-    return splits
+    if not splits:
+        raise RunError(f"input: no file is left to read; {unread[0].uri}: {unread[0].reason}" if unread else "input: no file")
+    return splits, unread
 
 
 def current_release(run: str) -> Release | None:

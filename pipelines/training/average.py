@@ -15,8 +15,9 @@ from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan
 
 def average_by_plan(run: str, files: Sequence[str], output: str, plan_file: str = "") -> dict[str, Any]:
     """Averages checkpoint files, oldest first, by the weights of the plan of a release (`RUN` or
-    `RUN@41`), or of another plan; returns what each counted. Raises FileNotFoundError without a plan, RunError if the plan names another number
-    of checkpoints, and what `average_checkpoints` raises."""
+    `RUN@41`), or of another plan; returns what each counted. Raises FileNotFoundError
+    without a plan, RunError if the plan names another number of checkpoints, and what
+    `average_checkpoints` raises."""
     uri = plan_file or open_release(run).uri(PLAN_FILE)
     if not storage.exists(uri):
         raise FileNotFoundError(f"there is no plan {uri}; write one with: tamis plan {run}")

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import yaml
 from measure import Task, main, megabytes
 
-from tamis.pipelines.rate import measure, prepared_raters
+from tamis.pipelines.measure import measure
+from tamis.pipelines.rate import prepared_raters
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
@@ -49,7 +50,7 @@ def batches(corpus: Path) -> list[pa.RecordBatch]:
 
 def _read(corpus: Path) -> Iterator[pa.RecordBatch]:
     options = Input(paths=(str(corpus / "parquet"),))
-    return (batch for split in plan(options) for batch, _ in read(split, options) if batch.num_rows)
+    return (batch for split in plan(options)[0] for batch, _ in read(split, options) if batch.num_rows)
 
 
 def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False, seed: int = 0) -> Recipe:

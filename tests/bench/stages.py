@@ -12,7 +12,8 @@ import pyarrow as pa
 from measure import Task, main, megabytes
 from ours import batches, few_documents, recipe
 
-from tamis.pipelines.rate import measure, prepared_raters
+from tamis.pipelines.measure import measure
+from tamis.pipelines.rate import prepared_raters
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.documents import SCHEMA
@@ -53,7 +54,7 @@ def profile(corpus: Path) -> Task:
         for kind in ("jsonl", "parquet"):
             options = recipe(corpus, kind).input
             with stage(f"read {kind}"):
-                for split in plan(options):
+                for split in plan(options)[0]:
                     for _ in read(split, options):
                         pass
         _rate(batches(corpus), whole, index, f"{scratch.name}/parts", stage)

@@ -40,7 +40,7 @@ def unique(*groups: list[str]) -> list[str]:
 
 
 def _read(options: Input) -> Iterator[str]:
-    for split in inputs.plan(options):
+    for split in inputs.plan(options)[0]:
         for batch, _ in inputs.read(split, options):
             yield from batch["text"].to_pylist()
 

@@ -101,14 +101,22 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadFile:
+    """A file in the input that is not read, and why."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """What could not be read: a record, or the `records` of a damaged range, whose number may be
     `estimated`. `offset` counts decompressed bytes and `line` counts lines from byte `start` of the
     file, which is 0 except in a later split and after damage. For Parquet, `offset` is the number
-    of the row, from 0."""
+    of the row, from 0; it is None for a document that was read, and that a rater fails on."""
 
     uri: str
-    offset: int
+    offset: int | None
     line: int | None  # from 1; None if records are not lines
     error: str
     excerpt: str

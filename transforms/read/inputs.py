@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from tamis.transforms import storage
-from tamis.transforms.read.input_options import COMPRESSION_RATIO, PYTHON_ENV, WARC_START, Format, Input, Reject, Split
+from tamis.transforms.read.input_options import (
+    COMPRESSION_RATIO,
+    PYTHON_ENV,
+    WARC_START,
+    Format,
+    Input,
+    Loss,
+    Split,
+    UnreadFile,
+)
+from tamis.transforms.read.run_directories import release_paths, without_runs
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 class _Reader(Protocol):
-    def read(self, split: Split, options: Input, trust: bool) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]: ...
+    def read(self, split: Split, options: Input, trust: bool) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]: ...
 
 
 _SUFFIXES: dict[str, Format] = {
@@ -32,12 +42,13 @@ _SUFFIXES: dict[str, Format] = {
 _MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 
 
-def plan(options: Input) -> list[Split]:
-    """The splits of the input, sorted by URI and start.
+def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFile]]:
+    """The splits of the input, sorted by URI and start, and the files that are not read.
 
-    A Parquet file with an unreadable footer is one split, which is read as a reject. Raises
-    FileNotFoundError for a path without files (`allow_empty`: see `storage.expand`), and
-    ValueError for a file of unknown format.
+    `own_run` is the directory that the splits are read for. A Parquet file with an unreadable
+    footer is one split, which is read as a reject. Raises FileNotFoundError for a path without
+    files (`allow_empty`: see `storage.expand`), and ValueError for a file of unknown format, or for
+    a run directory that nobody named.
     """
     environments = [path for path in options.paths if _is_environment(path)]
     files = [path for path in options.paths if not _is_environment(path)]
@@ -48,7 +59,12 @@ def plan(options: Input) -> list[Split]:
         from tamis.transforms.read import python_env
 
         splits += python_env.plan(environments, options)
-    for entry in storage.expand(files, options.allow_empty) if files or not environments else ():
+    unread: list[UnreadFile] = []
+    entries: Sequence[storage.Entry] = ()
+    if files or not environments:
+        paths = release_paths(files)
+        entries, unread = without_runs(storage.expand(paths, options.allow_empty), paths, own_run)
+    for entry in entries:
         kind = format_of(entry.uri) if options.format == "auto" else options.format
         if kind == "parquet":
             from tamis.transforms.read import parquet
@@ -56,7 +72,7 @@ def plan(options: Input) -> list[Split]:
             splits += parquet.plan(entry, options)
         else:
             splits += _byte_ranges(entry, kind, options)
-    return sorted(splits, key=lambda split: (split.uri, split.start))
+    return sorted(splits, key=lambda split: (split.uri, split.start)), unread
 
 
 def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
@@ -74,7 +90,7 @@ def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Spl
     ]
 
 
-def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
     """Batches of the documents of a split in file order, each with its rejects.
 
     A batch has `documents.SCHEMA` and about `documents.BATCH_BYTES` of text. Bad data never raises:

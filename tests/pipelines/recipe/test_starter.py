@@ -68,7 +68,7 @@ def test_fields_of_known_layouts(tmp_path, layout, form):
     block = parse_block(tmp_path)
     assert (block["format"], block["fields"]) == (form, fields)
     inputs = Input.model_validate(block)
-    ((batch, rejects),) = [result for split in plan(inputs) for result in read(split, inputs)]
+    ((batch, rejects),) = [result for split in plan(inputs)[0] for result in read(split, inputs)]
     assert (len(batch), rejects) == (30, [])
     assert batch["text"][0].as_py() == TEXT
 

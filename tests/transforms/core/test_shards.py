@@ -59,7 +59,7 @@ def test_a_shard_is_an_input(tmp_path, options, rows):
     uri = str(tmp_path / f"shard{options.suffix}")
     write_shard(table(rows), uri, options)
     inputs = Input(paths=(uri,))
-    batches = [batch for split in plan(inputs) for batch, rejects in read(split, inputs) if not rejects]
+    batches = [batch for split in plan(inputs)[0] for batch, rejects in read(split, inputs) if not rejects]
     assert pa.Table.from_batches(batches, documents.SCHEMA).to_pylist() == table(rows).to_pylist()
 
 

@@ -53,7 +53,7 @@ def unpacked(data, suffix, start):
 
 
 def splits_of(path, **options):
-    return plan(Input(paths=(str(path),), **options))
+    return plan(Input(paths=(str(path),), **options))[0]
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)

@@ -63,7 +63,7 @@ def test_documents_of_a_busy_server(web):
     web.busy = 2
     assert storage.read_bytes(uri) == PAGES["/pages.jsonl.gz"]
     options = Input(paths=[uri])
-    texts = [text for split in plan(options) for batch, _ in read(split, options) for text in batch["text"].to_pylist()]
+    texts = [text for split in plan(options)[0] for batch, _ in read(split, options) for text in batch["text"].to_pylist()]
     assert texts == ["one", "two"]
 
 

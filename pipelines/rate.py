@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.transforms.combiners import ToListCombineFn
 
+from tamis.pipelines.measure import measure, measure_each
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.work_plan import PartTask, input_order, rated_parts
@@ -23,16 +23,15 @@ from tamis.transforms.beam.exchange import MapDoFn, PartState
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
-from tamis.transforms.core.rater import FIELDS, METADATA, Rater, running_order
+from tamis.transforms.core.rater import Rater, running_order
 from tamis.transforms.decontaminate.ngrams import Contamination
-from tamis.transforms.dedup.minhash import sketch
+from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
+from tamis.transforms.read.decompress import WrongChecksum
+from tamis.transforms.read.input_options import Loss, Reject, Skipped
 from tamis.transforms.read.inputs import read
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import give_back_freed_memory, keep_freed_memory
 from tamis.transforms.runtime.prefetch import prefetch
-from tamis.transforms.text.hashing import hash128, hash_texts, mix
-from tamis.transforms.text.metadata import field_texts
-from tamis.transforms.text.segment import Texts, segment, unsegmented
 
 Advance = Callable[[int, int], None]  # records progress: documents, bytes of text
 RatedPart = tuple[Part, PartReceipt]
@@ -57,11 +56,21 @@ def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> 
     """Reads the splits of a task, measures all signals on one segmentation of each batch, and
     commits parts of bounded size: one for most tasks, several for a large split."""
     raters = prepared_raters(recipe, index)
-    batches = (
-        (number, batch, rejects) for number, split in enumerate(task.splits) for batch, rejects in read(split, recipe.input)
-    )
+    try:
+        return _write_parts(task, recipe, raters, advance, trust=True)
+    except WrongChecksum:  # rare, so no sound file is decoded twice
+        number = 0
+        while task.part(number).receipt() is not None:
+            task.part(number).remove()
+            number += 1
+        return _write_parts(task, recipe, raters, advance, trust=False)
+
+
+def _write_parts(
+    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], advance: Advance, trust: bool
+) -> list[RatedPart]:
     # One thread reads, a second measures, this one writes: nearly all of it without Python's lock.
-    measured = ((number, rejects, *measure(batch, recipe, raters)) for number, batch, rejects in prefetch(batches))
+    measured = _measure(task, recipe, raters, trust)
     empty = [rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters)]
     parts: list[RatedPart] = []
     rows = iter(prefetch(measured))
@@ -72,10 +81,13 @@ def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> 
         last = first
         with PartWriter(part) as writer:
             while item is not None and writer.documents < PART_DOCUMENTS and writer.text_bytes < PART_BYTES:
-                last, rejects, rated, sketch = item
+                last, losses, rated, sketch = item
                 rejected = writer.rejected
-                for reject in rejects:
-                    writer.reject(asdict(replace(reject, uri=redact(reject.uri), error=redact(reject.error))))
+                for loss in losses:
+                    if isinstance(loss, Skipped):
+                        writer.skip(loss.reason, loss.count)
+                    else:
+                        writer.reject(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error))))
                 if rated.num_rows:
                     writer.write(rated, sketch)
                 counts[last, "documents"] += rated.num_rows
@@ -88,6 +100,23 @@ def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> 
         parts.append((part, receipt))
         first = last if item is not None and item[0] == last else stop
     return parts
+
+
+def _measure(
+    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], trust: bool
+) -> Iterator[tuple[int, list[Loss], pa.RecordBatch, pa.RecordBatch]]:
+    """The number of the split, losses, documents with their signals, and sketch of each batch."""
+    batches = (
+        (number, batch, losses)
+        for number, split in enumerate(task.splits)
+        for batch, losses in read(split, recipe.input, trust)
+    )
+    for number, batch, losses in prefetch(batches):
+        (rated, sketch), errors = measure_each(batch, recipe, raters)
+        for row, error in errors.items():
+            identity, text = batch["id"][row].as_py(), batch["text"][row].as_py()[:EXCERPT_CHARS]
+            losses.append(Reject(task.splits[number].uri, None, None, f"document '{identity}': {error}", printable(text)))
+        yield number, losses, rated, sketch
 
 
 def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], int]) -> SplitCounts:
@@ -118,62 +147,6 @@ def prepared_raters(recipe: Recipe, index: str) -> list[Rater[Any]]:
                     raise RunError(f"rater '{rater.name}': {error}") from error
             _raters[recipe.rate_fingerprint] = raters
         return _raters[recipe.rate_fingerprint]
-
-
-def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]]) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """(documents with their signals, sketch) of one batch, row by row the same documents."""
-    raw, texts = unsegmented(batch["text"]), segment(batch["text"], recipe.words)
-    values: dict[str, pa.Array] = {}
-    for rater in raters:
-        needs = {name: _needed_column(name, batch, values) for name in rater.needs}
-        values |= _rate(rater, (raw if rater.raw else texts).with_columns(needs))
-    signals = recipe.all_signals.values()
-    rated = pa.record_batch(
-        [*batch.columns, *(values[signal.name] for signal in signals)],
-        schema=pa.schema([*batch.schema, *(signal.field() for signal in signals)]),
-    )
-    text_hash = hash128(batch["text"])
-    columns: dict[str, pa.Array] = {
-        "id": batch["id"],
-        "source": batch["source"],
-        "bytes": np.diff(texts.text_start),
-        "text_hash_0": np.ascontiguousarray(text_hash[:, 0]),
-        "text_hash_1": np.ascontiguousarray(text_hash[:, 1]),
-        "record_hash": _record_hash(batch),
-    }
-    if recipe.dedup is not None and recipe.dedup.minhash is not None:
-        columns["bands"] = sketch(texts, recipe.dedup.minhash)
-    return rated, pa.record_batch(columns)
-
-
-def _needed_column(name: str, batch: pa.RecordBatch, values: Mapping[str, pa.Array]) -> pa.Array:
-    """A field of the documents, a field of their metadata as text, or a signal measured before."""
-    if name in FIELDS:
-        return batch[name]
-    return field_texts(batch["metadata"], name.removeprefix(METADATA)) if name.startswith(METADATA) else values[name]
-
-
-def _rate(rater: Rater[Any], texts: Texts) -> dict[str, pa.Array]:
-    """A rater's signals by name. Raises RunError if it does not return what it declares."""
-    rated = rater.rate(texts)
-    names = [signal.name for signal in rater.signals]
-    try:
-        if rated.num_rows != len(texts) or rated.schema.names != names:
-            raise ValueError(f"{rated.num_rows} rows of {', '.join(rated.schema.names)}")
-        return {signal.name: rated[signal.name].cast(signal.type()) for signal in rater.signals}
-    except ValueError as error:
-        raise RunError(
-            f"rater '{rater.name}' did not return {', '.join(names)} for {len(texts)} documents, but {error}: correct the rater"
-        ) from None
-
-
-def _record_hash(batch: pa.RecordBatch) -> np.ndarray:
-    """Hash of all fields but id and text: distinguishes documents that share both."""
-    total = np.zeros(batch.num_rows, np.uint64)
-    for number, name in enumerate(("source", "url", "licence", "date", "metadata")):
-        column = batch[name]
-        total = mix(total, number) ^ hash_texts(column.fill_null(""), seed=1) ^ column.is_null().to_numpy(zero_copy_only=False)
-    return total
 
 
 class CheckRejects(beam.PTransform):
@@ -238,9 +211,11 @@ def _first_reject(uri: str) -> str:
     """The first reject in a list, without control characters: the input may be hostile."""
     with storage.open_binary(uri) as file:
         reject = json.loads(file.read(1 << 20).split(b"\n", 1)[0])
-    if reject["line"] is not None and not reject["start"]:
-        position = f"line {reject['line']:,}"
+    if reject["offset"] is None:
+        position = ""
+    elif reject["line"] is not None and not reject["start"]:
+        position = f", line {reject['line']:,}"
     else:
-        position = f"offset {reject['offset']:,}" + (f" behind byte {reject['start']:,}" if reject["start"] else "")
-    message = f"{reject['uri']}, {position}: {reject['error']}"
+        position = f", offset {reject['offset']:,}" + (f" behind byte {reject['start']:,}" if reject["start"] else "")
+    message = f"{reject['uri']}{position}: {reject['error']}"
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in message)[:_REJECT_CHARACTERS].rstrip(".")

@@ -24,7 +24,8 @@ _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_CONNECTI
 
 
 def redact(text: str) -> str:
-    """`text` with all credentials masked that the form of a URL or the environment reveals.
+    """`text` with all credentials masked that the form of a URL or the environment reveals, and with
+    the bytes of a file name escaped that are not UTF-8.
 
     Do not use the result to identify files: two URLs may become equal.
     """
@@ -34,4 +35,11 @@ def redact(text: str) -> str:
             text = text.replace(value, MASK)
     for rule in _RULES:
         text = rule.sub(rf"\1{MASK}", text)
-    return text
+    return text if text.isascii() else _escape(text)
+
+
+def _escape(text: str) -> str:
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -12,6 +12,7 @@ release leaves those of the last one alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tamis.transforms import storage
 from tamis.transforms.core.documents import doc_refs
@@ -31,7 +32,8 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 
 ROW_GROUP_BYTES = 16 << 20
-"""Text in one row group of a rated part. Reading a single row decompresses as much."""
+"""Values in one row group of a rated part, about. Reading a single row decompresses as much, and a
+writer holds as much: of short documents, signals and ids are most of it."""
 
 
 FOLDERS = (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl"))
@@ -55,7 +57,8 @@ class SplitCounts(JsonModel):
 
 class PartReceipt(JsonModel):
     """A finished part: number `number` of those that its task gives, and whether it is the last.
-    `inputs`: its splits in the order of their rows; a large split is in several parts."""
+    `inputs`: its splits in the order of their rows; a large split is in several parts. `skipped`:
+    records that are no documents on purpose, by reason."""
 
     fingerprint: str
     number: int = 0
@@ -63,6 +66,7 @@ class PartReceipt(JsonModel):
     inputs: list[SplitCounts]
     documents: int
     rejected: int
+    skipped: dict[str, int] = Field(default_factory=dict)
     text_bytes: int
     files: list[File]
 
@@ -150,6 +154,7 @@ class PartWriter:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.documents = self.rejected = self.text_bytes = 0
+        self.skipped: Counter[str] = Counter()
         self._stack = ExitStack()
         self._sinks: dict[str, storage.Sink] = {}
         self._rated: pq.ParquetWriter | None = None
@@ -174,18 +179,22 @@ class PartWriter:
         self._sketch.write_batch(sketch)
         text_bytes = int(rated["text"].nbytes)
         self._pending.append(rated)
-        self._pending_bytes += text_bytes
+        self._pending_bytes += rated.nbytes
         self.documents += rated.num_rows
         self.text_bytes += text_bytes
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def reject(self, line: dict[str, object]) -> None:
-        """Appends one unreadable record to rejects/."""
-        self.rejected += 1
+    def reject(self, line: dict[str, Any]) -> None:
+        """Appends what could not be read to rejects/: one record, or as many as it says."""
+        self.rejected += line.get("records", 1)
         self._sinks[self.part.path("rejects", "jsonl")].write(
             json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         )
+
+    def skip(self, reason: str, count: int) -> None:
+        """Counts records that are no documents on purpose."""
+        self.skipped[reason] += count
 
     def finish(
         self,
@@ -214,6 +223,7 @@ class PartWriter:
             inputs=inputs,
             documents=self.documents,
             rejected=self.rejected,
+            skipped=dict(sorted(self.skipped.items())),
             text_bytes=self.text_bytes,
             files=files,
         )

@@ -66,9 +66,9 @@ def unknown_rater(name: str) -> str:
     if name in ELSEWHERE:
         return f"no such rater: it follows from the section '{ELSEWHERE[name]}'"
     names = [known for known in RATERS.names if known not in ELSEWHERE]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    nearest = f"did you mean '{close[0]}'?" if close else f"raters are {', '.join(names)}"
-    return f"no installed package provides this rater: {nearest} Or pip install the package that has it (see requires)"
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
+        return f"no such rater; did you mean '{close[0]}'?"
+    return f"no installed package provides this rater: pip install the one that does. Raters here are {', '.join(names)}"
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def _write_parts(
                 for loss in losses:
                     if isinstance(loss, Skipped):
                         writer.skip(loss.reason, loss.count)
+                        counts[last, "skipped"] += loss.count
                     else:
                         writer.reject(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error))))
                 if rated.num_rows:
@@ -126,6 +127,7 @@ def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], 
         **asdict(replace(split, uri=redact(split.uri))),
         documents=counts[number, "documents"],
         rejected=counts[number, "rejected"],
+        skipped=counts[number, "skipped"],
     )
 
 

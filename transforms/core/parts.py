@@ -53,6 +53,7 @@ class SplitCounts(JsonModel):
     stamp: str
     documents: int
     rejected: int
+    skipped: int = 0
 
 
 class PartReceipt(JsonModel):

@@ -17,7 +17,6 @@ from tamis.transforms.core import documents
 from tamis.transforms.read.input_options import Fields, Input, Loss, Reject, Skipped
 from tamis.transforms.text.hashing import hash128, mix
 
-_EXCERPT_CHARS = 200
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 _MAPPED = ("text", "id", "url", "source", "licence", "date")
 _COMPUTED = {"quality", "tokens", "copies"}  # the columns that every shard of Tamis has beside a document's
@@ -25,6 +24,9 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _INT64 = float(1 << 63)
 _INEXACT = {float, dict, list}  # the types of values that may hold an inexact number
 _MOST_REJECTS = 1000  # in one batch, so that a file of nothing but rejects does not fill the memory
+
+EXCERPT_CHARS = 200
+"""Of what was rejected."""
 
 NO_TEXT = "no text "
 """How the error of a record without a text field, or of a table without a text column, begins."""
@@ -94,7 +96,7 @@ class BatchBuilder:
         estimated: bool = False,
     ) -> None:
         """Adds a reject: what could not be read, where and why, and how many records that is."""
-        self._rejects.append(Reject(self._uri, offset, line, error, _printable(excerpt), start, records, estimated))
+        self._rejects.append(Reject(self._uri, offset, line, error, printable(excerpt), start, records, estimated))
 
     def skip(self, reason: str) -> None:
         """Counts a record that is no document on purpose."""
@@ -325,8 +327,8 @@ def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(ids, missing, hashed)
 
 
-def _printable(excerpt: bytes | str) -> str:
+def printable(excerpt: bytes | str) -> str:
     """The first characters, with U+FFFD for each one that is not printable."""
-    text = excerpt[: _EXCERPT_CHARS * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
-    text = text[:_EXCERPT_CHARS]
+    text = excerpt[: EXCERPT_CHARS * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
+    text = text[:EXCERPT_CHARS]
     return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -1,133 +1,138 @@
-"""Reads WARC files: the main text of HTML responses, and the plain text of WET records."""
+"""Reads WARC files: the main text of pages, and the plain text of WET records."""
 
-import io
-import zlib
 from collections.abc import Iterator
-from http.client import HTTPException, parse_headers
-from typing import BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
-from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from tamis.transforms import storage
-from tamis.transforms.core.errors import damage
 from tamis.transforms.read.batch_builder import BatchBuilder, InvalidRecord, canonical
 from tamis.transforms.read.decompress import streams
-from tamis.transforms.read.input_options import WARC_START, Input, Reject, Split
-from tamis.transforms.read.pages import extract_text
+from tamis.transforms.read.input_options import WARC_START, Input, Loss, Split
+from tamis.transforms.read.web.http_response import (
+    HTML_TYPES,
+    BodyError,
+    content_type,
+    decode_body,
+    parse_response,
+    sniffed_type,
+)
+from tamis.transforms.read.web.page_decoding import decode_page
+from tamis.transforms.read.web.pages import extract_text
+from tamis.transforms.read.web.warc_records import Damage, Record, read_records
 
-_HTML = ("text/html", "application/xhtml+xml")
-_MOST_DIGITS = 19  # of a length that fits into 64 bits; Python refuses to parse numbers of thousands of digits
+_STATUSES = (200, 203)  # 203: a proxy changed the page
+_RECORD_TYPES = ("warcinfo", "request", "metadata", "revisit", "continuation", "response", "resource", "conversion")
+_COUNTED_TYPES = ("text/plain", "application/json", "application/pdf", "application/xml", "text/xml", "text/css")
+_MEDIA = ("image/", "audio/", "video/", "font/")
+_COUNTED_FAMILIES = ("image", "audio", "video", "font", "text", "application")
 
 
-def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
-    """The documents of a split: HTML responses with status 200, and conversion records. The id is
-    WARC-Record-ID, the date WARC-Date; the language of a WET record becomes metadata. The text of
-    HTML is the main content according to resiliparse; it may be empty."""
+class _Skip(Exception):
+    """A record that is no document on purpose; the message says why."""
+
+
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
+    """The documents of a split: pages of responses with status 200 or 203, and texts of conversion
+    records; resource records if the input says so. The id is WARC-Record-ID, the date WARC-Date.
+    Metadata holds the language of a WET record, and `page`: how a page was read. The text of a page
+    may be empty. All other records are counted as skipped, by reason."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:
         for stream in streams(file, split.uri, split.start, split.stop, WARC_START, trust):
-            offset = records = 0
-            try:
-                # We parse HTTP ourselves: the iterator cannot continue after a bad response.
-                for record in ArchiveIterator(
-                    cast(BinaryIO, stream), WarcRecordType.any_type, parse_http=False, stream_detect=False
-                ):
-                    offset, records = record.stream_pos, records + 1
-                    try:
-                        _add(builder, record, options.max_record_bytes)
-                    except InvalidRecord as invalid:
-                        builder.reject(offset, str(invalid), record.headers.get("WARC-Target-URI") or "", start=stream.start)
-                    if builder.full:
-                        yield builder.take()
-            except OSError as error:
-                reason = f"{damage(error)}, after the record at this place; nothing from there on can be read"
-                builder.reject(offset, reason, start=stream.start)
+            records = stop = 0
+            cut: Damage | None = None
+            for item in read_records(stream, options.max_record_bytes):
+                stop = item.stop
+                if isinstance(item, Damage):
+                    cut = item if item.cut else None
+                    if cut is None:
+                        builder.reject(item.offset, item.reason, item.uri, start=stream.start)
+                else:
+                    records += 1
+                    _add(builder, item, options, stream.start)
+                if builder.full:
+                    yield builder.take()
             if stream.damage is not None:
-                reason = f"{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
+                where = f"{cut.reason}, because of a " if cut is not None else ""
+                reason = f"{where}{stream.damage}; nothing from here on can be read, up to the next sound part of the file"
+                offset, uri = (cut.offset, cut.uri) if cut is not None else (stop, "")
                 lost = stream.lost_records(records)
-                builder.reject(stream.tell(), reason, start=stream.start, records=lost, estimated=True)
+                builder.reject(offset, reason, uri, start=stream.start, records=lost, estimated=True)
+            elif cut is not None:
+                builder.reject(cut.offset, cut.reason, cut.uri, start=stream.start)
     yield from builder.flush()
 
 
-def _add(builder: BatchBuilder, record: WarcRecord, longest: int) -> None:
-    length = record.headers.get("Content-Length")
-    if length is None or not length.isdecimal() or len(length) > _MOST_DIGITS:
-        raise InvalidRecord("a WARC record without Content-Length: its header is cut")
-    if record.record_type not in (WarcRecordType.response, WarcRecordType.conversion):
-        return
-    if int(length) > longest:
-        raise InvalidRecord(f"a record of {length} bytes; max_record_bytes is {longest}")
-    block = record.reader.read()
-    if len(block) < int(length):
-        raise InvalidRecord(f"truncated record: {len(block)} of {length} bytes")
-    if record.record_type == WarcRecordType.conversion:
-        try:
-            text = block.decode()
-        except UnicodeDecodeError as invalid:
-            raise InvalidRecord(f"invalid UTF-8 at byte {invalid.start} of the record's text") from invalid
-        metadata = {"language": record.headers.get("WARC-Identified-Content-Language")}
-    else:
-        page = _html(block, longest)
-        if page is None:
-            return
-        text = extract_text(*page)
-        metadata = {}
-    builder.add(
-        text,
-        len(text),
-        id=_strip_brackets(record.headers.get("WARC-Record-ID")),
-        url=_strip_brackets(record.headers.get("WARC-Target-URI")),
-        date=record.headers.get("WARC-Date"),
-        metadata=canonical(metadata),
-    )
-
-
-def _strip_brackets(value: str | None) -> str | None:
-    return value.strip("<>") if value else None
-
-
-def _html(response: bytes, longest: int) -> tuple[bytes, str | None] | None:
-    """Page and charset of an HTTP response; None unless HTML with status 200."""
-    head, _, body = response.partition(b"\r\n\r\n")
-    status, _, fields = head.partition(b"\r\n")
-    if status.split(b" ")[1:2] != [b"200"]:
-        return None
+def _add(builder: BatchBuilder, record: Record, options: Input, start: int) -> None:
+    uri = record.fields.get("warc-target-uri", "").strip("<>") or None
     try:
-        headers = parse_headers(io.BytesIO(fields + b"\r\n\r\n"))
-    except HTTPException as error:
-        raise InvalidRecord(f"unreadable HTTP header: {error!r}") from error
-    if headers.get_content_type() not in _HTML:
-        return None
-    if "chunked" in headers.get("Transfer-Encoding", "").lower():
-        body = _unchunked(body)
-    coding = headers.get("Content-Encoding", "identity").strip().lower()
-    if coding in ("gzip", "x-gzip") and body.startswith(b"\x1f\x8b"):  # many crawlers decode the body but keep the header
-        try:
-            inflate = zlib.decompressobj(wbits=31)
-            body = inflate.decompress(body, longest + 1)
-        except zlib.error as error:
-            raise InvalidRecord(f"corrupt gzip in the HTTP response: {error}") from error
-        if len(body) > longest:
-            raise InvalidRecord(f"a page of more than {longest} bytes, unpacked; max_record_bytes is {longest}")
-        if not inflate.eof:
-            raise InvalidRecord("corrupt gzip in the HTTP response: incomplete or truncated stream")
-    elif coding not in ("gzip", "x-gzip", "identity", ""):
-        raise InvalidRecord(f"the HTTP response is encoded as '{coding[:40]}', which is not read")
-    return body, headers.get_content_charset()
+        text, metadata = _document(record, options)
+    except _Skip as reason:
+        builder.skip(str(reason))
+    except InvalidRecord as invalid:
+        builder.reject(record.offset, str(invalid), uri or "", start=start)
+    else:
+        id = record.fields.get("warc-record-id", "").strip("<>") or None
+        date = record.fields.get("warc-date")
+        builder.add(text, len(text), id=id, url=uri, date=date, metadata=canonical(metadata))
 
 
-def _unchunked(body: bytes) -> bytes:
-    """Joins the chunks of an HTTP/1.1 body (RFC 9112, 7.1), if it has chunks."""
-    chunks: list[bytes] = []
-    start = 0
-    while True:
-        end = body.find(b"\r\n", start)
-        size = body[start:end].split(b";")[0].strip() if end >= 0 else b""
-        if not size or size.strip(b"0123456789abcdefABCDEF"):
-            return body
-        length = int(size, 16)
-        if not length:
-            return b"".join(chunks)
-        chunks.append(body[end + 2 : end + 2 + length])
-        start = end + 2 + length + 2
+def _document(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
+    """The text of a record, and its metadata. Raises _Skip and InvalidRecord."""
+    kind = record.fields.get("warc-type", "").lower()
+    if kind not in options.warc_records:
+        raise _Skip(f"record type {kind if kind in _RECORD_TYPES else 'other'}")
+    if record.content is None:
+        raise InvalidRecord(f"a record of {record.length} bytes; max_record_bytes is {options.max_record_bytes}")
+    metadata: dict[str, Any] = {"language": record.fields.get("warc-identified-content-language")}
+    if kind == "response":
+        text, metadata["page"] = _page(record, options)
+        return text, metadata
+    name, charset = content_type([record.fields.get("content-type", "")])
+    if name in HTML_TYPES:
+        text, metadata["page"] = extract_text(record.content, charset, options.extractor)
+    elif name.startswith("text/") or (kind == "conversion" and not name.startswith(_MEDIA)):
+        text, metadata["page"] = _plain_text(record.content, charset)
+    else:
+        raise _Skip(_type_reason(name))
+    return text, metadata
+
+
+def _page(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
+    """The text of the page in a response, and how it was read."""
+    assert record.content is not None
+    response = parse_response(record.content)
+    if response.status is not None and response.status not in _STATUSES:
+        raise _Skip(f"status {response.status}")
+    declared = response.content_type
+    identified, _ = content_type([record.fields.get("warc-identified-payload-type", "")])
+    if declared and declared not in HTML_TYPES and identified not in HTML_TYPES:
+        raise _Skip(_type_reason(declared))
+    try:
+        body = decode_body(response, options.max_record_bytes)
+    except BodyError as error:
+        raise InvalidRecord(str(error)) from error
+    proven = sniffed_type(body.data)
+    if proven not in HTML_TYPES and (proven or declared not in HTML_TYPES):
+        raise _Skip("no HTTP response" if response.status is None else _type_reason(proven or declared))
+    text, page = extract_text(body.data, response.charset, options.extractor)
+    cut = body.cut or record.fields.get("warc-truncated")
+    return text, page | {"cut": cut[:40]} if cut else page
+
+
+def _plain_text(content: bytes, charset: str | None) -> tuple[str, dict[str, Any] | None]:
+    """Text that should be UTF-8, as that of WET records; if it is not, what the bytes say."""
+    try:
+        return content.decode(), None
+    except UnicodeDecodeError:
+        text, encoding, conflict = decode_page(content, charset or "utf-8")
+    page = {"encoding": encoding, "encoding_conflict": conflict, "replaced": round(text.count("\ufffd") / len(text), 6) or None}
+    return text, {name: value for name, value in page.items() if value is not None}
+
+
+def _type_reason(name: str) -> str:
+    """A content type as one of few reasons: a crawl has thousands of types."""
+    family = name.partition("/")[0]
+    known = name if name in _COUNTED_TYPES else f"{family}/*" if family in _COUNTED_FAMILIES else "other"
+    return f"content type {known if name else 'none'}"

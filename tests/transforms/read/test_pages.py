@@ -12,16 +12,16 @@ import pytest
 from test_inputs import documents_of
 from test_warc import PAGE, record, response
 
-from tamis.transforms.read import pages
+from tamis.transforms.read.web import pages
 from tamis.transforms.read.batch_builder import InvalidRecord
 
 CHILD = """
 import os, signal, sys, time
 import resiliparse.extract.html2text as html2text
-from tamis.transforms.read import pages
+from tamis.transforms.read.web import pages
 
-def poisoned(tree, main_content):
-    text = original(tree, main_content=main_content)
+def poisoned(tree, **options):
+    text = original(tree, **options)
     if "SEGFAULT" in text:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "OOM-KILL" in text and not os.path.exists(sys.argv[1]):
@@ -76,21 +76,21 @@ def test_a_poisoned_page_costs_itself_only(child, tmp_path, poison, error):
 
 def test_a_page_that_takes_the_extractor_minutes(child):
     with pytest.raises(InvalidRecord, match="busy"):
-        pages.extract_text(b"<div>" * 200_000, None)  # quadratic in the depth: minutes
+        pages.extract_text(b"<div>" * 200_000)  # quadratic in the depth: minutes
 
 
 def test_a_child_that_was_killed_from_outside_does_not_cost_the_page(child):
-    assert "OOM-KILL" in pages.extract_text(page("OOM-KILL"), None)
+    assert "OOM-KILL" in pages.extract_text(page("OOM-KILL")).text
     os.kill(pages.children[os.getpid()].pid, signal.SIGKILL)
-    assert "next" in pages.extract_text(page("next"), None)
+    assert "next" in pages.extract_text(page("next")).text
 
 
 def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
     texts: dict[int, str] = {}
-    pages.extract_text(page("first"), None)
+    pages.extract_text(page("first"))
     process = pages.children[os.getpid()]
     threads = [
-        threading.Thread(target=lambda n=n: texts.update({n: pages.extract_text(page(f"page {n}"), None)})) for n in range(20)
+        threading.Thread(target=lambda n=n: texts.update({n: pages.extract_text(page(f"page {n}")).text})) for n in range(20)
     ]
     for thread in threads:
         thread.start()
@@ -105,7 +105,7 @@ def test_one_child_serves_all_threads_and_ends_with_its_parent(child):
 def test_a_child_that_does_not_start_is_an_error_and_no_reject(child, monkeypatch):
     monkeypatch.setattr(pages, "COMMAND", [sys.executable, "-c", "import nothing_of_this_name"])
     with pytest.raises(RuntimeError, match="does not start"):
-        pages.extract_text(page("x"), None)
+        pages.extract_text(page("x"))
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,12 @@ def test_a_child_that_does_not_start_is_an_error_and_no_reject(child, monkeypatc
 )
 def test_hostile_markup_costs_itself_only(hostile):
     try:
-        assert isinstance(pages.extract_text(hostile, "utf-8"), str)
+        assert isinstance(pages.extract_text(hostile, "utf-8").text, str)
     except InvalidRecord as error:
         print(error)
-    assert "sound" in pages.extract_text(page("sound"), None)
+    assert "sound" in pages.extract_text(page("sound")).text
 
 
 @pytest.mark.parametrize("charset", [None, "", "hex", "zlib", "undefined", "idna", "x\0y", "é" * 200, "utf-7", "utf-16"])
 def test_a_declared_charset_of_any_kind(charset):
-    text = pages.extract_text(PAGE.format("ä").encode("cp1252"), charset)
-    assert isinstance(text, str)
+    assert "a page of text" in pages.extract_text(PAGE.format("ä").encode("cp1252"), charset).text

@@ -1,10 +1,12 @@
 """Extracts the text of web pages in a child process, so that a bad page loses only itself.
 
 A worker has one child, which lives as long as the worker; a page that kills it causes a new one.
-The child imports the extractor and nothing else of this package.
+The child imports the extractors and nothing that computes on documents.
 """
 
-import codecs
+from __future__ import annotations
+
+import json
 import os
 import resource
 import signal
@@ -13,7 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO
+from functools import cache
+from importlib.util import find_spec
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from tamis.transforms.core.errors import RunError, missing_package
+
+if TYPE_CHECKING:
+    from tamis.transforms.read.input_options import Extractor  # not in the child, where pydantic has no use
 
 CPU_SECONDS = 10
 """Processor time for one page (mean: a few ms). Wall time would depend on the machine's load."""
@@ -32,16 +41,35 @@ _EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGTERM)  # no page causes these: a 
 _lock = threading.Lock()
 
 
-def extract_text(page: bytes, charset: str | None) -> str:
-    """The main text of an HTML page; `charset` is the one that its server declared. Raises
-    InvalidRecord if the page has no readable text or kills the child."""
+class Extraction(NamedTuple):
+    """The main text of a page, and how it was read, which becomes `page` in a document's metadata:
+
+    encoding            the encoding that the page was decoded with
+    encoding_conflict   the declared one, if the bytes contradict it
+    replaced            the share of characters of the text that are U+FFFD, if any
+    extractor           what found the text
+    fallback            true if that found nothing, and the text is all that the page shows
+    """
+
+    text: str
+    page: dict[str, str | float | bool]
+
+
+def extract_text(page: bytes | str, charset: str | None = None, extractor: Extractor = "resiliparse") -> Extraction:
+    """The main text of an HTML page; `charset` is the label that its server declared. Raises
+    InvalidRecord if the page kills the child, and RunError if the extractor is not installed."""
     from tamis.transforms.read.batch_builder import InvalidRecord  # not at the top, so that the child need not import it
 
+    if not _is_installed(extractor):
+        raise RunError(missing_package(f"input.extractor: {extractor}", extractor))
+    decoded = isinstance(page, str)
+    data = page.encode("utf-8", "replace") if isinstance(page, str) else page
+    request = json.dumps([charset and charset[:100], extractor, decoded]).encode()
     with _lock:
         for attempt in (1, 2):
             child = _child()
             try:
-                _send(child.stdin, 0, (charset or "").encode("utf-8", "replace")[:100].ljust(100) + page)
+                _send(child.stdin, _TEXT, request, data)
                 kind, answer = _receive(child.stdout)
             except (EOFError, BrokenPipeError):
                 del children[os.getpid()]
@@ -50,9 +78,15 @@ def extract_text(page: bytes, charset: str | None) -> str:
                     continue
                 raise InvalidRecord(_cause_of_death(-code)) from None
             if kind == _ERROR:
-                raise InvalidRecord(f"cannot extract text from the page: {answer.decode()}")
-            return answer.decode("utf-8", "surrogatepass")
+                raise InvalidRecord(f"cannot extract text from the page: {answer.decode().rstrip()}")
+            facts, _, text = answer.partition(b"\n")
+            return Extraction(text.decode("utf-8", "surrogatepass"), json.loads(facts))
     raise AssertionError
+
+
+@cache
+def _is_installed(extractor: Extractor) -> bool:
+    return find_spec(extractor) is not None
 
 
 def _cause_of_death(number: int) -> str:
@@ -67,7 +101,7 @@ def _child() -> subprocess.Popen[bytes]:
     if child is None:
         child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            ready = _receive(child.stdout)[1] == _READY
+            ready = _receive(child.stdout)[1].rstrip() == _READY
         except EOFError:
             ready = False
         if not ready:
@@ -76,9 +110,10 @@ def _child() -> subprocess.Popen[bytes]:
     return child
 
 
-def _send(pipe: IO[bytes] | None, kind: int, data: bytes) -> None:
+def _send(pipe: IO[bytes] | None, kind: int, line: bytes, data: bytes = b"") -> None:
+    """Sends a line, and data that may have lines."""
     assert pipe is not None
-    pipe.write(_HEADER.pack(kind, len(data)))
+    pipe.write(_HEADER.pack(kind, len(line) + 1 + len(data)) + line + b"\n")
     pipe.write(data)
     pipe.flush()
 
@@ -97,47 +132,28 @@ def _receive(pipe: IO[bytes] | None) -> tuple[int, bytes]:
 
 def serve() -> None:
     """The loop of the child: reads pages and writes their texts until the parent ends."""
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.html import HTMLTree
+    from tamis.transforms.read.web.extractors import extract
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     _, hard_limit = resource.getrlimit(resource.RLIMIT_CPU)
-    _send(sys.stdout.buffer, 0, _READY)
+    _send(sys.stdout.buffer, _TEXT, _READY)
     while True:
         try:
             _, request = _receive(sys.stdin.buffer)
         except EOFError:
             return
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + CPU_SECONDS, hard_limit))
-        charset, page = request[:100].decode().strip(), request[100:]
+        options, _, page = request.partition(b"\n")
+        charset, extractor, decoded = json.loads(options)
         try:
-            tree = HTMLTree.parse_from_bytes(page, _encoding(page, charset), errors="replace")
-            text = extract_plain_text(tree, main_content=True).encode("utf-8", "surrogatepass")
+            text, facts = extract(page, charset, extractor, decoded)
         except Exception as error:  # any error concerns this page only: the next one gets a fresh tree
-            _send(sys.stdout.buffer, _ERROR, f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace"))
+            message = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
+            _send(sys.stdout.buffer, _ERROR, message.encode("utf-8", "replace"))
         else:
-            _send(sys.stdout.buffer, _TEXT, text)
-
-
-def _encoding(page: bytes, declared: str) -> str:
-    """UTF-8 if valid; else the charset of the server, of the page, or a guess from the bytes."""
-    from resiliparse.parse.encoding import detect_encoding
-
-    try:
-        page.decode()
-    except UnicodeDecodeError:
-        return declared if declared and _is_codec(declared) else str(detect_encoding(page, from_html_meta=True))
-    return "utf-8"
-
-
-def _is_codec(name: str) -> bool:
-    try:
-        codecs.lookup(name)
-    except (LookupError, ValueError):  # ValueError: the name has a null character
-        return False
-    return True
+            _send(sys.stdout.buffer, _TEXT, json.dumps(facts).encode(), text.encode("utf-8", "surrogatepass"))
 
 
 if __name__ == "__main__":

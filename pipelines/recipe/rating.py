@@ -49,6 +49,8 @@ class Rating(Options):
             return handler(value)
         context = info.context or {}
         objects: dict[str, Rater[Any]] = {rater.name: rater for rater in context.get(OBJECTS, ())}
+        if taken := sorted(objects.keys() & (RATERS.shipped.keys() | ELSEWHERE.keys())):
+            raise ValueError(f"two raters are called '{taken[0]}': give yours another name")
         named = {name: options for name, options in value.items() if name not in objects}
         fields = _fields({ALWAYS, *named}, lenient=bool(context.get(FINISHED)))
         absent = named.keys() - fields if context.get(FINISHED) else set()

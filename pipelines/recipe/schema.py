@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors
@@ -280,8 +281,16 @@ def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
         if close := difflib.get_close_matches(name, declared, n=1, cutoff=0.8):
             raise ValueError(f"'{name}' is not declared under signals: did you mean '{close[0]}'?")
         return _undeclared(name, kind)
-    check_name(name, signals)
+    _check_signal(name, signals)
     return signals[name]
+
+
+def _check_signal(name: str, signals: Iterable[str]) -> None:
+    """Raises ValueError unless there is such a signal, naming the rater to add or the nearest."""
+    rater = name.split(".")[0]
+    if rater not in {other.split(".")[0] for other in signals} and rater in RATERS.names and rater not in ELSEWHERE:
+        raise ValueError(f"no signal '{name}': add the rater '{rater}' to rate")
+    check_name(name, signals)
 
 
 def _undeclared(name: str, kind: Kind) -> Signal:
@@ -303,7 +312,7 @@ def _check_column(name: str, signals: Mapping[str, Signal], labels: bool) -> Non
         signal = _signal(name, signals, "string" if labels else "float64")
         has_labels = signal.has_labels or signal.kind == "bool"
     else:
-        check_name(name, [*signals, "source", "licence"])
+        _check_signal(name, [*signals, "source", "licence"])
     if labels != has_labels:
         raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
 

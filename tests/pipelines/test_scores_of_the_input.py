@@ -1,0 +1,145 @@
+"""A dataset is filtered, ordered, binned and guarded by the scores that it brings along, with no code; and by a function."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tamis
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run.launch import launch
+from tamis.transforms.core.errors import RunError
+from tests.pipelines.corpus import corpus
+
+RECIPE = """\
+signals:
+  metadata.score: {kind: float64, direction: up, range: [0, 5], unit: points}
+  metadata.int_score: {kind: int64, direction: up, range: [0, 5]}
+  metadata.language_score: {kind: float64, direction: up, range: [0, 1]}
+  metadata.dump: {kind: string}
+  metadata.topics: {kind: list<string>}
+thresholds:
+  metadata.int_score: {min: 2}
+  metadata.language_score: {min: 0.5}
+  metadata.topics: {one_of: [science, news]}
+quality: [{signal: metadata.score}]
+curriculum: {order: ascending, interleave_by: none}
+"""
+
+
+def rows(count: int = 200) -> list[dict[str, Any]]:
+    """Documents as FineWeb-Edu has them: a score, a rounded one, a language score and a dump."""
+    return [
+        {
+            "id": f"d{number:04d}",
+            "text": f"{record['text']} {number}",
+            "score": None if number % 50 == 0 else (number * 37 % 500) / 100,
+            "int_score": None if number % 50 == 0 else round((number * 37 % 500) / 100),
+            "language_score": 0.4 if number % 7 == 0 else 0.9,
+            "dump": "CC-MAIN-2024-10" if number % 2 else "CC-MAIN-2023-50",
+            "topics": [["science"], ["news", "sports"], ["sports"], []][number % 4],
+        }
+        for number, record in enumerate(corpus(count))
+    ]
+
+
+@pytest.fixture(scope="module")
+def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("edu") / "edu.parquet"
+    pq.write_table(pa.Table.from_pylist(rows()), path)
+    return path
+
+
+def run(folder: Path, text: str, source: Path, *sets: str, **raters: Any) -> tuple[Path, dict[str, Any]]:
+    (folder / "r.yaml").write_text(text)
+    result = launch(load_recipe(str(folder / "r.yaml"), sets, [str(source)], **raters), str(folder / "run"), workers=1)
+    return folder / "run", dict(result.manifest)
+
+
+def corpus_ids(run: Path) -> list[str]:
+    shards = sorted(path for path in run.rglob("data/**/*.parquet") if path.is_file())
+    return pa.concat_tables(pq.read_table(path, columns=["id"]) for path in shards)["id"].to_pylist()
+
+
+def test_it_is_filtered_and_ordered_by_its_own_score(tmp_path: Path, parquet: Path) -> None:
+    kept = [
+        row
+        for row in rows()
+        if row["int_score"] is not None
+        and row["int_score"] >= 2
+        and row["language_score"] >= 0.5
+        and {"science", "news"} & set(row["topics"])
+    ]
+    directory, manifest = run(tmp_path, RECIPE, parquet)
+    by_score = {row["id"]: row["score"] for row in kept}
+    found = corpus_ids(directory)
+    assert sorted(found) == sorted(by_score)
+    assert [by_score[name] for name in found] == sorted(by_score.values())
+    reasons = {reason["reason"]: reason["documents"] for reason in manifest["counts"]["reasons"]}
+    assert reasons.keys() == {"metadata.int_score", "metadata.language_score", "metadata.topics"}
+
+
+def test_the_columns_are_typed_and_a_value_of_another_type_is_counted(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    records = [{"id": "a", "text": "one", "score": 3}, {"id": "b", "text": "two", "score": "4"}, {"id": "c", "text": "three"}]
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    directory, _ = run(tmp_path, "signals: {metadata.score: {}}\n", source)
+    (part,) = directory.rglob("rated/**/*.parquet")
+    table = pq.ParquetFile(part).read()
+    assert table["metadata.score"].to_pylist() == [3.0, None, None]
+    assert table["metadata.mistyped"].to_pylist() == [0, 1, 0]
+
+
+def test_an_undeclared_score_needs_no_rating(tmp_path: Path, parquet: Path) -> None:
+    directory, _ = run(tmp_path, "", parquet)
+    before = {path.name: path.stat().st_mtime_ns for path in directory.rglob("rated/**/*.parquet")}
+    sets = ("thresholds.metadata.score.min=3", "thresholds.metadata.dump.one_of=[CC-MAIN-2024-10]")
+    directory, manifest = run(tmp_path, "", parquet, *sets)
+    assert {path.name: path.stat().st_mtime_ns for path in directory.rglob("rated/**/*.parquet")} == before
+    expected = sum((row["score"] or 0) >= 3 and row["dump"].endswith("10") for row in rows())
+    assert manifest["counts"]["kept"] == expected
+
+
+def test_bins_and_guards_take_it(tmp_path: Path, parquet: Path) -> None:
+    sets = (
+        "select={bins: [metadata.dump, metadata.topics], epochs: {'*': 1, 'CC-MAIN-2023-50|science': 0.5}}",
+        "guards.shares.best={where: {metadata.score: {min: 4}}, warn_above: 1}",
+        "guards.shares.news={where: {metadata.topics: [news]}, warn_above: 1}",
+    )
+    _, manifest = run(tmp_path, RECIPE, parquet, *sets)
+    shares = manifest["guards"]["shares"]
+    assert 0 < shares["best"] < 1
+    assert 0 < shares["news"] < 1
+
+
+def count_vowels(text: str) -> float | None:
+    return sum(letter in "aeiou" for letter in text) / len(text) if text else None
+
+
+def test_a_function_is_a_rater(tmp_path: Path, parquet: Path) -> None:
+    vowels = tamis.rater(name="vowels", version="1", direction="up", range=(0, 0.5))(count_vowels)
+    text = "thresholds: {vowels.score: {min: 0.29}}\nquality: [{signal: vowels.score}]\n"
+    _, manifest = run(tmp_path, text, parquet, raters=[vowels])
+    assert manifest["counts"]["kept"] == sum(count_vowels(row["text"]) >= 0.29 for row in rows())
+    assert manifest["recipe"]["rate"]["vowels"]["version"] == "1"
+
+    same = load_recipe(str(tmp_path / "r.yaml"), raters=[vowels])
+    newer = tamis.rater(name="vowels", version="2", direction="up", range=(0, 0.5))(count_vowels)
+    assert load_recipe(str(tmp_path / "r.yaml"), raters=[newer]).rate_fingerprint != same.rate_fingerprint
+
+
+def test_a_function_that_fails_is_named(tmp_path: Path, parquet: Path) -> None:
+    faulty = tamis.rater(name="faulty", version="1")(lambda text: 1 / 0)
+    with pytest.raises(RunError, match="rater 'faulty': ZeroDivisionError"):
+        run(tmp_path, "", parquet, raters=[faulty])
+
+
+@pytest.mark.parametrize(("name", "version"), [("gopher", "1"), ("mine", ""), ("My Rater", "1"), ("metadata", "1")])
+def test_a_function_needs_a_name_of_its_own_and_a_version(name: str, version: str) -> None:
+    with pytest.raises((ValueError, RunError), match="version|name|two raters"):
+        load_recipe("gopher", raters=[tamis.rater(name=name, version=version)(len)])

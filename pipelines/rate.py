@@ -25,6 +25,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
 from tamis.transforms.core.rater import Rater, running_order
 from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.provenance.takedown import Takedown, marked, read_takedown, without_texts
 from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
 from tamis.transforms.read.decompress import WrongChecksum
 from tamis.transforms.read.input_options import Loss, Reject, Skipped
@@ -70,7 +71,8 @@ def _write_parts(
     task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], advance: Advance, trust: bool
 ) -> list[RatedPart]:
     # One thread reads, a second measures, this one writes: nearly all of it without Python's lock.
-    measured = _measure(task, recipe, raters, trust)
+    takedown = read_takedown(task.run)
+    measured = _measure(task, recipe, raters, trust, takedown)
     empty = [rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters)]
     parts: list[RatedPart] = []
     rows = iter(prefetch(measured))
@@ -88,7 +90,7 @@ def _write_parts(
                         writer.skip(loss.reason, loss.count)
                         counts[last, "skipped"] += loss.count
                     else:
-                        writer.reject(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error))))
+                        writer.reject(takedown.redacted(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error)))))
                 if rated.num_rows:
                     writer.write(rated, sketch)
                 counts[last, "documents"] += rated.num_rows
@@ -104,7 +106,7 @@ def _write_parts(
 
 
 def _measure(
-    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], trust: bool
+    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], trust: bool, takedown: Takedown
 ) -> Iterator[tuple[int, list[Loss], pa.RecordBatch, pa.RecordBatch]]:
     """The number of the split, losses, documents with their signals, and sketch of each batch."""
     batches = (
@@ -117,6 +119,8 @@ def _measure(
         for row, error in errors.items():
             identity, text = batch["id"][row].as_py(), batch["text"][row].as_py()[:EXCERPT_CHARS]
             losses.append(Reject(task.splits[number].uri, None, None, f"document '{identity}': {error}", printable(text)))
+        if takedown and (purged := takedown.matches(rated["id"], rated["url"])).any():
+            rated, sketch = without_texts(rated, purged), marked(sketch, purged)
         yield number, losses, rated, sketch
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
+from tamis.pipelines.run.run_warnings import unread_files
 from tamis.transforms.core.formatting import plural
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Display(Observer):
 
     def planned(self, plan: WorkPlan) -> None:
         parts = len(plan.tasks)
+        for warning in unread_files(plan.unread):
+            self._console.print(warning.message)
         if plan.unchanged is not None:
             self._console.print(f"nothing changed since release {plan.number}; it stays the current one")
             return
@@ -114,6 +117,10 @@ def print_result(result: Result) -> None:
                 if reason["decision"] == decision:
                     add(f"  {reason['reason']}", reason["documents"], reason["tokens"], "dim")
     add("rejected", counts["rejected"], None, "red" if counts["rejected"] else "dim")
+    if skipped := counts.get("skipped_reasons"):
+        add("skipped", sum(skipped.values()), None, "dim")
+        for kind, records in sorted(skipped.items(), key=lambda item: -item[1]):
+            add(f"  {kind}", records, None, "dim")
     console.print(table)
     for warning in manifest["warnings"]:
         line("warning", f"[{warning['code']}] {warning['message']}", "yellow")

@@ -42,7 +42,8 @@ def explanation(name: str, identifier: str) -> dict[str, Any]:
 def lines(document: dict[str, Any]) -> Iterator[str]:
     """An explanation as text."""
     yield f"{document['id']}  ({document['source']}{', ' + document['url'] if document['url'] else ''})"
-    reason = f" because of {document['reason']}: {document['detail']}" if document["reason"] else ""
+    detail = f": {document['detail']}" if document["detail"] else ""
+    reason = f" because of {document['reason']}{detail}" if document["reason"] else ""
     yield f"{_DECISIONS[document['decision']]}{reason}"
     if document["representative"]:
         yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"

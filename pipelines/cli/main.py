@@ -179,7 +179,7 @@ def verify(run: ReleaseName, as_json: Json = False) -> None:
                 typer.secho(str(problem), fg="red")
         else:
             counts = record_counts(open_release(run).manifest["counts"])
-            records, *by_decision = (f"{count:,} {name}" for name, count in counts.items())
+            records, *by_decision = (f"{count:,} {name}" for name, count in counts.items() if count or name != "skipped")
             typer.echo(f"sound: {records} = {' + '.join(by_decision)}; all checksums match")
         if problems:
             raise typer.Exit(PROBLEM)

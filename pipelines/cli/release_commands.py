@@ -105,6 +105,39 @@ def du(run: RunDirectory, as_json: Json = False) -> None:
         print_output(usage, lines(), as_json)
 
 
+@app.command()
+def purge(
+    run: RunDirectory,
+    ids: Annotated[list[str], typer.Option(metavar="ID|@FILE", help="An id, or @ and a file of ids; repeatable.")] = [],  # noqa: B006
+    host: Annotated[list[str], typer.Option(help="A host, with its subdomains; repeatable.")] = [],  # noqa: B006
+    reason: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the documents.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove documents from every release, part and cache, and keep them from coming back."""
+    with user_errors(as_json):
+        from tamis.pipelines.run.purge import purge as remove
+        from tamis.transforms import storage
+
+        listed = [
+            line
+            for entry in ids
+            for line in (storage.read_bytes(entry[1:]).decode().splitlines() if entry.startswith("@") else [entry])
+            if line.strip()
+        ]
+        if not listed and not host:
+            raise RunError("name what to remove, with --ids or --host")
+        result = remove(run, listed, host, reason, dry_run)
+
+        def lines() -> Iterable[str]:
+            verb = "would be purged" if dry_run else "purged"
+            yield f"{result.documents:,} documents {verb}; the log is in {run}/releases/purges"
+            for number, documents in result.releases.items():
+                yield f"release {number}: {documents:,} rows removed from data/"
+
+        print_output(asdict(result), lines(), as_json)
+
+
 def _numbered(name: str) -> tuple[str, int]:
     """Run and number of `RUN@41`. Raises RunError without a number."""
     from tamis.transforms.core.release import parse_name

@@ -19,6 +19,7 @@ from tamis.transforms.core.parts import Part
 from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.dedup import deduplicate
+from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import allocation, bins, diversify, guards
 from tamis.transforms.select.fuse import fuse
@@ -108,6 +109,11 @@ def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     evaluated = evaluate(signals, recipe.thresholds, explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
+    purged = pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks()
+    if purged.true_count:
+        columns["bytes"] = pc.max_element_wise(sketch["bytes"], 0)
+        for name, value in {"decision": "drop", "reason": "purged", "detail": None}.items():
+            columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
     columns |= {name: signals[name] for name in contamination}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
     columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.all_signals | recipe.undeclared))

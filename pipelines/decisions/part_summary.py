@@ -35,9 +35,9 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     summary = receipts.PartSummary(
         fingerprint=fingerprint,
         file=File(path, sink.size, sink.sha256),
-        counts=_decision_counts(table),
+        counts=decision_counts(table),
         real_tokens=_real_tokens(table),
-        repeated=_repeated(table),
+        repeated=repeated_count(table),
         closest=_closest_copies(part_state, recipe, layout),
         histograms=_histograms(part, recipe),
         lengths=_lengths(table),
@@ -59,7 +59,8 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     return table.append_column("shard", paths.take(pa.array(destination, mask=~kept)))
 
 
-def _decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:
+def decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:
+    """Documents, tokens and bytes by source, decision and reason, from rows of decisions/."""
     keys, sums = ["source", "decision", "reason"], [("tokens", "sum"), ("bytes", "sum"), ("id", "count")]
     rows = table.group_by(keys).aggregate(sums).sort_by([(key, "ascending") for key in keys]).to_pylist()
     return [receipts.DecisionCount(*(row[name] for name in (*keys, "tokens_sum", "bytes_sum", "id_count"))) for row in rows]
@@ -72,7 +73,8 @@ def _real_tokens(table: pa.Table) -> int:
     return int(pc.sum(table["tokens"].filter(real), min_count=0).as_py())
 
 
-def _repeated(table: pa.Table) -> receipts.RepeatedCount:
+def repeated_count(table: pa.Table) -> receipts.RepeatedCount:
+    """Copies beyond the first, from rows of decisions/."""
     repeats = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
     return receipts.RepeatedCount(documents=int(repeats.sum()), tokens=int(repeats @ table["tokens"].to_numpy()))
 

@@ -144,7 +144,7 @@ def _scale(
             text += receipt.text_bytes * factor * entry.documents / max(receipt.documents, 1)
     counts = rehearsal.manifest["counts"]
     sample_text = max(rehearsal.text_bytes, 1)
-    sample_documents = counts["records"] - counts["rejected"]
+    sample_documents = counts["kept"] + counts["dropped"] + counts["review"]
     tokens = counts["tokens"]["in"] / sample_text * text
     passed_tokens = counts["tokens"]["kept"] / max(counts["tokens"]["in"], 1) * tokens
     tokens_kept = selected_tokens(recipe, counts["sources"], passed_tokens)

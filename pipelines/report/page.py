@@ -58,8 +58,8 @@ def render(manifest: Manifest, data: ReportData) -> str:
 
 
 def _outcomes(counts: Mapping[str, Any]) -> list[Row]:
-    """Kept, review, dropped and rejected documents, and their share of the records read."""
-    names = ("kept", "review", "dropped", "rejected")
+    """Kept, review, dropped, rejected and skipped records, and their share of those read."""
+    names = ("kept", "review", "dropped", "rejected", *(("skipped",) if counts.get("skipped") else ()))
     return [{"name": name, "documents": counts[name], "share": _ratio(counts[name], counts["records"])} for name in names]
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -33,7 +33,10 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     summaries, shards = receipts.summaries(plan.receipts), receipts.shards(plan.receipts)
     if plan.mended is not None:
         return mend_release(plan.mended, plan.damaged, plan.folder)
-    counts = _counts(summaries, sum(receipt.rejected for _, receipt in parts))
+    skipped: Counter[str] = Counter()
+    for _, receipt in parts:
+        skipped.update(receipt.skipped)
+    counts = count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
@@ -56,7 +59,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
         "parts": [part.name for part, _ in parts],
         "inputs": inputs,
         "counts": counts,
-        "curriculum": _curriculum(recipe, shards, segments),
+        "curriculum": curriculum_entry(recipe, shards, segments),
         "guards": {
             "real_tokens": real_tokens,
             "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
@@ -91,11 +94,12 @@ def _inputs(parts: Sequence[tuple[Part, PartReceipt]]) -> list[InputEntry]:
     inputs: dict[str, InputEntry] = {}
     for ordinal, (_, receipt) in enumerate(parts):
         for counts in receipt.inputs:
-            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], "documents": 0, "rejected": 0}
+            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], "documents": 0, "rejected": 0, "skipped": 0}
             entry = inputs.setdefault(counts.fingerprint, cast(InputEntry, fields))
             entry["parts"].append(ordinal)
             entry["documents"] += counts.documents
             entry["rejected"] += counts.rejected
+            entry["skipped"] += counts.skipped
     return list(inputs.values())
 
 
@@ -112,7 +116,8 @@ def _without_credentials(value: Any) -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def _counts(summaries: Sequence[PartSummary], rejected: int) -> Counts:
+def count_documents(summaries: Sequence[PartSummary], rejected: int, skipped: Mapping[str, int]) -> Counts:
+    """The counts of a release, from the summaries of its parts. `skipped`: records by reason."""
     decisions = {"keep": "kept", "drop": "dropped", "review": "review"}
     documents: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
@@ -129,11 +134,13 @@ def _counts(summaries: Sequence[PartSummary], rejected: int) -> Counts:
             by_reason[row.decision, row.reason] += row.documents
             reason_tokens[row.decision, row.reason] += row.tokens
     return {
-        "records": documents.total() + rejected,
+        "records": documents.total() + rejected + sum(skipped.values()),
         "kept": documents["kept"],
         "dropped": documents["dropped"],
         "review": documents["review"],
         "rejected": rejected,
+        "skipped": sum(skipped.values()),
+        "skipped_reasons": dict(sorted(skipped.items())),
         "repeated": {
             "documents": sum(summary.repeated.documents for summary in summaries),
             "tokens": sum(summary.repeated.tokens for summary in summaries),
@@ -147,7 +154,8 @@ def _counts(summaries: Sequence[PartSummary], rejected: int) -> Counts:
     }
 
 
-def _curriculum(recipe: Recipe, shards: list[ShardReceipt], segments: list[ShardSegment]) -> CurriculumEntry:
+def curriculum_entry(recipe: Recipe, shards: list[ShardReceipt], segments: list[ShardSegment]) -> CurriculumEntry:
+    """The curriculum of a release, with the paths of its shards in the folder of the release."""
     schedule = recipe.curriculum.schedule
     total = sum(shard.tokens for shard in shards)
     entries: list[ShardEntry] = []

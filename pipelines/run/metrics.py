@@ -48,6 +48,9 @@ def write_finished(run: str, manifest: Manifest, now: float, attempt: Attempt | 
         _family("documents", "Documents by decision and reason.", documents),
         _family("tokens", "Tokens by decision and reason.", tokens),
         _family("rejected_records", "Records that could not be read.", [({}, counts["rejected"])]),
+        _family(
+            "skipped_records", "Records that are no documents, by reason.", _by("reason", counts.get("skipped_reasons", {}))
+        ),
         _family("input_bytes", "Bytes of the input as stored.", [({}, sum(entry["size"] for entry in manifest["inputs"]))]),
         _family("output_bytes", "Bytes of the run by folder.", _by("folder", bytes_by_folder(manifest))),
         _family("shards", "Shards of the corpus.", [({}, len(manifest["curriculum"]["shards"]))]),

@@ -15,7 +15,7 @@ def refuse_empty(counts: Counts) -> None:
     """Raises RunError if no document is kept."""
     if counts["kept"]:
         return
-    read = counts["records"] - counts["rejected"]
+    read = counts["kept"] + counts["dropped"] + counts["review"]
     reasons = [f"{row['reason']} {row['documents']:,}" for row in counts["reasons"][:3]]
     cure = (
         f"most were dropped by {', '.join(reasons)}: move a threshold, or check the fields of the input"

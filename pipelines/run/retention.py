@@ -94,7 +94,7 @@ def clean(run: str, releases: Sequence[int] = (), dry_run: bool = False) -> list
 def disk_usage(run: str) -> dict[str, Any]:
     """Bytes of a run: of the files that only one release has, by release; of parts; of the rest."""
     sizes = {folder: _size(storage.join(run, folder)) for folder in _SHARED}
-    own = {number: sum(removal.bytes for removal in _release_files(run, number)) for number in _present(run)}
+    own = {number: sum(removal.bytes for removal in _release_files(run, number)) for number in present_releases(run)}
     unneeded = sum(removal.bytes for removal in _unneeded_parts(run))
     rest = {name: _size(storage.join(run, name)) for name in (".feed", ".spill", ".state", "plans")}
     total = sum(sizes.values()) + sum(own.values()) + sum(rest.values())
@@ -121,12 +121,12 @@ def _release_files(run: str, number: int) -> list[Removal]:
     """The files that only this release has."""
     folder = f"{RELEASES}/{number:06d}"
     removals = [Removal(folder, _size(storage.join(run, folder)), f"release {number}")]
-    if number in _present(run) and open_release(f"{run}@{number}").is_early:
+    if number in present_releases(run) and open_release(f"{run}@{number}").is_early:
         removals += [Removal(name, _size(storage.join(run, name)), f"release {number}") for name in EARLY_FILES]
     return [removal for removal in removals if removal.bytes]
 
 
-def _present(run: str) -> list[int]:
+def present_releases(run: str) -> list[int]:
     """The releases whose files are there."""
     return [number for number in numbers(run) if not is_removed(run, number) and _opens(run, number)]
 
@@ -143,7 +143,7 @@ def _unneeded_parts(run: str, without: Sequence[int] = ()) -> list[Removal]:
     """The files in the shared folders that no release has in its manifest, except in `without`."""
     needed = {
         file["path"]
-        for number in _present(run)
+        for number in present_releases(run)
         if number not in without
         for file in open_release(f"{run}@{number}").manifest["files"]
     }
@@ -168,7 +168,7 @@ def _remains(run: str, without: Sequence[int]) -> Iterator[Removal]:
     for name in (".spill", MEND):
         if size := _size(storage.join(run, name)):
             yield Removal(name, size, "left by a run that was killed")
-    if not any(open_release(f"{run}@{number}").is_early for number in _present(run)):
+    if not any(open_release(f"{run}@{number}").is_early for number in present_releases(run)):
         for name in EARLY_FILES:
             if size := _size(storage.join(run, name)):
                 yield Removal(name, size, "left by an early version")

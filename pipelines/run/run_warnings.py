@@ -64,7 +64,7 @@ def warnings(
             f"{', '.join(list(counts['sources'])[:20])}",
             {"sources": len(unknown)},
         )
-    read = counts["records"] - counts["rejected"]
+    read = counts["kept"] + counts["dropped"] + counts["review"]
     for reason in counts["reasons"]:
         if reason["documents"] > DROP_SHARE * read:
             share = reason["documents"] / read

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from tamis.pipelines.run.work_plan import REPORT
 from tamis.transforms import storage
@@ -27,19 +27,39 @@ from tamis.transforms.provenance.verify import seal
 def seal_release(run: str, number: int, body: Mapping[str, Any], shared: Sequence[File], own: Sequence[File]) -> Release:
     """Writes report, plan, manifest and record of a release, and makes it the current one.
     `shared` are the files of its parts, `own` those in its folder, by their paths there."""
-    folder = f"{RELEASES}/{number:06d}"
-    files = [*shared, *(replace(file, path=f"{folder}/{file.path}") for file in own)]
-    shards = [shard | {"path": f"{folder}/{shard['path']}"} for shard in body["curriculum"]["shards"]]
-    body = {**body, "curriculum": body["curriculum"] | {"shards": shards}}
-    release = Release(run, number, release_folder(run, number), seal(body, files))
-    written = [name for name, write in _DERIVED.items() if write(release, release.uri(name))]
-    files += [File.read(run, f"{folder}/{name}") for name in written]
-    release = replace(release, manifest=seal(body, files))
-    content = json.dumps(release.manifest, indent=1, ensure_ascii=False).encode()
-    storage.write_bytes(release.uri(MANIFEST), content)
+    files = [*shared, *(replace(file, path=f"{RELEASES}/{number:06d}/{file.path}") for file in own)]
+    release = Release(run, number, release_folder(run, number), cast(Manifest, body))
+    release, content = _write_manifest(release, files)
     release_chain.record(release, content)
     make_current(release)
     return release
+
+
+def reseal_release(release: Release, files: Sequence[File]) -> None:
+    """Writes report, plan and manifest of a release again after a purge. The log of purges has the
+    checksum of the new manifest; the record keeps the old one."""
+    top = storage.join(release.run, MANIFEST)
+    current = _read(top) == _read(release.manifest_uri)
+    derived = {release.path(name) for name in _DERIVED}
+    release, _ = _write_manifest(release, [file for file in files if file.path not in derived])
+    if current:
+        make_current(release)
+
+
+def _write_manifest(release: Release, files: Sequence[File]) -> tuple[Release, bytes]:
+    """The release with its sealed manifest, and the bytes of the file. `files`: all but the report
+    and the plan, which are written here. The manifest has the shards by their paths in the folder
+    of the release, and gets those in the run."""
+    body = release.manifest
+    shards = [{**shard, "path": release.path(shard["path"])} for shard in body["curriculum"]["shards"]]
+    body = cast(Manifest, {**body, "curriculum": {**body["curriculum"], "shards": shards}})
+    release = replace(release, manifest=seal(body, files))
+    written = [name for name, write in _DERIVED.items() if write(release, release.uri(name))]
+    covered = [File.read(release.run, release.path(name)) for name in written if not release.is_early]
+    release = replace(release, manifest=seal(body, [*files, *covered]))
+    content = json.dumps(release.manifest, indent=1, ensure_ascii=False).encode()
+    storage.write_bytes(release.manifest_uri, content)
+    return release, content
 
 
 def write_own_plan(release: Release, uri: str) -> bool:
@@ -146,7 +166,8 @@ def restore_manifests(run: str) -> None:
         return  # another release was made the current one, and the copy of the last one is lost
     if inner != sound:
         storage.write_bytes(_copy_uri(run, number), sound)
-    if record is None or not release_chain.is_record_of(record, release, sound):
+    purged = purges.manifest_digest(run, number) is not None
+    if record is None or not (purged or release_chain.is_record_of(record, release, sound)):
         release_chain.record(release, sound)
     if top is None or not _is_sealed(run, top):
         make_current(release)

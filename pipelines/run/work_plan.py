@@ -14,6 +14,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
+from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.input_options import Split, UnreadFile
 from tamis.transforms.read.inputs import plan
 
@@ -149,7 +150,10 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     number = max(numbers(run), default=0) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
     digests = sorted(digest for task in tasks for digest in task.digests)
-    planned = fingerprint({"decide": recipe.decide_fingerprint, "parts": digests})
+    covered: dict[str, object] = {"decide": recipe.decide_fingerprint, "parts": digests}
+    if takedown := read_takedown(run):
+        covered["takedown"] = takedown.digest
+    planned = fingerprint(covered)
     if not fresh and last is not None and last.manifest["fingerprint"] == planned:
         damaged = damaged_files(last)
         same = WorkPlan(run, last.number, last.folder, tuple(tasks), planned, current=current, unread=tuple(unread))

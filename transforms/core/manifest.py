@@ -45,6 +45,7 @@ class InputEntry(TypedDict):
     stamp: str
     documents: int
     rejected: int
+    skipped: NotRequired[int]
 
 
 class ReasonCounts(TypedDict):
@@ -57,14 +58,17 @@ class ReasonCounts(TypedDict):
 
 
 class Counts(TypedDict):
-    """records = kept + dropped + review + rejected; `tokens` by decision, `sources` by source and
-    decision; `repeated` (not in early versions): copies beyond the first of each document."""
+    """records = kept + dropped + review + rejected + skipped; `tokens` by decision, `sources` by
+    source and decision; `repeated`: copies beyond the first of each document; `skipped_reasons`:
+    records that are no documents on purpose. Early versions do not have the last three."""
 
     records: int
     kept: int
     dropped: int
     review: int
     rejected: int
+    skipped: NotRequired[int]
+    skipped_reasons: NotRequired[dict[str, int]]
     repeated: NotRequired[dict[str, int]]
     tokens: dict[str, int]
     reasons: list[ReasonCounts]
@@ -154,9 +158,11 @@ def release_path(path: str) -> str:
 
 
 def record_counts(counts: Counts) -> dict[str, int]:
-    """The number of records, and how many were kept, dropped, set aside for review and rejected."""
+    """The number of records, and how many were kept, dropped, set aside for review, rejected, and
+    skipped on purpose."""
     names = ("records", "kept", "dropped", "review", "rejected")
-    return {name: counts[name] for name in names}  # type: ignore[literal-required]
+    by_decision: dict[str, int] = {name: counts[name] for name in names}  # type: ignore[literal-required]
+    return by_decision | {"skipped": counts.get("skipped", 0)}
 
 
 def bytes_by_folder(manifest: Manifest) -> dict[str, int]:

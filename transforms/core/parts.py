@@ -88,7 +88,7 @@ class Part:
 
     run: str
     name: str
-    ordinal: int = -1
+    ordinal: int = 0
 
     def path(self, folder: str, suffix: str) -> str:
         """Path below the run directory."""

@@ -11,7 +11,7 @@ Early versions kept the files of their only release in RUN itself. They are open
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
@@ -50,6 +50,15 @@ class Release:
     def uri(self, *path: str) -> str:
         """The URI of a file below the release's folder."""
         return storage.join(self.folder, *path)
+
+    def path(self, path: str) -> str:
+        """The path in the run directory of a file below the release's folder."""
+        return path if self.is_early else f"{RELEASES}/{self.number:06d}/{path}"
+
+    @property
+    def manifest_uri(self) -> str:
+        """The release's own copy of its manifest."""
+        return storage.join(release_folder(self.run, self.number), MANIFEST)
 
     @property
     def receipts(self) -> str:
@@ -116,14 +125,15 @@ def from_manifest(run: str, number: int | None, content: bytes, uri: str) -> Rel
     """The release of `run` whose manifest, the file `uri`, has the bytes `content`. Raises RunError
     if they are damaged, or of another release than `number`."""
     try:
-        manifest: Any = json.loads(content)
-        if not isinstance(manifest, dict) or not {"files", "counts", "recipe", "fingerprint"} <= manifest.keys():
+        loaded = json.loads(content)
+        if not isinstance(loaded, dict) or not {"files", "counts", "recipe", "fingerprint"} <= loaded.keys():
             raise ValueError("it is not a manifest")
-        own = manifest.get("release")
+        own = loaded.get("release")
         if own is not None and number not in (None, own):
             raise ValueError(f"it says that it is of release {own}")
     except ValueError as error:
         raise RunError(f"{uri} is damaged ({error}); the next `tamis run` restores it") from None
+    manifest = cast(Manifest, loaded)
     if own is None:
         return Release(run, number or max(numbers(run), default=1), run, manifest)
     return Release(run, own, release_folder(run, own), manifest)

@@ -60,7 +60,8 @@ def last_digest(run: str) -> str | None:
 
 def problems(run: str) -> list[tuple[str, str]]:
     """What is wrong with the log, as (path, problem)."""
-    wrong, parent = [], None
+    wrong: list[tuple[str, str]] = []
+    parent = takedown = None
     for expected, name in enumerate(_names(run), 1):
         path, content = f"{RELEASES}/{FOLDER}/{name}", storage.read_bytes(_uri(run, name))
         entry = Purge.read(_uri(run, name))
@@ -69,7 +70,11 @@ def problems(run: str) -> list[tuple[str, str]]:
             break
         if entry.parent != parent:
             wrong.append((path, "it names another entry before it"))
-        parent = hashlib.sha256(content).hexdigest()
+        parent, takedown = hashlib.sha256(content).hexdigest(), entry.takedown
+    uri = storage.join(run, "takedown.json")
+    actual = hashlib.sha256(storage.read_bytes(uri)).hexdigest() if storage.exists(uri) else None
+    if not wrong and actual != takedown:
+        wrong.append(("takedown.json", "it is not the list that the last purge wrote"))
     return wrong
 
 

@@ -67,9 +67,9 @@ def seal(body: Mapping[str, Any], files: Sequence[File]) -> Manifest:
     entries: list[FileEntry] = [
         {"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in sorted(files, key=lambda file: file.path)
     ]
-    manifest = cast(
-        Manifest, {**body, "files": entries, "release_root": merkle_root(entries), "corpus_root": corpus_root(entries)}
-    )
+    root = "release_root" if "release" in body else "root"
+    roots = {root: merkle_root(entries), "corpus_root": corpus_root(entries)}
+    manifest = cast(Manifest, {**body, "files": entries, **roots})
     problems = conservation(manifest)
     if problems:
         raise AssertionError("; ".join(problems))
@@ -93,8 +93,10 @@ def conservation(manifest: Manifest) -> list[str]:
 
     by_decision = record_counts(counts)
     records = by_decision.pop("records")
-    equal("records read against kept + dropped + review + rejected", records, sum(by_decision.values()))
-    equal("records by input file", sum(i["documents"] + i["rejected"] for i in manifest["inputs"]), records)
+    equal("records read against kept + dropped + review + rejected + skipped", records, sum(by_decision.values()))
+    by_input = (entry["documents"] + entry["rejected"] + entry.get("skipped", 0) for entry in manifest["inputs"])
+    equal("records by input file", sum(by_input), records)
+    equal("skipped by reason", sum(counts.get("skipped_reasons", {}).values()), by_decision["skipped"])
     equal("dropped and review by reason", sum(r["documents"] for r in counts["reasons"]), counts["dropped"] + counts["review"])
     for decision in ("kept", "dropped", "review"):
         equal(f"{decision} by source", sum(source[decision] for source in counts["sources"].values()), by_decision[decision])

@@ -1,19 +1,27 @@
 """Writes a starter recipe for a user's files, with comments on what a sample of them contains."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import dropwhile, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tamis.transforms import storage
-from tamis.transforms.read.input_options import PYTHON_ENV
-from tamis.transforms.read.inputs import format_of
+from tamis.transforms.read.batch_builder import InvalidRecord, printable
+from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
+from tamis.transforms.read.inputs import input_files
+from tamis.transforms.runtime.credentials import redact
+
+if TYPE_CHECKING:
+    from tamis.transforms.read.decompress import ByteStream
 
 BASE = "gopher"
 FILES, RECORDS = 5, 300  # records of each file
+NAMES = 20  # of files that are not read, for each reason
 _SLICE = 16  # MiB at most for one line
 
 _NAMES = {  # of these parts in published corpora, the most likely first
@@ -92,17 +100,18 @@ def input_block(paths: Sequence[str]) -> str:
     if not files:
         note = "documentation, licences, docstrings and source of the running Python"
         return "\n".join([*lines, f"  format: {PYTHON_ENV}  # {note}", ""])
-    entries = storage.expand(files)
-    formats = Counter(format_of(entry.uri) for entry in entries)
+    entries, unread = input_files(Input(paths=tuple(paths)))
+    lines += _unread_files(unread)
+    formats = Counter(kind for _, kind in entries)
     kind = next(iter(formats)) if len(formats) == 1 and len(files) == len(paths) else "auto"
     numbers = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
-    size = sum(entry.size for entry in entries) / 1e6
+    size = sum(max(0, entry.size) for entry, _ in entries) / 1e6
     lines.append(f"  format: {kind}  # {numbers} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
-    structured = [entry.uri for entry in entries if format_of(entry.uri) in ("jsonl", "parquet")]
+    structured = [(entry.uri, kind) for entry, kind in entries if kind in ("jsonl", "json", "parquet", "csv")]
     if structured:
         sample = _Sample()
-        for uri in structured[:FILES]:
-            for record in islice(_records(uri), RECORDS):
+        for uri, file_kind in structured[:FILES]:
+            for record in islice(_records(uri, file_kind), RECORDS):
                 sample.add(record)
         lines += _fields(sample, min(FILES, len(structured)))
     if "text" in formats:
@@ -177,36 +186,83 @@ def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _records(uri: str) -> Iterator[dict[str, Any] | None]:
+def _unread_files(files: Sequence[UnreadFile]) -> list[str]:
+    """A comment for each reason why files are not read."""
+    names: dict[str, list[str]] = {}
+    for file in files:
+        names.setdefault(file.reason, []).append(printable(redact(file.uri)))
+    return [
+        f"  # not read: {', '.join(found[:NAMES])}{f' and {len(found) - NAMES:,} more' if len(found) > NAMES else ''}; {reason}"
+        for reason, found in sorted(names.items())
+    ]
+
+
+def _records(uri: str, kind: Format) -> Iterator[dict[str, Any] | None]:
     """The records of a file; None for one that cannot be read."""
-    if format_of(uri) == "parquet":
+    if kind == "parquet":
         yield from _rows(uri)
         return
-    import orjson
-
     from tamis.transforms.read.decompress import ByteStream
-    from tamis.transforms.read.lines import lines
 
     with storage.open_binary(uri) as file:
-        for line in lines(ByteStream(file, uri), _SLICE << 20):
-            if line.error is None and (not line.data or line.data.isspace()):
-                continue
-            try:
-                value = orjson.loads(line.data)
-            except orjson.JSONDecodeError:
-                value = None
+        stream = ByteStream(file, uri)
+        values = _table(stream) if kind == "csv" else _array(stream) if kind == "json" else _lines(stream)
+        for value in values:
             yield value if isinstance(value, dict) else None
 
 
+def _lines(stream: ByteStream) -> Iterator[Any]:
+    import orjson
+
+    from tamis.transforms.read.lines import lines
+
+    for line in lines(stream, _SLICE << 20):
+        if line.error is None and (not line.data or line.data.isspace()):
+            continue
+        try:
+            yield orjson.loads(line.data)
+        except orjson.JSONDecodeError:
+            yield None
+
+
+def _array(stream: ByteStream) -> Iterator[Any]:
+    import orjson
+
+    from tamis.transforms.read.records.json_values import JsonValues
+
+    for _, data, error in JsonValues(stream, _SLICE << 20, in_array=False):
+        try:
+            yield None if error is not None else orjson.loads(data)
+        except orjson.JSONDecodeError:
+            yield None
+
+
+def _table(stream: ByteStream) -> Iterator[Any]:
+    from tamis.transforms.read.lines import lines
+    from tamis.transforms.read.records.delimited import parse_header, rows
+
+    source = lines(stream, _SLICE << 20)
+    try:
+        header = parse_header(next(source))
+    except (StopIteration, InvalidRecord):
+        return
+    for _, fields, error in rows(source, header, _SLICE << 20):
+        yield None if error is not None else dict(zip(header.names, fields, strict=True))
+
+
 def _rows(uri: str) -> Iterator[dict[str, Any] | None]:
+    from contextlib import ExitStack
+
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with storage.open_binary(uri) as file:
+    from tamis.transforms.read.records.parquet import open_file, plain_batch
+
+    with ExitStack() as stack:
         try:
-            for batch in pq.ParquetFile(file).iter_batches(RECORDS):
-                yield from batch.to_pylist()
-        except pa.ArrowException:
+            for batch in pq.ParquetFile(open_file(uri, stack)).iter_batches(RECORDS):
+                yield from plain_batch(batch).to_pylist()
+        except (pa.ArrowException, ValueError, TypeError):
             yield None
 
 

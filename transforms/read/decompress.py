@@ -104,7 +104,7 @@ _CODECS = (
         (b"\x1f\x8b",),
         re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
         lambda dictionary: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP),
-        1 << 18,
+        1 << 16,
         (cast(type[Exception], igzip_lib.IsalError),),
         "checksum",
     ),
@@ -362,12 +362,18 @@ class ByteStream:
                         )
             chunk = decoder.unused_data or b""
             self._position -= len(chunk)
-            chunk += self._file.read(codec.chunk)
-            while chunk and not chunk.strip(b"\0"):  # tapes and some archivers pad with zeros
-                self._position += len(chunk)
-                chunk = self._file.read(codec.chunk)
-            padding = len(chunk) - len(chunk.lstrip(b"\0"))
-            self._position, chunk = self._position + padding, chunk[padding:]
+            chunk = self._skip_padding(chunk, codec)
+
+    def _skip_padding(self, chunk: bytes, codec: _Codec) -> bytes:
+        """What follows a member, at least the signature of the next one, without the zeros that tapes
+        and some archivers pad with. Reads no more than that needs: small members would copy it."""
+        while True:
+            stripped = chunk.lstrip(b"\0")
+            self._position += len(chunk) - len(stripped)
+            more = self._file.read(codec.chunk) if len(stripped) < _LONGEST_SIGNATURE else b""
+            if not more:
+                return stripped
+            chunk = stripped + more
 
     def _verify(self, codec: _Codec) -> None:
         """Decodes the current member to its end. Raises _DamageError if its checksum is wrong; other

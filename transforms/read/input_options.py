@@ -24,7 +24,7 @@ Extractor = Literal["resiliparse", "trafilatura"]
 
 RecordType = Literal["response", "conversion", "resource"]
 
-Format = Literal["jsonl", "parquet", "text", "warc", "wet", "python-env"]
+Format = Literal["jsonl", "json", "parquet", "csv", "text", "warc", "wet", "python-env"]
 
 
 def _names(value: Any) -> Any:
@@ -39,7 +39,7 @@ class Fields(Options):
     """Which fields of a record hold the parts of a document. All other fields become metadata."""
 
     text: Names = Field(("text",), description="the text; a record is rejected if it is missing or not a string")
-    id: Names = Field(("id",), description="a string or an integer; by default a hash of source and text")
+    id: Names = Field(("id",), description="a string or a number; by default a hash of source and text")
     url: Names = Field(("url",), description="address of the document")
     source: Names = Field(("source",), description="the corpus, site or collection of the document")
     licence: Names = Field(("licence", "license"), description="the licence, as written in the record")
@@ -50,15 +50,25 @@ class Input(Options):
     """The documents of a run. Format and compression follow from a file's name and first bytes."""
 
     paths: tuple[str, ...] = Field(
-        description="files, folders, globs (also **), @file (a list of paths), s3://, gs://, azure://, http://, or python-env"
+        description="files, folders, globs (also **), @file (a list of paths, also compressed), s3://, gs://, azure://, "
+        "http://, or python-env"
     )
     allow_empty: bool = Field(
         False,
         description="accept folders, globs and lists without any file; if there is no new file, the last release stays current",
     )
-    format: Literal[Format, "auto"] = Field("auto", description="auto: by the suffix, else by the first bytes")
+    list_base: str | None = Field(
+        None,
+        description="what relative paths in an @file are below, by default the folder of the list; "
+        "for lists of Common Crawl https://data.commoncrawl.org/",
+    )
+    format: Literal[Format, "auto"] = Field(
+        "auto",
+        description="auto: by the suffix, else by the first bytes; json: an array, or objects of several lines; "
+        "csv: also TSV, with a header",
+    )
     fields: Fields = Field(
-        default_factory=lambda: Fields.model_validate({}), description="names of the fields; JSONL and Parquet only"
+        default_factory=lambda: Fields.model_validate({}), description="names of the fields of JSON, Parquet and CSV"
     )
     source: str = Field("default", min_length=1, description="source of documents that name none")
     text_unit: Literal["file", "line"] = Field(

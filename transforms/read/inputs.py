@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from tamis.transforms import storage
+from tamis.transforms.read.file_formats import choose
 from tamis.transforms.read.input_options import (
     COMPRESSION_RATIO,
     PYTHON_ENV,
@@ -28,18 +28,14 @@ class _Reader(Protocol):
     def read(self, split: Split, options: Input, trust: bool) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]: ...
 
 
-_SUFFIXES: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".text": "text",
-    ".md": "text",
-    ".warc": "warc",
-    ".wet": "wet",
+_MODULES: dict[Format, str] = {
+    "jsonl": "records.jsonl",
+    "json": "records.json_values",
+    "parquet": "records.parquet",
+    "csv": "records.delimited",
+    "wet": "warc",
+    "python-env": "python_env",
 }
-_MODULES: dict[Format, str] = {"wet": "warc", "python-env": "python_env"}
 
 
 def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFile]]:
@@ -47,27 +43,25 @@ def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFil
 
     `own_run` is the directory that the splits are read for. A Parquet file with an unreadable
     footer is one split, which is read as a reject. Raises FileNotFoundError for a path without
-    files (`allow_empty`: see `storage.expand`), and ValueError for a file of unknown format, or for
-    a run directory that nobody named.
+    files (`allow_empty`: see `storage.list_files`), and ValueError for a path to a file of unknown
+    format, or for a run directory that nobody named.
     """
     environments = [path for path in options.paths if _is_environment(path)]
-    files = [path for path in options.paths if not _is_environment(path)]
-    if options.format == PYTHON_ENV and files:
-        raise ValueError(f"{files[0]}: the format python-env reads '{PYTHON_ENV}' or '{PYTHON_ENV}:<distribution>'")
+    paths = [path for path in options.paths if not _is_environment(path)]
+    if options.format == PYTHON_ENV and paths:
+        raise ValueError(f"{paths[0]}: the format python-env reads '{PYTHON_ENV}' or '{PYTHON_ENV}:<distribution>'")
     splits: list[Split] = []
     if environments:
         from tamis.transforms.read import python_env
 
         splits += python_env.plan(environments, options)
+    files: list[tuple[storage.Entry, Format]] = []
     unread: list[UnreadFile] = []
-    entries: Sequence[storage.Entry] = ()
-    if files or not environments:
-        paths = release_paths(files)
-        entries, unread = without_runs(storage.expand(paths, options.allow_empty), paths, own_run)
-    for entry in entries:
-        kind = format_of(entry.uri) if options.format == "auto" else options.format
+    if paths or not environments:
+        files, unread = input_files(options, own_run)
+    for entry, kind in files:
         if kind == "parquet":
-            from tamis.transforms.read import parquet
+            from tamis.transforms.read.records import parquet
 
             splits += parquet.plan(entry, options)
         else:
@@ -75,10 +69,22 @@ def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFil
     return sorted(splits, key=lambda split: (split.uri, split.start)), unread
 
 
+def input_files(options: Input, own_run: str = "") -> tuple[list[tuple[storage.Entry, Format]], list[UnreadFile]]:
+    """The files that are read, with their formats, and those that are not. Raises as `plan`."""
+    paths = release_paths([path for path in options.paths if not _is_environment(path)])
+    listing = storage.list_files(paths, options.allow_empty, options.list_base)
+    by = {entry.uri: by for entry, by in listing.files}
+    entries, unread = without_runs([entry for entry, _ in listing.files], paths, own_run)
+    chosen, others = choose([(entry, by[entry.uri]) for entry in entries], options)
+    unread += [*(UnreadFile(uri, reason) for uri, reason in listing.passed_over), *others]
+    return chosen, sorted(unread, key=lambda file: file.uri)
+
+
 def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
     """Byte ranges of a file of lines, or of a WARC file whose records are compressed separately."""
     starts = [0]
-    if entry.size > options.split_bytes // COMPRESSION_RATIO and (kind != "text" or options.text_unit == "line"):
+    whole = kind in ("json", "csv") or (kind == "text" and options.text_unit == "file")
+    if entry.size > options.split_bytes // COMPRESSION_RATIO and not whole:
         from tamis.transforms.read.decompress import split_starts
 
         warc = kind in ("warc", "wet")
@@ -105,21 +111,3 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa
 
 def _is_environment(path: str) -> bool:
     return path.split(":", 1)[0] == PYTHON_ENV
-
-
-def format_of(uri: str) -> Format:
-    """The format of a file by its suffix, else by its first bytes. Raises ValueError if unknown."""
-    kinds = [suffix for suffix in storage.suffixes(uri) if suffix not in storage.COMPRESSION_SUFFIXES]
-    if kinds and kinds[-1] in _SUFFIXES:
-        return _SUFFIXES[kinds[-1]]
-    from tamis.transforms.read.decompress import ByteStream
-
-    with storage.open_binary(uri) as file:
-        head = ByteStream(file, uri).read(512)
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(WARC_START):
-        return "warc"
-    if re.match(rb"(\xef\xbb\xbf)?\s*\{", head):
-        return "jsonl"
-    raise ValueError(f"{uri}: neither its name nor its first bytes tell the format; set input.format")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tamis.transforms.read.batch_builder import BatchBuilder, canonical
-from tamis.transforms.read.input_options import PYTHON_ENV, Input, Reject, Split
+from tamis.transforms.read.input_options import PYTHON_ENV, Input, Loss, Split
 
 STDLIB = "stdlib"
 SHORTEST_DOCSTRING = 200  # characters
@@ -70,7 +70,7 @@ def plan(paths: Sequence[str], options: Input) -> list[Split]:
     return splits
 
 
-def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
     """The documents of a range of files. Their sources are: `metadata` (long descriptions),
     `license` (licences and notices), `docs` (text files), `code` (source files) and `docstring` (of
     modules, classes and functions). Ids and URLs contain no path of this machine."""

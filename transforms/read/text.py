@@ -7,11 +7,11 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import BatchBuilder
 from tamis.transforms.read.decompress import ByteStream, streams
-from tamis.transforms.read.input_options import Input, Reject, Split
+from tamis.transforms.read.input_options import Input, Loss, Split
 from tamis.transforms.read.lines import BOM, encoding_error, lines
 
 
-def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
     """The documents of a split, without byte order mark and CR. Blank lines are skipped."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:

@@ -4,7 +4,7 @@ A URI is a local path (plain `os`), `s3://`, `gs://` or `azure://` (the store's 
 repeats cut reads and has conditional puts), or `http(s)://` (read only, through smart-open).
 """
 
-from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, expand, files, names
+from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, By, Listing, expand, files, list_files, names
 from tamis.transforms.storage.object_store import TIMEOUT, Entry
 from tamis.transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
 from tamis.transforms.storage.removal import remove, remove_tree, sweep
@@ -14,7 +14,9 @@ from tamis.transforms.storage.writing import Sink, commit, swap, write_bytes
 __all__ = [
     "COMPRESSION_SUFFIXES",
     "TIMEOUT",
+    "By",
     "Entry",
+    "Listing",
     "Sink",
     "commit",
     "entry",
@@ -22,6 +24,7 @@ __all__ = [
     "expand",
     "files",
     "join",
+    "list_files",
     "local_path",
     "names",
     "open_binary",

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.input_options import Input, Split, split_count
-from tamis.transforms.read.inputs import format_of, plan, read
+from tamis.transforms.read.input_options import Input, Reject, Split, split_count
+from tamis.transforms.read.file_formats import format_of
+from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.text.hashing import hash128
 
 UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -23,12 +24,12 @@ def documents_of(paths, **options):
     """All documents and rejects of an input; checks every batch."""
     inputs = Input(paths=tuple(map(str, paths)), **options)
     rows, rejects = [], []
-    for split in plan(inputs):
+    for split in plan(inputs)[0]:
         for batch, bad in read(split, inputs):
             assert batch.schema == documents.SCHEMA
             batch.validate(full=True)
             rows += batch.to_pylist()
-            rejects += bad
+            rejects += [loss for loss in bad if isinstance(loss, Reject)]
     return rows, rejects
 
 
@@ -155,7 +156,7 @@ def test_plan_is_sorted_and_goes_through_json(tmp_path):
         else:
             (tmp_path / name).write_bytes(b"{}\n")
     inputs = Input(paths=(str(tmp_path),), split_bytes=1500)
-    splits = plan(inputs)
+    splits = plan(inputs)[0]
     assert [split.uri.rsplit("/", 1)[1] for split in splits] == ["a.parquet"] * 5 + ["b.jsonl", "c.txt"]
     assert [(split.start, split.stop) for split in splits] == [(k, k + 1) for k in range(5)] + [(0, -1)] * 2
     from dataclasses import asdict
@@ -181,7 +182,7 @@ def test_the_split_count_is_a_power_of_two_and_the_splits_are_small_enough(size,
 
 def test_splits_of_row_groups_are_even(tmp_path):
     pq.write_table(pa.table({"text": ["x" * 1000] * 900}), tmp_path / "a.parquet", row_group_size=10, use_dictionary=False)
-    splits = plan(Input(paths=(str(tmp_path / "a.parquet"),), split_bytes=300_000))
+    splits = plan(Input(paths=(str(tmp_path / "a.parquet"),), split_bytes=300_000))[0]
     assert [split.stop - split.start for split in splits] in ([22, 23, 22, 23], [23, 22, 23, 22], [22, 23, 23, 22])
     assert (splits[0].start, splits[-1].stop) == (0, 90)
 
@@ -191,7 +192,7 @@ def test_batches_are_of_even_size(tmp_path):
     jsonl(tmp_path / "a.jsonl", records)
     pq.write_table(pa.table({"text": [record["text"] for record in records]}), tmp_path / "b.parquet")
     inputs = Input(paths=(str(tmp_path),))
-    for split in plan(inputs):
+    for split in plan(inputs)[0]:
         sizes = [batch["text"].nbytes for batch, _ in read(split, inputs)]
         assert max(sizes) < 3 * documents.BATCH_BYTES
         assert sum(sizes) / len(sizes) > documents.BATCH_BYTES / 3

@@ -8,11 +8,11 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import BatchBuilder, InexactNumber, InvalidRecord, exact_record
 from tamis.transforms.read.decompress import streams
-from tamis.transforms.read.input_options import Input, Reject, Split
+from tamis.transforms.read.input_options import Input, Loss, Split
 from tamis.transforms.read.lines import BOM, Line, encoding_error, line_groups
 
 
-def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Reject]]]:
+def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]:
     """The documents of a split. Blank lines are skipped; byte order marks and CRLF are allowed."""
     builder = BatchBuilder(split.uri, options)
     with storage.open_binary(split.uri) as file:

@@ -47,7 +47,7 @@ def plan(entry: storage.Entry, options: Input) -> list[Split]:
         return [whole_file]
     try:
         with ExitStack() as stack:
-            footer = pq.read_metadata(_open(entry.uri, stack))
+            footer = pq.read_metadata(open_file(entry.uri, stack))
             # A damaged footer says anything.
             sizes = [min(max(0, footer.row_group(group).total_byte_size), 1 << 40) for group in range(footer.num_row_groups)]
     except _DAMAGE as error:
@@ -68,7 +68,7 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[Batch]:
     data never raises: what cannot be read of a row group is one reject with the number of its rows,
     and reading continues with the next."""
     with ExitStack() as stack:
-        source = _open(split.uri, stack)
+        source = open_file(split.uri, stack)
         try:
             file = pq.ParquetFile(source, pre_buffer=not isinstance(source, pa.OSFile), page_checksum_verification=True)
             groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
@@ -104,7 +104,7 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[Batch]:
             row = end
 
 
-def _open(uri: str, stack: ExitStack) -> Any:
+def open_file(uri: str, stack: ExitStack) -> Any:
     """A file that can be read at any place; a stream is copied to the disk first."""
     path = storage.local_path(uri)
     if path is not None:
@@ -306,6 +306,11 @@ def _plain_type(kind: pa.DataType, to_utc: bool = False) -> pa.DataType:
         fields = (kind.field(place) for place in range(kind.num_fields))
         return pa.struct([field.with_type(_plain_type(field.type, to_utc)) for field in fields])
     return kind
+
+
+def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows, in columns with different names that Python represents at any value."""
+    return pa.RecordBatch.from_arrays([_plain(column) for column in batch.columns], _unique(batch.schema.names))
 
 
 def _invalid_rows(batch: pa.RecordBatch) -> dict[int, str]:

@@ -90,6 +90,7 @@ def _write_parts(
                         writer.skip(loss.reason, loss.count)
                         counts[last, "skipped"] += loss.count
                     else:
+                        counts[last, "estimated"] += loss.records * loss.estimated
                         writer.reject(takedown.redacted(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error)))))
                 if rated.num_rows:
                     writer.write(rated, sketch)
@@ -131,6 +132,7 @@ def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], 
         **asdict(replace(split, uri=redact(split.uri))),
         documents=counts[number, "documents"],
         rejected=counts[number, "rejected"],
+        estimated=counts[number, "estimated"],
         skipped=counts[number, "skipped"],
     )
 
@@ -149,8 +151,9 @@ def prepared_raters(recipe: Recipe, index: str) -> list[Rater[Any]]:
             for rater in raters:
                 try:
                     rater.setup()
-                except (ImportError, OSError, ValueError) as error:
-                    raise RunError(f"rater '{rater.name}': {error}") from error
+                except Exception as error:  # of one word: whatever it is, every document would raise it
+                    kind = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
+                    raise RunError(f"rater '{rater.name}': {kind}{error}") from error
             _raters[recipe.rate_fingerprint] = raters
         return _raters[recipe.rate_fingerprint]
 

@@ -4,7 +4,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -46,6 +46,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
         raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures))
     warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
     inputs = _inputs(parts)
+    input_warnings = [*run_warnings.lost_records(inputs), *run_warnings.unread_files(plan.unread)]
     saved_recipe = _without_credentials(recipe.model_dump(mode="json"))
     refuse_empty(counts)
     if plan.current is not None and not allow_shrink:
@@ -58,13 +59,14 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
         "fingerprint": plan.fingerprint,
         "parts": [part.name for part, _ in parts],
         "inputs": inputs,
+        "unread": [{"uri": redact(file.uri), "reason": redact(file.reason)} for file in plan.unread],
         "counts": counts,
         "curriculum": curriculum_entry(recipe, shards, segments),
         "guards": {
             "real_tokens": real_tokens,
             "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
         },
-        "warnings": [*map(_entry, [*warnings, *run_warnings.unread_files(plan.unread)]), *map(_entry, violations)],
+        "warnings": [*map(_entry, [*warnings, *input_warnings]), *map(_entry, violations)],
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -89,17 +91,24 @@ def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:
     return sorted(parts, key=lambda rated: input_order(*rated))
 
 
+_COUNTS: tuple[Literal["documents", "rejected", "estimated", "skipped"], ...] = (
+    "documents",
+    "rejected",
+    "estimated",
+    "skipped",
+)
+
+
 def _inputs(parts: Sequence[tuple[Part, PartReceipt]]) -> list[InputEntry]:
     """The splits of the input in the order of their parts, each with all parts that hold it."""
     inputs: dict[str, InputEntry] = {}
     for ordinal, (_, receipt) in enumerate(parts):
         for counts in receipt.inputs:
-            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], "documents": 0, "rejected": 0, "skipped": 0}
+            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], **dict.fromkeys(_COUNTS, 0)}
             entry = inputs.setdefault(counts.fingerprint, cast(InputEntry, fields))
             entry["parts"].append(ordinal)
-            entry["documents"] += counts.documents
-            entry["rejected"] += counts.rejected
-            entry["skipped"] += counts.skipped
+            for name in _COUNTS:
+                entry[name] += getattr(counts, name)
     return list(inputs.values())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
-from tamis.transforms.core.manifest import Counts
+from tamis.transforms.core.manifest import Counts, InputEntry
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
@@ -15,6 +15,7 @@ from tamis.transforms.read.input_options import UnreadFile
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select import guards
 
+NAMED = 10  # files of each kind in warnings; the manifest names all
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
 DROP_SHARE = 0.9  # if one reason drops a larger share, often a threshold or a field is wrong
 
@@ -77,13 +78,32 @@ def warnings(
         yield LintWarning("no-documents", "the input holds no documents", {})
 
 
+def lost_records(inputs: Sequence[InputEntry]) -> Iterator[LintWarning]:
+    """A warning for each file with damage whose size nobody knows, whatever `max_rejects` allows."""
+    lost: Counter[str] = Counter()
+    for entry in inputs:
+        lost[entry["uri"]] += entry["estimated"]
+    files = [(uri, records) for uri, records in lost.items() if records]
+    for uri, records in files[:NAMED]:
+        yield LintWarning(
+            "records-lost",
+            f"{uri} is damaged: about {records:,} of its records are lost, by an estimate; rejects/ says where and why. "
+            "Get the file again",
+            {"records": records},
+        )
+    if more := files[NAMED:]:
+        total = sum(records for _, records in more)
+        message = f"{len(more):,} more files are damaged, and about {total:,} of their records are lost"
+        yield LintWarning("records-lost", message, {"records": total})
+
+
 def unread_files(files: Sequence[UnreadFile]) -> Iterator[LintWarning]:
     """A warning for each reason why files of the input were not read."""
     by_reason: dict[str, list[str]] = {}
     for file in files:
         by_reason.setdefault(file.reason, []).append(redact(file.uri))
     for reason, uris in sorted(by_reason.items()):
-        names = ", ".join(uris[:3]) + (f" and {len(uris) - 3:,} more" if len(uris) > 3 else "")
+        names = ", ".join(uris[:NAMED]) + (f" and {len(uris) - NAMED:,} more" if len(uris) > NAMED else "")
         yield LintWarning("files-not-read", f"{names}: not read, since {reason}", {"files": len(uris)})
 
 

@@ -45,7 +45,15 @@ class InputEntry(TypedDict):
     stamp: str
     documents: int
     rejected: int
+    estimated: NotRequired[int]
     skipped: NotRequired[int]
+
+
+class UnreadEntry(TypedDict):
+    """A file in the input that was not read, and why."""
+
+    uri: str
+    reason: str
 
 
 class ReasonCounts(TypedDict):
@@ -67,6 +75,7 @@ class Counts(TypedDict):
     dropped: int
     review: int
     rejected: int
+    estimated: NotRequired[int]
     skipped: NotRequired[int]
     skipped_reasons: NotRequired[dict[str, int]]
     repeated: NotRequired[dict[str, int]]
@@ -138,6 +147,7 @@ class Manifest(TypedDict):
     fingerprint: str
     parts: NotRequired[list[str]]
     inputs: list[InputEntry]
+    unread: NotRequired[list[UnreadEntry]]
     counts: Counts
     curriculum: CurriculumEntry
     guards: NotRequired[GuardTotals]  # not in manifests of early versions

@@ -42,7 +42,8 @@ FOLDERS = (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rej
 
 class SplitCounts(JsonModel):
     """A split of the input, and what a part holds of it. `fingerprint` covers the split's bytes and
-    everything that rates them."""
+    everything that rates them. `estimated`: of the rejected records, those of damaged ranges, whose
+    number is an estimate."""
 
     fingerprint: str
     uri: str
@@ -53,6 +54,7 @@ class SplitCounts(JsonModel):
     stamp: str
     documents: int
     rejected: int
+    estimated: int = 0
     skipped: int = 0
 
 

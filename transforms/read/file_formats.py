@@ -92,7 +92,7 @@ def _format(entry: storage.Entry, by: storage.By, asked: Format | Literal["auto"
             raise UnknownFormat(f"its format is {known}, and input.format is {asked}")
         return asked
     if by == "folder" and known == "text" and posixpath.basename(uri).split(".")[0].lower() in _COMPANIONS:
-        raise UnknownFormat("it describes the folder; a glob or a path that names it has it read")
+        raise UnknownFormat("it describes the folder: name it to have it read")
     return known
 
 

@@ -69,7 +69,7 @@ class JsonValues:
             except RecursionError:
                 error = "broken JSON: it is nested too deeply"
             except json.JSONDecodeError as broken:
-                error = f"broken JSON: {broken.msg} at character {broken.pos - self._place}"
+                error = f"broken JSON: {broken.msg.removesuffix(' starting at')} at character {broken.pos - self._place}"
                 if broken.msg.startswith("Unterminated string") or broken.pos + _NEAR_END > len(self._text):
                     if len(self._text) - self._place > self._longest:
                         error = f"a record of more than {self._longest} bytes; that is max_record_bytes"

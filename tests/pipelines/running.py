@@ -14,7 +14,7 @@ import yaml
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run.launch import Result, launch
-from tamis.pipelines.run.work_plan import HISTORY_FILES
+from tamis.transforms.core.manifest import release_path
 
 TAMIS = str(Path(sys.executable).with_name("tamis"))
 
@@ -56,13 +56,26 @@ def typed(argv: Sequence[str], code: int = 0, seconds: float = 120) -> tuple[str
     return process.stdout, process.stderr
 
 
+def folder_of(run: Path) -> Path:
+    """The folder of the current release."""
+    return run / "releases" / f"{json.loads((run / 'manifest.json').read_text())['release']:06d}"
+
+
 def left(run: Path) -> dict[str, bytes]:
-    """Every file of a finished run that does not tell its history; of the manifest all but the environment."""
-    paths = [path for path in sorted(run.rglob("*")) if path.is_file() and path.relative_to(run).parts[0] not in HISTORY_FILES]
-    files = {str(path.relative_to(run)): path.read_bytes() for path in paths}
-    manifest = json.loads(files["manifest.json"])
-    del manifest["environment"]
-    return files | {"manifest.json": json.dumps(manifest).encode()}
+    """Every file of the current release and of its parts, by its path below the folder of the release. What only says
+    which release it is, and when it was made, is left out."""
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    paths = [file["path"] for file in manifest["files"]]
+    folder = f"releases/{manifest['release']:06d}/".encode()
+    for key in ("release", "release_root", "environment"):
+        del manifest[key]
+    for file in manifest["files"]:
+        if release_path(file["path"]) in ("plan.json", "report.html"):
+            del file["sha256"], file["bytes"]  # they have paths, too
+    files = {release_path(path): (run / path).read_bytes() for path in paths}
+    assert len(files) == len(paths)
+    files["manifest.json"] = json.dumps(manifest).encode()
+    return {path: content if path.startswith("data/") else content.replace(folder, b"") for path, content in files.items()}
 
 
 def corpus_of(run: Path) -> tuple[str, dict[str, bytes]]:

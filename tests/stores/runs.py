@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tamis.transforms import storage
+from tamis.transforms.core.release import open_release
 from tests.pipelines.running import left
 
 
@@ -16,9 +17,9 @@ def upload(source: Path, bucket: str) -> str:
 
 
 def same(output: str, undisturbed: Path) -> None:
-    """Asserts that data/ and decisions/ have the same bytes. (Other files name the input.)"""
-    expected = left(undisturbed)
+    """Asserts that data/ and decisions/ of the current releases have the same bytes. (Other files name the input.)"""
+    expected, release = left(undisturbed), open_release(output)
     for folder in ("data/phase-1", "decisions"):
         names = sorted(Path(name).name for name in expected if name.startswith(f"{folder}/"))
-        assert storage.names(f"{output}/{folder}") == names
-        assert all(storage.read_bytes(f"{output}/{folder}/{name}") == expected[f"{folder}/{name}"] for name in names)
+        assert storage.names(release.uri(folder)) == names
+        assert all(storage.read_bytes(release.uri(folder, name)) == expected[f"{folder}/{name}"] for name in names)

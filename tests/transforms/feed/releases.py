@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tamis.transforms import storage
 from tamis.transforms.core import documents
+from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.core.shards import Output, write_shard
 from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.curriculum.training_plan import make_plan
+from tamis.transforms.provenance import release_chain
 
 WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)
 
@@ -51,7 +54,7 @@ def release(
     number = first = 0
     for index, texts in enumerate(shards):
         phase = "web" if index < (len(shards) + 1) // 2 else "best"
-        path = f"data/{phase}/shard-{index:05d}{output.suffix}"
+        path = f"releases/000001/data/{phase}/shard-{index:05d}{output.suffix}"
         rows = table(texts, number)
         if counts is not None:
             rows = rows.set_column(rows.schema.get_field_index("tokens"), "tokens", pa.array(counts[index], pa.int64()))
@@ -60,14 +63,32 @@ def release(
         entries.append({"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens})
         files.append({"path": path, "bytes": written.bytes, "sha256": written.sha256})
         number, first = number + len(texts), first + tokens
-    curriculum = Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": entries}
-    manifest: dict[str, Any] = {"curriculum": curriculum, "files": files, "corpus_root": "ab" * 32, "fingerprint": "c0ffee"}
-    manifest["tokenizer"] = None if tokenizer is None else {"name": tokenizer, "sha256": sha256}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest: dict[str, Any] = {
+        "release": 1,
+        "recipe": {},
+        "counts": {"records": number, "kept": number},
+        "inputs": [],
+        "environment": {},
+        "tokenizer": None if tokenizer is None else {"name": tokenizer, "sha256": sha256},
+        "curriculum": Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": entries},
+        "files": files,
+        "release_root": "cd" * 32,
+        "corpus_root": "ab" * 32,
+        "fingerprint": "c0ffee",
+    }
+    write_manifest(str(folder), manifest)
     return str(folder)
 
 
+def write_manifest(run: str, manifest: dict[str, Any]) -> None:
+    """Writes the two copies of a manifest, and the record of its release."""
+    content = json.dumps(manifest).encode()
+    for path in (Path(run, "manifest.json"), Path(run, "releases", "000001", "manifest.json")):
+        path.write_bytes(content)
+    release_chain.record(open_release(run), content)
+
+
 def write_plan(run: str, schedule: Schedule | None = None) -> None:
-    """Writes plan.json as `tamis plan` does."""
-    manifest = json.loads(Path(run, "manifest.json").read_text())
-    Path(run, "plan.json").write_text(make_plan(manifest, schedule).model_dump_json())
+    """Writes the training plan of a release as `tamis run` does."""
+    release = open_release(run)
+    storage.write_bytes(release.uri("plan.json"), make_plan(release.manifest, schedule).model_dump_json().encode())

@@ -21,7 +21,7 @@ from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.feed import stream
 from tamis.transforms.feed.dataset import CurriculumDataset, in_order, index
 from tamis.transforms.feed.text_to_ids import ByteTokenizer, FileTokenizer, TiktokenTokenizer
-from tests.transforms.feed.releases import release, tokens_of, write_plan
+from tests.transforms.feed.releases import release, tokens_of, write_manifest, write_plan
 
 WORLDS = [1, 2, 3, 8]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -293,9 +293,9 @@ def test_wrong_use_is_named(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no manifest\.json"):
         CurriculumDataset(str(tmp_path / "none"), "bytes", 16, 24)
     write_plan(run)
-    plan = Path(run, "plan.json")
+    plan = Path(run, "releases", "000001", "plan.json")
     plan.write_text(plan.read_text().replace("ab" * 32, "cd" * 32))
-    with pytest.raises(RunError, match="plan of another corpus; write it again: tamis plan"):
+    with pytest.raises(RunError, match="plan of another corpus; write one with: tamis plan"):
         CurriculumDataset(run, "bytes", 16, 24)
 
 
@@ -328,7 +328,7 @@ def test_a_tokenizer_that_is_not_indexed_is_refused(run, tmp_path):
     }
     again = release(tmp_path, [["another", "corpus"]])
     manifest = json.loads(Path(again, "manifest.json").read_text()) | {"corpus_root": "cd" * 32}
-    Path(again, "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(again, manifest)
     CurriculumDataset(again, "bytes", **options)  # the index belongs to the previous corpus
 
 

@@ -157,7 +157,7 @@ def test_parquet_is_copied_byte_for_byte(tmp_path, out):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_altered_shard_is_not_exported(run, out, format):
-    shard = sorted(path for path in Path(run, "data").rglob("*") if path.is_file())[-1]
+    shard = sorted(Path(run, "releases").rglob("shard-*"))[-1]
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)

@@ -91,12 +91,8 @@ def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:
     return sorted(parts, key=lambda rated: input_order(*rated))
 
 
-_COUNTS: tuple[Literal["documents", "rejected", "estimated", "skipped"], ...] = (
-    "documents",
-    "rejected",
-    "estimated",
-    "skipped",
-)
+_Count = Literal["documents", "rejected", "estimated", "skipped"]
+_COUNTS: tuple[_Count, ...] = get_args(_Count)
 
 
 def _inputs(parts: Sequence[tuple[Part, PartReceipt]]) -> list[InputEntry]:

@@ -16,7 +16,7 @@ from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.input_options import Split, UnreadFile
-from tamis.transforms.read.inputs import plan
+from tamis.transforms.read.inputs import missing_text, plan
 
 REPORT, METRICS = "report.html", "metrics.prom"
 MEND = ".mend"
@@ -176,6 +176,8 @@ def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]
         raise NoInput(f"no input: there is no file in {', '.join(recipe.input.paths)}")
     if not splits:
         raise RunError(f"input: no file is left to read; {unread[0].uri}: {unread[0].reason}" if unread else "input: no file")
+    if recipe.max_rejects != 1.0 and (error := missing_text(splits, recipe.input)) is not None:
+        raise RunError(f"input: {error}")
     return splits, unread
 
 

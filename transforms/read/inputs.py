@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -15,6 +15,7 @@ from tamis.transforms.read.input_options import (
     Format,
     Input,
     Loss,
+    Reject,
     Split,
     UnreadFile,
 )
@@ -36,6 +37,9 @@ _MODULES: dict[Format, str] = {
     "wet": "warc",
     "python-env": "python_env",
 }
+
+
+_WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
 
 
 def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFile]]:
@@ -111,3 +115,23 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa
 
 def _is_environment(path: str) -> bool:
     return path.split(":", 1)[0] == PYTHON_ENV
+
+
+def missing_text(splits: Sequence[Split], options: Input) -> str | None:
+    """What is wrong if no record at the beginning of a few splits has a text: the name of the field,
+    most likely. Reading everything to find this out would look like a hang."""
+    from tamis.transforms.read.batch_builder import NO_TEXT
+    from tamis.transforms.read.decompress import WrongChecksum
+
+    named = [split for split in splits if split.format in _WITH_FIELDS]
+    error = None
+    for split in {split.uri: split for split in (*named[:1], *named[len(named) // 2 :][:1], *named[-1:])}.values():
+        try:
+            batch, losses = next(read(split, options, trust=True), (None, []))
+        except WrongChecksum:
+            return None
+        errors = [loss.error for loss in losses if isinstance(loss, Reject) and loss.error.startswith(NO_TEXT)]
+        if batch is None or batch.num_rows or not errors:
+            return None
+        error = f"{split.uri}: {errors[0]}"
+    return error if len(named) == len(splits) else None

@@ -201,7 +201,7 @@ def _walk(folder: str, listing: Listing, parents: tuple[str, ...] = ()) -> None:
                     _walk(item.path, listing, parents)
                     continue
             elif not item.is_file():
-                reason = "it is a broken link" if item.is_symlink() and not os.path.exists(item.path) else "it is not a regular file"
+                reason = "it is not a regular file" if os.path.exists(item.path) else "it is a broken link"
             if reason is None:
                 listing.files.append((stat(item.path), "folder"))
             elif not TEMPORARY.match(item.name):

@@ -71,11 +71,12 @@ def _fails_always(recipe: Recipe, raters: Sequence[Rater[Any]]) -> bool:
 
 def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]]) -> Measured:
     """All signals, and what Decide needs of each document."""
-    raw, texts = unsegmented(batch["text"]), segment(batch["text"], recipe.words)
+    raw = unsegmented(batch["text"]) if any(rater.raw for rater in raters) else None
+    texts = segment(batch["text"], recipe.words)
     values: dict[str, pa.Array] = {}
     for rater in raters:
         needs = {name: _needed_column(name, batch, values) for name in rater.needs}
-        values |= _rate(rater, (raw if rater.raw else texts).with_columns(needs))
+        values |= _rate(rater, (raw if rater.raw and raw is not None else texts).with_columns(needs))
     signals = recipe.all_signals.values()
     rated = pa.record_batch(
         [*batch.columns, *(values[signal.name] for signal in signals)],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +135,45 @@ def test_a_function_is_a_rater(tmp_path: Path, parquet: Path) -> None:
     assert load_recipe(str(tmp_path / "r.yaml"), raters=[newer]).rate_fingerprint != same.rate_fingerprint
 
 
-def test_a_function_that_fails_is_named(tmp_path: Path, parquet: Path) -> None:
-    faulty = tamis.rater(name="faulty", version="1")(lambda text: 1 / 0)
+def test_a_function_that_fails_always_is_named_and_one_that_fails_on_a_document_costs_it(tmp_path: Path, parquet: Path) -> None:
     with pytest.raises(RunError, match="rater 'faulty': ZeroDivisionError"):
-        run(tmp_path, "", parquet, raters=[faulty])
+        run(tmp_path, "", parquet, raters=[tamis.rater(name="faulty", version="1")(lambda text: 1 / 0)])
+
+    def picky(text: str) -> float:
+        return 1 / (not text.endswith(" 7"))
+
+    _, manifest = run(tmp_path, "", parquet, raters=[tamis.rater(name="picky", version="1")(picky)])
+    assert (manifest["counts"]["rejected"], manifest["counts"]["records"]) == (1, 200)
+
+
+SCRIPT = """
+import tamis
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run.launch import launch
+import weights
+
+def weigh(text):
+    return len(text) * weights.FACTOR if text else None
+
+if __name__ == "__main__":
+    raters = [tamis.rater(name="mine", version="1")(weigh), tamis.rater(name="theirs", version="1")(weights.weigh)]
+    launch(load_recipe("gopher", (), ["{source}"], raters=raters), "{run}", workers=2)
+"""
+
+
+def test_functions_travel_to_worker_processes_from_a_script_and_from_a_module_beside_it(tmp_path: Path, parquet: Path) -> None:
+    (tmp_path / "weights.py").write_text("FACTOR = 2\ndef weigh(text):\n    return FACTOR + len(text)\n")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(source=parquet, run=tmp_path / "run"))
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    table = pa.concat_tables(pq.ParquetFile(path).read() for path in (tmp_path / "run").rglob("rated/**/*.parquet"))
+    lengths = [len(text) for text in table["text"].to_pylist()]
+    assert table["mine.score"].to_pylist() == [2.0 * length for length in lengths]
+    assert table["theirs.score"].to_pylist() == [2.0 + length for length in lengths]
 
 
 @pytest.mark.parametrize(("name", "version"), [("gopher", "1"), ("mine", ""), ("My Rater", "1"), ("metadata", "1")])
 def test_a_function_needs_a_name_of_its_own_and_a_version(name: str, version: str) -> None:
-    with pytest.raises((ValueError, RunError), match="version|name|two raters"):
+    with pytest.raises((ValueError, RunError), match=r"version|name|two raters"):
         load_recipe("gopher", raters=[tamis.rater(name=name, version=version)(len)])

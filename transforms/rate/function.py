@@ -6,11 +6,11 @@ import math
 import sys
 import sysconfig
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Direction, Rater, Signal, signal_batch
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
 Function = Callable[[str], float | None]
-
-_EXCERPT = 80
 
 
 class FunctionOptions(Options):
@@ -60,34 +58,36 @@ class FunctionRater(Rater[FunctionOptions]):
         return signal_batch(self.signals, [pa.array(values, self.signals[0].type())])
 
     def _value(self, text: str) -> float | None:
-        try:
-            value = self.function(text)
-            if value is None or not math.isfinite(value):
-                return None
-            return bool(value) if self.options.kind == "bool" else int(value) if self.options.kind == "int64" else float(value)
-        except Exception as error:
-            place = f"rater '{self.name}': {type(error).__name__}: {error}, on the text that begins {text[:_EXCERPT]!r}"
-            raise RunError(f"{place}. Return None where the function has no value") from error
+        value = self.function(text)
+        if value is None or not math.isfinite(value):
+            return None
+        return bool(value) if self.options.kind == "bool" else int(value) if self.options.kind == "int64" else float(value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the function by value, unless workers can import it."""
+        """Pickles the function with what it uses of the user's own modules, which workers may not be
+        able to import."""
         from apache_beam.internal.cloudpickle import cloudpickle
 
-        module = sys.modules.get(self.function.__module__ or "")
-        by_value = module is not None and module.__name__ != "__main__" and _is_own_file(getattr(module, "__file__", None))
-        if by_value:
+        modules = _own_modules()
+        for module in modules:
             cloudpickle.register_pickle_by_value(module)
         try:
             return _unpickle, (self.options, cloudpickle.dumps(self.function))
         finally:
-            if by_value:
+            for module in modules:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_own_file(file: str | None) -> bool:
-    """Whether a module is a file of the user, and of no installed package, which workers have."""
-    paths = sysconfig.get_paths()
-    return file is not None and not file.startswith(tuple(paths[name] for name in ("stdlib", "purelib", "platlib")))
+def _own_modules() -> list[ModuleType]:
+    """The modules that are files of the user: of no installed package, and not of Tamis."""
+    installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+    modules = {module.__name__: module for module in sys.modules.values() if isinstance(module, ModuleType)}
+    files = {name: getattr(module, "__file__", None) for name, module in modules.items() if name in sys.modules}
+    return [
+        modules[name]
+        for name, file in files.items()
+        if file is not None and not file.startswith(installed) and name.split(".")[0] not in ("__main__", "tamis")
+    ]
 
 
 def _unpickle(options: FunctionOptions, function: bytes) -> FunctionRater:
@@ -111,8 +111,8 @@ def rater(
     Raise `version` whenever the function may give another value: documents are then rated again.
     The function runs once for each document, in Python, in every worker: it is far slower than a
     rater on arrays. It is sent to the workers with what it uses of its own module; other modules
-    must be installed there. `direction` and `range` are what `quality` uses. Raises ValueError if
-    an argument is wrong.
+    must be installed there. A document on which it fails is a reject. `direction` and `range` are
+    what `quality` uses. Raises ValueError if an argument is wrong.
     """
     options = FunctionOptions(name=name, version=version, kind=kind, direction=direction, range=range, unit=unit)
     return lambda function: FunctionRater(options, function)

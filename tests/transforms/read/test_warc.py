@@ -94,7 +94,7 @@ def test_wet_is_unchanged(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
-        (record(response(gzip.compress(page(1))[:-5] + bytes(5), Content_Encoding="gzip")), "corrupt gzip in the HTTP response"),
+        (record(response(gzip.compress(page(1))[:-5] + bytes(5), Content_Encoding="gzip")), "corrupt gzip in the HTTP"),
         (record(response(b"\x00\x01xxx", Content_Encoding="br")), "corrupt br"),
         (record(response(page(1) + b" " * 5000)), "max_record_bytes is 3000"),
     ],

@@ -23,6 +23,7 @@ _COMPUTED = {"quality", "tokens", "copies"}  # the columns that every shard of T
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _INT64 = float(1 << 63)
 _INEXACT = {float, dict, list}  # the types of values that may hold an inexact number
+_EXPONENT = "e+" if b"e+" in orjson.dumps(1e30) else "e"  # every large float has it in JSON
 _MOST_REJECTS = 1000  # in one batch, so that a file of nothing but rejects does not fill the memory
 
 EXCERPT_CHARS = 200
@@ -151,7 +152,7 @@ class FieldMapper:
         if "metadata" in record and "metadata" not in self._mapped:
             unwrap_metadata(record)
         metadata = canonical(record) if record else None  # first, because it bounds the depth of nesting
-        if not _INEXACT.isdisjoint(map(type, record.values())) and not _is_exact(record):
+        if metadata is not None and _EXPONENT in metadata and not _is_exact(record):
             raise InexactNumber
         values.append(metadata)
         return values

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.yaml_file import FieldErrors
+from tamis.pipelines.recipe.yaml_file import FieldErrors, field_messages
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import METADATA, Kind, Rater, Signal, running_order
@@ -22,7 +22,8 @@ from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
 from tamis.transforms.rate.token_count import TokenCountRater
-from tamis.transforms.read.input_options import Input
+from tamis.transforms.read.input_options import AUTO, Input
+from tamis.transforms.read.readers import READERS, options_type
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
@@ -109,6 +110,14 @@ class Recipe(Options):
         if not (info.context or {}).get(FINISHED):
             FieldErrors.collect({(index,): partial(check_requirement, line) for index, line in enumerate(requires)})
         return requires
+
+    @field_validator("input")
+    @classmethod
+    def _reader_fits(cls, options: Input, info: ValidationInfo) -> Input:
+        if not (info.context or {}).get(FINISHED):
+            FieldErrors.collect({("format",): partial(_check_format, options.format)})
+            _check_reader_options(options)
+        return options
 
     @field_validator("signals")
     @classmethod
@@ -256,6 +265,25 @@ class Recipe(Options):
                 "recipe": self.model_dump(mode="json", exclude=_DECIDES_NOTHING),
             }
         )
+
+
+def _check_format(name: str) -> None:
+    """Raises ValueError unless files of this format can be read here."""
+    if name != AUTO and READERS.find(name) is None:
+        close = difflib.get_close_matches(name, READERS.names, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"formats are {', '.join([AUTO, *READERS.names])}"
+        raise ValueError(f"no installed package reads this format: {hint}")
+
+
+def _check_reader_options(options: Input) -> None:
+    """Raises FieldErrors unless the options of another package's reader are as it wants them."""
+    try:
+        model = options_type(options.format) if options.format != AUTO else Options
+        model.model_validate(options.options)
+    except ImportError as error:
+        raise FieldErrors({("format",): str(error)}) from None
+    except ValidationError as error:
+        raise FieldErrors({("options", *place): message for place, message in field_messages(error, model).items()}) from None
 
 
 def _raters(

@@ -226,6 +226,11 @@ _WORDS = {
 }
 
 
+def field_messages(error: ValidationError, model: type[BaseModel]) -> dict[FieldPath, str]:
+    """pydantic's errors as messages by place."""
+    return {(*entry["loc"], *below): text for entry in error.errors() for below, text in _messages(entry, model)}
+
+
 def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[FieldPath, str]]:
     raised = entry.get("ctx", {}).get("error")
     if isinstance(raised, FieldErrors):
@@ -244,7 +249,8 @@ def _no_such_field(loc: FieldPath, model: type[BaseModel]) -> str:
             return str(inner.unknown_field(str(loc[-1])))
     names = [name for model in models for name in model.model_fields]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
-    return "no such field" + (f"; did you mean '{close[0]}'?" if close else f"; fields are {', '.join(names)}")
+    fields = f"; fields are {', '.join(names)}" if names else ""
+    return "no such field" + (f"; did you mean '{close[0]}'?" if close else fields)
 
 
 def _models_at(loc: FieldPath, model: type[BaseModel]) -> list[type[BaseModel]]:

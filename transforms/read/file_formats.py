@@ -6,10 +6,10 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable
-from typing import Literal
 
 from tamis.transforms import storage
 from tamis.transforms.read.input_options import WARC_START, Format, Input, UnreadFile
+from tamis.transforms.read.readers import format_of_suffix
 
 _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -71,7 +71,7 @@ def format_of(uri: str) -> Format:
     return _by_name(uri) or _by_content(uri)
 
 
-def _format(entry: storage.Entry, by: storage.By, asked: Format | Literal["auto"]) -> Format:
+def _format(entry: storage.Entry, by: storage.By, asked: Format) -> Format:
     uri = entry.uri
     if asked != "auto" and by != "folder":
         return asked
@@ -103,8 +103,9 @@ def _suffix(uri: str) -> str:
 
 
 def _by_name(uri: str) -> Format | None:
-    known = _SUFFIXES.get(_suffix(uri))
-    if known == "jsonl" and _suffix(uri) == ".json":
+    suffix = _suffix(uri)
+    known = _SUFFIXES.get(suffix) or (format_of_suffix(suffix) if suffix else None)
+    if known == "jsonl" and suffix == ".json":
         return _json_kind(_head(uri))
     return known
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from tamis.transforms.core.options import Options
+from tamis.transforms.read.readers import READERS
 
 PYTHON_ENV = "python-env"
 """The path and the format of documents that come from the running Python."""
@@ -24,7 +25,15 @@ Extractor = Literal["resiliparse", "trafilatura"]
 
 RecordType = Literal["response", "conversion", "resource"]
 
-Format = Literal["jsonl", "json", "parquet", "csv", "text", "warc", "wet", "python-env"]
+Format = str
+"""The name of a format: a key of `readers.READERS`."""
+
+AUTO = "auto"
+
+
+def _formats(schema: dict[str, Any]) -> None:
+    """Adds the formats that can be read here to the JSON schema."""
+    schema["enum"] = [AUTO, *READERS.names]
 
 
 def _names(value: Any) -> Any:
@@ -39,6 +48,7 @@ class Fields(Options):
     """Which fields of a record hold the parts of a document. All other fields become metadata."""
 
     text: Names = Field(("text",), description="the text; a record is rejected if it is missing or not a string")
+    html: Names = Field((), description="a page, whose main text takes the place of the text")
     id: Names = Field(("id",), description="a string or a number; by default a hash of source and text")
     url: Names = Field(("url",), description="address of the document")
     source: Names = Field(("source",), description="the corpus, site or collection of the document")
@@ -62,11 +72,13 @@ class Input(Options):
         description="what relative paths in an @file are below, by default the folder of the list; "
         "for lists of Common Crawl https://data.commoncrawl.org/",
     )
-    format: Literal[Format, "auto"] = Field(
-        "auto",
+    format: Format = Field(
+        AUTO,
+        json_schema_extra=_formats,
         description="auto: by the suffix, else by the first bytes; json: an array, or objects of several lines; "
         "csv: also TSV, with a header",
     )
+    options: dict[str, Any] = Field({}, description="options of a reader that another package provides")
     fields: Fields = Field(
         default_factory=lambda: Fields.model_validate({}), description="names of the fields of JSON, Parquet and CSV"
     )

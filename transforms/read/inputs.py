@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from tamis.transforms import storage
 from tamis.transforms.read.file_formats import choose
@@ -19,24 +19,11 @@ from tamis.transforms.read.input_options import (
     Split,
     UnreadFile,
 )
+from tamis.transforms.read.readers import READERS, Planner, reader_of
 from tamis.transforms.read.run_directories import release_paths, without_runs
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class _Reader(Protocol):
-    def read(self, split: Split, options: Input, trust: bool) -> Iterator[tuple[pa.RecordBatch, list[Loss]]]: ...
-
-
-_MODULES: dict[Format, str] = {
-    "jsonl": "records.jsonl",
-    "json": "records.json_values",
-    "parquet": "records.parquet",
-    "csv": "records.delimited",
-    "wet": "warc",
-    "python-env": "python_env",
-}
 
 
 _WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
@@ -64,12 +51,7 @@ def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFil
     if paths or not environments:
         files, unread = input_files(options, own_run)
     for entry, kind in files:
-        if kind == "parquet":
-            from tamis.transforms.read.records import parquet
-
-            splits += parquet.plan(entry, options)
-        else:
-            splits += _byte_ranges(entry, kind, options)
+        splits += _plan_file(entry, kind, options)
     return sorted(splits, key=lambda split: (split.uri, split.start)), unread
 
 
@@ -82,6 +64,19 @@ def input_files(options: Input, own_run: str = "") -> tuple[list[tuple[storage.E
     chosen, others = choose([(entry, by[entry.uri]) for entry in entries], options)
     unread += [*(UnreadFile(uri, reason) for uri, reason in listing.passed_over), *others]
     return chosen, sorted(unread, key=lambda file: file.uri)
+
+
+def _plan_file(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
+    """The splits of a file. Another version of a package that reads it reads it again."""
+    plugin, reader = READERS.find(kind), reader_of(kind)
+    if hasattr(reader, "plan"):
+        splits = cast(Planner, reader).plan(entry, options)
+    elif plugin is None or plugin.package is None:
+        splits = _byte_ranges(entry, kind, options)
+    else:
+        splits = [Split(entry.uri, kind, 0, -1, entry.size, entry.version)]
+    package = plugin.package if plugin is not None else None
+    return [replace(split, stamp=f"{split.stamp} {package}") for split in splits] if package else splits
 
 
 def _byte_ranges(entry: storage.Entry, kind: Format, options: Input) -> list[Split]:
@@ -109,8 +104,7 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa
     and WrongChecksum is raised when documents came from a member whose checksum is wrong: then drop
     them and read again without.
     """
-    module = import_module(f"tamis.transforms.read.{_MODULES.get(split.format, split.format)}")
-    return cast(_Reader, module).read(split, options, trust)
+    return reader_of(split.format).read(split, options, trust)
 
 
 def _is_environment(path: str) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plugin:
-    """One extension: its name in recipes, `module:attribute`, and the name and version of the
-    package that provides it (None: Tamis itself)."""
+    """One extension: its name in recipes, `module` or `module:attribute`, and the name and version
+    of the package that provides it (None: Tamis itself)."""
 
     name: str
     target: str
@@ -23,7 +23,7 @@ class Plugin:
         """Imports the object. Raises ImportError naming the package."""
         module, _, attribute = self.target.partition(":")
         try:
-            return reduce(getattr, attribute.split("."), import_module(module))
+            return reduce(getattr, filter(None, attribute.split(".")), import_module(module))
         except Exception as error:  # a module may fail in any way while it is imported
             reason = f"{type(error).__name__}: {error}"
             raise ImportError(f"{self.package or 'Tamis'} provides '{self.name}', but it cannot be loaded: {reason}") from error
@@ -61,7 +61,7 @@ class Plugins:
         """What installed packages provide, by name. This looks at every package (20 ms)."""
         found: dict[str, dict[str, Plugin]] = {}
         for entry in entry_points(group=self.group):
-            plugin = Plugin(entry.name, f"{entry.module}:{entry.attr}", _package(entry))
+            plugin = Plugin(entry.name, f"{entry.module}:{entry.attr or ''}", _package(entry))
             if entry.name not in self.shipped:
                 found.setdefault(entry.name, {})[str(plugin.package)] = plugin
         return {name: [found[name][package] for package in sorted(found[name])] for name in sorted(found)}

@@ -173,7 +173,8 @@ def _type(schema: Mapping[str, Any]) -> str:
         pair = schema.get("prefixItems")
         return f"[{', '.join(_type(item) for item in pair)}]" if pair else f"list of {_types(schema['items'])}"
     if kind == "object":
-        return f"map of names to {_types(schema['additionalProperties'])}"
+        values = schema["additionalProperties"]
+        return "map" if values is True else f"map of names to {_types(values)}"
     return kind + _limits(schema)
 
 

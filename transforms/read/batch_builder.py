@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tamis.transforms.core import documents
 from tamis.transforms.read.input_options import Fields, Input, Loss, Reject, Skipped
+from tamis.transforms.read.web.pages import extract_text
 from tamis.transforms.text.hashing import hash128, mix
 
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
@@ -47,6 +48,7 @@ class BatchBuilder:
     def __init__(self, uri: str, options: Input) -> None:
         self._uri = uri
         self._source = options.source
+        self._fields, self._extractor = options.fields, options.extractor
         self._mapper = FieldMapper(options.fields)
         self._partition = partition_fields(uri)
         self._rows: list[tuple[str | None, ...]] = []
@@ -82,9 +84,25 @@ class BatchBuilder:
             raise InvalidRecord(f"not a JSON object but {type(record).__name__}{array}")
         if self._partition:
             record = self._partition | record
+        if self._fields.html:
+            self._extract_page(record)
         text, id, url, source, licence, date, metadata = self._mapper.extract(record)
         self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
         self._bytes += size
+
+    def _extract_page(self, record: dict[str, Any]) -> None:
+        """Replaces the page of a record, if it has one, by its text. Raises InvalidRecord."""
+        pages = [pop(record, name) for name in self._fields.html]
+        page = next((page for page in pages if page is not None), None)
+        if page is None:
+            return
+        if type(page) is not str:
+            raise InvalidRecord(f"the HTML field is {_type_name(page)}, not a string")
+        text, facts = extract_text(page, extractor=self._extractor)
+        for name in self._fields.text:
+            pop(record, name)
+        record[(self._fields.text or ("text",))[0]] = text
+        record.setdefault("page", facts)
 
     def reject(
         self,
@@ -257,14 +275,14 @@ def _is_exact(value: Any) -> bool:
     """Whether no number is so large that orjson made a float of an integer of more than 64 bits."""
     kind = type(value)
     if kind is float:
-        return -_INT64 <= value < 2 * _INT64
+        return -_INT64 < value < 2 * _INT64
     if kind is dict:
         value = list(value.values())
     elif kind is not list:
         return True
     kinds = set(map(type, value))
     if kinds == {float}:  # an embedding
-        return not value or (min(value) >= -_INT64 and max(value) < 2 * _INT64)
+        return not value or (min(value) > -_INT64 and max(value) < 2 * _INT64)
     return kinds.isdisjoint(_INEXACT) or all(map(_is_exact, value))
 
 

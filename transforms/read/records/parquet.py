@@ -29,6 +29,7 @@ from tamis.transforms.read.batch_builder import (
     unwrap_metadata,
 )
 from tamis.transforms.read.input_options import TYPICAL_RECORD, Fields, Input, Reject, Split, split_count
+from tamis.transforms.read.web.pages import extract_text
 
 _MOST_ROWS = 1 << 16
 _MOST_ROWS_PER_BYTE = 1 << 20  # the footer is damaged if it claims more, even of a single repeated value
@@ -123,6 +124,7 @@ class _Columns:
 
     def __init__(self, schema: pa.Schema, options: Input, uri: str) -> None:
         self._uri, self._source, self._longest = uri, options.source, options.max_record_bytes
+        self._extractor = options.extractor
         self._schema, self._names = schema, _unique(schema.names)
         fields = {part: getattr(options.fields, part) for part in Fields.model_fields}
         self._paths = {part: [path for name in names for path in _paths(schema, name)] for part, names in fields.items()}
@@ -139,11 +141,11 @@ class _Columns:
         self._folder_metadata = {name: value for name, value in folders.items() if name not in mapped}
 
     def _check_text(self, names: tuple[str, ...]) -> None:
-        if not self._paths["text"]:
+        if not self._paths["text"] and not self._paths["html"]:
             quoted = " or ".join(f"'{name}'" for name in names)
             columns = f"the columns are: {', '.join(self._schema.names[:20])}"
             raise InvalidRecord(f"{NO_TEXT}column {quoted}; {columns}; name the right one in input.fields.text")
-        for path in self._paths["text"]:
+        for path in (*self._paths["text"], *self._paths["html"]):
             kind = _type(self._schema, path)
             if not (_is_text(kind) or _is_binary(kind) or pa.types.is_null(kind)):
                 raise InvalidRecord(f"the text column '{self._schema.names[path[0]]}' is {kind}, not a string")
@@ -175,6 +177,9 @@ class _Columns:
         bad: dict[int, str] = {}
         columns = [_plain(column) for column in batch.columns]
         texts = self._part("text", columns, bad).cast(pa.large_string())
+        pages: list[Any] = [None] * len(batch)
+        if self._paths["html"]:
+            texts, pages = self._page_texts(columns, texts, bad)
         length = pc.fill_null(pc.binary_length(texts), -1).to_numpy()
         sources = pc.fill_null(_empty_to_null(self._part("source", columns, bad)), self._source)
         optional = [self._part(part, columns, bad) for part in ("url", "licence", "date")]
@@ -188,7 +193,8 @@ class _Columns:
             columns = [column.filter(valid) for column in columns]
             texts, sources, ids = texts.filter(valid), sources.filter(valid), ids.filter(valid)
             optional = [column.filter(valid) for column in optional]
-        metadata = self._metadata(columns)
+            pages = [page for row, page in enumerate(pages) if row not in bad]
+        metadata = self._metadata(columns, pages)
         arrays = [fill_ids(ids, sources, texts), texts, sources, *optional, metadata]
         found = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA)
         errors |= {int(rows[row]): error for row, error in bad.items()}
@@ -208,14 +214,32 @@ class _Columns:
         array = pc.coalesce(*arrays) if arrays else pa.nulls(len(columns[0]), pa.string())
         return array if part == "text" else array.cast(pa.string())
 
-    def _metadata(self, columns: list[pa.Array]) -> pa.Array:
+    def _page_texts(self, columns: list[pa.Array], texts: pa.Array, errors: dict[int, str]) -> tuple[pa.Array, list[Any]]:
+        """The texts, those of pages in the place of others, and how the pages were read. Bytes are
+        decoded as those of a page without a server. Adds the `errors` of pages that are not read."""
+        values, facts = texts.to_pylist(), [None] * len(texts)
+        for path in reversed(self._paths["html"]):  # the first one counts
+            column = columns[path[0]]
+            column = _plain(pc.struct_field(column, path[1:])) if len(path) > 1 else column
+            for row, page in enumerate(column.to_pylist()):
+                if page is not None:
+                    errors.pop(row, None)
+                    try:
+                        values[row], facts[row] = extract_text(page, extractor=self._extractor)
+                    except InvalidRecord as invalid:
+                        errors[row] = str(invalid)
+        return pa.array(values, pa.large_string()), facts
+
+    def _metadata(self, columns: list[pa.Array], pages: list[Any]) -> pa.Array:
         names = [self._names[place] for place in self._unmapped]
         records = pa.RecordBatch.from_arrays([columns[place] for place in self._unmapped], names).to_pylist()
         if not names:
             records = [{} for _ in range(len(columns[0]))]
-        for record in records:
+        for record, page in zip(records, pages, strict=True):
             for name in self._nested:
                 pop(record, name)
+            if page is not None:
+                record.setdefault("page", page)
             if self._has_metadata:
                 unwrap_metadata(record)
             record.update(self._folder_metadata)

@@ -32,13 +32,29 @@ _META = re.compile(
 )
 _META_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([^\"'\s;,>/]+)", re.I)
 
+_PARTIAL_ENCODINGS = {  # those with undefined bytes, and their names in Python
+    "shift_jis": "cp932",
+    "euc-jp": "euc-jp",
+    "euc-kr": "cp949",
+    "gb18030": "gb18030",
+    "big5": "big5hkscs",
+    "windows-874": "cp874",
+    "windows-1253": "cp1253",
+    "windows-1255": "cp1255",
+    "windows-1257": "cp1257",
+    **{name: name for name in ("iso-8859-6", "iso-8859-7", "iso-8859-8")},
+}
+_LEAST_SOUND = 16
+"""Sound characters for each bad one in a text whose encoding is told despite bad bytes."""
+
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _ISO_2022_KR = re.compile(rb"\x1b\$\)C")
 _HZ = re.compile(rb"~\{[\x21-\x7e]{2}")
 
 _ODD = re.compile(
     "[\x80-\x9f\ufffd\ue000-\uf8ff]"  # controls, replacements, private characters
-    "|(?<=[^\\W\\d_])[¡¢£¤¥¦§¨©¬®¯±²³µ¶¸¹¼½¾¿×÷†‡•…‰‹›™„“”](?=[^\\W\\d_])"  # a sign inside a word
+    "|(?<=[^\\W\\d_])(?!´[^\\W\\d_])[¡-¦¨-©¬®-¶¸¹»-¿×÷†‡•…‰‹›™„“”]+(?=[^\\W\\d_])"  # signs inside a word
+    "|[¢-¦¨©¬®-±´¶¸¼-¾×÷]{2}"  # signs in a row
     "|(?<=\\w)[\u2500-\u259f]|[\u2500-\u259f](?=\\w)"  # a piece of a frame in a word
     "|[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]"  # two alphabets in a word
     "|[а-џ][А-Я]|[ά-ώ][Ά-Ω]|[a-zß-öø-ÿ][À-ÖØ-ÞŠŽŸŒ]"  # a capital after a small letter
@@ -50,8 +66,11 @@ _LEAST_ODD = 3
 """Places that must look wrong before a declaration is overruled: fewer may be slips of the author."""
 
 
+_ODD_SHARE = 5
+"""A text has no language if one in so many of its characters that are not ASCII looks wrong."""
+
 _ICELANDIC = re.compile(rb"[\xd0\xdd\xde\xf0\xfd\xfe]")
-_LEAST_TURKISH = 8
+_LEAST_TURKISH = 5
 """Turkish is often declared as Latin-1, which differs in six letters: in Latin-1 they are Icelandic."""
 
 
@@ -159,8 +178,12 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
             return _judged(page, name, declared)
     texts = {name: decode(page, name) for name in (*possible, detected)}
     odd = {name: _oddities(text) for name, text in texts.items()}
+    if odd[detected] >= _LEAST_ODD:
+        sound = _detect_despite_bad_bytes(page)
+        if sound is not None:
+            detected, texts[sound], odd[sound] = sound, decode(page, sound), 0
     if not possible:
-        no_language = odd[detected] > good + bad  # then each byte that is not ASCII becomes U+FFFD
+        no_language = _ODD_SHARE * odd[detected] > good + bad  # then each byte that is not ASCII becomes U+FFFD
         chosen = "utf-8" if no_language else detected
     else:
         chosen = min(possible, key=odd.__getitem__)
@@ -174,6 +197,16 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
 
 def _oddities(text: str) -> int:
     return sum(1 for _ in _ODD.finditer(text, 0, _JUDGED))
+
+
+def _detect_despite_bad_bytes(page: bytes) -> str | None:
+    """The encoding of a page with a few bytes that it does not have: they make the detector exclude it."""
+    for name, python_name in _PARTIAL_ENCODINGS.items():
+        text = decode(page[:_JUDGED], name)
+        few = 0 < text.count("\ufffd") * _LEAST_SOUND < len(text) - len(text.encode("ascii", "ignore"))
+        if few and _detect(text.replace("\ufffd", "").encode(python_name, "ignore")) == name:
+            return name
+    return None
 
 
 def _detect(page: bytes) -> str:

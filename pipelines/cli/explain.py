@@ -27,7 +27,7 @@ def explanation(name: str, identifier: str) -> dict[str, Any]:
         **{name: decision[name] for name in ("decision", "reason", "detail")},
         **{name: decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
         "epochs": decision.get("epochs"),
-        "shard": entry.shard,
+        "shard": release.path(entry.shard) if entry.shard else None,
         "row": entry.row,
         **{name: document[name] for name in ("source", "url", "licence")},
         "signals": entry.signals,

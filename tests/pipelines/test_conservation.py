@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import read_manifest
+from tamis.transforms.core.release import open_release
 from tamis.transforms.feed.loader import read_in_order
 from tests.pipelines.corpus import save
-from tests.pipelines.running import TAMIS, run, typed
+from tests.pipelines.running import TAMIS, folder_of, run, typed
 
 
 @pytest.fixture(scope="module")
 def ledger(base):
-    return pa.concat_tables(pq.read_table(file) for file in sorted((base.run / "decisions").iterdir())).to_pylist()
+    return pa.concat_tables(pq.read_table(file) for file in sorted((folder_of(base.run) / "decisions").iterdir())).to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_unreadable_records_are_counted(base, tmp_path):
     source = save(tmp_path / "in", [base.records[:40]])
     (source / "bad.jsonl").write_text('{"id": "x"}\n{"id": "fine", "text": "A text."}\n{"broken\n')
     result = run(base.recipe, source, tmp_path / "run", "max_rejects=2")
-    decided = sum(pq.read_metadata(file).num_rows for file in (tmp_path / "run/decisions").iterdir())
+    decided = sum(pq.read_metadata(file).num_rows for file in (folder_of(tmp_path / "run") / "decisions").iterdir())
     rejects = [line for file in (tmp_path / "run/rejects").iterdir() for line in file.read_text().splitlines()]
     assert (decided, len(rejects)) == (41, 2)
     assert (result.manifest["counts"]["records"], result.manifest["counts"]["rejected"]) == (43, 2)
@@ -97,7 +97,7 @@ def test_every_prefix_has_every_source_in_its_share(emitted):
 
 
 def test_the_manifest_has_the_position_and_the_learning_rates_of_each_shard(base, emitted):
-    curriculum = read_manifest(str(base.run))["curriculum"]
+    curriculum = open_release(str(base.run)).manifest["curriculum"]
     total = sum(row["tokens"] for row in emitted)
     assert curriculum["tokens"] == total
     assert len(curriculum["shards"]) > 5
@@ -120,12 +120,12 @@ def test_the_manifest_has_the_position_and_the_learning_rates_of_each_shard(base
 
 
 def test_the_loader_starts_at_a_token_and_rejects_changed_bytes(base, emitted, tmp_path):
-    shards = read_manifest(str(base.run))["curriculum"]["shards"]
+    shards = open_release(str(base.run)).manifest["curriculum"]["shards"]
     third = shards[2]
     for token in (third["first_token"], third["first_token"] + third["tokens"] - 1):
         assert next(read_in_order(str(base.run), token)).path == third["path"]
     copied = tmp_path / "run"
-    shutil.copytree(base.run, copied)
+    shutil.copytree(base.run, copied, symlinks=True)
     _flip(copied / third["path"])
     reader = read_in_order(str(copied))
     assert [next(reader).path, next(reader).path] == [shard["path"] for shard in shards[:2]]
@@ -137,9 +137,9 @@ def test_verify_names_changed_and_missing_files(base, tmp_path):
     out, _ = typed([TAMIS, "verify", str(base.run)])
     assert "400 records" in out
     copied = tmp_path / "run"
-    shutil.copytree(base.run, copied)
-    _flip(copied / "data/phase-1/shard-00001.parquet")
-    (copied / "decisions/part-00002.parquet").unlink()
+    shutil.copytree(base.run, copied, symlinks=True)
+    _flip(folder_of(copied) / "data/phase-1/shard-00001.parquet")
+    (folder_of(copied) / "decisions/part-00002.parquet").unlink()
     out, _ = typed([TAMIS, "verify", str(copied)], code=1)
     lines = out.splitlines()
     assert len(lines) == 2

@@ -168,16 +168,19 @@ def ran(name: str, folder: Path, output: str) -> Json:
         loaded = load_recipe(str(write_recipe(folder, **WILDCARD[name])), SMALL, ["pages" if name == "pages" else "in"])
     else:
         loaded = load_recipe(name, (*SMALL, *SHIPPED.get(name, ())), ["in"])
-    manifest = launch(loaded, output, workers=1).manifest
+    result = launch(loaded, output, workers=1)
+    manifest, release = result.manifest, Path(result.release.folder)
     counts: Any = manifest["counts"]
+    parts: Any = manifest["parts"]
+    rejects = b"".join(Path(output, "rejects", f"{part}.jsonl").read_bytes() for part in parts)
     return {
         **{what: counts[what] for what in ("records", "kept", "dropped", "review", "rejected")},
         "repeated": counts["repeated"]["documents"],
-        "shards": len(list(Path(output, "data").rglob("shard-*"))),
+        "shards": len(list((release / "data").rglob("shard-*"))),
         "reasons": {f"{found['decision']} {found['reason']}": found["documents"] for found in counts["reasons"]},
         "corpus_root": manifest["corpus_root"],
-        "decisions": digest(Path(output, "decisions")),
-        "rejects": digest(Path(output, "rejects")),
+        "decisions": digest(release / "decisions"),
+        "rejects": hashlib.sha256(rejects).hexdigest(),
     }
 
 

@@ -13,6 +13,7 @@ from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run.launch import launch
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.feed.loader import read_in_order
 
 QUESTION = "A baker sold twelve loaves on Monday and three times as many on Tuesday so how many loaves did he sell in all"
@@ -56,7 +57,7 @@ def curated(folder: Path, **sections: object) -> tuple[dict, dict[str, dict], st
     run = str(folder / "run")
     loaded = load_recipe(str(folder / "recipe.yaml"), paths=[str(folder / "in.jsonl")])
     result = launch(loaded, run, workers=1)
-    rows = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
+    rows = [row for file in sorted(Path(result.release.uri("decisions")).iterdir()) for row in pq.read_table(file).to_pylist()]
     return result.manifest, {row["id"]: row for row in rows}, run
 
 
@@ -102,7 +103,7 @@ def test_a_document_can_be_explained(plain):
     assert (dropped["reason"], dropped["detail"], dropped["signals"]["gopher.word_count"]) == ("gopher.word_count", "2 < 20", 2)
     kept = explanation(run, "web-1")
     assert kept["decision"] == "keep"
-    assert kept["shard"] == "data/phase-1/shard-00000.parquet"
+    assert kept["shard"] == "releases/000001/data/phase-1/shard-00000.parquet"
     assert kept["row"] is not None
 
 
@@ -163,12 +164,10 @@ def test_phases_are_ranges_of_quality_each_in_its_order(tmp_path):
     assert manifest["warnings"][0]["code"] == "last-phase-only"
 
 
-def test_a_corpus_without_documents_as_jsonl(tmp_path):
-    manifest, _, run = curated(tmp_path, output={"format": "jsonl.zst"}, thresholds={"gopher.word_count": {"min": 9999}})
-    assert manifest["counts"]["kept"] == 0
-    assert manifest["curriculum"]["shards"] == []
-    assert "drops-nearly-all" in {warning["code"] for warning in manifest["warnings"]}
-    assert list(read_in_order(run)) == []
+def test_a_corpus_without_documents_is_refused_and_its_causes_are_named(tmp_path):
+    with pytest.raises(RunError, match=r"no document of 15 is kept.*dropped by gopher\.word_count 15"):
+        curated(tmp_path, output={"format": "jsonl.zst"}, thresholds={"gopher.word_count": {"min": 9999}})
+    assert not (tmp_path / "run/manifest.json").exists()
 
 
 def test_a_phase_of_empty_documents_has_a_shard(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ _DICTIONARY = b"\x5d\x2a\x4d\x18"
 """The first bytes of a zstd file whose first frame holds the dictionary of the others, as the IIPC
 specifies for `.warc.zst`."""
 
+_TRAILER = 1024  # bytes of an xz stream that may follow the checksum that is wrong
+
 _LARGEST_DICTIONARY = 64 << 20
 
 
@@ -255,8 +257,9 @@ class ByteStream:
         start = None
         if codec is not None:
             self._file.seek(place)
-            if self._error.records is not None and place < stop and self._file.read(_HEAD).startswith(codec.starts):
-                start = place
+            near = codec.signature.search(self._file.read(_TRAILER)) if self._error.records is not None else None
+            if near is not None and place + near.start() < stop:
+                start = place + near.start()  # whether sound or not: its records count by themselves
             else:
                 start = _find_member(self._file, self._uri, codec, self._member + 1, stop, self._content)
         if start is None and self._stop >= 0 and self._member < self._stop:

@@ -112,6 +112,7 @@ class _Lines:
 def rows(lines: Iterator[Line], header: Header, longest: int) -> Iterator[Row]:
     """The rows that are not blank. A quote that is not closed makes one row of all lines that
     follow, so the second line of a row that cannot be right begins the next row."""
+    csv.field_size_limit(_LONGEST_FIELD)
     source, delimiter, width = _Lines(lines, longest), header.delimiter, len(header.names)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     runaways = 0

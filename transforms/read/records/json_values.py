@@ -138,7 +138,9 @@ class JsonValues:
             if found is not None:
                 self._advance(found.end())
                 return
-            self._advance(max(self._place, len(self._text) - _EXCERPT * (not self._ended)))
             if self._ended:
+                self.in_array = self.in_array and not self._text.rstrip().endswith("]")
+                self._advance(len(self._text))
                 return
+            self._advance(max(self._place, len(self._text) - _EXCERPT))
             self._fill(_BLOCK)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tamis.pipelines.recipe.raters import RATERS
+from tamis.transforms.read.readers import READERS
 from tests.docs import recipe_reference
 from tests.docs.page_code import PAGES, ROOT, blocks, links, spans
 
 _FOLDERS = ("deploy", "docs", "pipelines", "tamis", "tests", "transforms")
 
 _PATH = re.compile(rf"(?<![\w./<*-])(?:{'|'.join(_FOLDERS)})/[\w./*{{}},-]*[\w*}}/]")
+
+GROUPS = {RATERS.group, READERS.group}
+"""Names of groups of entry points."""
 
 _MODULE = re.compile(r"(?<![\w.])tamis(?:\.[a-z_]+)+(?:\.[A-Z]\w+)?")
 
@@ -38,12 +43,11 @@ def test_named_files_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_modules_exist(page: Path) -> None:
-    for name in {name for text in texts(page) for name in _MODULE.findall(text)}:
+    for name in {name for text in texts(page) for name in _MODULE.findall(text)} - GROUPS:
         *folders, last = name.split(".")
         parent = ROOT.joinpath(*folders)
-        module = next(
-            (path for path in (parent / f"{last}.py", parent / last, parent.with_suffix(".py")) if path.exists()), None
-        )
+        paths = (parent / f"{last}.py", parent / last, parent.with_suffix(".py"), parent / "__init__.py")
+        module = next((path for path in paths if path.exists()), None)
         assert module is not None, name
         assert module.stem == last or re.search(rf"\b{last}\b", module.read_text()), name
 

@@ -47,12 +47,16 @@ _OTHER_STARTS = {
 }
 
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_CHUNK_END = re.compile(rb"\r?\n")
+_CHUNK_END = re.compile(rb"\r?(?:\n|\Z)")
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_STEP = 256  # bytes, which become 8 MB at most: the output of a step is not limited
 _NOT_TEXT = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _UTF_16_START = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+
+
+_Decoder = Callable[[bytes, int], tuple[bytes, bool]]  # of data, at most so many bytes: the text, and whether it is whole
 
 
 class BodyError(ValueError):
@@ -105,15 +109,15 @@ def decode_body(response: Response, longest: int) -> Body:
         coding.strip(" \t\"'").lower() for value in response.headers.get("content-encoding", []) for coding in value.split(",")
     ]
     for coding in reversed(codings):
-        decoder = _DECODERS.get(coding.removeprefix("x-"))
-        if decoder is not None:  # browsers ignore codings that they do not know, such as 'none' or 'utf-8'
+        decoder = _decoder(data, coding)
+        if decoder is not None and data:  # browsers ignore codings that they do not know, such as 'none' or 'utf-8'
             data, complete = decoder(data, longest)
             cut = cut if complete else coding
     for _ in codings or (None,):  # compressed again, or without a word in the head
-        if not data.startswith((_GZIP, _ZSTD)):
-            break
-        data, complete = (_gunzip if data.startswith(_GZIP) else _unzstd)(data, longest)
-        cut = cut if complete else "gzip"
+        decoder = _decoder(data, "")
+        if decoder is not None:
+            data, complete = decoder(data, longest)
+            cut = cut if complete else "gzip or zstd"
     return Body(data, cut)
 
 
@@ -192,6 +196,13 @@ def _unchunk(body: bytes) -> tuple[bytes, bool]:
     return (b"".join(chunks), False) if chunks else (body, True)
 
 
+def _decoder(data: bytes, coding: str) -> _Decoder | None:
+    """The decoder by the first bytes, else by the name of the coding."""
+    if data.startswith(_GZIP):
+        return _gunzip
+    return _unzstd if data.startswith(_ZSTD) else _DECODERS.get(coding.removeprefix("x-"))
+
+
 def _gunzip(data: bytes, longest: int) -> tuple[bytes, bool]:
     """All members; what follows the last one is padding."""
     if not data.startswith(_GZIP):
@@ -221,7 +232,7 @@ def _inflate(data: bytes, longest: int) -> tuple[bytes, bool]:
             error = error or reason
             continue
         _check_length([text], longest)
-        return text, inflate.eof
+        return (text, True) if inflate.eof else _cut_or_text(data, text)
     return _as_it_is(data, f"deflate: {error}")
 
 
@@ -240,7 +251,7 @@ def _unbrotli(data: bytes, longest: int) -> tuple[bytes, bool]:
     except brotli.error as error:
         return _as_it_is(data, f"br: {error}")
     text = b"".join(parts)
-    return (text, decoder.is_finished()) if text or not data else _as_it_is(data, "br: no text")
+    return (text, True) if decoder.is_finished() else _cut_or_text(data, text)
 
 
 def _unzstd(data: bytes, longest: int) -> tuple[bytes, bool]:
@@ -250,11 +261,11 @@ def _unzstd(data: bytes, longest: int) -> tuple[bytes, bool]:
     while data.startswith(_ZSTD):
         decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
         try:
-            for start in range(0, len(data), 1 << 14):
-                parts.append(decoder.decompress(data[start : start + (1 << 14)]))
+            for start in range(0, len(data), _ZSTD_STEP):
+                parts.append(decoder.decompress(data[start : start + _ZSTD_STEP]))
                 _check_length(parts, longest)
                 if decoder.eof:
-                    data = decoder.unused_data + data[start + (1 << 14) :]
+                    data = decoder.unused_data + data[start + _ZSTD_STEP :]
                     break
             else:
                 return b"".join(parts), False
@@ -270,14 +281,19 @@ def _as_it_is(data: bytes, reason: str) -> tuple[bytes, bool]:
     return data, True
 
 
+def _cut_or_text(data: bytes, text: bytes) -> tuple[bytes, bool]:
+    """What a coding without a signature gives of a body that does not end: the beginning of the page,
+    unless the body is text itself."""
+    try:
+        is_text = not _NOT_TEXT.search(data, 0, 1024) and bool(data.decode())
+    except UnicodeDecodeError:
+        is_text = False
+    return (data, True) if is_text else (text, False)
+
+
 def _check_length(parts: list[bytes], longest: int) -> None:
     if sum(map(len, parts)) > longest:
         raise BodyError(f"a page of more than {longest} bytes, unpacked; max_record_bytes is {longest}")
 
 
-_DECODERS: dict[str, Callable[[bytes, int], tuple[bytes, bool]]] = {
-    "gzip": _gunzip,
-    "deflate": _inflate,
-    "br": _unbrotli,
-    "zstd": _unzstd,
-}
+_DECODERS: dict[str, _Decoder] = {"gzip": _gunzip, "deflate": _inflate, "br": _unbrotli, "zstd": _unzstd}

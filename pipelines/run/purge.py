@@ -229,4 +229,4 @@ def _log(run: str, takedown: Takedown, reason: str, documents: int, changed: Map
         documents=documents,
         takedown=takedown.digest,
         releases=entries,
-    ).write(purges.purge_uri(run, number))
+    ).sealed().write(purges.purge_uri(run, number))

@@ -144,16 +144,14 @@ def restore_manifests(run: str) -> None:
     follows from the others. Gives the release of an early version its record and its copy."""
     uri = storage.join(run, MANIFEST)
     top = _read(uri)
-    number = max(numbers(run), default=None)
+    number = max([*numbers(run), _number(top)], default=0)  # its record may be what is missing
     if top is not None and (early := _early_release(run, top)) is not None:
         number = early.number
         if not storage.exists(record_uri(run, number)):
             release_chain.record(early, top)
         if _read(_copy_uri(run, number)) is None:
             storage.write_bytes(_copy_uri(run, number), top)
-    if number is None:
-        number = _number(top)
-    if number is None:
+    if not number:
         return
     inner, record = _read(_copy_uri(run, number)), ReleaseRecord.read(record_uri(run, number))
     sound = next((content for content in (inner, top) if content and record and _is_sealed(run, content)), None)
@@ -187,11 +185,12 @@ def _early_release(run: str, top: bytes) -> Release | None:
     return replace(release, number=number)
 
 
-def _number(manifest: bytes | None) -> int | None:
+def _number(manifest: bytes | None) -> int:
+    """The number in a manifest; 0 if there is none, or if it is damaged."""
     try:
-        return None if manifest is None else from_manifest("", None, manifest, MANIFEST).number
+        return 0 if manifest is None else from_manifest("", 0, manifest, MANIFEST).number
     except RunError:
-        return None
+        return 0
 
 
 def _is_sealed(run: str, manifest: bytes) -> bool:

@@ -147,7 +147,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     allows that."""
     splits, unread = list_input(recipe, run)
     current, last = current_release(run), last_release(run)
-    number = max(numbers(run), default=0) + 1
+    number = max([*numbers(run), current.number if current is not None else 0]) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
     digests = sorted(digest for task in tasks for digest in task.digests)
     covered: dict[str, object] = {"decide": recipe.decide_fingerprint, "parts": digests}

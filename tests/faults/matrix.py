@@ -1,7 +1,7 @@
 """Causes every fault at every moment: `make faults` runs the cases and writes docs/faults.md.
 
-A case disturbs a run of the sample job, runs the same command again, and compares the files with
-those of an undisturbed run, byte by byte.
+A case disturbs a first run of the sample job, or the making of a later release (reruns.py), runs
+the same command again, and compares the files with those of an undisturbed run, byte by byte.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tamis.pipelines.recipe.load import load_recipe
@@ -25,6 +26,7 @@ from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.storage import connection
+from tests.faults import reruns
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.run.test_resume import STATES, disturbed, driver, everything, one_worker
 from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
@@ -36,10 +38,26 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
 HEAD = """# Faults and their consequences
 
-Written by `make faults`. Each row was done to a run of the sample job ({documents} documents in
-{files} files, {shards} shards), and then the same command was given again. *Equal* means that every
-file of the finished run has the bytes of an undisturbed run; in a store, every file of `data/` and
-`decisions/`.
+Written by `make faults`.
+
+## The first release
+
+Each row was done to a first run of the sample job ({documents} documents in {files} files, {shards}
+shards), and then the same command was given again. *Equal* means that every file of the release has
+the bytes of an undisturbed run; in a store, every file of `data/` and `decisions/`.
+
+| fault | moment | what the run did | the same command again |
+|---|---|---|---|
+"""
+
+RERUNS = """
+## The next release
+
+Each row was done while the second release was made, from an input in which a file was gone, one had
+changed and two were new. After the fault, every byte of release 1 was compared with what it was
+before, `tamis verify RUN@1` ran, and a loader read it. Then the same command was given again, and
+`data/` and `decisions/` of release 2 were compared with those of an undisturbed run; release 1 was
+checked once more.
 
 | fault | moment | what the run did | the same command again |
 |---|---|---|---|
@@ -111,17 +129,18 @@ def killed(state: str, kill: Callable[[subprocess.Popen[bytes]], None]) -> Calla
 
 
 def torn(name: str, interrupted: bool) -> Callable[[Job, Path], tuple[str, str]]:
-    """Half of the last block of a file is gone, or is zero if `interrupted` (no manifest yet)."""
+    """Half of the last block of a file is gone, or is zero if `interrupted` (no release yet)."""
 
     def do(job: Job, output: Path) -> tuple[str, str]:
         shutil.copytree(job.undisturbed, output)
-        path = next(output.glob(name))
+        path = sorted(output.glob(name))[-1]
         data = path.read_bytes()
         cut = len(data) - min(len(data), 4096) // 2
         path.write_bytes(data[:cut] + bytes(len(data) - cut) * interrupted)
         if interrupted:
-            (output / "manifest.json").unlink()
-        return "noticed by " + ("checksum" if interrupted else "size or form"), finished(job, output)
+            for record in ("manifest.json", "releases/000001.json", "releases/000001/manifest.json"):
+                (output / record).unlink()
+        return "noticed", finished(job, output)
 
     return do
 
@@ -193,7 +212,7 @@ def poisoned(job: Job, output: Path) -> tuple[str, str]:
     counts = launch(settings, str(output / "run"), workers=1).manifest["counts"]
     assert isinstance(counts, dict)
     assert (counts["records"], counts["rejected"]) == (20, 1)
-    (line,) = (output / "run/rejects/part-00000.jsonl").read_text().splitlines()
+    (line,) = next((output / "run/rejects").iterdir()).read_text().splitlines()
     assert "kept the extractor busy" in line
     return "the page is a reject, with the reason; the other 19 are documents", "nothing to do"
 
@@ -273,11 +292,10 @@ def cases() -> list[Case]:
     table += [Case("SIGKILL of the driver", state, killed(state, driver)) for state in STATES if state != "planned"]
     with_workers = [state for state in STATES if state not in ("planned", "manifest")]
     table += [Case("SIGKILL of a worker", state, killed(state, one_worker)) for state in with_workers]
-    rated = ("rated/part-00001.parquet", "sketches/part-00001.arrow", "rated/part-00001.json")
-    files = (*rated, "data/phase-1/shard-00002.parquet")
-    state = (".state/shard-00001.json", ".state/part-00001.json", ".state/plan.json")
-    table += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in (*files, *state)]
-    more = (*files, *state, "decisions/part-00001.parquet", "manifest.json")
+    folder = "releases/000001"
+    files = ("rated/*.parquet", "sketches/*.arrow", "rated/*.json", f"{folder}/data/phase-1/*", f"{folder}/receipts/shard-*")
+    table += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in files]
+    more = (*files, f"{folder}/receipts/part-*", f"{folder}/decisions/*", f"{folder}/[pr]*.[jh]*", "[m]anifest.json")
     table += [Case("torn last block", f"{name}, run finished", torn(name, False)) for name in more]
     table += [Case("torn last block", "every spill file", torn_spill)]
     if may_mount():
@@ -286,7 +304,7 @@ def cases() -> list[Case]:
     table += [Case("clock skew, behind", "Decide", skewed(-1e9, "in 1995"))]
     table += [Case("poisoned page", "Rate", poisoned), Case("two runs on one output", "start", two)]
     table += [Case(f"S3: {kind} in 10 % of requests", "all the time", bad_store(kind)) for kind in (*KINDS, "all")]
-    rooms = {"Rate": "rated/part-", "Decide": "decisions/part-", "Emit": "data/phase-1/shard-"}
+    rooms = {"Rate": "rated/", "Decide": f"{folder}/decisions/part-", "Emit": f"{folder}/data/phase-1/shard-"}
     table += [Case("S3: SIGKILL of driver and workers", name, killed_in_a_store(room)) for name, room in rooms.items()]
     return table
 
@@ -305,23 +323,31 @@ def main() -> None:
             HEAD.format(
                 documents=manifest["counts"]["records"],
                 files=len(list(job.source.iterdir())),
-                shards=len(list(job.undisturbed.glob("data/*/*"))),
+                shards=len(manifest["curriculum"]["shards"]),
             )
         ]
-        for number, case in enumerate(cases()):
-            if arguments.only not in case.name:
-                continue
-            try:
-                outcome, again = case.do(job, folder / f"case-{number}")
-            except Exception as error:  # a failure is a row too
-                failed += 1
-                outcome, again = f"**{type(error).__name__}: {str(error)[:200]}**", "**broken**"
-            words = [word.replace("|", "/").replace("\n", " ").strip() for word in (case.fault, case.moment, outcome, again)]
-            rows.append(f"| {' | '.join(words)} |\n")
-            print(rows[-1], end="", flush=True)
-            shutil.rmtree(folder / f"case-{number}", ignore_errors=True)
+        first = [(case.fault, case.moment, partial(case.do, job)) for case in cases()]
+        nights = reruns.make_nights(folder / "nights")
+        later = [(fault, moment, partial(do, nights)) for fault, moment, do in reruns.cases(may_mount())]
+        number = 0
+        for table in (first, later):
+            for fault, moment, do in table:
+                if arguments.only not in f"{fault}, {moment}":
+                    continue
+                number += 1
+                try:
+                    outcome, again = do(folder / f"case-{number}")
+                except Exception as error:  # a failure is a row too
+                    failed += 1
+                    outcome, again = f"**{type(error).__name__}: {str(error)[:200]}**", "**broken**"
+                words = [word.replace("|", "/").replace("\n", " ").strip() for word in (fault, moment, outcome, again)]
+                rows.append(f"| {' | '.join(words)} |\n")
+                print(rows[-1], end="", flush=True)
+                shutil.rmtree(folder / f"case-{number}", ignore_errors=True)
+            if table is first:
+                rows.append(RERUNS)
     arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text("".join(rows) + f"\n{len(rows) - 1} cases, {failed} broken.\n")
+    arguments.out.write_text("".join(rows) + f"\n{number} cases, {failed} broken.\n")
     sys.exit(1 if failed else 0)
 
 

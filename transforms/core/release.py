@@ -129,13 +129,13 @@ def from_manifest(run: str, number: int | None, content: bytes, uri: str) -> Rel
         if not isinstance(loaded, dict) or not {"files", "counts", "recipe", "fingerprint"} <= loaded.keys():
             raise ValueError("it is not a manifest")
         own = loaded.get("release")
-        if own is not None and number not in (None, own):
+        if own is not None and number and number != own:
             raise ValueError(f"it says that it is of release {own}")
     except ValueError as error:
         raise RunError(f"{uri} is damaged ({error}); the next `tamis run` restores it") from None
     manifest = cast(Manifest, loaded)
     if own is None:
-        return Release(run, number or max(numbers(run), default=1), run, manifest)
+        return Release(run, max(numbers(run), default=1) if number is None else number, run, manifest)
     return Release(run, own, release_folder(run, own), manifest)
 
 

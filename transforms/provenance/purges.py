@@ -24,8 +24,8 @@ class PurgedRelease(JsonModel):
 
 
 class Purge(JsonModel):
-    """One purge. `parent` is the SHA-256 of the purge before, `takedown` of the list of all that
-    must not come back; `documents` were found in the parts of the run."""
+    """One purge. `parent` is the SHA-256 of the purge before, `takedown` that of the list of all
+    that must not come back, `check` that of this entry without it. `documents`: in the parts."""
 
     number: int
     parent: str | None
@@ -35,6 +35,12 @@ class Purge(JsonModel):
     documents: int
     takedown: str
     releases: list[PurgedRelease]
+    check: str = ""
+
+    def sealed(self) -> "Purge":
+        """The entry with its checksum."""
+        content = self.model_dump_json(exclude={"check"}).encode()
+        return self.model_copy(update={"check": hashlib.sha256(content).hexdigest()})
 
 
 def purge_uri(run: str, number: int) -> str:
@@ -65,8 +71,10 @@ def problems(run: str) -> list[tuple[str, str]]:
     for expected, name in enumerate(_names(run), 1):
         path, content = f"{RELEASES}/{FOLDER}/{name}", storage.read_bytes(_uri(run, name))
         entry = Purge.read(_uri(run, name))
-        if entry is None or entry.number != expected or entry.model_dump_json().encode() != content:
-            wrong.append((path, "it is not a readable entry of the log of purges, or the one before it is missing"))
+        if name != f"{expected:06d}.json":
+            return [*wrong, (f"{RELEASES}/{FOLDER}/{expected:06d}.json", "missing")]
+        if entry is None or entry.sealed() != entry or entry.model_dump_json().encode() != content:
+            wrong.append((path, "its bytes have changed"))
             break
         if entry.parent != parent:
             wrong.append((path, "it names another entry before it"))
@@ -75,6 +83,9 @@ def problems(run: str) -> list[tuple[str, str]]:
     actual = hashlib.sha256(storage.read_bytes(uri)).hexdigest() if storage.exists(uri) else None
     if not wrong and actual != takedown:
         wrong.append(("takedown.json", "it is not the list that the last purge wrote"))
+        if actual is not None:
+            following = len(_names(run)) + 1
+            wrong.append((f"{RELEASES}/{FOLDER}/{following:06d}.json", "missing, unless takedown.json has changed"))
     return wrong
 
 

@@ -201,6 +201,9 @@ def _check_current(run: str) -> Iterator[Problem]:
         current = from_manifest(run, None, content, MANIFEST)
     except RunError:
         current = None
+    if current is not None and not current.is_early and current.number not in numbers(run):
+        yield Problem(_record(current.number), "missing", RERUN)
+        return
     known = any(digest in (record.manifest, purges.manifest_digest(run, record.release)) for record in records)
     if current is None or not (known or current.is_early):
         yield Problem(MANIFEST, "its bytes have changed: it is not the manifest of any release", RERUN)
@@ -240,12 +243,19 @@ def _strays(run: str, sealed: Sequence[int], releases: Sequence[Release]) -> Ite
             name = path.removesuffix(f".{suffix}")
             if f"{folder}/{path}" in listed or (folder, path.rpartition(".")[2]) not in FOLDERS:
                 continue
-            if path != name and Part(run, name).receipt() is None:
+            if path != name and not _is_part(Part(run, name)):
                 yield Problem(f"{folder}/{path}", "it belongs to no finished part", REMOVE)
     for folder in {folder for folder, _ in FOLDERS}:
         for path in storage.files(storage.join(run, folder)):
             if (folder, path.rpartition(".")[2]) not in FOLDERS or "/" in path:
                 yield Problem(f"{folder}/{path}", "it is not a file of a part", REMOVE)
+
+
+def _is_part(part: Part) -> bool:
+    """Whether a part has a receipt, and all files that it names."""
+    receipt = part.receipt()
+    own = {part.path(folder, suffix) for folder, suffix in FOLDERS[1:]}
+    return receipt is not None and own == {file.path for file in receipt.files}
 
 
 def removed_uri(run: str, number: int) -> str:

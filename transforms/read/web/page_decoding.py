@@ -51,6 +51,8 @@ _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _ISO_2022_KR = re.compile(rb"\x1b\$\)C")
 _HZ = re.compile(rb"~\{[\x21-\x7e]{2}")
 
+_MAYBE_EAST_ASIAN = re.compile(rb"(?<![A-Za-z])[\xc3-\xdf][\xa1-\xbf](?![A-Za-z])")
+
 _ODD = re.compile(
     "[\x80-\x9f\ufffd\ue000-\uf8ff]"  # controls, replacements, private characters
     "|(?<=[^\\W\\d_])(?!´[^\\W\\d_])[¡-¦¨-©¬®-¶¸¹»-¿×÷†‡•…‰‹›™„“”]+(?=[^\\W\\d_])"  # signs inside a word
@@ -101,8 +103,8 @@ def decode_page(page: bytes, header: str | None) -> Decoded:
         return _decode_ascii(page, text, header)
     declared = _declarations(page, header)
     if declared and len(page) - len(text) <= 2 and _SAME.get(declared[0], declared[0]) in _EAST_ASIAN:
-        legacy = decode(page, declared[0])  # two such letters may be valid UTF-8 by chance
-        if "\ufffd" not in legacy:
+        legacy = decode(page, declared[0])  # two such characters may be valid UTF-8 by chance
+        if "\ufffd" not in legacy and len(_MAYBE_EAST_ASIAN.findall(page)) == len(page) - len(text):
             return Decoded(legacy, declared[0])
     return Decoded(text, "utf-8", _conflict("utf-8", declared))
 
@@ -169,7 +171,7 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
     text = page.decode("utf-8", "replace")
     bad = text.count("\ufffd") - page.count(b"\xef\xbf\xbd")
     good = len(text) - len(text.encode("ascii", "ignore")) - bad
-    if good >= (bad if "utf-8" in declared else 2 * bad):
+    if good >= (bad if "utf-8" in declared or not declared else 2 * bad):
         return Decoded(text, "utf-8", _conflict("utf-8", declared))
     possible = [name for name in declared if name not in (*_UTF_16, "replacement")]
     detected = _detect(page)

@@ -49,7 +49,7 @@ class Damage(NamedTuple):
     stop: int
     reason: str
     uri: str
-    cut: bool = False  # whether the stream ends inside the record
+    cut: bool  # whether the stream ends there
 
 
 def read_records(stream: Stream, longest: int) -> Iterator[Record | Damage]:
@@ -61,7 +61,7 @@ def read_records(stream: Stream, longest: int) -> Iterator[Record | Damage]:
         head = window.head()
         if head is None:
             size = window.skip_to_start()
-            yield Damage(offset, window.offset, f"{size} bytes that are no WARC record", "", cut=window.at_end)
+            yield Damage(offset, window.offset, f"{size} bytes that are no WARC record", "", window.at_end)
             continue
         fields = _fields(head)
         names = dict(reversed(fields))
@@ -71,7 +71,7 @@ def read_records(stream: Stream, longest: int) -> Iterator[Record | Damage]:
         if not valid:
             said = f"with the Content-Length '{lengths[0][:40]}'" if lengths else "without Content-Length"
             window.skip_to_start()
-            yield Damage(offset, window.offset, f"a WARC record {said}: its header is broken", uri)
+            yield Damage(offset, window.offset, f"a WARC record {said}: its header is broken", uri, window.at_end)
             continue
         if min(valid) > longest:
             size = window.skip_long(min(valid))
@@ -138,7 +138,7 @@ class _Window:
         return True
 
     def head(self) -> str | None:
-        """The fields of the record that begins here, and moves behind them; None if none begins."""
+        """The fields of the record that begins here, and moves behind them; None if there is none."""
         self.has(_LONGEST_START)
         version = _VERSION.match(self._data, self._position)
         if version is None:
@@ -149,6 +149,8 @@ class _Window:
             more = self.has(size)
             end = _END_OF_HEAD.search(self._data, self._position + start - 1, self._position + _LONGEST_HEAD)
             if end is not None:
+                if _START.search(self._data, self._position + 1, end.end()):
+                    return None  # the head is cut: another one begins inside it
                 head = self._data[self._position + start : end.start()]
                 self._position = end.end()
                 return head.decode("utf-8", "replace")

@@ -251,7 +251,7 @@ class Recipe(Options):
                 "words": _word_identity(self.words),
                 "raters": [[rater.name, _rater_fingerprint(rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
-                "input": self.input.model_dump(mode="json", exclude={"paths", "allow_empty"}),
+                "input": self.input.identity,
             }
         )
 

@@ -35,6 +35,9 @@ SMALL_BYTES, FEW_SPLITS = 1 << 20, 32
 """Beyond this number, splits of fewer stored bytes share parts: a part costs four files and some
 milliseconds, which is more than reading a few documents takes."""
 
+READER_VERSIONS = {"warc": 2, "wet": 2}
+"""Raise one when the same files of a format would give other documents."""
+
 GROUP_BYTES, GROUP_SPLITS = 4 << 20, 256
 """Stored bytes and number of the small splits in one part, about. There are at least four parts of
 them, for workers to share."""
@@ -298,7 +301,10 @@ def _digests(recipe: Recipe, splits: Iterable[Split]) -> dict[Split, str]:
 
 def _digest(recipe: Recipe, split: Split) -> str:
     """Covers all that can change what is rated of a split: its bytes, the raters, the options."""
-    return fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)})
+    covered: dict[str, object] = {"rate": recipe.rate_fingerprint, "split": asdict(split)}
+    if split.format in READER_VERSIONS:
+        covered["reader"] = READER_VERSIONS[split.format]
+    return fingerprint(covered)
 
 
 def _early(split: Split) -> Split | None:

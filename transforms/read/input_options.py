@@ -97,6 +97,18 @@ class Input(Options):
     split_bytes: int = Field(48 << 20, gt=0, description="approximate size of the splits of a large file, in bytes of text")
     harvest_bytes: int = Field(64 << 20, gt=0, description="how much of the Python environment python-env reads, in bytes")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All options that can change what is read of a file, for fingerprints. Those that came
+        after the first versions count only if they are set, so that older parts stay valid."""
+        options = self.model_dump(mode="json", exclude={"paths", "allow_empty", "list_base"})
+        for name in ("options", "extractor", "warc_records"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del options[name]
+        if not options["fields"]["html"]:
+            del options["fields"]["html"]
+        return options
+
 
 def split_count(size: int, split_bytes: int) -> int:
     """Number of splits of at most `split_bytes`: a power of two, for equal shares of workers."""

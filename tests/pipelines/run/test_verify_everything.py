@@ -74,7 +74,7 @@ def try_damages(run: Path, number: int, seed: int) -> Counter[tuple[str, str, bo
         file_kind = sorted(by_kind)[step % len(by_kind)]
         path, kind = draw.choice(by_kind[file_kind]), KINDS[step // len(by_kind) % len(KINDS)]
         content = path.read_bytes()
-        if kind == "cut" and not content or kind == "flip" and not content:
+        if (kind == "cut" and not content) or (kind == "flip" and not content):
             continue
         named = damage(path, kind, draw)
         try:

@@ -135,7 +135,7 @@ _CODECS = (
         (".xz",),
         (b"\xfd7zX",),
         re.compile(rb"\xfd7zXZ\0\0[\0\1\4\n]"),
-        lambda dictionary: lzma.LZMADecompressor(lzma.FORMAT_XZ),
+        lambda dictionary: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 30),
         1 << 18,
         (lzma.LZMAError,),
         "Corrupt",  # a changed byte makes nonsense of all that follow, up to the checksum
@@ -251,17 +251,18 @@ class ByteStream:
         """Where to read on after the damage."""
         if self._error is None or self.end is not None or not self._file.seekable():
             return None
-        codec = _codec(self._file, _codec_by_suffix(self._uri))
+        expected = _codec_by_suffix(self._uri)
+        codec = _codec(self._file, expected) or expected
+        if codec is None:
+            return None
         stop = self._end_of_split()
-        place = max(self._error.start if self._error.records is not None else 0, self._member + 1)
-        start = None
-        if codec is not None:
-            self._file.seek(place)
-            near = codec.signature.search(self._file.read(_TRAILER)) if self._error.records is not None else None
-            if near is not None and place + near.start() < stop:
-                start = place + near.start()  # whether sound or not: its records count by themselves
-            else:
-                start = _find_member(self._file, self._uri, codec, self._member + 1, stop, self._content)
+        start = _find_member(self._file, self._uri, codec, self._member + 1, stop, self._content)
+        if self._error.records is not None:
+            # The member behind a wrong checksum may have a wrong one, too: then its records count by themselves.
+            self._file.seek(self._error.start)
+            near = codec.signature.search(self._file.read(_TRAILER))
+            if near is not None and self._error.start + near.start() < (stop if start is None else start):
+                start = self._error.start + near.start()
         if start is None and self._stop >= 0 and self._member < self._stop:
             start = self._stop
         return start
@@ -293,7 +294,7 @@ class ByteStream:
     def _decode(self) -> Iterator[bytes]:
         expected = _codec_by_suffix(self._uri)
         if self.start:
-            codec = _codec(self._file, expected)
+            codec = _codec(self._file, expected) or (expected if self.after_damage else None)
             self._file.seek(0)
             self._dictionary = _dictionary(self._file, self._file.read(_HEAD))[0]
             self._file.seek(self.start)

@@ -117,7 +117,7 @@ def _line(stream: ByteStream, offset: int, number: int, data: bytes, length: int
 
 def encoding_error(data: bytes) -> str | None:
     """Why bytes are not UTF-8 text; None if they are."""
-    if _is_utf16(data):
+    if (b"\0" in data or data.startswith(_UTF16_BOMS)) and _is_utf16(data):
         return "UTF-16, not UTF-8: convert the file (iconv -f UTF-16 -t UTF-8)"
     try:
         data.decode()

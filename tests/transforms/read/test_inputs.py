@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.input_options import Input, Reject, Split, split_count
 from tamis.transforms.read.file_formats import format_of
+from tamis.transforms.read.input_options import Input, Reject, Split, split_count
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.text.hashing import hash128
 

@@ -17,7 +17,7 @@ _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.)*")\s*:')
 _NEAR_END = 32  # characters: an error so near the end of what was read may be due to the end
 _EXCERPT = 1024
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # an error counts the lines before it in the block
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # finds the end of a value; orjson parses it
 
 

@@ -41,28 +41,34 @@ def add_value(builder: BatchBuilder, data: bytes) -> None:
     try:
         builder.add_record(orjson.loads(data), len(data))
     except ValueError as error:
-        _recover(builder, data, error)
+        reason = _recover(builder, data, error)
+        if reason is not None:
+            raise InvalidRecord(reason) from (None if isinstance(error, InvalidRecord) else error)
 
 
 def _add_bad(builder: BatchBuilder, line: Line, error: ValueError, start: int) -> None:
     """Adds the document of a line that a fast attempt failed to read, or its reject."""
     try:
-        _recover(builder, line.data, error)
+        reason = _recover(builder, line.data, error)
     except InvalidRecord as invalid:
-        builder.reject(line.offset, str(invalid), line.data, line.number, start)
+        reason = str(invalid)
+    if reason is not None:
+        builder.reject(line.offset, reason, line.data, line.number, start)
 
 
-def _recover(builder: BatchBuilder, data: bytes, error: ValueError) -> None:
+def _recover(builder: BatchBuilder, data: bytes, error: ValueError) -> str | None:
     """Adds a document that `error` stopped, if no more is wrong with it than a byte order mark or
-    a number that orjson does not represent. Raises InvalidRecord."""
-    if isinstance(error, InvalidRecord) and not isinstance(error, InexactNumber):
-        raise error
-    if data.startswith(BOM):
-        add_value(builder, data[len(BOM) :])
-    elif isinstance(error, InexactNumber) or "infinity" in str(error):
-        builder.add_record(exact_record(data), len(data))
-    else:
-        raise InvalidRecord(_reason(data, error)) from error
+    a number that orjson does not represent; else returns what is wrong. Raises InvalidRecord."""
+    if isinstance(error, orjson.JSONDecodeError):
+        if data.startswith(BOM):
+            add_value(builder, data[len(BOM) :])
+            return None
+        if "infinity" not in error.msg:
+            return _reason(data, error)
+    elif not isinstance(error, InexactNumber):
+        return str(error)
+    builder.add_record(exact_record(data), len(data))
+    return None
 
 
 def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
@@ -82,11 +88,9 @@ def _add_line(builder: BatchBuilder, line: Line, start: int) -> None:
         builder.reject(line.offset, line.error, line.data, line.number, start, line.records, line.ends_in_damage)
 
 
-def _reason(line: bytes, error: ValueError) -> str:
+def _reason(line: bytes, error: orjson.JSONDecodeError) -> str:
     reason = encoding_error(line)
     if reason is not None:
         return reason
-    if not isinstance(error, orjson.JSONDecodeError):
-        return f"broken JSON: {error}"
     reason = "lone surrogate escape" if "surrogate" in error.msg else error.msg
     return f"broken JSON: {reason} at character {error.pos}"

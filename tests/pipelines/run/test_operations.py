@@ -218,9 +218,12 @@ def test_without_locks_a_driver_lives_as_long_as_it_is_heard_of(tmp_path: Path, 
 
 def test_where_workers_cannot_append_receipts_tell_how_far_a_run_is(tmp_path: Path) -> None:
     progress.write_attempt(str(tmp_path), ATTEMPT)
-    for name in ("rated/part-00000.json", "rated/part-00000.parquet", ".state/part-00001.json", ".state/shard-00000.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    release = "releases/000003/receipts"
+    for name in ("rated/0f-0.json", "rated/0f-0.parquet", f"{release}/part-00001.json", f"{release}/shard-00000.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("{}")
+    (tmp_path / ".state").mkdir(exist_ok=True)
+    (tmp_path / ".state/plan.json").write_text('{"fingerprint": "ab", "release": 3}')
     current = status(str(tmp_path))
     assert [(each.name, each.done, each.total) for each in current.movements] == [
         ("rate", 1, 10),
@@ -262,14 +265,14 @@ def test_nights_make_a_chain_of_releases(tmp_path: Path) -> None:
     assert run(recipe, source, tmp_path / "run").unchanged
     (source / "piece-00.jsonl").unlink()
     run(recipe, source, tmp_path / "run")
-    releases = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").iterdir())]
+    releases = [json.loads(path.read_text()) for path in sorted((tmp_path / "run" / "releases").glob("*.json"))]
     assert [
         ([Path(uri).name for uri, _ in entry["added"]], [Path(uri).name for uri, _ in entry["removed"]]) for entry in releases
     ] == [(["piece-00.jsonl"], []), (["second.jsonl"], []), ([], ["piece-00.jsonl"])]
     typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")])
     (tmp_path / "run" / "releases" / "000001.json").write_text(json.dumps(releases[0] | {"kept": 1}))
     out, _ = typed([command(recipe, source, tmp_path)[0], "verify", str(tmp_path / "run")], code=1)
-    assert "releases/000002.json: names another parent than the release before it" in out
+    assert "releases/000001.json: its bytes have changed, or releases/000002.json names another parent" in out
 
 
 def test_a_night_without_input_is_quiet_and_a_wrong_name_is_not(tmp_path: Path) -> None:

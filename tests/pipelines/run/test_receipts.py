@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import STATE, BenchmarkCount, ClusterSize, ContaminatedDocument, PartSummary, RepeatedCount
+from tamis.pipelines.run.receipts import FOLDER, BenchmarkCount, ClusterSize, ContaminatedDocument, PartSummary, RepeatedCount
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 
@@ -28,19 +28,19 @@ SUMMARY = PartSummary(
 
 
 def test_a_summary_is_read_as_it_was_written_and_with_its_older_keys(tmp_path: Path) -> None:
-    path = tmp_path / STATE / "part-00000.json"
+    path = tmp_path / FOLDER / "part-00000.json"
     SUMMARY.write(str(path))
-    assert receipts.summaries(str(tmp_path)) == [SUMMARY]
+    assert receipts.summaries(str(tmp_path / FOLDER)) == [SUMMARY]
     path.write_text(path.read_text().replace("doc_ref", "ticket"))
-    assert receipts.summaries(str(tmp_path)) == [SUMMARY]
+    assert receipts.summaries(str(tmp_path / FOLDER)) == [SUMMARY]
 
 
 def test_a_shard_with_a_torn_receipt_is_unfinished_and_a_torn_summary_is_an_error(tmp_path: Path) -> None:
-    folder = tmp_path / STATE
+    folder = tmp_path / FOLDER
     folder.mkdir()
     for content in ("", '{"fingerprint": "f", "dest', "{}"):
         (folder / "shard-00000.json").write_text(content)
         (folder / "part-00000.json").write_text(content)
-        assert receipts.shards(str(tmp_path)) == []
+        assert receipts.shards(str(tmp_path / FOLDER)) == []
         with pytest.raises(RunError, match=r"part-00000\.json is damaged"):
-            receipts.summaries(str(tmp_path))
+            receipts.summaries(str(tmp_path / FOLDER))

@@ -8,25 +8,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tamis.pipelines.cli.explain import explanation as explain
+    from tamis.pipelines.python_api import Release, run
+    from tamis.pipelines.recipe.load import load_recipe
+    from tamis.pipelines.recipe.schema import Recipe
+    from tamis.transforms.core.errors import RunError
     from tamis.transforms.core.options import Options
     from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
     from tamis.transforms.feed.dataset import CurriculumDataset
+    from tamis.transforms.provenance.verify import verify
     from tamis.transforms.rate.function import rater
     from tamis.transforms.text.segment import SegmentedTexts, Texts
-
-__all__ = ["CurriculumDataset", "Options", "Rater", "SegmentedTexts", "Signal", "Texts", "rater", "share", "signal_batch"]
 
 _HOMES = {
     "CurriculumDataset": "tamis.transforms.feed.dataset",
     "Options": "tamis.transforms.core.options",
     "Rater": "tamis.transforms.core.rater",
+    "Recipe": "tamis.pipelines.recipe.schema",
+    "Release": "tamis.pipelines.python_api",
+    "RunError": "tamis.transforms.core.errors",
     "SegmentedTexts": "tamis.transforms.text.segment",
     "Signal": "tamis.transforms.core.rater",
     "Texts": "tamis.transforms.text.segment",
+    "explain": "tamis.pipelines.cli.explain:explanation",
+    "load_recipe": "tamis.pipelines.recipe.load",
     "rater": "tamis.transforms.rate.function",
+    "run": "tamis.pipelines.python_api",
     "share": "tamis.transforms.core.rater",
     "signal_batch": "tamis.transforms.core.rater",
+    "verify": "tamis.transforms.provenance.verify",
 }
+
+__all__ = [
+    "CurriculumDataset",
+    "Options",
+    "Rater",
+    "Recipe",
+    "Release",
+    "RunError",
+    "SegmentedTexts",
+    "Signal",
+    "Texts",
+    "explain",
+    "load_recipe",
+    "rater",
+    "run",
+    "share",
+    "signal_batch",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -35,5 +65,6 @@ def __getattr__(name: str) -> object:
 
         return version("tamis")
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        home, _, other_name = _HOMES[name].partition(":")
+        return getattr(import_module(home), other_name or name)
     raise AttributeError(f"module 'tamis' has no attribute '{name}'")

@@ -1,0 +1,222 @@
+"""The Python API: runs a recipe, and opens its releases as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.rating import OBJECTS
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms import storage
+from tamis.transforms.core import release as releases
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import Manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    from tamis.transforms.core.rater import Rater
+    from tamis.transforms.curriculum.training_plan import TrainingPlan
+    from tamis.transforms.provenance.verify import Problem
+
+DECIDED = ("id", "decision", "reason", "detail", "source", "quality", "tokens")
+"""The columns of `Release.table` that come from decisions/."""
+
+
+def run(
+    recipe: str | Mapping[str, Any] | Recipe,
+    input: str | Sequence[str] = (),
+    output: str = "",
+    *,
+    set: Mapping[str, object] = MappingProxyType({}),
+    raters: Sequence[Rater[Any]] = (),
+    runner: str = "local",
+    workers: int = 0,
+    options: Mapping[str, str] = MappingProxyType({}),
+    fresh: bool = False,
+) -> Release:
+    """Runs a recipe and returns its release, as `tamis run` does.
+
+    `recipe`: a file, the name of a shipped recipe, its sections, or a `Recipe`. `input`: files,
+    folders or globs instead of the recipe's. `output`: the run directory, `run/NAME` by default.
+    `set`: fields to override, `{"thresholds.gopher.word_count.min": 100}`. `raters`: objects of
+    this program that rate, too. `workers`: 0 for as many as pay. `options` are the runner's. Raises
+    RunError, and RecipeError for a recipe, which say what to do.
+    """
+    from tamis.pipelines.run.launch import launch
+
+    paths = [input] if isinstance(input, str) else list(input)
+    overrides = [f"{name}={json.dumps(value)}" for name, value in set.items()]
+    if isinstance(recipe, str):
+        loaded = load_recipe(recipe, overrides, paths, raters)
+    elif overrides:
+        raise RunError("`set` overrides the fields of a recipe file; change the recipe itself")
+    elif isinstance(recipe, Recipe):
+        changed = {"input": recipe.input.model_copy(update={"paths": tuple(paths)})} if paths else {}
+        loaded = recipe.model_copy(update=changed)
+    else:
+        sections = dict(recipe)
+        if paths:
+            sections["input"] = {**sections.get("input", {}), "paths": paths}
+        try:
+            loaded = Recipe.model_validate(sections, context={OBJECTS: raters})
+        except ValidationError as error:
+            raise RunError(f"the recipe is not valid: {error}") from None
+    result = launch(
+        loaded, output or f"run/{loaded.name}", workers, fresh, runner=runner, options=options, allow_shrink=bool(overrides)
+    )
+    return Release(result.release)
+
+
+class Release:
+    """A finished release of a run, opened as `Release.open("RUN")` or `Release.open("RUN@41")`."""
+
+    def __init__(self, release: releases.Release) -> None:
+        self._release = release
+
+    @classmethod
+    def open(cls, name: str) -> Release:
+        """The current release of a run directory, or the one with a number. Raises
+        FileNotFoundError if there is none."""
+        return cls(releases.open_release(name))
+
+    def __repr__(self) -> str:
+        counts = self.manifest["counts"]
+        return f"Release('{self.name}', {counts['kept']:,} of {counts['records']:,} records kept)"
+
+    @property
+    def name(self) -> str:
+        """`RUN@41`, which every command takes, too."""
+        return f"{self._release.run}@{self._release.number}"
+
+    @property
+    def run(self) -> str:
+        """The run directory."""
+        return self._release.run
+
+    @property
+    def number(self) -> int:
+        return self._release.number
+
+    @property
+    def manifest(self) -> Manifest:
+        """Recipe, counts, inputs, and every file with its checksum."""
+        return self._release.manifest
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The training plan. Raises FileNotFoundError if the corpus has no tokens."""
+        from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, make_plan
+
+        uri = self._release.uri(PLAN_FILE)
+        if storage.exists(uri):
+            return TrainingPlan.model_validate_json(storage.read_bytes(uri))
+        return make_plan(self.manifest)
+
+    @property
+    def report(self) -> str:
+        """The path of the HTML report."""
+        return self._release.uri("report.html")
+
+    @property
+    def data(self) -> str:
+        """A glob of the shards, for DuckDB and others: `read_parquet('…')`."""
+        suffix = self.manifest["recipe"]["output"]["format"]
+        return self._release.uri("data", "*", f"*.{suffix}")
+
+    @cached_property
+    def documents(self) -> ds.Dataset:
+        """The corpus in training order, as a pyarrow dataset: `to_table()`, `to_batches()`."""
+        return self._dataset(self._release.run, [shard["path"] for shard in self.manifest["curriculum"]["shards"]])
+
+    @cached_property
+    def decisions(self) -> ds.Dataset:
+        """A row for every document that was read, as a pyarrow dataset."""
+        names = storage.names(self._release.uri("decisions"))
+        return self._dataset(self._release.uri("decisions"), names)
+
+    def table(self, *columns: str, decision: str = "", reason: str = "", limit: int = 0) -> pa.Table:
+        """Documents as they were decided, with columns of the rated parts: `text`, `url`, `metadata`,
+        or signals such as `gopher.word_count`.
+
+        `decision`: keep, drop or review. `reason`: as in decisions/. `limit`: of rows, 0 for all.
+        Reads the parts one by one, and of each only the rows that match.
+        """
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        tables: list[pa.Table] = []
+        missing = limit or -1
+        for name in storage.names(self._release.uri("decisions")):
+            with storage.open_binary(self._release.uri("decisions", name)) as file:
+                decided = pq.read_table(file, columns=list(DECIDED))
+            mask = np.ones(decided.num_rows, bool)
+            for column, value in (("decision", decision), ("reason", reason)):
+                if value:
+                    mask &= pc.equal(decided[column], value).fill_null(False).to_numpy()
+            rows = np.flatnonzero(mask)[: missing if limit else None]
+            table = decided.take(pa.array(rows))
+            part = self._release.part(int(name.split("-")[1].split(".")[0]))
+            if columns:
+                batches = [batch for _, batch in part.read(rows, columns)]
+                for column in columns if batches else ():
+                    table = table.append_column(column, pa.Table.from_batches(batches)[column])
+            if len(rows):
+                tables.append(table)
+            missing -= len(rows)
+            if limit and missing <= 0:
+                break
+        return pa.concat_tables(tables) if tables else pa.table({name: [] for name in (*DECIDED, *columns)})
+
+    def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
+        """The corpus in training order, batch by batch. Every shard is checked against its SHA-256."""
+        from tamis.transforms.feed.loader import read_in_order
+
+        for shard in read_in_order(self.name):
+            table = shard.documents.select(list(columns)) if columns else shard.documents
+            yield from table.to_batches()
+
+    def explain(self, id: str) -> dict[str, Any]:
+        """What happened to a document and why. Raises KeyError if it was never read."""
+        from tamis.pipelines.cli.explain import explanation
+
+        return explanation(self.name, id)
+
+    def verify(self) -> list[Problem]:
+        """What is wrong with the files of this release; empty if nothing is."""
+        from tamis.transforms.provenance.verify import verify
+
+        return verify(self.name)
+
+    def compare(self, other: Release) -> list[dict[str, Any]]:
+        """Documents by decision and reason, in this release and in another one."""
+        counts = [_by_reason(each.manifest) for each in (self, other)]
+        keys = sorted(counts[0].keys() | counts[1].keys(), key=lambda key: (key[0], key[1]))
+        own, others = counts
+        return [{"decision": key[0], "reason": key[1], "this": own.get(key, 0), "other": others.get(key, 0)} for key in keys]
+
+    def _dataset(self, folder: str, paths: Sequence[str]) -> ds.Dataset:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        from tamis.transforms.core.shards import read_shard
+
+        uris = [storage.join(folder, path) for path in paths]
+        if all(uri.endswith(".parquet") and storage.local_path(uri) is not None for uri in uris):
+            return ds.dataset(uris, format="parquet")
+        return ds.dataset(pa.concat_tables([read_shard(uri) for uri in uris], promote_options="default"))
+
+
+def _by_reason(manifest: Manifest) -> dict[tuple[str, str], int]:
+    counts = manifest["counts"]
+    reasons = {(row["decision"], row["reason"]): row["documents"] for row in counts["reasons"]}
+    return {("keep", ""): counts["kept"], ("rejected", ""): counts["rejected"], **reasons}

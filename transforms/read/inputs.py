@@ -21,11 +21,13 @@ from tamis.transforms.read.input_options import (
 )
 from tamis.transforms.read.readers import READERS, Planner, reader_of
 from tamis.transforms.read.run_directories import release_paths, without_runs
+from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_ERROR_CHARACTERS = 400  # of the names of fields, which the input chooses
 _WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
 
 
@@ -127,5 +129,5 @@ def missing_text(splits: Sequence[Split], options: Input) -> str | None:
         errors = [loss.error for loss in losses if isinstance(loss, Reject) and loss.error.startswith(NO_TEXT)]
         if batch is None or batch.num_rows or not errors:
             return None
-        error = f"{split.uri}: {errors[0]}"
-    return error if len(named) == len(splits) else None
+        error = "".join(letter if letter.isprintable() else "\ufffd" for letter in f"{redact(split.uri)}: {errors[0]}")
+    return error[:_ERROR_CHARACTERS] if error is not None and len(named) == len(splits) else None

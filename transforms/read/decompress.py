@@ -480,7 +480,7 @@ def _find_member(file: BinaryIO, uri: str, codec: _Codec, start: int, stop: int,
         data = overlap + file.read(_BLOCK)
         for match in codec.signature.finditer(data):
             place = start + match.start()
-            if place < stop and ByteStream(file, uri, place, content=content).is_sound():
+            if place < stop and ByteStream(file, uri, place, after_damage=True, content=content).is_sound():
                 return place
         if len(data) == len(overlap):
             return None

@@ -21,7 +21,7 @@ from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run.launch import launch
 from tests.pipelines.corpus import Record, corpus, save
 from tests.pipelines.report.test_report import inert
-from tests.pipelines.running import RECIPE, TAMIS, typed
+from tests.pipelines.running import RECIPE, TAMIS, folder_of, typed
 
 TRAVERSAL = "../../../../escaped"
 BIDI = "\u202etxt.exe\u2066\u200f"
@@ -139,10 +139,12 @@ def test_no_name_becomes_a_path(attacked: Path) -> None:
     root = attacked.parents[2]
     assert {path.relative_to(root).parts[:2] for path in root.rglob("*") if path.is_file()} == {("deep", "er")}
     assert {path.name for path in attacked.parent.iterdir()} == {"in", "evil.yaml", "run"}
+    release = r"manifest\.json|report\.html|plan\.json|receipts/(part|shard)-\d+\.json|decisions/part-\d+\.parquet"
+    release += r"|data/phase-1/shard-\d+\.parquet"
+    part = r"[0-9a-f]{16}-\d+"
     plain = re.compile(
-        r"manifest\.json|report\.html|metrics\.prom|\.state/plan\.json|\.state/(part|shard)-\d+\.json|releases/\d+\.json"
-        r"|(rated|decisions)/part-\d+\.(parquet|json)|sketches/part-\d+\.arrow|rejects/part-\d+\.jsonl"
-        r"|data/phase-1/shard-\d+\.parquet"
+        rf"manifest\.json|metrics\.prom|\.state/plan\.json|\.state/checked\.parquet|releases/\d+\.json"
+        rf"|releases/\d+/({release})|rated/{part}\.(parquet|json)|sketches/{part}\.arrow|rejects/{part}\.jsonl"
     )
     names = [str(path.relative_to(attacked)) for path in attacked.rglob("*") if path.is_file()]
     assert [name for name in names if not plain.fullmatch(name)] == []
@@ -150,7 +152,7 @@ def test_no_name_becomes_a_path(attacked: Path) -> None:
 
 
 def test_the_report_of_hostile_documents_is_inert(attacked: Path) -> None:
-    html = (attacked / "report.html").read_text()
+    html = (folder_of(attacked) / "report.html").read_text()
     page = inert(html)
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in html
     assert not [

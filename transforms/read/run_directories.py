@@ -13,6 +13,7 @@ from functools import cache
 from tamis.transforms import storage
 from tamis.transforms.core.release import MANIFEST, RELEASES, Release, open_release, parse_name
 from tamis.transforms.read.input_options import UnreadFile
+from tamis.transforms.storage.uris import scheme_of
 
 _NUMBERED = re.compile(rf"/{RELEASES}/(\d{{6,}})(/|$)")
 _WILDCARD = re.compile(r"[*?\[]")
@@ -77,7 +78,9 @@ def _run_of(uri: str) -> str | None:
 
 @cache
 def _is_run(folder: str) -> bool:
-    """Whether a folder is a run directory, finished or not."""
+    """Whether a folder is a run directory, finished or not. None is on the web."""
+    if scheme_of(folder) in ("http", "https"):
+        return False
     if storage.exists(storage.join(folder, ".state", "plan.json")):
         return True
     if re.search(rf"/{RELEASES}/\d{{6,}}$", folder) or not storage.exists(storage.join(folder, MANIFEST)):

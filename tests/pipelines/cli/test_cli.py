@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.recipe.load import load_recipe, shipped_recipes
+from tests.pipelines.corpus import corpus
+from tests.pipelines.running import folder_of
 
 ROOT = Path(__file__).resolve().parents[3]
 TAMIS = [sys.executable, "-c", "from tamis.pipelines.cli.main import main; main()"]
@@ -83,7 +85,7 @@ def test_run_ends_with_one_json_object_that_adds_up(ran) -> None:
     assert process.stderr == ""
     result = json.loads(process.stdout, parse_constant=pytest.fail)
     counts = result["counts"]
-    assert counts == {"records": 13, "kept": 9, "dropped": 3, "review": 0, "rejected": 1}
+    assert counts == {"records": 13, "kept": 9, "dropped": 3, "review": 0, "rejected": 1, "skipped": 0}
     assert {(reason["decision"], reason["reason"]): reason["documents"] for reason in result["reasons"]} == {
         ("drop", "dedup.exact"): 1,
         ("drop", "dedup.near"): 1,
@@ -101,14 +103,14 @@ def test_run_ends_with_one_json_object_that_adds_up(ran) -> None:
 
 def test_the_same_run_again_says_so_and_a_moved_threshold_redoes_only_the_decision(ran, tmp_path: Path) -> None:
     folder, _ = ran
-    shutil.copytree(folder, tmp_path / "x")
+    shutil.copytree(folder, tmp_path / "x", symlinks=True)
     command = ("run", tmp_path / "x/r.yaml", "-i", folder / "in.jsonl", "-o", tmp_path / "x/run", "--workers", "1")
     # The input was named relative to another folder: other URIs, so the parts are rated once more.
     assert run_json(*command)["shards"]["rated"] == 1
     again = run_json(*command)
     assert (again["unchanged"], again["counts"]["kept"]) == (True, 9)
     output = invoke(*command)
-    assert "nothing changed since this run finished" in output.stderr
+    assert "nothing changed since release 2" in output.stderr
     moved = invoke(*command, "--set", "thresholds.gopher.word_count.min=2")
     assert "1 part rated already: only Decide and Emit run" in moved.stderr
     assert re.search(r"^kept\s+10\b", moved.stdout, re.MULTILINE)
@@ -135,7 +137,7 @@ def test_output_in_a_pipe_is_plain_text_in_whole_lines(ran, tmp_path: Path) -> N
     first, *others = result.stderr.splitlines()
     assert first == "1 part to rate, 0.0 MB of input"
     assert len(others) <= 1  # that kernels are compiled first
-    assert f"report   {run}/report.html" in result.stdout.splitlines()
+    assert f"report   {run}/releases/000001/report.html" in result.stdout.splitlines()
 
 
 def test_on_a_terminal_the_bars_end_full_and_no_log_line_gets_between(ran, tmp_path: Path) -> None:
@@ -361,30 +363,33 @@ def test_verify_names_the_file_that_is_wrong(ran, tmp_path: Path) -> None:
     assert run_json("verify", ran[0] / "run") == {"run": str(ran[0] / "run"), "sound": True, "problems": []}
     assert "13 records = 9 kept + 3 dropped + 0 review + 1 rejected" in invoke("verify", ran[0] / "run").stdout
     run = tmp_path / "run"
-    shutil.copytree(ran[0] / "run", run)
-    shard = next((run / "data").rglob("*.parquet"))
+    shutil.copytree(ran[0] / "run", run, symlinks=True)
+    shard = next((folder_of(run) / "data").rglob("*.parquet"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    (run / "rejects/part-00000.jsonl").unlink()
+    (rejects,) = (run / "rejects").iterdir()
+    rejects.unlink()
     report = run_json("verify", run, code=1)
     assert not report["sound"]
-    assert report["problems"] == [
-        f"{shard.relative_to(run)}: its bytes have changed (SHA-256 differs)",
-        "rejects/part-00000.jsonl: missing",
+    problems = [(found["path"], found["problem"]) for found in report["problems"]]
+    assert problems == [
+        (str(rejects.relative_to(run)), "missing"),
+        (str(shard.relative_to(run)), "its bytes have changed (SHA-256 differs)"),
     ]
+    assert all("run the same `tamis run` again" in found["cure"] for found in report["problems"])
 
 
 @pytest.mark.parametrize("command", [["verify"], ["explain", "x"], ["report"]])
 def test_what_is_no_run_is_told_so(command: list[str], tmp_path: Path) -> None:
     result = invoke(command[0], tmp_path, *command[1:])
     assert result.exit_code == 1
-    assert "it is not a run, or not a finished one" in result.stderr
+    assert "it is not a run, or has no release yet" in result.stderr
 
 
 def test_report_says_where_it_is(ran) -> None:
     result = invoke("report", ran[0] / "run")
-    assert result.stdout.strip() == f"{ran[0]}/run/report.html"
+    assert result.stdout.strip() == f"{ran[0]}/run/releases/000001/report.html"
     assert "<html" in Path(result.stdout.strip()).read_text("utf-8")
 
 
@@ -392,12 +397,13 @@ def test_report_says_where_it_is(ran) -> None:
 
 
 def test_init_writes_a_recipe_that_loads_and_runs(tmp_path: Path) -> None:
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"key": n, "body": prose(n, 5)}) + "\n" for n in range(5)))
+    (tmp_path / "mine.jsonl").write_text(
+        "".join(json.dumps({"key": record["id"], "body": record["text"]}) + "\n" for record in corpus(20))
+    )
     written = invoke("init", tmp_path / "mine.jsonl")
     assert written.exit_code == 0
     (tmp_path / "starter.yaml").write_text(written.stdout)
     assert load_recipe(str(tmp_path / "starter.yaml")).input.fields.text == ("body",)
     result = run_json("run", tmp_path / "starter.yaml", "-o", tmp_path / "run", "--workers", "1")
-    assert result["counts"]["records"] == 5
-    assert result["counts"]["rejected"] == 0
+    assert (result["counts"]["records"], result["counts"]["rejected"]) == (20, 0)
     assert invoke("init", tmp_path / "nowhere").exit_code == 1

@@ -176,12 +176,12 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
     possible = [name for name in declared if name not in (*_UTF_16, "replacement")]
     detected = _detect(page)
     for name in possible:
-        if _SAME.get(name, name) == _SAME.get(detected, detected):
+        if _SAME.get(name, name) == _SAME.get(detected, detected) or _is_despite_bad_bytes(page, name):
             return _judged(page, name, declared)
     texts = {name: decode(page, name) for name in (*possible, detected)}
     odd = {name: _oddities(text) for name, text in texts.items()}
-    if odd[detected] >= _LEAST_ODD:
-        sound = _detect_despite_bad_bytes(page)
+    if odd[detected] >= _LEAST_ODD or detected in _EAST_ASIAN:
+        sound = next((name for name in _PARTIAL_ENCODINGS if _is_despite_bad_bytes(page, name)), None)
         if sound is not None:
             detected, texts[sound], odd[sound] = sound, decode(page, sound), 0
     if not possible:
@@ -190,7 +190,7 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
     else:
         chosen = min(possible, key=odd.__getitem__)
         contradicted = odd[chosen] >= _LEAST_ODD and odd[chosen] > 2 * odd[detected]
-        east_asian = detected in _EAST_ASIAN and _SAME.get(chosen, chosen) in _EAST_ASIAN
+        east_asian = detected in _EAST_ASIAN and _SAME.get(chosen, chosen) in _EAST_ASIAN and not odd[detected]
         turkish = detected == "windows-1254" and chosen == "windows-1252" and len(_ICELANDIC.findall(page)) >= _LEAST_TURKISH
         if contradicted or east_asian or turkish:
             chosen = detected
@@ -201,14 +201,14 @@ def _oddities(text: str) -> int:
     return sum(1 for _ in _ODD.finditer(text, 0, _JUDGED))
 
 
-def _detect_despite_bad_bytes(page: bytes) -> str | None:
-    """The encoding of a page with a few bytes that it does not have: they make the detector exclude it."""
-    for name, python_name in _PARTIAL_ENCODINGS.items():
-        text = decode(page[:_JUDGED], name)
-        few = 0 < text.count("\ufffd") * _LEAST_SOUND < len(text) - len(text.encode("ascii", "ignore"))
-        if few and _detect(text.replace("\ufffd", "").encode(python_name, "ignore")) == name:
-            return name
-    return None
+def _is_despite_bad_bytes(page: bytes, name: str) -> bool:
+    """Whether the page is in this encoding but for a few bytes, which make the detector exclude it."""
+    encoding = _SAME.get(name, name)
+    if encoding not in _PARTIAL_ENCODINGS:
+        return False
+    text = decode(page[:_JUDGED], encoding)
+    few = 0 < text.count("\ufffd") * _LEAST_SOUND < len(text) - len(text.encode("ascii", "ignore"))
+    return few and _detect(text.replace("\ufffd", "").encode(_PARTIAL_ENCODINGS[encoding], "ignore")) == encoding
 
 
 def _detect(page: bytes) -> str:

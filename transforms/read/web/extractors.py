@@ -30,7 +30,7 @@ def extract(page: bytes, charset: str | None, extractor: Extractor, decoded: boo
     tree = HTMLTree.parse(source)
     text = _EXTRACTORS[extractor](tree, source)
     if not text.strip():
-        text = _visible_text(tree)
+        text = visible_text(tree)
         if text.strip():
             facts["fallback"] = True
     replaced = text.count("\ufffd")
@@ -55,7 +55,7 @@ def _trafilatura(tree: Any, page: str) -> str:
 _EXTRACTORS: dict[Extractor, Callable[[Any, str], str]] = {"resiliparse": _resiliparse, "trafilatura": _trafilatura}
 
 
-def _visible_text(tree: Any) -> str:
+def visible_text(tree: Any) -> str:
     """The text of the one element that should hold the content, else of the whole page."""
     for selector in _CONTENT_ELEMENTS:
         elements = tree.document.query_selector_all(selector)

@@ -21,12 +21,14 @@ from tamis.pipelines.decisions.shard_layout import emitted_sizes, plan_layout
 from tamis.pipelines.emit import emit_shard, scatter
 from tamis.pipelines.rate import CheckRejects, rate_task
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.receipts import record_scores
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, MapDoFn, Spread
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
 from tamis.transforms.dedup.deduplicate import Deduplicate
 from tamis.transforms.select.diversify import Diversify
+from tamis.transforms.select.join_scores import JoinScores
 
 
 class Curate(beam.PTransform):
@@ -53,6 +55,11 @@ class Curate(beam.PTransform):
 
         # Decide: every step adds its result to the state of each part.
         parts |= "Identify" >> Identify(decide.unique_id_rows, recipe.duplicate_ids == "error", spill, partitions)
+        for name, scores in recipe.scores.items():
+            record = partial(record_scores, release=plan.folder, name=name)
+            parts |= f"Join {name}" >> JoinScores(
+                name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
+            )
         if recipe.dedup is not None and recipe.dedup.exact:
             parts |= "Deduplicate" >> Deduplicate(
                 recipe.dedup.minhash, rows(decide.duplicate_rows), decide.texts_of, spill, partitions, words=recipe.words

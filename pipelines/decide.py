@@ -30,6 +30,11 @@ def unique_id_rows(part_state: PartState) -> pa.RecordBatch:
     return _one_batch(table.select(unique_ids.ROWS.names))
 
 
+def id_rows(part_state: PartState) -> pa.RecordBatch:
+    """The rows that `JoinScores` reads: the ids of the input, not numbered."""
+    return _one_batch(rated_part(part_state).sketch(["id"]))
+
+
 def duplicate_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
     """The rows that `Deduplicate` reads."""
     table = kept_documents(part_state, recipe)

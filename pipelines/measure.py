@@ -77,7 +77,7 @@ def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]])
     for rater in raters:
         needs = {name: _needed_column(name, batch, values) for name in rater.needs}
         values |= _rate(rater, (raw if rater.raw and raw is not None else texts).with_columns(needs))
-    signals = recipe.all_signals.values()
+    signals = recipe.rated_signals.values()
     rated = pa.record_batch(
         [*batch.columns, *(values[signal.name] for signal in signals)],
         schema=pa.schema([*batch.schema, *(signal.field() for signal in signals)]),

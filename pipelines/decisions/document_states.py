@@ -21,7 +21,7 @@ from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.dedup import deduplicate
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
-from tamis.transforms.select import allocation, bins, diversify, guards
+from tamis.transforms.select import allocation, bins, diversify, guards, join_scores
 from tamis.transforms.select.fuse import fuse
 from tamis.transforms.select.thresholds import evaluate
 from tamis.transforms.text.hashing import hash128, mix
@@ -54,7 +54,7 @@ def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
         last = _cache.last = None, None  # freed before the next table is made: never two in memory
         rated = _cache.rated.get(key)
         if rated is None:
-            rated = _rated_documents(part, recipe, False)
+            rated = _rated_documents(part_state, recipe, False)
             _cache.add(key, rated)
         last = _cache.last = last_key, _decided_documents(part_state, recipe, rated, False)
     return last[1]
@@ -62,7 +62,7 @@ def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
 
 def explained_states(part_state: PartState, recipe: Recipe) -> pa.Table:
     """`document_states` with `detail` filled in, which only the ledger needs."""
-    return _decided_documents(part_state, recipe, _rated_documents(rated_part(part_state), recipe, True), True)
+    return _decided_documents(part_state, recipe, _rated_documents(part_state, recipe, True), True)
 
 
 def kept_documents(part_state: PartState, recipe: Recipe) -> pa.Table:
@@ -98,14 +98,15 @@ class _Cache:
 _cache = _Cache()
 
 
-def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
-    """The columns that need no result of a step: signals, quality, decisions by thresholds."""
-    sketch = part.sketch(["id", "source", "bytes"])
+def _rated_documents(part_state: PartState, recipe: Recipe, explain: bool) -> pa.Table:
+    """The columns that need no result of a step but the scores: signals, quality, decisions by
+    thresholds."""
+    sketch = rated_part(part_state).sketch(["id", "source", "bytes"])
     contamination = _CONTAMINATION if recipe.decontaminate is not None else ()
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
     names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count", *contamination}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
-    signals = _signal_columns(part, names - {"quality"}, recipe)
+    signals = signal_columns(part_state, names - {"quality"}, recipe)
     evaluated = evaluate(signals, recipe.thresholds, explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
@@ -131,10 +132,19 @@ def _rated_documents(part: Part, recipe: Recipe, explain: bool) -> pa.Table:
     return pa.table(columns).combine_chunks()
 
 
-def _signal_columns(part: Part, names: Collection[str], recipe: Recipe) -> pa.Table:
-    """Columns of a rated part, and fields of its metadata that the recipe does not declare."""
+def signal_columns(part_state: PartState, names: Collection[str], recipe: Recipe) -> pa.Table:
+    """Columns of a rated part, fields of its metadata that the recipe does not declare, and scores
+    from other files."""
+    part, joined = rated_part(part_state), dict[str, pa.Array]()
+    for score, signals in recipe.score_signals.items():
+        if named := [signal for signal in signals if signal.name in names]:
+            doc_ref, results = part.sketch([])["doc_ref"].combine_chunks(), part_state.result(join_scores.step(score))
+            joined |= {signal.name: result_column(doc_ref, results, signal.name, None).cast(signal.type()) for signal in named}
     undeclared = [signal for name, signal in recipe.undeclared.items() if name in names]
-    table = part.columns(sorted(set(names) - recipe.undeclared.keys() | ({"metadata"} if undeclared else set())))
+    elsewhere = recipe.undeclared.keys() | joined.keys()
+    table = part.columns(sorted(set(names) - elsewhere | ({"metadata"} if undeclared else set())))
+    for name, values in joined.items():
+        table = table.append_column(name, values)
     metadata = table["metadata"].combine_chunks() if undeclared else None
     for signal in undeclared:
         if signal.has_labels:

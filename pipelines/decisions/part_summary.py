@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_states, rated_part
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_states, rated_part, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
@@ -14,7 +14,6 @@ from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.core.manifest import File
-from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup import deduplicate
 
 COLUMNS = [  # of decisions/
@@ -39,7 +38,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         real_tokens=_real_tokens(table),
         repeated=repeated_count(table),
         closest=_closest_copies(part_state, recipe, layout),
-        histograms=_histograms(part, recipe),
+        histograms=_histograms(part_state, recipe),
         lengths=_lengths(table),
         clusters=_largest_clusters(table),
         contamination=_contamination(table),
@@ -90,11 +89,11 @@ def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> in
     return int((end[later] - tokens[later] - end[later - 1]).min()) if len(later) else None
 
 
-def _histograms(part: Part, recipe: Recipe) -> dict[str, receipts.SignalCounts]:
+def _histograms(part_state: PartState, recipe: Recipe) -> dict[str, receipts.SignalCounts]:
     """Documents by bin of each numeric signal. The outermost bins count the values beyond, too."""
     all_edges = {name: receipts.edges(signal, recipe) for name, signal in recipe.all_signals.items()}
     bins = {name: np.array(each) for name, each in all_edges.items() if each is not None}
-    columns = part.columns(list(bins))
+    columns = signal_columns(part_state, bins, recipe)
     histograms: dict[str, receipts.SignalCounts] = {}
     for name, edge in bins.items():
         values = columns[name].drop_null().cast(pa.float64()).to_numpy()

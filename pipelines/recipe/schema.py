@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +14,7 @@ from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, field_messages
+from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import METADATA, Kind, Rater, Signal, running_order
@@ -24,9 +26,11 @@ from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, Dec
 from tamis.transforms.rate.token_count import TokenCountRater
 from tamis.transforms.read.input_options import AUTO, Input
 from tamis.transforms.read.readers import READERS, options_type
+from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
+from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
@@ -80,8 +84,13 @@ class Recipe(Options):
     )
     words: Words = DEFAULT_WORDS
     rate: Rating = Field(default_factory=lambda: Rating.model_validate({}))
+    scores: dict[str, ScoreFile] = Field(
+        {}, description="scores in files of their own, by a name of your choice, which begins the names of their signals"
+    )
     signals: dict[str, DeclaredSignal] = Field(
-        {}, description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a"
+        {},
+        description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a, or "
+        "NAME.COLUMN of the scores",
     )
     decontaminate: Decontaminate | None = None
     thresholds: dict[str, Threshold] = Field(
@@ -119,10 +128,19 @@ class Recipe(Options):
             _check_reader_options(options)
         return options
 
+    @field_validator("scores")
+    @classmethod
+    def _scores_have_own_names(cls, scores: dict[str, ScoreFile], info: ValidationInfo) -> dict[str, ScoreFile]:
+        raters = info.data["rate"].raters.values() if "rate" in info.data else ()
+        taken = {*RATERS.shipped, *ELSEWHERE, *(rater.name for each in raters for rater in each)}
+        FieldErrors.collect({(name,): partial(_check_score_name, name, taken) for name in scores})
+        return scores
+
     @field_validator("signals")
     @classmethod
-    def _names_are_of_metadata(cls, declared: dict[str, DeclaredSignal]) -> dict[str, DeclaredSignal]:
-        FieldErrors.collect({(name,): partial(_check_declared_name, name) for name in declared})
+    def _names_have_a_home(cls, declared: dict[str, DeclaredSignal], info: ValidationInfo) -> dict[str, DeclaredSignal]:
+        scores = info.data.get("scores", {})
+        FieldErrors.collect({(name,): partial(_check_declared_name, name, scores) for name in declared})
         return declared
 
     @field_validator("thresholds")
@@ -191,6 +209,13 @@ class Recipe(Options):
         return self
 
     @model_validator(mode="after")
+    def _scores_are_declared(self) -> Recipe:
+        missing = (name for name, signals in self.score_signals.items() if not signals)
+        if messages := {("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing}:
+            raise FieldErrors(messages)
+        return self
+
+    @model_validator(mode="after")
     def _undeclared_fields_have_one_type(self) -> Recipe:
         kinds: dict[str, set[Kind]] = {}
         for name, kind in self._undeclared_uses():
@@ -211,9 +236,19 @@ class Recipe(Options):
         return rater
 
     @cached_property
-    def all_signals(self) -> dict[str, Signal]:
-        """The signals that are columns of rated parts, by name: measured ones and declared ones."""
+    def rated_signals(self) -> dict[str, Signal]:
+        """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
         return _signals(self.raters)
+
+    @cached_property
+    def score_signals(self) -> dict[str, tuple[Signal, ...]]:
+        """The signals that other files give, by the name of the scores."""
+        return _score_signals(self.signals, self.scores)
+
+    @cached_property
+    def all_signals(self) -> dict[str, Signal]:
+        """The signals that documents have, by name."""
+        return self.rated_signals | {signal.name: signal for each in self.score_signals.values() for signal in each}
 
     @cached_property
     def undeclared(self) -> dict[str, Signal]:
@@ -263,6 +298,7 @@ class Recipe(Options):
                 "code": DECIDE_VERSION,
                 "rate": self.rate_fingerprint,
                 "recipe": self.model_dump(mode="json", exclude=_DECIDES_NOTHING),
+                "scores": [_score_versions(name, scores) for name, scores in self.scores.items()],
             }
         )
 
@@ -292,8 +328,8 @@ def _raters(
     by_key = dict(rate.raters)
     if decontaminate is not None:
         by_key["contamination"] = (Contamination(decontaminate, words=words),)
-    if declared:
-        by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=declared)),)
+    if own := {name: signal for name, signal in declared.items() if name.startswith(METADATA)}:
+        by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=own)),)
     return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
 
@@ -325,9 +361,35 @@ def _undeclared(name: str, kind: Kind) -> Signal:
     return Signal(name, kind, "", "none", "metadata of the input")
 
 
-def _check_declared_name(name: str) -> None:
-    if not name.startswith(METADATA) or not all(name.split(".")):
-        raise ValueError("a signal that documents bring along is called metadata.FIELD")
+def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, ScoreFile]) -> dict[str, tuple[Signal, ...]]:
+    return {
+        score: tuple(
+            declared[name].signal(name, redact(scores[score].path)) for name in sorted(declared) if name.split(".")[0] == score
+        )
+        for score in scores
+    }
+
+
+def _score_versions(name: str, scores: ScoreFile) -> list[str]:
+    """Changes whenever the files may have changed. Raises RunError if there is none."""
+    try:
+        paths = [scores.path, *([scores.ids] if scores.ids is not None else [])]
+        return [f"{entry.uri} {entry.version}" for entry in storage.expand(paths)]
+    except (FileNotFoundError, ValueError) as error:
+        raise RunError(f"scores.{name}: {error}") from None
+
+
+def _check_score_name(name: str, taken: Collection[str]) -> None:
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError("a name of scores is of small letters, digits and _")
+    if name in taken:
+        raise ValueError(f"a rater is called '{name}': choose another name")
+
+
+def _check_declared_name(name: str, scores: Collection[str]) -> None:
+    home, *fields = name.split(".")
+    if home not in ("metadata", *scores) or not fields or not all(fields):
+        raise ValueError("a signal that documents bring along is called metadata.FIELD, or NAME.COLUMN of the scores NAME")
     if name == MISTYPED:
         raise ValueError("this name counts the fields of another type than declared")
 
@@ -355,9 +417,11 @@ def _parse_metric(metric: str, signals: Mapping[str, Signal]) -> tuple[str, floa
 def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
     """The signals by name; empty if the raters have errors, which must be corrected first, or if
     some of a finished run are gone."""
-    if not {"rate", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
+    if not {"rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
         return {}
-    return _signals(_raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS))
+    rated = _signals(_raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS))
+    scores = _score_signals(info.data["signals"], info.data["scores"])
+    return rated | {signal.name: signal for each in scores.values() for signal in each}
 
 
 def _word_identity(words: Words) -> dict[str, object]:

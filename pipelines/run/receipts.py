@@ -14,6 +14,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.rater import Signal
+from tamis.transforms.select.score_files import ScoreCounts
 
 FOLDER = "receipts"  # of a release; the manifest and the report are made from its files
 BINS = 40  # of a signal's histogram, over its useful range and its thresholds
@@ -128,6 +129,23 @@ class CopyDistance:
 
     closest: int | None
     minimum: int
+
+
+class ScoreReceipt(JsonModel):
+    """How scores from other files met the documents."""
+
+    counts: ScoreCounts
+
+
+def record_scores(counts: ScoreCounts, release: str, name: str) -> None:
+    """Writes how the scores of this name met the documents."""
+    ScoreReceipt(counts=counts).write(storage.join(release, FOLDER, f"scores-{name}.json"))
+
+
+def read_scores(folder: str, name: str) -> ScoreCounts | None:
+    """How the scores of this name met the documents, from the receipts folder of a release."""
+    receipt = ScoreReceipt.read(storage.join(folder, f"scores-{name}.json"))
+    return receipt.counts if receipt is not None else None
 
 
 def shard_receipt_uri(release: str, destination: int) -> str:

@@ -107,6 +107,19 @@ def unread_files(files: Sequence[UnreadFile]) -> Iterator[LintWarning]:
         yield LintWarning("files-not-read", f"{names}: not read, since {reason}", {"files": len(uris)})
 
 
+def unmatched_scores(recipe: Recipe, folder: str) -> Iterator[LintWarning]:
+    """Documents without a score from other files, and scores without a document."""
+    for name in recipe.scores:
+        counts = receipts.read_scores(folder, name)
+        if counts is not None and (counts.unscored or counts.unused or counts.ambiguous):
+            yield LintWarning(
+                "scores-unmatched",
+                f"scores.{name}: {counts.unscored:,} of {counts.documents:,} documents have no score; {counts.unused:,} of "
+                f"{counts.scores:,} scores belong to no document; {counts.ambiguous:,} ids have two scores, so none",
+                {"unscored": counts.unscored, "unused": counts.unused, "ambiguous": counts.ambiguous},
+            )
+
+
 def _large_document(counts: Counts) -> float:
     """The tokens of a large document."""
     return float(LARGE * counts["tokens"]["kept"] / max(counts["kept"], 1))

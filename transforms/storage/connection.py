@@ -7,9 +7,11 @@ from tamis.transforms.storage.gcs import Gcs
 from tamis.transforms.storage.object_store import Store
 from tamis.transforms.storage.s3 import S3
 from tamis.transforms.storage.uris import scheme_of
-from tamis.transforms.storage.web import Http
+from tamis.transforms.storage.web import Ftp, Hdfs, Http, Sftp, WebHdfs
 
-STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "http": Http, "https": Http}
+STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "webhdfs": WebHdfs}
+STORES |= dict.fromkeys(("http", "https"), Http) | dict.fromkeys(("ftp", "ftps"), Ftp)
+STORES |= dict.fromkeys(("sftp", "scp", "ssh"), Sftp) | dict.fromkeys(("hdfs", "viewfs"), Hdfs)
 """The store of each URI scheme."""
 
 connected: dict[tuple[int, str], Store] = {}

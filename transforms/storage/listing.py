@@ -15,7 +15,8 @@ from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.object_store import Entry
 from tamis.transforms.storage.os_errors import as_os_error
 from tamis.transforms.storage.reading import read_bytes, stat
-from tamis.transforms.storage.uris import SCHEME, join, local_path, scheme_of, suffixes
+from tamis.transforms.storage.uris import SCHEME, join, local_path, suffixes
+from tamis.transforms.storage.web import Web
 
 DATA_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".warc", ".wet"})
 """The files that `expand` takes from a folder. A glob or a path may name any file."""
@@ -217,7 +218,7 @@ def _nothing(listing: Listing) -> str:
 
 
 def _remote(pattern: str) -> Listing:
-    web = scheme_of(pattern) in ("http", "https")
+    web = isinstance(connect(pattern), Web)
     wildcard = None if web else _WILDCARD.search(pattern)
     entries = list(objects(pattern[: wildcard.start()] if wildcard else pattern))
     exact = [entry for entry in entries if entry.uri == pattern]

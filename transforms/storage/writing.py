@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.os_errors import as_os_error
-from tamis.transforms.storage.uris import local_path
-from tamis.transforms.storage.web import Http
+from tamis.transforms.storage.uris import local_path, scheme_of
+from tamis.transforms.storage.web import Web
 
 _SPOOL = 64 << 20  # larger objects are buffered on the local disk until they are uploaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -92,8 +92,8 @@ def _renamed(path: Path, durable: bool) -> Iterator[BinaryIO]:
 @contextmanager
 def _put(uri: str) -> Iterator[BinaryIO]:
     store = connect(uri)
-    if isinstance(store, Http):
-        raise PermissionError(f"{uri}: http is read only")
+    if isinstance(store, Web):
+        raise PermissionError(f"{uri}: {scheme_of(uri)} is read only")
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
         yield cast(BinaryIO, spool)
         size = spool.tell()

@@ -126,8 +126,8 @@ def test_empty_folder_and_empty_list(tmp_path):
 
 
 def test_an_unknown_scheme_is_an_error_that_names_it():
-    with pytest.raises(ValueError, match="hdfs://"):
-        storage.expand(["hdfs://host/x"])
+    with pytest.raises(ValueError, match="gopher://"):
+        storage.expand(["gopher://host/x"])
 
 
 def test_the_version_changes_with_the_bytes(base):

@@ -217,7 +217,8 @@ class _Columns:
     def _page_texts(self, columns: list[pa.Array], texts: pa.Array, errors: dict[int, str]) -> tuple[pa.Array, list[Any]]:
         """The texts, those of pages in the place of others, and how the pages were read. Bytes are
         decoded as those of a page without a server. Adds the `errors` of pages that are not read."""
-        values, facts = texts.to_pylist(), [None] * len(texts)
+        values: list[Any] = texts.to_pylist()
+        facts: list[Any] = [None] * len(texts)
         for path in reversed(self._paths["html"]):  # the first one counts
             column = columns[path[0]]
             column = _plain(pc.struct_field(column, path[1:])) if len(path) > 1 else column

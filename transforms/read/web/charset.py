@@ -7,7 +7,7 @@ text a bad byte costs.
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import webencodings
@@ -30,7 +30,7 @@ _CORRECTIONS = {"windows-1255": {0xCA: "\u05ba"}, "koi8-u": {0xAE: "\u045e", 0xB
 
 # Characters that Python decodes otherwise. None of them can come from other bytes: so two of Big5, A241
 # and A242, are left as they are, full-width slashes instead of a division slash and a small backslash.
-_TRANSLATIONS = {
+_TRANSLATIONS: dict[str, Mapping[int, int | str | None]] = {
     "big5": str.maketrans(
         "\u2022\uff64\u203e\u223c\u2641\u2609\xa5\xa2\xa3", "\u2027\ufe51\xaf\uff5e\u2295\u2299\uffe5\uffe0\uffe1"
     ),

@@ -59,6 +59,8 @@ def run(
     elif overrides:
         raise RunError("`set` overrides the fields of a recipe file; change the recipe itself")
     elif isinstance(recipe, Recipe):
+        if raters:
+            raise RunError("a `Recipe` has its raters already: give them to load_recipe, or name the recipe file")
         changed = {"input": recipe.input.model_copy(update={"paths": tuple(paths)})} if paths else {}
         loaded = recipe.model_copy(update=changed)
     else:
@@ -158,7 +160,7 @@ class Release:
         missing = limit or -1
         for name in storage.names(self._release.uri("decisions")):
             with storage.open_binary(self._release.uri("decisions", name)) as file:
-                decided = pq.read_table(file, columns=list(DECIDED))
+                decided = pq.read_table(file, columns=list(DECIDED), use_threads=False)
             mask = np.ones(decided.num_rows, bool)
             for column, value in (("decision", decision), ("reason", reason)):
                 if value:

@@ -49,7 +49,7 @@ def load_recipe(
         recipe.set(override, Recipe)
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
-    sections = {"rate": {}} | {section: value for section, value in recipe.data.items() if value is not None}
+    sections = {section: value for section, value in recipe.data.items() if value is not None}
     try:
         return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context={OBJECTS: raters})
     except ValidationError as error:

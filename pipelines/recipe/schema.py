@@ -105,6 +105,12 @@ class Recipe(Options):
     guards: Guards = Guards()
     output: Output = Output()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _something_always_rates(cls, sections: Any) -> Any:
+        """Adds `rate`, so that it is checked: a default would not see the raters of the program."""
+        return {"rate": {}, **sections} if isinstance(sections, dict) else sections
+
     @field_validator("name")
     @classmethod
     def _name_is_a_name(cls, name: str) -> str:

@@ -228,7 +228,8 @@ def selected_tokens(recipe: Recipe, sources: Mapping[str, Mapping[str, int]], to
 def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
-    return recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": (path,), "format": "text"})})
+    options = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
+    return recipe.model_copy(update={"input": options, "thresholds": {}})  # which would leave no document
 
 
 class _SpillSize(Observer):

@@ -52,7 +52,7 @@ def render(manifest: Manifest, data: ReportData) -> str:
             guards=_guards(manifest, data["segments"]),
             real_before=data["real_before"],
             shards=manifest["curriculum"]["shards"],
-            size=sum(bytes_by_folder(manifest)[name] for name in ("data", "decisions", "rated", "sketches")),
+            size=sum(bytes_by_folder(manifest).get(name, 0) for name in ("data", "decisions", "rated", "sketches")),
         )
     )
 

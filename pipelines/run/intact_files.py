@@ -29,7 +29,8 @@ class IntactFiles:
         self._entries = {
             f"{folder}/{path}": entry for folder in folders for path, entry in storage.files(storage.join(run, folder)).items()
         }
-        self._checked = _read(run)
+        self._before = _read(run)
+        self._checked = dict(self._before)
 
     def __contains__(self, file: File) -> bool:
         """Whether the file has its size and its SHA-256."""
@@ -53,7 +54,9 @@ class IntactFiles:
                 self._checked[file.path] = (entry.version, file.sha256)
 
     def save(self) -> None:
-        """Remembers the versions of all files that were found intact."""
+        """Remembers the versions of all files that were found intact, if there is one more."""
+        if self._checked == self._before:
+            return
         rows = [(path, *known) for path, known in sorted(self._checked.items()) if path in self._entries]
         columns = zip(*rows, strict=True) if rows else ((), (), ())
         table = pa.table(list(map(pa.array, map(list, columns), [field.type for field in _SCHEMA])), schema=_SCHEMA)

@@ -37,10 +37,12 @@ def selected(folder: Path, source: Path, **sections: object) -> tuple[Any, list[
     """(manifest, ledger, documents in training order)."""
     result = run(write_recipe(folder, **sections), source, folder / "run")
     assert verify(str(folder / "run")) == []
-    ledger = [row for file in sorted((folder / "run/decisions").iterdir()) for row in pq.read_table(file).to_pylist()]
+    ledger = [
+        row for file in sorted(Path(result.release.uri("decisions")).iterdir()) for row in pq.read_table(file).to_pylist()
+    ]
     documents = []
     for stretch in read_in_order(str(folder / "run")):
-        phase = stretch.path.split("/")[1]
+        phase = stretch.path.split("/")[-2]
         documents += [row | {"phase": phase} for row in stretch.documents.drop_columns(["text"]).to_pylist()]
     return result.manifest, ledger, documents
 
@@ -194,7 +196,7 @@ def test_the_phases_of_kaiyuan_shrink_and_all_have_the_best_documents(tmp_path: 
     by_phase: dict[str, list[str]] = {}
     tokens: Counter[str] = Counter()
     for stretch in read_in_order(str(tmp_path)):
-        phase = stretch.path.split("/")[1]
+        phase = stretch.path.split("/")[-2]
         by_phase.setdefault(phase, []).extend(stretch.documents["id"].to_pylist())
         tokens[phase] += stretch.tokens
     assert list(tokens) == [f"phase-{number}" for number in range(1, 6)]
@@ -204,7 +206,7 @@ def test_the_phases_of_kaiyuan_shrink_and_all_have_the_best_documents(tmp_path: 
         assert set(smaller) <= set(larger)
     best = by_phase["phase-5"][-1]
     explained = explanation(str(tmp_path), best)
-    assert (explained["epochs"], explained["shard"].split("/")[1]) == (5, "phase-1")
+    assert (explained["epochs"], explained["shard"].split("/")[-2]) == (5, "phase-1")
     assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts"}
 
 

@@ -51,7 +51,7 @@ def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind
     )  # readers of the others read far ahead
     monkeypatch.setattr(sample, "SAMPLE_BYTES", 150_000)
     recipe = load_recipe("gopher", ["input.split_bytes=300000"], [str(source)])
-    splits = list_input(recipe)
+    splits, _ = list_input(recipe, str(tmp_path / "run"))
     (tmp_path / "sample").mkdir()
     pieces = list(sample.sample(splits, recipe, str(tmp_path / "sample")))
     assert 4 <= len(pieces) <= 6
@@ -66,7 +66,7 @@ def test_the_beginnings_of_a_large_input_tell_what_it_holds(tmp_path: Path, kind
 def documents_of(recipe: Recipe) -> list[int]:
     from tamis.transforms.read.inputs import read
 
-    batches = [batch for split in list_input(recipe) for batch in read(split, recipe.input)]
+    batches = [batch for split in list_input(recipe, "run")[0] for batch in read(split, recipe.input)]
     assert not any(rejects for _, rejects in batches)
     return [batch.num_rows for batch, _ in batches]
 
@@ -78,7 +78,7 @@ def test_a_crawl_is_cut_between_its_records(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sample, "PIECE_BYTES", 30_000)
     monkeypatch.setattr(sample, "LOOKAHEAD_BYTES", 60_000)
     recipe = load_recipe("gopher", [], [str(tmp_path / "a.wet")])
-    (piece,) = sample.sample(list_input(recipe), recipe, str(tmp_path))
+    (piece,) = sample.sample(list_input(recipe, str(tmp_path / "run"))[0], recipe, str(tmp_path))
     only = recipe.model_copy(update={"input": recipe.input.model_copy(update={"paths": (piece.uri,)})})
     assert piece.factor * sum(documents_of(only)) == pytest.approx(200, rel=0.05)
 

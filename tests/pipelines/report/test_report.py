@@ -338,8 +338,8 @@ def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown
     recipe_file = write_recipe(tmp_path, decontaminate={"benchmarks": [benchmark]})
     result = run(recipe_file, save(tmp_path / "in", dealt(records, 4, seed=1)), tmp_path / "run")
     (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
-    ledger = pq.read_table(tmp_path / "run/decisions", columns=["id", "reason"]).to_pylist()
+    ledger = pq.read_table(result.release.uri("decisions"), columns=["id", "reason"]).to_pylist()
     ids = sorted(row["id"] for row in ledger if row["reason"] == "contamination")
-    (matches,) = load_report_data(result.run, result.manifest)["contamination"]
+    (matches,) = load_report_data(result.release)["contamination"]
     assert matches["documents"] == counted["documents"] == len(ids) >= 9
     assert [example["id"] for example in matches["examples"]] == ids[:EXAMPLES]

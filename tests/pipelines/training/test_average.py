@@ -24,8 +24,9 @@ def checkpoints(folder: Path, number: int) -> list[str]:
 
 
 def test_by_the_weights_of_the_plan(run: Path) -> None:
-    assert invoke("plan", run, "--averaging", "wma", "--checkpoints", 4).exit_code == 0
-    result = invoke("average", run, *checkpoints(run, 4), "--output", run / "mean.safetensors")
+    assert invoke("plan", run, "--averaging", "wma", "--checkpoints", 4, "--output", run / "wma.json").exit_code == 0
+    by_plan = ("--plan", run / "wma.json", "--output", run / "mean.safetensors")
+    result = invoke("average", run, *checkpoints(run, 4), *by_plan)
     assert result.exit_code == 0
     assert "0.5000  after 970 tokens: " in result.stdout
     assert "2 parameters, averaged over 4 checkpoints (wma)" in result.stdout
@@ -33,22 +34,25 @@ def test_by_the_weights_of_the_plan(run: Path) -> None:
     np.testing.assert_allclose(
         np.frombuffer(read_tensors(run / "mean.safetensors")["a"][1], "<f4"), [weights @ np.arange(4), 1], rtol=1e-6
     )
-    document = json.loads(invoke("average", run, *checkpoints(run, 4), "-o", run / "mean.safetensors", "--json").stdout)
+    document = json.loads(invoke("average", run, *checkpoints(run, 4), *by_plan, "--json").stdout)
     assert [row["token"] for row in document["checkpoints"]] == [970, 980, 990, 1000]
 
 
 def test_what_is_wrong_is_named(run: Path) -> None:
     files = checkpoints(run, 2)
-    unplanned = invoke("average", run, *files, "-o", run / "mean.safetensors")
-    assert (unplanned.exit_code, "has no plan.json" in unplanned.stderr) == (1, True)
-    assert invoke("plan", run, "--checkpoints", 3).exit_code == 0
-    few = invoke("average", run, *files, "-o", run / "mean.safetensors")
+    by_plan = ("--plan", run / "three.json", "-o", run / "mean.safetensors")
+    unplanned = invoke("average", run, *files, *by_plan)
+    assert (unplanned.exit_code, "there is no plan" in unplanned.stderr) == (1, True)
+    own = invoke("average", run, *files, "-o", run / "mean.safetensors")
+    assert (own.exit_code, "the plan averages 6 checkpoints, but 2 were given" in own.stderr) == (1, True)
+    assert invoke("plan", run, "--checkpoints", 3, "-o", run / "three.json").exit_code == 0
+    few = invoke("average", run, *files, *by_plan)
     assert (few.exit_code, "3 checkpoints, but 2 were given. Name those saved after 980, 990, 1,000 tokens" in few.stderr) == (
         1,
         True,
     )
-    lost = invoke("average", run, *files, run / "no.safetensors", "-o", run / "mean.safetensors")
+    lost = invoke("average", run, *files, run / "no.safetensors", *by_plan)
     assert (lost.exit_code, "no.safetensors" in lost.stderr) == (1, True)
-    (run / "plan.json").write_text("{}")
-    old = invoke("average", run, *files, "-o", run / "mean.safetensors")
+    (run / "three.json").write_text("{}")
+    old = invoke("average", run, *files, *by_plan)
     assert (old.exit_code, "is not a plan of this version" in old.stderr) == (1, True)

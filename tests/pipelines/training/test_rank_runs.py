@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tests.transforms.feed.releases import release
+from tests.transforms.feed.releases import release, write_manifest
 
 SMALL = ["--sequence-length", "32", "--batch-size", "4", "--width", "16", "--layers", "1", "--heads", "2", "--seeds", "2"]
 SMALL += ["--threads", "1"]  # with more, threads wait for each other when other processes run
@@ -36,7 +36,7 @@ def runs(tmp_path: Path) -> list[str]:
         folder.mkdir()
         folders.append(release(folder, [texts]))
         manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps(manifest | {"corpus_root": f"{number:064d}"}))
+        write_manifest(str(folder), manifest | {"corpus_root": f"{number:064d}"})
     return folders
 
 

@@ -12,12 +12,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.curriculum.training_plan import TrainingPlan
 from tamis.transforms.feed.corpus_index import load_corpus
+from tamis.transforms.provenance.verify import verify
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import RECIPE, run, write_recipe
+from tests.pipelines.running import RECIPE, folder_of, run, write_recipe
 from tests.transforms.curriculum.test_training_plan import manifest
+from tests.transforms.feed.releases import write_manifest, write_plan
 
 
 def invoke(*arguments: str | Path) -> Any:
@@ -25,12 +28,15 @@ def invoke(*arguments: str | Path) -> Any:
 
 
 def finished(folder: Path, curriculum: Curriculum) -> Path:
-    (folder / "manifest.json").write_text(json.dumps(manifest(curriculum, [("phase-1", 600), ("phase-1", 400)])))
+    """A release of two shards with its own plan."""
+    write_manifest(str(folder), manifest(curriculum, [("phase-1", 600), ("phase-1", 400)]))
+    write_plan(str(folder))
     return folder
 
 
-def planned(run: Path) -> TrainingPlan:
-    return TrainingPlan.model_validate_json((run / "plan.json").read_text())
+def own_plan(run: Path) -> TrainingPlan:
+    """The plan that is part of the current release."""
+    return TrainingPlan.model_validate_json((folder_of(run) / "plan.json").read_text())
 
 
 def test_a_run_is_planned_by_its_own_schedule_twice_alike(tmp_path: Path) -> None:
@@ -41,23 +47,25 @@ def test_a_run_is_planned_by_its_own_schedule_twice_alike(tmp_path: Path) -> Non
     assert "ascending" in result.stdout
     assert "(this run)" in result.stdout
     assert "[ascending-muted]" in result.stdout
-    first = (run / "plan.json").read_bytes()
-    assert json.loads(invoke("plan", run, "--json").stdout) == planned(run).model_dump(mode="json")
-    assert (run / "plan.json").read_bytes() == first
+    assert json.loads(invoke("plan", run, "--json").stdout) == own_plan(run).model_dump(mode="json")
 
 
-def test_a_plan_ends_with_the_corpus_that_it_is_of(tmp_path: Path) -> None:
+def test_every_release_has_its_plan_and_other_plans_lie_outside(tmp_path: Path) -> None:
     source, output = save(tmp_path / "in", dealt(corpus(40), 2, seed=1)), tmp_path / "run"
     run(write_recipe(tmp_path), source, output)
-    assert invoke("plan", output).exit_code == 0
-    again = invoke("run", tmp_path / "recipe.yaml", "--input", source, "--output", output)
-    assert "plan.json" not in again.stderr
-    assert load_corpus(str(output)).root == planned(output).data.corpus_root
-    changed = write_recipe(tmp_path, curriculum={"order": "descending"})
-    redone = invoke("run", changed, "--input", source, "--output", output, "--workers", "1")
-    assert "plan.json described the previous corpus and was removed" in redone.stderr
-    assert not (output / "plan.json").exists()
-    assert load_corpus(str(output)).root == json.loads((output / "manifest.json").read_text())["corpus_root"]
+    first = own_plan(output)
+    assert invoke("plan", output).stdout.startswith(f"{folder_of(output)}/plan.json: ")
+    assert load_corpus(str(output)).root == first.data.corpus_root
+    other = invoke("plan", output, "--checkpoints", 3).stdout.split(": ")[0]
+    assert Path(other).parent == output / "plans"
+    assert verify(str(output)) == []
+    run(write_recipe(tmp_path, curriculum={"order": "descending"}), source, output)
+    assert load_corpus(str(output)).root == own_plan(output).data.corpus_root != first.data.corpus_root
+    assert load_corpus(f"{output}@1").root == first.data.corpus_root
+    assert json.loads(invoke("plan", f"{output}@1", "--json").stdout) == first.model_dump(mode="json")
+    with pytest.raises(RunError, match="plan of another corpus"):
+        load_corpus(str(output), other)
+    assert load_corpus(f"{output}@1", other).root == first.data.corpus_root
 
 
 @pytest.mark.parametrize("kind", ["flow", "yaml", "csv"])
@@ -65,9 +73,10 @@ def test_another_schedule_comes_as_text_or_as_a_file(tmp_path: Path, kind: str) 
     run = finished(tmp_path, Curriculum(order="ascending"))
     (tmp_path / "other.yaml").write_text("shape: linear\npeak: 2.0e-3\nfinal: 1.0e-3\n")
     (tmp_path / "other.csv").write_text("tokens,lr\n0,2e-3\n1000,1e-3\n")
+    to = ("--output", tmp_path / "other.json")
     schedule = "{shape: linear, peak: 2e-3, final: 1e-3}" if kind == "flow" else tmp_path / f"other.{kind}"
-    assert invoke("plan", run, "--schedule", schedule, "--averaging", "sma", "--checkpoints", 2).exit_code == 0
-    plan = planned(run)
+    assert invoke("plan", run, "--schedule", schedule, "--averaging", "sma", "--checkpoints", 2, *to).exit_code == 0
+    plan = TrainingPlan.model_validate_json((tmp_path / "other.json").read_text())
     assert [shard.lr_mean for shard in plan.shards] == pytest.approx([1.7e-3, 1.2e-3])
     assert [(point.token, point.weight) for point in plan.checkpoints] == [(990, 0.5), (1000, 0.5)]
 
@@ -107,5 +116,5 @@ def test_run_and_plan_tell_the_bytes_of_the_tokenizer_that_counted(tmp_path: Pat
     assert invoke("plan", output).exit_code == 0
     recorded = {"name": "tokenizer.json", "sha256": hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()}
     assert json.loads((output / "manifest.json").read_text())["tokenizer"] == recorded
-    assert json.loads((output / "plan.json").read_text())["tokenizer"] == recorded
+    assert json.loads((folder_of(output) / "plan.json").read_text())["tokenizer"] == recorded
     assert load_corpus(str(output)).tokenizer == recorded["sha256"]

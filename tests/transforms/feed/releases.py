@@ -64,15 +64,9 @@ def release(
         files.append({"path": path, "bytes": written.bytes, "sha256": written.sha256})
         number, first = number + len(texts), first + tokens
     manifest: dict[str, Any] = {
-        "release": 1,
-        "recipe": {},
-        "counts": {"records": number, "kept": number},
-        "inputs": [],
-        "environment": {},
         "tokenizer": None if tokenizer is None else {"name": tokenizer, "sha256": sha256},
         "curriculum": Curriculum(schedule=schedule).model_dump(mode="json") | {"tokens": first, "shards": entries},
         "files": files,
-        "release_root": "cd" * 32,
         "corpus_root": "ab" * 32,
         "fingerprint": "c0ffee",
     }
@@ -81,10 +75,11 @@ def release(
 
 
 def write_manifest(run: str, manifest: dict[str, Any]) -> None:
-    """Writes the two copies of a manifest, and the record of its release."""
-    content = json.dumps(manifest).encode()
-    for path in (Path(run, "manifest.json"), Path(run, "releases", "000001", "manifest.json")):
-        path.write_bytes(content)
+    """Writes the two copies of the manifest of the first release, and its record."""
+    others = {"release": 1, "recipe": {}, "counts": {"records": 0, "kept": 0}, "inputs": [], "environment": {}}
+    content = json.dumps(others | {"release_root": "cd" * 32} | manifest).encode()
+    for path in ("manifest.json", "releases/000001/manifest.json"):
+        storage.write_bytes(f"{run}/{path}", content)
     release_chain.record(open_release(run), content)
 
 

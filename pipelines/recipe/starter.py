@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tamis.pipelines.recipe.raters import RATERS
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import InvalidRecord, printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 BASE = "gopher"
 FILES, RECORDS = 5, 300  # records of each file
 NAMES = 20  # of files that are not read, for each reason
+SIGNALS = 20  # fields that are proposed as signals
 _SLICE = 16  # MiB at most for one line
 
 _NAMES = {  # of these parts in published corpora, the most likely first
@@ -43,6 +46,8 @@ class _FieldStats:
     characters: int = 0
     urls: int = 0
     values: set[str] = field(default_factory=set)
+    numbers: list[float] = field(default_factory=list)
+    label_lists: int = 0
 
     def add(self, value: Any) -> None:
         self.count += 1
@@ -52,10 +57,27 @@ class _FieldStats:
             self.urls += value.startswith(("http://", "https://"))
         if isinstance(value, str | int):
             self.values.add(str(value))
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            self.numbers.append(value)
+        self.label_lists += isinstance(value, list) and all(isinstance(item, str) for item in value)
 
     @property
     def is_string(self) -> bool:
         return self.kinds["string"] == self.count
+
+    @property
+    def signal(self) -> str | None:
+        """How to declare the field as a signal, as YAML; None for free text and objects."""
+        kinds = self.kinds.keys()
+        if kinds and kinds <= {"int", "float"} and self.numbers:
+            low, high = min(self.numbers), max(self.numbers)
+            span = f", range: [{low:g}, {high:g}]" if f"{low:g}" != f"{high:g}" else ""
+            return f"{{kind: {'int64' if kinds == {'int'} else 'float64'}{span}}}"
+        if kinds == {"bool"}:
+            return "{kind: bool}"
+        if self.label_lists == self.count:
+            return "{kind: list<string>}"
+        return "{kind: string}" if self.is_string and len(self.values) <= max(1, self.count // 10) else None
 
     @property
     def length(self) -> float:
@@ -87,7 +109,8 @@ def starter(paths: Sequence[str]) -> str:
         "#",
         "#   tamis run <this file> --output run/first",
         "#",
-        "# `tamis recipes` lists the other shipped recipes.",
+        "# `tamis recipes` lists the other shipped recipes, `tamis raters` all signals.",
+        *(f"# rate.{name}: {plugins[0].package} provides this rater." for name, plugins in RATERS.installed.items()),
     ]
     return "\n".join([*head, "", input_block(paths), *body, ""])
 
@@ -107,21 +130,25 @@ def input_block(paths: Sequence[str]) -> str:
     numbers = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
     size = sum(max(0, entry.size) for entry, _ in entries) / 1e6
     lines.append(f"  format: {kind}  # {numbers} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
+    signals: list[str] = []
     structured = [(entry.uri, kind) for entry, kind in entries if kind in ("jsonl", "json", "parquet", "csv")]
     if structured:
         sample = _Sample()
         for uri, file_kind in structured[:FILES]:
             for record in islice(_records(uri, file_kind), RECORDS):
                 sample.add(record)
-        lines += _fields(sample, min(FILES, len(structured)))
+        fields, others = _fields(sample, min(FILES, len(structured)))
+        lines += fields
+        signals += _signals(sample, others)
     if "text" in formats:
         lines.append("  text_unit: file  # each plain text file is a document; 'line': each line is")
     if structured and "  source:" not in "\n".join(lines):
         lines.append("  source: default  # source of documents without one; mixtures and reports group by source")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *signals, ""])
 
 
-def _fields(sample: _Sample, files: int) -> list[str]:
+def _fields(sample: _Sample, files: int) -> tuple[list[str], list[str]]:
+    """The lines of `input.fields`, and the names of the other fields."""
     broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
     lines = [f"  fields:  # from {sample.records:,} records of {files} file{'s' if files > 1 else ''}{broken}"]
     used: set[str] = set()
@@ -133,7 +160,16 @@ def _fields(sample: _Sample, files: int) -> list[str]:
     rest = [f"{name} ({_share(stats, sample)})" for name, stats in sorted(sample.fields.items()) if name not in used]
     if rest:
         lines.append(f"  # kept as metadata: {', '.join(rest[:30])}{', …' if len(rest) > 30 else ''}")
-    return lines
+    return lines, [name for name in sorted(sample.fields) if name not in used]
+
+
+def _signals(sample: _Sample, names: Sequence[str]) -> Iterator[str]:
+    """A comment that declares those fields of the metadata that can be signals."""
+    declared = {name: stats.signal for name in names if (stats := sample.fields[name]).signal is not None}
+    if declared:
+        yield ""
+        yield "# signals:  # values of the metadata for thresholds, quality and orders; direction: up, down or band"
+        yield from (f"#   {_scalar(f'metadata.{name}')}: {declared[name]}" for name in list(declared)[:SIGNALS])
 
 
 def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]:

@@ -106,3 +106,29 @@ def test_other_formats(tmp_path):
 def test_a_damaged_parquet_file_does_not_stop_it(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
     assert "1 more could not be read" in input_block([str(tmp_path)])
+
+
+def test_scores_are_proposed_as_signals(tmp_path):
+    records = [
+        {
+            "text": TEXT,
+            "score": number / 10,
+            "stars": number,
+            "ok": True,
+            "topics": ["a"],
+            "dump": "CC",
+            "note": f"note {number}",
+        }
+        for number in range(30)
+    ]
+    text = starter([str(write(tmp_path / "a.jsonl", records))])
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(text.replace("# signals:", "signals:").replace("#   metadata.", "  metadata."))
+    kinds = {name: (signal.kind, signal.range) for name, signal in load_recipe(str(recipe)).signals.items()}
+    assert kinds == {
+        "metadata.dump": ("string", None),
+        "metadata.ok": ("bool", None),
+        "metadata.score": ("float64", (0, 2.9)),
+        "metadata.stars": ("int64", (0, 29)),
+        "metadata.topics": ("list<string>", None),
+    }

@@ -219,15 +219,14 @@ def unwrap_metadata(record: dict[str, Any]) -> None:
 
 def id_text(value: object) -> str | None:
     """An id as text: a whole number as an integer, NaN as none. Raises InvalidRecord."""
-    kind = type(value)
-    if kind is int:
+    if isinstance(value, bool | orjson.Fragment):
+        return _json(value)
+    if isinstance(value, int):
         return str(value)
-    if kind is float:
+    if isinstance(value, float):
         if not _is_exact(value):
             raise InexactNumber
         return float_id(value)
-    if kind is bool or kind is orjson.Fragment:
-        return _json(value)
     raise InvalidRecord(f"the id is {_type_name(value)}; an id is a string or a number")
 
 

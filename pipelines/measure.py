@@ -15,7 +15,7 @@ from tamis.transforms.core.rater import FIELDS, METADATA, Rater
 from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.metadata import field_texts
-from tamis.transforms.text.segment import Texts, segment, unsegmented
+from tamis.transforms.text.segment import segment, unsegmented
 
 Measured = tuple[pa.RecordBatch, pa.RecordBatch]
 """(documents with their signals, sketch) of one batch, row by row the same documents."""
@@ -103,8 +103,9 @@ def _needed_column(name: str, batch: pa.RecordBatch, values: Mapping[str, pa.Arr
     return field_texts(batch["metadata"], name.removeprefix(METADATA)) if name.startswith(METADATA) else values[name]
 
 
-def _rate(rater: Rater[Any], texts: Texts) -> dict[str, pa.Array]:
-    """A rater's signals by name. Raises RunError if it does not return what it declares."""
+def _rate(rater: Rater[Any], texts: Any) -> dict[str, pa.Array]:
+    """A rater's signals by name. `texts` are `SegmentedTexts`, or `Texts` if it is raw. Raises
+    RunError if it does not return what it declares."""
     try:
         rated = rater.rate(texts)
     except _NOT_DATA:

@@ -95,7 +95,8 @@ def _check_declarations(rater: Rater[Any]) -> None:
 def _rate(rater: Rater[Any], texts: Sequence[str], needs: Mapping[str, pa.Array]) -> list[list[Any]]:
     """The values of each signal. The texts are a slice of a longer array, as readers give them."""
     array = pa.array(["before", *texts, "after"], pa.large_string()).slice(1, len(texts))
-    batch = rater.rate((unsegmented if rater.raw else segment)(array).with_columns(needs))
+    cut: Any = unsegmented if rater.raw else segment
+    batch = rater.rate(cut(array).with_columns(needs))
     assert batch.schema.names == [signal.name for signal in rater.signals], f"{rater.name} returned {batch.schema.names}"
     assert batch.num_rows == len(texts), f"{rater.name} returned {batch.num_rows} rows for {len(texts)} documents"
     batch.validate(full=True)

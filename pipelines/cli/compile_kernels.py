@@ -98,7 +98,9 @@ def _run_all(scratch: Path) -> Iterator[str]:
         "review": 2,  # more than any share, so that the document reaches the later steps
     }
     common = {**_RECIPE, "input": {"paths": [str(source)]}}
-    shipped = {name: {} for name in RATERS.shipped if name not in ELSEWHERE and not _options_required(RATERS.shipped[name])}
+    shipped: dict[str, Any] = {
+        name: {} for name, plugin in RATERS.shipped.items() if name not in ELSEWHERE and not _options_required(plugin)
+    }
     for number, variant in enumerate(_VARIANTS):
         recipe = {**common, "rate": shipped, "decontaminate": decontaminate, **variant}
         launch(Recipe.model_validate(recipe), str(scratch / str(number)), workers=1)

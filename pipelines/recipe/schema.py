@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.yaml_file import FieldErrors, field_messages
+from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
@@ -217,7 +217,10 @@ class Recipe(Options):
     @model_validator(mode="after")
     def _scores_are_declared(self) -> Recipe:
         missing = (name for name, signals in self.score_signals.items() if not signals)
-        if messages := {("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing}:
+        messages: dict[FieldPath, str] = {
+            ("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing
+        }
+        if messages:
             raise FieldErrors(messages)
         return self
 

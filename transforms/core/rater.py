@@ -153,12 +153,14 @@ class Rater(ABC, Generic[OptionsT]):
 
         from tamis.transforms.text.segment import segment, unsegmented
 
-        texts = (unsegmented if self.raw else segment)(pa.array(["compiles"], pa.large_string()))
+        cut: Any = unsegmented if self.raw else segment
+        texts = cut(pa.array(["compiles"], pa.large_string()))
         self.rate(texts.with_columns({need: pa.nulls(1, pa.string()) for need in self.needs}))
 
     @abstractmethod
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
-        """One row for each document, one column for each signal; null, never 0, if it abstains."""
+        """One row for each document, one column for each signal; null, never 0, if it abstains. A
+        raw rater gets `Texts`."""
 
 
 def running_order(raters: Iterable[Rater[Any]]) -> list[Rater[Any]]:

@@ -32,7 +32,7 @@ from tamis.transforms.select.join_scores import JoinScores
 
 
 class Curate(beam.PTransform):
-    """Turns a plan's tasks into files of the run. Returns the paths of decisions and shards."""
+    """Turns a plan's tasks into files of a release. Returns the paths of decisions and shards."""
 
     def __init__(self, recipe: Recipe, plan: WorkPlan) -> None:
         super().__init__()
@@ -41,7 +41,43 @@ class Curate(beam.PTransform):
 
     def expand(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, beam.PCollection]:
         recipe, plan = self.recipe, self.plan
-        select, curriculum, spill, partitions = recipe.select, recipe.curriculum, plan.spill, plan.partitions
+
+        # Rate: the splits of each task become parts.
+        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, index=plan.index))
+        parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
+
+        parts |= Decide(recipe, plan.folder, plan.spill, plan.partitions)
+        measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
+        lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
+        sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
+        layout = beam.pvalue.AsSingleton(sizes | "Layout" >> beam.ParDo(lay_out))
+        write = MapDoFn(partial(write_decisions, recipe=recipe, release=plan.folder, fingerprint=plan.fingerprint))
+        decisions = parts | "Decisions" >> beam.ParDo(write, layout)
+
+        # Emit: the text of kept documents moves once, into its shard.
+        address = FlatMapDoFn(partial(scatter, recipe=recipe, run=plan.run, finished=plan.finished_shards))
+        emit = MapDoFn(partial(emit_shard, recipe=recipe, run=plan.run, release=plan.folder, fingerprint=plan.fingerprint))
+        shards = (
+            parts
+            | "Scatter" >> beam.ParDo(address, layout).with_output_types(pa.RecordBatch)
+            | "Text" >> Exchange(plan.spill)
+            | "Emit" >> beam.ParDo(emit, layout)
+        )
+        return decisions, shards
+
+
+class Decide(beam.PTransform):
+    """Decides about the documents of all parts: every step adds its result to the part states.
+    `release` is the folder in which counts of joined scores are recorded."""
+
+    def __init__(self, recipe: Recipe, release: str, spill: str, partitions: int) -> None:
+        super().__init__()
+        self.recipe, self.release = recipe, release
+        self.spill, self.partitions = spill, partitions
+
+    def expand(self, parts: beam.PCollection) -> beam.PCollection:
+        recipe, spill, partitions = self.recipe, self.spill, self.partitions
+        select, curriculum = recipe.select, recipe.curriculum
 
         def rows(function: Callable[..., Any]) -> Callable[..., Any]:
             return partial(function, recipe=recipe)
@@ -49,14 +85,9 @@ class Curate(beam.PTransform):
         def rank(step: str, function: Callable[..., Any], group_values: Callable[..., Any] | None = None) -> Rank:
             return Rank(step, rows(function), spill, ranges(partitions), group_values)
 
-        # Rate: the splits of each task become parts.
-        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, index=plan.index))
-        parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
-
-        # Decide: every step adds its result to the state of each part.
         parts |= "Identify" >> Identify(decide.unique_id_rows, recipe.duplicate_ids == "error", spill, partitions)
         for name, scores in recipe.scores.items():
-            record = partial(record_scores, release=plan.folder, name=name)
+            record = partial(record_scores, release=self.release, name=name)
             parts |= f"Join {name}" >> JoinScores(
                 name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
             )
@@ -76,20 +107,4 @@ class Curate(beam.PTransform):
         parts |= "Order" >> rank(document_states.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
         if select.repeats:
             parts |= "Space copies" >> rank(document_states.COPY_ORDER, decide.copy_order_rows)
-        measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
-        lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
-        sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
-        layout = beam.pvalue.AsSingleton(sizes | "Layout" >> beam.ParDo(lay_out))
-        write = MapDoFn(partial(write_decisions, recipe=recipe, release=plan.folder, fingerprint=plan.fingerprint))
-        decisions = parts | "Decisions" >> beam.ParDo(write, layout)
-
-        # Emit: the text of kept documents moves once, into its shard.
-        address = FlatMapDoFn(partial(scatter, recipe=recipe, run=plan.run, finished=plan.finished_shards))
-        emit = MapDoFn(partial(emit_shard, recipe=recipe, run=plan.run, release=plan.folder, fingerprint=plan.fingerprint))
-        shards = (
-            parts
-            | "Scatter" >> beam.ParDo(address, layout).with_output_types(pa.RecordBatch)
-            | "Text" >> Exchange(spill)
-            | "Emit" >> beam.ParDo(emit, layout)
-        )
-        return decisions, shards
+        return parts

@@ -101,7 +101,7 @@ def _inputs(parts: Sequence[tuple[Part, PartReceipt]]) -> list[InputEntry]:
     inputs: dict[str, InputEntry] = {}
     for ordinal, (_, receipt) in enumerate(parts):
         for counts in receipt.inputs:
-            fields = counts.model_dump(exclude={"fingerprint"}) | {"parts": [], **dict.fromkeys(_COUNTS, 0)}
+            fields: dict[str, Any] = counts.model_dump(exclude={"fingerprint"}) | dict.fromkeys(_COUNTS, 0) | {"parts": []}
             entry = inputs.setdefault(counts.fingerprint, cast(InputEntry, fields))
             entry["parts"].append(ordinal)
             for name in _COUNTS:

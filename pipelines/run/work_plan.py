@@ -179,8 +179,8 @@ def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]
         raise NoInput(f"no input: there is no file in {', '.join(recipe.input.paths)}")
     if not splits:
         raise RunError(f"input: no file is left to read; {unread[0].uri}: {unread[0].reason}" if unread else "input: no file")
-    if recipe.max_rejects != 1.0 and (error := missing_text(splits, recipe.input)) is not None:
-        raise RunError(f"input: {error}")
+    if recipe.max_rejects != 1.0 and (problem := missing_text(splits, recipe.input)) is not None:
+        raise RunError(f"input: {problem}")
     return splits, unread
 
 

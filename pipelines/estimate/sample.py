@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -43,7 +44,10 @@ def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[SampleP
             size += split.size
         else:
             cut = _cut_rows if split.format == "parquet" else _cut_bytes
-            piece = cut(split, recipe, f"{folder}/piece-{number:06d}")
+            # The folders of a path may be columns (`lang=en/…`).
+            columns = [name for name in split.uri.split("/")[:-1] if "=" in name]
+            Path(folder, *columns).mkdir(parents=True, exist_ok=True)
+            piece = cut(split, recipe, "/".join([folder, *columns, f"piece-{number:06d}"]))
             yield piece
             size += piece.read
         if size >= SAMPLE_BYTES:
@@ -72,12 +76,15 @@ def _reversed_bits(number: int, bits: int) -> int:
 
 def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
     """The first decompressed bytes of a split, up to the end of a record."""
-    from tamis.transforms.read.decompress import ByteStream
+    from tamis.transforms.read.decompress import ByteStream, WrongChecksum
 
     start = time.thread_time()
     with storage.open_binary(split.uri) as file:
         stream = ByteStream(file, split.uri, split.start, split.stop)
-        head, more = stream.read(PIECE_BYTES), stream.read(LOOKAHEAD_BYTES)
+        head = more = b""
+        with suppress(WrongChecksum):  # a run rejects what it covers
+            head = stream.read(PIECE_BYTES)
+            more = stream.read(LOOKAHEAD_BYTES)
         length = len(head) + len(more)
         ended = length < PIECE_BYTES + LOOKAHEAD_BYTES
         # Readers read ahead, so `length` is exact if the file is not compressed.
@@ -85,6 +92,8 @@ def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
     seconds = time.thread_time() - start
     if split.format == "text" and recipe.input.text_unit == "file":
         head += more
+    elif more and split.format == "json":
+        head = head[: head.rfind(b"}") + 1] + b"]" * head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
     elif more:
         mark = b"\r\n\r\nWARC/" if split.format in ("warc", "wet") else b"\n"
         head = head[: head.rfind(mark) + (4 if len(mark) > 1 else 1)] or head
@@ -98,6 +107,7 @@ def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
 
 def _cut_rows(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
     """The first rows of a Parquet split, with the same columns."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = f"{stem}.parquet"
@@ -113,7 +123,8 @@ def _cut_rows(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
         row_bytes = sum(group.total_byte_size for group in groups) / max(rows, 1)
         limit = max(1, int(PIECE_BYTES / max(row_bytes, 1)))
         copied = 0
-        with pq.ParquetWriter(path, parquet.schema_arrow) as writer:
+        # Of a damaged row group a run rejects the rest.
+        with pq.ParquetWriter(path, parquet.schema_arrow) as writer, suppress(pa.ArrowException, OSError):
             for batch in parquet.iter_batches(min(limit, 8192), range(split.start, last), use_threads=False):
                 writer.write_batch(batch)
                 copied += batch.num_rows

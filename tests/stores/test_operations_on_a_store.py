@@ -59,7 +59,7 @@ def test_status_of_a_run_in_a_store(folder: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["moto"], indirect=True)
 def test_a_glob_in_a_store_may_match_nothing_and_a_folder_may_not(folder: str) -> None:
     def listed(pattern: str) -> object:
-        return work_plan.list_input(load_recipe("gopher", ["input.allow_empty=true"], [pattern]))
+        return work_plan.list_input(load_recipe("gopher", ["input.allow_empty=true"], [pattern]), f"{folder}/run")
 
     with pytest.raises(NoInput):
         listed(f"{folder}/tonight/*.jsonl")

@@ -15,6 +15,7 @@ from tamis.pipelines.run import run_lock
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.release import LATEST
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE, TAMIS, command, typed, write_recipe
 from tests.stores.faulty import Faults, proxy
@@ -33,11 +34,11 @@ def local(tmp_path_factory):
 
 
 def equal(output: str, undisturbed: Path) -> None:
-    """Asserts that data/ and decisions/ have the same bytes, and that no other file is left."""
+    """Asserts that data/ and decisions/ have the same bytes, and that no other file is left. (A store has no links.)"""
     same(output, undisturbed)
     manifest, other = (json.loads(storage.read_bytes(f"{run}/manifest.json")) for run in (output, undisturbed))
     assert manifest["corpus_root"] == other["corpus_root"]
-    assert set(storage.names(output)) == {path.name for path in undisturbed.iterdir()}
+    assert set(storage.names(output)) == {path.name for path in undisturbed.iterdir()} - {LATEST}
 
 
 @pytest.mark.slow
@@ -48,10 +49,10 @@ def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, 
     out, err = typed(command(recipe, upload(source, bucket), f"{bucket}/run"))
     equal(f"{bucket}/run", undisturbed)
     assert SECRET not in out + err
-    for file in ("manifest.json", "report.html"):
+    for file in ("manifest.json", "releases/000001/report.html"):
         assert SECRET.encode() not in storage.read_bytes(f"{bucket}/run/{file}")
     assert "sound: 300 records" in typed([TAMIS, "verify", f"{bucket}/run"])[0]
-    assert "nothing changed since this run finished" in typed(command(recipe, f"{bucket}/in", f"{bucket}/run"))[1]
+    assert "nothing changed since release 1" in typed(command(recipe, f"{bucket}/in", f"{bucket}/run"))[1]
 
 
 @pytest.mark.slow
@@ -70,12 +71,12 @@ def test_two_workers_survive_a_store_that_fails_one_request_in_ten(servers, conn
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("marker", ["rated/part-", "decisions/part-", "data/phase-1/shard-"])
+@pytest.mark.parametrize("marker", ["rated/", "releases/000001/decisions/part-", "releases/000001/data/phase-1/shard-"])
 def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(servers, connect, local, monkeypatch, marker):
     recipe, source, undisturbed = local
     monkeypatch.setenv("TAMIS_LEASE", "6")
     bucket = connect(servers("seaweed"))
-    output = f"{bucket}/killed-{marker.split('/')[0]}"
+    output = f"{bucket}/killed-{marker.split('/')[-2]}"
     argv = command(recipe, upload(source, bucket), output)
     room, first = marker.rsplit("/", 1)
     with subprocess.Popen(argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

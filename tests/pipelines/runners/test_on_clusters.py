@@ -140,7 +140,7 @@ class TestFlink:
     def test_the_same_bytes_for_any_recipe(self, flink, tmp_path, name):
         check_recipe(flink.arguments, 2, tmp_path, name)
 
-    @pytest.mark.parametrize("moment", quick("decisions/part-*.parquet", "rated/.part-*.tmp", "rated/part-*.json"))
+    @pytest.mark.parametrize("moment", quick("releases/000001/decisions/part-*.parquet", "rated/.*.tmp", "rated/*.json"))
     def test_a_task_manager_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
         def kill():
             os.kill(flink.processes()["taskmanager-1"], signal.SIGKILL)
@@ -151,13 +151,15 @@ class TestFlink:
             flink.do("replace")
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("moment", ["rated/part-*.json", "decisions/part-*.parquet"])
+    @pytest.mark.parametrize("moment", ["rated/*.json", "releases/000001/decisions/part-*.parquet"])
     def test_a_worker_that_is_killed_costs_time_and_nothing_else(self, flink, slow_base, tmp_path, moment):
         run = tmp_path / "run"
         check_killed(lambda: kill_a_worker(run), flink.arguments, 2, slow_base, run, moment)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "decisions/part-*.parquet", "data/phase-1/shard-*.parquet"])
+    @pytest.mark.parametrize(
+        "moment", ["rated/.*.tmp", "releases/000001/decisions/part-*.parquet", "releases/000001/data/phase-1/shard-*.parquet"]
+    )
     def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, flink, slow_base, tmp_path, moment):
         check_killed_driver(flink.arguments, 2, slow_base, tmp_path / "run", moment)
 
@@ -165,7 +167,7 @@ class TestFlink:
     def test_interrupted_it_ends_the_job(self, flink, slow_base, tmp_path):
         recipe, source, _ = slow_base
         process = start(command(recipe, source, tmp_path / "run", *flink.arguments))
-        wait_for_file(process, tmp_path / "run", "rated/.part-*.tmp")
+        wait_for_file(process, tmp_path / "run", "rated/.*.tmp")
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=120)
         assert process.returncode == 130, printed
@@ -207,7 +209,7 @@ class TestSpark:
     def test_the_same_bytes_for_any_recipe(self, spark, tmp_path, name):
         check_recipe(spark.arguments, 0, tmp_path, name)
 
-    @pytest.mark.parametrize("moment", quick("decisions/part-*.parquet", "rated/.part-*.tmp", "rated/part-*.json"))
+    @pytest.mark.parametrize("moment", quick("releases/000001/decisions/part-*.parquet", "rated/.*.tmp", "rated/*.json"))
     def test_an_executor_that_is_killed_costs_time_and_nothing_else(self, spark, slow_base, tmp_path, moment):
         def kill():
             os.kill(min(executors(spark)), signal.SIGKILL)
@@ -215,12 +217,12 @@ class TestSpark:
         check_killed(kill, spark.arguments, 0, slow_base, tmp_path / "run", moment)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("moment", ["rated/part-*.json", "decisions/part-*.parquet"])
+    @pytest.mark.parametrize("moment", ["rated/*.json", "releases/000001/decisions/part-*.parquet"])
     def test_a_worker_that_is_killed_costs_time_and_nothing_else(self, spark, slow_base, tmp_path, moment):
         run = tmp_path / "run"
         check_killed(lambda: kill_a_worker(run), spark.arguments, 0, slow_base, run, moment)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("moment", ["rated/.part-*.tmp", "decisions/part-*.parquet"])
+    @pytest.mark.parametrize("moment", ["rated/.*.tmp", "releases/000001/decisions/part-*.parquet"])
     def test_a_driver_that_is_killed_leaves_no_worker_and_the_same_command_finishes(self, spark, slow_base, tmp_path, moment):
         check_killed_driver(spark.arguments, 0, slow_base, tmp_path / "run", moment)

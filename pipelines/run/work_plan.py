@@ -163,8 +163,11 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
         if not damaged:
             return replace(same, unchanged=last)
         return replace(same, folder=storage.join(run, MEND), mended=last, damaged=damaged)
+    started = storage.read_json(plan_uri(run)) or {}
+    if storage.local_path(run) is None and started.get("release") == number and started["fingerprint"] != planned:
+        number += 1  # a worker that lost its driver's lease may still write into that folder
     folder = release_folder(run, number)
-    resumed = not fresh and storage.read_json(plan_uri(run)) == plan_record(planned, number)
+    resumed = not fresh and started == plan_record(planned, number)
     shards = _finished_shards(run, folder, planned) if resumed else frozenset()
     return WorkPlan(run, number, folder, tuple(tasks), planned, shards, fresh, current, unread=tuple(unread))
 

@@ -19,10 +19,12 @@ InputFiles = set[tuple[str, str]]
 
 
 class ReleaseRecord(JsonModel):
-    """The record of a release. `parent` is the SHA-256 of the record before, `manifest` that of the
-    manifest, and `bytes` the size of all files; the two are None in records of early versions."""
+    """The record of a release. `before` is the number of the record before, and `parent` its
+    SHA-256; `manifest` is the SHA-256 of the manifest, and `bytes` the size of all files. Records
+    of early versions have neither `before`, `manifest` nor `bytes`."""
 
     release: int
+    before: int | None = None
     parent: str | None
     manifest: str | None = None
     finished: str | None
@@ -71,40 +73,42 @@ def is_record_of(record: ReleaseRecord, release: Release, content: bytes) -> boo
     """Whether a record says of a release all that it should. Those of early versions say less."""
     expected = _next_record(release, content)
     if record.manifest is None:
-        expected = expected.model_copy(update={"manifest": None, "bytes": None})
+        expected = expected.model_copy(update={"before": None, "manifest": None, "bytes": None})
     return record == expected
 
 
 def problems(run: str) -> Iterator[tuple[str, str]]:
     """What is wrong with the chain, as (path, problem): a record that is missing or has changed."""
     files: InputFiles = set()
-    parent = None
-    for expected, (number, content, record) in enumerate(_chain(run), 1):
+    parent, last = None, 0
+    for number, content, record in _chain(run):
         path = f"{RELEASES}/{number:06d}.json"
-        if number != expected:
-            yield f"{RELEASES}/{expected:06d}.json", "missing"
-            return
         if record is None or record.release != number:
             yield path, "it is not a readable record of its release"
             return
+        before_number = record.before if record.before is not None else number - 1
+        if before_number != last:
+            yield f"{RELEASES}/{before_number:06d}.json", "missing"
+            return
         if record.parent != parent:
-            before = f"{RELEASES}/{number - 1:06d}.json"
+            before = f"{RELEASES}/{last:06d}.json"
             yield before if parent else path, f"its bytes have changed, or {path} names another parent"
         if set(record.added) & files or set(record.removed) - files:
             yield path, "it adds input files that were there, or removes files that were not"
-        files, parent = record.apply(files), hashlib.sha256(content).hexdigest()
+        files, parent, last = record.apply(files), hashlib.sha256(content).hexdigest(), number
 
 
 def _next_record(release: Release, content: bytes) -> ReleaseRecord:
     """The record of a release that follows the records before it."""
     files: InputFiles = set()
-    parent = None
+    parent, before_number = None, 0
     for number, written, earlier in _chain(release.run):
         if number < release.number and earlier is not None:
-            files, parent = earlier.apply(files), hashlib.sha256(written).hexdigest()
+            files, parent, before_number = earlier.apply(files), hashlib.sha256(written).hexdigest(), number
     manifest, inputs = release.manifest, _input_files(release.manifest)
     return ReleaseRecord(
         release=release.number,
+        before=before_number,
         parent=parent,
         manifest=hashlib.sha256(content).hexdigest(),
         finished=manifest["environment"].get("finished"),

@@ -49,6 +49,17 @@ class Azure(RangedStore):
         for blob in paged(lambda token: self._send(partial(page, token))):
             yield Entry(f"azure://{bucket}/{blob.name}", int(blob.size), version_of(blob.size, blob.etag))
 
+    def children(self, folder: str) -> Iterator[str]:
+        bucket, key = bucket_key(folder)
+        container = self.client.get_container_client(bucket)
+
+        def page(token: str | None) -> tuple[list[str], str | None]:
+            pages = container.walk_blobs(name_starts_with=key, delimiter="/").by_page(token)
+            return [item.name.rstrip("/") for item in next(pages)], pages.continuation_token
+
+        for name in paged(lambda token: self._send(partial(page, token))):
+            yield name[len(key) :]
+
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri)
         condition = {"etag": tag_of(entry.version), "match_condition": self._unmodified}

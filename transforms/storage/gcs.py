@@ -44,6 +44,17 @@ class Gcs(RangedStore):
             uri = f"{scheme_of(prefix)}://{bucket}/{blob.name}"
             yield Entry(uri, int(blob.size), version_of(blob.size, blob.generation))
 
+    def children(self, folder: str) -> Iterator[str]:
+        bucket, key = bucket_key(folder)
+
+        def page(token: str | None, **once: Any) -> tuple[list[str], str | None]:
+            blobs = self.client.list_blobs(bucket, prefix=key, delimiter="/", page_token=token, **once)
+            names = [blob.name for blob in next(blobs.pages)]
+            return [*names, *(prefix.rstrip("/") for prefix in blobs.prefixes)], blobs.next_page_token
+
+        for name in paged(partial(self._send, page)):
+            yield name[len(key) :]
+
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.uri, _generation(entry.version))
         return cast(bytes, self._send(blob.download_as_bytes, start=start, end=stop - 1))

@@ -50,9 +50,8 @@ def names(folder: str) -> list[str]:
     path = local_path(folder)
     if path is not None:
         return sorted(name for name in os.listdir(path) if not TEMPORARY.match(name)) if path.is_dir() else []
-    prefix = folder.rstrip("/") + "/"
-    keys = (entry.uri[len(prefix) :] for entry in objects(prefix))
-    return sorted({key.split("/", 1)[0] for key in keys if key})
+    with as_os_error(folder):
+        return sorted({name for name in connect(folder).children(folder.rstrip("/") + "/") if name})
 
 
 def files(folder: str) -> dict[str, Entry]:

@@ -36,6 +36,9 @@ class Store(Protocol):
     def entries(self, prefix: str) -> Iterable[Entry]:
         """Every object whose URI begins with `prefix`."""
 
+    def children(self, folder: str) -> Iterable[str]:
+        """The names directly below a folder, whose URI ends in `/`, without listing what is deeper."""
+
     def open(self, uri: str) -> BinaryIO:
         """The object's bytes as a file."""
 

@@ -55,6 +55,19 @@ class S3(RangedStore):
         for item in paged(page):
             yield Entry(f"s3://{bucket}/{item['Key']}", int(item["Size"]), version_of(item["Size"], item["ETag"]))
 
+    def children(self, folder: str) -> Iterator[str]:
+        bucket, key = bucket_key(folder)
+
+        def page(token: str | None) -> tuple[list[str], str | None]:
+            start = {} if token is None else {"ContinuationToken": token}
+            response = self._send(self.client.list_objects_v2, Bucket=bucket, Prefix=key, Delimiter="/", **start)
+            keys = [item["Key"] for item in response.get("Contents", ())]
+            keys += [item["Prefix"].rstrip("/") for item in response.get("CommonPrefixes", ())]
+            return keys, response.get("NextContinuationToken")
+
+        for name in paged(page):
+            yield name[len(key) :]
+
     def read(self, entry: Entry, start: int, stop: int) -> bytes:
         parameters = {**_address(entry.uri), "Range": f"bytes={start}-{stop - 1}", "IfMatch": tag_of(entry.version)}
         return cast(bytes, self._send(lambda: self.client.get_object(**parameters)["Body"].read()))

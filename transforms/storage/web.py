@@ -26,6 +26,9 @@ class Web(ABC):
         entry = self.entry(prefix)
         yield from () if entry is None else (entry,)
 
+    def children(self, folder: str) -> Iterator[str]:
+        yield from ()
+
     def open(self, uri: str) -> BinaryIO:
         return cast(BinaryIO, import_module("smart_open").open(uri, "rb", compression="disable"))
 

@@ -96,7 +96,10 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         # A sampled distribution must not yield more than it does as one of many.
         harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
         input_update = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
-        update = {"max_rejects": 1.0, "select": allocation.Selection(), "guards": Guards()}
+        update: dict[str, object] = {"max_rejects": 1.0, "select": allocation.Selection(), "guards": Guards()}
+        # Of a sample, and of one document, most scores belong to no document.
+        limits = {"max_unscored": 1.0, "max_unused": 1.0}
+        update["scores"] = {name: scores.model_copy(update=limits) for name, scores in recipe.scores.items()}
         sample_recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=input_update), **update})
         one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
         # The first one loads the kernels, as every run does, or compiles them, as few runs do.

@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.rater import Rater, Signal
+from tamis.transforms.core.rater import Direction, Kind, Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
 RATERS = Plugins(
@@ -46,7 +46,13 @@ def rater_type(plugin: Plugin) -> type[Rater[Any]]:
 
 def make_rater(plugin: Plugin, options: Any) -> Rater[Any]:
     """A rater with checked options. Raises ValueError if its name or signals break the contract."""
-    rater = rater_type(plugin)(options)
+    kind = rater_type(plugin)
+    try:
+        rater = kind(options)
+    except (ImportError, OSError, ValueError, RunError):
+        raise
+    except Exception as error:  # of another package
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     rater.package = plugin.package
     check_names(rater)
     if not rater.repeatable and rater.name != plugin.name:
@@ -55,7 +61,11 @@ def make_rater(plugin: Plugin, options: Any) -> Rater[Any]:
 
 
 def check_names(rater: Rater[Any]) -> None:
-    """Raises ValueError unless the names of the signals begin with that of the rater."""
+    """Raises ValueError unless the signals have names that begin with that of the rater, and kinds
+    and directions that exist."""
+    for signal in rater.signals:
+        if signal.kind not in get_args(Kind) or signal.direction not in get_args(Direction):
+            raise ValueError(f"the kind of '{signal.name}' is '{signal.kind}', its direction '{signal.direction}': unknown")
     strangers = [signal.name for signal in rater.signals if not signal.name.startswith(f"{rater.name}.")]
     if strangers or not rater.signals:
         raise ValueError(f"the names of its signals must begin with '{rater.name}.': {', '.join(strangers) or 'it has none'}")
@@ -85,9 +95,10 @@ def list_signals() -> tuple[list[ListedSignal], list[str]]:
     """All signals that a recipe can measure here, and why the raters of some packages cannot be
     listed."""
     listed: list[ListedSignal] = []
-    problems = []
+    problems = [f"{plugin.name} of {plugin.package}: the name is that of a rater of Tamis" for plugin in RATERS.shadowed]
     for plugin in RATERS.all:
         try:
+            RATERS.find(plugin.name)
             rater = example_rater(plugin)
         except (ImportError, OSError, ValueError, RunError) as error:
             problems.append(f"{plugin.name}: {error}")

@@ -206,6 +206,14 @@ class Recipe(Options):
         FieldErrors.collect(checks if signals else {})
         return guards
 
+    @field_validator("output")
+    @classmethod
+    def _output_has_signals(cls, output: Output, info: ValidationInfo) -> Output:
+        signals = _known_signals(info)
+        named = enumerate(output.signals) if signals else ()
+        FieldErrors.collect({("signals", index): partial(_check_output, name, signals) for index, name in named})
+        return output
+
     @model_validator(mode="after")
     def _needs_are_met(self) -> Recipe:
         try:
@@ -366,6 +374,12 @@ def _check_signal(name: str, signals: Iterable[str]) -> None:
     check_name(name, signals)
 
 
+def _check_output(name: str, signals: Mapping[str, Signal]) -> None:
+    if name.startswith(METADATA) and name not in signals:
+        raise ValueError(f"declare '{name}' under signals: a column has a type")
+    _check_signal(name, signals)
+
+
 def _undeclared(name: str, kind: Kind) -> Signal:
     return Signal(name, kind, "", "none", "metadata of the input")
 
@@ -444,5 +458,9 @@ def _rater_fingerprint(rater: Rater[Any]) -> str:
     """The rater's fingerprint. This reads its model or benchmarks."""
     try:
         return rater.fingerprint
+    except RunError:
+        raise
     except (FileNotFoundError, ValueError) as error:
         raise RunError(f"rater '{rater.name}': {error}") from None
+    except Exception as error:  # of another package
+        raise RunError(f"rater '{rater.name}': {type(error).__name__}: {error}") from error

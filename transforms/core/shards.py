@@ -34,6 +34,7 @@ class Output(Options):
     row_group_bytes: int = Field(
         32 << 20, gt=0, description="values in one Parquet row group, about, before compression; what a loader reads at once"
     )
+    signals: tuple[str, ...] = Field((), description="signals that become columns of the shards, and of exports")
     retain: Retain | None = Field(None, description="remove older releases when a run succeeds; by default all stay")
 
     @property

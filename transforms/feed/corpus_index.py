@@ -48,6 +48,8 @@ class CorpusIndex:
     schedule: Schedule
     tokenizer: str | None
     """`tokenizer_key` of the tokenizer that counted the tokens; None if they are estimates."""
+    signals: tuple[str, ...] = ()
+    """The signals among the columns of its shards (`output.signals`)."""
 
     def learning_rate(self, first: float, stop: float) -> float:
         """Exact mean learning rate of tokens [first, stop); that of `first` if there are none."""
@@ -83,7 +85,8 @@ def load_corpus(name: str, plan: str = "") -> CorpusIndex:
         raise RunError(f"'{run}' has no tokens to train on")
     tokenizer = manifest.get("tokenizer")
     key = tokenizer_key(tokenizer) if tokenizer else None
-    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, Schedule.model_validate(schedule), key)
+    signals = tuple(manifest["recipe"].get("output", {}).get("signals", ()))
+    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, Schedule.model_validate(schedule), key, signals)
 
 
 class CorpusReader:

@@ -24,7 +24,7 @@ from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokeniz
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
 
 COLUMNS = ("id", "source", "text")
-"""The columns that MDS and litdata get."""
+"""The columns that MDS and litdata get, as strings. Signals follow, as JSON: numbers, labels, null."""
 
 FORMAT: Final = "tamis.export/1"
 
@@ -98,10 +98,11 @@ def _parts(corpus: CorpusIndex, output: str, suffix: str) -> Iterator[tuple[int,
 
 def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
     """MDS version 2: count, offsets, configuration, samples (github.com/mosaicml/streaming)."""
+    names, encodings = [*COLUMNS, *corpus.signals], _encodings(corpus)
     configuration = {
-        "column_encodings": ["str"] * len(COLUMNS),
-        "column_names": list(COLUMNS),
-        "column_sizes": [None] * len(COLUMNS),
+        "column_encodings": encodings,
+        "column_names": names,
+        "column_sizes": [None] * len(names),
         "compression": None,
         "format": "mds",
         "hashes": [],
@@ -122,12 +123,13 @@ def _mds(corpus: CorpusIndex, output: str) -> Iterator[str]:
 def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
     """litdata chunks: count, offsets, samples. The index has the pytree of a sample's strings."""
     leaf: dict[str, object] = {"type": None, "context": None, "children_spec": []}
-    tree = [1, {"type": "builtins.dict", "context": json.dumps(COLUMNS), "children_spec": [leaf] * len(COLUMNS)}]
+    names = [*COLUMNS, *corpus.signals]
+    tree = [1, {"type": "builtins.dict", "context": json.dumps(names), "children_spec": [leaf] * len(names)}]
     configuration = {
         "chunk_bytes": shards.Output().shard_bytes,
         "chunk_size": None,
         "compression": None,
-        "data_format": ["str"] * len(COLUMNS),
+        "data_format": _encodings(corpus),
         "data_spec": json.dumps(tree),
         "encryption": None,
         "item_loader": "PyTreeLoader",
@@ -142,13 +144,19 @@ def _litdata(corpus: CorpusIndex, output: str) -> Iterator[str]:
     yield _write_index(output, {"chunks": entries, "config": configuration})
 
 
+def _encodings(corpus: CorpusIndex) -> list[str]:
+    """Both formats call them so."""
+    return ["str"] * len(COLUMNS) + ["json"] * len(corpus.signals)
+
+
 def _samples(corpus: CorpusIndex) -> Iterator[tuple[int, list[bytes]]]:
     """(number, samples) of shards with documents. A sample is sizes (uint32), then strings."""
     texts, number = CorpusReader(corpus.shards), 0
     for index in range(len(corpus.shards)):
         samples = []
-        for rows in texts.rows(index, *COLUMNS):
+        for rows in texts.rows(index, *COLUMNS, *corpus.signals):
             columns = [rows[name].cast(pa.large_binary()).to_pylist() for name in COLUMNS]
+            columns += [[orjson.dumps(value) for value in rows[name].to_pylist()] for name in corpus.signals]
             samples += [struct.pack(f"<{len(row)}I", *map(len, row)) + b"".join(row) for row in zip(*columns, strict=True)]
         if samples:
             yield number, samples

@@ -56,15 +56,25 @@ class Plugins:
     def names(self) -> list[str]:
         return [*self.shipped, *self.installed]
 
+    @property
+    def shadowed(self) -> list[Plugin]:
+        """What installed packages provide under a name that is reserved, so that it is not used."""
+        return [plugin for plugin in self._entries if plugin.name in self.shipped]
+
+    @cached_property
+    def _entries(self) -> list[Plugin]:
+        """What installed packages provide. This looks at every package (20 ms)."""
+        entries = entry_points(group=self.group)
+        return [Plugin(entry.name, f"{entry.module}:{entry.attr or ''}", _package(entry)) for entry in entries]
+
     @cached_property
     def installed(self) -> dict[str, list[Plugin]]:
-        """What installed packages provide, by name. This looks at every package (20 ms)."""
-        found: dict[str, dict[str, Plugin]] = {}
-        for entry in entry_points(group=self.group):
-            plugin = Plugin(entry.name, f"{entry.module}:{entry.attr or ''}", _package(entry))
-            if entry.name not in self.shipped:
-                found.setdefault(entry.name, {})[str(plugin.package)] = plugin
-        return {name: [found[name][package] for package in sorted(found[name])] for name in sorted(found)}
+        """What installed packages provide, by name: one extension, unless two packages have it."""
+        by_name: dict[str, dict[str, Plugin]] = {}
+        for plugin in self._entries:
+            if plugin.name not in self.shipped:
+                by_name.setdefault(plugin.name, {})[str(plugin.package)] = plugin
+        return {name: [by_name[name][package] for package in sorted(by_name[name])] for name in sorted(by_name)}
 
 
 def _package(entry: EntryPoint) -> str:

@@ -129,6 +129,8 @@ def from_manifest(run: str, number: int | None, content: bytes, uri: str) -> Rel
         if not isinstance(loaded, dict) or not {"files", "counts", "recipe", "fingerprint"} <= loaded.keys():
             raise ValueError("it is not a manifest")
         own = loaded.get("release")
+        if not isinstance(own, int | None) or ("root" if own is None else "release_root") not in loaded:
+            raise ValueError("it is not a manifest")
         if own is not None and number and number != own:
             raise ValueError(f"it says that it is of release {own}")
     except ValueError as error:

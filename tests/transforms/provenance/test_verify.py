@@ -80,6 +80,20 @@ def test_a_changed_file_is_named_with_a_cure(run, path, damage):
     assert all(problem.cure for problem in problems)
 
 
+@pytest.mark.parametrize("path", ["manifest.json", "releases/000001/manifest.json", "releases/000001.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"files": 1, "counts": 2, "recipe": 3, "fingerprint": 4}'])
+def test_what_is_no_manifest_and_no_record_is_named(run, path, content):
+    storage.write_bytes(storage.join(run, path), content)
+    assert path in named(run)
+
+
+@pytest.mark.parametrize("changed", [{"release": None}, {"release": "1"}, {"release": None, "root": "ab"}])
+def test_a_manifest_that_passes_for_one_of_an_early_version_is_named(run, changed):
+    manifest = json.loads(storage.read_bytes(storage.join(run, "manifest.json"))) | changed
+    storage.write_bytes(storage.join(run, "manifest.json"), json.dumps(manifest).encode())
+    assert "manifest.json" in named(run)
+
+
 @pytest.mark.parametrize(
     "path", ["stray.txt", "data/x.parquet", "releases/000001/data/p/x.parquet", "rated/x.parquet", "releases/x"]
 )

@@ -28,6 +28,9 @@ class MemoryStore(RangedStore):
     def entries(self, prefix):
         return [self.entry(uri) for uri in sorted(OBJECTS) if uri.startswith(prefix)]
 
+    def children(self, folder):
+        return sorted({uri.removeprefix(folder).split("/")[0] for uri in OBJECTS if uri.startswith(folder)})
+
     def read(self, entry, start, stop):
         assert entry == self.entry(entry.uri)
         return OBJECTS[entry.uri][start:stop]

@@ -98,9 +98,11 @@ def took(files: Sequence[str]) -> tuple[dict[str, float], dict[str, object]]:
             local.run(wanted, plan, workers=1)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             spilled = spills(Path(plan.spill))
-            manifest = finalize_run(wanted, plan, {})
-        rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches", "decisions", "data")}
-        decisions = pq.read_table(Path(run) / "decisions", columns=["bytes", "tokens", "copies", "decision"])
+            release = finalize_run(wanted, plan, {}, allow_shrink=True)
+        manifest = release.manifest
+        rooms = {room: _size(Path(run) / room) for room in ("rated", "sketches")}
+        rooms |= {room: _size(Path(release.uri(room))) for room in ("decisions", "data")}
+        decisions = pq.read_table(release.uri("decisions"), columns=["bytes", "tokens", "copies", "decision"])
     size, tokens = (decisions[name].to_numpy().astype(float) for name in ("bytes", "tokens"))
     return clock.cpu_s, {
         "documents": manifest["counts"]["records"],

@@ -91,7 +91,9 @@ def vocabulary(run: Path, target: Path) -> None:
     """Pairs of bytes, the most frequent first, as few as a small softmax likes."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    texts = pa.concat_tables([pq.read_table(shard, columns=["text"]) for shard in sorted((run / "data").rglob("*.parquet"))])
+    texts = pa.concat_tables(
+        [pq.read_table(shard, columns=["text"]) for shard in sorted((run / "latest" / "data").rglob("*.parquet"))]
+    )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()

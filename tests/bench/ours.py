@@ -202,7 +202,8 @@ def end_to_end(corpus: Path, kind: str, workers: int = 1, decontaminate: bool = 
 def start_up(corpus: Path) -> Task:
     """The `tamis` command on one document: what every run takes before its first batch and after its last."""
     tamis = str(Path(sys.executable).parent / "tamis")
-    command = [tamis, "run", "fineweb", "--input", str(few_documents(corpus, 1) / "jsonl"), "--output", f"{_scratch.name}/run"]
+    one = str(few_documents(corpus, 1) / "jsonl")
+    command = [tamis, "run", "fineweb", "--input", one, "--output", f"{_scratch.name}/run", "--set", "thresholds={}"]
     return Task(0.0, lambda: _quiet(command), once=True)
 
 

@@ -85,14 +85,14 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: st
         with stage("bands"):
             band_hashes(signed, options.bands, options.rows)
     apart = sum(seconds for name, seconds in stage.cpu_s.items() if not name.startswith("read"))
-    with PartWriter(Part(folder, 0)) as writer:
+    with PartWriter(Part(folder, "0f-0")) as writer:
         for batch in documents:
             with stage("other columns"):
                 rated, sketch = measure(batch, whole, raters)
             with stage("write rated part"):
                 writer.write(rated, sketch)
         with stage("write rated part"):
-            writer.finish((rated.schema, sketch.schema), "", {})
+            writer.finish((rated.schema, sketch.schema), "", [])
     stage.cpu_s["other columns"] -= apart
 
 

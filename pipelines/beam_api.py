@@ -17,18 +17,19 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from tamis.pipelines.curate import Decide
-from tamis.pipelines.decisions.document_states import explained_states, rated_part
+from tamis.pipelines.decisions.document_states import explained_documents
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.measure import measure
 from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_raters
-from tamis.pipelines.recipe.schema import Dedup, Recipe
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import FlatMapDoFn, PartState
+from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import SCHEMA, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartWriter, SplitCounts
-from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.dedup.minhash import Dedup, MinHash
 from tamis.transforms.read.batch_builder import fill_ids
 from tamis.transforms.text.hashing import hash128
 
@@ -188,5 +189,5 @@ def _kept(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordBatch]:
 
 
 def _decisions(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordBatch]:
-    table = explained_states(part_state, recipe).select(list(_DECIDED)).combine_chunks()
+    table = explained_documents(part_state, recipe).select(list(_DECIDED)).combine_chunks()
     yield from table.to_batches()

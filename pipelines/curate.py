@@ -15,7 +15,8 @@ import pyarrow as pa
 from apache_beam.transforms.combiners import ToListCombineFn
 
 from tamis.pipelines import decide
-from tamis.pipelines.decisions import document_states
+from tamis.pipelines.decisions import ranks
+from tamis.pipelines.decisions.document_states import kept_documents, settle
 from tamis.pipelines.decisions.part_summary import write_decisions
 from tamis.pipelines.decisions.shard_layout import emitted_sizes, plan_layout
 from tamis.pipelines.emit import emit_shard, scatter
@@ -26,8 +27,6 @@ from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, MapDoFn, Spread
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
-from tamis.transforms.dedup.deduplicate import Deduplicate
-from tamis.transforms.select.diversify import Diversify
 from tamis.transforms.select.join_scores import JoinScores
 
 
@@ -82,6 +81,9 @@ class Decide(beam.PTransform):
         def rows(function: Callable[..., Any]) -> Callable[..., Any]:
             return partial(function, recipe=recipe)
 
+        def let_decide(steps: list[str]) -> beam.ParDo:
+            return beam.ParDo(MapDoFn(partial(settle, recipe=recipe, steps=tuple(steps), spill=spill)))
+
         def rank(step: str, function: Callable[..., Any], group_values: Callable[..., Any] | None = None) -> Rank:
             return Rank(step, rows(function), spill, ranges(partitions), group_values)
 
@@ -91,20 +93,20 @@ class Decide(beam.PTransform):
             parts |= f"Join {name}" >> JoinScores(
                 name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
             )
-        if recipe.dedup is not None and recipe.dedup.exact:
-            parts |= "Deduplicate" >> Deduplicate(
-                recipe.dedup.minhash, rows(decide.duplicate_rows), decide.texts_of, spill, partitions, words=recipe.words
-            )
-        if select.diverse is not None:
-            parts |= "Diversify" >> Diversify(select.diverse.ceiling, rows(decide.embedding_rows), spill, partitions)
-        if select.is_active:
-            budgets = rows(decide.mixture_budgets) if select.mixture is not None else None
-            parts |= "Select" >> rank(document_states.SELECTION, decide.selection_rows, budgets)
+        pending: list[str] = []  # steps that decide before the next one looks
+        for step in recipe.steps:
+            transform = step.transform(partial(kept_documents, recipe=recipe), spill, partitions)
+            if transform is not None:
+                parts |= f"Settle before {step.name}" >> let_decide(pending)
+                parts |= step.name.capitalize() >> transform
+                pending = []
+            pending.append(step.name)
+        parts |= "Settle" >> let_decide(pending)
         if len(curriculum.effective_phases) > 1 and not select.phases:
-            parts |= "Phases" >> rank(document_states.PHASES, decide.phase_rows)
+            parts |= "Phases" >> rank(ranks.PHASES, decide.phase_rows)
         if curriculum.by_quantile:
-            parts |= "Quantiles" >> rank(document_states.QUANTILES, decide.quantile_rows)
-        parts |= "Order" >> rank(document_states.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
+            parts |= "Quantiles" >> rank(ranks.QUANTILES, decide.quantile_rows)
+        parts |= "Order" >> rank(ranks.ORDER, decide.order_rows, decide.phase_tokens if select.repeats else None)
         if select.repeats:
-            parts |= "Space copies" >> rank(document_states.COPY_ORDER, decide.copy_order_rows)
+            parts |= "Space copies" >> rank(ranks.COPY_ORDER, decide.copy_order_rows)
         return parts

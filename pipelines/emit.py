@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.document_states import GUARD_PREFIX, clear_cache, rated_part
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, clear_cache
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
@@ -15,6 +15,7 @@ from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.receipts import QUALITY_BINS, ShardReceipt, ShardSegment, quality_bins, shard_receipt_uri
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed
+from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.shards import write_shard

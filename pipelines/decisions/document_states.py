@@ -1,74 +1,91 @@
 """The state of each document: its decision so far, from its signals and the results of the steps.
 
-Every step of Decide calls `document_states` again instead of passing columns on: a part state is a
-few file names, and reading the columns back costs less than carrying them through a runner.
+A part state is a few file names: every step of Decide reads the columns back, which costs less than
+carrying them through a runner. What the steps before it decided is settled, a bit for each document.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.decisions.ranks import COPY_ORDER, ORDER, PHASES, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
-from tamis.transforms.beam.exchange import PartState, result_column
-from tamis.transforms.core.documents import row_of
-from tamis.transforms.core.parts import Part
+from tamis.transforms.beam.exchange import PartState, addressed, result_column, spill_rows
+from tamis.transforms.beam.step import Documents, rated_part
 from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
-from tamis.transforms.dedup import deduplicate
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
-from tamis.transforms.select import allocation, bins, diversify, guards, join_scores
+from tamis.transforms.select import bins, guards, join_scores
 from tamis.transforms.select.fuse import fuse
 from tamis.transforms.select.thresholds import evaluate
 from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.metadata import field_texts, field_values
 
-SELECTION, PHASES, QUANTILES, ORDER, COPY_ORDER = "selection", "phases", "quantiles", "order", "copy_order"
-"""The steps that rank documents: by quality, for the budget; to cut them into phases; by quality
-within a phase, for orders that need quantiles; by the curriculum; and all copies, by position."""
-
 GUARD_PREFIX = "guarded."  # of the columns that say whether a guard applies to a document
-_CONTAMINATION = ("contamination.benchmark", "contamination.coverage", "contamination.item")
+_DEFAULTS = {
+    **dict.fromkeys(("benchmark", "representative"), pa.scalar(None, pa.string())),
+    "jaccard": pa.scalar(None, pa.float64()),
+    "copies": pa.scalar(1, pa.int64()),
+}
+"""Columns of decisions/ that steps add, where the recipe has no such step."""
+
 _CACHE_BYTES = 32 << 20  # of columns that a process keeps between stages: those of 1 GB of text
 
 
-def document_states(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """Every document of the part, in the order of its rows, as decided by the steps so far.
+def decided_documents(part_state: PartState, recipe: Recipe) -> pa.Table:
+    """Every document of the part, in the order of its rows, as decided by all steps.
 
-    Columns: doc_ref, id, source, tokens, bytes, quality, tie_break, id_hash, benchmark, decision
-    (keep, drop or review), reason, detail (null here: see `explained_states`), representative,
-    jaccard, copies, epochs (how often it is in the corpus), phase, place (of its first copy), bin
-    and metric if the recipe needs them, and one column for each guard. The first step that does
-    not keep a document decides. The last table is cached: the steps of a stage read it in turn.
+    Columns: doc_ref, id, source, tokens, bytes, quality, tie_break, id_hash, decision (keep, drop or
+    review), reason, detail (null here: see `explained_documents`), epochs (how often it is in the
+    corpus), phase, place (of its first copy), bin and metric if the recipe needs them, one column
+    for each guard, and those that the steps add. The last table is cached: the steps of a stage
+    read it in turn.
     """
+    return _cached(part_state, recipe, settled=False)
+
+
+def explained_documents(part_state: PartState, recipe: Recipe) -> pa.Table:
+    """`decided_documents` with `detail` filled in, which only the ledger needs."""
+    return _decide(part_state, recipe, _rated_documents(part_state, recipe, False, True), False, True)
+
+
+def kept_documents(part_state: PartState, recipe: Recipe, complete: bool = False) -> pa.Table:
+    """The documents that the settled steps keep, with the columns of those that last; so a step
+    costs the same after any number of others. `complete`: by all steps, with all columns."""
+    documents = decided_documents(part_state, recipe) if complete else _cached(part_state, recipe, True, frozenset())
+    return documents.filter(pc.equal(documents["decision"], "keep"))
+
+
+def settle(part_state: PartState, recipe: Recipe, steps: Sequence[str], spill: str) -> PartState:
+    """Lets the named steps decide, and stores what is kept, a bit for each document."""
+    kept = pc.equal(_cached(part_state, recipe, settled=True, steps=frozenset(steps))["decision"], "keep")
+    batch = pa.record_batch({"kept": kept.combine_chunks()})
+    pieces = [piece for _, piece in spill_rows(addressed(batch, np.zeros(len(batch), np.uint32)), spill)]
+    return replace(part_state, kept=tuple(pieces), settled=(*part_state.settled, *steps))
+
+
+def _cached(part_state: PartState, recipe: Recipe, settled: bool, steps: frozenset[str] | None = None) -> pa.Table:
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
     key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint)
-    last_key = key, tuple(sorted(part_state.results.items()))
+    state = tuple(sorted(part_state.results.items())), part_state.kept if settled else None, steps
     last = _cache.last  # read once: other threads replace it
-    if last[0] != last_key:
+    if last[0] != (key, state):
         last = _cache.last = None, None  # freed before the next table is made: never two in memory
         rated = _cache.rated.get(key)
         if rated is None:
-            rated = _rated_documents(part_state, recipe, False)
-            _cache.add(key, rated)
-        last = _cache.last = last_key, _decided_documents(part_state, recipe, rated, False)
+            settled_before = settled and bool(part_state.settled)
+            rated = _rated_documents(part_state, recipe, settled_before, False)
+            if not settled_before:
+                _cache.add(key, rated)
+        last = _cache.last = (key, state), _decide(part_state, recipe, rated, settled, False, steps)
     return last[1]
-
-
-def explained_states(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """`document_states` with `detail` filled in, which only the ledger needs."""
-    return _decided_documents(part_state, recipe, _rated_documents(part_state, recipe, True), True)
-
-
-def kept_documents(part_state: PartState, recipe: Recipe) -> pa.Table:
-    """The rows of `document_states` that are still kept."""
-    states = document_states(part_state, recipe)
-    return states.filter(pc.equal(states["decision"], "keep"))
 
 
 def clear_cache() -> None:
@@ -98,16 +115,17 @@ class _Cache:
 _cache = _Cache()
 
 
-def _rated_documents(part_state: PartState, recipe: Recipe, explain: bool) -> pa.Table:
-    """The columns that need no result of a step but the scores: signals, quality, decisions by
-    thresholds."""
+def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, explain: bool) -> pa.Table:
+    """The columns that need no result of a step but the scores: signals, quality and, unless they
+    are `settled`, decisions by thresholds and what the steps need."""
     sketch = rated_part(part_state).sketch(["id", "source", "bytes"])
-    contamination = _CONTAMINATION if recipe.decontaminate is not None else ()
+    thresholds = {} if settled else recipe.thresholds
+    of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
-    names = {*recipe.thresholds, *(weight.signal for weight in recipe.quality), "tokens.count", *contamination}
+    names = {*thresholds, *(weight.signal for weight in recipe.quality), "tokens.count", *of_steps}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
     signals = signal_columns(part_state, names - {"quality"}, recipe)
-    evaluated = evaluate(signals, recipe.thresholds, explain)
+    evaluated = evaluate(signals, thresholds, explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
     purged = pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks()
@@ -115,7 +133,7 @@ def _rated_documents(part_state: PartState, recipe: Recipe, explain: bool) -> pa
         columns["bytes"] = pc.max_element_wise(sketch["bytes"], 0)
         for name, value in {"decision": "drop", "reason": "purged", "detail": None}.items():
             columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
-    columns |= {name: signals[name] for name in contamination}
+    columns |= {name: signals[name] for name in of_steps}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
     columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.all_signals | recipe.undeclared))
     if recipe.metrics:
@@ -171,127 +189,30 @@ def order_metric(table: pa.Table) -> np.ndarray:
     return np.asarray(table["metric" if "metric" in table.column_names else "quality"].to_numpy())
 
 
-def _decided_documents(part_state: PartState, recipe: Recipe, rated: pa.Table, explain: bool) -> pa.Table:
-    optional = ("bin", "metric", *(GUARD_PREFIX + name for name in recipe.guards.by_name))
-    names = ["doc_ref", "id", "source", "tokens", "bytes", "quality"]
-    names += [name for name in optional if name in rated.column_names]
-    rows = {name: rated[name].combine_chunks() for name in names}
+def _decide(
+    part_state: PartState, recipe: Recipe, rated: pa.Table, settled: bool, explain: bool, steps: frozenset[str] | None = None
+) -> pa.Table:
+    """Folds the recipe's steps over the documents: all that have results or need none, and of
+    settled ones, if `settled`, only the lasting. `steps`: only these of those that are not settled."""
+    rows = {name: rated[name].combine_chunks() for name in rated.column_names if name not in ("decision", "reason", "detail")}
     rows["id"] = _final_ids(part_state, rows)
     id_hash = hash128(rows["id"])
     rows["tie_break"] = pa.array(mix(np.ascontiguousarray(id_hash[:, 0]), recipe.seed))
     rows["id_hash"] = pa.array(np.ascontiguousarray(id_hash[:, 1]))
-    decisions = _Decisions(rated, explain)
-    rows["benchmark"] = _end_contaminated(decisions, rated, recipe)
-    rows |= _end_duplicates(decisions, rows, part_state)
-    _end_similar(decisions, rows, part_state)
-    rows |= _end_over_budget(decisions, rows, part_state, recipe)
-    rows |= {"decision": decisions.decision, "reason": decisions.reason, "detail": decisions.detail}
+    decision, reason, detail = (rated[name].combine_chunks() for name in ("decision", "reason", "detail"))
+    documents = Documents(rows, decision, reason, detail, explain)
+    before = part_state.settled if settled else ()
+    if before and part_state.kept:
+        kept = pa.Table.from_batches([piece.load() for piece in part_state.kept])["kept"].combine_chunks()
+        documents.decision = pc.if_else(kept, documents.decision, "drop")
+    for step in recipe.steps:
+        if step.lasting if step.name in before else steps is None or step.name in steps:
+            step.decide(documents, part_state.result(step.name))
+    for name, default in _DEFAULTS.items():
+        rows.setdefault(name, pa.repeat(default, rated.num_rows))
+    rows |= {"decision": documents.decision, "reason": documents.reason, "detail": documents.detail}
     rows |= _places(rows, part_state, recipe)
     return pa.table(rows)
-
-
-class _Decisions:
-    """Decision, reason and detail of each document. A step changes only kept documents."""
-
-    def __init__(self, rated: pa.Table, explain: bool) -> None:
-        self.decision, self.reason, self.detail = (rated[name].combine_chunks() for name in ("decision", "reason", "detail"))
-        self.explain = explain
-
-    def end(self, failed: np.ndarray, decision: str, reason: str | pa.Array, detail: Callable[[pa.Array], pa.Array]) -> None:
-        """Ends the kept documents that failed (bool[n]). `reason` is one for all or one for each;
-        `detail` returns the details of the rows with the given indices."""
-        mask = pc.and_(pc.equal(self.decision, "keep"), pa.array(failed))
-        self.decision = pc.if_else(mask, decision, self.decision)
-        self.reason = pc.if_else(mask, reason, self.reason)
-        if self.explain:
-            self.detail = pc.replace_with_mask(self.detail, mask, detail(pc.indices_nonzero(mask)))
-
-
-def _end_contaminated(decisions: _Decisions, rated: pa.Table, recipe: Recipe) -> pa.Array:
-    """Returns the benchmark that each document is closest to."""
-    options = recipe.decontaminate
-    if options is None:
-        return pa.nulls(rated.num_rows, pa.string())
-    benchmark = rated["contamination.benchmark"].combine_chunks()
-    coverage = rated["contamination.coverage"].combine_chunks().fill_null(0.0)
-    item = rated["contamination.item"].combine_chunks()
-
-    def detail(rows: pa.Array) -> pa.Array:
-        words = (_rounded(coverage.take(rows)), "of", benchmark.take(rows), item.take(rows))
-        return pc.binary_join_element_wise(*words, " ", null_handling="skip")
-
-    value = coverage.to_numpy()
-    decisions.end(value >= options.drop, "drop", "contamination", detail)
-    decisions.end(value >= options.review, "review", "contamination", detail)
-    return benchmark
-
-
-def _end_duplicates(decisions: _Decisions, rows: Mapping[str, pa.Array], part_state: PartState) -> dict[str, pa.Array]:
-    """Returns the columns representative, jaccard and copies."""
-    results = part_state.result(deduplicate.STEP)
-    defaults = {"duplicate_of": None, "jaccard": None, "kind": None, "copies": 1}
-    duplicate_of, jaccard, kind, copies = (
-        result_column(rows["doc_ref"], results, column, default) for column, default in defaults.items()
-    )
-    representative, jaccard = duplicate_of.cast(pa.string()), jaccard.cast(pa.float64())
-    if results is not None:
-
-        def detail(rows: pa.Array) -> pa.Array:
-            words = ("Jaccard", _rounded(jaccard.take(rows)), "with", representative.take(rows))
-            return pc.binary_join_element_wise(*words, " ")
-
-        failed = duplicate_of.is_valid().to_numpy(zero_copy_only=False)
-        decisions.end(failed, "drop", pc.binary_join_element_wise("dedup", kind, "."), detail)
-    return {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
-
-
-def _end_similar(decisions: _Decisions, rows: Mapping[str, pa.Array], part_state: PartState) -> None:
-    results = part_state.result(diversify.STEP)
-    if results is None:
-        return
-    representative, cosine = (result_column(rows["doc_ref"], results, name, None) for name in ("representative", "cosine"))
-
-    def detail(rows: pa.Array) -> pa.Array:
-        return pc.binary_join_element_wise("cosine", _rounded(cosine.take(rows)), "with", representative.take(rows), " ")
-
-    decisions.end(representative.is_valid().to_numpy(zero_copy_only=False), "drop", "select.diverse", detail)
-
-
-def copies_by_phase(
-    rows: Mapping[str, pa.Array], results: pa.Table | None, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pool (i64[n]), budget and copies (i64[n, phases]) of each document; 0 copies if not ranked.
-    There is a column for each phase of `select.epochs`, or one. `results`: those of `SELECTION`."""
-    select = recipe.select
-    rank, bin_tokens = (rank_column(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
-    bin_ = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
-    allocated = rank_column(rows["doc_ref"], results, "group_value") if select.mixture is not None else None
-    pool, budget = allocation.pools_and_budgets(bin_, bin_tokens, allocated, select)
-    return pool, budget, np.where(rank[:, None] < 0, 0, allocation.copies(rank, pool, budget))
-
-
-def _end_over_budget(
-    decisions: _Decisions, rows: Mapping[str, pa.Array], part_state: PartState, recipe: Recipe
-) -> dict[str, pa.Array]:
-    """Returns the column epochs, and phase if `select.epochs` has one number for each phase."""
-    select, results = recipe.select, part_state.result(SELECTION)
-    if not select.is_active or results is None:
-        return {"epochs": pc.equal(decisions.decision, "keep").cast(pa.int64())}
-    rank = rank_column(rows["doc_ref"], results, "rank")
-    pool, budget, copies = copies_by_phase(rows, results, recipe)
-    epochs, limit = copies.sum(axis=1), np.minimum(budget.max(axis=1), pool)
-    option = "mixture" if select.mixture is not None else "epochs" if select.epochs else "tokens"
-    reason = pc.if_else(pa.array((rank > pool) & (select.top != 1)), "select.top", f"select.{option}")
-
-    def detail(rows: pa.Array) -> pa.Array:
-        token, limits = (pa.array(values).take(rows).cast(pa.string()) for values in (rank, limit))
-        return pc.binary_join_element_wise("token", token, "of", limits, " ")
-
-    decisions.end((rank >= 0) & (epochs == 0), "drop", reason, detail)
-    columns = {"epochs": pa.array(epochs)}
-    if select.phases:
-        columns["phase"] = pa.array((copies > 0).argmax(axis=1).astype(np.int64))
-    return columns
 
 
 def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> dict[str, pa.Array]:
@@ -310,28 +231,6 @@ def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) ->
     return {"phase": rows.get("phase", pa.array(phase)), "place": pa.array(places, from_pandas=True)}
 
 
-def ranks_of(doc_refs: pa.Array, results: pa.Table | None, copy_no: pa.Array | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Rank in tokens and tokens of the group, as floats; NaN where a document was not ranked."""
-    rank, group_tokens = (rank_column(doc_refs, results, name, copy_no).astype(np.float64) for name in ("rank", "group_tokens"))
-    missing = rank < 0
-    rank[missing] = group_tokens[missing] = np.nan
-    return rank, group_tokens
-
-
-def rank_column(doc_refs: pa.Array, results: pa.Table | None, column: str, copy_no: pa.Array | None = None) -> np.ndarray:
-    """A column of a ranking for documents of a part, or for copies of them; -1 if not ranked."""
-    if results is not None and copy_no is not None:
-        doc_refs = _row_and_copy(doc_refs, copy_no)
-        keys = _row_and_copy(results["doc_ref"].combine_chunks(), results["copy_no"].combine_chunks())
-        results = results.set_column(0, "doc_ref", keys)
-    return np.asarray(result_column(doc_refs, results, column, -1).cast(pa.int64()).to_numpy(zero_copy_only=False))
-
-
-def _row_and_copy(doc_refs: pa.Array, copy_no: pa.Array) -> pa.Array:
-    """Row and copy in one number. No document has a million copies."""
-    return pa.array(row_of(doc_refs.to_numpy()) << 20 | copy_no.to_numpy())
-
-
 def _final_ids(part_state: PartState, rows: dict[str, pa.Array]) -> pa.Array:
     """The ids, numbered where several documents had one: id, id#2, id#3."""
     ids, results = rows["id"], part_state.result(unique_ids.STEP)
@@ -339,12 +238,3 @@ def _final_ids(part_state: PartState, rows: dict[str, pa.Array]) -> pa.Array:
         return ids
     ordinal = result_column(rows["doc_ref"], results, "ordinal", None)
     return pc.coalesce(unique_ids.numbered(ids, ordinal), ids)
-
-
-def _rounded(values: pa.Array) -> pa.Array:
-    return pc.round(values, ndigits=4).cast(pa.string())
-
-
-def rated_part(part_state: PartState) -> Part:
-    assert isinstance(part_state.handle, Part)
-    return part_state.handle

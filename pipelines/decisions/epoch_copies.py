@@ -3,15 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.decisions.document_states import (
-    COPY_ORDER,
-    ORDER,
-    SELECTION,
-    copies_by_phase,
-    kept_documents,
-    rank_column,
-    ranks_of,
-)
+from tamis.pipelines.decisions.budget import copies_by_phase
+from tamis.pipelines.decisions.document_states import kept_documents
+from tamis.pipelines.decisions.ranks import COPY_ORDER, ORDER, SELECTION, rank_column, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.curriculum.epochs import copy_positions, copy_spacing, earliest_positions
@@ -19,15 +13,16 @@ from tamis.transforms.curriculum.order import place
 from tamis.transforms.text.hashing import mix
 
 
-def per_phase_rows(part_state: PartState, recipe: Recipe) -> pa.Table:
+def per_phase_rows(part_state: PartState, recipe: Recipe, complete: bool = False) -> pa.Table:
     """The kept documents, one row for each phase they are in. Adds `phase_copies` (of the document
     in the phase) and, if documents may be repeated, `epoch` (number of the first of these copies,
-    from 1) and `max_copies` (of any document of its bin in the phase)."""
-    table = kept_documents(part_state, recipe)
+    from 1) and `max_copies` (of any document of its bin in the phase). `complete`: as of
+    `kept_documents`."""
+    table = kept_documents(part_state, recipe, complete)
     if not recipe.select.repeats:
         return table.append_column("phase_copies", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
     rows = {name: table[name].combine_chunks() for name in ("doc_ref", "bin") if name in table.column_names}
-    pool, budget, copies = copies_by_phase(rows, part_state.result(SELECTION), recipe)
+    pool, budget, copies = copies_by_phase(rows, part_state.result(SELECTION), recipe.select)
     max_copies = -(-budget // np.maximum(pool, 1)[:, None])
     if not recipe.select.phases:  # all copies are in the phase of the document
         in_phase = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.effective_phases))
@@ -71,8 +66,8 @@ def emitted_copies(part_state: PartState, recipe: Recipe) -> pa.Table:
     """Every copy of every kept document, with its phase and place, in the order of the part's rows.
     If documents may be repeated, the column `epoch` numbers the copies from 1."""
     if not recipe.select.repeats:
-        return kept_documents(part_state, recipe)
-    copies, _, _ = _expand_copies(per_phase_rows(part_state, recipe))
+        return kept_documents(part_state, recipe, complete=True)
+    copies, _, _ = _expand_copies(per_phase_rows(part_state, recipe, complete=True))
     doc_refs, epoch = (copies[name].combine_chunks() for name in ("doc_ref", "epoch"))
     places = place(*ranks_of(doc_refs, part_state.result(COPY_ORDER), epoch))
     return _with_column(copies, "place", pa.array(places, from_pandas=True))

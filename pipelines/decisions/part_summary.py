@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_states, rated_part, signal_columns
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_documents, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
@@ -13,6 +13,7 @@ from tamis.pipelines.run import receipts
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
+from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.manifest import File
 from tamis.transforms.dedup import deduplicate
 
@@ -26,7 +27,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     """Writes decisions/part-N.parquet into the folder `release`, one row for each document, then
     the summary of the part. Returns the path of the decisions there."""
     part = rated_part(part_state)
-    table = _with_shard(explained_states(part_state, recipe), layout)
+    table = _with_shard(explained_documents(part_state, recipe), layout)
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)

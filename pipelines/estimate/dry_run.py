@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines import decide
+from tamis.pipelines.decisions import budget
 from tamis.pipelines.estimate.sample import SamplePiece, sample
 from tamis.pipelines.rate import max_rejects
 from tamis.pipelines.recipe.schema import Recipe
@@ -222,7 +222,7 @@ def selected_tokens(recipe: Recipe, sources: Mapping[str, Mapping[str, int]], to
     budgets = None
     if select.mixture is not None:  # a sample need not hold every source
         bins = {name: 0 for name in select.mixture.weights if name != allocation.WILDCARD} | bins
-        by_bin = decide.mixture_budgets(bins, recipe)
+        by_bin = budget.mixture_budgets(bins, select)
         budgets = np.array([by_bin[name] for name in bins], np.int64)
     sizes = np.array(list(bins.values()), np.int64)
     return float(allocation.pools_and_budgets(pa.array(list(bins), pa.string()), sizes, budgets, select)[1].sum())

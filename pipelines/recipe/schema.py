@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -16,12 +16,12 @@ from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.options import Options, StepOf, fingerprint
 from tamis.transforms.core.rater import METADATA, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
-from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
 from tamis.transforms.rate.token_count import TokenCountRater
 from tamis.transforms.read.input_options import AUTO, Input
@@ -34,6 +34,9 @@ from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
+if TYPE_CHECKING:
+    from tamis.transforms.beam.step import Step
+
 RATE_VERSION = 3  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
 
@@ -43,21 +46,6 @@ _DECIDES_NOTHING: Final[Any] = {
     "output": {"retain"},
 }
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
-
-
-class Dedup(Options):
-    """How duplicates are found. The one of highest quality is kept; a hash of the id breaks ties."""
-
-    exact: bool = Field(True, description="documents with equal text are duplicates")
-    minhash: MinHash | None = Field(
-        None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
-    )
-
-    @model_validator(mode="after")
-    def _near_includes_exact(self) -> Dedup:
-        if self.minhash is not None and not self.exact:
-            raise ValueError("minhash needs exact: true, since it finds equal texts too")
-        return self
 
 
 class Recipe(Options):
@@ -92,15 +80,20 @@ class Recipe(Options):
         description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a, or "
         "NAME.COLUMN of the scores",
     )
-    decontaminate: Decontaminate | None = None
+    decontaminate: Annotated[Decontaminate | None, StepOf("tamis.transforms.decontaminate.judge:JudgeContamination")] = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
     )
-    dedup: Dedup | None = None
+    drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
+        (), description="addresses of documents to drop, exactly as they are written"
+    )
+    dedup: Annotated[Dedup | None, StepOf("tamis.transforms.dedup.duplicates:DropDuplicates")] = None
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
     )
-    select: Selection = Selection()
+    select: Annotated[
+        Selection, StepOf("tamis.transforms.select.similar:DropSimilar"), StepOf("tamis.pipelines.decisions.budget:TakeBudget")
+    ] = Selection()
     curriculum: Curriculum = Curriculum()
     guards: Guards = Guards()
     output: Output = Output()
@@ -292,6 +285,18 @@ class Recipe(Options):
         """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
         return {source: _parse_metric(metric, self.all_signals) for source, metric in by}
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that end documents after the thresholds, in the order of their sections."""
+        marks = [
+            (getattr(self, name), mark)
+            for name, field in type(self).model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, StepOf)
+        ]
+        steps = (mark.load().of(options, self) for options, mark in marks if options)
+        return tuple(step for step in steps if step is not None)
 
     @cached_property
     def rate_fingerprint(self) -> str:

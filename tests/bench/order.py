@@ -30,7 +30,7 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
 from tamis.pipelines import decide
 from tamis.pipelines.decisions import epoch_copies
-from tamis.pipelines.decisions.document_states import ORDER, QUANTILES, ranks_of
+from tamis.pipelines.decisions.ranks import ORDER, QUANTILES, ranks_of
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import partitions

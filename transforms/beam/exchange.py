@@ -81,11 +81,15 @@ class Gathered:
 
 @dataclass(frozen=True)
 class PartState:
-    """One rated part and references to the results of its steps. It travels in place of columns."""
+    """One rated part and references to the results of its steps. It travels in place of columns.
+    `settled`: the names of the steps that have decided, and `kept`: whether each document is still
+    kept by all of them."""
 
     part: int
     handle: object
     results: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
+    kept: tuple[Piece, ...] = ()
+    settled: tuple[str, ...] = ()
 
     def result(self, step: str) -> pa.Table | None:
         """The rows that `step` returned for this part, sorted by doc_ref, or None."""

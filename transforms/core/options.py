@@ -6,6 +6,9 @@ inside the functions that use them, so that `tamis lint` and `tamis schema` star
 
 import hashlib
 import json
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +21,19 @@ class Options(BaseModel):
     def fingerprint(self) -> str:
         """16 hex digits over all options, defaults included."""
         return fingerprint(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class StepOf:
+    """Marks a field of a recipe: its options make a step of Decide, the class `module:name`. It is
+    named by text, so that reading a recipe does not import Beam."""
+
+    path: str
+
+    def load(self) -> Any:
+        """The class."""
+        module, _, name = self.path.partition(":")
+        return getattr(import_module(module), name)
 
 
 def fingerprint(value: object) -> str:

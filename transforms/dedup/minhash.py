@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
 
@@ -64,6 +64,21 @@ def signatures(
     if scheme == "fss":
         return sketch_fss(first, hashes, raw | np.uint64(1))
     return sketch_minima(first, hashes, raw[:k] | np.uint64(1), raw[k:])
+
+
+class Dedup(Options):
+    """How duplicates are found. The one of highest quality is kept; a hash of the id breaks ties."""
+
+    exact: bool = Field(True, description="documents with equal text are duplicates")
+    minhash: MinHash | None = Field(
+        None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
+    )
+
+    @model_validator(mode="after")
+    def _near_includes_exact(self) -> Dedup:
+        if self.minhash is not None and not self.exact:
+            raise ValueError("minhash needs exact: true, since it finds equal texts too")
+        return self
 
 
 def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> npt.NDArray[np.uint64]:

@@ -1,0 +1,75 @@
+"""The step that drops duplicates, and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.transforms.beam.exchange import PartState, result_column
+from tamis.transforms.beam.step import Documents, Kept, Step, one_batch, rated_part, rounded
+from tamis.transforms.core.documents import row_of
+from tamis.transforms.dedup.deduplicate import STEP, Deduplicate
+from tamis.transforms.dedup.minhash import Dedup
+from tamis.transforms.text.words import Words
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+
+class DropDuplicates(Step):
+    """Drops every duplicate but the best. Adds representative (the id of the one that is kept),
+    jaccard, and copies (how many documents a kept one stands for)."""
+
+    name = STEP
+
+    def __init__(self, options: Dedup, words: Words) -> None:
+        self.options, self.words = options, words
+
+    @classmethod
+    def of(cls, options: Dedup, recipe: Any) -> DropDuplicates:
+        return cls(options, recipe.words)
+
+    def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
+        if not self.options.exact:
+            return None
+        rows = partial(_rows, kept=kept, bands=self.options.minhash is not None)
+        return Deduplicate(self.options.minhash, rows, texts_of, spill, partitions, words=self.words)
+
+    def decide(self, documents: Documents, results: pa.Table | None) -> None:
+        defaults = {"duplicate_of": None, "jaccard": None, "kind": None, "copies": 1}
+        doc_ref = documents.columns["doc_ref"]
+        duplicate_of, jaccard, kind, copies = (
+            result_column(doc_ref, results, column, default) for column, default in defaults.items()
+        )
+        representative, jaccard = duplicate_of.cast(pa.string()), jaccard.cast(pa.float64())
+        if results is not None:
+
+            def detail(rows: pa.Array) -> pa.Array:
+                words = ("Jaccard", rounded(jaccard.take(rows)), "with", representative.take(rows))
+                return pc.binary_join_element_wise(*words, " ")
+
+            failed = duplicate_of.is_valid().to_numpy(zero_copy_only=False)
+            documents.end(failed, "drop", pc.binary_join_element_wise("dedup", kind, "."), detail)
+        documents.columns |= {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
+
+
+def _rows(part_state: PartState, kept: Kept, bands: bool) -> pa.RecordBatch:
+    """The rows that `Deduplicate` reads."""
+    table = kept(part_state)
+    names = ["text_hash_0", "text_hash_1", *(["bands"] if bands else [])]
+    sketch = rated_part(part_state).sketch(names).take(pa.array(row_of(table["doc_ref"].to_numpy())))
+    table = table.select(["doc_ref", "id", "quality", "tie_break"])
+    for name in names:
+        table = table.append_column(name, sketch[name])
+    return one_batch(table)
+
+
+def texts_of(part_state: PartState, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """The texts of the given rows of a part, a row group at a time."""
+    for read, batch in rated_part(part_state).read(rows, ["text"]):
+        yield read, batch["text"]

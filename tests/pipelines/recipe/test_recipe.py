@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
+from tamis.pipelines.recipe.load import finished_recipe, load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import Manifest
 
 GOPHER = "rate: {gopher: {}, language: {}}\n"
 
@@ -205,6 +208,17 @@ def test_a_shipped_recipe_loads_and_fits_the_schema(name: str) -> None:
     jsonschema.validate(yaml.safe_load(recipe_source(name)[1]), schema, jsonschema.Draft202012Validator)
     # A manifest keeps the whole recipe.
     assert Recipe.model_validate(loaded.model_dump(mode="json")) == loaded
+
+
+def test_the_recipe_of_a_finished_run_can_be_read_without_its_packages() -> None:
+    recipe = load_recipe("gopher").model_dump(mode="json")
+    recipe["rate"] |= {"c4": None, "fasttext": [], "gone": {"depth": 3}}  # as early versions wrote it, and a plug-in
+    recipe["thresholds"]["gone.score"] = {"min": 1}
+    recipe["requires"] = ["tamis-gone>=1"]
+    finished = finished_recipe(cast(Manifest, {"recipe": recipe}))
+    assert [rater.name for rater in finished.raters] == ["tokens", "gopher", "repetition", "language"]
+    with pytest.raises(ValidationError, match="tamis-gone is not installed"):
+        Recipe.model_validate(recipe)
 
 
 def test_the_schema_refuses_what_the_recipe_refuses() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tamis.pipelines.column_files import Known
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
@@ -31,33 +33,36 @@ class RaterFailure(Exception):
         super().__init__(f"rater '{rater}' fails on this document: {type(error).__name__}: {error}")
 
 
-def measure_each(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]]) -> tuple[Measured, dict[int, str]]:
+def measure_each(
+    batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]], known: Known = MappingProxyType({})
+) -> tuple[Measured, dict[int, str]]:
     """`measure` of the documents on which no rater fails, and the error for each other row. Raises
     what a rater raises for any document, even one of a single word."""
     try:
-        return measure(batch, recipe, raters), {}
+        return measure(batch, recipe, raters, known), {}
     except RaterFailure as failure:
         if _fails_always(recipe, raters):
             raise failure.__cause__ or failure from None
     errors: dict[int, str] = {}
-    pieces = list(_pieces(batch, 0, recipe, raters, errors))
+    pieces = list(_pieces(batch, 0, recipe, raters, known, errors))
     pieces = pieces or [measure(batch.slice(0, 0), recipe, raters)]
     return (pa.concat_batches([rated for rated, _ in pieces]), pa.concat_batches([sketch for _, sketch in pieces])), errors
 
 
 def _pieces(
-    batch: pa.RecordBatch, first: int, recipe: Recipe, raters: Sequence[Rater[Any]], errors: dict[int, str]
+    batch: pa.RecordBatch, first: int, recipe: Recipe, raters: Sequence[Rater[Any]], known: Known, errors: dict[int, str]
 ) -> Iterator[Measured]:
     """Halves of the batch, around the documents that a rater fails on. Adds their `errors` by row."""
     try:
-        yield measure(batch, recipe, raters)
+        yield measure(batch, recipe, raters, known)
     except RaterFailure as failure:
         if batch.num_rows == 1:
             errors[first] = str(failure)
             return
         middle = batch.num_rows // 2
-        yield from _pieces(batch.slice(0, middle), first, recipe, raters, errors)
-        yield from _pieces(batch.slice(middle), first + middle, recipe, raters, errors)
+        for start, part in ((0, batch.slice(0, middle)), (middle, batch.slice(middle))):
+            own = {name: values.slice(start, part.num_rows) for name, values in known.items()}
+            yield from _pieces(part, first + start, recipe, raters, own, errors)
 
 
 def _fails_always(recipe: Recipe, raters: Sequence[Rater[Any]]) -> bool:
@@ -69,12 +74,17 @@ def _fails_always(recipe: Recipe, raters: Sequence[Rater[Any]]) -> bool:
     return False
 
 
-def measure(batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]]) -> Measured:
+def measure(
+    batch: pa.RecordBatch, recipe: Recipe, raters: Sequence[Rater[Any]], known: Known = MappingProxyType({})
+) -> Measured:
     """All signals, and what Decide needs of each document."""
     raw = unsegmented(batch["text"]) if any(rater.raw for rater in raters) else None
     texts = segment(batch["text"], recipe.words)
     values: dict[str, pa.Array] = {}
     for rater in raters:
+        if rater.name in known:
+            values |= {signal.name: known[rater.name][signal.name] for signal in rater.signals}
+            continue
         needs = {name: _needed_column(name, batch, values) for name in rater.needs}
         values |= _rate(rater, (raw if rater.raw and raw is not None else texts).with_columns(needs))
     signals = recipe.rated_signals.values()

@@ -14,6 +14,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.combiners import ToListCombineFn
 
+from tamis.pipelines.column_files import ColumnFiles
 from tamis.pipelines.measure import measure, measure_each
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
@@ -115,14 +116,24 @@ def _measure(
         for number, split in enumerate(task.splits)
         for batch, losses in read(split, recipe.input, trust)
     )
+    columns: ColumnFiles | None = None
+    last = -1
     for number, batch, losses in prefetch(batches):
-        (rated, sketch), errors = measure_each(batch, recipe, raters)
+        if number != last:
+            if columns is not None:
+                columns.save()
+            columns, last = ColumnFiles(task.run, task.splits[number], recipe, raters), number
+        assert columns is not None
+        (rated, sketch), errors = measure_each(batch, recipe, raters, columns.known(batch))
+        columns.add(batch, rated)
         for row, error in errors.items():
             identity, text = batch["id"][row].as_py(), batch["text"][row].as_py()[:EXCERPT_CHARS]
             losses.append(Reject(task.splits[number].uri, None, None, f"document '{identity}': {error}", printable(text)))
         if takedown and (purged := takedown.matches(rated["id"], rated["url"])).any():
             rated, sketch = without_texts(rated, purged), marked(sketch, purged)
         yield number, losses, rated, sketch
+    if columns is not None:
+        columns.save()
 
 
 def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], int]) -> SplitCounts:

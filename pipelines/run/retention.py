@@ -96,7 +96,7 @@ def disk_usage(run: str) -> dict[str, Any]:
     sizes = {folder: _size(storage.join(run, folder)) for folder in _SHARED}
     own = {number: sum(removal.bytes for removal in _release_files(run, number)) for number in present_releases(run)}
     unneeded = sum(removal.bytes for removal in _unneeded_parts(run))
-    rest = {name: _size(storage.join(run, name)) for name in (".feed", ".spill", ".state", "plans")}
+    rest = {name: _size(storage.join(run, name)) for name in (".feed", ".spill", ".state", "plans", "columns")}
     total = sum(sizes.values()) + sum(own.values()) + sum(rest.values())
     return {"releases": own, "parts": sizes, "parts_of_no_release": unneeded, "other": rest, "total": total}
 

@@ -117,6 +117,9 @@ class Rater(ABC, Generic[OptionsT]):
     needs no signal."""
     slow: ClassVar[bool] = False
     """Whether it takes far longer than reading the text does."""
+    own_file: ClassVar[bool] = False
+    """Whether its values are kept in files of their own, so that changing another rater does not
+    make this one rate again: for models, functions, and whatever else is dear."""
     repeatable: ClassVar[bool] = False
     """Whether a recipe lists its options, once for each rater of this kind that it wants. The
     options then have a `name`."""

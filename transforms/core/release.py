@@ -26,7 +26,7 @@ LATEST = "latest"
 HISTORY_FILES = ("metrics.prom", RELEASES, LATEST)
 """What differs between run directories with identical results."""
 
-UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans")
+UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans", "columns")
 """Work in progress, caches, locks and plans for other schedules: no release contains them."""
 
 EARLY_FILES = ("report.html", "plan.json", "data", "decisions")

@@ -65,6 +65,7 @@ class FastTextRater(Rater[FastText]):
     """Measures `<name>.probability`. Abstains if the text is blank or has no known feature."""
 
     VERSION = 3
+    own_file = True
     repeatable = True
     example: ClassVar[Mapping[str, Any]] = {"name": "name", "model": "model.bin"}
 

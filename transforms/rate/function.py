@@ -37,6 +37,7 @@ class FunctionRater(Rater[FunctionOptions]):
     """Measures `<name>.score` by calling a function with each text."""
 
     slow = True
+    own_file = True
 
     def __init__(self, options: FunctionOptions, function: Function) -> None:
         super().__init__(options)

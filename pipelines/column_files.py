@@ -1,0 +1,111 @@
+"""Keeps the values of dear raters in files of their own, so that no other change measures them again.
+
+A part holds the values of all raters and is rated again when any of them changes. `columns/RATER/`
+has those of a dear rater (`own_file`) once more, one file for each split, named by all that can change them: the
+split, how it is read, the rater, and the raters whose signals it needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.work_plan import READER_VERSIONS
+from tamis.transforms import storage
+from tamis.transforms.beam.step import one_batch
+from tamis.transforms.core.options import fingerprint
+from tamis.transforms.core.rater import Rater
+from tamis.transforms.read.input_options import Split
+from tamis.transforms.text.hashing import hash_texts
+
+FOLDER = "columns"
+
+Known = Mapping[str, pa.RecordBatch]
+"""Values of documents by rater, row by row."""
+
+_ID_HASH = "id_hash"
+
+
+class ColumnFiles:
+    """The files of one split. Batches must come in the order in which they are read."""
+
+    def __init__(self, run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]]) -> None:
+        self._row = 0
+        self._raters = {rater.name: rater for rater in raters if rater.own_file}
+        self._uris = {name: _uri(run, split, recipe, raters, rater) for name, rater in self._raters.items()}
+        self._saved = {name: table for name, uri in self._uris.items() if (table := _read(uri)) is not None}
+        self._new: dict[str, list[pa.RecordBatch]] = {name: [] for name in self._raters.keys() - self._saved.keys()}
+
+    def known(self, batch: pa.RecordBatch) -> Known:
+        """The saved values of the documents of the next batch."""
+        known = {}
+        for name, table in list(self._saved.items()):
+            rows = table.slice(self._row, batch.num_rows)
+            if len(rows) == batch.num_rows and np.array_equal(rows[_ID_HASH].to_numpy(), hash_texts(batch["id"])):
+                known[name] = one_batch(rows.drop_columns([_ID_HASH]))
+            else:  # another reader, or a document that failed then
+                del self._saved[name]
+        self._row += batch.num_rows
+        return known
+
+    def add(self, batch: pa.RecordBatch, rated: pa.RecordBatch) -> None:
+        """Adds the values of a batch. If documents were rejected, nothing of the split is saved."""
+        for name in list(self._new):
+            if rated.num_rows != batch.num_rows:
+                del self._new[name]
+                continue
+            signals = [signal.name for signal in self._raters[name].signals]
+            columns = {_ID_HASH: pa.array(hash_texts(batch["id"])), **{signal: rated[signal] for signal in signals}}
+            self._new[name].append(pa.record_batch(columns))
+
+    def save(self) -> None:
+        """Writes the files of the raters that were not known, once all of the split is read."""
+        for name, batches in self._new.items():
+            if batches:
+                _write(self._uris[name], pa.Table.from_batches(batches))
+
+
+def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], rater: Rater[Any]) -> str:
+    needed = {signal: other for other in raters for signal in (signal.name for signal in other.signals)}
+    covered = {
+        "split": asdict(split),
+        "reader": READER_VERSIONS.get(split.format),
+        "input": recipe.input.identity,
+        "words": None if rater.raw else recipe.words.identity,
+        "raters": [rater.fingerprint, *sorted(needed[need].fingerprint for need in rater.needs if need in needed)],
+    }
+    return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")
+
+
+def _read(uri: str) -> pa.Table | None:
+    """The values in a file; None if it is missing or damaged."""
+    if not storage.exists(uri):
+        return None
+    try:
+        with storage.open_binary(uri) as file, pa.ipc.open_file(file) as reader:
+            table = reader.read_all()
+    except (pa.ArrowException, OSError):
+        return None
+    digest = (table.schema.metadata or {}).get(b"sha256")
+    return table.replace_schema_metadata() if digest == _digest(table).encode() else None
+
+
+def _write(uri: str, table: pa.Table) -> None:
+    table = table.combine_chunks().replace_schema_metadata({"sha256": _digest(table)})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with storage.commit(uri) as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def _digest(table: pa.Table) -> str:
+    """SHA-256 of the values, however they are cut into chunks."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        digest.update(name.encode() + b"\0" + repr(table[name].to_pylist()).encode())
+    return digest.hexdigest()

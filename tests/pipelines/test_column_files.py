@@ -1,0 +1,88 @@
+"""A rater that is changed or added never makes a dear one rate again; damage and failures do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import tamis
+from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.running import RECIPE
+
+COUNT = "TAMIS_TEST_CALLS"
+"""The variable that names the file which counts calls: the function may run in a copy of its module."""
+
+
+def letters(text: str) -> float:
+    with open(os.environ[COUNT], "ab") as file:
+        file.write(b".")
+    return float(len(text))
+
+
+def calls() -> int:
+    return Path(os.environ[COUNT]).stat().st_size
+
+
+def capitals(text: str) -> float:
+    return float(sum(map(str.isupper, text)))
+
+
+def slow(version: str = "1") -> object:
+    return tamis.rater(name="letters", version=version, direction="up", range=(0, 5000))(letters)
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(COUNT, str(tmp_path / "calls"))
+    return str(save(tmp_path / "in", dealt(corpus(150, seed=51), 3, seed=1)))
+
+
+def run(source: str, output: Path, *raters: object, **sections: object) -> tamis.Release:
+    Path(os.environ[COUNT]).write_bytes(b"")
+    return tamis.run({**RECIPE, **sections}, source, str(output), raters=list(raters), workers=1)
+
+
+def scores(release: tamis.Release) -> list[tuple[str, float]]:
+    table = release.table("letters.score")
+    return sorted(zip(table["id"].to_pylist(), table["letters.score"].to_pylist(), strict=True))
+
+
+def test_a_changed_or_added_rater_does_not_make_a_dear_one_rate_again(source, tmp_path):
+    first = run(source, tmp_path / "run", slow())
+    assert calls() >= 150
+    changed = run(source, tmp_path / "run", slow(), rate={**RECIPE["rate"], "c4": {}})
+    assert (changed.number, calls()) == (2, 1)  # set up on one word
+    assert scores(changed) == scores(first)
+    added = run(source, tmp_path / "run", slow(), tamis.rater(name="capitals", version="1")(capitals))
+    assert (added.number, calls()) == (3, 1)
+    assert scores(added) == scores(first)
+
+
+def test_its_new_version_rates_again(source, tmp_path):
+    run(source, tmp_path / "run", slow())
+    run(source, tmp_path / "run", slow("2"))
+    assert calls() >= 150
+
+
+def test_a_damaged_file_is_measured_again(source, tmp_path):
+    first = run(source, tmp_path / "run", slow())
+    for path in sorted((tmp_path / "run/columns/letters").iterdir()):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    again = run(source, tmp_path / "run", slow(), rate={**RECIPE["rate"], "c4": {}})
+    assert scores(again) == scores(first)
+
+
+def test_only_new_files_of_the_input_are_measured(source, tmp_path):
+    run(source, tmp_path / "run", slow())
+    save(Path(source) / "more", [corpus(20, seed=52)])
+    run(source, tmp_path / "run", slow(), rate={**RECIPE["rate"], "c4": {}})
+    assert 20 <= calls() <= 22
+
+
+def test_rules_have_no_files_of_their_own(source, tmp_path):
+    run(source, tmp_path / "run")
+    assert not (tmp_path / "run/columns").exists()

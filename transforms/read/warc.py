@@ -117,7 +117,8 @@ def _page(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
     if proven not in HTML_TYPES and (proven or declared not in HTML_TYPES):
         raise _Skip("no HTTP response" if response.status is None else _type_reason(proven or declared))
     text, page = extract_text(body.data, response.charset, options.extractor)
-    cut = body.cut or record.fields.get("warc-truncated")
+    segment = "segment" if "warc-segment-number" in record.fields else None  # the others are continuation records
+    cut = body.cut or record.fields.get("warc-truncated") or segment
     return text, page | {"cut": cut[:40]} if cut else page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import tracemalloc
 import zlib
 
@@ -10,7 +11,8 @@ import brotli
 import pytest
 import zstandard
 
-from tamis.transforms.read.web.http_response import BodyError, content_type, decode_body, parse_response, sniffed_type
+from tamis.transforms.read.web.http_body import BodyError, decode_body
+from tamis.transforms.read.web.http_response import content_type, parse_response, sniffed_type
 
 PAGE = b"<html><head><title>t</title></head><body><p>A page with a sentence of some words.</p></body></html>"
 HTML = b"Content-Type: text/html; charset=utf-8\r\n"
@@ -220,9 +222,7 @@ def test_chunks(end: bytes) -> None:
         assert PAGE.startswith(text)
 
 
-@pytest.mark.parametrize(
-    "body", [b"10\nreasons to read on and on and on", b"0 words", b"7", PAGE, b"\r\n", b""]
-)
+@pytest.mark.parametrize("body", [b"10\nreasons to read on and on and on", b"0 words", b"7", PAGE, b"\r\n", b""])
 def test_bodies_without_chunks(body: bytes) -> None:
     assert decoded(body, "Transfer-Encoding: chunked") == (body, None)
 
@@ -258,3 +258,30 @@ def test_a_bomb_is_an_error_in_little_memory(name: str) -> None:
         decoded(body, f"Content-Encoding: {name}", longest=1 << 20)
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" + b" z\r\n" * 1_000_000,
+        b"HTTP/1.1 200 OK\r\n" + b"\r " * 1_000_000,
+        b"HTTP/1.1 200 OK\r\nContent-Type: " + b"text/html," * 300_000 + b"\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Type: "' + b"," * 1_000_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: " + b"br," * 300_000 + b"\r\n\r\n" + b"<p>words</p>" * 10_000,
+        b"HTTP/1.1 200 OK\r\n" + b"Content-Encoding: gzip\r\n" * 100_000 + b"\r\n<p>",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"") * 100_000,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n" + zstandard.compress(b"") * 100_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 500_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 1_000_000,
+        b"HTTP/1.1 200 OK\r\n\r\n<?xml ?>" + b"<!---->" * 500_000 + b"x",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"<?xml " * 500_000,
+        b"\r\n" * 1_000_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+    ],
+    ids=range(14),
+)
+def test_time_is_linear(block: bytes) -> None:
+    begin = time.process_time()
+    body = decode_body(parse_response(block), 1 << 28)
+    sniffed_type(body.data)
+    assert time.process_time() - begin < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from fastwarc.warc import ArchiveIterator
@@ -140,12 +141,27 @@ def test_long_records_are_passed_over() -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [1000, 1 << 20])
 @pytest.mark.parametrize(
-    "hostile", [b"WARC/1.0\r\n" * 20_000, b"WARC/1.0\r\nWARC-" * 20_000, b"\r\n" * 500_000, b"a: b\r\n " * 100_000]
+    "hostile",
+    [
+        b"WARC/1.0\r\n" * 100_000,
+        b"WARC/1.0\r\nWARC-" * 100_000,
+        b"WARC/1.0\r\nWARC-Type: x\r\n" * 50_000,
+        b"WARC/1.0\r\nWARC-Type: x\r\nContent-Length: 900000\r\n\r\n" * 50_000,
+        b"WARC/1.0\r\nWARC-Type: x\r\nContent-Length: 9000000000\r\n\r\n" * 50_000,
+        b"WARC/1.0\r\nWARC-Type: x\r\nContent-Length: 3\r\n\r\n" * 50_000,
+        b"\r\n" * 1_000_000,
+        b"a: b\r\n " * 500_000,
+    ],
+    ids=range(8),
 )
-def test_time_is_linear(hostile: bytes) -> None:
-    read(A + hostile + C)
-    read(A + b"WARC/1.0\r\nWARC-Type: x\r\n" + hostile)
+def test_time_is_linear(hostile: bytes, size: int) -> None:
+    begin = time.process_time()
+    names, _ = read(A + hostile + C, size=size)
+    assert names[0] == "a"
+    read(A + b"WARC/1.0\r\nWARC-Type: x\r\n" + hostile, size=size)
+    assert time.process_time() - begin < 10
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,8 @@ from test_warc import chunked, record, response
 
 from tamis.transforms.read import inputs
 from tamis.transforms.read.input_options import Input, Reject, Split
-from tamis.transforms.read.web.http_response import BodyError, decode_body, parse_response
+from tamis.transforms.read.web.http_body import BodyError, decode_body
+from tamis.transforms.read.web.http_response import parse_response
 from tamis.transforms.read.web.page_decoding import decode_page
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ _LONGEST_START = 256  # bytes that `_START` may match
 _START = re.compile(rb"WARC/\d{1,2}\.\d{1,4}[ \t]*\r?\n(?=(?:WARC|Content)-[A-Za-z-]+[ \t]*:)", re.IGNORECASE)
 _VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,4}[ \t]*\r?\n", re.IGNORECASE)
 _SPACE = re.compile(rb"[\r\n\t \0]*")
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_END_OF_HEAD = re.compile(rb"(\n\r?\n)|" + _START.pattern, re.IGNORECASE)  # or another head inside it
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"\d{1,18}")
 
@@ -113,19 +113,20 @@ class _Window:
     def has(self, size: int) -> bool:
         """Whether the stream has `size` more bytes, which are read."""
         missing = self._position + size - len(self._data)
-        if missing <= 0:
-            return True
+        if missing <= 0 or self._exhausted:
+            return missing <= 0
         parts = [self._data[self._position :]]
-        while missing > 0 and not self._exhausted:
+        wanted = missing + len(parts[0]) // 4  # so that many small steps do not copy much many times
+        while wanted > 0 and not self._exhausted:
             block = next(self._blocks, None)
             if block is None or self._stream.end is not None:
                 self._exhausted = True
             else:
                 parts.append(block)
-                missing -= len(block)
+                wanted -= len(block)
         self._base += self._position
         self._data, self._position = b"".join(parts), 0
-        return missing <= 0
+        return len(self._data) >= size
 
     def skip_space(self) -> bool:
         """Skips blank lines and padding. Returns whether the stream ends."""
@@ -149,8 +150,8 @@ class _Window:
             more = self.has(size)
             end = _END_OF_HEAD.search(self._data, self._position + start - 1, self._position + _LONGEST_HEAD)
             if end is not None:
-                if _START.search(self._data, self._position + 1, end.end()):
-                    return None  # the head is cut: another one begins inside it
+                if not end[1]:
+                    return None  # this one is cut
                 head = self._data[self._position + start : end.start()]
                 self._position = end.end()
                 return head.decode("utf-8", "replace")

@@ -9,14 +9,8 @@ from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import BatchBuilder, InvalidRecord, canonical
 from tamis.transforms.read.decompress import streams
 from tamis.transforms.read.input_options import WARC_START, Input, Loss, Split
-from tamis.transforms.read.web.http_response import (
-    HTML_TYPES,
-    BodyError,
-    content_type,
-    decode_body,
-    parse_response,
-    sniffed_type,
-)
+from tamis.transforms.read.web.http_body import BodyError, decode_body
+from tamis.transforms.read.web.http_response import HTML_TYPES, content_type, parse_response, sniffed_type
 from tamis.transforms.read.web.page_decoding import decode_page
 from tamis.transforms.read.web.pages import extract_text
 from tamis.transforms.read.web.warc_records import Damage, Record, read_records

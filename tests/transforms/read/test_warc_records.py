@@ -48,7 +48,11 @@ def read(data: bytes, longest: int = 1 << 20, size: int = 1 << 20) -> tuple[list
         assert not data[before : item.offset].strip(b"\r\n\t \0"), "bytes in nothing"
         assert item.offset <= item.stop
     assert not data[ends[-1] :].strip(b"\r\n\t \0"), "bytes after all"
-    names = [item.fields["warc-record-id"].removeprefix("<urn:uuid:").rstrip(">") for item in items if isinstance(item, Record)]
+    names = [
+        item.fields.get("warc-record-id", "").removeprefix("<urn:uuid:").rstrip(">")
+        for item in items
+        if isinstance(item, Record)
+    ]
     return names, [item for item in items if isinstance(item, Damage)]
 
 

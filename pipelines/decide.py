@@ -13,7 +13,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import one_batch, rated_part
-from tamis.transforms.curriculum.order import BY_QUANTILE, Ordering, quantile, sort_value
+from tamis.transforms.curriculum.order import Ordering, quantile, sort_value
 from tamis.transforms.text.hashing import hash128, mix
 
 _SEPARATOR = "\x1f"  # of phase and source in the name of a group
@@ -43,7 +43,7 @@ def phase_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
 def quantile_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
     """Ranks documents by quality within their phase and source, if its order needs quantiles."""
     table = per_phase_rows(part_state, recipe)
-    phases = [index for index, phase in enumerate(recipe.curriculum.effective_phases) if phase.order in BY_QUANTILE]
+    phases = [index for index, phase in enumerate(recipe.curriculum.effective_phases) if phase.rule.by_quantile]
     table = table.filter(pc.is_in(table["phase"], value_set=pa.array(phases, pa.int64())))
     major = sort_value(Ordering(order="ascending"), order_metric(table), table["tie_break"].to_numpy())
     return _per_phase_ranking(table, major, recipe)

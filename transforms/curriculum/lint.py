@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,8 @@ import numpy.typing as npt
 from tamis.transforms.core.arrays import Floats, sum_slices
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
-from tamis.transforms.curriculum.order import CELLS, Cells, Curriculum, Order, Ordering, Phase
+from tamis.transforms.curriculum.order import Curriculum, Ordering
+from tamis.transforms.curriculum.orders import ORDERS
 
 BEST = 0.1
 """The best documents: this share of the tokens."""
@@ -48,12 +48,12 @@ def best_decile_mass(curriculum: Curriculum) -> float:
     return _best_share(curriculum, 0.0, LAST)
 
 
-def best_decile_weights(curriculum: Curriculum) -> dict[Order, float]:
+def best_decile_weights(curriculum: Curriculum) -> dict[str, float]:
     """Share (0 to 1) of the final model's weight (`Checkpoints.weight`, with the half-life of the
     last phase) that each order, applied to the whole run, would give the best tenth."""
     options = {name: getattr(curriculum.effective_phases[-1], name) for name in Ordering.model_fields}
-    shares: dict[Order, float] = {}
-    for order in get_args(Order):
+    shares: dict[str, float] = {}
+    for order in ORDERS:
         other = Curriculum(schedule=curriculum.schedule, checkpoints=curriculum.checkpoints, **{**options, "order": order})
         shares[order] = _best_share(other, other.curvature(other.effective_phases[0]), curriculum.checkpoints or LAST)
     return shares
@@ -182,63 +182,13 @@ def _best_windows(curriculum: Curriculum) -> Iterator[tuple[float, float, float]
         if portion == 0:
             continue
         cells = curriculum.cells(index) if phase.order == "lr_weighted" else None
-        for low, high, share in _best_of_phase(phase, portion, cells):
+        for low, high, share in phase.rule.best(phase, portion, cells):
             yield start + low * (end - start), end if high == 1 else start + high * (end - start), share
-
-
-def _best_of_phase(phase: Phase, portion: float, cells: Cells | None) -> Iterator[tuple[float, float, float]]:
-    """The same for one phase, from 0 to 1, of which the best documents are `portion`."""
-    if phase.order == "uniform":
-        yield 0.0, 1.0, portion
-    elif phase.order == "descending":
-        yield 0.0, portion, 1.0
-    elif phase.order == "bucketed":
-        full = int(portion * phase.buckets + 1e-9)
-        first = 1 - full / phase.buckets
-        yield first, 1.0, 1.0
-        if full < phase.buckets:
-            yield first - 1 / phase.buckets, first, portion * phase.buckets - full
-    elif phase.order == "blended" and phase.temperature > 0:
-        yield from _best_of_blend(phase.temperature, portion)
-    elif cells is not None:
-        full = int(portion * CELLS)
-        for cell in cells.by_weight[CELLS - full :].tolist():
-            yield cell / CELLS, (cell + 1) / CELLS, 1.0
-        if full < CELLS:
-            cell, rest = int(cells.by_weight[CELLS - full - 1]), portion * CELLS - full
-            start = cell if cells.falls[cell] else cell + 1 - rest
-            yield start / CELLS, (start + rest) / CELLS, 1.0
-    else:
-        sweeps = phase.folds if phase.order == "folded" else 1
-        for sweep in range(1, sweeps + 1):
-            stop = sweep / sweeps
-            yield stop - portion / sweeps, stop, 1.0
-
-
-def _best_of_blend(temperature: float, portion: float) -> Iterator[tuple[float, float, float]]:
-    """The same for a blend, sorted by z = quantile + temperature·u: a range per slice of z."""
-    z = np.linspace(0, 1 + temperature, CELLS + 1)
-
-    def area(y: Floats) -> Floats:  # ∫ of the share of quantiles below y
-        return np.where(y <= 1, np.maximum(y, 0.0) ** 2 / 2, y - 0.5)
-
-    place = np.clip((area(z) - area(z - temperature)) / temperature, 0.0, 1.0)
-    # The best documents of a slice: the same difference over quantiles above 1 − portion.
-    above = np.clip(z, 1 - portion, None) - (1 - portion)
-    late = np.clip(z - temperature, 1 - portion, None) - (1 - portion)
-    best = (portion**2) * (area(above / portion) - area(late / portion)) / temperature
-    width = np.diff(place)
-    shares = np.divide(np.diff(best), width, out=np.zeros(CELLS), where=width > 0)
-    yield from zip(place[:-1].tolist(), place[1:].tolist(), shares.tolist(), strict=True)
-
-
-_RISING: frozenset[Order] = frozenset({"ascending", "folded", "bucketed", "blended"})
-"""Orders that put the best documents at the end of a phase, fold or bucket."""
 
 
 def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
     mass = best_decile_mass(curriculum)
-    if mass >= MUTED or not any(phase.order in _RISING for phase in curriculum.effective_phases):
+    if mass >= MUTED or not any(phase.rule.rising for phase in curriculum.effective_phases):
         return
     schedule = curriculum.schedule
     remedy = Schedule.moderate(schedule.peak, warmup=min(schedule.warmup, 0.82))
@@ -255,7 +205,7 @@ def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
 
 def _last_phase_only(curriculum: Curriculum) -> Iterator[LintWarning]:
     *earlier, last = curriculum.effective_phases
-    if earlier and last.order in _RISING - {"folded"} and all(phase.order == "uniform" for phase in earlier):
+    if earlier and last.rule.rising and last.order != "folded" and all(phase.order == "uniform" for phase in earlier):
         yield LintWarning(
             "last-phase-only",
             f"Only the last phase '{last.name}' ({last.share:.0%} of the tokens) is sorted. In arXiv 2511.18903 this "

@@ -3,71 +3,62 @@
 A corpus is ranked in steps that read only small columns: within each source by `sort_value` and a
 tie break, counting tokens; then all sources together by `place`. Each source runs through its own
 order, while every part of the run holds the sources in their shares (InterleavedReorder of
-thu-pacman/Kaiyuan-Spark, datafiner/group_reorder.py, with ranks counted in tokens). Orders in
-`BY_QUANTILE` need a ranking by quality first.
+thu-pacman/Kaiyuan-Spark, datafiner/group_reorder.py, with ranks counted in tokens). Some orders
+need a ranking by quality first.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from tamis.transforms.core.arrays import Floats, Ints
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
-
-Order = Literal["uniform", "ascending", "descending", "folded", "bucketed", "blended", "lr_weighted"]
-
-BY_QUANTILE: frozenset[Order] = frozenset({"bucketed", "blended", "lr_weighted"})
-"""Orders that need each document's quantile of quality within its source and phase."""
+from tamis.transforms.curriculum.orders import (
+    ORDERS,
+    BlendedOptions,
+    BucketedOptions,
+    Cells,
+    FoldedOptions,
+    Order,
+    WeightedOptions,
+    image_of,
+    weighted_cells,
+)
 
 WILDCARD = "*"
 """Stands for all sources that are not named."""
 
-CELLS = 4096
-"""Cells of equal tokens in a phase (`lr_weighted`). A power of two, so that their ends are exact."""
 
-_FOLD_SEED, _BLEND_SEED = 1, 2
-"""Seeds that mix the tie break to draw folds and shuffles independently of it."""
+def _known(name: str) -> str:
+    if name not in ORDERS:
+        close = difflib.get_close_matches(name, ORDERS, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ValueError(f"no such order; there are {', '.join(ORDERS)}{hint}")
+    return name
 
-_EQUAL = 1e-9
-"""Relative difference below which weights of cells are equal; exceeds their rounding error."""
+
+OrderName = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(ORDERS)})]
 
 
-class Ordering(Options):
+class Ordering(FoldedOptions, BucketedOptions, BlendedOptions, WeightedOptions):
     """An order with its parameters."""
 
-    order: Order = Field(
-        default="uniform",
-        description="uniform: shuffled by the seed; ascending, descending: by quality; bucketed: buckets ascend, documents "
-        "inside are shuffled; blended: ascending, shuffled by `temperature`; lr_weighted: the best documents where the "
-        "schedule makes them count most; folded: ascending, several times",
+    order: OrderName = Field(
+        default="uniform", description="; ".join(f"{name}: {order.description}" for name, order in ORDERS.items())
     )
-    folds: int = Field(default=4, ge=1, description="number of sweeps from lowest to highest quality (folded)")
-    buckets: int = Field(
-        default=376, ge=1, le=1 << 32, description="number of quantiles of each source (bucketed); Puro-2B used 376"
-    )
-    temperature: float = Field(
-        default=0.1,
-        ge=0,
-        allow_inf_nan=False,
-        description="documents closer than this share of their source may swap places (blended); 0: ascending",
-    )
-    half_life: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=0.01,
-        description="training at the peak learning rate that halves the effect of what was learned before, in tokens or as "
-        "a share of the run; null: it never fades, and the learning rate alone decides. The shorter, the closer to "
-        "ascending: 0.01 is the longest of those tried in small trainings that never did worse (docs/orders.md) "
-        "(lr_weighted)",
-    )
+
+    @property
+    def rule(self) -> Order:
+        """The order itself."""
+        return ORDERS[self.order]
 
 
 class Phase(Ordering):
@@ -146,7 +137,7 @@ class Curriculum(Ordering):
     @property
     def by_quantile(self) -> bool:
         """Whether some phase needs a ranking by quality before it can order its documents."""
-        return any(phase.order in BY_QUANTILE for phase in self.effective_phases)
+        return any(phase.rule.by_quantile for phase in self.effective_phases)
 
     def curvature(self, phase: Phase) -> float:
         """λ of the phase's half-life (`Schedule.curvature`). Raises ValueError if the half-life is
@@ -182,55 +173,12 @@ def sort_value(
     quantile: Floats | None = None,
     cells: Cells | None = None,
 ) -> npt.NDArray[np.uint64]:
-    """The sort key of each document, ascending; the tie break decides between equal keys.
-
-    The low 32 bits are an order-preserving image of the float32 quality (missing is lowest),
-    inverted where better documents come first. The high bits hold the fold, bucket or cell.
-    `uniform` gives 0 to all, so that the tie break alone decides.
-
-    Orders in `BY_QUANTILE` need `quantile` (from `quantile()`), `lr_weighted` also `cells` (from
-    `Curriculum.cells`):
-    - bucketed: one of N buckets of equal tokens; the tie break shuffles inside.
-    - blended: quantile + temperature·u, u uniform in [0, 1): 0 is exactly ascending, large is a
-      shuffle (`perturb` of Kaiyuan's InterleavedReorder).
-    - lr_weighted: the quantile's cell, so that better documents are in cells of larger weight.
-    """
-    order = phase.order
-    if order == "uniform":
-        return np.zeros(len(tie_break), np.uint64)
-    image = _image(np.asarray(quality, np.float32))
-    if order == "ascending":
-        return image
-    if order == "descending":
-        return image ^ _ALL
-    if order == "folded":
-        fold = (_draw(tie_break, _FOLD_SEED) >> np.uint64(32)) * np.uint64(phase.folds) >> np.uint64(32)
-        return fold << _HIGH | image
-    if quantile is None:
-        raise ValueError(f"the order '{order}' needs quantiles")
-    if order == "bucketed":
-        return _slot(quantile, phase.buckets)
-    if order == "blended":
-        shuffle = (_draw(tie_break, _BLEND_SEED) >> np.uint64(11)).astype(np.float64) / (1 << 53)
-        return _slot((quantile + phase.temperature * shuffle) / (1 + phase.temperature), 1 << 32) << _HIGH | image
-    if cells is None:
-        raise ValueError("the order 'lr_weighted' needs the cells of its schedule")
-    cell = cells.by_weight[_slot(quantile, CELLS)]
-    return cell.astype(np.uint64) << _HIGH | np.where(cells.falls[cell], image ^ _ALL, image)
-
-
-_HIGH, _ALL = np.uint64(32), np.uint64(0xFFFFFFFF)
-
-
-def _draw(tie_break: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    from tamis.transforms.text.hashing import mix
-
-    return mix(np.ascontiguousarray(tie_break), seed)
-
-
-def _slot(share: Floats, slots: int) -> npt.NDArray[np.uint64]:
-    """Index of the slot, out of `slots` equal ones of [0, 1], of each share. Monotonic."""
-    return np.minimum(np.floor(np.asarray(share) * slots), slots - 1).astype(np.uint64)
+    """The sort key of each document, ascending; the tie break decides between equal keys. Orders by
+    quantile need `quantile` (from `quantile()`), `lr_weighted` also `cells` (`Curriculum.cells`)."""
+    if quantile is None and phase.rule.by_quantile:
+        raise ValueError(f"the order '{phase.order}' needs quantiles")
+    image = image_of(np.asarray(quality, np.float32))
+    return phase.rule.key(phase, image, tie_break, np.empty(0) if quantile is None else quantile, cells)
 
 
 def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:
@@ -249,42 +197,6 @@ def quantile(through: npt.ArrayLike, tokens: npt.ArrayLike, group_tokens: npt.Ar
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2^64 / golden ratio, whose multiples spread most evenly."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """A phase divided into `CELLS` cells of equal tokens."""
-
-    by_weight: Ints  # the cells from the lowest weight to the highest; the earlier first if equal
-    falls: npt.NDArray[np.bool_]  # inside the cell, so that better documents come first
-
-
-@lru_cache(maxsize=64)
-def weighted_cells(schedule: Schedule, start: float, end: float, curvature: float, checkpoints: Checkpoints = LAST) -> Cells:
-    """How to fill [start, end] of the run so that Σ quality × weight is maximal.
-
-    The weight of a cell is that of its samples in the averaged model (`Checkpoints.weight`). By
-    the rearrangement inequality, the sum is maximal if the worst documents are in the cell of
-    lowest weight, and so on. (It is exact to about one document per source; a cell that contains a
-    checkpoint counts by its mean weight.) With a constant learning rate and no averaging, weights
-    rise with time or are equal, so the order is ascending. With λ = 0, the learning rate and the
-    number of later checkpoints alone decide.
-    """
-    ends = np.clip(start + (end - start) * np.arange(2 * CELLS + 1) / (2 * CELLS), 0.0, 1.0)
-    weight = checkpoints.log_weight(schedule, ends[:-2:2], ends[2::2], curvature)
-    first, second = checkpoints.log_weight(schedule, ends[:-1], ends[1:], curvature).reshape(CELLS, 2).T
-    order = np.argsort(weight, kind="stable")
-    with np.errstate(invalid="ignore"):  # −∞ − −∞: equal
-        level = np.append(0, np.cumsum(np.diff(weight[order]) > _EQUAL))
-        falls = first - second > _EQUAL
-    return Cells(order[np.lexsort((order, level))], falls)
-
-
-def _image(quality: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """float32 as 32 unsigned bits in the same order; NaN is 0."""
-    bits = (quality + np.float32(0)).view(np.uint32)  # −0 + 0 is +0: equal numbers have equal images
-    image = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(1 << 31))
-    return np.where(np.isnan(quality), np.uint32(0), image).astype(np.uint64)
 
 
 def place(through: npt.ArrayLike, group_tokens: npt.ArrayLike) -> Floats:

@@ -14,7 +14,7 @@ from tamis.transforms.core.options import Options
 from tamis.transforms.core.schedule import Rate, Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
-from tamis.transforms.curriculum.order import Curriculum, Order
+from tamis.transforms.curriculum.order import Curriculum, OrderName
 
 PLAN_FILE = "plan.json"
 FORMAT: Literal["tamis.plan/1"] = "tamis.plan/1"
@@ -45,7 +45,7 @@ class PlannedPhase(Options):
     """A phase of the run."""
 
     name: str
-    order: Order
+    order: OrderName
     first_token: Tokens
     tokens: Tokens
     lr_mass: float = Field(ge=0, le=1)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
-from tamis.transforms.curriculum.order import CELLS, Curriculum, Ordering, Phase, quantile, sort_value, weighted_cells
+from tamis.transforms.curriculum.order import Curriculum, Ordering, Phase, quantile, sort_value
+from tamis.transforms.curriculum.orders import CELLS, weighted_cells
 from tamis.transforms.text.hashing import mix
 from tests.transforms.core.test_schedule import schedules
 

@@ -12,7 +12,7 @@ import pytest
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import averaging_weights
-from tamis.transforms.curriculum.order import CELLS, weighted_cells
+from tamis.transforms.curriculum.orders import CELLS, weighted_cells
 
 STEPS = CELLS
 PACE = 40.0

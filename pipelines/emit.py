@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.document_states import GUARD_PREFIX, clear_cache
+from tamis.pipelines.decisions.document_states import GUARD_PREFIX, clear_cache, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
@@ -33,6 +33,8 @@ def scatter(
     destination = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     unfinished = ~np.isin(destination, list(finished))
     table, destination = table.filter(pa.array(unfinished)), destination[unfinished]
+    names = recipe.output.signals
+    signals = signal_columns(part_state, names, recipe).combine_chunks() if names else pa.table({})
     progress = Progress(run, "emit")
     pending: list[pa.RecordBatch] = []
     size = first = 0
@@ -49,6 +51,7 @@ def scatter(
         columns = {"id": decided["id"], "text": batch["text"], "source": decided["source"]}
         columns |= {name: batch[name] for name in ("url", "licence", "date", "metadata")}
         columns |= {name: decided[name] for name in ("quality", "tokens", "copies", "place", "tie_break", *optional)}
+        columns |= {name: signals[name].take(pa.array(read)) for name in names}
         pending.append(addressed(pa.table(columns).combine_chunks().to_batches()[0], destination[rows]))
         size += int(batch["text"].nbytes)
         if size >= SCATTER_BYTES:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +16,7 @@ import tamis
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.feed.export import export
 from tests.pipelines.corpus import corpus
 
 RECIPE = """\
@@ -117,6 +118,39 @@ def test_bins_and_guards_take_it(tmp_path: Path, parquet: Path) -> None:
     shares = manifest["guards"]["shares"]
     assert 0 < shares["best"] < 1
     assert 0 < shares["news"] < 1
+
+
+def test_signals_are_typed_columns_of_the_corpus_and_of_exports(tmp_path: Path, parquet: Path) -> None:
+    signals = "output.signals=[metadata.score, metadata.int_score, metadata.dump, metadata.topics, tokens.count]"
+    directory, _ = run(tmp_path, RECIPE, parquet, signals)
+    (shard,) = directory.rglob("data/**/*.parquet")
+    table = pq.ParquetFile(shard).read()
+    names = ("metadata.score", "metadata.int_score", "metadata.dump", "metadata.topics", "tokens.count")
+    types = [table.schema.field(name).type for name in names]
+    assert types == [pa.float64(), pa.int64(), pa.string(), pa.list_(pa.string()), pa.int64()]
+    of_input = {row["id"]: row for row in rows()}
+    for row in table.to_pylist():
+        assert [row[f"metadata.{name}"] for name in ("score", "int_score", "dump", "topics")] == [
+            of_input[row["id"]][name] for name in ("score", "int_score", "dump", "topics")
+        ]
+    (exported,) = export(str(directory), "jsonl", str(tmp_path / "out")).files
+    lines = [json.loads(line) for line in Path(exported).read_text().splitlines()]
+    assert [line["metadata.score"] for line in lines] == table["metadata.score"].to_pylist()
+
+
+@pytest.mark.parametrize("format", ["mds", "litdata"])
+def test_loaders_of_others_get_typed_signals(tmp_path: Path, parquet: Path, format: Literal["mds", "litdata"]) -> None:
+    library = pytest.importorskip({"mds": "streaming", "litdata": "litdata"}[format], reason="it is not installed")
+    directory, _ = run(tmp_path, RECIPE, parquet, "output.signals=[metadata.score, metadata.int_score, metadata.topics]")
+    out = str(tmp_path / "out")
+    export(str(directory), format, out)
+    more = {"batch_size": 1, "local": out} if format == "mds" else {"input_dir": out}
+    of_input = {row["id"]: row for row in rows()}
+    documents = list(library.StreamingDataset(shuffle=False, **more))
+    assert documents
+    for row in documents:
+        for name in ("score", "int_score", "topics"):
+            assert row[f"metadata.{name}"] == of_input[row["id"]][name]
 
 
 def count_vowels(text: str) -> float | None:

@@ -9,6 +9,7 @@ import bz2
 import io
 import lzma
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,7 +95,10 @@ class _Codec:
     errors: tuple[type[Exception], ...]
     checksum: str | None = None
     """What the message of an error contains if a member is complete but its checksum is wrong. None
-    if checksums cover blocks, which the decoder holds until it has compared them."""
+    if checksums cover blocks."""
+    held: int = 1 << 20
+    """So many bytes, a few blocks at least, wait for those that follow: before a decoder finds damage,
+    it gives wrong text."""
 
 
 _SKIPPABLE = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))  # frames of zstd and LZ4 without data
@@ -129,6 +133,7 @@ _CODECS = (
         1 << 18,
         (RuntimeError,),
         "contentChecksum",
+        held=4 << 20,
     ),
     _Codec(
         "xz",
@@ -146,7 +151,7 @@ _CODECS = (
         (b"BZh",),
         re.compile(rb"BZh[1-9]1AY&SY"),
         lambda dictionary: bz2.BZ2Decompressor(),
-        1 << 18,
+        1 << 14,
         (OSError, ValueError),
     ),
 )
@@ -198,6 +203,7 @@ class ByteStream:
         self._file, self._uri, self._stop = file, uri, stop
         self._member = self._position = start  # bytes of the file: where the current member begins; how far it is read
         self._produced = self._offset = 0
+        self._hold = True
         self._buffer, self._blocks = b"", self._blocks_until_damage()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -243,7 +249,8 @@ class ByteStream:
         if begin >= end:
             return max(1, records)
         if records and begin > self.start:
-            return max(1, round(records * (end - begin) / (begin - self.start)))
+            read = max(begin - self.start, self._produced // (4 * COMPRESSION_RATIO))  # `begin` may be a chunk too early
+            return max(1, round(records * (end - begin) / read))
         return max(1, (end - begin) * COMPRESSION_RATIO // TYPICAL_RECORD)
 
     @cached_property
@@ -272,7 +279,7 @@ class ByteStream:
 
     def is_sound(self) -> bool:
         """Whether it begins with `content` and decodes for `_PROOF` bytes, or up to the end."""
-        beginning = b""
+        beginning, self._hold = b"", False
         try:
             for block in self._blocks:
                 if len(beginning) < len(self._content):
@@ -337,6 +344,7 @@ class ByteStream:
                     self._position,
                 )
             decoder, chunk_start, produced = codec.open(self._dictionary), self._position, self._produced
+            held: deque[tuple[bytes, int]] = deque()  # with the place in the file
             verified = self._trust or codec.checksum is None or not self._file.seekable()
             while not decoder.eof:
                 if chunk:
@@ -346,24 +354,26 @@ class ByteStream:
                 except codec.errors as error:
                     if codec.checksum is not None and codec.checksum in str(error):
                         self._reject_member(codec, chunk_start, self._produced - produced)
-                    yield from self._salvage(codec, chunk_start, self._produced - produced)
                     message = f"corrupt {codec.name} stream near byte {chunk_start} of the file: {error}"
-                    place = self._file.tell() if self._file.seekable() else chunk_start
-                    raise _DamageError(message, place) from error
+                    raise _DamageError(message, held[0][1] if held else chunk_start) from error
                 self._position += len(chunk)
                 chunk = b""
                 if block:
                     if not verified and not decoder.eof:
                         self._verify(codec)
                     verified = True
-                    yield block
+                    held.append((block, chunk_start))
+                    while held and sum(len(later) for later, _ in held) - len(held[0][0]) >= self._hold * codec.held:
+                        yield held.popleft()[0]
                 if not decoder.eof and decoder.needs_input:
                     chunk = self._file.read(codec.chunk)
                     if not chunk:
+                        yield from (block for block, _ in held)
                         raise _DamageError(
                             f"truncated {codec.name} stream: the file ends after {self._position} bytes, inside the stream",
                             self._position,
                         )
+            yield from (block for block, _ in held)
             chunk = decoder.unused_data or b""
             self._position -= len(chunk)
             chunk = self._skip_padding(chunk, codec)
@@ -406,29 +416,23 @@ class ByteStream:
         if handed_on and self._trust:
             raise WrongChecksum(f"{self._uri}: {message}")
         separator = self._content or b"\n"
-        records = sum(block.count(separator) for block in self._salvage(codec, chunk_start, 0))
+        records = sum(block.count(separator) for block in self._salvage(codec, chunk_start))
         raise _DamageError(message, self._file.tell(), records)
 
-    def _salvage(self, codec: _Codec, chunk_start: int, produced: int) -> Iterator[bytes]:
-        """The bytes of a damaged member after its first `produced` bytes and before the damage. A
-        decoder that fails discards what it decoded in the same call. So the member is decoded again,
-        byte by byte from `chunk_start` on, the place in the file of the chunk that failed. Then the
-        file is at the byte after the one that failed."""
-        if not self._file.seekable():
-            return
+    def _salvage(self, codec: _Codec, chunk_start: int) -> Iterator[bytes]:
+        """The bytes of a damaged member before the damage. A decoder that fails discards what it
+        decoded in the same call. So the member is decoded byte by byte from `chunk_start` on, the
+        place in the file of the chunk that failed. Then the file is at the byte after the one that
+        failed."""
         self._file.seek(self._member)
-        decoder, decoded, member = codec.open(self._dictionary), 0, self._member
+        decoder, member = codec.open(self._dictionary), self._member
         while True:
             chunk = self._file.read(min(codec.chunk, chunk_start - member)) if member < chunk_start else self._file.read(1)
             member += len(chunk)
             try:
-                block = decoder.decompress(chunk)
+                yield decoder.decompress(chunk)
             except codec.errors:
                 return
-            decoded += len(block)
-            if decoded > produced:
-                yield block[len(block) - (decoded - produced) :]
-                produced = decoded
             if not chunk:
                 return
 

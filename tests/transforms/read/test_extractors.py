@@ -47,6 +47,12 @@ def test_the_main_text(extractor):
         '<div class="cookie-banner">{}</div>',
         '<div class="comments">{}</div>',
         "<main><aside><article>{}</article></aside></main>",
+        "<figure><figcaption>{}</figcaption></figure>",
+        "<label>{}</label>",
+        "<noscript>{}</noscript>",
+        "<object>{}</object>",
+        "<div hidden>{}</div>",
+        '<div class="modal">{}</div>',
     ],
 )
 def test_text_that_an_extractor_takes_for_boilerplate_is_not_lost(extractor, wrapper):

@@ -56,11 +56,17 @@ _EXTRACTORS: dict[Extractor, Callable[[Any, str], str]] = {"resiliparse": _resil
 
 
 def visible_text(tree: Any) -> str:
-    """The text of the one element that should hold the content, else of the whole page."""
+    """The text of the one element that should hold the content, else of the whole page, at last also
+    that of captions, of forms, and of what is shown without scripts."""
     for selector in _CONTENT_ELEMENTS:
         elements = tree.document.query_selector_all(selector)
         if len(elements) == 1:
             text = html2text.extract_plain_text(elements[0].html, alt_texts=False)
             if text.strip():
                 return text
-    return html2text.extract_plain_text(tree, alt_texts=False)
+    text = html2text.extract_plain_text(tree, alt_texts=False)
+    if text.strip() or tree.body is None:
+        return text
+    for element in tree.body.query_selector_all("script, style, template, iframe, noembed"):
+        element.decompose()
+    return "\n".join(line for line in map(str.strip, tree.body.text.splitlines()) if line)

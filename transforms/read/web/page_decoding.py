@@ -49,6 +49,7 @@ _LEAST_SOUND = 16
 
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _ISO_2022_KR = re.compile(rb"\x1b\$\)C")
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _HZ = re.compile(rb"~\{[\x21-\x7e]{2}")
 
 _MAYBE_EAST_ASIAN = re.compile(rb"(?<![A-Za-z])[\xc3-\xdf][\xa1-\xbf](?![A-Za-z])")
@@ -123,8 +124,8 @@ def declared_in_page(page: bytes) -> str | None:
 def _declarations(page: bytes, header: str | None) -> tuple[str, ...]:
     """The encodings that the server and the page declare, in the order of their weight."""
     inner = _encoding(declared_in_page(page))
-    if inner in _UTF_16:  # the declaration was read as ASCII, so it cannot be true
-        inner = "utf-8"
+    # The declaration was read as ASCII, so UTF-16 cannot be true; the other name is what browsers take it for.
+    inner = "utf-8" if inner in _UTF_16 else "windows-1252" if inner == "x-user-defined" else inner
     return tuple(dict.fromkeys(name for name in (_encoding(header), inner) if name is not None))
 
 
@@ -169,7 +170,8 @@ def _decode_ascii(page: bytes, text: str, header: str | None) -> Decoded:
 
 def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
     text = page.decode("utf-8", "replace")
-    bad = text.count("\ufffd") - page.count(b"\xef\xbf\xbd")
+    surrogates = len(_SURROGATE.findall(page))  # of UTF-8 that an old system made of UTF-16
+    bad = text.count("\ufffd") - page.count(b"\xef\xbf\xbd") - 3 * surrogates
     good = len(text) - len(text.encode("ascii", "ignore")) - bad
     if good >= (bad if "utf-8" in declared or not declared else 2 * bad):
         return Decoded(text, "utf-8", _conflict("utf-8", declared))

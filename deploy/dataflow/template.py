@@ -19,11 +19,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tamis.pipelines.curate import Curate
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.releases.seal import restore_manifests
 from tamis.pipelines.run import metrics, progress
 from tamis.pipelines.run.finalize import finalize_run
 from tamis.pipelines.run.prepare import clean_up, prepare
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.seal import restore_manifests
 from tamis.pipelines.run.work_plan import WorkPlan, plan_work
 from tamis.pipelines.runners import dataflow
 from tamis.transforms import storage

@@ -18,7 +18,7 @@ app = typer.Typer()
 def releases(run: RunDirectory, as_json: Json = False) -> None:
     """List the releases of a run: when, input added and removed, kept, size, the last failure."""
     with user_errors(as_json):
-        from tamis.pipelines.run.release_list import lines, release_list
+        from tamis.pipelines.releases.release_list import lines, release_list
 
         listed = release_list(run)
         print_output(listed.model_dump(mode="json"), lines(listed), as_json)
@@ -28,7 +28,7 @@ def releases(run: RunDirectory, as_json: Json = False) -> None:
 def rollback(release: ReleaseName) -> None:
     """Make an earlier release, RUN@N, the current one. No release is removed."""
     with user_errors(False):
-        from tamis.pipelines.run.retention import rollback as make_current
+        from tamis.pipelines.releases.retention import rollback as make_current
 
         run, number = _numbered(release)
         made = make_current(run, number)
@@ -43,7 +43,7 @@ def pin(
 ) -> None:
     """Keep a release, RUN@N, from being removed by output.retain or tamis clean."""
     with user_errors(False):
-        from tamis.pipelines.run import retention
+        from tamis.pipelines.releases import retention
 
         run, number = _numbered(release)
         if remove:
@@ -62,7 +62,7 @@ def clean(
 ) -> None:
     """Remove what no release needs: parts, unfinished releases, and the releases that you name."""
     with user_errors(as_json):
-        from tamis.pipelines.run.retention import clean as remove
+        from tamis.pipelines.releases.retention import clean as remove
         from tamis.transforms.core.formatting import storage_size
         from tamis.transforms.core.release import parse_name
 
@@ -85,7 +85,7 @@ def clean(
 def du(run: RunDirectory, as_json: Json = False) -> None:
     """Show the disk that each release, the parts and the caches of a run use."""
     with user_errors(as_json):
-        from tamis.pipelines.run.retention import disk_usage
+        from tamis.pipelines.releases.retention import disk_usage
         from tamis.transforms.core.formatting import storage_size
 
         usage = disk_usage(run)
@@ -116,7 +116,7 @@ def purge(
 ) -> None:
     """Remove documents from every release, part and cache, and keep them from coming back."""
     with user_errors(as_json):
-        from tamis.pipelines.run.purge import purge as remove
+        from tamis.pipelines.releases.purge import purge as remove
         from tamis.transforms import storage
 
         listed = [

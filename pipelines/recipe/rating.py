@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -48,9 +48,7 @@ class Rating(Options):
         if not isinstance(value, dict):
             return handler(value)
         context = info.context or {}
-        objects: dict[str, Rater[Any]] = {rater.name: rater for rater in context.get(OBJECTS, ())}
-        if taken := sorted(objects.keys() & (RATERS.shipped.keys() | ELSEWHERE.keys())):
-            raise ValueError(f"two raters are called '{taken[0]}': give yours another name")
+        objects = _by_name(context.get(OBJECTS, ()))
         named = {name: options for name, options in value.items() if name not in objects}
         fields = _fields({ALWAYS, *named}, lenient=bool(context.get(FINISHED)))
         absent = named.keys() - fields if context.get(FINISHED) else set()
@@ -95,6 +93,19 @@ class Rating(Options):
     def unknown_field(cls, name: str) -> str:
         """The message for a field that it does not have."""
         return unknown_rater(name)
+
+
+def _by_name(objects: Sequence[Any]) -> dict[str, Rater[Any]]:
+    """The raters that are objects of the program. Raises ValueError if one is none, or has a name
+    that is taken."""
+    by_name: dict[str, Rater[Any]] = {}
+    for rater in objects:
+        if not isinstance(rater, Rater):
+            raise ValueError(f"{rater!r} is no rater: make one of a function with tamis.rater(name=…, version=…)(function)")
+        if rater.name in (*RATERS.shipped, *ELSEWHERE, *by_name):
+            raise ValueError(f"two raters are called '{rater.name}': give yours another name")
+        by_name[rater.name] = rater
+    return by_name
 
 
 def column_order(name: str) -> tuple[int, str]:

@@ -363,6 +363,8 @@ def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
     """The signal of this name, or an undeclared field of the metadata, which is of the kind that its
     use implies. Raises ValueError if there is no such signal."""
     if name.startswith(METADATA) and name not in signals:
+        if not all(name.split(".")):
+            raise ValueError(f"'{name}' names no field of the metadata")
         declared = [other for other in signals if other.startswith(METADATA)]
         if close := difflib.get_close_matches(name, declared, n=1, cutoff=0.8):
             raise ValueError(f"'{name}' is not declared under signals: did you mean '{close[0]}'?")
@@ -428,7 +430,7 @@ def _check_column(name: str, signals: Mapping[str, Signal], labels: bool) -> Non
         has_labels = name != "quality"
     elif name.startswith(METADATA) or name in signals:
         signal = _signal(name, signals, "string" if labels else "float64")
-        has_labels = signal.has_labels or signal.kind == "bool"
+        has_labels = signal.has_labels or (labels and signal.kind == "bool")  # which counts as 1 and 0, too
     else:
         _check_signal(name, [*signals, "source", "licence"])
     if labels != has_labels:

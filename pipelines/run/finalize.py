@@ -9,10 +9,10 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
+from tamis.pipelines.releases.seal import mend_release, seal_release
 from tamis.pipelines.run import receipts, run_warnings
 from tamis.pipelines.run.receipts import QUALITY_BINS, PartSummary, ShardReceipt, ShardSegment
-from tamis.pipelines.run.refusals import refuse_empty, refuse_shrunk
-from tamis.pipelines.run.seal import mend_release, seal_release
 from tamis.pipelines.run.work_plan import WorkPlan, input_order, rated_parts
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError

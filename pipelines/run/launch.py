@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.releases.seal import make_current, restore_manifests
 from tamis.pipelines.run import metrics, progress
 from tamis.pipelines.run.finalize import finalize_run
 from tamis.pipelines.run.prepare import check_directory, clean_up, prepare, remove_temporary_files
 from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress, Observer
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.seal import make_current, restore_manifests
 from tamis.pipelines.run.work_plan import WorkPlan, current_release, plan_work
 from tamis.pipelines.runners.registry import Runner, make_runner
 from tamis.transforms.core.errors import NoInput, RunError

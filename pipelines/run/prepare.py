@@ -3,8 +3,8 @@
 import json
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.releases.retention import retain
 from tamis.pipelines.run.intact_files import IntactFiles
-from tamis.pipelines.run.retention import retain
 from tamis.pipelines.run.run_lock import not_writable
 from tamis.pipelines.run.work_plan import MEND, WorkPlan, plan_record, plan_uri, release_folders
 from tamis.transforms import storage

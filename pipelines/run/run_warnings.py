@@ -7,10 +7,12 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
 from tamis.transforms.core.manifest import Counts, InputEntry
+from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.provenance.release_chain import ReleaseRecord
+from tamis.transforms.rate.metadata_signals import MISTYPED
 from tamis.transforms.read.input_options import UnreadFile
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select import guards
@@ -44,6 +46,7 @@ def warnings(
     yield from lint.lint_shares([segment.sources for segment in segments], _large_document(counts))
     yield from _phases_and_copies(recipe, counts, summaries, shards)
     yield from _length_bias(summaries)
+    yield from _declared_signals(summaries)
     if renamed := sum(summary.renamed for summary in summaries):
         yield LintWarning(
             "ids-renamed",
@@ -105,6 +108,25 @@ def unread_files(files: Sequence[UnreadFile]) -> Iterator[LintWarning]:
     for reason, uris in sorted(by_reason.items()):
         names = ", ".join(uris[:NAMED]) + (f" and {len(uris) - NAMED:,} more" if len(uris) > NAMED else "")
         yield LintWarning("files-not-read", f"{names}: not read, since {reason}", {"files": len(uris)})
+
+
+def _declared_signals(summaries: list[PartSummary]) -> Iterator[LintWarning]:
+    """Declared fields of the metadata that hold values of another type, or none at all."""
+    histograms = [summary.histograms for summary in summaries]
+    for name in sorted({name for each in histograms for name in each if name.startswith(METADATA)}):
+        parts = [each[name] for each in histograms if name in each]
+        values = sum(sum(part.counts) for part in parts)
+        if name == MISTYPED and (wrong := values - sum(part.counts[0] for part in parts)):
+            yield LintWarning(
+                "signals-mistyped",
+                f"{wrong:,} documents have a field of another type than declared under signals, which counts as missing; "
+                f"find them by {MISTYPED}",
+                {"documents": wrong},
+            )
+        elif not values and sum(part.missing for part in parts):
+            yield LintWarning(
+                "signal-missing", f"no document has a value of '{name}': check its name and type under signals", {}
+            )
 
 
 def unmatched_scores(recipe: Recipe, folder: str) -> Iterator[LintWarning]:

@@ -295,7 +295,7 @@ def full(room: float) -> Do:
             try:
                 nights.run(str(source), f"{disk}/run")
             except RunError as error:
-                assert "No space left" in str(error), error
+                assert "No space left" in str(error), error  # noqa: PT017
             else:
                 return "it was enough", finish(nights, str(source), f"{disk}/run", first)
             assert current_number(f"{disk}/run") == 1

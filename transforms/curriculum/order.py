@@ -41,7 +41,8 @@ def _known(name: str) -> str:
     if name not in ORDERS:
         close = difflib.get_close_matches(name, ORDERS, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise ValueError(f"no such order; there are {', '.join(ORDERS)}{hint}")
+        *others, last = map(repr, ORDERS)
+        raise ValueError(f"should be {', '.join(others)} or {last}{hint}")
     return name
 
 

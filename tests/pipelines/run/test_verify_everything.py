@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import launch
-from tamis.pipelines.run.purge import purge
 from tamis.transforms.core.release import UNCOVERED_FILES
 from tamis.transforms.provenance.verify import verify
 from tests.pipelines.corpus import corpus, dealt, save

@@ -21,16 +21,16 @@ import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions.part_summary import decision_counts, repeated_count
 from tamis.pipelines.recipe.load import finished_recipe
+from tamis.pipelines.releases.retention import present_releases
+from tamis.pipelines.releases.seal import reseal_release
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.finalize import count_documents, curriculum_entry
-from tamis.pipelines.run.retention import present_releases
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.seal import reseal_release
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
-from tamis.transforms.core.parts import Part, PartWriter
-from tamis.transforms.core.release import Release, open_release
+from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
+from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.core.shards import Output, read_shard, write_shard
 from tamis.transforms.provenance import purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
@@ -43,7 +43,7 @@ _CACHES = (".feed", ".spill", ".mend", "plans")  # they may hold texts, or descr
 
 @dataclass(frozen=True)
 class PurgeResult:
-    """How many documents the parts hold that are purged, and from how many releases they went."""
+    """How many documents are purged, by their ids, and how many rows went from each release."""
 
     documents: int
     releases: dict[int, int]
@@ -51,20 +51,25 @@ class PurgeResult:
 
 def purge(run: str, ids: Sequence[str], hosts: Sequence[str], reason: str, dry_run: bool = False) -> PurgeResult:
     """Removes the documents with these ids, or from these hosts and their subdomains, and keeps them
-    from coming back. Raises RunError if no document of the run matches."""
+    from coming back. Raises RunError if nothing in the run matches, or if a release is damaged."""
     with RunLock(run, "exclusive"):
         takedown = read_takedown(run).extended(list(ids), list(hosts))
         parts = _parts(run)
-        rows = {part.name: _matching_rows(part, takedown) for part in parts}
-        documents = sum(len(own) for own in rows.values())
-        if dry_run or not documents:
-            if not documents and not dry_run:
-                raise RunError(f"no document of '{run}' has these ids or hosts: nothing was purged")
-            return PurgeResult(documents, {})
-        storage.write_bytes(storage.join(run, FILE), takedown.model_dump_json().encode())
+        rows, ids_purged = {}, set[str]()
         for part in parts:
-            if len(rows[part.name]) or _hides_rejects(part, takedown):
-                _rewrite_part(part, rows[part.name], takedown)
+            rows[part.name], own = _matching_rows(part, takedown)
+            ids_purged |= own
+        documents = len(ids_purged)
+        if dry_run:
+            return PurgeResult(documents, {})
+        affected = [part for part in parts if len(rows[part.name]) or _hides_rejects(part, takedown)]
+        if not affected:
+            raise RunError(f"no document of '{run}' has these ids or hosts: nothing was purged")
+        _check_releases(run)
+        storage.write_bytes(storage.join(run, FILE), takedown.model_dump_json().encode())
+        _remove_unfinished(run, parts)
+        for part in affected:
+            _rewrite_part(part, rows[part.name], takedown)
         changed = {}
         for number in present_releases(run):
             release = open_release(f"{run}@{number}")
@@ -82,12 +87,37 @@ def _parts(run: str) -> list[Part]:
     return [Part(run, name.removesuffix(".json")) for name in names]
 
 
-def _matching_rows(part: Part, takedown: Takedown) -> Rows:
-    """The rows that are purged already, or match the list."""
+def _check_releases(run: str) -> None:
+    """Raises RunError if there are files of a release that cannot be opened, and so not be purged."""
+    present = present_releases(run)
+    for number in numbers(run):
+        if number not in present and storage.names(release_folder(run, number)):
+            raise RunError(
+                f"release {number} of '{run}' cannot be opened, so its documents cannot be purged: restore it from a copy "
+                f"(tamis verify {run} says what is damaged), or delete {release_folder(run, number)}"
+            )
+
+
+def _remove_unfinished(run: str, parts: Sequence[Part]) -> None:
+    """Removes the release and the parts that a run did not finish: they may hold the texts."""
+    sealed, names = numbers(run), {part.name for part in parts}
+    for name in storage.names(storage.join(run, RELEASES)):
+        if name.isdigit() and int(name) not in sealed:
+            storage.remove_tree(storage.join(run, RELEASES, name))
+    for folder, suffix in FOLDERS:
+        storage.sweep(storage.join(run, folder))
+        for file in storage.names(storage.join(run, folder)):
+            if file.removesuffix(f".{suffix}") not in names and file.endswith(f".{suffix}"):
+                storage.remove(storage.join(run, folder, file))
+
+
+def _matching_rows(part: Part, takedown: Takedown) -> tuple[Rows, set[str]]:
+    """The rows that are purged already, or match the list, and their ids."""
     columns = part.columns(["id", "url"]).combine_chunks()
     matches = takedown.matches(columns["id"].combine_chunks(), columns["url"].combine_chunks())
     purged = part.sketch(["bytes"])["bytes"].to_numpy() == PURGED_BYTES
-    return np.flatnonzero(matches | purged)
+    rows = np.flatnonzero(matches | purged)
+    return rows, set(columns["id"].take(pa.array(rows)).to_pylist())
 
 
 def _hides_rejects(part: Part, takedown: Takedown) -> bool:
@@ -95,7 +125,7 @@ def _hides_rejects(part: Part, takedown: Takedown) -> bool:
 
 
 def _reject_lines(part: Part) -> list[str]:
-    return storage.read_bytes(part.uri("rejects", "jsonl")).decode().splitlines()
+    return [line.decode() for line in storage.read_bytes(part.uri("rejects", "jsonl")).splitlines()]
 
 
 def _rewrite_part(part: Part, rows: Rows, takedown: Takedown) -> None:

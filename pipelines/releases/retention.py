@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tamis.pipelines.releases.seal import make_current
 from tamis.pipelines.run import progress
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.seal import make_current
 from tamis.pipelines.run.work_plan import MEND, current_release
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError

@@ -55,6 +55,8 @@ def _write_manifest(release: Release, files: Sequence[File]) -> tuple[Release, b
     body = cast(Manifest, {**body, "curriculum": {**body["curriculum"], "shards": shards}})
     release = replace(release, manifest=seal(body, files))
     written = [name for name, write in _DERIVED.items() if write(release, release.uri(name))]
+    for name in _DERIVED.keys() - set(written):
+        storage.remove(release.uri(name))
     covered = [File.read(release.run, release.path(name)) for name in written if not release.is_early]
     release = replace(release, manifest=seal(body, [*files, *covered]))
     content = json.dumps(release.manifest, indent=1, ensure_ascii=False).encode()

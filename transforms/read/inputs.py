@@ -21,6 +21,7 @@ from tamis.transforms.read.input_options import (
 )
 from tamis.transforms.read.readers import READERS, Planner, reader_of
 from tamis.transforms.read.run_directories import release_paths, without_runs
+from tamis.transforms.read.web.pages import check_extractor
 from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFil
     paths = [path for path in options.paths if not _is_environment(path)]
     if options.format == PYTHON_ENV and paths:
         raise ValueError(f"{paths[0]}: the format python-env reads '{PYTHON_ENV}' or '{PYTHON_ENV}:<distribution>'")
+    check_extractor(options.extractor)
     splits: list[Split] = []
     if environments:
         from tamis.transforms.read import python_env

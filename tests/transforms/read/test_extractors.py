@@ -11,6 +11,8 @@ import pytest
 from test_inputs import documents_of
 
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.read import inputs
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.web import pages
 
 SENTENCES = " ".join(f"Sentence number {n} of the article tells something that the others do not tell." for n in range(12))
@@ -79,9 +81,12 @@ def test_texts_of_pictures_are_left_out():
 
 
 def test_an_extractor_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(pages, "_is_installed", lambda extractor: False)
+    """It stops the plan, before anything is read."""
+    monkeypatch.setattr(pages, "find_spec", lambda name: None)
+    pages.check_extractor.cache_clear()
     with pytest.raises(RunError, match=r"input\.extractor: trafilatura needs the package trafilatura: pip install"):
-        pages.extract_text("<p>x</p>", None, "trafilatura")
+        inputs.plan(Input(paths=("python-env:pip",), extractor="trafilatura"))
+    pages.check_extractor.cache_clear()
 
 
 ROWS = [

@@ -60,8 +60,7 @@ def extract_text(page: bytes | str, charset: str | None = None, extractor: Extra
     InvalidRecord if the page kills the child, and RunError if the extractor is not installed."""
     from tamis.transforms.read.batch_builder import InvalidRecord  # not at the top, so that the child need not import it
 
-    if not _is_installed(extractor):
-        raise RunError(missing_package(f"input.extractor: {extractor}", extractor))
+    check_extractor(extractor)
     decoded = isinstance(page, str)
     data = page.encode("utf-8", "replace") if isinstance(page, str) else page
     request = json.dumps([charset and charset[:100], extractor, decoded]).encode()
@@ -85,8 +84,10 @@ def extract_text(page: bytes | str, charset: str | None = None, extractor: Extra
 
 
 @cache
-def _is_installed(extractor: Extractor) -> bool:
-    return find_spec(extractor) is not None
+def check_extractor(extractor: Extractor) -> None:
+    """Raises RunError if the extractor is not installed."""
+    if find_spec(extractor) is None:
+        raise RunError(missing_package(f"input.extractor: {extractor}", extractor))
 
 
 def _cause_of_death(number: int) -> str:

@@ -46,7 +46,7 @@ class Takedown(JsonModel):
 
     def hides(self, line: str) -> bool:
         """Whether a line of rejects/ names something in the list."""
-        return any(name in line for name in (*self.ids, *self.hosts))
+        return any(name in line for name in self.ids) or any(name in line.lower() for name in self.hosts)
 
     def redacted(self, reject: dict[str, Any]) -> dict[str, Any]:
         """A reject without its excerpt if that, or its error, names something in the list."""
@@ -59,7 +59,7 @@ class Takedown(JsonModel):
         matched = pc.is_in(ids, value_set=pa.array(self.ids, ids.type)).to_numpy(zero_copy_only=False)
         if self.hosts:
             found = pc.extract_regex(urls, _HOST)
-            host = pc.utf8_lower(pc.struct_field(found, "host"))
+            host = pc.utf8_rtrim(pc.utf8_lower(pc.struct_field(found, "host")), ".")
             for name in self.hosts:
                 same = pc.or_(pc.equal(host, name), pc.ends_with(host, f".{name}"))
                 matched = matched | same.fill_null(False).to_numpy(zero_copy_only=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,8 +11,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.portable_runner import PortableRunner
 
+from tamis.beam import Batches, Curate
+from tamis.pipelines.recipe.load import load_recipe
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.runners.clusters import started
 from tests.pipelines.running import command, left, processes, typed, write_recipe
@@ -130,8 +137,28 @@ def kill_a_worker(run):
         os.kill(min(workers), signal.SIGKILL)
 
 
+def kept_by(pipeline, recipe, records, folder):
+    """Texts of the documents that `tamis.beam.Curate` keeps in a pipeline of another's."""
+    with pipeline:
+        kept, _ = pipeline | beam.Create(records) | Batches(100) | Curate(recipe, str(folder / "storage"), partitions=2)
+        texts = kept | beam.FlatMap(lambda batch: batch["text"].to_pylist())
+        texts | beam.Map(lambda text: hashlib.sha256(text.encode()).hexdigest()) | beam.io.WriteToText(str(folder / "kept"))
+    return sorted(line for path in folder.glob("kept*") for line in path.read_text().splitlines())
+
+
 @pytest.mark.flink
 class TestFlink:
+    def test_transforms_in_another_pipeline_keep_what_they_keep_locally(self, flink, tmp_path):
+        records, recipe = corpus(300, seed=12), load_recipe(str(write_recipe(tmp_path)))
+        endpoint = next(option for option in flink.arguments if option.startswith("job_endpoint="))
+        options = PipelineOptions([f"--{endpoint}", "--environment_type=LOOPBACK"])
+        folders = tmp_path / "flink", tmp_path / "local"
+        for folder in folders:
+            folder.mkdir()
+        on_flink = kept_by(beam.Pipeline(PortableRunner(), options), recipe, records, folders[0])
+        assert on_flink == kept_by(beam.Pipeline(FnApiRunner()), recipe, records, folders[1])
+        assert on_flink
+
     @pytest.mark.parametrize("workers", quick(2, 1, 4))
     def test_the_same_bytes_for_any_number_of_workers(self, flink, base, tmp_path, workers):
         check_base(flink.arguments, workers, base, tmp_path)

@@ -91,11 +91,15 @@ def test_the_columns_are_typed_and_a_value_of_another_type_is_counted(tmp_path: 
     source = tmp_path / "in.jsonl"
     records = [{"id": "a", "text": "one", "score": 3}, {"id": "b", "text": "two", "score": "4"}, {"id": "c", "text": "three"}]
     source.write_text("".join(json.dumps(record) + "\n" for record in records))
-    directory, _ = run(tmp_path, "signals: {metadata.score: {}}\n", source)
+    text = "signals: {metadata.score: {}, metadata.scor: {range: [0, 1]}}\n"
+    directory, manifest = run(tmp_path, text, source)
     (part,) = directory.rglob("rated/**/*.parquet")
     table = pq.ParquetFile(part).read()
     assert table["metadata.score"].to_pylist() == [3.0, None, None]
     assert table["metadata.mistyped"].to_pylist() == [0, 1, 0]
+    warnings = {warning["code"]: warning for warning in manifest["warnings"]}
+    assert warnings["signals-mistyped"]["numbers"] == {"documents": 1}
+    assert "'metadata.scor'" in warnings["signal-missing"]["message"]
 
 
 def test_an_undeclared_score_needs_no_rating(tmp_path: Path, parquet: Path) -> None:
@@ -205,6 +209,13 @@ def test_functions_travel_to_worker_processes_from_a_script_and_from_a_module_be
     lengths = [len(text) for text in table["text"].to_pylist()]
     assert table["mine.score"].to_pylist() == [2.0 * length for length in lengths]
     assert table["theirs.score"].to_pylist() == [2.0 + length for length in lengths]
+
+
+def test_what_is_no_rater_or_is_there_twice_is_named() -> None:
+    with pytest.raises(RunError, match="is no rater: make one of a function"):
+        load_recipe("gopher", raters=[len])  # type: ignore[list-item]
+    with pytest.raises(RunError, match="two raters are called 'mine'"):
+        load_recipe("gopher", raters=[tamis.rater(name="mine", version=version)(len) for version in "12"])
 
 
 @pytest.mark.parametrize(("name", "version"), [("gopher", "1"), ("mine", ""), ("My Rater", "1"), ("metadata", "1")])

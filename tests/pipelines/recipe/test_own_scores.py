@@ -97,6 +97,7 @@ def test_set_finds_where_the_name_of_a_signal_ends(tmp_path: Path, assignment: s
         (DECLARED + "quality: [{signal: metadata.topics}]\n", "quality cannot weigh 'metadata.topics': it is text"),
         ("quality: [{signal: metadata.s, range: [0, 1]}]\n", "quality needs a direction for 'metadata.s': up, down or band"),
         ("quality: [{signal: metadata.s, direction: up}]\n", "quality needs a range for 'metadata.s': range: [low, high]"),
+        ("thresholds: {metadata.: {min: 1}}\n", "'metadata.' names no field of the metadata"),
         ("curriculum: {by: {web: metadata.s}}\n", "say whether more of 'metadata.s' is better or less"),
         (DECLARED + "curriculum: {by: {web: +metadata.lang}}\n", "'metadata.lang' is text, not a number"),
         (DECLARED + "select: {bins: [metadata.score], epochs: {x: 1}}\n", "'metadata.score' is a number, not a label"),

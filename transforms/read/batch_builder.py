@@ -98,7 +98,7 @@ class BatchBuilder:
             return
         if type(page) is not str:
             raise InvalidRecord(f"the HTML field is {_type_name(page)}, not a string")
-        text, facts = extract_text(page, extractor=self._extractor)
+        text, facts = extract_text(page, None, self._extractor)
         for name in self._fields.text:
             pop(record, name)
         record[(self._fields.text or ("text",))[0]] = text

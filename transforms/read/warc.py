@@ -59,20 +59,20 @@ def read(split: Split, options: Input, trust: bool = False) -> Iterator[tuple[pa
 
 
 def _add(builder: BatchBuilder, record: Record, options: Input, start: int) -> None:
-    uri = record.fields.get("warc-target-uri", "").strip("<>") or None
+    url = record.fields.get("warc-target-uri", "").strip("<>") or None
     try:
-        text, metadata = _document(record, options)
+        text, metadata = _document(record, url, options)
     except _Skip as reason:
         builder.skip(str(reason))
     except InvalidRecord as invalid:
-        builder.reject(record.offset, str(invalid), uri or "", start=start)
+        builder.reject(record.offset, str(invalid), url or "", start=start)
     else:
         id = record.fields.get("warc-record-id", "").strip("<>") or None
         date = record.fields.get("warc-date")
-        builder.add(text, len(text), id=id, url=uri, date=date, metadata=canonical(metadata))
+        builder.add(text, len(text), id=id, url=url, date=date, metadata=canonical(metadata))
 
 
-def _document(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
+def _document(record: Record, url: str | None, options: Input) -> tuple[str, dict[str, Any]]:
     """The text of a record, and its metadata. Raises _Skip and InvalidRecord."""
     kind = record.fields.get("warc-type", "").lower()
     if kind not in options.warc_records:
@@ -81,11 +81,11 @@ def _document(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
         raise InvalidRecord(f"a record of {record.length} bytes; max_record_bytes is {options.max_record_bytes}")
     metadata: dict[str, Any] = {"language": record.fields.get("warc-identified-content-language")}
     if kind == "response":
-        text, metadata["page"] = _page(record, options)
+        text, metadata["page"] = _page(record, url, options)
         return text, metadata
     name, charset = content_type([record.fields.get("content-type", "")])
     if name in HTML_TYPES:
-        text, metadata["page"] = extract_text(record.content, charset, options.extractor)
+        text, metadata["page"] = extract_text(record.content, charset, options.extractor, url)
     elif name.startswith("text/") or (kind == "conversion" and not name.startswith(_MEDIA)):
         text, metadata["page"] = _plain_text(record.content, charset)
     else:
@@ -93,7 +93,7 @@ def _document(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
     return text, metadata
 
 
-def _page(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
+def _page(record: Record, url: str | None, options: Input) -> tuple[str, dict[str, Any]]:
     """The text of the page in a response, and how it was read."""
     assert record.content is not None
     response = parse_response(record.content)
@@ -110,7 +110,7 @@ def _page(record: Record, options: Input) -> tuple[str, dict[str, Any]]:
     proven = sniffed_type(body.data)
     if proven not in HTML_TYPES and (proven or declared not in HTML_TYPES):
         raise _Skip("no HTTP response" if response.status is None else _type_reason(proven or declared))
-    text, page = extract_text(body.data, response.charset, options.extractor)
+    text, page = extract_text(body.data, response.charset, options.extractor, url)
     segment = "segment" if "warc-segment-number" in record.fields else None  # the others are continuation records
     cut = body.cut or record.fields.get("warc-truncated") or segment
     return text, page | {"cut": cut[:40]} if cut else page

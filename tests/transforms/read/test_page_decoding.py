@@ -177,6 +177,28 @@ def test_what_cannot_be_told_is_no_other_language() -> None:
     assert set(decode_page(b"<p>" + noise, None).text.removeprefix("<p>")) == {"\ufffd"}
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "url"),
+    [
+        ("мы", "windows-1251", "http://www.x.ru/a.html"),
+        ("čaj.", "windows-1250", "https://x.CZ"),
+        ("ir nusipirkome šviežios duonos,", "windows-1257", "http://x.lt:8080/?a=b.com"),
+        ("şemsiyemiz yoktu.", "windows-1254", "http://x.com.tr#y"),
+        ("φρέσκο ψωμί,", "windows-1253", "http://user:p.de@x.gr./"),
+        (HUNGARIAN, "windows-1250", "http://x.hu"),
+    ],
+)
+def test_the_country_of_a_page_that_declares_nothing_is_a_hint(text: str, encoding: str, url: str) -> None:
+    assert text in decode_page(page(text, encoding), None, url).text
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "http://", "http://10.0.0.1/", "http://localhost/", "http://[::1]/", "http://x.рф/", "http://x.R\0U"]
+)
+def test_addresses_without_a_country(url: str) -> None:
+    assert decode_page(page(FRENCH, "windows-1252"), None, url) == decode_page(page(FRENCH, "windows-1252"), None)
+
+
 def test_a_short_word_of_a_declared_encoding_that_happens_to_be_utf_8() -> None:
     data = "<p>책</p>".encode("euc-kr")
     assert data.decode() == "<p>å</p>"

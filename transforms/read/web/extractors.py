@@ -19,10 +19,12 @@ Facts = dict[str, str | float | bool]
 _CONTENT_ELEMENTS = ("main", "[role=main]", "article")
 
 
-def extract(page: bytes, charset: str | None, extractor: Extractor, decoded: bool = False) -> tuple[str, Facts]:
+def extract(
+    page: bytes, charset: str | None, extractor: Extractor, url: str | None = None, decoded: bool = False
+) -> tuple[str, Facts]:
     """The main text of a page, and how it was read (see `pages.Extraction`). `charset` is the label
     that its server declared. With `decoded`, the page is UTF-8 whatever it declares."""
-    source, encoding, conflict = Decoded(page.decode("utf-8", "replace"), "") if decoded else decode_page(page, charset)
+    source, encoding, conflict = Decoded(page.decode("utf-8", "replace"), "") if decoded else decode_page(page, charset, url)
     facts: Facts = {"encoding": encoding} if encoding else {}
     if conflict is not None:
         facts["encoding_conflict"] = conflict

@@ -47,6 +47,8 @@ _PARTIAL_ENCODINGS = {  # those with undefined bytes, and their names in Python
 _LEAST_SOUND = 16
 """Sound characters for each bad one in a text whose encoding is told despite bad bytes."""
 
+_HOST = re.compile(r"[a-z]+://[^/?#]*?\.([a-z]{2,63}|xn--[a-z0-9-]{1,59})\.?(?::\d*)?(?:[/?#]|\Z)", re.IGNORECASE | re.ASCII)
+
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _ISO_2022_KR = re.compile(rb"\x1b\$\)C")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
@@ -85,9 +87,9 @@ class Decoded(NamedTuple):
     conflict: str | None = None
 
 
-def decode_page(page: bytes, header: str | None) -> Decoded:
-    """An HTML page, or a text, whose server declared the label `header`, or nothing. U+FFFD stands
-    for what cannot be decoded."""
+def decode_page(page: bytes, header: str | None, url: str | None = None) -> Decoded:
+    """An HTML page, or a text, whose server declared the label `header`, or nothing. If nothing is
+    declared, the country of its address is a hint. U+FFFD stands for what cannot be decoded."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if page.startswith(mark) and (encoding == "utf-8" or _has_utf_16_tags(page)):
             return _judged(page[len(mark) :], encoding, tuple(filter(None, [_encoding(header)])))
@@ -99,7 +101,7 @@ def decode_page(page: bytes, header: str | None) -> Decoded:
     try:
         text = page.decode()
     except UnicodeDecodeError:
-        return _decode_invalid_utf_8(page, _declarations(page, header))
+        return _decode_invalid_utf_8(page, _declarations(page, header), _top_level_domain(url or ""))
     if len(text) == len(page):
         return _decode_ascii(page, text, header)
     declared = _declarations(page, header)
@@ -168,7 +170,7 @@ def _decode_ascii(page: bytes, text: str, header: str | None) -> Decoded:
     return Decoded(text, "utf-8")
 
 
-def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
+def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...], domain: bytes | None) -> Decoded:
     text = page.decode("utf-8", "replace")
     surrogates = len(_SURROGATE.findall(page))  # of UTF-8 that an old system made of UTF-16
     bad = text.count("\ufffd") - page.count(b"\xef\xbf\xbd") - 3 * surrogates
@@ -176,7 +178,7 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...]) -> Decoded:
     if good >= (bad if "utf-8" in declared or not declared else 2 * bad):
         return Decoded(text, "utf-8", _conflict("utf-8", declared))
     possible = [name for name in declared if name not in (*_UTF_16, "replacement")]
-    detected = _detect(page)
+    detected = _detect(page, None if possible else domain)
     for name in possible:
         if _SAME.get(name, name) == _SAME.get(detected, detected) or _is_despite_bad_bytes(page, name):
             return _judged(page, name, declared)
@@ -213,10 +215,15 @@ def _is_despite_bad_bytes(page: bytes, name: str) -> bool:
     return few and _detect(text.replace("\ufffd", "").encode(_PARTIAL_ENCODINGS[encoding], "ignore")) == encoding
 
 
-def _detect(page: bytes) -> str:
+def _top_level_domain(url: str) -> bytes | None:
+    host = _HOST.match(url)
+    return host[1].lower().encode() if host else None
+
+
+def _detect(page: bytes, domain: bytes | None = None) -> str:
     detector = EncodingDetector()
     detector.feed(page[:_JUDGED], last=True)
-    return _name(detector.guess(tld=None, allow_utf8=False))
+    return _name(detector.guess(tld=domain, allow_utf8=False))
 
 
 @cache

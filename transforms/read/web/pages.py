@@ -55,7 +55,9 @@ class Extraction(NamedTuple):
     page: dict[str, str | float | bool]
 
 
-def extract_text(page: bytes | str, charset: str | None = None, extractor: Extractor = "resiliparse") -> Extraction:
+def extract_text(
+    page: bytes | str, charset: str | None = None, extractor: Extractor = "resiliparse", url: str | None = None
+) -> Extraction:
     """The main text of an HTML page; `charset` is the label that its server declared. Raises
     InvalidRecord if the page kills the child, and RunError if the extractor is not installed."""
     from tamis.transforms.read.batch_builder import InvalidRecord  # not at the top, so that the child need not import it
@@ -63,7 +65,7 @@ def extract_text(page: bytes | str, charset: str | None = None, extractor: Extra
     check_extractor(extractor)
     decoded = isinstance(page, str)
     data = page.encode("utf-8", "replace") if isinstance(page, str) else page
-    request = json.dumps([charset and charset[:100], extractor, decoded]).encode()
+    request = json.dumps([charset and charset[:100], extractor, url and url[:1000], decoded]).encode()
     with _lock:
         for attempt in (1, 2):
             child = _child()
@@ -147,9 +149,9 @@ def serve() -> None:
             return
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + CPU_SECONDS, hard_limit))
         options, _, page = request.partition(b"\n")
-        charset, extractor, decoded = json.loads(options)
+        charset, extractor, url, decoded = json.loads(options)
         try:
-            text, facts = extract(page, charset, extractor, decoded)
+            text, facts = extract(page, charset, extractor, url, decoded)
         except Exception as error:  # any error concerns this page only: the next one gets a fresh tree
             message = f"{type(error).__name__}: {error}".replace("\n", " ")[:500]
             _send(sys.stdout.buffer, _ERROR, message.encode("utf-8", "replace"))

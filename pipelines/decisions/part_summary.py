@@ -15,11 +15,13 @@ from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.manifest import File
+from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup import deduplicate
 
 COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes"),
     *("representative", "jaccard", "copies", "epochs", "phase", "place", "shard"),
+    *("url", "input_id", "text_hash", "record_hash"),
 ]
 
 
@@ -27,7 +29,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     """Writes decisions/part-N.parquet into the folder `release`, one row for each document, then
     the summary of the part. Returns the path of the decisions there."""
     part = rated_part(part_state)
-    table = _with_shard(explained_documents(part_state, recipe), layout)
+    table = _with_keys(_with_shard(explained_documents(part_state, recipe), layout), part)
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
@@ -57,6 +59,20 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     destination[kept] = layout.destination(table["phase"].to_numpy()[kept], table["place"].to_numpy()[kept])
     paths = pa.array([layout.path(index) for index in range(sum(layout.shards))], pa.string())
     return table.append_column("shard", paths.take(pa.array(destination, mask=~kept)))
+
+
+def _with_keys(table: pa.Table, part: Part) -> pa.Table:
+    """Adds what other tables can be joined by: the address, the id in the input (`id` may have a
+    number), the hash of the text (32 hex digits) and that of all other fields but the id."""
+    sketch = part.sketch(["id", "text_hash_0", "text_hash_1", "record_hash"])
+    halves = np.stack([sketch[name].to_numpy() for name in ("text_hash_0", "text_hash_1")], axis=1)
+    digits = halves.astype(">u8").tobytes().hex().encode()
+    offsets = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
+    text_hash = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))
+    keys = {"url": part.columns(["url"])["url"], "input_id": sketch["id"], "text_hash": text_hash}
+    for name, values in {**keys, "record_hash": sketch["record_hash"]}.items():
+        table = table.append_column(name, values)
+    return table
 
 
 def decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
 RATE_VERSION = 4  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 2  # raise it when the same rated parts and recipe give other decisions/ or data/
+DECIDE_VERSION = 3  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 _DECIDES_NOTHING: Final[Any] = {

@@ -182,7 +182,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
 
 def _purged_decisions(table: pa.Table, mask: pa.Array) -> pa.Table:
     new = {"decision": "drop", "reason": "purged", "epochs": 0}
-    cleared = ("detail", "representative", "jaccard", "place", "shard")
+    cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash")
     for name in table.column_names:
         if name in new or name in cleared:
             column = table[name].combine_chunks()

@@ -96,7 +96,7 @@ class _Codec:
     checksum: str | None = None
     """What the message of an error contains if a member is complete but its checksum is wrong. None
     if checksums cover blocks."""
-    held: int = 1 << 20
+    held: int = 512 << 10
     """So many bytes, a few blocks at least, wait for those that follow: before a decoder finds damage,
     it gives wrong text."""
 
@@ -153,6 +153,7 @@ _CODECS = (
         lambda dictionary: bz2.BZ2Decompressor(),
         1 << 14,
         (OSError, ValueError),
+        held=1 << 20,
     ),
 )
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
+from tamis.pipelines.releases.retention import pin, present_releases, rollback
 from tamis.pipelines.run.launch import Result, launch
-from tamis.pipelines.run.refusals import refuse_empty, refuse_shrunk
-from tamis.pipelines.run.retention import pin, present_releases, rollback
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import open_release
 from tamis.transforms.feed.dataset import index

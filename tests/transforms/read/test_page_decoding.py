@@ -170,6 +170,18 @@ def test_encodings_of_seven_bits() -> None:
     assert decode_page(b"\x1b$)A\x0e8`\x0f", "iso-2022-cn") == Decoded("\ufffd", "replacement")
 
 
+def test_a_bad_byte_in_a_page_of_seven_bits() -> None:
+    data = page(JAPANESE, "iso-2022-jp").replace(b"</p>", b"\xff\xfe\xfd</p>")
+    for label in ("iso-2022-jp", "utf-8", None):
+        assert f"{JAPANESE}\ufffd\ufffd\ufffd</p>" in decode_page(data * 2, label).text
+
+
+def test_text_behind_a_long_head() -> None:
+    script = "<script>" + "x = 1;\n" * 200_000 + "</script>"
+    assert RUSSIAN in decode_page(page(script + RUSSIAN, "koi8-r"), None).text
+    assert CHINESE in decode_page(page(script + CHINESE, "gbk"), "iso-8859-1").text
+
+
 def test_what_cannot_be_told_is_no_other_language() -> None:
     """Two bytes are too few to overrule the page; and noise is not Chinese."""
     assert decode_page(page("word \xe9 word \xe8", "latin-1"), "utf-8").text.count("\ufffd") == 2

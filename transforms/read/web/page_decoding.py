@@ -20,8 +20,9 @@ _UTF_16_START = (re.compile(rb"(?:[\t\n\f\r ]\0)*<\0"), re.compile(rb"(?:\0[\t\n
 _EAST_ASIAN = ("shift_jis", "euc-jp", "euc-kr", "gb18030", "big5", "iso-2022-jp")
 _SAME = {"gbk": "gb18030", "koi8-r": "koi8-u", "iso-8859-8-i": "iso-8859-8"}  # for the detector, and for readers
 
-_JUDGED = 1 << 20
-"""Bytes or characters of a page by which its encoding is judged."""
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_JUDGED = 1 << 16
+"""Bytes from the first one on that is not ASCII, by which the encoding of a page is judged."""
 
 _DECLARATION_BYTES = 4096
 """Where a page may declare its encoding; browsers look at 1,024 bytes, or at all of the head."""
@@ -50,6 +51,7 @@ _LEAST_SOUND = 16
 _HOST = re.compile(r"[a-z]+://[^/?#]*?\.([a-z]{2,63}|xn--[a-z0-9-]{1,59})\.?(?::\d*)?(?:[/?#]|\Z)", re.IGNORECASE | re.ASCII)
 
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
+_JIS_TEXT = re.compile(rb"\x1b\$[@B]([\x21-\x7e]*)")
 _ISO_2022_KR = re.compile(rb"\x1b\$\)C")
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _HZ = re.compile(rb"~\{[\x21-\x7e]{2}")
@@ -69,7 +71,6 @@ _ODD = re.compile(
 )
 _LEAST_ODD = 3
 """Places that must look wrong before a declaration is overruled: fewer may be slips of the author."""
-
 
 _ODD_SHARE = 5
 """A text has no language if one in so many of its characters that are not ASCII looks wrong."""
@@ -177,19 +178,22 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...], domain: bytes 
     good = len(text) - len(text.encode("ascii", "ignore")) - bad
     if good >= (bad if "utf-8" in declared or not declared else 2 * bad):
         return Decoded(text, "utf-8", _conflict("utf-8", declared))
+    if sum(map(len, _JIS_TEXT.findall(page))) > 2 * (good + bad):
+        return _judged(page, "iso-2022-jp", declared)
     possible = [name for name in declared if name not in (*_UTF_16, "replacement")]
-    detected = _detect(page, None if possible else domain)
+    sample = _sample(page)
+    detected = _detect(sample, None if possible else domain)
     for name in possible:
-        if _SAME.get(name, name) == _SAME.get(detected, detected) or _is_despite_bad_bytes(page, name):
+        if _SAME.get(name, name) == _SAME.get(detected, detected) or _is_despite_bad_bytes(sample, name):
             return _judged(page, name, declared)
-    texts = {name: decode(page, name) for name in (*possible, detected)}
-    odd = {name: _oddities(text) for name, text in texts.items()}
+    odd = {name: sum(1 for _ in _ODD.finditer(decode(sample, name))) for name in (*possible, detected)}
     if odd[detected] >= _LEAST_ODD or detected in _EAST_ASIAN:
-        sound = next((name for name in _PARTIAL_ENCODINGS if _is_despite_bad_bytes(page, name)), None)
+        sound = next((name for name in _PARTIAL_ENCODINGS if _is_despite_bad_bytes(sample, name)), None)
         if sound is not None:
-            detected, texts[sound], odd[sound] = sound, decode(page, sound), 0
+            detected, odd[sound] = sound, 0
     if not possible:
-        no_language = _ODD_SHARE * odd[detected] > good + bad  # then each byte that is not ASCII becomes U+FFFD
+        strange = _ODD_SHARE * odd[detected]
+        no_language = strange > len(_NOT_ASCII.findall(sample))  # then each byte that is not ASCII becomes U+FFFD
         chosen = "utf-8" if no_language else detected
     else:
         chosen = min(possible, key=odd.__getitem__)
@@ -198,19 +202,21 @@ def _decode_invalid_utf_8(page: bytes, declared: tuple[str, ...], domain: bytes 
         turkish = detected == "windows-1254" and chosen == "windows-1252" and len(_ICELANDIC.findall(page)) >= _LEAST_TURKISH
         if contradicted or east_asian or turkish:
             chosen = detected
-    return Decoded(texts.get(chosen, text), chosen, _conflict(chosen, declared))
+    return _judged(page, chosen, declared)
 
 
-def _oddities(text: str) -> int:
-    return sum(1 for _ in _ODD.finditer(text, 0, _JUDGED))
+def _sample(page: bytes) -> bytes:
+    """What follows the first byte that is not ASCII."""
+    first = _NOT_ASCII.search(page)
+    return page[max(0, first.start() - 1) :][:_JUDGED] if first else page[:_JUDGED]
 
 
-def _is_despite_bad_bytes(page: bytes, name: str) -> bool:
-    """Whether the page is in this encoding but for a few bytes, which make the detector exclude it."""
+def _is_despite_bad_bytes(sample: bytes, name: str) -> bool:
+    """Whether a page is in this encoding but for a few bytes, which make the detector exclude it."""
     encoding = _SAME.get(name, name)
     if encoding not in _PARTIAL_ENCODINGS:
         return False
-    text = decode(page[:_JUDGED], encoding)
+    text = decode(sample, encoding)
     few = 0 < text.count("\ufffd") * _LEAST_SOUND < len(text) - len(text.encode("ascii", "ignore"))
     return few and _detect(text.replace("\ufffd", "").encode(_PARTIAL_ENCODINGS[encoding], "ignore")) == encoding
 
@@ -220,9 +226,9 @@ def _top_level_domain(url: str) -> bytes | None:
     return host[1].lower().encode() if host else None
 
 
-def _detect(page: bytes, domain: bytes | None = None) -> str:
+def _detect(sample: bytes, domain: bytes | None = None) -> str:
     detector = EncodingDetector()
-    detector.feed(page[:_JUDGED], last=True)
+    detector.feed(sample, last=True)
     return _name(detector.guess(tld=domain, allow_utf8=False))
 
 

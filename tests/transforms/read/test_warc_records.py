@@ -165,7 +165,7 @@ def test_time_is_linear(hostile: bytes, size: int) -> None:
     names, _ = read(A + hostile + C, size=size)
     assert names[0] == "a"
     read(A + b"WARC/1.0\r\nWARC-Type: x\r\n" + hostile, size=size)
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 30
 
 
 @settings(max_examples=60, deadline=None)

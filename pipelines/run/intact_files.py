@@ -25,6 +25,7 @@ class IntactFiles:
 
     def __init__(self, run: str, folders: Sequence[str]) -> None:
         self._run = run
+        self._listed = tuple(f"{folder}/" for folder in folders)
         self._trusted = storage.local_path(run) is None
         self._entries = {
             f"{folder}/{path}": entry for folder in folders for path, entry in storage.files(storage.join(run, folder)).items()

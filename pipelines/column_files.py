@@ -78,9 +78,14 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "reader": READER_VERSIONS.get(split.format),
         "input": recipe.input.identity,
         "words": None if rater.raw else recipe.words.identity,
-        "raters": [rater.fingerprint, *sorted(needed[need].fingerprint for need in rater.needs if need in needed)],
+        "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")
+
+
+def _fingerprints(rater: Rater[Any], needed: Mapping[str, Rater[Any]]) -> list[object]:
+    """The fingerprints of a rater, and of all whose signals it needs, however far."""
+    return [rater.fingerprint, *(_fingerprints(needed[need], needed) for need in sorted(rater.needs) if need in needed)]
 
 
 def _read(uri: str) -> pa.Table | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import tamis
@@ -64,6 +65,44 @@ def test_its_new_version_rates_again(source, tmp_path):
     run(source, tmp_path / "run", slow())
     run(source, tmp_path / "run", slow("2"))
     assert calls() >= 150
+
+
+class Source(tamis.Rater[tamis.Options]):
+    """Gives a number that its version sets."""
+
+    name, VERSION = "source", 1
+    signals = (tamis.Signal("source.value", "int64", "units", "up", "a test"),)
+
+    def rate(self, texts: tamis.SegmentedTexts) -> pa.RecordBatch:
+        return tamis.signal_batch(self.signals, [pa.array([self.VERSION] * len(texts), pa.int64())])
+
+
+class Changed(Source):
+    VERSION = 2
+
+
+class Middle(tamis.Rater[tamis.Options]):
+    """Passes on the number of `source`."""
+
+    name, VERSION, needs = "middle", 1, ("source.value",)
+    signals = (tamis.Signal("middle.value", "int64", "units", "up", "a test"),)
+
+    def rate(self, texts: tamis.SegmentedTexts) -> pa.RecordBatch:
+        return tamis.signal_batch(self.signals, [texts[self.needs[0]]])
+
+
+class Dear(Middle):
+    """Passes on the number of `middle`, and keeps it."""
+
+    name, needs, own_file = "dear", ("middle.value",), True
+    signals = (tamis.Signal("dear.value", "int64", "units", "up", "a test"),)
+
+
+def test_it_rates_again_if_a_rater_changes_that_another_one_needs_for_it(source, tmp_path):
+    options = tamis.Options()
+    for rater, value in ((Source(options), 1), (Changed(options), 2)):
+        release = run(source, tmp_path / "run", rater, Middle(options), Dear(options))
+        assert set(release.table("dear.value")["dear.value"].to_pylist()) == {value}
 
 
 def test_a_damaged_file_is_measured_again(source, tmp_path):

@@ -55,10 +55,13 @@ class IntactFiles:
                 self._checked[file.path] = (entry.version, file.sha256)
 
     def save(self) -> None:
-        """Remembers the versions of all files that were found intact, if there is one more."""
+        """Remembers the versions of all files that were found intact, if there is one more, and
+        forgets files that are gone."""
         if self._checked == self._before:
             return
-        rows = [(path, *known) for path, known in sorted(self._checked.items()) if path in self._entries]
+        elsewhere = {path: known for path, known in self._checked.items() if not path.startswith(self._listed)}
+        known = elsewhere | {path: self._checked[path] for path in self._checked.keys() & self._entries.keys()}
+        rows = [(path, *known[path]) for path in sorted(known)]
         columns = zip(*rows, strict=True) if rows else ((), (), ())
         table = pa.table(list(map(pa.array, map(list, columns), [field.type for field in _SCHEMA])), schema=_SCHEMA)
         with storage.commit(storage.join(self._run, *_CHECKED)) as sink:

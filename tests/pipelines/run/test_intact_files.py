@@ -27,8 +27,10 @@ def test_what_was_checked_is_not_read_again(run, monkeypatch):
     intact = IntactFiles(str(run), ("rated", "releases/000001"))
     assert all(file in intact for file in known)
     intact.save()
+    storage.write_bytes(str(run / "rated/new.parquet"), b"new")
     parts = IntactFiles(str(run), ("rated",))
     assert known[0] in parts
+    assert File.read(str(run), "rated/new.parquet") in parts
     parts.save()  # and forgets nothing of other folders
     monkeypatch.setattr(storage, "sha256", lambda uri: pytest.fail(f"read {uri}"))
     again = IntactFiles(str(run), ("rated", "releases/000001"))

@@ -59,9 +59,14 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
         threshold = document["thresholds"].get(name, {})
         limits = ", ".join(f"{key} {_limit(threshold[key])}" for key in ("min", "max", "one_of") if key in threshold)
         mark = " <- decided" if name == document["reason"] else ""
-        text = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        text = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else _label(value)
         yield f"  {name:<36} {text:>14}{'   ' + limits if limits else ''}{mark}"
     yield f"text: {document['excerpt']!r}"
+
+
+def _label(value: object) -> str:
+    """A label, or several of them."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _limit(value: float | list[str]) -> str:

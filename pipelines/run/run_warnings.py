@@ -123,7 +123,7 @@ def _declared_signals(summaries: list[PartSummary]) -> Iterator[LintWarning]:
                 f"find them by {MISTYPED}",
                 {"documents": wrong},
             )
-        elif not values and sum(part.missing for part in parts):
+        elif not values and any(part.missing for part in parts):
             yield LintWarning(
                 "signal-missing", f"no document has a value of '{name}': check its name and type under signals", {}
             )

@@ -150,3 +150,17 @@ def test_a_package_that_cannot_be_loaded_is_named(site: Path, tmp_path: Path) ->
     assert f"r.yaml:4: rate.readability: {problem}" in tamis(broken, "lint", write(tmp_path), code=2)
     assert f"cannot be used: readability: {problem}" in tamis(broken, "raters")
     assert "gopher" in tamis(broken, "lint", "gopher")  # which does not name it
+
+
+def test_a_name_that_is_taken_is_named_with_both_packages(site: Path, tmp_path: Path) -> None:
+    about = tmp_path / "other" / "other_package-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: other-package\nVersion: 1.0\n")
+    rater = "tamis_readability:ReadabilityRater"
+    (about / "entry_points.txt").write_text(f"[tamis.raters]\nreadability = {rater}\ngopher = {rater}\n")
+    both = Path(f"{site}{os.pathsep}{about.parent}")
+    twice = "other-package 1.0 and tamis-readability 0.1.0 both provide 'readability': uninstall one of them"
+    assert f"r.yaml:4: rate.readability: {twice}" in tamis(both, "lint", write(tmp_path), code=2)
+    listed = tamis(both, "raters")
+    assert twice in listed
+    assert "gopher of other-package 1.0: the name is that of a rater of Tamis" in listed

@@ -8,6 +8,7 @@ stay as they were.
 import getpass
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -254,9 +255,17 @@ def _log(run: str, takedown: Takedown, reason: str, documents: int, changed: Map
         number=number,
         parent=purges.last_digest(run),
         when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        who=f"{_user()}@{socket.gethostname()}",
         reason=reason,
         documents=documents,
         takedown=takedown.digest,
         releases=entries,
     ).sealed().write(purges.purge_uri(run, number))
+
+
+def _user() -> str:
+    """The name of the user; a container may know none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"

@@ -10,7 +10,7 @@ from typing import Any
 from tamis.pipelines.releases.seal import make_current
 from tamis.pipelines.run import progress
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.work_plan import MEND, current_release
+from tamis.pipelines.run.work_plan import MEND, current_release, rollback_uri
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import FOLDERS
@@ -47,9 +47,10 @@ def is_pinned(run: str, number: int) -> bool:
 
 
 def rollback(run: str, number: int) -> Release:
-    """Makes an earlier release the current one. The next run makes a new release, as ever."""
+    """Makes another release the current one, until a run makes a new one."""
     with RunLock(run, "exclusive"):
         release = open_release(f"{run}@{number}")
+        storage.write_bytes(rollback_uri(run), json.dumps({"release": number, "last": max(numbers(run))}).encode())
         make_current(release)
         return release
 

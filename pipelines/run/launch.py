@@ -17,8 +17,9 @@ from tamis.pipelines.run.finalize import finalize_run
 from tamis.pipelines.run.prepare import check_directory, clean_up, prepare, remove_temporary_files
 from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress, Observer
 from tamis.pipelines.run.run_lock import RunLock
-from tamis.pipelines.run.work_plan import WorkPlan, current_release, plan_work
+from tamis.pipelines.run.work_plan import WorkPlan, current_release, plan_work, rollback_uri
 from tamis.pipelines.runners.registry import Runner, make_runner
+from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput, RunError
 from tamis.transforms.core.manifest import Environment, Manifest
 from tamis.transforms.core.release import Release
@@ -86,6 +87,9 @@ def launch(
 
 
 def _unchanged(plan: WorkPlan, release: Release) -> Result:
+    rolled_back = storage.read_json(rollback_uri(plan.run)) or {}
+    if plan.current is not None and rolled_back == {"release": plan.current.number, "last": release.number}:
+        release = plan.current  # somebody wants it to be the current one
     make_current(release)
     metrics.write_finished(plan.run, release.manifest, time.time())
     return Result(release, 0, plan.reused, dict.fromkeys(MOVEMENTS, 0.0), True)

@@ -15,7 +15,7 @@ from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.provenance.takedown import read_takedown
-from tamis.transforms.read.input_options import Split, UnreadFile
+from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
 from tamis.transforms.read.inputs import missing_text, plan
 
 REPORT, METRICS = "report.html", "metrics.prom"
@@ -132,8 +132,14 @@ class WorkPlan:
 
     @property
     def partitions(self) -> int:
-        """Partitions of an exchange: they bound its memory and do not change its result."""
-        return partitions(self.bytes)
+        """Partitions of an exchange: they bound its memory and do not change its result. A
+        compressed file counts several times, since it may hold many short documents."""
+        splits = [split for task in self.tasks for split in task.splits]
+        return partitions(sum(split.size * (COMPRESSION_RATIO if _is_compressed(split) else 1) for split in splits))
+
+
+def _is_compressed(split: Split) -> bool:
+    return bool(storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]))
 
 
 def partitions(size: int) -> int:
@@ -319,6 +325,11 @@ def _early(split: Split) -> Split | None:
 def plan_uri(run: str) -> str:
     """The file that says which release an unfinished run was making, and from what."""
     return storage.join(run, ".state", "plan.json")
+
+
+def rollback_uri(run: str) -> str:
+    """The file that says which release somebody made the current one, and which was the last."""
+    return storage.join(run, ".state", "rollback.json")
 
 
 def plan_record(fingerprint: str, number: int) -> dict[str, object]:

@@ -212,6 +212,9 @@ def _check_current(run: str) -> Iterator[Problem]:
         yield Problem(MANIFEST, "its bytes have changed: it is not the manifest of any release", RERUN)
         return
     link = storage.local_path(storage.join(run, LATEST))
+    if link is not None and link.exists() and not link.is_symlink():
+        yield Problem(LATEST, "it is no link, but a copy of a release", REMOVE)
+        return
     if link is not None and link.exists() and link.resolve() != Path(current.folder).resolve():
         yield Problem(LATEST, f"it does not point to the current release, which is {current.number}", RERUN)
 

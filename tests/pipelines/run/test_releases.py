@@ -13,6 +13,7 @@ import pytest
 from tamis import CurriculumDataset
 from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.releases.retention import rollback
 from tamis.pipelines.run.launch import Result, launch
 from tamis.pipelines.run.status import status
 from tamis.transforms.core.errors import RunError
@@ -198,3 +199,17 @@ def test_a_damaged_run_of_an_early_version_is_named(recipe, source, tmp_path, pa
     content[len(content) // 2] ^= 1
     (output / path).write_bytes(content)
     assert path in {problem.path for problem in verify(str(output))}
+
+
+def test_a_rollback_stays_until_a_run_makes_a_new_release(recipe, source, tmp_path):
+    output = tmp_path / "run"
+    run(recipe, source, output)
+    add(source, 6)
+    run(recipe, source, output)
+    rollback(str(output), 1)
+    assert run(recipe, source, output).release.number == 1
+    assert open_release(str(output)).number == 1
+    add(source, 7)
+    assert run(recipe, source, output).release.number == 3
+    assert open_release(str(output)).number == 3
+    assert not verify(str(output))

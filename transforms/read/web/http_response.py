@@ -6,6 +6,7 @@ Crawls keep what servers sent: bare line feeds, folded or broken lines, types th
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _STATUS_LINE = re.compile(
@@ -16,7 +17,7 @@ _TUNNEL = re.compile(rb"[^\r\n]*connection established", re.IGNORECASE)
 _LINE_END = re.compile(r"\r*\n")
 _FOLD = re.compile(r"(?<=[^\r\n])\r*\n[ \t]+")
 _LONGEST_HEAD = 1 << 18  # bytes; browsers give up there
-_LONGEST_TYPE = 1000
+_LONGEST_TYPE, _MOST_TYPES = 1000, 20
 _MOST_HEADS = 20  # interim responses (100 Continue) before the one with the page
 
 _MIME_TYPE = re.compile(r"\s*([!#$%&'*+\-.^_`|~\w]+/[!#$%&'*+\-.^_`|~\w]+)\s*(?:;.*)?", re.ASCII | re.DOTALL)
@@ -105,14 +106,19 @@ def _headers(head: str) -> dict[str, list[str]]:
 def content_type(values: list[str]) -> tuple[str, str | None]:
     """Type and charset of the values of Content-Type: the last valid type, in lower case, "" if there
     is none. A charset counts even where the type beside it is broken."""
+    return _content_type(tuple(value[:_LONGEST_TYPE] for value in values[:_MOST_TYPES]))
+
+
+@lru_cache(1024)
+def _content_type(values: tuple[str, ...]) -> tuple[str, str | None]:
     name, charset = "", None
     for value in values:
-        for item in _COMMA.split(value[:_LONGEST_TYPE]):
+        for item in _COMMA.split(value):
             match = _MIME_TYPE.fullmatch(item)
-            if match is not None and (found := match[1].lower()) not in _NO_TYPE:
-                if found != name:
+            if match is not None and (essence := match[1].lower()) not in _NO_TYPE:
+                if essence != name:
                     charset = None
-                name = found
+                name = essence
             label = _CHARSET.search(" " + item)
             if label is not None:
                 charset = label[1] or label[2] or label[3] or charset

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+_USUAL_HEAD = 1 << 12
 _LONGEST_HEAD = 1 << 20
 _WINDOW = 1 << 20  # bytes that are searched at once for the next record
 _LONGEST_START = 256  # bytes that `_START` may match
@@ -18,7 +19,8 @@ _LONGEST_START = 256  # bytes that `_START` may match
 _START = re.compile(rb"WARC/\d{1,2}\.\d{1,4}[ \t]*\r?\n(?=(?:WARC|Content)-[A-Za-z-]+[ \t]*:)", re.IGNORECASE)
 _VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,4}[ \t]*\r?\n", re.IGNORECASE)
 _SPACE = re.compile(rb"[\r\n\t \0]*")
-_END_OF_HEAD = re.compile(rb"(\n\r?\n)|" + _START.pattern, re.IGNORECASE)  # or another head inside it
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_END_OF_HEAD = re.compile(rb"\n\r?\n|(?=" + _START.pattern + rb")", re.IGNORECASE)
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _LENGTH = re.compile(r"\d{1,18}")
 
@@ -145,12 +147,12 @@ class _Window:
         if version is None:
             return None
         start = version.end() - self._position
-        size = 1 << 12
+        size = _USUAL_HEAD
         while True:
             more = self.has(size)
-            end = _END_OF_HEAD.search(self._data, self._position + start - 1, self._position + _LONGEST_HEAD)
+            end = self._end_of_head(self._position + start)
             if end is not None:
-                if not end[1]:
+                if not end[0]:
                     return None  # this one is cut
                 head = self._data[self._position + start : end.start()]
                 self._position = end.end()
@@ -158,6 +160,13 @@ class _Window:
             if not more or size >= _LONGEST_HEAD:
                 return None
             size *= 4
+
+    def _end_of_head(self, start: int) -> re.Match[bytes] | None:
+        """The blank line behind a head, or an empty match where another head begins before it."""
+        blank = _BLANK_LINE.search(self._data, start - 1, start + _USUAL_HEAD)
+        if blank is not None and self._data.find(b"WARC/", start, blank.start()) < 0:
+            return blank
+        return _END_OF_HEAD.search(self._data, start - 1, start + _LONGEST_HEAD)
 
     def content(self, length: int) -> bytes | None:
         """The next `length` bytes, if they can be a record's content; moves behind them."""

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.run.work_plan import READER_VERSIONS
+from tamis.pipelines.recipe.schema import RATE_VERSION, Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam.step import one_batch
 from tamis.transforms.core.options import fingerprint
@@ -75,7 +74,7 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
     needed = {signal: other for other in raters for signal in (signal.name for signal in other.signals)}
     covered = {
         "split": asdict(split),
-        "reader": READER_VERSIONS.get(split.format),
+        "code": RATE_VERSION,
         "input": recipe.input.identity,
         "words": None if rater.raw else recipe.words.identity,
         "raters": _fingerprints(rater, needed),

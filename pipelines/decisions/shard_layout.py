@@ -12,7 +12,11 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.transforms.beam.exchange import PartState
 
-PhaseSizes = Mapping[int, tuple[int, int]]
+PhaseSizes = Mapping[int, tuple[int, int, int]]
+"""Bytes of text, tokens and documents by phase."""
+
+SHARD_DOCUMENTS = 500_000
+"""At most in one shard: of very short documents, ids and numbers take more memory than text."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +45,29 @@ class Layout:
 
 
 def emitted_sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
-    """Bytes and tokens of the text that a part emits, by phase. Decide is done with the part."""
-    sums = emitted_copies(part_state, recipe).group_by("phase").aggregate([("bytes", "sum"), ("tokens", "sum")])
+    """What a part emits, by phase. Decide is done with the part."""
+    sums = [("bytes", "sum"), ("tokens", "sum"), ("tokens", "count")]
+    rows = emitted_copies(part_state, recipe).group_by("phase").aggregate(sums).to_pylist()
     Progress(run, "decide").finish()
-    return {row["phase"]: (row["bytes_sum"], row["tokens_sum"]) for row in sums.to_pylist()}
+    return {row["phase"]: (row["bytes_sum"], row["tokens_sum"], row["tokens_count"]) for row in rows}
 
 
 def plan_layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_shards: int) -> Layout:
     """The layout of the run, from the sizes of all parts."""
     phases = recipe.curriculum.effective_phases
-    text_bytes: Counter[int] = Counter()
-    tokens: Counter[int] = Counter()
+    text_bytes, tokens, documents = Counter[int](), Counter[int](), Counter[int]()
     for part in sizes:
-        for phase, (phase_bytes, phase_tokens) in part.items():
+        for phase, (phase_bytes, phase_tokens, phase_documents) in part.items():
             text_bytes[phase] += phase_bytes
             tokens[phase] += phase_tokens
+            documents[phase] += phase_documents
+
+    def shards_of(phase: int) -> int:
+        by_bytes = math.ceil(text_bytes[phase] / recipe.output.shard_bytes)
+        return max(1, by_bytes, math.ceil(documents[phase] / SHARD_DOCUMENTS))
+
     # A phase whose documents are all empty has no bytes, yet a shard.
-    shards = tuple(
-        max(1, math.ceil(text_bytes[phase] / recipe.output.shard_bytes)) if phase in text_bytes else 0
-        for phase in range(len(phases))
-    )
+    shards = tuple(shards_of(phase) if phase in text_bytes else 0 for phase in range(len(phases)))
     Progress(run, "emit").expect(sum(shards) - finished_shards)
     names = tuple(phase.name for phase in phases)
     return Layout(shards, tuple(tokens[phase] for phase in range(len(phases))), names, recipe.output.format)

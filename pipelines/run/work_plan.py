@@ -35,9 +35,6 @@ SMALL_BYTES, FEW_SPLITS = 1 << 20, 32
 """Beyond this number, splits of fewer stored bytes share parts: a part costs four files and some
 milliseconds, which is more than reading a few documents takes."""
 
-READER_VERSIONS = {"warc": 2, "wet": 2}
-"""Raise one when the same files of a format would give other documents."""
-
 GROUP_BYTES, GROUP_SPLITS = 4 << 20, 256
 """Stored bytes and number of the small splits in one part, about. There are at least four parts of
 them, for workers to share."""
@@ -239,7 +236,6 @@ def assign_parts(recipe: Recipe, run: str, splits: Sequence[Split]) -> list[Part
     finish at about the same time."""
     digests = _digests(recipe, splits)
     by_digest = {digests[split]: split for split in splits}
-    by_digest |= {_digest(recipe, early): split for split in splits if (early := _early(split)) is not None}
     tasks = []
     missing = dict.fromkeys(splits)
     for name, group in _finished_parts(run):
@@ -310,16 +306,7 @@ def _digests(recipe: Recipe, splits: Iterable[Split]) -> dict[Split, str]:
 
 def _digest(recipe: Recipe, split: Split) -> str:
     """Covers all that can change what is rated of a split: its bytes, the raters, the options."""
-    covered: dict[str, object] = {"rate": recipe.rate_fingerprint, "split": asdict(split)}
-    if split.format in READER_VERSIONS:
-        covered["reader"] = READER_VERSIONS[split.format]
-    return fingerprint(covered)
-
-
-def _early(split: Split) -> Split | None:
-    """The split as early versions described it: a file on a disk by size and modification time."""
-    parts = split.stamp.split("-")
-    return replace(split, stamp="-".join(parts[:2])) if len(parts) == 4 and storage.local_path(split.uri) else None
+    return fingerprint({"rate": recipe.rate_fingerprint, "split": asdict(split)})
 
 
 def plan_uri(run: str) -> str:

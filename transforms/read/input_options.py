@@ -99,15 +99,8 @@ class Input(Options):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All options that can change what is read of a file, for fingerprints. Those that came
-        after the first versions count only if they are set, so that older parts stay valid."""
-        options = self.model_dump(mode="json", exclude={"paths", "allow_empty", "list_base"})
-        for name in ("options", "extractor", "warc_records"):
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del options[name]
-        if not options["fields"]["html"]:
-            del options["fields"]["html"]
-        return options
+        """All options that can change what is read of a file, for fingerprints."""
+        return self.model_dump(mode="json", exclude={"paths", "allow_empty", "list_base"})
 
 
 def split_count(size: int, split_bytes: int) -> int:

@@ -30,7 +30,7 @@ def make_early(run: Path, recipe: Recipe) -> None:
         receipt = json.loads(Path(part.uri("rated", "json")).read_text())
         (entry,) = receipt.pop("inputs")
         split = splits[entry["uri"]]
-        early = replace(split, stamp="-".join(split.stamp.split("-")[:2]))
+        early = replace(split, stamp="-".join(split.stamp.split("-")[:2]))  # size and modification time
         for file in receipt["files"]:
             path = Path(run, file["path"])
             file["path"] = f"{path.parent.name}/part-{ordinal:05d}{path.suffix}"

@@ -295,7 +295,7 @@ def cases() -> list[Case]:
     folder = "releases/000001"
     files = ("rated/*.parquet", "sketches/*.arrow", "rated/*.json", f"{folder}/data/phase-1/*", f"{folder}/receipts/shard-*")
     table += [Case("torn last block", f"{name}, run unfinished", torn(name, True)) for name in files]
-    more = (*files, f"{folder}/receipts/part-*", f"{folder}/decisions/*", f"{folder}/[pr]*.[jh]*", "[m]anifest.json")
+    more = (*files, f"{folder}/receipts/part-*", f"{folder}/decisions/*", f"{folder}/report.html", "manifest.json")
     table += [Case("torn last block", f"{name}, run finished", torn(name, False)) for name in more]
     table += [Case("torn last block", "every spill file", torn_spill)]
     if may_mount():

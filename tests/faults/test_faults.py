@@ -16,7 +16,7 @@ FEW = (
     "SIGKILL of a worker, first part decided",
     "torn last block, rated/*.parquet, run unfinished",
     "torn last block, releases/000001/data/phase-1/*, run finished",
-    "torn last block, [m]anifest.json, run finished",
+    "torn last block, manifest.json, run finished",
     "torn last block, every spill file",
     "full disk, room for 80% of the run",
     "clock skew, ahead, Decide",

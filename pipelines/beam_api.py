@@ -48,7 +48,7 @@ class Batches(beam.PTransform):
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         return (
             rows
-            | beam.BatchElements(max_batch_size=self.batch_size)
+            | beam.BatchElements(min_batch_size=self.batch_size, max_batch_size=self.batch_size)
             | "Arrow" >> beam.Map(batch_of).with_output_types(pa.RecordBatch)
         )
 

@@ -212,7 +212,8 @@ def _decide(
         rows.setdefault(name, pa.repeat(default, rated.num_rows))
     rows |= {"decision": documents.decision, "reason": documents.reason, "detail": documents.detail}
     rows |= _places(rows, part_state, recipe)
-    return pa.table(rows)
+    read = {name for step in recipe.steps for name in step.signals}
+    return pa.table({name: values for name, values in rows.items() if name not in read})
 
 
 def _places(rows: dict[str, pa.Array], part_state: PartState, recipe: Recipe) -> dict[str, pa.Array]:

@@ -50,7 +50,11 @@ def rollback(run: str, number: int) -> Release:
     """Makes another release the current one, until a run makes a new one."""
     with RunLock(run, "exclusive"):
         release = open_release(f"{run}@{number}")
-        storage.write_bytes(rollback_uri(run), json.dumps({"release": number, "last": max(numbers(run))}).encode())
+        last = max(numbers(run))
+        if number == last:
+            storage.remove(rollback_uri(run))
+        else:
+            storage.write_bytes(rollback_uri(run), json.dumps({"release": number, "last": last}).encode())
         make_current(release)
         return release
 

@@ -35,6 +35,9 @@ RERUN = "run the same `tamis run` again: it makes the file again"
 RESTORE = "restore it from a copy; the current release is not affected"
 REMOVE = "remove it; it is not part of any release"
 
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
+"""What reading a manifest raises if its bytes have changed."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -151,23 +154,35 @@ def _check_manifest(run: str, number: int, sealed: Sequence[int], problems: list
     digest = purges.manifest_digest(run, number) or (record.manifest if record is not None else None)
     cure = RERUN if number == max(sealed) else RESTORE
     contents = [content for content in (inner, top) if content is not None and digest in (None, _sha256(content))]
-    if inner is None:
+    if inner is not None and inner == top and not contents:  # the two copies agree: it is the record
+        problems.append(Problem(_record(number), "its bytes have changed: it names another manifest", cure))
+        contents = [inner]
+    elif inner is None:
         problems.append(Problem(path, "missing", cure))
     elif not contents or contents[0] != inner:
         problems.append(Problem(path, "its bytes have changed (its SHA-256 is not that in its record)", cure))
-    for content in [*contents, *([inner] if inner is not None else [])]:
+    for content in contents:  # files are not held against a manifest that has changed
         try:
             release = from_manifest(run, number, content, path)
             purged = purges.manifest_digest(run, number) is not None
             if record is not None and not purged and not release_chain.is_record_of(record, release, content):
                 problems.append(Problem(_record(number), "it does not describe its release", cure))
-        except (RunError, KeyError, TypeError, AttributeError, ValueError):
+        except (RunError, *_MALFORMED):
+            problems.append(Problem(MANIFEST if early else path, "it is not a readable manifest", cure))
             continue
         return release
     return None
 
 
-def _check_files(release: Release, digests: dict[str, tuple[int, str] | None], cure: str) -> Iterator[Problem]:
+def _check_files(release: Release, digests: dict[str, tuple[int, str] | None], cure: str) -> list[Problem]:
+    """Problems of the files of a release, of its roots and of its counts."""
+    try:
+        return list(_file_problems(release, digests, cure))
+    except _MALFORMED:  # only of an early version, whose manifest has no checksum
+        return [Problem(MANIFEST, "its bytes have changed: it is not a readable manifest", cure)]
+
+
+def _file_problems(release: Release, digests: dict[str, tuple[int, str] | None], cure: str) -> Iterator[Problem]:
     manifest = release.manifest
     own = f"{RELEASES}/{release.number:06d}/{MANIFEST}"
     for file in manifest["files"]:
@@ -223,6 +238,7 @@ def _strays(run: str, sealed: Sequence[int], releases: Sequence[Release]) -> Ite
     """Files that belong to no release. Parts that no release needs yet are not among them."""
     early = any(release.is_early for release in releases)
     listed = {file["path"] for release in releases for file in release.manifest["files"]}
+    checked = {release.number for release in releases}
     for name in storage.names(run):
         if name not in RUN_FILES or (name in EARLY_FILES and not early):
             yield Problem(name, "it is not a file of a run", REMOVE)
@@ -238,6 +254,8 @@ def _strays(run: str, sealed: Sequence[int], releases: Sequence[Release]) -> Ite
         if rest and folder.isdigit():
             if int(folder) == unfinished and unfinished not in sealed:
                 continue
+            if int(folder) in sealed and int(folder) not in checked:
+                continue  # its manifest is damaged, and says nothing of its files
             if full not in listed and not (rest == MANIFEST and int(folder) in sealed):
                 yield Problem(full, "it is in no release", REMOVE)
         elif not re.fullmatch(rf"\d{{6,}}(\.removed|\.pin)?\.json|{purges.FOLDER}/\d{{6,}}\.json", path):

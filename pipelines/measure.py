@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from tamis.pipelines.column_files import Known
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms.core.component import FIELDS, METADATA
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.rater import FIELDS, METADATA, Rater
+from tamis.transforms.core.rater import Rater
 from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.metadata import field_texts

@@ -17,7 +17,8 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from tamis.transforms.core.rater import METADATA, Direction, Kind, Rater
+from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.rater import Direction, Kind, Rater
 from tamis.transforms.text.segment import segment, unsegmented
 
 EDGES: tuple[str, ...] = (

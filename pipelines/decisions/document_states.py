@@ -17,7 +17,7 @@ from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, addressed, result_column, spill_rows
 from tamis.transforms.beam.step import Documents, rated_part
-from tamis.transforms.core.rater import METADATA
+from tamis.transforms.core.component import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory

@@ -15,9 +15,10 @@ from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
+from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, StepOf, fingerprint
-from tamis.transforms.core.rater import METADATA, Kind, Rater, Signal, running_order
+from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
+from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.manifest import Counts, InputEntry
-from tamis.transforms.core.rater import METADATA
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD

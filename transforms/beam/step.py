@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
     from tamis.transforms.beam.exchange import PartState
 
+CUTS = pa.schema(
+    [
+        pa.field("doc_ref", pa.uint64(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),  # byte in the rated text
+        pa.field("stop", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""Spans to cut out of documents. They begin and end between characters, and may overlap."""
+
 Details = Callable[[pa.Array], pa.Array]
 """The details of a decision for the rows with the given indices."""
 
@@ -58,11 +69,12 @@ class Documents:
 class Step(ABC):
     """One step. `name` is that of its results in the part states. `signals`: columns of the rated
     parts that `decide` finds among those of the documents. `lasting`: whether later steps read the
-    columns that it adds."""
+    columns that it adds. `cuts`: whether its results are spans to cut (`CUTS`)."""
 
     name: str
     signals: tuple[str, ...] = ()
     lasting: bool = False
+    cuts: bool = False
 
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
         """What finds the results, from part states to part states with one more result; None if

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.text import SEGMENTATION
+from tamis.transforms.core.component import FIELDS, METADATA, Component, OptionsT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +18,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["int64", "float64", "bool", "string", "list<string>"]
 Direction = Literal["up", "down", "band", "none"]
-
-FIELDS = ("source", "url", "licence", "date", "metadata")
-"""The fields of a document, beside its text, that a rater may need."""
-
-METADATA = "metadata."
-"""Prefix of the names of metadata fields."""
-
 
 @dataclass(frozen=True)
 class Signal:
@@ -90,65 +81,18 @@ def signal_batch(signals: Sequence[Signal], values: Iterable[pa.Array | npt.NDAr
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([signal.field() for signal in signals]))
 
 
-OptionsT = TypeVar("OptionsT", bound=Options)
-
-
-class Rater(ABC, Generic[OptionsT]):
+class Rater(Component[OptionsT], ABC):
     """Measures signals of documents. A subclass `Mine(Rater[MyOptions])` names its signals and
-    implements `rate`.
+    implements `rate`. Its name is the first part of the names of its signals. It may also need the
+    signal of a rater that then runs before it (`language.label`)."""
 
-    It is made in the driver, pickled to the workers, and set up once in each process. Importing its
-    module must take milliseconds: models and large libraries are imported inside functions.
-    """
-
-    name: str
-    """Its key in the recipe, and the first part of the names of its signals."""
     signals: tuple[Signal, ...]
     """What it measures, in the order of the columns of `rate`."""
-    VERSION: ClassVar[int | str] = ""
-    """Version of the code. Raise it whenever a text may get another value. By default the name and
-    version of the package that provides the rater."""
-    needs: tuple[str, ...] = ()
-    """What it sees beside the texts, as `texts[name]`: one of `FIELDS`, a field of the metadata
-    (`metadata.lang`, as text), or a signal of a rater that then runs before it (`language.label`).
-    Each may be null."""
     raw: ClassVar[bool] = False
-    """Whether it sees the texts as they were read, without words and lines. It then runs first, and
-    needs no signal."""
-    slow: ClassVar[bool] = False
-    """Whether it takes far longer than reading the text does."""
+    """Whether it sees the texts without words and lines. It then runs first, and needs no signal."""
     own_file: ClassVar[bool] = False
     """Whether its values are kept in files of their own, so that changing another rater does not
     make this one rate again: for models, functions, and whatever else is dear."""
-    repeatable: ClassVar[bool] = False
-    """Whether a recipe lists its options, once for each rater of this kind that it wants. The
-    options then have a `name`."""
-    example: ClassVar[Mapping[str, Any]] = {}
-    """Options to show it with, if some are required."""
-    options_type: ClassVar[type[Options]] = Options
-    """The model in `Rater[…]`, which checks the options in the recipe."""
-    package: str | None = None
-    """Name and version of the installed package that provides it; None for Tamis and for objects."""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        for base in cls.__dict__.get("__orig_bases__", ()):
-            origin, options = get_origin(base), get_args(base)
-            if isinstance(origin, type) and issubclass(origin, Rater) and isinstance(options[0], type):
-                cls.options_type = options[0]
-
-    def __init__(self, options: OptionsT) -> None:
-        self.options = options
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever a value can: with the version, the options, the words, and Python's
-        tables of Unicode. A rater with a model overrides it, to cover the bytes of the model."""
-        version = self.VERSION or self.package
-        if not version:
-            raise ValueError("it has no VERSION, by which Tamis knows that its values have changed")
-        options = self.options.model_dump(mode="json")
-        return fingerprint([self.name, version, options, SEGMENTATION, unicodedata.unidata_version])
 
     def setup(self) -> None:
         """Loads models and compiles kernels, by rating one word. Called once in each process."""

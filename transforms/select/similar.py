@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from tamis.transforms.beam.exchange import PartState, result_column
 from tamis.transforms.beam.step import Documents, Kept, Step, one_batch, rated_part, rounded
+from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.rater import METADATA
 from tamis.transforms.select import diversify
 from tamis.transforms.select.allocation import Diversity, Selection
 from tamis.transforms.text.metadata import field_texts

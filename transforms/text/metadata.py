@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from tamis.transforms.core.rater import METADATA, Kind, Signal
+from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.rater import Kind, Signal
 
 
 def field_texts(metadata: pa.Array, name: str) -> pa.Array:

@@ -1,0 +1,81 @@
+"""Replaces spans of texts, and measures and copies them."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import PADDING, text_buffer
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def _copy(source: Bytes, start: int, stop: int, target: Bytes, position: int) -> int:
+    target[position : position + stop - start] = source[start:stop]
+    return position + stop - start
+
+
+@njit(cache=True, nogil=True)
+def _splice(
+    data: Bytes, text_start: Ints, document: Ints, start: Ints, stop: Ints, inserted: Bytes, insert_start: Ints
+) -> tuple[Bytes, Ints]:
+    documents = len(text_start) - 1
+    size = text_start[documents] - text_start[0] + insert_start[-1] - insert_start[0] - np.sum(stop - start)
+    result = np.empty(size + PADDING, np.uint8)
+    result[size:] = 0
+    first = np.zeros(documents + 1, np.int64)
+    position = k = 0
+    for d in range(documents):
+        left = text_start[d]
+        while k < len(document) and document[k] == d:
+            position = _copy(data, left, start[k], result, position)
+            position = _copy(inserted, insert_start[k], insert_start[k + 1], result, position)
+            left = stop[k]
+            k += 1
+        position = _copy(data, left, text_start[d + 1], result, position)
+        first[d + 1] = position
+    return result, first
+
+
+@njit(cache=True, nogil=True)
+def _gather(data: Bytes, start: Ints, stop: Ints) -> tuple[Bytes, Ints]:
+    first = np.zeros(len(start) + 1, np.int64)
+    for k in range(len(start)):
+        first[k + 1] = first[k] + stop[k] - start[k]
+    result = np.zeros(first[-1] + PADDING, np.uint8)
+    for k in range(len(start)):
+        _copy(data, start[k], stop[k], result, first[k])
+    return result, first
+
+
+@njit(cache=True, nogil=True)
+def _lengths(data: Bytes, start: Ints, stop: Ints) -> Ints:
+    lengths = np.zeros(len(start), np.int64)
+    for k in range(len(start)):
+        for i in range(start[k], stop[k]):
+            lengths[k] += data[i] & 0xC0 != 0x80
+    return lengths
+
+
+def splice(data: Bytes, text_start: Ints, document: Ints, start: Ints, stop: Ints, inserted: pa.Array | None) -> pa.Array:
+    """The texts with k spans replaced, as large_string[n]. `start` and `stop` are offsets into `data`,
+    in text order and without overlaps; `inserted` is large_string[k], or None if nothing replaces
+    them."""
+    texts = inserted if inserted is not None else pa.array([""] * len(document), pa.large_string())
+    return _strings(*_splice(data, text_start, document, start, stop, *text_buffer(texts)))
+
+
+def spans(data: Bytes, start: Ints, stop: Ints) -> pa.Array:
+    """The text of each span, as large_string[k]."""
+    return _strings(*_gather(data, start, stop))
+
+
+def lengths(data: Bytes, start: Ints, stop: Ints) -> Ints:
+    """The code points of each span."""
+    return np.asarray(_lengths(data, start, stop))
+
+
+def _strings(data: Bytes, first: Ints) -> pa.Array:
+    return pa.LargeStringArray.from_buffers(len(first) - 1, pa.py_buffer(first), pa.py_buffer(data))

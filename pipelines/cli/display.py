@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from tamis.pipelines.formatting import plural
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
-from tamis.transforms.core.formatting import plural
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result

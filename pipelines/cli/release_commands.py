@@ -62,8 +62,8 @@ def clean(
 ) -> None:
     """Remove what no release needs: parts, unfinished releases, and the releases that you name."""
     with user_errors(as_json):
+        from tamis.pipelines.formatting import storage_size
         from tamis.pipelines.releases.retention import clean as remove
-        from tamis.transforms.core.formatting import storage_size
         from tamis.transforms.core.release import parse_name
 
         parsed = [parse_name(name) for name in names]
@@ -85,8 +85,8 @@ def clean(
 def du(run: RunDirectory, as_json: Json = False) -> None:
     """Show the disk that each release, the parts and the caches of a run use."""
     with user_errors(as_json):
+        from tamis.pipelines.formatting import storage_size
         from tamis.pipelines.releases.retention import disk_usage
-        from tamis.transforms.core.formatting import storage_size
 
         usage = disk_usage(run)
 

@@ -6,8 +6,8 @@ The current release then stays. The message says how to allow it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tamis.pipelines.formatting import plural
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.formatting import plural
 from tamis.transforms.core.manifest import Counts, InputEntry, Manifest
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from tamis.pipelines.formatting import storage_size
 from tamis.pipelines.releases.retention import is_pinned
 from tamis.pipelines.run import progress
 from tamis.pipelines.run.work_plan import current_release
-from tamis.transforms.core.formatting import storage_size
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.provenance.verify import is_removed
 

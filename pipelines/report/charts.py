@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tamis.pipelines.formatting import number
 from tamis.pipelines.report.page_data import Histogram, OrderSegment
-from tamis.transforms.core.formatting import number
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.dedup.minhash import MinHash
 

@@ -13,10 +13,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from tamis.pipelines.formatting import compact, number, share, storage_size
 from tamis.pipelines.report import charts
 from tamis.pipelines.report.page_data import OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
-from tamis.transforms.core.formatting import compact, number, share, storage_size
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder
 from tamis.transforms.core.release import Release
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares

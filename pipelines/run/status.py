@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from tamis.pipelines.formatting import duration, plural
 from tamis.pipelines.run import progress, receipts, run_lock
 from tamis.pipelines.run.progress import UPDATE_SECONDS, Attempt, MovementProgress
 from tamis.pipelines.run.work_plan import plan_uri
 from tamis.transforms import storage
-from tamis.transforms.core.formatting import duration, plural
 from tamis.transforms.core.release import MANIFEST, release_folder
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.provenance.release_chain import ReleaseRecord

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, Self, TypedDict
 
 from tamis.transforms import storage
-from tamis.transforms.core.tokenizer import TokenizerId
+from tamis.transforms.text.tokenizer import TokenizerId
 
 
 @dataclass(frozen=True)

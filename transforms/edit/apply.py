@@ -81,7 +81,7 @@ def restore(text: str, edits: Iterable[Mapping[str, Any]]) -> str:
     while layers:
         editor = layers[-1]["editor"]
         pieces, shift, left = [], 0, 0
-        layer = []
+        layer: list[Mapping[str, Any]] = []
         while layers and layers[-1]["editor"] == editor:
             layer.insert(0, layers.pop())
         for edit in layer:

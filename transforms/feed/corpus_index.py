@@ -17,7 +17,7 @@ from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
-from tamis.transforms.core.tokenizer import tokenizer_key
+from tamis.transforms.text.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
 

@@ -20,11 +20,11 @@ import numpy.typing as npt
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.core.tokenizer import TokenizerId, tokenizer_key
 from tamis.transforms.feed.corpus_index import CorpusIndex, load_corpus
 from tamis.transforms.feed.stream import PACKINGS, PackedSequences, Packing, TokenStream, pack
 from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokenizer_id
 from tamis.transforms.runtime.prefetch import prefetch
+from tamis.transforms.text.tokenizer import TokenizerId, tokenizer_key
 
 FORMAT: Final = "tamis.feed/1"
 CACHE: Final = ".feed"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding
+from tamis.transforms.text.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding
 
 if TYPE_CHECKING:
     import pyarrow as pa

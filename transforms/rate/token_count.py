@@ -11,7 +11,7 @@ from pydantic import Field
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
-from tamis.transforms.core.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
+from tamis.transforms.text.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.log import Log
 from tamis.pipelines.cli.main import app
+from tamis.pipelines.formatting import duration
 from tamis.pipelines.run import metrics, progress, run_lock
 from tamis.pipelines.run.progress import Attempt, MovementProgress, Progress
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.status import lines, status
-from tamis.transforms.core.formatting import duration
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import command, run, typed, write_recipe
 

@@ -20,7 +20,7 @@ from tamis.pipelines.curate import Decide
 from tamis.pipelines.decisions.document_states import explained_documents
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.measure import measure
-from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_raters
+from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import FlatMapDoFn, PartState
@@ -94,7 +94,7 @@ class Rate(beam.PTransform):
 
 
 def _rate(batch: pa.RecordBatch, recipe: Recipe) -> Iterator[pa.RecordBatch]:
-    yield measure(documents(batch), recipe, prepared_raters(recipe, ""))[0]
+    yield measure(documents(batch), recipe, prepared_components(recipe, ""))[0]
 
 
 class Curate(beam.PTransform):
@@ -151,7 +151,7 @@ class _StoreParts(beam.DoFn):
         batch = documents(batch)
         if not batch.num_rows:
             return
-        rated, sketch = measure(batch, self.recipe, prepared_raters(self.recipe, ""))
+        rated, sketch = measure(batch, self.recipe, prepared_components(self.recipe, ""))
         if self._writer is None:
             digest = [*hash128(batch["id"]).ravel().tolist(), *hash128(batch["text"]).ravel().tolist()]
             self._schemas = (rated.schema, sketch.schema)

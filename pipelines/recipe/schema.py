@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.recipe.editing import EDITORS, EditStep, check_editor_objects, check_editors_differ
+from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
@@ -38,12 +41,12 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
-RATE_VERSION = 4  # raise it when the same input and recipe give other rated/ or sketches/
+RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 3  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 _DECIDES_NOTHING: Final[Any] = {
-    **dict.fromkeys(("input", "name", "rate", "requires", "max_shrink"), True),
+    **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
     "output": {"retain"},
 }
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
@@ -72,6 +75,7 @@ class Recipe(Options):
         "suffix", description="if two documents have the same id, number the later ones (id#2), or stop"
     )
     words: Words = DEFAULT_WORDS
+    edit: tuple[EditStep, ...] = Field((), description="editors, which change texts before they are rated, in their order")
     rate: Rating = Field(default_factory=lambda: Rating.model_validate({}))
     scores: dict[str, ScoreFile] = Field(
         {}, description="scores in files of their own, by a name of your choice, which begins the names of their signals"
@@ -101,9 +105,17 @@ class Recipe(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _something_always_rates(cls, sections: Any) -> Any:
-        """Adds `rate`, so that it is checked: a default would not see the raters of the program."""
-        return {"rate": {}, **sections} if isinstance(sections, dict) else sections
+    def _add_objects(cls, sections: Any, info: ValidationInfo) -> Any:
+        """Adds `rate`, so that it is checked: a default would not see the raters of the program; and
+        to `edit` the editors of the program that it does not name."""
+        if not isinstance(sections, dict):
+            return sections
+        objects = (info.context or {}).get(EDITOR_OBJECTS, ())
+        check_editor_objects(objects)
+        steps = sections.get("edit", ())
+        named = {name for step in steps if isinstance(step, dict) for name in step} if isinstance(steps, list | tuple) else ()
+        added: list[dict[str, Any]] = [{editor.name: {}} for editor in objects if editor.name not in named]
+        return {"rate": {}, **sections} | ({"edit": [*steps, *added]} if added else {})
 
     @field_validator("name")
     @classmethod
@@ -127,6 +139,12 @@ class Recipe(Options):
             FieldErrors.collect({("format",): partial(_check_format, options.format)})
             _check_reader_options(options)
         return options
+
+    @field_validator("edit")
+    @classmethod
+    def _editors_differ(cls, steps: tuple[EditStep, ...]) -> tuple[EditStep, ...]:
+        check_editors_differ([step.editor for step in steps if step.editor is not None])
+        return steps
 
     @field_validator("scores")
     @classmethod
@@ -236,6 +254,11 @@ class Recipe(Options):
         return self
 
     @cached_property
+    def editors(self) -> tuple[Editor[Any], ...]:
+        """The editors, in their order."""
+        return tuple(step.editor for step in self.edit if step.editor is not None)
+
+    @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
         return _raters(self.rate, self.signals, self.decontaminate, self.words)
@@ -249,7 +272,7 @@ class Recipe(Options):
     @cached_property
     def rated_signals(self) -> dict[str, Signal]:
         """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
-        return _signals(self.raters)
+        return _signals([*self.raters, *self.editors])
 
     @cached_property
     def score_signals(self) -> dict[str, tuple[Signal, ...]]:
@@ -307,7 +330,8 @@ class Recipe(Options):
             {
                 "code": RATE_VERSION,
                 "words": _word_identity(self.words),
-                "raters": [[rater.name, _rater_fingerprint(rater)] for rater in self.raters],
+                "editors": [[editor.name, _fingerprint("editor", editor)] for editor in self.editors],
+                "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.identity,
             }
@@ -356,8 +380,8 @@ def _raters(
     return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
 
-def _signals(raters: Sequence[Rater[Any]]) -> dict[str, Signal]:
-    return {signal.name: signal for rater in raters for signal in rater.signals}
+def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal]:
+    return {signal.name: signal for component in components for signal in component.signals}
 
 
 def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
@@ -376,7 +400,10 @@ def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
 
 def _check_signal(name: str, signals: Iterable[str]) -> None:
     """Raises ValueError unless there is such a signal, naming the rater to add or the nearest."""
-    rater = name.split(".")[0]
+    rater, *rest = name.split(".")
+    edited = {".".join(other.split(".")[:2]) for other in signals}
+    if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
+        raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
     if rater not in {other.split(".")[0] for other in signals} and rater in RATERS.names and rater not in ELSEWHERE:
         raise ValueError(f"no signal '{name}': add the rater '{rater}' to rate")
     check_name(name, signals)
@@ -448,9 +475,13 @@ def _parse_metric(metric: str, signals: Mapping[str, Signal]) -> tuple[str, floa
 def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
     """The signals by name; empty if the raters have errors, which must be corrected first, or if
     some of a finished run are gone."""
-    if not {"rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
+    if not {"edit", "rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
         return {}
-    rated = _signals(_raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS))
+    editors = [step.editor for step in info.data["edit"]]
+    if None in editors:
+        return {}
+    raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
+    rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
     return rated | {signal.name: signal for each in scores.values() for signal in each}
 
@@ -462,13 +493,13 @@ def _word_identity(words: Words) -> dict[str, object]:
         raise RunError(str(error)) from None
 
 
-def _rater_fingerprint(rater: Rater[Any]) -> str:
-    """The rater's fingerprint. This reads its model or benchmarks."""
+def _fingerprint(kind: str, component: Rater[Any] | Editor[Any]) -> str:
+    """The fingerprint of a rater or an editor. This reads its model or benchmarks."""
     try:
-        return rater.fingerprint
+        return component.fingerprint
     except RunError:
         raise
     except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"rater '{rater.name}': {error}") from None
+        raise RunError(f"{kind} '{component.name}': {error}") from None
     except Exception as error:  # of another package
-        raise RunError(f"rater '{rater.name}': {type(error).__name__}: {error}") from error
+        raise RunError(f"{kind} '{component.name}': {type(error).__name__}: {error}") from error

@@ -17,6 +17,11 @@ from tamis.transforms.core.rater import share, signal_batch
 from tamis.transforms.text.segment import Texts
 from tamis.transforms.text.splice import lengths, spans, splice
 
+
+class BrokenContract(ValueError):
+    """An editor does not keep its contract, whatever the text."""
+
+
 RECORD = pa.list_(
     pa.struct(
         [
@@ -44,8 +49,8 @@ class Edited:
 
 
 def apply(editor: Editor[Any], texts: Texts, original: pa.Array) -> Edited:
-    """Lets an editor edit; `original` are the same texts as an array. Raises ValueError if its spans
-    are not what the contract asks for."""
+    """Lets an editor edit; `original` are the same texts as an array. Raises BrokenContract if
+    its spans are not what that asks for."""
     edits = editor.edit(texts)
     _check(editor, edits, texts)
     removed = lengths(texts.data, edits.start, edits.stop)
@@ -111,20 +116,20 @@ def _check(editor: Editor[Any], edits: Edits, texts: Texts) -> None:
     document, start, stop = edits.document, edits.start, edits.stop
     size = len(document)
     if not len(start) == len(stop) == len(edits.reason) == size or len(edits.values) != len(editor.measures):
-        raise ValueError(f"editor '{editor.name}' returned columns of different lengths")
+        raise BrokenContract("returned columns of different lengths")
     if not size:
         return
     inside = (start >= texts.text_start[document]) & (start <= stop) & (stop <= texts.text_start[document + 1])
     ordered = (np.diff(document) > 0) | ((np.diff(document) == 0) & (start[1:] >= stop[:-1]))
     if not (inside.all() and ordered.all()):
-        raise ValueError(f"editor '{editor.name}' returned spans outside their text, or out of order, or overlapping")
+        raise BrokenContract("returned spans outside their text, or out of order, or overlapping")
     if ((edits.reason < 0) | (edits.reason >= len(editor.reasons))).any():
-        raise ValueError(f"editor '{editor.name}' returned a reason that it does not declare")
+        raise BrokenContract("returned a reason that it does not declare")
     if edits.inserted is not None and (len(edits.inserted) != size or not editor.inserts):
-        raise ValueError(f"editor '{editor.name}' inserts text: declare `inserts = True`, and give one text a span")
+        raise BrokenContract("inserts text: declare `inserts = True`, and give one text a span")
     cut = np.concatenate([start, stop])
     if (texts.data[cut[cut < texts.text_start[-1]]] & 0xC0 == 0x80).any():
-        raise ValueError(f"editor '{editor.name}' returned a span that begins or ends inside a character")
+        raise BrokenContract("returned a span that begins or ends inside a character")
 
 
 def _chars(array: pa.Array) -> Ints:

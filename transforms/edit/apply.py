@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,25 +78,6 @@ def record(edited: Sequence[Edited], documents: int) -> pa.ListArray:
     first = np.searchsorted(owner[order], np.arange(documents + 1)).astype(np.int32)
     lists = pa.ListArray.from_arrays(pa.array(first), rows.take(pa.array(order)), type=RECORD)
     return pc.if_else(pa.array(np.diff(first) > 0), lists, pa.scalar(None, RECORD))
-
-
-def restore(text: str, edits: Iterable[Mapping[str, Any]]) -> str:
-    """The text as it was read, from the edited one and its record."""
-    data, layers = text.encode(), list(edits)
-    while layers:
-        editor = layers[-1]["editor"]
-        pieces, shift, left = [], 0, 0
-        layer: list[Mapping[str, Any]] = []
-        while layers and layers[-1]["editor"] == editor:
-            layer.insert(0, layers.pop())
-        for edit in layer:
-            start = edit["start"] - shift
-            removed, inserted = edit["removed"].encode(), edit["inserted"].encode()
-            pieces += [data[left:start], removed]
-            left = start + len(inserted)
-            shift += len(removed) - len(inserted)
-        data = b"".join([*pieces, data[left:]])
-    return data.decode()
 
 
 def _rows(editor: Editor[Any], texts: Texts, edits: Edits) -> pa.StructArray:

@@ -65,10 +65,43 @@ class ReasonCounts(TypedDict):
     tokens: int
 
 
+class EditEntry(TypedDict):
+    """What an editor did: documents changed, characters removed and inserted, in all and by reason."""
+
+    documents: int
+    removed: int
+    inserted: int
+    reasons: dict[str, dict[str, int]]
+
+
+class CutEntry(TypedDict):
+    """The documents out of which a reason cut something, and the characters of that."""
+
+    documents: int
+    characters: int
+
+
+class CharacterCounts(TypedDict):
+    """rated = read - removed + inserted, by editor; rated = cut + kept + dropped + review, each
+    document as it ends. `emitted`: characters of the text in the shards = kept + `repeated`, which
+    are those of copies beyond the first."""
+
+    read: int
+    editors: dict[str, EditEntry]
+    rated: int
+    cut: dict[str, CutEntry]
+    kept: int
+    dropped: int
+    review: int
+    repeated: int
+    emitted: int
+
+
 class Counts(TypedDict):
     """records = kept + dropped + review + rejected + skipped; `tokens` by decision, `sources` by
     source and decision; `repeated`: copies beyond the first of each document; `skipped_reasons`:
-    records that are no documents on purpose. Early versions do not have the last three."""
+    records that are no documents on purpose. Early versions do not have the last three, and no
+    `characters`."""
 
     records: int
     kept: int
@@ -79,6 +112,7 @@ class Counts(TypedDict):
     skipped: NotRequired[int]
     skipped_reasons: NotRequired[dict[str, int]]
     repeated: NotRequired[dict[str, int]]
+    characters: NotRequired[CharacterCounts]
     tokens: dict[str, int]
     reasons: list[ReasonCounts]
     sources: dict[str, dict[str, int]]

@@ -23,8 +23,8 @@ from tamis.pipelines.measure import measure
 from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
+from tamis.transforms.beam.cuts import read_texts
 from tamis.transforms.beam.exchange import FlatMapDoFn, PartState
-from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import SCHEMA, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
@@ -178,7 +178,7 @@ class _StoreParts(beam.DoFn):
 def _kept(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordBatch]:
     table, first = emitted_copies(part_state, recipe), 0
     rows = row_of(table["doc_ref"].to_numpy())
-    for read, batch in rated_part(part_state).read(rows, _FIELDS):
+    for read, batch in read_texts(part_state, rows, _FIELDS):
         decided = table.slice(first, len(read)).combine_chunks()
         first += len(read)
         columns = {"id": decided["id"], "source": decided["source"]}

@@ -92,7 +92,8 @@ def _fails_always(recipe: Recipe, components: Components) -> bool:
 def measure(
     batch: pa.RecordBatch, recipe: Recipe, components: Components, known: Known = MappingProxyType({})
 ) -> Measured:
-    """Edits the texts, then measures all signals, and what Decide needs of each document."""
+    """Edits the texts, then measures all signals, and what Decide needs of each document. Of some of
+    the recipe's components, only their signals are there."""
     editors, raters = components
     edited = list(_edit(batch, editors))
     original = batch
@@ -109,7 +110,7 @@ def measure(
             needs = {name: _needed_column(name, batch, values) for name in rater.needs}
             measured = _rate(rater, (raw if rater.raw and raw is not None else texts).with_columns(needs))
         values |= measured | {name: before[name] for name in measured.keys() & before.keys()}
-    signals = recipe.rated_signals.values()
+    signals = [signal for name, signal in recipe.rated_signals.items() if name in values]
     fields = [*batch.schema, *(signal.field() for signal in signals)]
     arrays = [*batch.columns, *(values[signal.name] for signal in signals)]
     if editors:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -21,10 +21,11 @@ from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.work_plan import PartTask, input_order, rated_parts
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import MapDoFn, PartState
+from tamis.transforms.core.component import Component
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
-from tamis.transforms.core.rater import running_order
+from tamis.transforms.core.rater import Rater, running_order
 from tamis.transforms.decontaminate.ngrams import Contamination
 from tamis.transforms.provenance.takedown import Takedown, marked, read_takedown, without_texts
 from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
@@ -43,7 +44,9 @@ PART_DOCUMENTS, PART_BYTES = 250_000, 1 << 30
 
 _REJECT_CHARACTERS = 400  # of a reject in an error message; rejects/ has all of them
 
-_components: dict[str, Components] = {}
+ComponentT = TypeVar("ComponentT", bound=Component[Any])
+
+_components: dict[str, dict[tuple[str, str], Any]] = {}  # by recipe, kind and name
 _lock = threading.Lock()
 
 
@@ -152,21 +155,46 @@ def prepared_components(recipe: Recipe, index: str) -> Components:
     """The recipe's editors, and its raters in the order they run, set up once in this process:
     threads share their models, and processes map `index`, where the driver saved the benchmarks'
     n-grams, instead of each building them."""
+    editors = [_prepared(recipe, "editor", editor) for editor in recipe.editors]
+    return Components(editors, prepared_raters(recipe, index))
+
+
+def prepared_raters(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> list[Rater[Any]]:
+    """The raters of `prepared_components`. `signals`: only those that measure them, and those whose
+    signals they need; no other is set up."""
+    raters = running_order(
+        Contamination(rater.options, index, rater.words) if index and isinstance(rater, Contamination) else rater
+        for rater in recipe.raters
+    )
+    if signals is not None:
+        raters = list(_measuring(raters, signals))
+    return [_prepared(recipe, "rater", rater) for rater in raters]
+
+
+def _measuring(raters: Sequence[Rater[Any]], signals: Collection[str]) -> Iterator[Rater[Any]]:
+    """The raters, in the order they run, that give these signals."""
+    wanted, needed = set(signals), set[str]()
+    for rater in reversed(raters):  # each runs after those whose signals it needs
+        if any(signal.name in wanted for signal in rater.signals):
+            wanted.update(rater.needs)
+            needed.add(rater.name)
+    return (rater for rater in raters if rater.name in needed)
+
+
+def _prepared(recipe: Recipe, kind: str, component: ComponentT) -> ComponentT:
+    """The component that was set up in this process, which may be this one."""
     with _lock:
-        if recipe.rate_fingerprint not in _components:
+        ready = _components.setdefault(recipe.rate_fingerprint, {})
+        if not ready:
             keep_freed_memory()
-            raters = running_order(
-                Contamination(rater.options, index, rater.words) if isinstance(rater, Contamination) else rater
-                for rater in recipe.raters
-            )
-            for kind, component in (*(("editor", each) for each in recipe.editors), *(("rater", each) for each in raters)):
-                try:
-                    component.setup()
-                except Exception as error:  # of one word: whatever it is, every document would raise it
-                    what = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
-                    raise RunError(f"{kind} '{component.name}': {what}{error}") from error
-            _components[recipe.rate_fingerprint] = Components(recipe.editors, raters)
-        return _components[recipe.rate_fingerprint]
+        if (kind, component.name) not in ready:
+            try:
+                component.setup()
+            except Exception as error:  # of one word: whatever it is, every document would raise it
+                what = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
+                raise RunError(f"{kind} '{component.name}': {what}{error}") from error
+            ready[kind, component.name] = component
+        return ready[kind, component.name]
 
 
 class CheckRejects(beam.PTransform):

@@ -18,7 +18,7 @@ from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
-from tamis.transforms.core.editor import Editor
+from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
 RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 3  # raise it when the same rated parts and recipe give other decisions/ or data/
+DECIDE_VERSION = 4  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 _DECIDES_NOTHING: Final[Any] = {
@@ -93,6 +93,10 @@ class Recipe(Options):
         (), description="addresses of documents to drop, exactly as they are written"
     )
     dedup: Annotated[Dedup | None, StepOf("tamis.transforms.dedup.duplicates:DropDuplicates")] = None
+    after_cuts: dict[str, Threshold] = Field(
+        {},
+        description="limits by signal for documents that lost text to a step that cuts; measured again on what is left",
+    )
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
     )
@@ -175,6 +179,20 @@ class Recipe(Options):
         FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
         return rules
 
+    @field_validator("after_cuts")
+    @classmethod
+    def _limits_are_of_texts(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
+        signals = _known_signals(info)
+
+        def check(name: str) -> None:
+            signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
+            check_kind(name, rules[name], signal.has_labels)
+            if name.startswith((METADATA, PREFIX, *(f"{score}." for score in info.data["scores"]))):
+                raise ValueError(f"no cut changes '{name}': set its limits under thresholds")
+
+        FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
+        return rules
+
     @field_validator("quality")
     @classmethod
     def _weights_fit(cls, weights: list[Weight], info: ValidationInfo) -> list[Weight]:
@@ -234,6 +252,12 @@ class Recipe(Options):
             running_order(self.raters)
         except ValueError as error:
             raise FieldErrors({("rate",): str(error)}) from None
+        return self
+
+    @model_validator(mode="after")
+    def _something_cuts(self) -> Recipe:
+        if self.after_cuts and not any(step.cuts for step in self._own_steps()):
+            raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 
     @model_validator(mode="after")
@@ -314,7 +338,18 @@ class Recipe(Options):
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps that end documents after the thresholds, in the order of their sections."""
+        """The steps that end documents after the thresholds, in the order of their sections; behind the
+        last one that cuts, the one that counts what is left."""
+        steps = self._own_steps()
+        cutting = [number for number, step in enumerate(steps) if step.cuts]
+        if not cutting:
+            return steps
+        from tamis.pipelines.decisions.recount import Recount
+
+        count = Recount(self, [steps[number].name for number in cutting])
+        return (*steps[: cutting[-1] + 1], count, *steps[cutting[-1] + 1 :])
+
+    def _own_steps(self) -> tuple[Step, ...]:
         marks = [
             (getattr(self, name), mark)
             for name, field in type(self).model_fields.items()

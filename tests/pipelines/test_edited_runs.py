@@ -94,8 +94,9 @@ def test_a_count_that_is_off_is_named(release: tamis.Release, tmp_path: Path, nu
 
 
 def test_the_corpus_does_not_depend_on_files_or_workers(
-    release: tamis.Release, records: list[Record], tmp_path: Path
+    release: tamis.Release, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # workers import the editors of the tests
     other = run(save(tmp_path / "in", dealt(records, 5, seed=1), "parquet"), tmp_path / "run", workers=2)
     assert corpus_of(Path(other.run)) == corpus_of(Path(release.run))
 

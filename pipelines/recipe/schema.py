@@ -116,10 +116,12 @@ class Recipe(Options):
             return sections
         objects = (info.context or {}).get(EDITOR_OBJECTS, ())
         check_editor_objects(objects)
+        sections = {"rate": {}, **sections}
         steps = sections.get("edit", ())
-        named = {name for step in steps if isinstance(step, dict) for name in step} if isinstance(steps, list | tuple) else ()
-        added: list[dict[str, Any]] = [{editor.name: {}} for editor in objects if editor.name not in named]
-        return {"rate": {}, **sections} | ({"edit": [*steps, *added]} if added else {})
+        if objects and isinstance(steps, list | tuple):
+            named = {name for step in steps if isinstance(step, dict) for name in step}
+            sections["edit"] = [*steps, *({editor.name: {}} for editor in objects if editor.name not in named)]
+        return sections
 
     @field_validator("name")
     @classmethod

@@ -144,10 +144,9 @@ def count_characters(
     for part in parts:
         measured.add(part.characters)
     cut: dict[str, CutEntry] = {}
-    for reason, count in sorted(item for summary in summaries for item in summary.cut.items()):
-        entry = cut.setdefault(reason, {"documents": 0, "characters": 0})
-        entry["documents"] += count.documents
-        entry["characters"] += count.chars
+    for reason in sorted({reason for summary in summaries for reason in summary.cut}):
+        counts = [summary.cut[reason] for summary in summaries if reason in summary.cut]
+        cut[reason] = {"documents": sum(each.documents for each in counts), "characters": sum(each.chars for each in counts)}
     ended = Counter[str]()
     for row in (row for summary in summaries for row in summary.counts):
         ended[row.decision] += row.chars

@@ -85,7 +85,9 @@ def test_the_ledger_says_what_the_reference_cuts(records, release):
     for record, row in zip(sorted(records, key=lambda record: str(record["id"])), decisions(release), strict=True):
         text, spans = str(record["text"]), merged(row["id"], str(record["text"]))
         rest = left(row["id"], text)
-        assert row["cuts"] == ([dict(zip(names, span, strict=True)) for span in spans] or None)
+        chars = [len(text.encode()[start:stop].decode()) for start, stop, _, _ in spans]
+        expected = [dict(zip(names, span, strict=True), chars=count) for span, count in zip(spans, chars, strict=True)]
+        assert row["cuts"] == (expected or None)
         assert (row["chars"], row["cut_chars"], row["bytes"]) == (len(rest), len(text) - len(rest), len(rest.encode()))
         assert row["text_hash"] == "".join(f"{xxhash.xxh64_intdigest(rest.encode(), seed):016x}" for seed in (0, 1))
         counted = tokens.rate(segment(pa.array([rest], pa.large_string()), recipe.words))["tokens.count"]

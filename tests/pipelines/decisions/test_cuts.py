@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+import tamis
+from tamis.beam import Batches, Curate
 from tamis.pipelines.decisions import recount
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.rating import OBJECTS
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts, work_plan
 from tamis.pipelines.run.launch import launch
@@ -21,7 +26,7 @@ from tamis.transforms.core import parts
 from tamis.transforms.core.release import Release, open_release
 from tamis.transforms.text.segment import segment
 from tests.pipelines.corpus import Record, corpus, dealt, save
-from tests.pipelines.decisions.cutting import CutNoise, CuttingRecipe, left, merged
+from tests.pipelines.decisions.cutting import CutNoise, CutScraps, CuttingRecipe, left, merged
 from tests.pipelines.running import corpus_of
 
 SECTIONS: dict[str, Any] = {
@@ -204,6 +209,68 @@ def test_wrong_spans_are_errors_of_their_step(tmp_path, monkeypatch, span, messa
     monkeypatch.setattr(CutNoise, "find", staticmethod(lambda identifier, text: [(0, 1, "r", None), span]))
     with pytest.raises(Exception, match=f"the step 'noise' .*{message}"):
         rate_and_cut([{"id": "one", "text": "aéé"}], tmp_path, files=1, quality=[])
+
+
+def test_a_document_that_a_rater_fails_on_once_it_is_cut_is_dropped(tmp_path, monkeypatch):
+    class Picky(tamis.Rater[tamis.Options]):
+        """Fails on texts without a poison that every document brings along."""
+
+        name = "picky"
+        VERSION = 1
+        signals = (tamis.Signal("picky.characters", "int64", "characters", "up", "a test"),)
+
+        def rate(self, texts: tamis.SegmentedTexts) -> pa.RecordBatch:
+            if any(text.startswith("cured") for text in texts.strings()):
+                raise ValueError("it is cured")
+            return tamis.signal_batch(self.signals, [texts.text_chars])
+
+    monkeypatch.setattr(CutNoise, "find", staticmethod(lambda identifier, text: [(0, 7, "poison", None)]))
+    monkeypatch.setattr(CutScraps, "find", staticmethod(lambda identifier, text: []))
+    source = tmp_path / "in"
+    save(source, [[{"id": f"{k:02}", "text": f"poison {'cured' if k % 5 == 2 else 'sound'} text {k}"} for k in range(20)]])
+    sections = {"input": {"paths": [str(source)]}, "after_cuts": {"picky.characters": {"min": 13}}}
+    launch(
+        CuttingRecipe.model_validate(sections, context={OBJECTS: [Picky(tamis.Options())]}), str(tmp_path / "run"), workers=1
+    )
+    for k, row in enumerate(decisions(open_release(str(tmp_path / "run")))):
+        found = row["decision"], row["reason"], row["detail"], row["chars"], row["cut_chars"]
+        size = len(f"sound text {k}")
+        if k % 5 == 2:
+            why = "rater 'picky' fails on this document: ValueError: it is cured"
+            assert found == ("drop", "recount", why, size, 7)
+        elif k < 10:
+            assert found == ("drop", "after_cuts.picky.characters", "12 < 13", size, 7)
+        else:
+            assert found == ("keep", None, None, size, 7)
+
+
+def test_other_pipelines_get_texts_as_they_end(records, release, tmp_path):
+    Collect.rows.clear()
+    recipe = CuttingRecipe.model_validate(SECTIONS)
+    with beam.Pipeline(FnApiRunner()) as pipeline:
+        kept, _ = pipeline | beam.Create(records) | Batches(70) | Curate(recipe, str(tmp_path), partitions=2)
+        kept | beam.Map(Collect.add)
+    texts = {str(record["id"]): str(record["text"]) for record in records}
+    assert {row["id"]: row["text"] for row in Collect.rows} == {row["id"]: row["text"] for row in shards(release)}
+    assert all(row["text"] == left(row["id"], texts[row["id"]]) for row in Collect.rows)
+
+
+class Collect:
+    """The rows of all batches, in this process."""
+
+    rows: ClassVar[list[dict[str, Any]]] = []
+
+    @staticmethod
+    def add(batch: pa.RecordBatch) -> None:
+        Collect.rows.extend(batch.to_pylist())
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_same(records, release, tmp_path):
+    source = save(tmp_path / "in", dealt(records, 4, seed=4))
+    recipe = CuttingRecipe.model_validate(SECTIONS | {"input": {"paths": [str(source)]}})
+    launch(recipe, str(tmp_path / "run"), workers=2)
+    assert corpus_of(tmp_path / "run") == corpus_of(Path(release.run))
 
 
 def test_limits_after_cuts_need_a_step_that_cuts(tmp_path):

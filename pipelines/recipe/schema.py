@@ -88,7 +88,11 @@ class Recipe(Options):
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
     )
-    dedup: Annotated[Dedup | None, StepOf("tamis.transforms.dedup.duplicates:DropDuplicates")] = None
+    dedup: Annotated[
+        Dedup | None,
+        StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
+    ] = None
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
     )

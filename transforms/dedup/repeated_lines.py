@@ -100,9 +100,7 @@ class FindRepeatedLines(beam.PTransform):
             | "Repeated" >> each(_repeated, documents=self.documents)
         )
         cuts = (
-            part_states
-            | "Found" >> JoinResults({_FOUND: repeated}, self.spill)
-            | "Spans" >> each(_cuts, grouped=self.grouped)
+            part_states | "Found" >> JoinResults({_FOUND: repeated}, self.spill) | "Spans" >> each(_cuts, grouped=self.grouped)
         )
         return part_states | "Return" >> JoinResults({STEP: cuts}, self.spill)
 
@@ -171,7 +169,9 @@ def _lines(part_state: PartState, grouped: Grouped, texts: LoadTexts, partitions
             "key_1": np.ascontiguousarray(lines.key[:, 1]),
             "text": text_hash[here][lines.document],
             "doc_ref": doc_ref[here][lines.document],
-            **{"after": lines.after, "start": lines.start, "stop": lines.stop},
+            "after": lines.after,
+            "start": lines.start,
+            "stop": lines.stop,
         }
         pending.append(pa.record_batch(columns))
         if sum(batch.num_rows for batch in pending) >= _ENTRIES:

@@ -98,10 +98,28 @@ def reference(documents: Sequence[Document], least: int) -> tuple[list[str], dic
     return cut, {key: len(texts) for key, texts in having.items()}
 
 
-LINES = ("Home", " Home ", "Contact us", "\u3000Contact us\x1f", "", " ", "\xa0", "été", "漢字", "x" * 70, "a", "b", "c", "d", "\x00", "Home\r")
+LINES = (
+    "Home",
+    " Home ",
+    "Contact us",
+    "\u3000Contact us\x1f",
+    "",
+    " ",
+    "\xa0",
+    "été",
+    "漢字",
+    "x" * 70,
+    "a",
+    "b",
+    "c",
+    "d",
+    "\x00",
+    "Home\r",
+)
 DOCUMENTS = st.lists(
     st.tuples(
-        st.sampled_from(["a.example", "b.example", "ü.example", None]), st.lists(st.sampled_from(LINES), max_size=6).map("\n".join)
+        st.sampled_from(["a.example", "b.example", "ü.example", None]),
+        st.lists(st.sampled_from(LINES), max_size=6).map("\n".join),
     ),
     min_size=1,
     max_size=24,
@@ -148,7 +166,9 @@ def test_equal_texts_count_once_but_all_are_cut(tmp_path):
 
 
 def test_lines_are_those_of_python():
-    texts = pa.array(["", "\n", "one line", "\n \n a \n\nb\n", "\u2028x\u2028\ny", "x" * 1_000_000, "\x00\n\x00"], pa.large_string())
+    texts = pa.array(
+        ["", "\n", "one line", "\n \n a \n\nb\n", "\u2028x\u2028\ny", "x" * 1_000_000, "\x00\n\x00"], pa.large_string()
+    )
     group = np.zeros((len(texts), 2), np.uint64)
     data, first = text_buffer(texts)
     lines = lines_of(data, first, group)

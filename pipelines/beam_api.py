@@ -20,11 +20,11 @@ from tamis.pipelines.curate import Decide
 from tamis.pipelines.decisions.document_states import explained_documents
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.measure import measure
-from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_raters
+from tamis.pipelines.rate import PART_BYTES, PART_DOCUMENTS, CheckRejects, RatedPart, prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
+from tamis.transforms.beam.cuts import read_texts
 from tamis.transforms.beam.exchange import FlatMapDoFn, PartState
-from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import SCHEMA, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
@@ -94,7 +94,7 @@ class Rate(beam.PTransform):
 
 
 def _rate(batch: pa.RecordBatch, recipe: Recipe) -> Iterator[pa.RecordBatch]:
-    yield measure(documents(batch), recipe, prepared_raters(recipe, ""))[0]
+    yield measure(documents(batch), recipe, prepared_components(recipe, ""))[0]
 
 
 class Curate(beam.PTransform):
@@ -151,7 +151,7 @@ class _StoreParts(beam.DoFn):
         batch = documents(batch)
         if not batch.num_rows:
             return
-        rated, sketch = measure(batch, self.recipe, prepared_raters(self.recipe, ""))
+        rated, sketch = measure(batch, self.recipe, prepared_components(self.recipe, ""))
         if self._writer is None:
             digest = [*hash128(batch["id"]).ravel().tolist(), *hash128(batch["text"]).ravel().tolist()]
             self._schemas = (rated.schema, sketch.schema)
@@ -178,7 +178,7 @@ class _StoreParts(beam.DoFn):
 def _kept(part_state: PartState, recipe: Recipe) -> Iterator[pa.RecordBatch]:
     table, first = emitted_copies(part_state, recipe), 0
     rows = row_of(table["doc_ref"].to_numpy())
-    for read, batch in rated_part(part_state).read(rows, _FIELDS):
+    for read, batch in read_texts(part_state, rows, _FIELDS):
         decided = table.slice(first, len(read)).combine_chunks()
         first += len(read)
         columns = {"id": decided["id"], "source": decided["source"]}

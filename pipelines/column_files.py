@@ -77,6 +77,7 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "code": RATE_VERSION,
         "input": recipe.input.identity,
         "words": None if rater.raw else recipe.words.identity,
+        "editors": [[editor.name, editor.fingerprint] for editor in recipe.editors],
         "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")

@@ -12,10 +12,10 @@ from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
-from tamis.pipelines.run.receipts import QUALITY_BINS, ShardReceipt, ShardSegment, quality_bins, shard_receipt_uri
+from tamis.pipelines.run.receipts import QUALITY_BINS, ShardReceipt, ShardSegment, quality_bins, shard_receipt_uri, text_size
 from tamis.transforms import storage
+from tamis.transforms.beam.cuts import read_texts
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed
-from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.shards import write_shard
@@ -28,7 +28,7 @@ def scatter(
     part_state: PartState, layout: Layout, recipe: Recipe, run: str, finished: frozenset[int]
 ) -> Iterator[pa.RecordBatch]:
     """The emitted copies of a part with their text, addressed to the unfinished shards."""
-    part, table = rated_part(part_state), emitted_copies(part_state, recipe)
+    table = emitted_copies(part_state, recipe)
     optional = [name for name in table.column_names if name == "epoch" or name.startswith(GUARD_PREFIX)]
     destination = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     unfinished = ~np.isin(destination, list(finished))
@@ -44,7 +44,8 @@ def scatter(
         progress.advance(batch.num_rows, int(batch["text"].nbytes))
         return batch
 
-    for read, batch in part.read(row_of(table["doc_ref"].to_numpy()), ["text", "url", "licence", "date", "metadata"]):
+    fields = ("text", "url", "licence", "date", "metadata")
+    for read, batch in read_texts(part_state, row_of(table["doc_ref"].to_numpy()), fields):
         rows = slice(first, first + len(read))
         first += len(read)
         decided = table.slice(rows.start, len(read)).combine_chunks()
@@ -71,6 +72,7 @@ def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, rel
     path = layout.path(gathered.destination)
     internal = ["place", "tie_break", *(name for name in rows.column_names if name.startswith(GUARD_PREFIX))]
     written = write_shard(rows.drop_columns(internal), storage.join(release, path), recipe.output)
+    characters, text_bytes = text_size(rows)
     receipt = ShardReceipt(
         fingerprint=fingerprint,
         destination=gathered.destination,
@@ -78,6 +80,8 @@ def emit_shard(gathered: Gathered, layout: Layout, recipe: Recipe, run: str, rel
         file=File(path, written.bytes, written.sha256),
         documents=rows.num_rows,
         tokens=pc.sum(rows["tokens"]).as_py(),
+        characters=characters,
+        bytes=text_bytes,
         segments=_segments(rows),
     )
     receipt.write(shard_receipt_uri(release, gathered.destination))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tamis.pipelines.recipe import editing
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.rating import OBJECTS
 from tamis.pipelines.recipe.schema import Recipe
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+    from tamis.transforms.core.editor import Editor
     from tamis.transforms.core.rater import Rater
     from tamis.transforms.curriculum.training_plan import TrainingPlan
     from tamis.transforms.provenance.verify import Problem
@@ -37,6 +39,7 @@ def run(
     *,
     set: Mapping[str, object] = MappingProxyType({}),
     raters: Sequence[Rater[Any]] = (),
+    editors: Sequence[Editor[Any]] = (),
     runner: str = "local",
     workers: int = 0,
     options: Mapping[str, str] = MappingProxyType({}),
@@ -47,7 +50,8 @@ def run(
     `recipe`: a file, the name of a shipped recipe, its sections, or a `Recipe`. `input`: files,
     folders or globs instead of the recipe's. `output`: the run directory, `run/NAME` by default.
     `set`: fields to override, `{"thresholds.gopher.word_count.min": 100}`. `raters`: objects of
-    this program that rate, too. `workers`: 0 for as many as pay. `options` are the runner's. Raises
+    this program that rate, too. `editors`: objects that edit, after those of the recipe unless it
+    names their place. `workers`: 0 for as many as pay. `options` are the runner's. Raises
     RunError, and RecipeError for a recipe, which say what to do.
     """
     from tamis.pipelines.run.launch import launch
@@ -55,12 +59,12 @@ def run(
     paths = [input] if isinstance(input, str) else list(input)
     overrides = [f"{name}={json.dumps(value)}" for name, value in set.items()]
     if isinstance(recipe, str):
-        loaded = load_recipe(recipe, overrides, paths, raters)
+        loaded = load_recipe(recipe, overrides, paths, raters, editors)
     elif overrides:
         raise RunError("`set` overrides the fields of a recipe file; change the recipe itself")
     elif isinstance(recipe, Recipe):
-        if raters:
-            raise RunError("a `Recipe` has its raters already: give them to load_recipe, or name the recipe file")
+        if raters or editors:
+            raise RunError("a `Recipe` has its raters and editors already: give them to load_recipe, or name the recipe file")
         changed = {"input": recipe.input.model_copy(update={"paths": tuple(paths)})} if paths else {}
         loaded = recipe.model_copy(update=changed)
     else:
@@ -68,7 +72,7 @@ def run(
         if paths:
             sections["input"] = {**sections.get("input", {}), "paths": paths}
         try:
-            loaded = Recipe.model_validate(sections, context={OBJECTS: raters})
+            loaded = Recipe.model_validate(sections, context={OBJECTS: raters, editing.OBJECTS: editors})
         except ValidationError as error:
             raise RunError(f"the recipe is not valid: {error}") from None
     result = launch(

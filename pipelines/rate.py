@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.combiners import ToListCombineFn
 
 from tamis.pipelines.column_files import ColumnFiles
-from tamis.pipelines.measure import measure, measure_each
+from tamis.pipelines.measure import Components, measure, measure_each
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
 from tamis.pipelines.run.work_plan import PartTask, input_order, rated_parts
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import MapDoFn, PartState
+from tamis.transforms.core.component import Component
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
@@ -43,7 +44,9 @@ PART_DOCUMENTS, PART_BYTES = 250_000, 1 << 30
 
 _REJECT_CHARACTERS = 400  # of a reject in an error message; rejects/ has all of them
 
-_raters: dict[str, list[Rater[Any]]] = {}
+ComponentT = TypeVar("ComponentT", bound=Component[Any])
+
+_components: dict[str, dict[tuple[str, str], Any]] = {}  # by recipe, kind and name
 _lock = threading.Lock()
 
 
@@ -57,24 +60,24 @@ def rate_task(task: PartTask, recipe: Recipe, index: str) -> Iterator[RatedPart]
 def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> list[RatedPart]:
     """Reads the splits of a task, measures all signals on one segmentation of each batch, and
     commits parts of bounded size: one for most tasks, several for a large split."""
-    raters = prepared_raters(recipe, index)
+    components = prepared_components(recipe, index)
     try:
-        return _write_parts(task, recipe, raters, advance, trust=True)
+        return _write_parts(task, recipe, components, advance, trust=True)
     except WrongChecksum:  # rare, so no sound file is decoded twice
         number = 0
         while task.part(number).receipt() is not None:
             task.part(number).remove()
             number += 1
-        return _write_parts(task, recipe, raters, advance, trust=False)
+        return _write_parts(task, recipe, components, advance, trust=False)
 
 
 def _write_parts(
-    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], advance: Advance, trust: bool
+    task: PartTask, recipe: Recipe, components: Components, advance: Advance, trust: bool
 ) -> list[RatedPart]:
     # One thread reads, a second measures, this one writes: nearly all of it without Python's lock.
     takedown = read_takedown(task.run)
-    measured = _measure(task, recipe, raters, trust, takedown)
-    empty = [rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, raters)]
+    measured = _measure(task, recipe, components, trust, takedown)
+    empty = [rated.schema for rated in measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), recipe, components)]
     parts: list[RatedPart] = []
     rows = iter(prefetch(measured))
     item = next(rows, None)
@@ -108,7 +111,7 @@ def _write_parts(
 
 
 def _measure(
-    task: PartTask, recipe: Recipe, raters: Sequence[Rater[Any]], trust: bool, takedown: Takedown
+    task: PartTask, recipe: Recipe, components: Components, trust: bool, takedown: Takedown
 ) -> Iterator[tuple[int, list[Loss], pa.RecordBatch, pa.RecordBatch]]:
     """The number of the split, losses, documents with their signals, and sketch of each batch."""
     batches = (
@@ -122,9 +125,9 @@ def _measure(
         if number != last:
             if columns is not None:
                 columns.save()
-            columns, last = ColumnFiles(task.run, task.splits[number], recipe, raters), number
+            columns, last = ColumnFiles(task.run, task.splits[number], recipe, components.raters), number
         assert columns is not None
-        (rated, sketch), errors = measure_each(batch, recipe, raters, columns.known(batch))
+        (rated, sketch), errors = measure_each(batch, recipe, components, columns.known(batch))
         columns.add(batch, rated)
         for row, error in errors.items():
             identity, text = batch["id"][row].as_py(), batch["text"][row].as_py()[:EXCERPT_CHARS]
@@ -148,25 +151,50 @@ def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], 
     )
 
 
-def prepared_raters(recipe: Recipe, index: str) -> list[Rater[Any]]:
-    """The recipe's raters in the order they run, set up once in this process: threads share their
-    models, and processes map `index`, where the driver saved the benchmarks' n-grams, instead of
-    each building them."""
+def prepared_components(recipe: Recipe, index: str) -> Components:
+    """The recipe's editors, and its raters in the order they run, set up once in this process:
+    threads share their models, and processes map `index`, where the driver saved the benchmarks'
+    n-grams, instead of each building them."""
+    editors = [_prepared(recipe, "editor", editor) for editor in recipe.editors]
+    return Components(editors, prepared_raters(recipe, index))
+
+
+def prepared_raters(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> list[Rater[Any]]:
+    """The raters of `prepared_components`. `signals`: only those that measure them, and those whose
+    signals they need; no other is set up."""
+    raters = running_order(
+        Contamination(rater.options, index, rater.words) if index and isinstance(rater, Contamination) else rater
+        for rater in recipe.raters
+    )
+    if signals is not None:
+        raters = list(_measuring(raters, signals))
+    return [_prepared(recipe, "rater", rater) for rater in raters]
+
+
+def _measuring(raters: Sequence[Rater[Any]], signals: Collection[str]) -> Iterator[Rater[Any]]:
+    """The raters, in the order they run, that give these signals."""
+    wanted, needed = set(signals), set[str]()
+    for rater in reversed(raters):  # each runs after those whose signals it needs
+        if any(signal.name in wanted for signal in rater.signals):
+            wanted.update(rater.needs)
+            needed.add(rater.name)
+    return (rater for rater in raters if rater.name in needed)
+
+
+def _prepared(recipe: Recipe, kind: str, component: ComponentT) -> ComponentT:
+    """The component that was set up in this process, which may be this one."""
     with _lock:
-        if recipe.rate_fingerprint not in _raters:
+        ready = _components.setdefault(recipe.rate_fingerprint, {})
+        if not ready:
             keep_freed_memory()
-            raters = running_order(
-                Contamination(rater.options, index, rater.words) if isinstance(rater, Contamination) else rater
-                for rater in recipe.raters
-            )
-            for rater in raters:
-                try:
-                    rater.setup()
-                except Exception as error:  # of one word: whatever it is, every document would raise it
-                    kind = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
-                    raise RunError(f"rater '{rater.name}': {kind}{error}") from error
-            _raters[recipe.rate_fingerprint] = raters
-        return _raters[recipe.rate_fingerprint]
+        if (kind, component.name) not in ready:
+            try:
+                component.setup()
+            except Exception as error:  # of one word: whatever it is, every document would raise it
+                what = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
+                raise RunError(f"{kind} '{component.name}': {what}{error}") from error
+            ready[kind, component.name] = component
+        return ready[kind, component.name]
 
 
 class CheckRejects(beam.PTransform):

@@ -1,17 +1,20 @@
 """`tamis explain`: what a run measured in a document, which rule decided, where it is."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from tamis.transforms.core.release import open_release
 from tamis.transforms.provenance import ledger
+from tamis.transforms.provenance.changes import changes
 
 _DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
-def explanation(name: str, identifier: str) -> dict[str, Any]:
-    """What a release, `RUN` or `RUN@41`, knows about a document. Raises KeyError if the document
-    was never read, FileNotFoundError if there is no such release."""
+def explanation(name: str, identifier: str, diff: bool = False) -> dict[str, Any]:
+    """What a release, `RUN` or `RUN@41`, knows about a document; with `diff`, also its text in the
+    pieces that stayed, were removed, inserted and cut. Raises KeyError if the document was never
+    read, FileNotFoundError if there is no such release."""
     release = open_release(name)
     manifest = release.manifest
     try:
@@ -22,6 +25,7 @@ def explanation(name: str, identifier: str) -> dict[str, Any]:
         raise KeyError(f"{error.args[0]}{hint}") from None
     decision, document = entry.decision, entry.document
     thresholds = manifest["recipe"]["thresholds"]
+    text, cuts = document["text"] or "", decision.get("cuts") or []
     return {
         "id": identifier,
         **{name: decision[name] for name in ("decision", "reason", "detail")},
@@ -35,7 +39,9 @@ def explanation(name: str, identifier: str) -> dict[str, Any]:
             name: {key: limit for key, limit in threshold.items() if limit is not None}
             for name, threshold in thresholds.items()
         },
-        "excerpt": (document["text"] or "")[:300],
+        "cuts": cuts,
+        "excerpt": text[:300],
+        **({"diff": [asdict(piece) for piece in changes(text, entry.edits, cuts)]} if diff else {}),
     }
 
 

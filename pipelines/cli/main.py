@@ -149,17 +149,24 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 
 @app.command()
 def explain(
-    run: ReleaseName, id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")], as_json: Json = False
+    run: ReleaseName,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")],
+    diff: Annotated[bool, typer.Option("--diff", help="Show what was removed from the text, inserted and cut.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show what happened to a document and why: signals, decision, duplicates, place."""
+    """Show what happened to a document and why: signals, decision, duplicates, place, changes."""
     with user_errors(as_json):
         from tamis.pipelines.cli.explain import explanation, lines
 
         try:
-            document = explanation(run, id)
+            document = explanation(run, id, diff)
         except KeyError as error:
             raise RunError(str(error.args[0])) from None
         print_output(document, lines(document), as_json)
+        if diff and not as_json:
+            from tamis.pipelines.cli.diff import print_diff
+
+            print_diff(document["diff"])
 
 
 @app.command()

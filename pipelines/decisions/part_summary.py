@@ -12,24 +12,28 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
+from tamis.transforms.beam.cuts import RECOUNT, recounted, spans_of
 from tamis.transforms.beam.exchange import PartState
-from tamis.transforms.beam.step import rated_part
+from tamis.transforms.beam.step import CUTS, rated_part
 from tamis.transforms.core.manifest import File
-from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup import deduplicate
 
 COLUMNS = [  # of decisions/
-    *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes"),
+    *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "chars", "cut_chars", "cuts"),
     *("representative", "jaccard", "copies", "epochs", "phase", "place", "shard"),
     *("url", "input_id", "text_hash", "record_hash"),
 ]
+
+CUTS_OF_DOCUMENT = pa.list_(pa.struct([CUTS.field(name) for name in ("start", "stop", "reason", "detail")]))
+"""The column `cuts` of decisions/: bytes of the rated text, in text order."""
 
 
 def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, release: str, fingerprint: str) -> str:
     """Writes decisions/part-N.parquet into the folder `release`, one row for each document, then
     the summary of the part. Returns the path of the decisions there."""
     part = rated_part(part_state)
-    table = _with_keys(_with_shard(explained_documents(part_state, recipe), layout), part)
+    spans = spans_of(part_state)
+    table = _with_texts(_with_shard(explained_documents(part_state, recipe), layout), part_state, spans)
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
@@ -47,6 +51,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         contamination=_contamination(table),
         renamed=0 if renamed is None else len(renamed),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
+        cut=_cut_counts(spans),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
     return path
@@ -61,25 +66,51 @@ def _with_shard(table: pa.Table, layout: Layout) -> pa.Table:
     return table.append_column("shard", paths.take(pa.array(destination, mask=~kept)))
 
 
-def _with_keys(table: pa.Table, part: Part) -> pa.Table:
-    """Adds what other tables can be joined by: the address, the id in the input (`id` may have a
-    number), the hash of the text (32 hex digits) and that of all other fields but the id."""
-    sketch = part.sketch(["id", "text_hash_0", "text_hash_1", "record_hash"])
-    halves = np.stack([sketch[name].to_numpy() for name in ("text_hash_0", "text_hash_1")], axis=1)
+def _with_texts(table: pa.Table, part_state: PartState, spans: pa.Table | None) -> pa.Table:
+    """Adds what the texts are as they end, and what other tables can be joined by: characters, those
+    that were cut, and the spans (bytes of the rated text); the address, the id in the input (`id`
+    may have a number), the hash of the text (32 hex digits) and that of all other fields but the id."""
+    part, doc_ref, results = rated_part(part_state), table["doc_ref"].combine_chunks(), part_state.result(RECOUNT)
+    sketch = part.sketch(["id", "chars", "text_hash_0", "text_hash_1", "record_hash"])
+
+    def ended(name: str) -> pa.Array:
+        return recounted(sketch[name].combine_chunks(), doc_ref, results, name)
+
+    halves = np.stack([ended(name).to_numpy() for name in ("text_hash_0", "text_hash_1")], axis=1)
     digits = halves.astype(">u8").tobytes().hex().encode()
     offsets = np.arange(0, len(digits) + 1, 32, dtype=np.int32)
-    text_hash = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits))
-    keys = {"url": part.columns(["url"])["url"], "input_id": sketch["id"], "text_hash": text_hash}
-    for name, values in {**keys, "record_hash": sketch["record_hash"]}.items():
+    columns = {
+        "chars": ended("chars"),
+        "cut_chars": recounted(pa.repeat(pa.scalar(0, pa.int64()), len(table)), doc_ref, results, "cut_chars"),
+        "cuts": _cuts(doc_ref, spans),
+        "url": part.columns(["url"])["url"],
+        "input_id": sketch["id"],
+        "text_hash": pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits)),
+        "record_hash": sketch["record_hash"],
+    }
+    for name, values in columns.items():
         table = table.append_column(name, values)
     return table
 
 
+def _cuts(doc_ref: pa.Array, spans: pa.Table | None) -> pa.Array:
+    """The spans that were cut out of each document of a part, in text order; null if none were."""
+    if spans is None:
+        return pa.nulls(len(doc_ref), CUTS_OF_DOCUMENT)
+    first = np.searchsorted(spans["doc_ref"].to_numpy(), np.append(doc_ref.to_numpy(), np.uint64(2**64 - 1)))
+    fields = list(CUTS_OF_DOCUMENT.value_type)
+    rows = pa.StructArray.from_arrays([spans[field.name].combine_chunks() for field in fields], fields=fields)
+    lists = pa.ListArray.from_arrays(pa.array(first.astype(np.int32)), rows, type=CUTS_OF_DOCUMENT)
+    return pc.if_else(pa.array(np.diff(first) > 0), lists, pa.scalar(None, CUTS_OF_DOCUMENT))
+
+
 def decision_counts(table: pa.Table) -> list[receipts.DecisionCount]:
-    """Documents, tokens and bytes by source, decision and reason, from rows of decisions/."""
-    keys, sums = ["source", "decision", "reason"], [("tokens", "sum"), ("bytes", "sum"), ("id", "count")]
+    """Documents, tokens, bytes and characters by source, decision and reason, from rows of decisions/."""
+    counted = [name for name in ("tokens", "bytes", "chars") if name in table.column_names]  # older runs have no chars
+    keys, sums = ["source", "decision", "reason"], [*((name, "sum") for name in counted), ("id", "count")]
     rows = table.group_by(keys).aggregate(sums).sort_by([(key, "ascending") for key in keys]).to_pylist()
-    return [receipts.DecisionCount(*(row[name] for name in (*keys, "tokens_sum", "bytes_sum", "id_count"))) for row in rows]
+    names = (*keys, "tokens_sum", "bytes_sum", "id_count", "chars_sum")
+    return [receipts.DecisionCount(*(row[name] for name in names if name in row)) for row in rows]
 
 
 def _real_tokens(table: pa.Table) -> int:
@@ -92,7 +123,16 @@ def _real_tokens(table: pa.Table) -> int:
 def repeated_count(table: pa.Table) -> receipts.RepeatedCount:
     """Copies beyond the first, from rows of decisions/."""
     repeats = np.maximum(table["epochs"].to_numpy() - 1, 0) * pc.equal(table["decision"], "keep").to_numpy()
-    return receipts.RepeatedCount(documents=int(repeats.sum()), tokens=int(repeats @ table["tokens"].to_numpy()))
+    sums = {name: int(repeats @ table[name].to_numpy()) for name in ("tokens", "chars") if name in table.column_names}
+    return receipts.RepeatedCount(documents=int(repeats.sum()), **sums)
+
+
+def _cut_counts(spans: pa.Table | None) -> dict[str, receipts.CutCount]:
+    """What was cut by reason, from what was cut."""
+    if spans is None:
+        return {}
+    rows = spans.group_by("reason").aggregate([("doc_ref", "count_distinct"), ("chars", "sum")]).sort_by("reason").to_pylist()
+    return {row["reason"]: receipts.CutCount(row["doc_ref_count_distinct"], row["chars_sum"]) for row in rows}
 
 
 def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tamis.pipelines.recipe import editing
 from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
+from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.manifest import Manifest
 from tamis.transforms.core.rater import Rater
 
@@ -38,10 +40,14 @@ def recipe_source(name: str) -> tuple[str, str]:
 
 
 def load_recipe(
-    name: str, overrides: Sequence[str] = (), paths: Sequence[str] = (), raters: Sequence[Rater[Any]] = ()
+    name: str,
+    overrides: Sequence[str] = (),
+    paths: Sequence[str] = (),
+    raters: Sequence[Rater[Any]] = (),
+    editors: Sequence[Editor[Any]] = (),
 ) -> Recipe:
-    """The recipe `name` with overrides of the form `a.b=c`, other input paths, and raters that are
-    objects of this program. An empty section counts as left out. Raises RecipeError naming file,
+    """The recipe `name` with overrides of the form `a.b=c`, other input paths, and raters and editors
+    that are objects of this program. An empty section counts as left out. Raises RecipeError naming file,
     line and field."""
     file, text = recipe_source(name)
     recipe = RecipeFile(file, text)
@@ -50,8 +56,9 @@ def load_recipe(
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
     sections = {section: value for section, value in recipe.data.items() if value is not None}
+    context = {OBJECTS: raters, editing.OBJECTS: editors}
     try:
-        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context={OBJECTS: raters})
+        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context=context)
     except ValidationError as error:
         raise RecipeError(*recipe.problems(error, Recipe)) from None
 

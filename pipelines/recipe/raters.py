@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from tamis.transforms.core.component import Component
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.rater import Direction, Kind, Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
@@ -30,45 +31,66 @@ RATERS = Plugins(
 )
 """The shipped raters in the order of their columns, which fingerprints cover, and where they are."""
 
-ELSEWHERE = {"contamination": "decontaminate", "metadata": "signals"}
+ELSEWHERE = {"contamination": "decontaminate", "metadata": "signals", "edit": "edit"}
 """Raters that another section of the recipe sets up. No rater in `rate` has these names."""
 
 
-def rater_type(plugin: Plugin) -> type[Rater[Any]]:
-    """The class of a rater. Raises ImportError if it cannot be loaded or is none."""
+ComponentT = TypeVar("ComponentT", bound=Component[Any])
+
+
+def component_type(plugin: Plugin, base: type[Any]) -> type[Any]:
+    """The class of a rater or an editor. Raises ImportError if it cannot be loaded or is none."""
     loaded = plugin.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, Rater)):
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
         raise ImportError(
-            f"{plugin.package} provides the rater '{plugin.name}', but {plugin.target} is no subclass of tamis.Rater"
+            f"{plugin.package} provides the {base.__name__.lower()} '{plugin.name}', but {plugin.target} is no subclass of "
+            f"tamis.{base.__name__}"
         )
     return loaded
 
 
-def make_rater(plugin: Plugin, options: Any) -> Rater[Any]:
-    """A rater with checked options. Raises ValueError if its name or signals break the contract."""
-    kind = rater_type(plugin)
+def make_component(plugin: Plugin, kind: type[ComponentT], options: Any) -> ComponentT:
+    """A rater or an editor with checked options. Raises ValueError if it is not called as it should
+    be."""
     try:
-        rater = kind(options)
+        component = kind(options)
     except (ImportError, OSError, ValueError, RunError):
         raise
     except Exception as error:  # of another package
         raise ValueError(f"{type(error).__name__}: {error}") from error
-    rater.package = plugin.package
+    component.package = plugin.package
+    if not component.repeatable and component.name != plugin.name:
+        raise ValueError(f"{plugin.package} provides it as '{plugin.name}', but it calls itself '{component.name}'")
+    return component
+
+
+def rater_type(plugin: Plugin) -> type[Rater[Any]]:
+    """The class of a rater. Raises ImportError if it cannot be loaded or is none."""
+    return component_type(plugin, Rater)
+
+
+def make_rater(plugin: Plugin, options: Any) -> Rater[Any]:
+    """A rater with checked options. Raises ValueError if its name or signals break the contract."""
+    rater = make_component(plugin, rater_type(plugin), options)
     check_names(rater)
-    if not rater.repeatable and rater.name != plugin.name:
-        raise ValueError(f"{plugin.package} provides it as '{plugin.name}', but it calls itself '{rater.name}'")
     return rater
 
 
 def check_names(rater: Rater[Any]) -> None:
     """Raises ValueError unless the signals have names that begin with that of the rater, and kinds
     and directions that exist."""
-    for signal in rater.signals:
+    check_declared(rater.signals, f"{rater.name}.")
+
+
+def check_declared(signals: Sequence[Signal], prefix: str) -> None:
+    """Raises ValueError unless the signals of a component have kinds and directions that exist, and
+    names that begin as they should."""
+    for signal in signals:
         if signal.kind not in get_args(Kind) or signal.direction not in get_args(Direction):
             raise ValueError(f"the kind of '{signal.name}' is '{signal.kind}', its direction '{signal.direction}': unknown")
-    strangers = [signal.name for signal in rater.signals if not signal.name.startswith(f"{rater.name}.")]
-    if strangers or not rater.signals:
-        raise ValueError(f"the names of its signals must begin with '{rater.name}.': {', '.join(strangers) or 'it has none'}")
+    strangers = [signal.name for signal in signals if not signal.name.startswith(prefix)]
+    if strangers or not signals:
+        raise ValueError(f"the names of its signals must begin with '{prefix}': {', '.join(strangers) or 'it has none'}")
 
 
 def unknown_rater(name: str) -> str:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.recipe.editing import EDITORS, EditStep, check_editor_objects, check_editors_differ
+from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
@@ -38,12 +41,12 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
-RATE_VERSION = 4  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 3  # raise it when the same rated parts and recipe give other decisions/ or data/
+RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or sketches/
+DECIDE_VERSION = 4  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 _DECIDES_NOTHING: Final[Any] = {
-    **dict.fromkeys(("input", "name", "rate", "requires", "max_shrink"), True),
+    **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
     "output": {"retain"},
 }
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
@@ -72,6 +75,7 @@ class Recipe(Options):
         "suffix", description="if two documents have the same id, number the later ones (id#2), or stop"
     )
     words: Words = DEFAULT_WORDS
+    edit: tuple[EditStep, ...] = Field((), description="editors, which change texts before they are rated, in their order")
     rate: Rating = Field(default_factory=lambda: Rating.model_validate({}))
     scores: dict[str, ScoreFile] = Field(
         {}, description="scores in files of their own, by a name of your choice, which begins the names of their signals"
@@ -93,6 +97,10 @@ class Recipe(Options):
         StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
     ] = None
+    after_cuts: dict[str, Threshold] = Field(
+        {},
+        description="limits by signal for documents that lost text to a step that cuts; measured again on what is left",
+    )
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
     )
@@ -105,9 +113,17 @@ class Recipe(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _something_always_rates(cls, sections: Any) -> Any:
-        """Adds `rate`, so that it is checked: a default would not see the raters of the program."""
-        return {"rate": {}, **sections} if isinstance(sections, dict) else sections
+    def _add_objects(cls, sections: Any, info: ValidationInfo) -> Any:
+        """Adds `rate`, so that it is checked: a default would not see the raters of the program; and
+        to `edit` the editors of the program that it does not name."""
+        if not isinstance(sections, dict):
+            return sections
+        objects = (info.context or {}).get(EDITOR_OBJECTS, ())
+        check_editor_objects(objects)
+        steps = sections.get("edit", ())
+        named = {name for step in steps if isinstance(step, dict) for name in step} if isinstance(steps, list | tuple) else ()
+        added: list[dict[str, Any]] = [{editor.name: {}} for editor in objects if editor.name not in named]
+        return {"rate": {}, **sections} | ({"edit": [*steps, *added]} if added else {})
 
     @field_validator("name")
     @classmethod
@@ -132,6 +148,12 @@ class Recipe(Options):
             _check_reader_options(options)
         return options
 
+    @field_validator("edit")
+    @classmethod
+    def _editors_differ(cls, steps: tuple[EditStep, ...]) -> tuple[EditStep, ...]:
+        check_editors_differ([step.editor for step in steps if step.editor is not None])
+        return steps
+
     @field_validator("scores")
     @classmethod
     def _scores_have_own_names(cls, scores: dict[str, ScoreFile], info: ValidationInfo) -> dict[str, ScoreFile]:
@@ -155,6 +177,20 @@ class Recipe(Options):
         def check(name: str) -> None:
             signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
             check_kind(name, rules[name], signal.has_labels)
+
+        FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
+        return rules
+
+    @field_validator("after_cuts")
+    @classmethod
+    def _limits_are_of_texts(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
+        signals = _known_signals(info)
+
+        def check(name: str) -> None:
+            signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
+            check_kind(name, rules[name], signal.has_labels)
+            if name.startswith((METADATA, PREFIX, *(f"{score}." for score in info.data["scores"]))):
+                raise ValueError(f"no cut changes '{name}': set its limits under thresholds")
 
         FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
         return rules
@@ -221,6 +257,12 @@ class Recipe(Options):
         return self
 
     @model_validator(mode="after")
+    def _something_cuts(self) -> Recipe:
+        if self.after_cuts and not any(step.cuts for step in self._own_steps()):
+            raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
+        return self
+
+    @model_validator(mode="after")
     def _scores_are_declared(self) -> Recipe:
         missing = (name for name, signals in self.score_signals.items() if not signals)
         messages: dict[FieldPath, str] = {
@@ -240,6 +282,11 @@ class Recipe(Options):
         return self
 
     @cached_property
+    def editors(self) -> tuple[Editor[Any], ...]:
+        """The editors, in their order."""
+        return tuple(step.editor for step in self.edit if step.editor is not None)
+
+    @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
         return _raters(self.rate, self.signals, self.decontaminate, self.words)
@@ -253,7 +300,7 @@ class Recipe(Options):
     @cached_property
     def rated_signals(self) -> dict[str, Signal]:
         """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
-        return _signals(self.raters)
+        return _signals([*self.raters, *self.editors])
 
     @cached_property
     def score_signals(self) -> dict[str, tuple[Signal, ...]]:
@@ -293,7 +340,18 @@ class Recipe(Options):
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps that end documents after the thresholds, in the order of their sections."""
+        """The steps that end documents after the thresholds, in the order of their sections; behind the
+        last one that cuts, the one that counts what is left."""
+        steps = self._own_steps()
+        cutting = [number for number, step in enumerate(steps) if step.cuts]
+        if not cutting:
+            return steps
+        from tamis.pipelines.decisions.recount import Recount
+
+        count = Recount(self, [steps[number].name for number in cutting])
+        return (*steps[: cutting[-1] + 1], count, *steps[cutting[-1] + 1 :])
+
+    def _own_steps(self) -> tuple[Step, ...]:
         marks = [
             (getattr(self, name), mark)
             for name, field in type(self).model_fields.items()
@@ -311,7 +369,8 @@ class Recipe(Options):
             {
                 "code": RATE_VERSION,
                 "words": _word_identity(self.words),
-                "raters": [[rater.name, _rater_fingerprint(rater)] for rater in self.raters],
+                "editors": [[editor.name, _fingerprint("editor", editor)] for editor in self.editors],
+                "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.identity,
             }
@@ -360,8 +419,8 @@ def _raters(
     return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
 
-def _signals(raters: Sequence[Rater[Any]]) -> dict[str, Signal]:
-    return {signal.name: signal for rater in raters for signal in rater.signals}
+def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal]:
+    return {signal.name: signal for component in components for signal in component.signals}
 
 
 def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
@@ -380,7 +439,10 @@ def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
 
 def _check_signal(name: str, signals: Iterable[str]) -> None:
     """Raises ValueError unless there is such a signal, naming the rater to add or the nearest."""
-    rater = name.split(".")[0]
+    rater, *rest = name.split(".")
+    edited = {".".join(other.split(".")[:2]) for other in signals}
+    if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
+        raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
     if rater not in {other.split(".")[0] for other in signals} and rater in RATERS.names and rater not in ELSEWHERE:
         raise ValueError(f"no signal '{name}': add the rater '{rater}' to rate")
     check_name(name, signals)
@@ -452,9 +514,13 @@ def _parse_metric(metric: str, signals: Mapping[str, Signal]) -> tuple[str, floa
 def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
     """The signals by name; empty if the raters have errors, which must be corrected first, or if
     some of a finished run are gone."""
-    if not {"rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
+    if not {"edit", "rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
         return {}
-    rated = _signals(_raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS))
+    editors = [step.editor for step in info.data["edit"]]
+    if None in editors:
+        return {}
+    raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
+    rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
     return rated | {signal.name: signal for each in scores.values() for signal in each}
 
@@ -466,13 +532,13 @@ def _word_identity(words: Words) -> dict[str, object]:
         raise RunError(str(error)) from None
 
 
-def _rater_fingerprint(rater: Rater[Any]) -> str:
-    """The rater's fingerprint. This reads its model or benchmarks."""
+def _fingerprint(kind: str, component: Rater[Any] | Editor[Any]) -> str:
+    """The fingerprint of a rater or an editor. This reads its model or benchmarks."""
     try:
-        return rater.fingerprint
+        return component.fingerprint
     except RunError:
         raise
     except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"rater '{rater.name}': {error}") from None
+        raise RunError(f"{kind} '{component.name}': {error}") from None
     except Exception as error:  # of another package
-        raise RunError(f"rater '{rater.name}': {type(error).__name__}: {error}") from error
+        raise RunError(f"{kind} '{component.name}': {type(error).__name__}: {error}") from error

@@ -183,7 +183,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
 
 def _purged_decisions(table: pa.Table, mask: pa.Array) -> pa.Table:
     new = {"decision": "drop", "reason": "purged", "epochs": 0}
-    cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash")
+    cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash", "cuts")
     for name in table.column_names:
         if name in new or name in cleared:
             column = table[name].combine_chunks()
@@ -217,7 +217,8 @@ def _purge_shard(release: Release, receipt: receipts.ShardReceipt, ids: set[str]
         write_shard(shard, uri, output)
     tokens = pc.sum(shard["tokens"], min_count=0).as_py()
     file = File.read(release.folder, receipt.file.path)
-    update = {"file": file, "documents": len(shard), "tokens": tokens}
+    characters, text_bytes = receipts.text_size(shard)
+    update = {"file": file, "documents": len(shard), "tokens": tokens, "characters": characters, "bytes": text_bytes}
     receipt.model_copy(update=update).write(storage.join(release.receipts, f"shard-{receipt.destination:05d}.json"))
     return len(table) - len(shard)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AliasChoices, Field
 
 from tamis.pipelines.recipe.schema import Recipe
@@ -36,7 +38,8 @@ class ShardSegment:
 
 
 class ShardReceipt(JsonModel):
-    """A finished shard. `destination` is its number in training order, over all phases."""
+    """A finished shard. `destination` is its number in training order, over all phases. `characters`
+    and `bytes`: of its texts, counted as they are written (0 in older runs)."""
 
     fingerprint: str
     destination: int
@@ -44,12 +47,15 @@ class ShardReceipt(JsonModel):
     file: File
     documents: int
     tokens: int
+    characters: int = 0
+    bytes: int = 0
     segments: list[ShardSegment]
 
 
 @dataclass(frozen=True)
 class DecisionCount:
-    """The documents of one source with one decision and reason (None: kept)."""
+    """The documents of one source with one decision and reason (None: kept). `bytes` and `chars`: of
+    their texts as they end (`chars` is 0 in older runs)."""
 
     source: str
     decision: str
@@ -57,14 +63,24 @@ class DecisionCount:
     tokens: int
     bytes: int
     documents: int
+    chars: int = 0
 
 
 @dataclass(frozen=True)
 class RepeatedCount:
-    """Copies beyond the first of each document, and their tokens."""
+    """Copies beyond the first of each document, their tokens and their characters."""
 
     documents: int
     tokens: int
+    chars: int = 0
+
+
+@dataclass(frozen=True)
+class CutCount:
+    """Characters that were cut for one reason, and the documents that they were cut out of."""
+
+    documents: int
+    chars: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,8 @@ class PartSummary(JsonModel):
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
     `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
-    documents with more candidates than near-deduplication compares."""
+    documents with more candidates than near-deduplication compares. `cut`: what was cut out of
+    documents, whatever became of them later, by reason."""
 
     fingerprint: str
     file: File
@@ -121,6 +138,7 @@ class PartSummary(JsonModel):
     contamination: dict[str, BenchmarkCount]
     renamed: int
     capped: int
+    cut: dict[str, CutCount] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -198,6 +216,13 @@ def copy_distance(recipe: Recipe, summaries: Sequence[PartSummary], shards: Sequ
         min((summary.closest for summary in summaries if summary.closest is not None), default=None),
         distance if isinstance(distance, int) else int(distance * shortest_phase),
     )
+
+
+def text_size(shard: pa.Table) -> tuple[int, int]:
+    """(characters, bytes) of the texts of a shard."""
+    counts = (count(shard["text"]) for count in (pc.utf8_length, pc.binary_length))
+    characters, size = (int(pc.sum(each.cast(pa.int64()), min_count=0).as_py()) for each in counts)
+    return characters, size
 
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:

@@ -17,7 +17,7 @@ import yaml
 from measure import Task, main, megabytes
 
 from tamis.pipelines.measure import measure
-from tamis.pipelines.rate import prepared_raters
+from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
@@ -178,12 +178,12 @@ def rate_pass(corpus: Path, decontaminate: bool) -> Task:
     for rater in whole.raters:
         if isinstance(rater, Contamination):
             rater.index.save(index)
-    raters = prepared_raters(whole, index)
-    measure(documents[0], whole, raters)
+    components = prepared_components(whole, index)
+    measure(documents[0], whole, components)
 
     def run() -> None:
         for batch in documents:
-            measure(batch, whole, raters)
+            measure(batch, whole, components)
 
     return Task(megabytes(corpus), run)
 

@@ -13,7 +13,7 @@ from measure import Task, main, megabytes
 from ours import batches, few_documents, recipe
 
 from tamis.pipelines.measure import measure
-from tamis.pipelines.rate import prepared_raters
+from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.documents import SCHEMA
@@ -47,7 +47,8 @@ def profile(corpus: Path) -> Task:
     for rater in whole.raters:
         if isinstance(rater, Contamination):
             rater.index.save(index)
-    measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, prepared_raters(whole, index))  # every kernel is compiled now
+    components = prepared_components(whole, index)
+    measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, components)  # every kernel is compiled now
 
     def run() -> dict[str, object]:
         stage = Stages()
@@ -69,11 +70,11 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: st
     assert whole.dedup is not None
     options = whole.dedup.minhash
     assert options is not None
-    raters = prepared_raters(whole, index)
+    components = prepared_components(whole, index)
     for batch in documents:
         with stage("segment"):
             texts = segment(batch["text"])
-        for rater in raters:
+        for rater in components.raters:
             with stage(f"rate {rater.name}"):
                 rater.rate(texts)
         with stage("text hashes"):
@@ -88,7 +89,7 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: st
     with PartWriter(Part(folder, "0f-0")) as writer:
         for batch in documents:
             with stage("other columns"):
-                rated, sketch = measure(batch, whole, raters)
+                rated, sketch = measure(batch, whole, components)
             with stage("write rated part"):
                 writer.write(rated, sketch)
         with stage("write rated part"):

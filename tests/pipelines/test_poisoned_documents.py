@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 import tamis
-from tamis.pipelines.measure import measure, measure_each
-from tamis.pipelines.rate import prepared_raters
+from tamis.pipelines.measure import Components, measure, measure_each
+from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core import documents
@@ -62,12 +62,12 @@ def test_the_others_are_measured_as_if_it_were_not_there(
 ) -> None:
     monkeypatch.setattr(Fragile, "error", error)
     fragile = recipe(tmp_path, Fragile(tamis.Options()))
-    raters = prepared_raters(fragile, "")
+    components = prepared_components(fragile, "")
     texts = [f"document {k} " + "poison " * (k in poisoned) + "word " * k for k in range(100)]
-    (rated, sketch), errors = measure_each(batch(texts), fragile, raters)
+    (rated, sketch), errors = measure_each(batch(texts), fragile, components)
     rest = [text for k, text in enumerate(texts) if k not in poisoned]
     sound = batch(texts).take(pa.array([k for k in range(100) if k not in poisoned], pa.int64()))
-    expected = measure(sound, fragile, raters)
+    expected = measure(sound, fragile, components)
     assert sorted(errors) == poisoned
     assert all(
         message == f"rater 'fragile' fails on this document: {error.__name__}: it contains poison"
@@ -81,9 +81,9 @@ def test_the_others_are_measured_as_if_it_were_not_there(
 
 def test_a_rater_that_always_fails_ends_the_run(tmp_path: Path) -> None:
     broken = recipe(tmp_path, Broken(tamis.Options()))
-    raters = [rater for rater in broken.raters if rater.name != "fragile"] + [Broken(tamis.Options())]
+    components = Components((), [rater for rater in broken.raters if rater.name != "fragile"] + [Broken(tamis.Options())])
     with pytest.raises(ValueError, match="it never works"):
-        measure_each(batch(["a", "b"]), broken, raters)
+        measure_each(batch(["a", "b"]), broken, components)
 
 
 def test_errors_of_the_machine_are_no_fault_of_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_errors_of_the_machine_are_no_fault_of_a_document(tmp_path: Path, monkey
         monkeypatch.setattr(Fragile, "error", error)
         fragile = recipe(tmp_path, Fragile(tamis.Options()))
         with pytest.raises(error):
-            measure_each(batch(["a", "poison"]), fragile, prepared_raters(fragile, ""))
+            measure_each(batch(["a", "poison"]), fragile, prepared_components(fragile, ""))
 
 
 def rejects(run: Path) -> list[dict[str, Any]]:

@@ -52,6 +52,9 @@ class Component(Generic[OptionsT]):
     def __init__(self, options: OptionsT) -> None:
         self.options = options
 
+    def setup(self) -> None:
+        """Loads models and compiles kernels. Called once in each process."""
+
     @property
     def fingerprint(self) -> str:
         """Changes whenever a value can: with the version, the options, the words, and Python's

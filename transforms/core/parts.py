@@ -15,13 +15,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -36,8 +37,15 @@ ROW_GROUP_BYTES = 16 << 20
 writer holds as much: of short documents, signals and ids are most of it."""
 
 
+EDITS = "edits"
+"""The column of a rated part with what editors replaced, if there were any."""
+
 FOLDERS = (("rated", "json"), ("rated", "parquet"), ("sketches", "arrow"), ("rejects", "jsonl"))
 """Folder and suffix of a part's files, in the order of deletion: first the receipt."""
+
+
+_REPEATED = ["source", *(f"{EDITS}.list.element.{name}" for name in ("editor", "reason"))]
+"""Columns of few values."""
 
 
 class SplitCounts(JsonModel):
@@ -58,6 +66,44 @@ class SplitCounts(JsonModel):
     skipped: int = 0
 
 
+@dataclass
+class EditCounts:
+    """What an editor did: the documents that it changed, and the characters that it removed and
+    inserted, in all and by reason."""
+
+    documents: int = 0
+    removed: int = 0
+    inserted: int = 0
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, other: EditCounts) -> None:
+        """Adds what it did elsewhere."""
+        self.documents += other.documents
+        self.removed += other.removed
+        self.inserted += other.inserted
+        for reason, counts in other.reasons.items():
+            own = self.reasons.setdefault(reason, dict.fromkeys(counts, 0))
+            for name, count in counts.items():
+                own[name] += count
+
+
+@dataclass
+class Characters:
+    """Characters of a part's documents: as they were read, by editor, and as they were written to
+    `rated/`. Each number is counted by itself, from the text or the record that holds it."""
+
+    read: int = 0
+    edits: dict[str, EditCounts] = field(default_factory=dict)
+    rated: int = 0
+
+    def add(self, other: Characters) -> None:
+        """Adds the characters of another part."""
+        self.read += other.read
+        self.rated += other.rated
+        for editor, counts in other.edits.items():
+            self.edits.setdefault(editor, EditCounts()).add(counts)
+
+
 class PartReceipt(JsonModel):
     """A finished part: number `number` of those that its task gives, and whether it is the last.
     `inputs`: its splits in the order of their rows; a large split is in several parts. `skipped`:
@@ -71,6 +117,7 @@ class PartReceipt(JsonModel):
     rejected: int
     skipped: dict[str, int] = Field(default_factory=dict)
     text_bytes: int
+    characters: Characters = Field(default_factory=Characters)
     files: list[File]
 
     @model_validator(mode="before")
@@ -158,6 +205,7 @@ class PartWriter:
         self.part = part
         self.documents = self.rejected = self.text_bytes = 0
         self.skipped: Counter[str] = Counter()
+        self.characters = Characters()
         self._stack = ExitStack()
         self._sinks: dict[str, storage.Sink] = {}
         self._rated: pq.ParquetWriter | None = None
@@ -176,7 +224,7 @@ class PartWriter:
         rated_sink, sketch_sink, _ = self._sinks.values()
         if self._rated is None or self._sketch is None:
             self._rated = pq.ParquetWriter(
-                rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=["source"]
+                rated_sink, rated.schema, compression="zstd", compression_level=1, use_dictionary=_REPEATED
             )
             self._sketch = pa.ipc.new_file(sketch_sink, sketch.schema)
         self._sketch.write_batch(sketch)
@@ -185,6 +233,7 @@ class PartWriter:
         self._pending_bytes += rated.nbytes
         self.documents += rated.num_rows
         self.text_bytes += text_bytes
+        self.characters.add(_characters(rated, sketch))
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
@@ -228,6 +277,7 @@ class PartWriter:
             rejected=self.rejected,
             skipped=dict(sorted(self.skipped.items())),
             text_bytes=self.text_bytes,
+            characters=self.characters,
             files=files,
         )
         receipt.write(self.part.uri("rated", "json"))
@@ -243,3 +293,30 @@ class PartWriter:
         if self._pending and self._rated is not None:
             self._rated.write_table(pa.Table.from_batches(self._pending), row_group_size=1 << 30)
             self._pending, self._pending_bytes = [], 0
+
+
+def _characters(rated: pa.RecordBatch, sketch: pa.RecordBatch) -> Characters:
+    """The characters of a batch of a part, counted in the columns that are written."""
+    names = sketch.schema.names
+    read = sketch["chars_read" if "chars_read" in names else "chars"] if "chars" in names else pa.array([], pa.int64())
+    characters = Characters(read=_sum(read), rated=_sum(pc.utf8_length(rated["text"])))
+    if EDITS not in rated.schema.names:
+        return characters
+    edits = pc.list_flatten(rated[EDITS])
+    document = pc.list_parent_indices(rated[EDITS])
+    columns = {"document": document, **{name: pc.struct_field(edits, name) for name in ("editor", "reason")}}
+    table = pa.table(columns | {name: pc.utf8_length(pc.struct_field(edits, name)) for name in ("removed", "inserted")})
+    sums = [("removed", "sum"), ("inserted", "sum")]
+    for row in table.group_by("editor").aggregate([*sums, ("document", "count_distinct")]).sort_by("editor").to_pylist():
+        characters.edits[row["editor"]] = EditCounts(
+            documents=row["document_count_distinct"], removed=row["removed_sum"], inserted=row["inserted_sum"]
+        )
+    keys = ["editor", "reason"]
+    for row in table.group_by(keys).aggregate(sums).sort_by([(key, "ascending") for key in keys]).to_pylist():
+        counts = {"removed": row["removed_sum"], "inserted": row["inserted_sum"]}
+        characters.edits[row["editor"]].reasons[row["reason"]] = counts
+    return characters
+
+
+def _sum(values: pa.Array) -> int:
+    return int(pc.sum(values, min_count=0).as_py())

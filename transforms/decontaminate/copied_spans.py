@@ -44,8 +44,8 @@ class CopiedSpans:
 
     def ordered(self, order: npt.NDArray[np.intp]) -> CopiedSpans:
         """Rows in this order."""
-        columns = (self.document, self.start, self.stop, self.passage, self.coverage)
-        return CopiedSpans(*(column[order] for column in columns))
+        places = (self.document[order], self.start[order], self.stop[order])
+        return CopiedSpans(*places, self.passage[order], self.coverage[order])
 
 
 def copied_spans(texts: pa.Array, index: Index, words: Words, least: float, margin: int) -> CopiedSpans:

@@ -55,8 +55,8 @@ class Decontaminate(Options):
     margin: int = Field(
         200,
         ge=0,
-        description="Characters that are cut on either side of a match, and then on to the next white space, so that no word is "
-        "cut in two. GPT-3 removed 200 (Brown et al. 2020, appendix C).",
+        description="Characters that are cut on either side of a match, and then on to the next white space, so that no word "
+        "is cut in two. GPT-3 removed 200 (Brown et al. 2020, appendix C).",
     )
     drop: float = Field(
         0.8,

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.transforms.beam.cuts import BANDS, RECOUNT, read_texts, recounted
 from tamis.transforms.beam.exchange import PartState, result_column
 from tamis.transforms.beam.step import Documents, Kept, Step, one_batch, rated_part, rounded
 from tamis.transforms.core.documents import row_of
@@ -60,16 +61,18 @@ class DropDuplicates(Step):
 
 def _rows(part_state: PartState, kept: Kept, bands: bool) -> pa.RecordBatch:
     """The rows that `Deduplicate` reads."""
-    table = kept(part_state)
+    table = kept(part_state).combine_chunks()
     names = ["text_hash_0", "text_hash_1", *(["bands"] if bands else [])]
     sketch = rated_part(part_state).sketch(names).take(pa.array(row_of(table["doc_ref"].to_numpy())))
     table = table.select(["doc_ref", "id", "quality", "tie_break"])
+    doc_ref = table["doc_ref"].combine_chunks()
     for name in names:
-        table = table.append_column(name, sketch[name])
+        results = part_state.result(BANDS if name == "bands" else RECOUNT)
+        table = table.append_column(name, recounted(sketch[name].combine_chunks(), doc_ref, results, name))
     return one_batch(table)
 
 
 def texts_of(part_state: PartState, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
     """The texts of the given rows of a part, a row group at a time."""
-    for read, batch in rated_part(part_state).read(rows, ["text"]):
+    for read, batch in read_texts(part_state, rows, ["text"]):
         yield read, batch["text"]

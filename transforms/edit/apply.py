@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,11 @@ from tamis.transforms.core.editor import Editor, Edits
 from tamis.transforms.core.rater import share, signal_batch
 from tamis.transforms.text.segment import Texts
 from tamis.transforms.text.splice import lengths, spans, splice
+
+
+class BrokenContract(ValueError):
+    """An editor does not keep its contract, whatever the text."""
+
 
 RECORD = pa.list_(
     pa.struct(
@@ -44,8 +49,8 @@ class Edited:
 
 
 def apply(editor: Editor[Any], texts: Texts, original: pa.Array) -> Edited:
-    """Lets an editor edit; `original` are the same texts as an array. Raises ValueError if its spans
-    are not what the contract asks for."""
+    """Lets an editor edit; `original` are the same texts as an array. Raises BrokenContract if
+    its spans are not what that asks for."""
     edits = editor.edit(texts)
     _check(editor, edits, texts)
     removed = lengths(texts.data, edits.start, edits.stop)
@@ -75,25 +80,6 @@ def record(edited: Sequence[Edited], documents: int) -> pa.ListArray:
     return pc.if_else(pa.array(np.diff(first) > 0), lists, pa.scalar(None, RECORD))
 
 
-def restore(text: str, edits: Iterable[Mapping[str, Any]]) -> str:
-    """The text as it was read, from the edited one and its record."""
-    data, layers = text.encode(), list(edits)
-    while layers:
-        editor = layers[-1]["editor"]
-        pieces, shift, left = [], 0, 0
-        layer: list[Mapping[str, Any]] = []
-        while layers and layers[-1]["editor"] == editor:
-            layer.insert(0, layers.pop())
-        for edit in layer:
-            start = edit["start"] - shift
-            removed, inserted = edit["removed"].encode(), edit["inserted"].encode()
-            pieces += [data[left:start], removed]
-            left = start + len(inserted)
-            shift += len(removed) - len(inserted)
-        data = b"".join([*pieces, data[left:]])
-    return data.decode()
-
-
 def _rows(editor: Editor[Any], texts: Texts, edits: Edits) -> pa.StructArray:
     size = len(edits.document)
     inserted = edits.inserted if edits.inserted is not None else pa.repeat(pa.scalar(""), size)
@@ -111,20 +97,20 @@ def _check(editor: Editor[Any], edits: Edits, texts: Texts) -> None:
     document, start, stop = edits.document, edits.start, edits.stop
     size = len(document)
     if not len(start) == len(stop) == len(edits.reason) == size or len(edits.values) != len(editor.measures):
-        raise ValueError(f"editor '{editor.name}' returned columns of different lengths")
+        raise BrokenContract("returned columns of different lengths")
     if not size:
         return
     inside = (start >= texts.text_start[document]) & (start <= stop) & (stop <= texts.text_start[document + 1])
     ordered = (np.diff(document) > 0) | ((np.diff(document) == 0) & (start[1:] >= stop[:-1]))
     if not (inside.all() and ordered.all()):
-        raise ValueError(f"editor '{editor.name}' returned spans outside their text, or out of order, or overlapping")
+        raise BrokenContract("returned spans outside their text, or out of order, or overlapping")
     if ((edits.reason < 0) | (edits.reason >= len(editor.reasons))).any():
-        raise ValueError(f"editor '{editor.name}' returned a reason that it does not declare")
+        raise BrokenContract("returned a reason that it does not declare")
     if edits.inserted is not None and (len(edits.inserted) != size or not editor.inserts):
-        raise ValueError(f"editor '{editor.name}' inserts text: declare `inserts = True`, and give one text a span")
+        raise BrokenContract("inserts text: declare `inserts = True`, and give one text a span")
     cut = np.concatenate([start, stop])
     if (texts.data[cut[cut < texts.text_start[-1]]] & 0xC0 == 0x80).any():
-        raise ValueError(f"editor '{editor.name}' returned a span that begins or ends inside a character")
+        raise BrokenContract("returned a span that begins or ends inside a character")
 
 
 def _chars(array: pa.Array) -> Ints:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tamis.transforms import storage
 from tamis.transforms.core.documents import SCHEMA
-from tamis.transforms.core.parts import Part
+from tamis.transforms.core.parts import EDITS, Part
 from tamis.transforms.core.release import Release
 
 _COMPARED_IDS = 50_000
@@ -19,11 +19,13 @@ _COMPARED_IDS = 50_000
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One document: its decision, signals and fields, and its shard and row if it was kept."""
+    """One document: its decision, signals and fields, what editors replaced in its text, and its
+    shard and row if it was kept."""
 
     decision: dict[str, Any]
     signals: dict[str, Any]
     document: dict[str, Any]
+    edits: list[dict[str, Any]]
     shard: str | None
     row: int | None
 
@@ -55,8 +57,9 @@ def _entry(release: Release, part: Part, row: int, decision: dict[str, Any]) -> 
     _, batch = next(part.read(np.array([row]), names))
     values = batch.to_pylist()[0]
     document = {name: values[name] for name in SCHEMA.names}
+    edits = values.pop(EDITS, None) or []
     signals = {name: value for name, value in values.items() if name not in SCHEMA.names}
-    return LedgerEntry(decision, signals, document, decision["shard"], _row_in_shard(release, decision))
+    return LedgerEntry(decision, signals, document, edits, decision["shard"], _row_in_shard(release, decision))
 
 
 def _row_in_shard(release: Release, decision: dict[str, Any]) -> int | None:

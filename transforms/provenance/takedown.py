@@ -17,12 +17,14 @@ from tamis.transforms import storage
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.json_model import JsonModel
+from tamis.transforms.core.parts import EDITS
 
 FILE = "takedown.json"
 PURGED_BYTES = -1
 """The `bytes` of a purged document in a sketch, by which Decide knows it."""
 
 _TEXT_COLUMNS = ("url", "licence", "date", "metadata")
+_TEXT_COUNTS = {"chars", "chars_read", "text_hash_0", "text_hash_1", "record_hash"}
 
 
 class Takedown(JsonModel):
@@ -84,6 +86,8 @@ def without_texts(batch: pa.RecordBatch, purged: npt.NDArray[np.bool_]) -> pa.Re
     columns["text"] = pc.if_else(mask, pa.scalar("", columns["text"].type), columns["text"])
     for name in _TEXT_COLUMNS:
         columns[name] = pc.if_else(mask, pa.scalar(None, columns[name].type), columns[name])
+    if EDITS in columns:
+        columns[EDITS] = pc.if_else(mask, pa.scalar(None, columns[EDITS].type), columns[EDITS])
     return pa.record_batch(list(columns.values()), schema=batch.schema)
 
 
@@ -92,7 +96,7 @@ def marked(sketch: pa.RecordBatch, purged: npt.NDArray[np.bool_]) -> pa.RecordBa
     mask = pa.array(purged)
     columns = dict(zip(sketch.schema.names, sketch.columns, strict=True))
     columns["bytes"] = pc.if_else(mask, pa.scalar(PURGED_BYTES, columns["bytes"].type), columns["bytes"])
-    for name in ("text_hash_0", "text_hash_1", "record_hash"):
+    for name in _TEXT_COUNTS & columns.keys():
         columns[name] = pc.if_else(mask, pa.scalar(0, columns[name].type), columns[name])
     if "bands" in columns:
         bands = columns["bands"]

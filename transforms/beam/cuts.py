@@ -1,0 +1,111 @@
+"""Cuts: spans of several steps become one list for each document, and texts are read without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.transforms.beam.exchange import PartState
+from tamis.transforms.beam.step import CUTS, rated_part
+from tamis.transforms.core.arrays import Ints
+from tamis.transforms.core.documents import row_of
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.hashing import text_buffer
+from tamis.transforms.text.splice import splice
+
+RECOUNT, SPANS, BANDS = "recount", "recount.spans", "recount.bands"
+"""Results of a part state about the documents that were cut: what was counted again (`doc_ref`,
+`tokens`, `bytes`, `chars`, `cut_chars`, `text_hash_0`, `text_hash_1`, …), the spans that were cut
+(`MERGED`), and the bands of what is left. They are there only if a document was cut."""
+
+MERGED = CUTS.append(pa.field("chars", pa.int64(), nullable=False))
+"""Spans that were cut, sorted by document and place, without overlaps; `chars` are the code points
+of each."""
+
+
+@njit(cache=True, nogil=True)
+def _next_free(following: Ints, i: int) -> int:
+    end = i
+    while following[end] != end:
+        end = following[end]
+    while following[i] != end:
+        following[i], i = end, following[i]
+    return end
+
+
+@njit(cache=True, nogil=True)
+def _first_owner(first: Ints, last: Ints, intervals: int) -> Ints:
+    owner = np.full(intervals, -1)
+    following = np.arange(intervals + 1)  # the interval itself while it is free
+    for k in range(len(first)):
+        i = _next_free(following, first[k])
+        while i < last[k]:
+            owner[i] = k
+            following[i] = i + 1
+            i = _next_free(following, i + 1)
+    return owner
+
+
+def merge(document: Ints, start: Ints, stop: Ints, label: Ints) -> tuple[Ints, Ints, Ints]:
+    """Spans without overlaps that cover what k spans cover: (span, start, stop), in text order.
+
+    Each byte belongs to the first of the k spans that covers it, and adjoining bytes of one document
+    whose spans have one `label` (a reason) are one span. `span`: the one that a result comes from.
+    `start` and `stop` are offsets into one buffer, in which the documents are apart.
+    """
+    edges = np.unique(np.concatenate([start, stop]))
+    if len(edges) < 2:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
+    owner = _first_owner(np.searchsorted(edges, start), np.searchsorted(edges, stop), len(edges) - 1)
+    place = np.flatnonzero(owner >= 0)
+    owner = owner[place]
+    same = np.diff(place) == 1
+    for identity in (document[owner], label[owner]):
+        same &= identity[1:] == identity[:-1]
+    begins = np.flatnonzero(np.concatenate([np.ones(len(place) > 0, bool), ~same]))
+    ends = np.append(begins[1:], len(place)) - 1
+    return owner[begins], edges[place[begins]], edges[place[ends] + 1]
+
+
+def spans_of(part_state: PartState) -> pa.Table | None:
+    """What was cut out of the documents of a part, as `MERGED`; None if nothing was."""
+    spans = part_state.result(SPANS)
+    return None if spans is None else spans.sort_by([("doc_ref", "ascending"), ("start", "ascending")]).combine_chunks()
+
+
+def read_texts(
+    part_state: PartState, rows: npt.NDArray[np.int64], names: Sequence[str]
+) -> Iterator[tuple[npt.NDArray[np.int64], pa.RecordBatch]]:
+    """Like `Part.read`, with texts as they end: without what was cut. The one way by which text gets
+    out of a part once steps have decided."""
+    spans = spans_of(part_state) if "text" in names else None
+    if spans is None:
+        yield from rated_part(part_state).read(rows, names)
+        return
+    span_row, start, stop = row_of(spans["doc_ref"].to_numpy()), spans["start"].to_numpy(), spans["stop"].to_numpy()
+    for read, batch in rated_part(part_state).read(rows, names):
+        first, last = (np.searchsorted(span_row, read, side) for side in ("left", "right"))
+        counts = last - first
+        if counts.any():
+            document = np.repeat(np.arange(len(read)), counts)
+            span = np.arange(len(document)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+            data, text_start = text_buffer(batch["text"])
+            begin = text_start[document]
+            texts = splice(data, text_start, document, begin + start[span], begin + stop[span], None)
+            place = batch.schema.get_field_index("text")
+            batch = batch.set_column(place, batch.schema.field(place), texts)
+        yield read, batch
+
+
+def recounted(values: pa.Array, doc_refs: pa.Array, results: pa.Table | None, column: str) -> pa.Array:
+    """Values of n documents, those of documents that were cut replaced by what `results` say. A null
+    replaces, too. `results`: those of `RECOUNT` or `BANDS`."""
+    if results is None:
+        return values
+    place = pc.index_in(doc_refs, value_set=results["doc_ref"]).cast(pa.int64())
+    everything = pa.concat_arrays([values, results[column].combine_chunks().cast(values.type)])
+    return everything.take(pc.coalesce(pc.add(place, len(values)), pa.array(np.arange(len(values)))))

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.report.page_data import load_report_data
 from tamis.transforms.provenance.verify import verify
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import corpus_of, folder_of, run, write_recipe
@@ -87,6 +88,30 @@ def test_a_benchmark_item_is_cut_and_the_document_stays(tmp_path: Path, records:
     assert (rows["only"]["decision"], rows["only"]["reason"]) == ("drop", "contamination")
     assert sum(row["cuts"] is not None for row in rows.values()) == 2
     verify(str(tmp_path / "run"))
+
+
+def test_the_report_counts_documents_that_items_were_cut_out_of(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    benchmark = {"name": "quiz", "path": str(tmp_path / "quiz.jsonl"), "fields": ["question"]}
+    recipe = recipe_with(tmp_path, decontaminate={"benchmarks": [benchmark], "action": "cut"}, thresholds={})
+    only_item = {"id": "only", "text": f"{ITEM} {ITEM}", "source": "web", "url": None}
+    result = run(recipe, save(tmp_path / "in", [[*records, only_item]]), tmp_path / "run")
+    (matches,) = load_report_data(result.release)["contamination"]
+    assert matches["documents"] == 2
+    assert {(example["id"], example["decision"]) for example in matches["examples"]} == {
+        (records[2]["id"], "cut"),
+        ("only", "drop"),
+    }
+    assert {example["detail"] for example in matches["examples"] if example["decision"] == "cut"} == {"1 of quiz 0:question"}
+
+
+def test_lines_within_hosts_that_nobody_names_are_warned_of(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    recipe = recipe_with(tmp_path, dedup={"lines": {}}, thresholds={})
+    nowhere = [record | {"url": None} for record in records]
+    somewhere = [*nowhere[1:], records[1]]
+    for name, each in (("nowhere", nowhere), ("somewhere", somewhere)):
+        result = run(recipe, save(tmp_path / name, [each]), tmp_path / f"run-{name}")
+        codes = [warning["code"] for warning in result.manifest["warnings"]]
+        assert ("lines-no-host" in codes) == (name == "nowhere")
 
 
 def test_both_give_the_same_corpus_for_any_cut_of_the_input(tmp_path: Path, records: list[dict[str, Any]]) -> None:

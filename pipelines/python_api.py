@@ -152,7 +152,8 @@ class Release:
         """Documents as they were decided, with columns of the rated parts: `text`, `url`, `metadata`,
         or signals such as `gopher.word_count`.
 
-        `decision`: keep, drop or review. `reason`: as in decisions/. `limit`: of rows, 0 for all.
+        `text` is as it ends: edited, and without what was cut. `decision`: keep, drop or review.
+        `reason`: as in decisions/. `limit`: of rows, 0 for all.
         Reads the parts one by one, and of each only the rows that match.
         """
         import numpy as np
@@ -160,11 +161,15 @@ class Release:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
+        from tamis.transforms.text.splice import without_cuts
+
         tables: list[pa.Table] = []
         missing = limit or -1
         for name in storage.names(self._release.uri("decisions")):
             with storage.open_binary(self._release.uri("decisions", name)) as file:
-                decided = pq.read_table(file, columns=list(DECIDED), use_threads=False)
+                ledger = pq.ParquetFile(file)
+                cuts = ["cuts"] if "text" in columns and "cuts" in ledger.schema_arrow.names else []
+                decided = ledger.read(columns=[*DECIDED, *cuts], use_threads=False)
             mask = np.ones(decided.num_rows, bool)
             for column, value in (("decision", decision), ("reason", reason)):
                 if value:
@@ -175,7 +180,12 @@ class Release:
             if columns:
                 batches = [batch for _, batch in part.read(rows, columns)]
                 for column in columns if batches else ():
-                    table = table.append_column(column, pa.Table.from_batches(batches)[column])
+                    values = pa.Table.from_batches(batches)[column]
+                    if column == "text" and cuts:
+                        values = without_cuts(values.combine_chunks(), table["cuts"].combine_chunks())
+                    table = table.append_column(column, values)
+            if cuts:
+                table = table.drop_columns(cuts)
             if len(rows):
                 tables.append(table)
             missing -= len(rows)

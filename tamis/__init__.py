@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tamis.pipelines.python_api import Release, run
     from tamis.pipelines.recipe.load import load_recipe
     from tamis.pipelines.recipe.schema import Recipe
+    from tamis.transforms.core.editor import Editor, Edits
     from tamis.transforms.core.errors import RunError
     from tamis.transforms.core.options import Options
     from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CurriculumDataset": "tamis.transforms.feed.dataset",
+    "Editor": "tamis.transforms.core.editor",
+    "Edits": "tamis.transforms.core.editor",
     "Options": "tamis.transforms.core.options",
     "Rater": "tamis.transforms.core.rater",
     "Recipe": "tamis.pipelines.recipe.schema",
@@ -41,6 +44,8 @@ _HOMES = {
 
 __all__ = [
     "CurriculumDataset",
+    "Editor",
+    "Edits",
     "Options",
     "Rater",
     "Recipe",

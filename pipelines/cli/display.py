@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.text import Text
 from tamis.pipelines.formatting import plural
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
+from tamis.transforms.core.manifest import CharacterRow, character_rows
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result
@@ -86,6 +87,20 @@ class Display(Observer):
             self._bars.update(task.id, completed=task.total)
 
 
+def _character_table(rows: Sequence[CharacterRow]) -> Table:
+    """Where the characters went."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for title in ("removed", "inserted", "characters"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        removed, inserted = (f"{sign}{count:,}" if count else "" for sign, count in (("-", row.removed), ("+", row.inserted)))
+        total = "" if row.total is None else f"{row.total:,}"
+        style = "dim" if row.detail else "green" if row.name == "kept" else "bold" if row.total is not None else ""
+        table.add_row(f"  {row.name}" if row.detail else row.name, removed, inserted, total, style=style)
+    return table
+
+
 def print_result(result: Result) -> None:
     """Prints the documents by decision and reason, the time of each movement, and the paths."""
     console = Console(highlight=False)
@@ -122,6 +137,9 @@ def print_result(result: Result) -> None:
         for kind, records in sorted(skipped.items(), key=lambda item: -item[1]):
             add(f"  {kind}", records, None, "dim")
     console.print(table)
+    if changes := character_rows(counts):
+        console.print()
+        console.print(_character_table(changes))
     for warning in manifest["warnings"]:
         line("warning", f"[{warning['code']}] {warning['message']}", "yellow")
     if not result.unchanged:

@@ -59,6 +59,9 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"is in the corpus {document['epochs']} times, first at:"
     if document["shard"]:
         yield f"place {document['place']:.6f} of its source, row {document['row']} of {document['shard']}"
+    for cut in document["cuts"]:
+        reason = f"{cut['reason']}: {cut['detail']}" if cut["detail"] else cut["reason"]
+        yield f"{cut['chars']:,} characters were cut because of {reason}"
     quality = "no quality" if document["quality"] is None else f"quality {document['quality']:.4f}"
     yield f"{quality}, {document['tokens']:,} tokens"
     for name, value in document["signals"].items():

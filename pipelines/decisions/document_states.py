@@ -35,6 +35,9 @@ _DEFAULTS = {
 }
 """Columns of decisions/ that steps add, where the recipe has no such step."""
 
+EMPTIED = "edit.empty"
+"""The reason of a document of which editors left nothing."""
+
 _CACHE_BYTES = 32 << 20  # of columns that a process keeps between stages: those of 1 GB of text
 
 
@@ -118,7 +121,7 @@ _cache = _Cache()
 def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, explain: bool) -> pa.Table:
     """The columns that need no result of a step but the scores: signals, quality and, unless they
     are `settled`, decisions by thresholds and what the steps need."""
-    sketch = rated_part(part_state).sketch(["id", "source", "bytes"])
+    sketch = rated_part(part_state).sketch(["id", "source", "bytes", *(["chars_read"] if recipe.editors else [])])
     thresholds = {} if settled else recipe.thresholds
     of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
@@ -128,6 +131,11 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     evaluated = evaluate(signals, thresholds, explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
+    if recipe.editors and not settled:
+        emptied = pc.and_(pc.equal(sketch["bytes"], 0), pc.greater(sketch["chars_read"], 0)).combine_chunks()
+        emptied = pc.and_(emptied, pc.equal(columns["decision"], "keep").combine_chunks())
+        for name, word in {"decision": "drop", "reason": EMPTIED, "detail": "nothing is left"}.items():
+            columns[name] = pc.if_else(emptied, pa.scalar(word, pa.string()), columns[name].combine_chunks())
     purged = pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks()
     if purged.true_count:
         columns["bytes"] = pc.max_element_wise(sketch["bytes"], 0)

@@ -12,9 +12,9 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
-from tamis.transforms.beam.cuts import RECOUNT, recounted, spans_of
+from tamis.transforms.beam.cuts import MERGED, RECOUNT, recounted, spans_of
 from tamis.transforms.beam.exchange import PartState
-from tamis.transforms.beam.step import CUTS, rated_part
+from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.decontaminate import judge
@@ -26,8 +26,8 @@ COLUMNS = [  # of decisions/
     *("url", "input_id", "text_hash", "record_hash"),
 ]
 
-CUTS_OF_DOCUMENT = pa.list_(pa.struct([CUTS.field(name) for name in ("start", "stop", "reason", "detail")]))
-"""The column `cuts` of decisions/: bytes of the rated text, in text order."""
+CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))
+"""The column `cuts` of decisions/: bytes of the rated text, in text order, and their characters."""
 
 
 def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, release: str, fingerprint: str) -> str:
@@ -53,7 +53,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         contamination=_contamination(table, spans),
         renamed=0 if renamed is None else len(renamed),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
-        cut=_cut_counts(spans),
+        cut=cut_counts(table),
         hostless=_hostless(table, recipe),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
@@ -130,12 +130,14 @@ def repeated_count(table: pa.Table) -> receipts.RepeatedCount:
     return receipts.RepeatedCount(documents=int(repeats.sum()), **sums)
 
 
-def _cut_counts(spans: pa.Table | None) -> dict[str, receipts.CutCount]:
-    """What was cut by reason, from what was cut."""
-    if spans is None:
-        return {}
-    rows = spans.group_by("reason").aggregate([("doc_ref", "count_distinct"), ("chars", "sum")]).sort_by("reason").to_pylist()
-    return {row["reason"]: receipts.CutCount(row["doc_ref_count_distinct"], row["chars_sum"]) for row in rows}
+def cut_counts(table: pa.Table) -> dict[str, receipts.CutCount]:
+    """What was cut by reason, from rows of decisions/."""
+    cuts = table["cuts"].combine_chunks()
+    spans, document = pc.list_flatten(cuts), pc.list_parent_indices(cuts)
+    columns = {name: pc.struct_field(spans, name) for name in ("reason", "chars")}
+    by_reason = pa.table({"document": document, **columns}).group_by("reason")
+    rows = by_reason.aggregate([("document", "count_distinct"), ("chars", "sum")]).sort_by("reason").to_pylist()
+    return {row["reason"]: receipts.CutCount(row["document_count_distinct"], row["chars_sum"]) for row in rows}
 
 
 def _closest_copies(part_state: PartState, recipe: Recipe, layout: Layout) -> int | None:

@@ -120,10 +120,12 @@ class Recipe(Options):
             return sections
         objects = (info.context or {}).get(EDITOR_OBJECTS, ())
         check_editor_objects(objects)
+        sections = {"rate": {}, **sections}
         steps = sections.get("edit", ())
-        named = {name for step in steps if isinstance(step, dict) for name in step} if isinstance(steps, list | tuple) else ()
-        added: list[dict[str, Any]] = [{editor.name: {}} for editor in objects if editor.name not in named]
-        return {"rate": {}, **sections} | ({"edit": [*steps, *added]} if added else {})
+        if objects and isinstance(steps, list | tuple):
+            named = {name for step in steps if isinstance(step, dict) for name in step}
+            sections["edit"] = [*steps, *({editor.name: {}} for editor in objects if editor.name not in named)]
+        return sections
 
     @field_validator("name")
     @classmethod
@@ -257,8 +259,9 @@ class Recipe(Options):
         return self
 
     @model_validator(mode="after")
-    def _something_cuts(self) -> Recipe:
-        if self.after_cuts and not any(step.cuts for step in self._own_steps()):
+    def _something_cuts(self, info: ValidationInfo) -> Recipe:
+        known = not (info.context or {}).get(FINISHED)  # to look at the steps takes a second
+        if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
             raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 

@@ -20,12 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import decision_counts, repeated_count
+from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, repeated_count
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.finalize import count_documents, curriculum_entry
+from tamis.pipelines.run.finalize import count_characters, count_documents, curriculum_entry
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
@@ -182,7 +182,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
 
 
 def _purged_decisions(table: pa.Table, mask: pa.Array) -> pa.Table:
-    new = {"decision": "drop", "reason": "purged", "epochs": 0}
+    new = {"decision": "drop", "reason": "purged", "epochs": 0, "chars": 0, "cut_chars": 0}
     cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash", "cuts")
     for name in table.column_names:
         if name in new or name in cleared:
@@ -198,12 +198,14 @@ def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) 
     if summary is None:
         raise RunError(f"{uri} is damaged; run the same `tamis run` again first")
     kept = table.filter(pc.equal(table["decision"], "keep"))
-    update = {
+    update: dict[str, object] = {
         "file": File.read(release.folder, f"decisions/{name}"),
         "counts": decision_counts(table),
         "repeated": repeated_count(table),
         "real_tokens": min(summary.real_tokens, pc.sum(kept["tokens"], min_count=0).as_py()),
     }
+    if "cuts" in table.column_names:  # not in early releases
+        update["cut"] = cut_counts(table)
     summary.model_copy(update=update).write(uri)
 
 
@@ -228,6 +230,10 @@ def _update_manifest(release: Release) -> None:
     manifest = release.manifest
     shards, counts = receipts.shards(release.receipts), manifest["counts"]
     recounted = count_documents(receipts.summaries(release.receipts), counts["rejected"], counts.get("skipped_reasons", {}))
+    if "characters" in counts:
+        parts = [release.part(number).receipt() for number in range(len(manifest["parts"]))]
+        parts_left = [receipt for receipt in parts if receipt is not None]
+        recounted["characters"] = count_characters(parts_left, receipts.summaries(release.receipts), shards)
     files = [
         File.read(release.run, file["path"])
         for file in manifest["files"]

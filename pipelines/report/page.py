@@ -17,7 +17,7 @@ from tamis.pipelines.formatting import compact, number, share, storage_size
 from tamis.pipelines.report import charts
 from tamis.pipelines.report.page_data import OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
-from tamis.transforms.core.manifest import Manifest, bytes_by_folder
+from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_rows
 from tamis.transforms.core.release import Release
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
@@ -41,6 +41,7 @@ def render(manifest: Manifest, data: ReportData) -> str:
             outcomes=_outcomes(manifest["counts"]),
             reasons=_reasons(manifest["counts"], recipe),
             sources=_sources(manifest["counts"]),
+            characters=character_rows(manifest["counts"]),
             decided=[chart for chart in signals if chart.lines],
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),

@@ -3,6 +3,7 @@
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
 
@@ -16,8 +17,19 @@ from tamis.pipelines.run.receipts import QUALITY_BINS, PartSummary, ShardReceipt
 from tamis.pipelines.run.work_plan import WorkPlan, input_order, rated_parts
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import Counts, CurriculumEntry, Environment, File, InputEntry, RunWarning, ShardEntry
-from tamis.transforms.core.parts import Part, PartReceipt
+from tamis.transforms.core.manifest import (
+    CharacterCounts,
+    Counts,
+    CurriculumEntry,
+    CutEntry,
+    EditEntry,
+    Environment,
+    File,
+    InputEntry,
+    RunWarning,
+    ShardEntry,
+)
+from tamis.transforms.core.parts import Characters, Part, PartReceipt
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum import lint
 from tamis.transforms.provenance import release_chain
@@ -37,6 +49,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     for _, receipt in parts:
         skipped.update(receipt.skipped)
     counts = count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
+    counts["characters"] = count_characters([receipt for _, receipt in parts], summaries, shards)
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
@@ -120,6 +133,34 @@ def _without_credentials(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_credentials(item) for item in value]
     return redact(value) if isinstance(value, str) else value
+
+
+def count_characters(
+    parts: Sequence[PartReceipt], summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt]
+) -> CharacterCounts:
+    """The characters of a release: as they were read and rated, from the receipts of its parts; as
+    documents ended, from the summaries; as they were written, from the receipts of its shards."""
+    measured = Characters()
+    for part in parts:
+        measured.add(part.characters)
+    cut: dict[str, CutEntry] = {}
+    for reason in sorted({reason for summary in summaries for reason in summary.cut}):
+        counts = [summary.cut[reason] for summary in summaries if reason in summary.cut]
+        cut[reason] = {"documents": sum(each.documents for each in counts), "characters": sum(each.chars for each in counts)}
+    ended = Counter[str]()
+    for row in (row for summary in summaries for row in summary.counts):
+        ended[row.decision] += row.chars
+    return {
+        "read": measured.read,
+        "editors": {name: cast(EditEntry, asdict(counts)) for name, counts in measured.edits.items()},
+        "rated": measured.rated,
+        "cut": cut,
+        "kept": ended["keep"],
+        "dropped": ended["drop"],
+        "review": ended["review"],
+        "repeated": sum(summary.repeated.chars for summary in summaries),
+        "emitted": sum(shard.characters for shard in shards),
+    }
 
 
 def count_documents(summaries: Sequence[PartSummary], rejected: int, skipped: Mapping[str, int]) -> Counts:

@@ -58,17 +58,15 @@ def merge(document: Ints, start: Ints, stop: Ints, label: Ints) -> tuple[Ints, I
     `start` and `stop` are offsets into one buffer, in which the documents are apart.
     """
     edges = np.unique(np.concatenate([start, stop]))
-    if len(edges) < 2:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
-    owner = _first_owner(np.searchsorted(edges, start), np.searchsorted(edges, stop), len(edges) - 1)
+    owner = _first_owner(np.searchsorted(edges, start), np.searchsorted(edges, stop), len(edges))
     place = np.flatnonzero(owner >= 0)
     owner = owner[place]
-    same = np.diff(place) == 1
+    same = np.diff(place) == 1  # as the interval before
     for identity in (document[owner], label[owner]):
         same &= identity[1:] == identity[:-1]
-    begins = np.flatnonzero(np.concatenate([np.ones(len(place) > 0, bool), ~same]))
-    ends = np.append(begins[1:], len(place)) - 1
-    return owner[begins], edges[place[begins]], edges[place[ends] + 1]
+    first = np.flatnonzero(np.append(True, ~same)[: len(place)])
+    last = np.flatnonzero(np.append(~same, True)[: len(place)])
+    return owner[first], edges[place[first]], edges[place[last] + 1]
 
 
 def spans_of(part_state: PartState) -> pa.Table | None:

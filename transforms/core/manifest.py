@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
 from tamis.transforms import storage
 from tamis.transforms.text.tokenizer import TokenizerId
@@ -65,10 +65,43 @@ class ReasonCounts(TypedDict):
     tokens: int
 
 
+class EditEntry(TypedDict):
+    """What an editor did: documents changed, characters removed and inserted, in all and by reason."""
+
+    documents: int
+    removed: int
+    inserted: int
+    reasons: dict[str, dict[str, int]]
+
+
+class CutEntry(TypedDict):
+    """The documents out of which a reason cut something, and the characters of that."""
+
+    documents: int
+    characters: int
+
+
+class CharacterCounts(TypedDict):
+    """rated = read - removed + inserted, by editor; rated = cut + kept + dropped + review, each
+    document as it ends. `emitted`: characters of the text in the shards = kept + `repeated`, which
+    are those of copies beyond the first."""
+
+    read: int
+    editors: dict[str, EditEntry]
+    rated: int
+    cut: dict[str, CutEntry]
+    kept: int
+    dropped: int
+    review: int
+    repeated: int
+    emitted: int
+
+
 class Counts(TypedDict):
     """records = kept + dropped + review + rejected + skipped; `tokens` by decision, `sources` by
     source and decision; `repeated`: copies beyond the first of each document; `skipped_reasons`:
-    records that are no documents on purpose. Early versions do not have the last three."""
+    records that are no documents on purpose. Early versions do not have the last three, and no
+    `characters`."""
 
     records: int
     kept: int
@@ -79,6 +112,7 @@ class Counts(TypedDict):
     skipped: NotRequired[int]
     skipped_reasons: NotRequired[dict[str, int]]
     repeated: NotRequired[dict[str, int]]
+    characters: NotRequired[CharacterCounts]
     tokens: dict[str, int]
     reasons: list[ReasonCounts]
     sources: dict[str, dict[str, int]]
@@ -157,6 +191,35 @@ class Manifest(TypedDict):
     release_root: NotRequired[str]
     root: NotRequired[str]
     corpus_root: str
+
+
+class CharacterRow(NamedTuple):
+    """What a step did to the characters of all documents: how many it removed and inserted, or how
+    many there were then. `detail`: whether the row above has it, too."""
+
+    name: str
+    removed: int = 0
+    inserted: int = 0
+    total: int | None = None
+    detail: bool = False
+
+
+def character_rows(counts: Counts) -> list[CharacterRow]:
+    """The way of the characters from the text as it was read to the corpus: by editor and reason, by
+    cut, by decision. Empty if no text was changed."""
+    characters = counts.get("characters")
+    if characters is None or not (characters["editors"] or characters["cut"]):
+        return []
+    rows = [CharacterRow("read", total=characters["read"])]
+    for name, editor in characters["editors"].items():
+        rows.append(CharacterRow(name, editor["removed"], editor["inserted"]))
+        reasons = sorted(editor["reasons"].items(), key=lambda item: (-item[1]["removed"], item[0]))
+        rows += (CharacterRow(reason, each["removed"], each["inserted"], detail=True) for reason, each in reasons)
+    rows.append(CharacterRow("rated", total=characters["rated"]))
+    rows += (CharacterRow(f"cut: {reason}", cut["characters"]) for reason, cut in characters["cut"].items())
+    left = {"dropped": characters["dropped"], "review": characters["review"]}
+    rows += (CharacterRow(name, count) for name, count in left.items() if count)
+    return [*rows, CharacterRow("kept", total=characters["kept"])]
 
 
 _RELEASE_FOLDER = re.compile(r"releases/\d{6,}/")

@@ -8,14 +8,14 @@ split into files.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import File, FileEntry, Manifest, record_counts, release_path
+from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import (
     EARLY_FILES,
@@ -108,7 +108,24 @@ def conservation(manifest: Manifest) -> list[str]:
     documents, tokens = sum(shard["documents"] for shard in shards), sum(shard["tokens"] for shard in shards)
     equal("documents in the shards against kept and repeated", documents, counts["kept"] + repeated["documents"])
     equal("tokens in the shards against kept and repeated", tokens, counts["tokens"]["kept"] + repeated["tokens"])
+    if "characters" in counts:
+        _compare_characters(counts["characters"], equal)
     return problems
+
+
+def _compare_characters(characters: CharacterCounts, equal: Callable[[str, int, int], None]) -> None:
+    editors = characters["editors"]
+    rated = characters["read"] + sum(counts["inserted"] - counts["removed"] for counts in editors.values())
+    equal("characters read, without those removed and with those inserted, against those rated", rated, characters["rated"])
+    for name, counts in editors.items():
+        for kind in ("removed", "inserted"):
+            by_reason = sum(reason[kind] for reason in counts["reasons"].values())
+            equal(f"characters {kind} by {name}, by reason", by_reason, counts[kind])
+    cut = sum(counts["characters"] for counts in characters["cut"].values())
+    ended = characters["kept"] + characters["dropped"] + characters["review"]
+    equal("characters cut, kept, dropped and in review against those rated", cut + ended, characters["rated"])
+    emitted = characters["kept"] + characters["repeated"]
+    equal("characters in the shards against kept and repeated", characters["emitted"], emitted)
 
 
 def verify(name: str) -> list[Problem]:

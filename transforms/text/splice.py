@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import PADDING, text_buffer
@@ -65,6 +66,15 @@ def splice(data: Bytes, text_start: Ints, document: Ints, start: Ints, stop: Int
     them."""
     texts = inserted if inserted is not None else pa.array([""] * len(document), pa.large_string())
     return _strings(*_splice(data, text_start, document, start, stop, *text_buffer(texts)))
+
+
+def without_cuts(texts: pa.Array, cuts: pa.ListArray) -> pa.Array:
+    """Texts without their cuts: null, or structs with `start` and `stop`, bytes of the text, in order."""
+    data, text_start = text_buffer(texts)
+    document = pc.list_parent_indices(cuts).to_numpy().astype(np.int64)
+    span = pc.list_flatten(cuts)
+    start, stop = (text_start[document] + pc.struct_field(span, name).to_numpy() for name in ("start", "stop"))
+    return splice(data, text_start, document, start, stop, None)
 
 
 def spans(data: Bytes, start: Ints, stop: Ints) -> pa.Array:

@@ -1,0 +1,70 @@
+"""The section `edit`: editors in order, signals that stand in thresholds, and errors that name the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.yaml_file import RecipeError
+from tests.transforms.edit.random_editor import RandomEditor, RandomOptions
+
+A, B = (RandomEditor(RandomOptions(name=name, seed=seed)) for seed, name in enumerate("ab"))
+
+
+def load(tmp_path: Path, text: str, *overrides: str, editors: tuple[RandomEditor, ...] = (A, B)) -> Recipe:
+    (tmp_path / "r.yaml").write_text(text)
+    return load_recipe(str(tmp_path / "r.yaml"), overrides, editors=editors)
+
+
+def test_editors_run_in_the_order_of_the_recipe(tmp_path: Path) -> None:
+    assert [editor.name for editor in load(tmp_path, "").editors] == ["a", "b"]
+    assert [editor.name for editor in load(tmp_path, "edit: [{b: {}}]").editors] == ["b", "a"]
+    orders = [load(tmp_path, f"edit: [{{{first}: {{}}}}, {{{second}: {{}}}}]") for first, second in ("ab", "ba")]
+    assert orders[0].rate_fingerprint != orders[1].rate_fingerprint
+    assert orders[0].rate_fingerprint != load(tmp_path, "", editors=()).rate_fingerprint
+
+
+def test_thresholds_read_the_signals_of_editors(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "thresholds: {edit.a.removed_share: {max: 0.5}, edit.b.odd.inserted_chars: {max: 9}}")
+    assert {"edit.a.removed_share", "edit.b.odd.inserted_chars"} <= recipe.all_signals.keys()
+    moved = load(tmp_path, "thresholds: {edit.a.removed_share: {max: 0.4}}")
+    assert moved.rate_fingerprint == recipe.rate_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("edit:\n  - a: {}\n  - {a: {}, b: {}}", "r.yaml:3: edit.1", "should be one editor with its options"),
+        ("edit:\n  - a: {}\n  - a: {}", "r.yaml:1: edit", "two editors are called 'a'"),
+        ("edit:\n  - {}", "r.yaml:2: edit.0", "should be one editor with its options"),
+        ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping of fields"),
+        ("edit: {a: {}}", "r.yaml:1: edit", "should be a list"),
+        ("edit:\n  - nothing: {}", "r.yaml:2: edit.0.nothing", "no installed package provides this editor"),
+        ("thresholds:\n  edit.a.removed: {max: 1}", "r.yaml:2: thresholds.edit.a.removed", "did you mean"),
+    ],
+)
+def test_errors_name_the_place(tmp_path: Path, text: str, place: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, text)
+    assert place in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_stranger_is_no_editor(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"is no editor: make one of a function with tamis\.editor"):
+        load(tmp_path, "", editors=(len,))  # type: ignore[arg-type]
+
+
+def test_the_schema_lists_the_editors() -> None:
+    assert "EditStep" in Recipe.model_json_schema()["$defs"]
+
+
+def test_values_before_must_be_measured(tmp_path: Path) -> None:
+    class Wrong(RandomEditor):
+        before = {"c4.kept_lines_share": "edit.a.kept"}  # noqa: RUF012
+
+    with pytest.raises(RecipeError, match="which it does not measure"):
+        load(tmp_path, "", editors=(Wrong(RandomOptions(name="a")),))

@@ -1,0 +1,55 @@
+"""Spans of several steps are merged: every byte is cut once, for the first reason that covers it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tamis.transforms.beam.cuts import merge
+
+SIZE = 12  # bytes of each document; they adjoin in one buffer
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, SIZE), st.integers(0, SIZE), st.integers(0, 2)).map(
+        lambda span: (span[0], *sorted(span[1:3]), span[3])
+    ),
+    max_size=12,
+)
+
+
+def by_bytes(spans: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """(document, start, stop, label) of the result, one byte after the other."""
+    why: list[tuple[int, int] | None] = [None] * (3 * SIZE)
+    for document, start, stop, label in reversed(spans):
+        for place in range(document * SIZE + start, document * SIZE + stop):
+            why[place] = document, label
+    found, place = [], 0
+    for label_of, run in groupby(why):
+        length = len(list(run))
+        if label_of is not None:
+            found.append((label_of[0], place, place + length, label_of[1]))
+        place += length
+    return found
+
+
+@settings(deadline=None)
+@given(SPANS)
+def test_merged_spans_are_those_of_single_bytes(spans):
+    document, start, stop, label = np.array(spans, np.int64).reshape(-1, 4).T
+    span, first, last = merge(document, document * SIZE + start, document * SIZE + stop, label)
+    result = list(zip(document[span].tolist(), first.tolist(), last.tolist(), label[span].tolist(), strict=True))
+    assert result == by_bytes(spans)
+
+
+def test_what_a_later_step_cuts_is_trimmed():
+    spans = np.array([(0, 4, 6, 0), (0, 2, 9, 1), (0, 9, 10, 1), (1, 0, 3, 1)])
+    span, start, stop = merge(spans[:, 0], 10 * spans[:, 0] + spans[:, 1], 10 * spans[:, 0] + spans[:, 2], spans[:, 3])
+    assert (span.tolist(), start.tolist(), stop.tolist()) == ([1, 0, 1, 3], [2, 4, 6, 10], [4, 6, 10, 13])
+
+
+def test_no_spans():
+    none = np.empty(0, np.int64)
+    assert [len(each) for each in merge(none, none, none, none)] == [0, 0, 0]

@@ -35,7 +35,14 @@ _RECIPE: dict[str, Any] = {
     "curriculum": {"phases": [{"name": "first", "share": 0.5}, {"name": "last", "share": 0.5}]},
 }
 
-_VARIANTS: tuple[dict[str, Any], ...] = ({}, {"dedup": {"minhash": {"scheme": "multiply"}}})
+_VARIANTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"dedup": {"minhash": {"scheme": "multiply"}}},
+    {
+        "dedup": {"minhash": {}, "lines": {"within": "source", "documents": 2}},
+        "decontaminate": {"action": "cut", "drop": 0.9, "review": 0.9, "margin": 1},
+    },
+)
 """Changes to `_RECIPE`, one run each, that need other kernels or other argument types."""
 
 
@@ -102,7 +109,7 @@ def _run_all(scratch: Path) -> Iterator[str]:
         name: {} for name, plugin in RATERS.shipped.items() if name not in ELSEWHERE and not _options_required(plugin)
     }
     for number, variant in enumerate(_VARIANTS):
-        recipe = {**common, "rate": shipped, "decontaminate": decontaminate, **variant}
+        recipe = {**common, "rate": shipped, **variant, "decontaminate": decontaminate | variant.get("decontaminate", {})}
         launch(Recipe.model_validate(recipe), str(scratch / str(number)), workers=1)
     for plugin in RATERS.all[len(RATERS.shipped) :]:
         try:

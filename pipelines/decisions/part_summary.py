@@ -15,7 +15,9 @@ from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.cuts import MERGED, RECOUNT, recounted, spans_of
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import rated_part
+from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
+from tamis.transforms.decontaminate import judge
 from tamis.transforms.dedup import deduplicate
 
 COLUMNS = [  # of decisions/
@@ -48,10 +50,11 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         histograms=_histograms(part_state, recipe),
         lengths=_lengths(table),
         clusters=_largest_clusters(table),
-        contamination=_contamination(table),
+        contamination=_contamination(table, spans),
         renamed=0 if renamed is None else len(renamed),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
         cut=cut_counts(table),
+        hostless=_hostless(table, recipe),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
     return path
@@ -180,11 +183,31 @@ def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 
 
-def _contamination(table: pa.Table) -> dict[str, receipts.BenchmarkCount]:
-    contaminated = table.filter(pc.equal(table["reason"], "contamination")).sort_by("id")
+def _hostless(table: pa.Table, recipe: Recipe) -> int:
+    """Documents without a host, if their lines are compared within one."""
+    if recipe.dedup is None or recipe.dedup.lines is None or recipe.dedup.lines.within != "host":
+        return 0
+    return hosts(table["url"].combine_chunks()).null_count
+
+
+def _contamination(table: pa.Table, spans: pa.Table | None) -> dict[str, receipts.BenchmarkCount]:
+    """Documents with benchmark items: those that ended for them, and those that they were cut out of."""
+    if spans is not None:
+        table = _with_cut_items(table, spans.filter(pc.equal(spans["reason"], judge.STEP)))
+    contaminated = table.filter(pc.equal(table["reason"], judge.STEP)).sort_by("id")
     counts: dict[str, receipts.BenchmarkCount] = {}
     for name in pc.unique(contaminated["benchmark"]).to_pylist():
         documents = contaminated.filter(pc.equal(contaminated["benchmark"], name))
         examples = documents.slice(0, receipts.EXAMPLES).select(["doc_ref", "id", "decision", "detail"]).to_pylist()
         counts[name] = receipts.BenchmarkCount(len(documents), [receipts.ContaminatedDocument(**row) for row in examples])
     return counts
+
+
+def _with_cut_items(table: pa.Table, spans: pa.Table) -> pa.Table:
+    """Decision, reason and detail of documents that items were cut out of: cut, and what."""
+    place = pc.index_in(table["doc_ref"], value_set=spans["doc_ref"])  # the first span of each document
+    is_cut = pc.and_(pc.is_valid(place), pc.not_equal(table["reason"].fill_null(""), judge.STEP))
+    changed = {"decision": "cut", "reason": judge.STEP, "detail": spans["detail"].combine_chunks().take(place)}
+    for name, value in changed.items():
+        table = table.set_column(table.column_names.index(name), name, pc.if_else(is_cut, value, table[name]))
+    return table

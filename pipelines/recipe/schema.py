@@ -92,7 +92,11 @@ class Recipe(Options):
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
     )
-    dedup: Annotated[Dedup | None, StepOf("tamis.transforms.dedup.duplicates:DropDuplicates")] = None
+    dedup: Annotated[
+        Dedup | None,
+        StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
+    ] = None
     after_cuts: dict[str, Threshold] = Field(
         {},
         description="limits by signal for documents that lost text to a step that cuts; measured again on what is left",

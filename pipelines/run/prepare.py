@@ -48,7 +48,7 @@ def prepare(recipe: Recipe, plan: WorkPlan) -> None:
             raise not_writable(plan.run, error) from None
     _remove_unfinished_parts(plan)
     remove_temporary_files(plan)
-    if plan.reused < len(plan.tasks):
+    if plan.reused < len(plan.tasks) or any(step.cuts for step in recipe.steps):
         for rater in recipe.raters:
             if isinstance(rater, Contamination):
                 rater.index.save(plan.index)

@@ -124,7 +124,8 @@ class PartSummary(JsonModel):
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
     `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
     documents with more candidates than near-deduplication compares. `cut`: what was cut out of
-    documents, whatever became of them later, by reason."""
+    documents, whatever became of them later, by reason. `hostless`: documents
+    without a host, if their lines are compared within one."""
 
     fingerprint: str
     file: File
@@ -139,6 +140,7 @@ class PartSummary(JsonModel):
     renamed: int
     capped: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
+    hostless: int = 0
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,14 @@ def warnings(
             "copies of them may remain",
             {"documents": capped},
         )
+    hostless = sum(summary.hostless for summary in summaries)
+    if hostless and hostless == sum(row.documents for each in summaries for row in each.counts):
+        yield LintWarning(
+            "lines-no-host",
+            "dedup.lines compares the lines of a host, but no document has an address with one, so nothing is cut; check "
+            "input.fields.url, or set within: source",
+            {"documents": hostless},
+        )
     if unknown := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {WILDCARD}):
         yield LintWarning(
             "by-no-source",

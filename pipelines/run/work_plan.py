@@ -14,6 +14,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
+from tamis.transforms.decontaminate.ngrams import SAVED_INDEX
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
 from tamis.transforms.read.inputs import missing_text, plan
@@ -112,7 +113,7 @@ class WorkPlan:
     @property
     def index(self) -> str:
         """Where the workers find the benchmarks' n-grams."""
-        return storage.join(self.run, ".state", "benchmarks.arrow")
+        return storage.join(self.run, SAVED_INDEX)
 
     @property
     def receipts(self) -> str:

@@ -54,6 +54,20 @@ class Matches:
     """Share of the n-grams of the passage that the document contains; above 0, at most 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Where documents contain n-grams of passages: from the first matched word to the last, without
+    gaps of more than twice the length of the passage. By document, passage and place."""
+
+    document: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    """Position of the first word among those of all texts."""
+    last: npt.NDArray[np.int64]
+    passage: npt.NDArray[np.int64]
+    coverage: npt.NDArray[np.float64]
+    """Share of the n-grams of the passage that the whole document contains."""
+
+
 @dataclass(frozen=True)
 class Index:
     """g n-grams of p passages of b benchmarks, in the order of benchmarks, items and fields."""
@@ -98,22 +112,64 @@ class Index:
         The best passage has the highest coverage, then the most shared n-grams, then the earliest
         position.
         """
-        words, table, filters = (texts.fold_hash, texts.word_first), (self.keys, self.slots), (self.heads, self.halves)
-        document, gram = _scan(*words, self.lengths, self.min_ngram, _half(self.min_ngram), *table, *filters)
+        document, gram, _, _ = self._occurrences(texts)
         grams = max(1, len(self.keys))
         document, gram = np.divmod(np.unique(document * grams + gram), grams)
-        # Each n-gram counts for every passage that has it.
-        fan = self.first[gram + 1] - self.first[gram]
-        member = np.arange(fan.sum()) - np.repeat(np.cumsum(fan) - fan, fan) + np.repeat(self.first[gram], fan)
-        pair, shared = np.unique(
-            np.repeat(document, fan) * len(self.size) + self.passages[member].astype(np.int64), return_counts=True
-        )
+        row, member = self._passages_with(gram)
+        pair, shared = np.unique(document[row] * len(self.size) + member, return_counts=True)
         owner, passage = np.divmod(pair, max(1, len(self.size)))
         coverage = shared / self.size[passage]
         order = np.lexsort((passage, -shared, -coverage, owner))
         best = order[np.flatnonzero(np.diff(owner[order], prepend=-1))]
         documents, ngrams = np.unique(document, return_counts=True)
         return Matches(documents, ngrams, passage[best], coverage[best])
+
+    def copies(self, texts: SegmentedTexts, least: float) -> Copies:
+        """Where the passages are of which a document contains at least the share `least`: every
+        n-gram of theirs, wherever it is."""
+        document, gram, place, width = self._occurrences(texts)
+        row, member = self._passages_with(gram)
+        pair = document[row] * len(self.size) + member
+        order = np.lexsort((place[row], gram[row], pair))
+        distinct = np.empty(len(order), np.bool_)
+        distinct[order] = _changes(pair[order], gram[row][order])
+        pairs, which = np.unique(pair, return_inverse=True)
+        owner, passage = np.divmod(pairs, max(1, len(self.size)))
+        coverage = np.bincount(which[distinct], minlength=len(pairs)) / self.size[passage]
+        covered = coverage[which] >= least
+        row, which = row[covered], which[covered]
+
+        order = np.lexsort((place[row], which))
+        row, which = row[order], which[order]
+        start, stop = place[row], place[row] + width[row]
+        words = self.size[passage[which]] + width[row] - 1  # of the passage, at least
+        begins = _changes(which)
+        begins[1:] |= start[1:] - stop[:-1] > 2 * words[1:]  # the n-grams of a passage have one length, so stops ascend
+        first, last = np.flatnonzero(begins), np.flatnonzero(np.append(begins[1:], True)[: len(begins)])
+        said = np.flatnonzero(texts.fold_hash)  # places count words without punctuation
+        origin = np.searchsorted(said, texts.word_first[owner[which[first]]])
+        return Copies(
+            document=owner[which[first]],
+            first=said[origin + start[first]],
+            last=said[origin + stop[last] - 1],
+            passage=passage[which[first]],
+            coverage=coverage[which[first]],
+        )
+
+    def _occurrences(self, texts: SegmentedTexts) -> tuple[npt.NDArray[np.int64], ...]:
+        """The result of `_scan`."""
+        words, table, filters = (texts.fold_hash, texts.word_first), (self.keys, self.slots), (self.heads, self.halves)
+        found: tuple[npt.NDArray[np.int64], ...] = _scan(
+            *words, self.lengths, self.min_ngram, _half(self.min_ngram), *table, *filters
+        )
+        return found
+
+    def _passages_with(self, gram: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Each passage that has an n-gram, as a position in `gram` and the passage: each n-gram
+        counts for every passage that has it."""
+        fan = self.first[gram + 1] - self.first[gram]
+        member = np.arange(fan.sum()) - np.repeat(np.cumsum(fan) - fan, fan) + np.repeat(self.first[gram], fan)
+        return np.repeat(np.arange(len(gram)), fan), self.passages[member].astype(np.int64)
 
     def save(self, uri: str) -> None:
         """Writes the index as an Arrow IPC file of one row, which appears only when complete."""
@@ -166,7 +222,8 @@ def _cache_key(options: Decontaminate, words: Words) -> str:
     """Covers everything that determines an index: code, options, words, and the files."""
     entries = [entry for benchmark in options.benchmarks for entry in storage.expand([benchmark.path])]
     files = [[entry.uri, storage.sha256(entry.uri)] for entry in entries]
-    return fingerprint([kernels.digest(Path(__file__)), options.model_dump(mode="json"), words.identity, files])
+    decided = options.model_dump(mode="json", exclude={"action", "drop", "review", "margin"})
+    return fingerprint([kernels.digest(Path(__file__)), decided, words.identity, files])
 
 
 def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
@@ -379,10 +436,13 @@ def _scan(
     slots: npt.NDArray[np.int32],
     heads: npt.NDArray[np.uint64],
     halves: npt.NDArray[np.uint64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(document, position in `keys`) of every occurrence of an n-gram, in text order."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Every occurrence of an n-gram, in text order: document, position in `keys`, first word among
+    those of the document that are not punctuation, and number of words."""
     document = np.empty(256, np.int64)
     gram = np.empty(256, np.int64)
+    place = np.empty(256, np.int64)
+    words_in_gram = np.empty(256, np.int64)
     size = 0
     longest = 0
     for d in range(len(word_first) - 1):
@@ -416,9 +476,13 @@ def _scan(
                             if size == len(gram):
                                 document = np.concatenate((document, np.empty_like(document)))
                                 gram = np.concatenate((gram, np.empty_like(gram)))
+                                place = np.concatenate((place, np.empty_like(place)))
+                                words_in_gram = np.concatenate((words_in_gram, np.empty_like(words_in_gram)))
                             document[size] = d
                             gram[size] = slots[slot]
+                            place[size] = i
+                            words_in_gram[size] = length
                             size += 1
                             break
                         slot = (slot + 1) & slots_mask
-    return document[:size], gram[:size]
+    return document[:size], gram[:size], place[:size], words_in_gram[:size]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tamis.transforms.decontaminate.index import Index
     from tamis.transforms.text.segment import SegmentedTexts
+
+SAVED_INDEX = ".state/benchmarks.arrow"
+"""Where a run directory has the index of the benchmarks, for its workers."""
 
 _NGRAM_SOURCE = "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)"
 _COVERAGE_SOURCE = "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)"
@@ -43,6 +46,17 @@ class Decontaminate(Options):
     )
     max_items: int = Field(
         10, ge=1, description="An n-gram in more items of a benchmark than this is part of its template and is ignored."
+    )
+    action: Literal["drop", "cut"] = Field(
+        "drop",
+        description="What happens to documents that reach `drop`: they are dropped, or every passage of which they cover at "
+        "least `review` is cut out of them with the text around it, and the rest stays.",
+    )
+    margin: int = Field(
+        200,
+        ge=0,
+        description="Characters that are cut on either side of a match, and then on to the next white space, so that no word "
+        "is cut in two. GPT-3 removed 200 (Brown et al. 2020, appendix C).",
     )
     drop: float = Field(
         0.8,

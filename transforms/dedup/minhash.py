@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
+from tamis.transforms.dedup.line_options import RepeatedLines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +73,9 @@ class Dedup(Options):
     exact: bool = Field(True, description="documents with equal text are duplicates")
     minhash: MinHash | None = Field(
         None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
+    )
+    lines: RepeatedLines | None = Field(
+        None, description="lines that many texts of a host or a source have, which are cut before duplicates are looked for"
     )
 
     @model_validator(mode="after")

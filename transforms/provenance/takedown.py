@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from tamis.transforms import storage
+from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.parts import EDITS
@@ -22,7 +23,6 @@ FILE = "takedown.json"
 PURGED_BYTES = -1
 """The `bytes` of a purged document in a sketch, by which Decide knows it."""
 
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#:]*)"
 _TEXT_COLUMNS = ("url", "licence", "date", "metadata")
 _TEXT_COUNTS = {"chars", "chars_read", "text_hash_0", "text_hash_1", "record_hash"}
 
@@ -60,8 +60,7 @@ class Takedown(JsonModel):
         """Which documents are in the list: bool[n]."""
         matched = pc.is_in(ids, value_set=pa.array(self.ids, ids.type)).to_numpy(zero_copy_only=False)
         if self.hosts:
-            found = pc.extract_regex(urls, _HOST)
-            host = pc.utf8_rtrim(pc.utf8_lower(pc.struct_field(found, "host")), ".")
+            host = hosts(urls)
             for name in self.hosts:
                 same = pc.or_(pc.equal(host, name), pc.ends_with(host, f".{name}"))
                 matched = matched | same.fill_null(False).to_numpy(zero_copy_only=False)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt
-
-from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
+from tamis.transforms.text.c4.c4_options import LineRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,19 +15,8 @@ if TYPE_CHECKING:
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
 
-class C4(Options):
+class C4(LineRules):
     """Which lines C4 keeps. Set limits for pages under `thresholds` (published: 3 sentences)."""
-
-    end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
-        (".", "?", "!", '"'), description="A kept line ends in one of these, and not in `...`."
-    )
-    min_words: PositiveInt = Field(5, description="Smallest number of words in a kept line.")
-    max_word_length: PositiveInt = Field(1000, description="Length of the longest word in a kept line, in characters.")
-    policy_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"),
-        max_length=62,
-        description="A kept line contains none of these; the case of ASCII letters does not matter.",
-    )
 
 
 class C4Rater(Rater[C4]):
@@ -52,7 +39,7 @@ class C4Rater(Rater[C4]):
     """
 
     name = "c4"
-    VERSION = 1
+    VERSION = 2
     signals = (
         Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3),
         Signal("c4.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
@@ -66,30 +53,9 @@ class C4Rater(Rater[C4]):
     )
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
-        import numpy as np
-        import pyarrow as pa
+        from tamis.transforms.text.c4 import c4_lines
 
-        from tamis.transforms.text import c4_lines
-        from tamis.transforms.text.characters import characters, membership
-        from tamis.transforms.text.hashing import text_buffer
-
-        phrases = [phrase.encode().lower() for phrase in (*self.options.policy_phrases, "javascript", "lorem ipsum")]
-        group = [c4_lines.POLICY] * len(self.options.policy_phrases) + [c4_lines.JAVASCRIPT, c4_lines.LOREM_IPSUM]
-        phrase_bytes, phrase_first = text_buffer(pa.array(phrases, pa.large_binary()))
-        counts = c4_lines.measure(
-            texts.data,
-            texts.lines,
-            texts.words,
-            characters().flags,
-            membership(self.options.end_marks),
-            self.options.min_words,
-            self.options.max_word_length,
-            c4_lines.phrase_skips(phrases),
-            min(map(len, phrases)),
-            phrase_bytes,
-            phrase_first,
-            np.array(group),
-        ).T
+        counts = c4_lines.judge(texts, self.options).counts.T
         return signal_batch(
             self.signals,
             [

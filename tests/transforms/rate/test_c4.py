@@ -36,7 +36,7 @@ def sentences(line: str) -> int:
 
 
 def reference(text: str) -> list[float | None]:
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     kept = []
     curly = lorem = longest = policy = javascript = 0
     for line in lines:

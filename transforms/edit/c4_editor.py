@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from tamis.transforms.core.editor import Editor, Edits
 from tamis.transforms.core.rater import Signal, share
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import Texts
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
+
+_BEFORE = ("kept_lines_share", "kept_chars_share", "longest_word", "policy_lines", "javascript_lines", "characters")
+"""What the rater `c4` would measure of the text before the edit."""
 
 
 class C4Lines(LineRules):
@@ -45,10 +49,7 @@ class C4LinesEditor(Editor[C4Lines]):
         Signal("edit.c4_lines.curly", "int64", "lines", "down", _SOURCE, 0, 1),
         Signal("edit.c4_lines.lorem_ipsum", "int64", "lines", "down", _SOURCE, 0, 1),
     )
-    before: ClassVar = {
-        f"c4.{measure}": f"edit.c4_lines.{measure}"
-        for measure in ("kept_lines_share", "kept_chars_share", "longest_word", "policy_lines", "javascript_lines", "characters")
-    }
+    before = MappingProxyType({f"c4.{measure}": f"edit.c4_lines.{measure}" for measure in _BEFORE})
 
     def edit(self, texts: Texts) -> Edits:
         import pyarrow as pa

@@ -27,15 +27,16 @@ class C4Rater(Rater[C4]):
     not blank; they are null if there is none. Sentences count in kept lines only.
 
     Differences from TFDS:
-    - Only a newline ends a line. TFDS also cuts at separators that seldom end a line: in web pages,
-      U+0085 is mostly an ellipsis of Windows text that was read as Latin-1, inside a sentence.
     - A rule counts sentences, not NLTK's Punkt. A sentence ends at `.?!` and closing quotes,
       followed by white space and no lower-case letter; the dot of an initial does not count.
-    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a kept
-      line.
+    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a line
+      that passes the rules before; the editor `c4_lines` measures that.
 
     datatrove's filter differs from TFDS: it swaps 5 sentences and 3 words, takes an apostrophe for
     an end mark, and counts citations as words.
+
+    Behind the editor `c4_lines`, all but `sentences`, `curly`, `lorem_ipsum` and `bad_words` are
+    still of the text before it.
     """
 
     name = "c4"

@@ -70,7 +70,9 @@ sentence = st.sampled_from(
     ["One two three four five.", "six words are in this line!", "no end mark is here", "Use Cookies is a policy phrase.",
      "Please turn on your JavaScript now.", "It goes on and on and on...", "[1] a cited line of words.", "a line of words. [2]"]
 )  # fmt: skip
-piece = st.sampled_from(["[1]", "[edit]", "[citation needed]", "[", "]", "1", "a", " ", "\x1f", "\u00a0", "\u3000", ".", '"', "é", "漢"])
+piece = st.sampled_from(
+    ["[1]", "[edit]", "[citation needed]", "[", "]", "1", "a", " ", "\x1f", "\u00a0", "\u3000", ".", '"', "é", "漢"]
+)
 line = st.lists(st.one_of(sentence, piece), max_size=4).map("".join)
 pages = st.lists(st.tuples(line, st.sampled_from(BREAKS)).map("".join), max_size=8).map("".join)
 
@@ -116,8 +118,14 @@ def test_keeps_the_contract() -> None:
     [
         ("This line has five words.", "This line has five words."),
         ("Only four words here.", ""),
-        ("Home\r\n  This line has five words. \r\nThis one has five, too!\r\n", "This line has five words.\nThis one has five, too!"),
-        ("One, two, three, four, five.\u2028Five, four, three, two, one.", "One, two, three, four, five.\nFive, four, three, two, one."),
+        (
+            "Home\r\n  This line has five words. \r\nThis one has five, too!\r\n",
+            "This line has five words.\nThis one has five, too!",
+        ),
+        (
+            "One, two, three, four, five.\u2028Five, four, three, two, one.",
+            "One, two, three, four, five.\nFive, four, three, two, one.",
+        ),
         ("[1] This line has five words.", "This line has five words."),
         ("This line has five words.\n[2] So has this one here.", "This line has five words.\n So has this one here."),
         ("A fact with its citation.[citation needed][edit]", "A fact with its citation."),

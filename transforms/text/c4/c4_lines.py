@@ -401,7 +401,7 @@ def _most_lines(data, text_start):
     """At least the number of lines of all texts."""
     lines = len(text_start)
     for byte in data[text_start[0] : text_start[-1]]:
-        lines += (0x0A <= byte) & (byte <= 0x1E) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)
+        lines += (byte >= 0x0A) & (byte <= 0x1E) | (byte == 0x85) | (byte == 0xA8) | (byte == 0xA9)
     return lines
 
 

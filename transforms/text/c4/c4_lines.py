@@ -96,20 +96,21 @@ def judge(texts: Texts, options: LineRules) -> Judged:
     `.`, `?` or `!`, optionally more of them or closing quotes and brackets, then white space, then
     anything but a lower-case letter. The dot of an initial (`J. Doe`) does not count.
     """
-    return Judged(*_judge(texts.data, texts.text_start, _rules(options)))
+    rules = _rules(options.end_marks, options.min_words, options.max_word_length, options.policy_phrases)
+    return Judged(*_judge(texts.data, texts.text_start, rules))
 
 
 @cache
-def _rules(options: LineRules) -> _Rules:
-    phrases = [phrase.encode().lower() for phrase in (*options.policy_phrases, "javascript", "lorem ipsum")]
-    group = [POLICY] * len(options.policy_phrases) + [JAVASCRIPT, LOREM_IPSUM]
+def _rules(end_marks: tuple[str, ...], min_words: int, max_word_length: int, policy_phrases: tuple[str, ...]) -> _Rules:
+    phrases = [phrase.encode().lower() for phrase in (*policy_phrases, "javascript", "lorem ipsum")]
+    group = [POLICY] * len(policy_phrases) + [JAVASCRIPT, LOREM_IPSUM]
     phrase_bytes, phrase_first = text_buffer(pa.array(phrases, pa.large_binary()))
     return _Rules(
         characters().flags,
-        membership(options.end_marks),
-        not options.end_marks,
-        options.min_words,
-        options.max_word_length,
+        membership(end_marks),
+        not end_marks,
+        min_words,
+        max_word_length,
         _phrase_skips(phrases),
         min(map(len, phrases)),
         phrase_bytes,

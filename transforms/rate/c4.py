@@ -111,7 +111,7 @@ class C4Rater(Rater[C4]):
 
     def _bad_words(self, texts: SegmentedTexts) -> list[pa.Array]:
         """The values of `c4.bad_words`, if it is measured."""
-        from tamis.transforms.rate import bad_words
+        from tamis.transforms.text.c4 import bad_words
         from tamis.transforms.text.splice import spans
 
         lists = self.options.bad_words

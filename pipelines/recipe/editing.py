@@ -19,7 +19,7 @@ from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
-EDITORS = Plugins("tamis.editors", {})
+EDITORS = Plugins("tamis.editors", {"c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor"})
 """The shipped editors, and where they are."""
 
 OBJECTS = "editors"

@@ -19,7 +19,13 @@ from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
-EDITORS = Plugins("tamis.editors", {})
+EDITORS = Plugins(
+    "tamis.editors",
+    {
+        "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
+        "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
+    },
+)
 """The shipped editors, and where they are."""
 
 OBJECTS = "editors"

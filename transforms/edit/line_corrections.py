@@ -1,0 +1,356 @@
+"""Finds what RefinedWeb's line rules remove: phrases in short lines, and lines that are no prose."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.transforms.core.arrays import Ints
+from tamis.transforms.edit.line_measures import LineMeasures, measure_span
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.characters import DIGIT, SPACE, UNSPACED, WORD, characters, decode, membership
+
+# mypy: disable-error-code="no-untyped-def"
+
+UPPER_CASE, DIGITS, COUNTER, FEW_WORDS, AT_START, AT_END, ANYWHERE = range(7)
+"""Why a line or a piece of it goes."""
+
+_SEPARATORS = membership(tuple("|/\\<>«»‹›•·*:[](){}–—-→←"))
+"""What stands between the items of a menu, and goes with the item before or after it."""
+
+_SUFFIXES = np.frombuffer(b"kmbKMB", np.uint8)
+"""Thousands, millions and billions in `1.2K`."""
+
+
+class Phrases(NamedTuple):
+    """Phrases as kernels take them. The case of ASCII letters does not matter."""
+
+    data: npt.NDArray[np.uint8]
+    """Their UTF-8, ASCII letters in lower case."""
+    first: npt.NDArray[np.int64]
+    """[p + 1]: phrase p is `data[first[p]:first[p + 1]]`."""
+    begins: npt.NDArray[np.bool_]
+    """[256]: whether a phrase begins with this byte."""
+
+
+class Rules(NamedTuple):
+    """What is removed."""
+
+    max_upper: float
+    digits_only: bool
+    min_words: int
+    short: int
+    """Most words of a line in which phrases and counters are looked for."""
+    counted: Phrases
+    at_start: Phrases
+    at_end: Phrases
+    anywhere: Phrases
+
+
+class Corrections(NamedTuple):
+    """What the rules remove from lines."""
+
+    reason: npt.NDArray[np.int8]
+    """[lines]: why the line goes; -1 if it stays."""
+    words_left: npt.NDArray[np.int64]
+    """[lines]: words of the line that stay."""
+    line: npt.NDArray[np.int64]
+    """[k]: the line of each piece that goes from a line that stays."""
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    why: npt.NDArray[np.int64]
+
+
+def phrases(texts: Sequence[str]) -> Phrases:
+    """Phrases for kernels."""
+    encoded = [text.encode().lower() for text in texts]
+    first = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    begins = np.zeros(256, np.bool_)
+    begins[[phrase[0] for phrase in encoded]] = True
+    return Phrases(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), first, begins)
+
+
+def corrections(data: npt.NDArray[np.uint8], lines: LineMeasures, rules: Rules) -> Corrections:
+    """What `rules` remove. A line is judged by what is left of it without its phrases: at its start,
+    one after the other; at its end, likewise; anywhere in between. If nothing but punctuation is
+    left, the line goes with its first phrase."""
+    return Corrections(*_correct(data, lines, rules, characters().flags, _SEPARATORS))
+
+
+def words_by_document(lines: LineMeasures, words: Ints) -> Ints:
+    """The sum of `words`, [lines], over the lines of each document."""
+    before = np.append(0, np.cumsum(words))
+    return before[lines.line_first[1:]] - before[lines.line_first[:-1]]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _before(data, i):
+    """Start of the code point before `data[i]`."""
+    i -= 1
+    while data[i] & 0xC0 == 0x80:
+        i -= 1
+    return i
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _part_of_word(data, i, flags):
+    """Whether the code point at `data[i]` joins word characters beside it to one word."""
+    return flags[decode(data, i)[0]] & (WORD | UNSPACED) == WORD
+
+
+@njit(cache=True, nogil=True)
+def _divides(data, i, low, high, flags):
+    """Whether no word of `data[low:high]` goes on across `data[i]`."""
+    if i <= low or i >= high:
+        return True
+    return not (_part_of_word(data, _before(data, i), flags) and _part_of_word(data, i, flags))
+
+
+@njit(cache=True, nogil=True)
+def _match(data, i, low, high, phrases, p, flags):
+    """The end of phrase `p` at `data[i]`, as words of their own in `data[low:high]`; -1 if it is not
+    there."""
+    first, size = phrases.first[p], phrases.first[p + 1] - phrases.first[p]
+    if i < low or i + size > high:
+        return np.int64(-1)
+    for k in range(size):
+        byte = data[i + k]
+        if phrases.data[first + k] != (byte + 0x20 if 0x41 <= byte <= 0x5A else byte):
+            return np.int64(-1)
+    if _divides(data, i, low, high, flags) and _divides(data, i + size, low, high, flags):
+        return i + size
+    return np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def _longest(data, i, low, high, phrases, flags):
+    """The end of the longest phrase at `data[i]`, or -1."""
+    end = np.int64(-1)
+    if i < high:
+        byte = data[i]
+        if phrases.begins[byte + 0x20 if 0x41 <= byte <= 0x5A else byte]:
+            for p in range(len(phrases.first) - 1):
+                end = max(end, _match(data, i, low, high, phrases, p, flags))
+    return end
+
+
+@njit(cache=True, nogil=True)
+def _over_separators(data, i, high, flags, separators):
+    """The first index from `i` on that is no white space or separator."""
+    while i < high:
+        point, size = decode(data, i)
+        if not (flags[point] & SPACE or (point < len(separators) and separators[point])):
+            break
+        i += size
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _back_over_separators(data, i, low, flags, separators):
+    """The same to the left: where the last character that is none of these ends."""
+    while i > low:
+        j = _before(data, i)
+        point = decode(data, j)[0]
+        if not (flags[point] & SPACE or (point < len(separators) and separators[point])):
+            break
+        i = j
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _over_marks(data, i, high, flags):
+    """The first index from `i` on of a letter, digit or other word character."""
+    while i < high:
+        point, size = decode(data, i)
+        if flags[point] & WORD:
+            break
+        i += size
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _back_over_marks(data, i, low, flags):
+    """The same to the left."""
+    while i > low:
+        j = _before(data, i)
+        if flags[decode(data, j)[0]] & WORD:
+            break
+        i = j
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _after_phrase(data, end, high, flags, separators):
+    """Where the text after a phrase begins; `high` if only marks follow it."""
+    if _over_marks(data, end, high, flags) == high:
+        return high
+    return _over_separators(data, end, high, flags, separators)
+
+
+@njit(cache=True, nogil=True)
+def _strip_start(data, low, high, rules, flags, separators):
+    """Where `data[low:high]` begins without the phrases at its start."""
+    start = low
+    while start < high:
+        bare = _over_separators(data, start, high, flags, separators)
+        end = max(_longest(data, start, low, high, rules.at_start, flags), _longest(data, bare, low, high, rules.at_start, flags))
+        if end < 0:
+            break
+        start = _after_phrase(data, end, high, flags, separators)
+    return start
+
+
+@njit(cache=True, nogil=True)
+def _strip_end(data, low, high, rules, flags, separators):
+    """Where `data[low:high]` ends without the phrases at its end."""
+    stop = high
+    while stop > low:
+        bare = _back_over_marks(data, stop, low, flags)
+        begin = stop
+        for p in range(len(rules.at_end.first) - 1):
+            size = rules.at_end.first[p + 1] - rules.at_end.first[p]
+            for end in (stop, bare):
+                if end - size < begin and _match(data, end - size, low, high, rules.at_end, p, flags) >= 0:
+                    begin = end - size
+        if begin == stop:
+            break
+        stop = _back_over_separators(data, begin, low, flags, separators)
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def _over_number(data, i, high, flags):
+    """The end of a number such as `1,234` or `1.2K` at `data[i]`, or `i` if there is none."""
+    end = i
+    j = i
+    while j < high:
+        point, size = decode(data, j)
+        j += size
+        if flags[point] & DIGIT:
+            end = j
+        elif end == i or not (point == 0x2C or point == 0x2E):
+            break
+    if i < end < high:
+        for byte in _SUFFIXES:
+            if data[end] == byte and _divides(data, end + 1, i, high, flags):
+                return end + 1
+    return end
+
+
+@njit(cache=True, nogil=True)
+def _is_counter(data, low, high, rules, flags):
+    """Whether `data[low:high]` is a number and what it counts, in either order, and marks."""
+    i = _over_marks(data, low, high, flags)
+    number = _over_number(data, i, high, flags)
+    if number > i:
+        noun = _over_marks(data, number, high, flags)
+        end = _longest(data, noun, low, high, rules.counted, flags)
+        return end >= 0 and _over_marks(data, end, high, flags) == high
+    end = _longest(data, i, low, high, rules.counted, flags)
+    if end < 0:
+        return False
+    i = _over_marks(data, end, high, flags)
+    number = _over_number(data, i, high, flags)
+    return number > i and _over_marks(data, number, high, flags) == high
+
+
+@njit(cache=True, nogil=True)
+def _reason(data, span, rules, flags):
+    """Why a line with these measures goes, or -1."""
+    low, high, _, visible, words, upper, digits, _ = span
+    if not visible:
+        return -1
+    if upper > rules.max_upper * visible:
+        return UPPER_CASE
+    if rules.digits_only and digits == visible:
+        return DIGITS
+    if digits and words <= rules.short and _is_counter(data, low, high, rules, flags):
+        return COUNTER
+    if words < rules.min_words:
+        return FEW_WORDS
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _correct(data, lines, rules, flags, separators):
+    count = len(lines.start)
+    reason = np.full(count, -1, np.int8)
+    words_left = np.zeros(count, np.int64)
+    line = []
+    start = []
+    stop = []
+    why = []
+    bare = np.empty(1024, np.uint8)  # a line without its phrases
+    for k in range(count):
+        first, last = lines.first[k], lines.last[k]
+        words_left[k] = lines.words[k]
+        if first == last:
+            continue
+        pieces = len(start)
+        if lines.words[k] <= rules.short:
+            low = _strip_start(data, first, last, rules, flags, separators)
+            high = _strip_end(data, low, last, rules, flags, separators)
+            if low > first:
+                line.append(k)
+                start.append(first)
+                stop.append(low)
+                why.append(AT_START)
+            i = low
+            size = 0
+            if last - first > len(bare):
+                bare = np.empty(2 * (last - first), np.uint8)
+            while i < high:
+                end = np.int64(-1)
+                if _divides(data, i, low, high, flags):
+                    end = _longest(data, i, low, high, rules.anywhere, flags)
+                if end < 0:
+                    bare[size] = data[i]
+                    size += 1
+                    i += 1
+                    while i < high and data[i] & 0xC0 == 0x80:
+                        bare[size] = data[i]
+                        size += 1
+                        i += 1
+                    continue
+                end = _after_phrase(data, end, high, flags, separators)
+                begin = i
+                if end == high:
+                    left = stop[-1] if len(start) > pieces and stop[-1] > low else low
+                    begin = _back_over_separators(data, i, left, flags, separators)
+                    size -= i - begin
+                line.append(k)
+                start.append(begin)
+                stop.append(end)
+                why.append(ANYWHERE)
+                i = end
+            if high < last:
+                line.append(k)
+                start.append(high)
+                stop.append(last)
+                why.append(AT_END)
+        if len(start) == pieces:
+            span = (
+                first,
+                last,
+                lines.chars[k],
+                lines.visible[k],
+                lines.words[k],
+                lines.upper[k],
+                lines.digits[k],
+                lines.punctuation[k],
+            )
+            reason[k] = _reason(data, span, rules, flags)
+        else:
+            span = measure_span(bare, 0, size, flags)
+            words_left[k] = min(span[4], lines.words[k])
+            reason[k] = why[pieces] if span[3] == span[7] else _reason(bare, span, rules, flags)
+        if reason[k] >= 0:
+            words_left[k] = 0
+            while len(start) > pieces:
+                line.pop()
+                start.pop()
+                stop.pop()
+                why.pop()
+    columns = np.array(line, np.int64), np.array(start, np.int64), np.array(stop, np.int64), np.array(why, np.int64)
+    return reason, words_left, *columns

@@ -49,7 +49,7 @@ class Where(Options):
 
     chars: Range | None = Field(None, description="characters")
     words: Range | None = Field(
-        None, description="words, separated by white space; in scripts without spaces each letter is one"
+        None, description="words, which white space separates; in scripts without spaces each letter is one"
     )
     upper_share: Range | None = Field(None, description="share of upper-case letters, which most scripts do not have")
     digits_share: Range | None = Field(None, description="share of digits")
@@ -95,7 +95,7 @@ class CutLines(Options):
     """Which lines are removed. A recipe may have several, with different names."""
 
     name: str = Field(
-        "cut_lines", pattern=r"^[a-z][a-z0-9_]*$", description="name of the editor; its signals are `edit.NAME.removed_share`, …"
+        "cut_lines", pattern=r"^[a-z][a-z0-9_]*$", description="name of the editor, as in its signal `edit.NAME.removed_share`"
     )
     where: Where = Field(description="the lines that go")
 

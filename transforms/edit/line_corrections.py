@@ -194,7 +194,8 @@ def _strip_start(data, low, high, rules, flags, separators):
     start = low
     while start < high:
         bare = _over_separators(data, start, high, flags, separators)
-        end = max(_longest(data, start, low, high, rules.at_start, flags), _longest(data, bare, low, high, rules.at_start, flags))
+        end = _longest(data, start, low, high, rules.at_start, flags)
+        end = max(end, _longest(data, bare, low, high, rules.at_start, flags))
         if end < 0:
             break
         start = _after_phrase(data, end, high, flags, separators)
@@ -277,10 +278,10 @@ def _correct(data, lines, rules, flags, separators):
     count = len(lines.start)
     reason = np.full(count, -1, np.int8)
     words_left = np.zeros(count, np.int64)
-    line = []
-    start = []
-    stop = []
-    why = []
+    line: list[int] = []
+    start: list[int] = []
+    stop: list[int] = []
+    why: list[int] = []
     bare = np.empty(1024, np.uint8)  # a line without its phrases
     for k in range(count):
         first, last = lines.first[k], lines.last[k]

@@ -42,8 +42,8 @@ class Lines(Options):
     )
     min_words: PositiveInt = Field(
         2,
-        description="a line with fewer words goes; words are separated by white space, and in scripts without spaces each letter is "
-        "one; 1: no line goes",
+        description="a line with fewer words goes, unless it is blank; white space separates words, and in scripts without spaces "
+        "each letter is one",
     )
     short: NonNegativeInt = Field(
         10, description="most words of a line that is searched for the phrases below, and that may be a counter"
@@ -90,12 +90,11 @@ class LinesEditor(Editor[Lines]):
         piece_document = np.searchsorted(lines.line_first, found.line, side="right") - 1
         start = np.concatenate([whole_start, found.start])
         order = np.argsort(start, kind="stable")
+        removed, words = (words_by_document(lines, counts) for counts in (lines.words - found.words_left, lines.words))
         return Edits(
             np.concatenate([whole_document, piece_document])[order],
             start[order],
             np.concatenate([whole_stop, found.stop])[order],
             np.concatenate([found.reason[gone].astype(np.int64), found.why])[order],
-            values=[
-                share(words_by_document(lines, lines.words - found.words_left), words_by_document(lines, lines.words)),
-            ],
+            values=[share(removed, words)],
         )

@@ -1,6 +1,6 @@
 """Finds what RefinedWeb's line rules remove: phrases in short lines, and lines that are no prose."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +31,9 @@ class Phrases(NamedTuple):
     first: npt.NDArray[np.int64]
     """[p + 1]: phrase p is `data[first[p]:first[p + 1]]`."""
     begins: npt.NDArray[np.bool_]
-    """[256]: whether a phrase begins with this byte."""
+    """[65536]: whether a phrase may begin with two bytes, `first + 256 * second`."""
+    ends: npt.NDArray[np.bool_]
+    """[65536]: the same of its end."""
 
 
 class Rules(NamedTuple):
@@ -66,9 +68,20 @@ def phrases(texts: Sequence[str]) -> Phrases:
     """Phrases for kernels."""
     encoded = [text.encode().lower() for text in texts]
     first = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-    begins = np.zeros(256, np.bool_)
-    begins[[phrase[0] for phrase in encoded]] = True
-    return Phrases(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), first, begins)
+    begins, ends = (_pairs(phrase[place] for phrase in encoded) for place in (slice(2), slice(-2, None)))
+    return Phrases(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), first, begins, ends)
+
+
+def _pairs(found: Iterable[bytes]) -> npt.NDArray[np.bool_]:
+    """Marks one or two bytes in either case; a phrase of one byte may stand beside any other."""
+    table = np.zeros((256, 256), np.bool_)  # by the second byte, then the first
+    for pair in found:
+        first, *second = ([byte, bytes([byte]).upper()[0]] for byte in pair)
+        if second:
+            table[np.ix_(second[0], first)] = True
+        else:
+            table[:, first] = table[first, :] = True
+    return table.ravel()
 
 
 def corrections(data: npt.NDArray[np.uint8], lines: LineMeasures, rules: Rules) -> Corrections:
@@ -107,6 +120,12 @@ def _divides(data, i, low, high, flags):
     return not (_part_of_word(data, _before(data, i), flags) and _part_of_word(data, i, flags))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _pair(data, i):
+    """Two bytes as an index of `Phrases.begins`. The buffer has a byte more than the text."""
+    return np.int64(data[i]) + 256 * np.int64(data[i + 1])
+
+
 @njit(cache=True, nogil=True)
 def _match(data, i, low, high, phrases, p, flags):
     """The end of phrase `p` at `data[i]`, as words of their own in `data[low:high]`; -1 if it is not
@@ -127,11 +146,9 @@ def _match(data, i, low, high, phrases, p, flags):
 def _longest(data, i, low, high, phrases, flags):
     """The end of the longest phrase at `data[i]`, or -1."""
     end = np.int64(-1)
-    if i < high:
-        byte = data[i]
-        if phrases.begins[byte + 0x20 if 0x41 <= byte <= 0x5A else byte]:
-            for p in range(len(phrases.first) - 1):
-                end = max(end, _match(data, i, low, high, phrases, p, flags))
+    if i < high and phrases.begins[_pair(data, i)]:
+        for p in range(len(phrases.first) - 1):
+            end = max(end, _match(data, i, low, high, phrases, p, flags))
     return end
 
 
@@ -209,9 +226,11 @@ def _strip_end(data, low, high, rules, flags, separators):
     while stop > low:
         bare = _back_over_marks(data, stop, low, flags)
         begin = stop
-        for p in range(len(rules.at_end.first) - 1):
-            size = rules.at_end.first[p + 1] - rules.at_end.first[p]
-            for end in (stop, bare):
+        for end in (stop, bare):
+            if end == low or not rules.at_end.ends[_pair(data, end - 2)]:
+                continue
+            for p in range(len(rules.at_end.first) - 1):
+                size = rules.at_end.first[p + 1] - rules.at_end.first[p]
                 if end - size < begin and _match(data, end - size, low, high, rules.at_end, p, flags) >= 0:
                     begin = end - size
         if begin == stop:
@@ -283,6 +302,7 @@ def _correct(data, lines, rules, flags, separators):
     stop: list[int] = []
     why: list[int] = []
     bare = np.empty(1024, np.uint8)  # a line without its phrases
+    begins = rules.anywhere.begins
     for k in range(count):
         first, last = lines.first[k], lines.last[k]
         words_left[k] = lines.words[k]
@@ -298,33 +318,21 @@ def _correct(data, lines, rules, flags, separators):
                 stop.append(low)
                 why.append(AT_START)
             i = low
-            size = 0
-            if last - first > len(bare):
-                bare = np.empty(2 * (last - first), np.uint8)
+            left = low  # where the last phrase ended
             while i < high:
                 end = np.int64(-1)
-                if _divides(data, i, low, high, flags):
+                if begins[_pair(data, i)]:
                     end = _longest(data, i, low, high, rules.anywhere, flags)
                 if end < 0:
-                    bare[size] = data[i]
-                    size += 1
                     i += 1
-                    while i < high and data[i] & 0xC0 == 0x80:
-                        bare[size] = data[i]
-                        size += 1
-                        i += 1
                     continue
                 end = _after_phrase(data, end, high, flags, separators)
-                begin = i
-                if end == high:
-                    left = stop[-1] if len(start) > pieces and stop[-1] > low else low
-                    begin = _back_over_separators(data, i, left, flags, separators)
-                    size -= i - begin
+                begin = i if end < high else _back_over_separators(data, i, left, flags, separators)
                 line.append(k)
                 start.append(begin)
                 stop.append(end)
                 why.append(ANYWHERE)
-                i = end
+                i = left = end
             if high < last:
                 line.append(k)
                 start.append(high)
@@ -343,7 +351,16 @@ def _correct(data, lines, rules, flags, separators):
             )
             reason[k] = _reason(data, span, rules, flags)
         else:
-            span = measure_span(bare, 0, size, flags)
+            if last - first >= len(bare):
+                bare = np.empty(2 * (last - first), np.uint8)
+            size = 0
+            i = first
+            for s in range(pieces, len(start)):
+                bare[size : size + start[s] - i] = data[i : start[s]]
+                size += start[s] - i
+                i = stop[s]
+            bare[size : size + last - i] = data[i:last]
+            span = measure_span(bare, 0, size + last - i, flags)
             words_left[k] = min(span[4], lines.words[k])
             reason[k] = why[pieces] if span[3] == span[7] else _reason(bare, span, rules, flags)
         if reason[k] >= 0:

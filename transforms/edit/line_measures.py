@@ -48,38 +48,63 @@ def measure_lines(texts: Texts) -> LineMeasures:
 
 
 @njit(cache=True, nogil=True)
+def _strip(data, start, stop, flags):
+    """Where `data[start:stop]` begins and ends without white space; `stop` twice if it is blank."""
+    first = np.int64(start)
+    while first < stop:
+        point, size = decode(data, first)
+        if not flags[point] & SPACE:
+            break
+        first += size
+    last = np.int64(stop)
+    while last > first:
+        i = last - 1
+        while data[i] & 0xC0 == 0x80:
+            i -= 1
+        if not flags[decode(data, i)[0]] & SPACE:
+            break
+        last = i
+    return first, last
+
+
+@njit(cache=True, nogil=True)
 def measure_span(data, start, stop, flags):
     """`first`, `last`, `chars`, `visible`, `words`, `upper`, `digits` and `punctuation` of
     `data[start:stop]`; callable from kernels."""
-    first = last = np.int64(stop)
-    chars = before = visible = words = upper = digits = punctuation = 0
-    in_run = in_letter = False  # of a word between white space; of a letter of a script without spaces
-    i = np.int64(start)
-    while i < stop:
-        point, size = decode(data, i)
-        flag = np.int64(flags[point])
-        if flag & SPACE:
-            in_run = in_letter = False
-            chars += visible > 0
-            i += size
-            continue
-        if not visible:
-            first = i
-        i += size
-        last = i
+    chars = visible = words = upper = digits = punctuation = 0
+    first, last = _strip(data, start, stop, flags)
+    apart = True  # the next character begins a word
+    in_letter = False  # of a script without spaces
+    i = first
+    while i < last:
+        byte = data[i]
         chars += 1
-        before = chars
-        visible += 1
+        if byte < 0x80:  # no branches, which would be mispredicted once a word
+            flag = np.int64(flags[byte])
+            space = flag & SPACE != 0
+            words += (apart or in_letter) and not space
+            apart = space
+            in_letter = False
+            i += 1
+        else:
+            point, size = decode(data, i)
+            flag = np.int64(flags[point])
+            i += size
+            if flag & SPACE:
+                apart, in_letter = True, False
+                continue
+            if flag & UNSPACED:
+                words += 1
+                apart, in_letter = False, True
+            elif apart or (in_letter and not flag & EXTENDS):
+                words += 1
+                apart = in_letter = False
+            space = False
+        visible += not space
         upper += flag & UPPER != 0
         digits += flag & DIGIT != 0
         punctuation += flag & PUNCTUATION != 0
-        if flag & UNSPACED:
-            words += 1
-            in_run, in_letter = False, True
-        elif not in_run and not (in_letter and flag & EXTENDS):
-            words += 1
-            in_run, in_letter = True, False
-    return first, last, before, visible, words, upper, digits, punctuation
+    return first, last, chars, visible, words, upper, digits, punctuation
 
 
 @njit(cache=True, nogil=True)

@@ -121,6 +121,11 @@ def _divides(data, i, low, high, flags):
 
 
 @njit(cache=True, nogil=True, inline="always")
+def _lower(byte):
+    return byte + 0x20 if 0x41 <= byte <= 0x5A else byte
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _pair(data, i):
     """Two bytes as an index of `Phrases.begins`. The buffer has a byte more than the text."""
     return np.int64(data[i]) + 256 * np.int64(data[i + 1])
@@ -134,8 +139,7 @@ def _match(data, i, low, high, phrases, p, flags):
     if i < low or i + size > high:
         return np.int64(-1)
     for k in range(size):
-        byte = data[i + k]
-        if phrases.data[first + k] != (byte + 0x20 if 0x41 <= byte <= 0x5A else byte):
+        if phrases.data[first + k] != _lower(data[i + k]):
             return np.int64(-1)
     if _divides(data, i, low, high, flags) and _divides(data, i + size, low, high, flags):
         return i + size
@@ -147,8 +151,10 @@ def _longest(data, i, low, high, phrases, flags):
     """The end of the longest phrase at `data[i]`, or -1."""
     end = np.int64(-1)
     if i < high and phrases.begins[_pair(data, i)]:
+        byte = _lower(data[i])
         for p in range(len(phrases.first) - 1):
-            end = max(end, _match(data, i, low, high, phrases, p, flags))
+            if phrases.data[phrases.first[p]] == byte:
+                end = max(end, _match(data, i, low, high, phrases, p, flags))
     return end
 
 
@@ -206,13 +212,13 @@ def _after_phrase(data, end, high, flags, separators):
 
 
 @njit(cache=True, nogil=True)
-def _strip_start(data, low, high, rules, flags, separators):
+def _strip_start(data, low, high, phrases, flags, separators):
     """Where `data[low:high]` begins without the phrases at its start."""
     start = low
     while start < high:
         bare = _over_separators(data, start, high, flags, separators)
-        end = _longest(data, start, low, high, rules.at_start, flags)
-        end = max(end, _longest(data, bare, low, high, rules.at_start, flags))
+        end = _longest(data, start, low, high, phrases, flags)
+        end = max(end, _longest(data, bare, low, high, phrases, flags))
         if end < 0:
             break
         start = _after_phrase(data, end, high, flags, separators)
@@ -220,18 +226,18 @@ def _strip_start(data, low, high, rules, flags, separators):
 
 
 @njit(cache=True, nogil=True)
-def _strip_end(data, low, high, rules, flags, separators):
+def _strip_end(data, low, high, phrases, flags, separators):
     """Where `data[low:high]` ends without the phrases at its end."""
     stop = high
     while stop > low:
         bare = _back_over_marks(data, stop, low, flags)
         begin = stop
         for end in (stop, bare):
-            if end == low or not rules.at_end.ends[_pair(data, end - 2)]:
+            if end == low or not phrases.ends[_pair(data, end - 2)]:
                 continue
-            for p in range(len(rules.at_end.first) - 1):
-                size = rules.at_end.first[p + 1] - rules.at_end.first[p]
-                if end - size < begin and _match(data, end - size, low, high, rules.at_end, p, flags) >= 0:
+            for p in range(len(phrases.first) - 1):
+                size = phrases.first[p + 1] - phrases.first[p]
+                if end - size < begin and _match(data, end - size, low, high, phrases, p, flags) >= 0:
                     begin = end - size
         if begin == stop:
             break
@@ -259,15 +265,15 @@ def _over_number(data, i, high, flags):
 
 
 @njit(cache=True, nogil=True)
-def _is_counter(data, low, high, rules, flags):
+def _is_counter(data, low, high, counted, flags):
     """Whether `data[low:high]` is a number and what it counts, in either order, and marks."""
     i = _over_marks(data, low, high, flags)
     number = _over_number(data, i, high, flags)
     if number > i:
         noun = _over_marks(data, number, high, flags)
-        end = _longest(data, noun, low, high, rules.counted, flags)
+        end = _longest(data, noun, low, high, counted, flags)
         return end >= 0 and _over_marks(data, end, high, flags) == high
-    end = _longest(data, i, low, high, rules.counted, flags)
+    end = _longest(data, i, low, high, counted, flags)
     if end < 0:
         return False
     i = _over_marks(data, end, high, flags)
@@ -275,21 +281,14 @@ def _is_counter(data, low, high, rules, flags):
     return number > i and _over_marks(data, number, high, flags) == high
 
 
-@njit(cache=True, nogil=True)
-def _reason(data, span, rules, flags):
-    """Why a line with these measures goes, or -1."""
-    low, high, _, visible, words, upper, digits, _ = span
-    if not visible:
-        return -1
-    if upper > rules.max_upper * visible:
+@njit(cache=True, nogil=True, inline="always")
+def _reason(visible, words, upper, digits, max_upper, digits_only, min_words):
+    """Why a line with these measures goes, or -1; it may also be a counter."""
+    if upper > max_upper * visible:
         return UPPER_CASE
-    if rules.digits_only and digits == visible:
+    if digits_only and digits == visible:
         return DIGITS
-    if digits and words <= rules.short and _is_counter(data, low, high, rules, flags):
-        return COUNTER
-    if words < rules.min_words:
-        return FEW_WORDS
-    return -1
+    return FEW_WORDS if words < min_words else -1
 
 
 @njit(cache=True, nogil=True)
@@ -302,16 +301,23 @@ def _correct(data, lines, rules, flags, separators):
     stop: list[int] = []
     why: list[int] = []
     bare = np.empty(1024, np.uint8)  # a line without its phrases
-    begins = rules.anywhere.begins
+    max_upper, digits_only, min_words, short = rules.max_upper, rules.digits_only, rules.min_words, rules.short
+    starts, ends, begins = rules.at_start.begins, rules.at_end.ends, rules.anywhere.begins
     for k in range(count):
         first, last = lines.first[k], lines.last[k]
         words_left[k] = lines.words[k]
         if first == last:
             continue
         pieces = len(start)
-        if lines.words[k] <= rules.short:
-            low = _strip_start(data, first, last, rules, flags, separators)
-            high = _strip_end(data, low, last, rules, flags, separators)
+        if lines.words[k] <= short:
+            low = first
+            high = last
+            bare_first = _over_separators(data, first, last, flags, separators)
+            if starts[_pair(data, first)] or starts[_pair(data, bare_first)]:
+                low = _strip_start(data, first, last, rules.at_start, flags, separators)
+            bare_last = _back_over_marks(data, last, low, flags)
+            if ends[_pair(data, last - 2)] or ends[_pair(data, bare_last - 2)]:
+                high = _strip_end(data, low, last, rules.at_end, flags, separators)
             if low > first:
                 line.append(k)
                 start.append(first)
@@ -339,17 +345,15 @@ def _correct(data, lines, rules, flags, separators):
                 stop.append(last)
                 why.append(AT_END)
         if len(start) == pieces:
-            span = (
-                first,
-                last,
-                lines.chars[k],
-                lines.visible[k],
-                lines.words[k],
-                lines.upper[k],
-                lines.digits[k],
-                lines.punctuation[k],
-            )
-            reason[k] = _reason(data, span, rules, flags)
+            visible, words, upper, digits = lines.visible[k], lines.words[k], lines.upper[k], lines.digits[k]
+            reason[k] = _reason(visible, words, upper, digits, max_upper, digits_only, min_words)
+            if (
+                reason[k] in (-1, FEW_WORDS)
+                and digits
+                and words <= short
+                and _is_counter(data, first, last, rules.counted, flags)
+            ):
+                reason[k] = COUNTER
         else:
             if last - first >= len(bare):
                 bare = np.empty(2 * (last - first), np.uint8)
@@ -360,9 +364,14 @@ def _correct(data, lines, rules, flags, separators):
                 size += start[s] - i
                 i = stop[s]
             bare[size : size + last - i] = data[i:last]
-            span = measure_span(bare, 0, size + last - i, flags)
-            words_left[k] = min(span[4], lines.words[k])
-            reason[k] = why[pieces] if span[3] == span[7] else _reason(bare, span, rules, flags)
+            size += last - i
+            _, end, _, visible, words, upper, digits, punctuation = measure_span(bare, 0, size, flags)
+            words_left[k] = min(words, lines.words[k])
+            reason[k] = _reason(visible, words, upper, digits, max_upper, digits_only, min_words)
+            if visible == punctuation:
+                reason[k] = why[pieces]
+            elif reason[k] in (-1, FEW_WORDS) and digits and _is_counter(bare, 0, end, rules.counted, flags):
+                reason[k] = COUNTER
         if reason[k] >= 0:
             words_left[k] = 0
             while len(start) > pieces:

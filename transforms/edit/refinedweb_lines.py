@@ -42,7 +42,7 @@ class Lines(Options):
     )
     min_words: PositiveInt = Field(
         2,
-        description="a line with fewer words goes, unless it is blank; white space separates words, and in scripts without spaces "
+        description="a line with fewer words goes, unless it is blank; white space separates words, in scripts without spaces "
         "each letter is one",
     )
     short: NonNegativeInt = Field(

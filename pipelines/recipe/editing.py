@@ -19,7 +19,12 @@ from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
-EDITORS = Plugins("tamis.editors", {})
+EDITORS = Plugins(
+    "tamis.editors",
+    {
+        "repair": "tamis.transforms.edit.repair:RepairEditor",
+    },
+)
 """The shipped editors, and where they are."""
 
 OBJECTS = "editors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_ANCHOR = 4
+_ANCHOR = 3
 """Characters that must agree for two texts to be together again after a difference."""
 _WINDOW = 64
 """Characters, of both texts together, within which that must be. It bounds the time of a long text."""
@@ -41,7 +41,7 @@ def difference(before: str, after: str, reason: int = 0) -> list[Change]:
     """
     shared = _agreement(before[::-1], after[::-1], 0, 0)
     last = len(before) - shared, len(after) - shared
-    changes = []
+    changes: list[Change] = []
     i = j = 0
     while True:
         same = min(_agreement(before, after, i, j), last[0] - i, last[1] - j)

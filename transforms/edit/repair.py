@@ -27,10 +27,12 @@ class Repair(Options):
     line_ends: bool = Field(True, description="Carriage returns, U+0085, U+2028 and U+2029; each line ends in a newline.")
     zero_width: bool = Field(
         True,
-        description="Byte order marks, word joiners, zero-width spaces and joiners; removed where they do nothing. Joiners stay "
-        "in Persian, Indic scripts and emoji, zero-width spaces in Thai, Lao, Khmer and Burmese.",
+        description="Byte order marks, word joiners, zero-width spaces and joiners; removed where they do nothing. Joiners "
+        "stay in Persian, Indic scripts and emoji, zero-width spaces in Thai, Lao, Khmer and Burmese.",
     )
-    soft_hyphens: bool = Field(True, description="Places where a word may be broken (U+00AD), unless a line ends there; removed.")
+    soft_hyphens: bool = Field(
+        True, description="Places where a word may be broken (U+00AD); removed, unless a line ends there."
+    )
     normal_form: bool = Field(True, description="Characters in NFC: `e` with an accent after it is `é`.")
 
 
@@ -69,22 +71,21 @@ class RepairEditor(Editor[Repair]):
         found = find(texts.data, texts.text_start, rules)
         rows: list[tuple[int, int, int, int]] = []
         inserted: list[str] = []
-        for document, start, stop in zip(*(column.tolist() for column in found[:3]), strict=True):
-            line = texts.data[start:stop].tobytes().decode()
+        for row, left, right in zip(found.document.tolist(), found.start.tolist(), found.stop.tolist(), strict=True):
+            line = texts.data[left:right].tobytes().decode()
             at = byte = 0
             for change in repaired_line(line, rules):
                 first = byte + len(line[at : change.start].encode())
                 byte = first + len(line[change.start : change.stop].encode())
                 at = change.stop
-                rows.append((document, start + first, start + byte, change.reason))
+                rows.append((row, left + first, left + byte, change.reason))
                 inserted.append(change.new)
-        ends = len(found.end_start)
-        carriage_return = texts.data[found.end_start] == 0x0D if ends else np.zeros(0, np.bool_)
-        dropped = carriage_return & (texts.data[found.end_stop] == 0x0A) & (found.end_stop < texts.text_start[found.end_document + 1])
-        inserted += np.where(dropped, "", "\n").tolist()
-        reason = np.full(ends, self.reasons.index("line_ends"))
+        before_newline = (texts.data[found.end_start] == 0x0D) & (texts.data[found.end_stop] == 0x0A)
+        crlf = before_newline & (found.end_stop < texts.text_start[found.end_document + 1])
+        inserted += np.where(crlf, "", "\n").tolist()
+        reason = np.full(len(crlf), self.reasons.index("line_ends"))
         lines = np.array(rows, np.int64).reshape(-1, 4)
         every = np.concatenate([lines, np.stack([found.end_document, found.end_start, found.end_stop, reason], axis=1)])
         order = np.argsort(every[:, 1], kind="stable")
-        columns = (np.ascontiguousarray(column) for column in every[order].T)
-        return Edits(*columns, inserted=pa.array(inserted, pa.large_string()).take(pa.array(order)))
+        document, start, stop, reason = (np.ascontiguousarray(column) for column in every[order].T)
+        return Edits(document, start, stop, reason, pa.array(inserted, pa.large_string()).take(pa.array(order)))

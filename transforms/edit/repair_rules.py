@@ -18,7 +18,7 @@ ROUNDS = 8
 a limit, a line of `&amp;amp;amp;…` would take time that grows with the square of its length."""
 
 PLAIN = r"\x00-\xa8\xaa-\xad\xaf-\u024f\u1e00-\u1eff"
-"""Characters beside which a joiner does nothing: ASCII, Latin letters, and the marks among them; not © and ®, which are emoji."""
+"""Characters beside which a joiner does nothing: ASCII and the Latin blocks, but not © and ®, which are emoji."""
 
 BREAKABLE = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
 """Thai, Lao, Khmer, Burmese and their relatives: a zero-width space beside them separates words (Unicode 16, section 23.2)."""

@@ -213,7 +213,7 @@ def _find(data: npt.NDArray[np.uint8], text_start: Ints, signs: Signs) -> tuple[
                 if notable == 0:
                     i += SIZE
                     continue
-                i += np.int64(trailing_zeros(notable))
+                i += int(trailing_zeros(notable))
             point, size = decode(data, i)
             suspicious = False
             if point < 0x80:
@@ -227,7 +227,7 @@ def _find(data: npt.NDArray[np.uint8], text_start: Ints, signs: Signs) -> tuple[
                     suspicious = signs.flags[point] & _SUSPECT != 0
             else:
                 if i != last:
-                    before, combining = np.int64(data[i - 1]), 0
+                    before, combining = int(data[i - 1]), 0
                 after = decode(data, i + size)[0] if i + size < end else 0x0A
                 if signs.flags[point] & _SEPARATOR:
                     end_of.append(d)
@@ -237,7 +237,7 @@ def _find(data: npt.NDArray[np.uint8], text_start: Ints, signs: Signs) -> tuple[
                 else:
                     ordered = signs.combining[point] == 0 or signs.combining[point] >= combining
                     suspicious = not ordered or _suspicious(point, before, after, signs)
-                before, combining = point, np.int64(signs.combining[point])
+                before, combining = point, int(signs.combining[point])
                 last = i + size
             if suspicious:
                 line = i

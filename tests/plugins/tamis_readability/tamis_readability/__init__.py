@@ -1,4 +1,4 @@
-"""The automated readability index as a rater for Tamis."""
+"""The automated readability index as a rater for Tamis, and an editor of texts that shout."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tamis import Options, Rater, Signal, signal_batch
+from tamis import Editor, Edits, Options, Rater, Signal, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis import SegmentedTexts
+    from tamis import SegmentedTexts, Texts
 
 
 class Readability(Options):
@@ -41,3 +41,27 @@ class ReadabilityRater(Rater[Readability]):
         grade = 4.71 * texts.text_chars / np.maximum(words, 1) + 0.5 * words / np.maximum(sentences, 1) - 21.43
         grade[~english | (words < self.options.min_words)] = np.nan  # NaN becomes null
         return signal_batch(self.signals, [grade, sentences])
+
+
+class Capitals(Options):
+    """Options of `capitals` in the section `edit`."""
+
+    longest: int = Field(3, ge=1, description="So many capitals in a row stay.")
+
+
+class CapitalsEditor(Editor[Capitals]):
+    """Removes capitals from the end of longer runs of ASCII capitals."""
+
+    name = "capitals"
+    reasons = ("shouting",)
+
+    def edit(self, texts: Texts) -> Edits:
+        import numpy as np
+
+        capital = (texts.data >= ord("A")) & (texts.data <= ord("Z"))
+        capital[texts.text_start[-1] :] = False
+        ends = np.flatnonzero(np.diff(capital, prepend=False, append=False))
+        start, stop = ends[::2] + self.options.longest, ends[1::2]
+        start, stop = start[start < stop], stop[start < stop]
+        document = np.searchsorted(texts.text_start, start, side="right") - 1
+        return Edits(document, start, stop, np.zeros(len(start), np.int64))

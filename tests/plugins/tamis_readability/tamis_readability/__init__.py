@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -58,10 +60,10 @@ class CapitalsEditor(Editor[Capitals]):
     def edit(self, texts: Texts) -> Edits:
         import numpy as np
 
-        capital = (texts.data >= ord("A")) & (texts.data <= ord("Z"))
-        capital[texts.text_start[-1] :] = False
-        ends = np.flatnonzero(np.diff(capital, prepend=False, append=False))
-        start, stop = ends[::2] + self.options.longest, ends[1::2]
-        start, stop = start[start < stop], stop[start < stop]
-        document = np.searchsorted(texts.text_start, start, side="right") - 1
-        return Edits(document, start, stop, np.zeros(len(start), np.int64))
+        rows: list[tuple[int, int, int]] = []
+        for row, (first, last) in enumerate(itertools.pairwise(texts.text_start.tolist())):
+            for match in re.finditer(rb"[A-Z]+", texts.data[first:last].tobytes()):
+                if match.end() - match.start() > self.options.longest:
+                    rows.append((row, first + match.start() + self.options.longest, first + match.end()))
+        document, start, stop = np.array(rows, np.int64).reshape(-1, 3).T
+        return Edits(document, start, stop, np.zeros(len(rows), np.int64))

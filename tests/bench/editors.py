@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tamis.pipelines.measure import measure
 from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.editing import EDITORS, editor_type, make_editor
-from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.load import load_recipe, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.edit.apply import apply
@@ -59,12 +59,8 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
         share = sum(edit(editor, batch) for batch in batches) / count
         print(f"{plugin.name:<12} {seconds / count * 1e6:12.1f} {size / seconds:8.0f}  {share:18.1%}")
     print(f"\n{'Rate pass, s':<12} {'no edits':>9} {'edits':>8} {'ratio':>8}")
-    for name in RECIPES:
-        try:
-            recipe = load_recipe(name)
-        except (FileNotFoundError, ValueError) as error:
-            print(f"{name:<12} is not shipped: {error}")
-            continue
+    for name in filter(shipped_recipes().__contains__, RECIPES):
+        recipe = load_recipe(name)
         without, both = (rate_pass(each, batches, options.seconds) for each in (without_edits(recipe), recipe))
         print(f"{name:<12} {without:9.2f} {both:8.2f} {both / without:8.2f}" + ("" if recipe.edit else "  (it has no edits)"))
 

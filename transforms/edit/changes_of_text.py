@@ -39,6 +39,8 @@ def difference(before: str, after: str, reason: int = 0) -> list[Change]:
     If there is none in the window, all up to the end that they share is one change, so that the
     time stays proportional to the length.
     """
+    if before == after:
+        return []
     shared = _agreement(before[::-1], after[::-1], 0, 0)
     last = len(before) - shared, len(after) - shared
     changes: list[Change] = []

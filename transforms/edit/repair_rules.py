@@ -12,16 +12,11 @@ from ftfy.chardata import HTML_ENTITY_RE
 from ftfy.fixes import ANSI_RE, unescape_html
 
 from tamis.transforms.edit.changes_of_text import Change, changed, composed, difference
+from tamis.transforms.edit.suspect_lines import BREAKABLE, PLAIN, may_be_mojibake
 
 ROUNDS = 8
 """How often the rules run at most. Text that was escaped more often than that keeps the rest; without
 a limit, a line of `&amp;amp;amp;…` would take time that grows with the square of its length."""
-
-PLAIN = r"\x00-\xa8\xaa-\xad\xaf-\u024f\u1e00-\u1eff"
-"""Characters beside which a joiner does nothing: ASCII and the Latin blocks, but not © and ®, which are emoji."""
-
-BREAKABLE = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
-"""Thai, Lao, Khmer, Burmese and their relatives: a zero-width space beside them separates words (Unicode 16, section 23.2)."""
 
 _LINE_ENDS = re.compile(r"[\r\u0085\u2028\u2029]")
 _CONTROLS = re.compile(rf"{ANSI_RE.pattern}|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufff9-\ufffc]")
@@ -41,6 +36,8 @@ def _entities(text: str) -> Iterator[Change]:
 
 def _mojibake(text: str) -> Iterator[Change]:
     for start, line in _lines(text):
+        if line.isascii() or not may_be_mojibake(line):  # ftfy takes far longer to see that nothing is wrong
+            continue
         for change in difference(line, ftfy.fix_encoding(line)):
             yield Change(start + change.start, start + change.stop, change.new)
 
@@ -51,8 +48,14 @@ def _line_ends(text: str) -> Iterator[Change]:
         yield Change(match.start(), match.end(), "" if crlf else "\n")
 
 
-def _removing(pattern: re.Pattern[str]) -> Callable[[str], Iterator[Change]]:
-    return lambda text: (Change(match.start(), match.end(), "") for match in pattern.finditer(text))
+def _removing(pattern: re.Pattern[str], any_of: str = "") -> Callable[[str], Iterator[Change]]:
+    """A rule that removes what matches, which contains one of these characters."""
+
+    def rule(text: str) -> Iterator[Change]:
+        if not any_of or any(character in text for character in any_of):
+            yield from (Change(match.start(), match.end(), "") for match in pattern.finditer(text))
+
+    return rule
 
 
 def _normal_form(text: str) -> Iterator[Change]:
@@ -71,8 +74,8 @@ RULES: dict[str, Callable[[str], Iterator[Change]]] = {
     "mojibake": _mojibake,
     "line_ends": _line_ends,
     "controls": _removing(_CONTROLS),
-    "zero_width": _removing(_ZERO_WIDTH),
-    "soft_hyphens": _removing(_SOFT_HYPHENS),
+    "zero_width": _removing(_ZERO_WIDTH, "\u200b\u200c\u200d\u2060\ufeff"),
+    "soft_hyphens": _removing(_SOFT_HYPHENS, "\xad"),
     "normal_form": _normal_form,
 }
 """The rules by their names, in the order in which they run. Each treats the lines of a text alike, as if each were alone."""

@@ -10,12 +10,19 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.blocks import SIZE, masks
 from tamis.transforms.text.characters import decode
-from tamis.transforms.text.hashing import trailing_zeros
+from tamis.transforms.text.hashing import text_buffer, trailing_zeros
+
+PLAIN = r"\x00-\xa8\xaa-\xad\xaf-\u024f\u1e00-\u1eff"
+"""Characters beside which a joiner does nothing: ASCII and the Latin blocks, but not © and ®, which are emoji."""
+
+BREAKABLE = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
+"""Thai, Lao, Khmer, Burmese and their relatives: a zero-width space beside them separates words (Unicode 16, section 23.2)."""
 
 _SUSPECT = 1
 """Is reason enough to look at its line."""
@@ -51,8 +58,6 @@ class Signs(NamedTuple):
 @functools.cache
 def signs(rules: frozenset[str]) -> Signs:
     """The signs for these rules (names of `RULES`), built once in a process in 0.2 s."""
-    from tamis.transforms.edit.repair_rules import BREAKABLE, PLAIN
-
     flags = np.zeros(sys.maxunicode + 1, np.uint8)
     combining = np.zeros_like(flags)
     left, right = np.zeros(_BMP, np.uint32), np.zeros(_BMP, np.uint32)
@@ -284,3 +289,12 @@ def find(data: npt.NDArray[np.uint8], text_start: Ints, rules: frozenset[str]) -
     U+2029) as well. Each line that is not found stays as it is.
     """
     return Found(*_find(data, text_start, signs(rules)))
+
+
+_MOJIBAKE = frozenset({"mojibake"})
+
+
+def may_be_mojibake(text: str) -> bool:
+    """Whether ftfy could take a text for mojibake."""
+    data, text_start = text_buffer(pa.array([text], pa.large_string()))
+    return len(find(data, text_start, _MOJIBAKE).document) > 0

@@ -22,6 +22,8 @@ from tamis.transforms.runtime.plugins import Plugin, Plugins
 EDITORS = Plugins(
     "tamis.editors",
     {
+        "repair": "tamis.transforms.edit.repair:RepairEditor",
+        "c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor",
         "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
         "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
     },

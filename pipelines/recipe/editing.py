@@ -78,7 +78,8 @@ class EditStep(Options):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields()).__pydantic_core_schema__)
+        fields = create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields())
+        return handler.resolve_ref_schema(handler(fields.__pydantic_core_schema__))  # not a definition beside its own
 
     @classmethod
     def all_fields(cls) -> Mapping[str, FieldInfo]:

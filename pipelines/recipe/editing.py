@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from tamis.pipelines.recipe.raters import check_declared, component_type, make_component
+from tamis.pipelines.recipe.raters import check_declared, component_type, example_options, make_component
 from tamis.pipelines.recipe.rating import FINISHED
 from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.editor import PREFIX, Editor
@@ -23,6 +23,9 @@ EDITORS = Plugins(
     "tamis.editors",
     {
         "repair": "tamis.transforms.edit.repair:RepairEditor",
+        "c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor",
+        "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
+        "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
     },
 )
 """The shipped editors, and where they are."""
@@ -103,6 +106,11 @@ def make_editor(plugin: Plugin, options: Any) -> Editor[Any]:
     editor = make_component(plugin, editor_type(plugin), options)
     check_editor_names(editor)
     return editor
+
+
+def example_editor(plugin: Plugin) -> Editor[Any]:
+    """An editor with default options, or with those that it is shown with."""
+    return make_editor(plugin, example_options(editor_type(plugin)))
 
 
 def check_editor_names(editor: Editor[Any]) -> None:

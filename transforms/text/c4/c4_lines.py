@@ -323,7 +323,7 @@ def _begins_with(text, i, end, phrases, first, last):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _count_phrases(text, start, end, rules, occurrences):
     """Counts phrases in `text[start:end]` by group (Horspool 1980, by pairs of bytes)."""
     skips, shortest, group = rules.skips, rules.shortest, rules.group
@@ -406,7 +406,7 @@ def _most_lines(data, text_start):
     return lines
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _verdict(text, start, end, longest, rules, occurrences, counts):
     """The verdict on the line `text[start:end]`, without citations; counts its phrases and sentences."""
     _count_phrases(text, start, end, rules, occurrences)

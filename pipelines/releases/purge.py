@@ -233,7 +233,8 @@ def _update_manifest(release: Release) -> None:
     if "characters" in counts:
         parts = [release.part(number).receipt() for number in range(len(manifest["parts"]))]
         parts_left = [receipt for receipt in parts if receipt is not None]
-        recounted["characters"] = count_characters(parts_left, receipts.summaries(release.receipts), shards)
+        summaries, editors = receipts.summaries(release.receipts), counts["characters"]["editors"]
+        recounted["characters"] = count_characters(parts_left, summaries, shards, editors)
     files = [
         File.read(release.run, file["path"])
         for file in manifest["files"]

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
@@ -49,7 +49,9 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     for _, receipt in parts:
         skipped.update(receipt.skipped)
     counts = count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
-    counts["characters"] = count_characters([receipt for _, receipt in parts], summaries, shards)
+    counts["characters"] = count_characters(
+        [receipt for _, receipt in parts], summaries, shards, [editor.name for editor in recipe.editors]
+    )
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
@@ -136,10 +138,11 @@ def _without_credentials(value: Any) -> Any:
 
 
 def count_characters(
-    parts: Sequence[PartReceipt], summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt]
+    parts: Sequence[PartReceipt], summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt], editors: Iterable[str]
 ) -> CharacterCounts:
     """The characters of a release: as they were read and rated, from the receipts of its parts; as
-    documents ended, from the summaries; as they were written, from the receipts of its shards."""
+    documents ended, from the summaries; as they were written, from the receipts of its shards.
+    `editors`: their names, in their order."""
     measured = Characters()
     for part in parts:
         measured.add(part.characters)
@@ -152,7 +155,7 @@ def count_characters(
         ended[row.decision] += row.chars
     return {
         "read": measured.read,
-        "editors": {name: cast(EditEntry, asdict(counts)) for name, counts in measured.edits.items()},
+        "editors": {name: cast(EditEntry, asdict(measured.edits[name])) for name in editors if name in measured.edits},
         "rated": measured.rated,
         "cut": cut,
         "kept": ended["keep"],

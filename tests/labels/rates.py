@@ -50,10 +50,12 @@ CORPORA: Mapping[str, tuple[str, Fields]] = {
 GROUPS: Mapping[str, tuple[str, ...]] = {"web": ("web",), "articles and homepages": ("html", "warc"), "PEPs": ("docs",)}
 """The corpora of each group of labelled pages in the table."""
 
+_MARKS = {"gopher": {"marks": True}, "repetition": {"marks": True}}
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "words": {},
-    "words and marks, as datatrove": {"rate": {"gopher": {"marks": True}}},
-    "white space, as DCLM and Dolma": {"rate": {"gopher": {"marks": True}}, "words": {"definition": "whitespace"}},
+    "words and marks, as datatrove": {"rate": _MARKS},
+    "white space, as DCLM and Dolma": {"rate": _MARKS, "words": {"definition": "whitespace"}},
 }
 """Definitions of a word for the rules of `gopher`."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 from hypothesis import given, settings
-from rule_checks import batches, check, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows, symbol
 
 from tamis.testing import EDGES
 from tamis.transforms.rate.gopher import Gopher, GopherRater
@@ -15,10 +14,6 @@ from tests.transforms.text.word_reference import words_of
 RATER = GopherRater(Gopher())
 WITH_MARKS = GopherRater(Gopher(marks=True))
 NAMES = [signal.name.removeprefix("gopher.") for signal in RATER.signals]
-
-
-def symbol(word: str) -> bool:
-    return all(not c.isalnum() and unicodedata.category(c)[0] != "M" for c in word)
 
 
 def reference(text: str, marks: bool = False) -> list[float | None]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_checks import batches, check, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows, symbol
 
 from tamis.testing import EDGES
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
@@ -45,10 +44,6 @@ def duplicate_chars(words: list[str], n: int) -> int:
             seen.add(gram)
             k += 1
     return chars
-
-
-def symbol(word: str) -> bool:
-    return all(not c.isalnum() and unicodedata.category(c)[0] != "M" for c in word)
 
 
 def reference(text: str, marks: bool = False) -> list[float | None]:

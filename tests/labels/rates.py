@@ -1,21 +1,21 @@
 """Prints what the shipped recipes drop and keep of 200 pages that a person has read and labelled.
 
-    python -m tests.labels.rates [CORPORA]
+    python -m tests.labels.rates [CORPORA] [--write]
 
 CORPORA is the folder of the pages, ../shared/data by default. `pages.tsv` has a row for each page and no text: the corpus, the
-XXH64 pair of its address and of its text (`hash128`), the pages of the corpus that it stands for, whether a reader wants it in
-pretraining data (`keep` or `drop`), and why. The pages were read without knowing what a rule says of them. They were drawn by a
-hash of their ids: of the web pages 45 that one rule alone takes (a fifth of the words are marks or numbers), 35 that another
-rule of `gopher` takes, 45 that `fineweb` or `c4` take, and 35 of the rest; of the other corpora at random.
+hashes of its address and of its text (`hash128`), the pages of the corpus that it stands for, whether a reader wants it in
+pretraining data (`keep` or `drop`), and why. The reader, a language model, did not know what a rule says of a page. The pages
+were drawn by a hash of their ids, without copies: of the web pages 45 that fail `gopher` only if marks are words, 35 that fail
+it anyway, 45 that `fineweb` or `c4` drop, and 35 of the rest; of the other corpora at random.
 
-A false drop is a page labelled `keep` that a recipe drops, a false keep one labelled `drop` that it keeps. Only thresholds count:
-a copy that deduplication removes is no mistake. Rules on models that are not included are left out.
+A false drop is a page labelled `keep` that a recipe drops, a false keep one labelled `drop` that it keeps. Only thresholds
+count: a copy that deduplication removes is no mistake. Rules on models that are not included are left out.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,11 +33,12 @@ from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.read import inputs
 from tamis.transforms.read.input_options import Fields, Input
-from tamis.transforms.select.thresholds import evaluate
+from tamis.transforms.select.thresholds import Threshold, evaluate
 from tamis.transforms.text.hashing import hash128
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 LABELS = Path(__file__).with_name("pages.tsv")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "labels.md"
 
 CORPORA: Mapping[str, tuple[str, Fields]] = {
     "web": ("web/*.zst", Fields()),
@@ -136,50 +137,69 @@ class Labelled:
         self.pages = {corpus: [page for page in every if page.corpus == corpus] for corpus in CORPORA}
         self.batches = {corpus: pages_of(shared, corpus, pages) for corpus, pages in self.pages.items()}
 
-    def dropped(self, corpus: str, recipe: Recipe) -> Flags:
-        """The labelled pages of a corpus that the recipe does not keep."""
-        flags = failures(self.batches[corpus], recipe).values()
-        return np.logical_or.reduce(list(flags)) if flags else np.zeros(len(self.pages[corpus]), np.bool_)
+    def failures(self, corpora: Sequence[str], recipe: Recipe) -> dict[str, Flags]:
+        """The labelled pages of these corpora that each rule does not keep."""
+        parts = [failures(self.batches[corpus], recipe) for corpus in corpora]
+        return {rule: np.concatenate([part[rule] for part in parts]) for rule in recipe.thresholds}
+
+    def taken(self, corpora: Sequence[str], flags: Flags) -> tuple[float, float]:
+        """What of the pages that are wanted has the flag, and what of the others, by the weights of the pages; NaN without
+        any such page."""
+        pages = [page for corpus in corpora for page in self.pages[corpus]]
+        wanted, weight = np.array([page.wanted for page in pages]), np.array([page.weight for page in pages])
+        return _share(flags, wanted * weight), _share(flags, ~wanted * weight)
 
     def rates(self, corpora: Sequence[str], recipe: Recipe) -> tuple[float, float]:
-        """(false drops, false keeps): shares of the pages that are wanted and of those that are not."""
-        pages = [page for corpus in corpora for page in self.pages[corpus]]
-        dropped = np.concatenate([self.dropped(corpus, recipe) for corpus in corpora])
-        wanted, weight = np.array([page.wanted for page in pages]), np.array([page.weight for page in pages])
-        return _share(dropped, wanted, weight), _share(~dropped, ~wanted, weight)
+        """(false drops, false keeps) of a recipe."""
+        dropped = np.logical_or.reduce(list(self.failures(corpora, recipe).values()))
+        return self.taken(corpora, dropped)[0], self.taken(corpora, ~dropped)[1]
 
 
-def _share(flags: Flags, of: Flags, weight: npt.NDArray[np.float64]) -> float:
-    return float((flags * of * weight).sum() / (of * weight).sum()) if of.any() else float("nan")
+def _share(flags: Flags, weight: npt.NDArray[np.float64]) -> float:
+    return float(flags @ weight / weight.sum()) if weight.any() else float("nan")
 
 
-def _recipes() -> Iterator[tuple[str, Recipe]]:
+def recipes() -> Iterator[tuple[str, Recipe]]:
+    """The shipped recipes by name; `gopher` with each definition of a word."""
     for name in shipped_recipes():
         for variant, options in VARIANTS.items() if name == "gopher" else (("", {}),):
             yield f"{name}, {variant}" if options else name, rules_of(name, options)
 
 
 def recipe_table(pages: Labelled) -> Iterator[str]:
-    """A row for each shipped recipe: false drops and false keeps of each group of pages."""
+    """A row for each recipe: false drops and false keeps of each group of pages."""
     yield "| recipe | " + " | ".join(f"{group}: false drops | false keeps" for group in GROUPS) + " |"
     yield "|---" * (1 + 2 * len(GROUPS)) + "|"
-    for name, recipe in _recipes():
+    for name, recipe in recipes():
         rates = [rate for corpora in GROUPS.values() for rate in pages.rates(corpora, recipe)]
-        yield f"| {name} | " + " | ".join("–" if np.isnan(rate) else f"{rate:.1%}" for rate in rates) + " |"
+        yield f"| {name} | " + " | ".join(_percent(rate) for rate in rates) + " |"
 
 
 def rule_table(pages: Labelled, shared: Path) -> Iterator[str]:
-    """A row for each recipe and rule: what it takes of all web pages, and of the labelled ones."""
-    yield "| recipe | rule | takes of the web pages | labelled keep | labelled drop |"
+    """A row for each rule that takes one web page in a thousand: what it takes of all, of the wanted and of the others."""
+    yield "| rule | of web pages | of wanted ones | of the others | recipes |"
     yield "|---|---|---|---|---|"
-    wanted = np.array([page.wanted for page in pages.pages["web"]])
-    for name, recipe in _recipes():
-        everywhere = failures(documents(shared, "web"), recipe)
-        for rule, flags in failures(pages.batches["web"], recipe).items():
-            yield (
-                f"| {name} | {rule} | {everywhere[rule].mean():.1%} | {int((flags & wanted).sum())} of {wanted.sum()} | "
-                f"{int((flags & ~wanted).sum())} of {(~wanted).sum()} |"
-            )
+    rows: dict[tuple[str, bytes], tuple[float, list[str]]] = {}
+    of_labelled: dict[tuple[str, bytes], Flags] = {}
+    for name, recipe in recipes():
+        own = pages.failures(("web",), recipe)
+        for rule, flags in failures(documents(shared, "web"), recipe).items():
+            if flags.mean() >= 0.001:
+                key = f"{rule} {_limits(recipe.thresholds[rule])}", flags.tobytes()
+                rows.setdefault(key, (flags.mean(), []))[1].append(name)
+                of_labelled[key] = own[rule]
+    for key, (share, names) in sorted(rows.items(), key=lambda row: -row[1][0]):
+        wanted, others = pages.taken(("web",), of_labelled[key])
+        yield f"| {key[0]} | {share:.1%} | {_percent(wanted)} | {_percent(others)} | {'; '.join(names)} |"
+
+
+def _limits(rule: Threshold) -> str:
+    limits = {"≥": rule.min, "≤": rule.max}
+    return ", ".join(rule.one_of or (f"{sign} {limit:g}" for sign, limit in limits.items() if limit is not None))
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{share:.1%}"
 
 
 def word_table(shared: Path) -> Iterator[str]:
@@ -192,14 +212,25 @@ def word_table(shared: Path) -> Iterator[str]:
         yield f"| {variant} | " + " | ".join(f"{share:.1%}" for share in shares) + " |"
 
 
-def main() -> None:
-    shared = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
-    if not shared.is_dir():
-        print(f"nothing is measured: there is no {shared} with the pages that were labelled")
-        return
+def tables(shared: Path) -> list[str]:
+    """The tables of docs/labels.md."""
     pages = Labelled(shared)
-    for table in (recipe_table(pages), rule_table(pages, shared), word_table(shared)):
-        print("\n".join(table), end="\n\n")
+    return ["\n".join(table) for table in (recipe_table(pages), rule_table(pages, shared), word_table(shared))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", nargs="?", type=Path, default=SHARED)
+    parser.add_argument("--write", action="store_true", help="also put the tables into docs/labels.md")
+    options = parser.parse_args()
+    if not options.corpora.is_dir():
+        print(f"nothing is measured: there is no {options.corpora} with the pages that were labelled")
+        return
+    for table in tables(options.corpora):
+        print(table, end="\n\n")
+        if options.write:
+            before, head, rest = PAGE.read_text().partition(table.split("\n")[0])
+            PAGE.write_text(before + table + rest[rest.index("\n\n") :] if head else before)
 
 
 if __name__ == "__main__":

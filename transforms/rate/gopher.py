@@ -44,7 +44,7 @@ class GopherRater(Rater[Gopher]):
     Differences from datatrove 0.10.1:
     - Shares are of words without symbols. datatrove leaves symbols out of the count and the mean
       length alone, so that every mark lowers its share of words with a letter. `marks` does so, too.
-      docs/words.md says what the paper and other pipelines count, and measures both.
+      docs/labels.md says what the paper and other pipelines count, and measures both.
     - The Unicode category defines symbols. datatrove's list of marks treats `•`, `©`, `→` and emoji
       as words, and a fullwidth `１` as a mark.
     - Only a newline ends a line. datatrove also cuts at separators that seldom end a line: in web

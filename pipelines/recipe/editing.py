@@ -12,14 +12,22 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from tamis.pipelines.recipe.raters import check_declared, component_type, make_component
+from tamis.pipelines.recipe.raters import check_declared, component_type, example_options, make_component
 from tamis.pipelines.recipe.rating import FINISHED
 from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
-EDITORS = Plugins("tamis.editors", {})
+EDITORS = Plugins(
+    "tamis.editors",
+    {
+        "repair": "tamis.transforms.edit.repair:RepairEditor",
+        "c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor",
+        "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
+        "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
+    },
+)
 """The shipped editors, and where they are."""
 
 OBJECTS = "editors"
@@ -70,7 +78,8 @@ class EditStep(Options):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields()).__pydantic_core_schema__)
+        fields = create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields())
+        return handler.resolve_ref_schema(handler(fields.__pydantic_core_schema__))  # not a definition beside its own
 
     @classmethod
     def all_fields(cls) -> Mapping[str, FieldInfo]:
@@ -98,6 +107,11 @@ def make_editor(plugin: Plugin, options: Any) -> Editor[Any]:
     editor = make_component(plugin, editor_type(plugin), options)
     check_editor_names(editor)
     return editor
+
+
+def example_editor(plugin: Plugin) -> Editor[Any]:
+    """An editor with default options, or with those that it is shown with."""
+    return make_editor(plugin, example_options(editor_type(plugin)))
 
 
 def check_editor_names(editor: Editor[Any]) -> None:

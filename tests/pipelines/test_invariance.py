@@ -121,6 +121,7 @@ VARIED = {
         "curriculum": {"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "order": "ascending"}]},
         "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
     },
+    "edits and cuts": CHANGES,
     "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
 }
 

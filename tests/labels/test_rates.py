@@ -21,7 +21,12 @@ def test_the_weights_add_up_to_the_corpora() -> None:
     documents: Counter[str] = Counter()
     for page in rates.labelled():
         documents[page.corpus] += page.weight
-    assert {corpus: round(number) for corpus, number in documents.items()} == {"web": 5495, "html": 181, "warc": 36, "docs": 736}
+    assert {corpus: round(number) for corpus, number in documents.items()} == {
+        "web": 5495,
+        "html": 181,
+        "warc": 36,
+        "docs": 736,
+    }
 
 
 def test_a_model_that_is_not_included_is_left_out() -> None:

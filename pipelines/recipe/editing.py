@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, ModelWrapValidatorHandler, ValidationInfo, create_model, model_validator
@@ -39,12 +40,18 @@ class EditStep(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    _editor: Editor[Any] | None = None
+    _object: Editor[Any] | None = None  # of the program
+    _complete: bool = True
 
-    @property
+    @cached_property
     def editor(self) -> Editor[Any] | None:
         """The editor; None if it is not installed, which only that of a finished run need not be."""
-        return self._editor
+        if self._object is not None or not self._complete:
+            return self._object
+        ((name, options),) = (self.model_extra or {}).items()
+        plugin = EDITORS.find(name)
+        assert plugin is not None
+        return make_editor(plugin, options)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -58,7 +65,7 @@ class EditStep(Options):
         objects = {editor.name: editor for editor in context.get(OBJECTS, ())}
         if name in objects:
             step = handler({name: objects[name].options})
-            step._editor = objects[name]
+            step._object = objects[name]
             return step
         try:
             plugin = EDITORS.find(name)
@@ -67,10 +74,12 @@ class EditStep(Options):
             kind = editor_type(plugin)
             checked = create_model("Edit", __base__=Options, **{name: (kind.options_type, ...)})  # type: ignore[call-overload]
             step = handler({name: getattr(checked.model_validate({name: {} if options is None else options}), name)})
-            step._editor = make_editor(plugin, getattr(step, name))
+            _ = step.editor  # which says what is wrong with it
         except (ImportError, OSError, ValueError) as error:
             if context.get(FINISHED):
-                return handler(value)
+                step = handler(value)
+                step._complete = False
+                return step
             if type(error) not in (ImportError, OSError, FileNotFoundError, ValueError):
                 raise
             raise FieldErrors({(name,): str(error)}) from None

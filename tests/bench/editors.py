@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
         kind = editor_type(plugin)
         editor = make_editor(plugin, kind.options_type.model_validate(dict(kind.example)))
         editor.setup()
-        seconds = least(lambda editor=editor: [edit(editor, batch) for batch in batches].clear(), options.seconds)
+        (seconds,) = least(options.seconds, lambda editor=editor: [edit(editor, batch) for batch in batches].clear())
         share = sum(edit(editor, batch) for batch in batches) / count
         print(f"{plugin.name:<12} {seconds / count * 1e6:12.1f} {size / seconds:8.0f}  {share:18.1%}")
     print(f"\n{'Rate pass, s':<12} {'no edits':>9} {'edits':>8} {'ratio':>8}")
     for name in filter(shipped_recipes().__contains__, RECIPES):
         recipe = load_recipe(name)
-        without, both = (rate_pass(each, batches, options.seconds) for each in (without_edits(recipe), recipe))
+        without, both = least(options.seconds, *(rate_pass(each, batches) for each in (without_edits(recipe), recipe)))
         print(f"{name:<12} {without:9.2f} {both:8.2f} {both / without:8.2f}" + ("" if recipe.edit else "  (it has no edits)"))
 
 
@@ -92,21 +92,23 @@ def without_edits(recipe: Recipe) -> Recipe:
     return Recipe.model_validate(sections | {"edit": [], "thresholds": thresholds})
 
 
-def rate_pass(recipe: Recipe, batches: Sequence[pa.RecordBatch], seconds: float) -> float:
-    """CPU seconds of everything that Rate measures of the documents, reading and writing left out."""
+def rate_pass(recipe: Recipe, batches: Sequence[pa.RecordBatch]) -> Callable[[], object]:
+    """Everything that Rate measures of the documents, reading and writing left out."""
     components = prepared_components(recipe, "")
     measure(batches[0], recipe, components)
-    return least(lambda: [measure(batch, recipe, components) for batch in batches].clear(), seconds)
+    return lambda: [measure(batch, recipe, components) for batch in batches].clear()
 
 
-def least(work: Callable[[], object], seconds: float) -> float:
-    """CPU seconds of the quickest pass, of as many as take `seconds`."""
-    best, spent = math.inf, 0.0
-    while spent < seconds:
-        begun = time.process_time()
-        work()
-        took = time.process_time() - begun
-        best, spent = min(best, took), spent + took
+def least(seconds: float, *works: Callable[[], object]) -> list[float]:
+    """CPU seconds of the quickest pass of each work. They take turns, since a machine has slow spells, until each has taken
+    `seconds` on average."""
+    best, spent = [math.inf] * len(works), 0.0
+    while spent < seconds * len(works):
+        for number, work in enumerate(works):
+            begun = time.process_time()
+            work()
+            took = time.process_time() - begun
+            best[number], spent = min(best[number], took), spent + took
     return best
 
 

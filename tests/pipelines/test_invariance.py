@@ -8,7 +8,7 @@ import pytest
 
 from tamis.pipelines.run import work_plan
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import command, corpus_of, left, run, typed, write_recipe
+from tests.pipelines.running import CHANGES, command, corpus_of, left, run, typed, write_recipe
 
 
 def test_a_run_is_the_same_with_one_worker_with_two_and_when_repeated(base, tmp_path):

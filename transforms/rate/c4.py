@@ -60,7 +60,7 @@ class C4Rater(Rater[C4]):
     name = "c4"
     VERSION = 2
     example: ClassVar[Mapping[str, Any]] = {"bad_words": "bad_words.txt"}
-    signals = (
+    signals: tuple[Signal, ...] = (
         Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3),
         Signal("c4.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
         Signal("c4.kept_chars_share", "float64", "share of characters", "up", _SOURCE, 0, 1),

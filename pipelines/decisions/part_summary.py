@@ -55,6 +55,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
+        rule_examples=_rule_examples(table, recipe),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
     return path
@@ -188,6 +189,16 @@ def _hostless(table: pa.Table, recipe: Recipe) -> int:
     if recipe.dedup is None or recipe.dedup.lines is None or recipe.dedup.lines.within != "host":
         return 0
     return hosts(table["url"].combine_chunks()).null_count
+
+
+def _rule_examples(table: pa.Table, recipe: Recipe) -> dict[str, list[receipts.RuleExample]]:
+    """A few documents that each threshold takes, by reason: those with the smallest tie breaks."""
+    rules = [*recipe.thresholds, *(f"after_cuts.{name}" for name in recipe.after_cuts)]
+    taken = table.filter(pc.is_in(table["reason"], value_set=pa.array(rules, table["reason"].type)))
+    taken = taken.select(["reason", "tie_break", "id", "detail"]).sort_by([("tie_break", "ascending"), ("id", "ascending")])
+    rows = {reason: taken.filter(pc.equal(taken["reason"], reason)).slice(0, receipts.RULE_EXAMPLES) for reason in rules}
+    examples = {reason: few.drop_columns("reason").to_pylist() for reason, few in rows.items() if len(few)}
+    return {reason: [receipts.RuleExample(**row) for row in few] for reason, few in examples.items()}
 
 
 def _contamination(table: pa.Table, spans: pa.Table | None) -> dict[str, receipts.BenchmarkCount]:

@@ -23,6 +23,7 @@ BINS = 40  # of a signal's histogram, over its useful range and its thresholds
 WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a constant factor
 QUALITY_BINS = 100
 CLUSTERS, EXAMPLES = 10, 5  # in the report: clusters, contaminated documents of a benchmark
+RULE_EXAMPLES = 3  # documents that a rule takes, in its warning
 
 DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]  # `ticket` in older runs
 
@@ -118,6 +119,16 @@ class BenchmarkCount:
     examples: list[ContaminatedDocument]
 
 
+@dataclass(frozen=True, order=True)
+class RuleExample:
+    """A document that a rule takes, with what failed; of the examples of all parts, those with the
+    smallest tie breaks count."""
+
+    tie_break: int
+    id: str
+    detail: str | None
+
+
 class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
@@ -125,7 +136,8 @@ class PartSummary(JsonModel):
     `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
     documents with more candidates than near-deduplication compares. `cut`: what was cut out of
     documents, whatever became of them later, by reason. `hostless`: documents
-    without a host, if their lines are compared within one."""
+    without a host, if their lines are compared within one. `rule_examples`: of the documents that a
+    threshold takes, by reason."""
 
     fingerprint: str
     file: File
@@ -141,6 +153,7 @@ class PartSummary(JsonModel):
     capped: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
+    rule_examples: dict[str, list[RuleExample]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

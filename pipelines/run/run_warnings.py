@@ -20,6 +20,8 @@ from tamis.transforms.select import guards
 NAMED = 10  # files of each kind in warnings; the manifest names all
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
 DROP_SHARE = 0.9  # if one reason drops a larger share, often a threshold or a field is wrong
+RULE_SHARE = 0.1  # a threshold that takes a larger share is warned about, with examples to read
+FEW = 10  # documents of which no share is taken seriously
 
 
 def guard_violations(
@@ -77,16 +79,34 @@ def warnings(
             {"sources": len(unknown)},
         )
     read = counts["kept"] + counts["dropped"] + counts["review"]
-    for reason in counts["reasons"]:
-        if reason["documents"] > DROP_SHARE * read:
-            share = reason["documents"] / read
-            yield LintWarning(
-                "drops-nearly-all",
-                f"{reason['reason']} removes {share:.1%} of the documents; check its threshold and the text field",
-                {"share": share},
-            )
+    yield from _large_drops(counts, read, summaries)
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
+
+
+def _large_drops(counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:
+    """Reasons that take nearly all documents, and thresholds that take many."""
+    taken: Counter[str] = Counter()
+    for row in counts["reasons"]:
+        taken[row["reason"]] += row["documents"]
+    for reason, documents in taken.items():
+        examples = [example for summary in summaries for example in summary.rule_examples.get(reason, [])]
+        few = sorted(examples)[: receipts.RULE_EXAMPLES]
+        such_as = f", such as {', '.join(f'{example.id} ({example.detail})' for example in few)}" if few else ""
+        share = documents / read
+        if share > DROP_SHARE:
+            yield LintWarning(
+                "drops-nearly-all",
+                f"{reason} removes {share:.1%} of the documents{such_as}; check its threshold and the text field",
+                {"share": share},
+            )
+        elif few and share > RULE_SHARE and documents >= FEW:
+            yield LintWarning(
+                "rule-takes-many",
+                f"{reason} takes {share:.1%} of the documents{such_as}. Read some (`tamis explain RUN ID`): if you would "
+                f"keep them, move the limit under thresholds, or take the rule away",
+                {"documents": documents, "share": share},
+            )
 
 
 def lost_records(inputs: Sequence[InputEntry]) -> Iterator[LintWarning]:

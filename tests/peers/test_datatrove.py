@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 Datatrove = Callable[..., list[dict[str, Any]]]
 
-RATERS = (GopherRater(Gopher()), RepetitionRater(Repetition()), FineWebRater(FineWeb()), C4Rater(C4()))
+RATERS = (GopherRater(Gopher(marks=True)), RepetitionRater(Repetition(marks=True)), FineWebRater(FineWeb()), C4Rater(C4()))
 C4_LINES = C4LinesEditor(C4Lines())
 SIGNALS = [signal.name for rater in RATERS for signal in rater.signals if signal.name != "c4.characters"]
 

@@ -20,7 +20,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.options import Options, StepOf, fingerprint
+from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
@@ -60,8 +60,8 @@ class Recipe(Options):
     )
     name: str = Field("recipe", description="shown in the manifest and the report; names the run directory by default")
     seed: int = Field(0, ge=0, lt=1 << 64, description="seed of all tie breaks and shuffles")
-    input: Input = Input(paths=())
-    max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
+    input: Input = Input()
+    max_rejects: Count | Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="unreadable records allowed, as a number or a share; the run stops if there are more"
     )
     max_shrink: float = Field(

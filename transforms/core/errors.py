@@ -1,7 +1,9 @@
 """Errors that the user can act on: they say what, where and what to do, without a traceback."""
 
+import difflib
 import errno
 import re
+from collections.abc import Iterable
 
 _MACHINE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
@@ -29,6 +31,21 @@ class RunError(Exception):
         # The last one was raised at the end of the chain: the first may not know the file.
         message = _message(text[errors[-1].end() :])
         return cls(f"{message}. Once that is fixed, run the same command again: it continues where it stopped")
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that was probably meant: equal but for case, hyphens and underscores, the only one
+    that begins so, or one that differs by a few letters. None if there is none."""
+
+    def plain(text: str) -> str:
+        return text.lower().replace("-", "_")
+
+    known = list(names)
+    if same := [other for other in known if plain(other) == plain(name)]:
+        return same[0]
+    beginning = [other for other in known if plain(other).startswith(plain(name))] if len(name) > 2 else []
+    close = beginning if len(beginning) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return close[0] if close else None
 
 
 def missing_package(feature: str, package: str) -> str:

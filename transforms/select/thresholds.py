@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Number, Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,8 +28,8 @@ class Threshold(Options):
     Limits are inclusive. A missing value never passes. True and false count as 1 and 0.
     """
 
-    min: float | None = Field(default=None, allow_inf_nan=False, description="lowest value that passes")
-    max: float | None = Field(default=None, allow_inf_nan=False, description="highest value that passes")
+    min: Number | None = Field(default=None, description="lowest value that passes")
+    max: Number | None = Field(default=None, description="highest value that passes")
     one_of: tuple[str, ...] | None = Field(
         default=None, description="labels that pass, for a text signal; of several labels of a document, one must pass"
     )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.options import UNITS
@@ -39,10 +39,7 @@ def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
     if file.endswith(".csv"):
         return fit_buckets(read_points(file), floor)
     source = RecipeFile(file, Path(file).read_text("utf-8"))
-    try:
-        return Buckets.model_validate(source.data), None
-    except ValidationError as error:
-        raise RecipeError(*source.problems(error, Buckets)) from None
+    return source.check(Buckets, lambda fields, _: Buckets.model_validate(fields)), None
 
 
 def read_points(file: str) -> dict[str, LossCurve]:

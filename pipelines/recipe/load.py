@@ -1,18 +1,16 @@
 """Loads a shipped recipe or a file, and applies `--set` and `--input`."""
 
-import difflib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tamis.pipelines.recipe import editing
 from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
-from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.schema import LEFT_OUT, Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.editor import Editor
+from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.manifest import Manifest
 from tamis.transforms.core.rater import Rater
 
@@ -30,8 +28,8 @@ def recipe_source(name: str) -> tuple[str, str]:
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
     if not path.is_file():
-        close = difflib.get_close_matches(name, shipped_recipes(), n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        close = nearest(name, shipped_recipes())
+        hint = f"; did you mean '{close}'?" if close else ""
         raise RecipeError(Problem(name, "", f"no such file or shipped recipe ({', '.join(shipped_recipes())}){hint}"))
     try:
         return name, path.read_text("utf-8")
@@ -51,16 +49,21 @@ def load_recipe(
     line and field."""
     file, text = recipe_source(name)
     recipe = RecipeFile(file, text)
+    found: list[Problem] = []
     for override in overrides:
-        recipe.set(override, Recipe)
+        try:
+            recipe.set(override, Recipe)
+        except RecipeError as error:
+            found += error.problems
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
-    sections = {section: value for section, value in recipe.data.items() if value is not None}
-    context = {OBJECTS: raters, editing.OBJECTS: editors}
-    try:
+
+    def validate(fields: dict[str, Any], left_out: frozenset[str]) -> Recipe:
+        sections = {section: value for section, value in fields.items() if value is not None}
+        context = {OBJECTS: raters, editing.OBJECTS: editors, LEFT_OUT: left_out}
         return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context=context)
-    except ValidationError as error:
-        raise RecipeError(*recipe.problems(error, Recipe)) from None
+
+    return recipe.check(Recipe, validate, found)
 
 
 def finished_recipe(manifest: Manifest) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -11,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from tamis.transforms.core.component import Component
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.rater import Direction, Kind, Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
@@ -98,9 +97,30 @@ def unknown_rater(name: str) -> str:
     if name in ELSEWHERE:
         return f"no such rater: it follows from the section '{ELSEWHERE[name]}'"
     names = [known for known in RATERS.names if known not in ELSEWHERE]
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
-        return f"no such rater; did you mean '{close[0]}'?"
+    if close := nearest(name, names, cutoff=0.7):
+        return f"no such rater; did you mean '{close}'?"
     return f"no installed package provides this rater: pip install the one that does. Raters here are {', '.join(names)}"
+
+
+def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
+    """How to get a signal of a rater that does not run: what to add to the recipe. None if no rater
+    here measures such a signal, or if it is nearer to a `measured` one."""
+    head = name.split(".")[0]
+    if head in ELSEWHERE:
+        return None
+    plugin = RATERS.find(head) if head in RATERS.names else None
+    if plugin is not None and rater_type(plugin).repeatable:
+        return f"add the rater to rate, with a name of your choice: {head}: [{{name: NAME, …}}] measures NAME.…"
+    if nearest(name, measured) is not None:
+        return None
+    listed = {entry.signal.name: entry.rater for entry in list_signals()[0] if entry.signal.name.startswith(f"{entry.rater}.")}
+    own = [other for other in listed if other.split(".")[0] == head]
+    if name in listed:
+        return f"add rate: {{{head}: {{}}}}"
+    if head == name and own:
+        return f"it is a rater, with the signals {', '.join(own)}; add rate: {{{head}: {{}}}}"
+    close = nearest(name, own or listed)
+    return None if close is None else f"did you mean '{close}'? It needs rate: {{{listed[close]}: {{}}}}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from tamis.pipelines.recipe.yaml_file import RecipeError, RecipeFile
+from tamis.pipelines.recipe.yaml_file import RecipeFile
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
@@ -26,10 +26,7 @@ def parse_schedule(text: str) -> Schedule:
         file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
         file = RecipeFile("--schedule", text)
-    try:
-        return Schedule.model_validate(file.data)
-    except ValidationError as error:
-        raise RecipeError(*file.problems(error, Schedule)) from None
+    return file.check(Schedule, lambda fields, _: Schedule.model_validate(fields))
 
 
 def write_plan(

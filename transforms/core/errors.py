@@ -12,6 +12,28 @@ _MACHINE_ERRORS = {
 """Failures of the machine, not of the program."""
 
 
+OTHER_NAMES = {
+    **dict.fromkeys(("text_field", "text_key", "text_column", "text_keys"), "fields.text"),
+    **dict.fromkeys(("id_field", "id_key", "id_column"), "fields.id"),
+    **dict.fromkeys(("content", "body"), "text"),
+    **dict.fromkeys(("shuffle", "shuffled", "random"), "uniform"),
+    **dict.fromkeys(("filters", "filter", "rules"), "thresholds"),
+    **dict.fromkeys(("files", "path", "data"), "paths"),
+    **dict.fromkeys(("num_perm", "num_bands", "num_buckets"), "bands"),
+    **dict.fromkeys(("ngram_size", "n_grams"), "ngram"),
+    **dict.fromkeys(("min_lr", "final_lr", "lr_min"), "final"),
+    **dict.fromkeys(("max_lr", "lr", "learning_rate"), "peak"),
+    **dict.fromkeys(("minimum", "gte"), "min"),
+    **dict.fromkeys(("maximum", "lte"), "max"),
+    **dict.fromkeys(("in", "values", "allowed"), "one_of"),
+    **dict.fromkeys(("remove", "delete", "discard"), "drop"),
+    "type": "kind",
+    "license": "licence",
+    "warmup-stable-decay": "wsd",
+}
+"""Names that other tools, or people, give to what a recipe calls otherwise."""
+
+
 class RunError(Exception):
     """Stops a run. The message is for the person who started it."""
 
@@ -34,13 +56,16 @@ class RunError(Exception):
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The name that was probably meant: equal but for case, hyphens and underscores, the only one
-    that begins so, or one that differs by a few letters. None if there is none."""
+    """The name that was probably meant: what others call it, equal but for case, hyphens and
+    underscores, the only one that begins so, or one that differs by a few letters. None if there is
+    none."""
 
     def plain(text: str) -> str:
         return text.lower().replace("-", "_")
 
     known = list(names)
+    if OTHER_NAMES.get(name, "").split(".")[0] in known:
+        return OTHER_NAMES[name]
     if same := [other for other in known if plain(other) == plain(name)]:
         return same[0]
     beginning = [other for other in known if plain(other).startswith(plain(name))] if len(name) > 2 else []

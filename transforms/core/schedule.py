@@ -49,8 +49,7 @@ class Schedule(Options):
         "step: drop at each of `steps`; points: through `points`",
     )
     tokens: PositiveCount | None = Field(
-        default=None,
-        description="planned length of the run, needed by options in tokens (not with points, which end there)",
+        default=None, description="planned length of the run, needed by options in tokens (not with points, which end there)"
     )
     peak: float = Field(
         default=3e-3, gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)"

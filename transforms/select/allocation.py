@@ -131,6 +131,13 @@ class Selection(Options):
         return isinstance(self.tokens, dict) or isinstance(self.top, dict) or bool(self.epochs) or self.mixture is not None
 
     @property
+    def by_name(self) -> dict[str, set[str]]:
+        """The bins that are named, by the field that names them."""
+        fields = {"tokens": self.tokens, "epochs": self.epochs, "top": self.top}
+        fields["mixture"] = None if self.mixture is None else self.mixture.weights
+        return {name: set(bins) - {WILDCARD} for name, bins in fields.items() if isinstance(bins, dict)}
+
+    @property
     def phases(self) -> int:
         """Number of phases in `epochs`; 0 if they are for the whole run."""
         return max((len(times) for times in self.epochs.values() if isinstance(times, tuple)), default=0)

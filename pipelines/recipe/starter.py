@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tamis.pipelines.recipe.raters import RATERS
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.read.batch_builder import InvalidRecord, printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
@@ -147,6 +148,14 @@ def input_block(paths: Sequence[str]) -> str:
     return "\n".join([*lines, *signals, ""])
 
 
+def likely_text(uri: str, kind: Format) -> str | None:
+    """The field of a file's first records that most likely holds the text; None if none does."""
+    sample = _Sample()
+    for record in islice(_records(uri, kind), RECORDS):
+        sample.add(record)
+    return _guess("text", sample, set())[0] if any(stats.is_string for stats in sample.fields.values()) else None
+
+
 def _fields(sample: _Sample, files: int) -> tuple[list[str], list[str]]:
     """The lines of `input.fields`, and the names of the other fields."""
     broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
@@ -186,7 +195,10 @@ def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]
             name for name in by_name if name in strings and 10 * strings[name].characters >= strings[longest].characters
         ]
         name = likely_names[0] if likely_names else longest
-        return name, f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
+        note = f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
+        empty = 1 - strings[name].count / sample.records
+        most = Recipe.model_fields["max_rejects"].default
+        return name, note + (f"; {empty:.0%} have none, and a run stops above max_rejects ({most:.0%})" if empty > most else "")
     if part == "id":
         for name in by_name:
             stats = fields[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -243,7 +244,7 @@ def _ordinals(counts: list[_PartCount], recipe: Recipe) -> dict[str, int]:
             f"{rejected:,} of {records:,} records could not be read; max_rejects is {recipe.max_rejects}. "
             f"The first: {_first_reject(first_file)}. "
             "All are listed with file, offset and error in rejects/ of the run directory: "
-            "correct the input, or allow more with --set max_rejects=…"
+            f"correct the input, or allow more with --set max_rejects={min(1.0, math.ceil(20 * rejected / records + 1) / 20):g}"
         )
     return {count.name: ordinal for ordinal, count in enumerate(sorted(counts))}
 

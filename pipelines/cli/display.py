@@ -47,8 +47,8 @@ class Display(Observer):
         parts = len(plan.tasks)
         for warning in unread_files(plan.unread):
             self._console.print(warning.message)
-        if plan.forecast:
-            self._console.print(plan.forecast, style="yellow")
+        for line in plan.forecast:
+            self._console.print(line, style="yellow", markup=False)
         if plan.unchanged is not None:
             self._console.print(f"nothing changed since release {plan.number}; it stays the current one")
             return

@@ -48,8 +48,8 @@ class Log(Observer):
         sys.stderr.flush()
 
     def planned(self, plan: WorkPlan) -> None:
-        if plan.forecast:
-            self.event("warning", "warning", code="rejects-likely", message=plan.forecast)
+        for line in plan.forecast:
+            self.event("warning", "warning", code="forecast", message=line)
         self.event(
             "planned",
             parts=len(plan.tasks),

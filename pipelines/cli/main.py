@@ -130,11 +130,11 @@ def run(
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
     """Check a recipe, and whether its order suits its learning-rate schedule. Reads no data."""
     with user_errors(as_json):
+        from tamis.pipelines.recipe.lint_recipe import lint_recipe
         from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights
-        from tamis.transforms.curriculum.lint import lint as lint_curriculum
 
         checked = load_recipe(recipe, set_)
-        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
+        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_recipe(checked)]
         mass = best_decile_mass(checked.curriculum)
         if as_json:
             shares = {"lr_mass_best_decile": mass, "weight_best_decile": best_decile_weights(checked.curriculum)}

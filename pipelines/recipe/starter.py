@@ -14,7 +14,9 @@ import yaml
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
-from tamis.transforms.read.batch_builder import InvalidRecord, printable
+from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.errors import nearest
+from tamis.transforms.read.batch_builder import InvalidRecord, partition_fields, printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
 from tamis.transforms.read.inputs import input_files
 from tamis.transforms.runtime.credentials import redact
@@ -150,10 +152,38 @@ def input_block(paths: Sequence[str]) -> str:
 
 def likely_text(uri: str, kind: Format) -> str | None:
     """The field of a file's first records that most likely holds the text; None if none does."""
+    sample = _first_records(uri, kind)
+    return _guess("text", sample, set())[0] if any(stats.is_string for stats in sample.fields.values()) else None
+
+
+def absent_fields(recipe: Recipe, uri: str, kind: Format) -> Iterator[str]:
+    """What a recipe says of fields that none of a file's first records has."""
+    options, defaults = recipe.input.fields, type(recipe.input.fields).model_fields
+    wanted = {f"input.fields.{part}": names for part, names in options if names and names != defaults[part].default}
+    uses = {name for name in (*recipe.undeclared, *recipe.signals) if name.startswith(METADATA)}
+    uses |= {recipe.select.diverse.column} if recipe.select.diverse is not None else set()
+    wanted |= {name: (name.removeprefix(METADATA),) for name in sorted(uses)}
+    if not wanted:
+        return
+    sample = _first_records(uri, kind)
+    there = {*sample.fields, *partition_fields(uri)}
+    if not sample.records or METADATA.rstrip(".") in there:  # an object written as a string, whose fields are not known
+        return
+    there |= {field.removeprefix(METADATA) for field in there}
+    there |= {field[:place] for field in there for place, letter in enumerate(field) if letter == "."}
+    for place, names in wanted.items():
+        if there.isdisjoint(names):
+            near = nearest(names[0], there)
+            hint = f"did you mean '{near}'?" if near else f"the fields are {', '.join(sorted(there)[:SIGNALS])}"
+            name = " or ".join(map(repr, names))
+            yield f"{place}: none of the first {sample.records:,} records has a field {name}; {hint}"
+
+
+def _first_records(uri: str, kind: Format) -> _Sample:
     sample = _Sample()
     for record in islice(_records(uri, kind), RECORDS):
         sample.add(record)
-    return _guess("text", sample, set())[0] if any(stats.is_string for stats in sample.fields.values()) else None
+    return sample
 
 
 def _fields(sample: _Sample, files: int) -> tuple[list[str], list[str]]:

@@ -118,14 +118,24 @@ class BenchmarkCount:
     examples: list[ContaminatedDocument]
 
 
+@dataclass(frozen=True)
+class NamedColumn:
+    """A column in which the recipe names something: documents with a value, and labels that they
+    have, in the alphabet's order: those that the recipe names, and the first of all."""
+
+    values: int
+    labels: list[str]
+
+
 class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
+    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `capped`:
     documents with more candidates than near-deduplication compares. `cut`: what was cut out of
     documents, whatever became of them later, by reason. `hostless`: documents
-    without a host, if their lines are compared within one."""
+    without a host, if their lines are compared within one. `named`: what there is in the columns in
+    which the recipe names something."""
 
     fingerprint: str
     file: File
@@ -141,6 +151,7 @@ class PartSummary(JsonModel):
     capped: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
+    named: dict[str, NamedColumn] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

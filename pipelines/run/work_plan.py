@@ -1,12 +1,12 @@
 """Decides what a run has to do: what to rate, what to reuse, which release it makes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.recipe.starter import likely_text
+from tamis.pipelines.recipe.starter import absent_fields, likely_text
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.intact_files import IntactFiles
 from tamis.transforms import storage
@@ -19,7 +19,7 @@ from tamis.transforms.decontaminate.ngrams import SAVED_INDEX
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
-from tamis.transforms.read.inputs import Beginning, plan, read_beginning
+from tamis.transforms.read.inputs import WITH_FIELDS, Beginning, plan, read_beginning
 from tamis.transforms.runtime.credentials import redact
 
 REPORT, METRICS = "report.html", "metrics.prom"
@@ -97,8 +97,8 @@ class WorkPlan:
     """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the
     recipe and every split. `number` and `folder` are of the release that it makes. `current`: the
     current release. `unchanged`: the last release, if there is nothing to do; `mended`: the last
-    release, if only its `damaged` files must be made again, in `folder`. `forecast`: why the run will
-    probably stop, by the beginning of the input."""
+    release, if only its `damaged` files must be made again, in `folder`. `forecast`: what is
+    probably wrong, by the beginning of the input."""
 
     run: str
     number: int
@@ -112,7 +112,7 @@ class WorkPlan:
     mended: Release | None = None
     damaged: tuple[File, ...] = ()
     unread: tuple[UnreadFile, ...] = ()
-    forecast: str = ""
+    forecast: tuple[str, ...] = ()
 
     @property
     def spill(self) -> str:
@@ -185,7 +185,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     return WorkPlan(
         *(run, number, folder, tuple(tasks), planned, shards, fresh, current),
         unread=tuple(unread),
-        forecast=_forecast(beginning, recipe.max_rejects),
+        forecast=tuple(_forecast(recipe, splits, beginning)),
     )
 
 
@@ -213,13 +213,18 @@ def check_beginning(recipe: Recipe, splits: Sequence[Split]) -> Beginning:
     return beginning
 
 
-def _forecast(beginning: Beginning, max_rejects: int | float) -> str:
-    share = beginning.rejected / max(beginning.records, 1)
+def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning) -> Iterator[str]:
+    """Fields that are not there, and more rejects than are allowed."""
+    named = next((split for split in splits if split.format in WITH_FIELDS), None)
+    if named is not None:
+        yield from map(printable, absent_fields(recipe, named.uri, named.format))
+    share, max_rejects = beginning.rejected / max(beginning.records, 1), recipe.max_rejects
     if beginning.rejected <= max_rejects if isinstance(max_rejects, int) else share <= max_rejects:
-        return ""
-    return (
-        f"{share:.0%} of the first {beginning.records:,} records cannot be read ({printable(beginning.error)}), and the run stops "
-        f"above max_rejects ({max_rejects}): allow more with --set max_rejects={min(1.0, math.ceil(20 * share + 1) / 20):g}"
+        return
+    enough = min(1.0, math.ceil(20 * share + 1) / 20)
+    yield (
+        f"{share:.0%} of the first {beginning.records:,} records cannot be read ({printable(beginning.error)}), and the run "
+        f"stops above max_rejects ({max_rejects}): allow more with --set max_rejects={enough:g}"
     )
 
 

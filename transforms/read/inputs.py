@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
+WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
+"""The formats whose records have named fields."""
 
 
 def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFile]]:
@@ -131,7 +132,7 @@ def read_beginning(splits: Sequence[Split], options: Input) -> Beginning:
     from tamis.transforms.read.batch_builder import NO_TEXT
     from tamis.transforms.read.decompress import WrongChecksum
 
-    named = [split for split in splits if split.format in _WITH_FIELDS]
+    named = [split for split in splits if split.format in WITH_FIELDS]
     chosen = {split.uri: split for split in (*named[:1], *named[len(named) // 2 :][:1], *named[-1:])}
     records, errors, textless = 0, list[str](), len(named) == len(splits)
     for split in chosen.values():

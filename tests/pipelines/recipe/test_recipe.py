@@ -89,8 +89,14 @@ def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
             "r.yaml:1: rate: two raters are called 'gopher': choose another name for one of them",
         ),
         ("seed: 1\nrate:\n  c4: {}\n  c4: {}\n", "r.yaml:4: rate.c4: appears twice"),
-        ("seed: 1\nname: [a\n", "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>': a bracket, brace or quote is not closed"),
-        ("rate:\n\tc4: {}\n", "r.yaml:2: YAML: found character '\\t' that cannot start any token: indent by spaces, not by tabs"),
+        (
+            "seed: 1\nname: [a\n",
+            "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>': a bracket, brace or quote is not closed",
+        ),
+        (
+            "rate:\n\tc4: {}\n",
+            "r.yaml:2: YAML: found character '\\t' that cannot start any token: indent by spaces, not by tabs",
+        ),
         ("- rate\n", "r.yaml:1: recipe: should be a mapping of sections, such as 'rate:'"),
         ("? [a, b]\n: 1\n", "r.yaml:1: YAML: found unhashable key: put a value that begins with {{ in quotes"),
         ("a: &a [*a]\n", "r.yaml:1: YAML: aliases are not supported: replace *a with its content"),

@@ -137,15 +137,22 @@ class WorkPlan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def text_per_byte(self) -> float:
+        """Bytes of text in a stored byte of the input, approximately."""
+        text = sum(split.size * _expansion(split) for task in self.tasks for split in task.splits)
+        return max(text / max(self.bytes, 1), 0.1)
+
+    @property
     def partitions(self) -> int:
         """Partitions of an exchange: they bound its memory and do not change its result. A
         compressed file counts several times, since it may hold many short documents."""
         splits = [split for task in self.tasks for split in task.splits]
-        return partitions(sum(split.size * (COMPRESSION_RATIO if _is_compressed(split) else 1) for split in splits))
+        return partitions(sum(split.size * _expansion(split) for split in splits))
 
 
-def _is_compressed(split: Split) -> bool:
-    return bool(storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]))
+def _expansion(split: Split) -> int:
+    """How many times larger a file may be when it is decompressed."""
+    return COMPRESSION_RATIO if storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]) else 1
 
 
 def partitions(size: int) -> int:

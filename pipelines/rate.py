@@ -192,7 +192,7 @@ def _prepared(recipe: Recipe, kind: str, component: ComponentT) -> ComponentT:
             try:
                 component.setup()
             except Exception as error:  # of one word: whatever it is, every document would raise it
-                what = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
+                what = "" if isinstance(error, ImportError | OSError | ValueError | RunError) else f"{type(error).__name__}: "
                 raise RunError(f"{kind} '{component.name}': {what}{error}") from error
             ready[kind, component.name] = component
         return ready[kind, component.name]

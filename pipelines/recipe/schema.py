@@ -297,6 +297,14 @@ class Recipe(Options):
             raise ValueError(f"'{mixed[0]}' is used as a number and as a label: declare it under signals")
         return self
 
+    def __repr__(self) -> str:
+        """The name and the sections that differ from their defaults: a whole recipe fills a screen."""
+        fields = {name: field for name, field in type(self).model_fields.items() if name != "name"}
+        changed = [name for name, field in fields.items() if getattr(self, name) != field.get_default(call_default_factory=True)]
+        return f"Recipe('{self.name}': {', '.join(changed) or 'all defaults'})"
+
+    __str__ = __repr__
+
     @cached_property
     def editors(self) -> tuple[Editor[Any], ...]:
         """The editors, in their order."""

@@ -210,8 +210,9 @@ def status(run: RunDirectory, as_json: Json = False) -> None:
     with user_errors(as_json):
         from tamis.pipelines.run.status import lines
         from tamis.pipelines.run.status import status as status_of
+        from tamis.transforms.core.release import parse_name
 
-        current = status_of(run)
+        current = status_of(parse_name(run)[0])
         print_output(current.model_dump(mode="json"), lines(current), as_json)
         if current.state in ("never started", "interrupted", "failed"):
             raise typer.Exit(PROBLEM)

@@ -27,6 +27,8 @@ def recipe_source(name: str) -> tuple[str, str]:
     if name in shipped_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
+    if path.is_dir():
+        raise RecipeError(Problem(name, "", "is a folder: name a recipe file, or a shipped recipe (see tamis recipes)"))
     if not path.is_file():
         close = nearest(name, shipped_recipes())
         hint = f"; did you mean '{close}'?" if close else ""

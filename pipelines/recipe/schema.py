@@ -300,7 +300,8 @@ class Recipe(Options):
     def __repr__(self) -> str:
         """The name and the sections that differ from their defaults: a whole recipe fills a screen."""
         fields = {name: field for name, field in type(self).model_fields.items() if name != "name"}
-        changed = [name for name, field in fields.items() if getattr(self, name) != field.get_default(call_default_factory=True)]
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+        changed = [name for name, default in defaults.items() if getattr(self, name) != default]
         return f"Recipe('{self.name}': {', '.join(changed) or 'all defaults'})"
 
     __str__ = __repr__

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -360,13 +360,25 @@ def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
         example = f", as in {{NAME: {_shown(value)}}}" if isinstance(value, int | float) else ""
         return f"should be a mapping from names{example}"
     models = [inner for inner in _models_at(entry["loc"], model) if not hasattr(inner, "unknown_field")]
-    if not models and isinstance(value, str):
-        return f"should be a mapping: write {{{value}: {{}}}}"
     names = list(models[0].model_fields) if models and models[0] is not model else []
+    if isinstance(value, str) and (example := _as_fields(value, models[0] if names else None)):
+        return f"should be a mapping: write {example}"
     fields = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
     optional = bool(names) and not any(field.is_required() for field in models[0].model_fields.values())
     defaults = "; {} takes all defaults" if value is True and optional and len(entry["loc"]) < 3 else ""
     return f"should be a mapping of {fields}{defaults}"
+
+
+def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:
+    """How the fields of a section are written in the place of one value, if that can be told."""
+    if model is None or value in model.model_fields:
+        return f"{{{value}: {{}}}}"
+    for name, field in model.model_fields.items():
+        if field.annotation == tuple[str, ...]:
+            return f"{{{name}: [{_shown(value)}]}}"
+        if get_origin(field.annotation) is Literal and value in get_args(field.annotation):
+            return f"{{{name}: {value}}}"
+    return None
 
 
 def _shown(value: Any) -> str:

@@ -80,7 +80,7 @@ def check_limits(name: str, limits: Iterable[float | None], signal: Signal) -> N
     low, high = signal.bounds
     for limit in limits:
         if limit is not None and not low <= limit <= high:
-            percent = f"; {limit:g} % is written {limit / 100:g}" if high < limit <= 100 else ""
+            percent = f"; {limit:g} % is written {limit / 100:g}" if 10 <= limit <= 100 else ""
             raise ValueError(f"'{name}' is a {signal.unit}, from {low:g} to {high:g}, never {limit:g}{percent}")
 
 

@@ -164,5 +164,5 @@ def test_an_encoding_that_cannot_be_downloaded_is_told_with_a_cure(monkeypatch: 
         raise ConnectionError("HTTPSConnectionPool(host='…', port=443): Max retries exceeded")
 
     monkeypatch.setattr(tiktoken, "get_encoding", refuse)
-    with pytest.raises(RunError, match=r"tiktoken downloads this encoding .* failed \(ConnectionError\)\. .*TIKTOKEN_CACHE_DIR"):
+    with pytest.raises(RunError, match=r"downloads this encoding .* failed \(ConnectionError\)\. .*TIKTOKEN_CACHE_DIR"):
         tiktoken_encoding.__wrapped__("p50k_base")

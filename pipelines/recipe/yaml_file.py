@@ -319,8 +319,10 @@ def _message(entry: Any, model: type[BaseModel]) -> str:
     if kind in ("dict_type", "model_type"):
         return _should_be_mapping(entry, model)
     if kind == "string_type":
-        quoted = {True: "'yes'", False: "'no'"}.get(value, f"'{value}'") if isinstance(value, int | float) else None
-        return f"is {_shown(value)}, not a text" + (f": put it in quotes, as in {quoted}" if quoted else "")
+        if not isinstance(value, int | float):
+            return "should be a text"
+        written = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        return f"is {_shown(value)}, not a text: put it in quotes, as in '{written}'"
     if kind == "string_pattern_mismatch":
         field = _field_at(entry["loc"], model)
         wanted = field.description if field is not None and field.description else f"it should match {limits['pattern']}"
@@ -361,12 +363,12 @@ def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
         return f"should be a mapping from names{example}"
     models = [inner for inner in _models_at(entry["loc"], model) if not hasattr(inner, "unknown_field")]
     names = list(models[0].model_fields) if models and models[0] is not model else []
-    if isinstance(value, str) and (example := _as_fields(value, models[0] if names else None)):
-        return f"should be a mapping: write {example}"
-    fields = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
+    if isinstance(value, str) and (fields := _as_fields(value, models[0] if names else None)):
+        return f"should be a mapping: write {fields}"
+    wanted = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
     optional = bool(names) and not any(field.is_required() for field in models[0].model_fields.values())
     defaults = "; {} takes all defaults" if value is True and optional and len(entry["loc"]) < 3 else ""
-    return f"should be a mapping of {fields}{defaults}"
+    return f"should be a mapping of {wanted}{defaults}"
 
 
 def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:

@@ -317,9 +317,9 @@ def test_an_error_hides_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "number"),
-    [("1M", 10**6), ("12.8e6", 128 * 10**5), ("12_800_000", 128 * 10**5), ("100B", 10**11), ("1.5T", 15 * 10**11), ("3k", 3000)],
+    [("1M", 10**6), ("12.8e6", 12.8e6), ("12_800_000", 12.8e6), ("100B", 10**11), ("1.5T", 1.5e12), ("3k", 3000)],
 )
-def test_counts_may_have_a_unit(tmp_path: Path, written: str, number: int) -> None:
+def test_counts_may_have_a_unit(tmp_path: Path, written: str, number: float) -> None:
     recipe = load(tmp_path, f"select: {{tokens: {written}}}\ncurriculum: {{schedule: {{tokens: {written}}}}}\n")
     assert (recipe.select.tokens, recipe.curriculum.schedule.tokens) == (number, number)
     assert load(tmp_path, "", f"select.tokens={{web: {written}}}").select.tokens == {"web": number}

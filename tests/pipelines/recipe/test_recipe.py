@@ -125,6 +125,11 @@ def test_all_errors_are_reported_in_the_order_of_the_file(tmp_path: Path) -> Non
     ]
 
 
+def test_a_recipe_is_shown_by_its_name_and_the_sections_that_it_sets(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "rate: {gopher: {}}\nseed: 3\nselect: {}\n")
+    assert repr(recipe) == str(recipe) == "Recipe('r': seed, rate)"
+
+
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/object/new:os.mkdir", "!!python/name:os.mkdir"])
 def test_yaml_makes_no_objects_and_runs_nothing(tmp_path: Path, tag: str) -> None:
     folder = tmp_path / "made"
@@ -231,6 +236,9 @@ def test_the_recipe_of_a_finished_run_can_be_read_without_its_packages() -> None
 def test_the_schema_refuses_what_the_recipe_refuses() -> None:
     valid = jsonschema.Draft202012Validator(Recipe.model_json_schema()).is_valid
     assert valid({"thresholds": {"gopher.word_count": {"min": 3}}, "input": {"paths": ["a"], "fields": {"text": "body"}}})
+    assert valid({"select": {"tokens": "100B"}, "output": {"shard_bytes": "64MB"}, "max_rejects": 0.5})
+    assert not valid({"select": {"tokens": "many"}})
+    assert not valid({"select": {"tokens": 0}})
     assert not valid({"threshold": {}})
     assert not valid({"thresholds": {"gopher.word_count": {"mim": 3}}})
     assert not valid({"curriculum": {"order": "sideways"}})

@@ -1,6 +1,7 @@
 """Loads a shipped recipe or a file, and applies `--set` and `--input`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,32 @@ def load_recipe(
             found += error.problems
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
+    if recipe.data.get("name") is None:
+        recipe.data["name"] = Path(file).name.removesuffix(".yaml")
+    return _checked(recipe, raters, editors, found)
 
+
+def recipe_of(
+    sections: Mapping[str, Any],
+    paths: Sequence[str] = (),
+    raters: Sequence[Rater[Any]] = (),
+    editors: Sequence[Editor[Any]] = (),
+) -> Recipe:
+    """The recipe with these sections. Raises RecipeError naming the field."""
+    recipe = RecipeFile("recipe", "")
+    recipe.data, recipe.places = deepcopy(dict(sections)), {(): "recipe"}
+    if paths:
+        recipe.put(["input", "paths"], list(paths), "input")
+    return _checked(recipe, raters, editors, ())
+
+
+def _checked(
+    recipe: RecipeFile, raters: Sequence[Rater[Any]], editors: Sequence[Editor[Any]], found: Sequence[Problem]
+) -> Recipe:
     def validate(fields: dict[str, Any], left_out: frozenset[str]) -> Recipe:
         sections = {section: value for section, value in fields.items() if value is not None}
         context = {OBJECTS: raters, editing.OBJECTS: editors, LEFT_OUT: left_out}
-        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context=context)
+        return Recipe.model_validate(sections, context=context)
 
     return recipe.check(Recipe, validate, found)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.load import load_recipe, recipe_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 
@@ -344,3 +344,13 @@ def test_sizes_may_have_a_unit(tmp_path: Path, written: str, size: int) -> None:
 def test_a_wrong_number_is_told(tmp_path: Path, override: str, message: str) -> None:
     (problem,) = messages(tmp_path, "", override)
     assert problem == f"--set {override}: {override.split('=')[0]}: {message}"
+
+
+def test_a_recipe_in_python_gets_the_same_messages() -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_of({"rate": {"gophr": {}}, "seed": "x", "thresholds": {"tokens.coutn": {"min": 3}}}, ["a"])
+    assert str(caught.value).splitlines() == [
+        "recipe: seed: should be a whole number, not x",
+        "recipe: rate.gophr: no such rater; did you mean 'gopher'?",
+        "recipe: thresholds.tokens.coutn: no signal 'tokens.coutn': did you mean 'tokens.count'?",
+    ]

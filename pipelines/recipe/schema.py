@@ -11,9 +11,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from tamis.pipelines.recipe.editing import EDITORS, EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
-from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, hint_for_signal
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
+from tamis.pipelines.recipe.signal_list import hint_for_signal
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, Unknowable, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA

@@ -8,11 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from tamis.pipelines.recipe import editing
-from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.recipe.rating import OBJECTS
+from tamis.pipelines.recipe.load import load_recipe, recipe_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.core import release as releases
@@ -68,13 +64,7 @@ def run(
         changed = {"input": recipe.input.model_copy(update={"paths": tuple(paths)})} if paths else {}
         loaded = recipe.model_copy(update=changed)
     else:
-        sections = dict(recipe)
-        if paths:
-            sections["input"] = {**sections.get("input", {}), "paths": paths}
-        try:
-            loaded = Recipe.model_validate(sections, context={OBJECTS: raters, editing.OBJECTS: editors})
-        except ValidationError as error:
-            raise RunError(f"the recipe is not valid: {error}") from None
+        loaded = recipe_of(recipe, paths, raters, editors)
     result = launch(
         loaded, output or f"run/{loaded.name}", workers, fresh, runner=runner, options=options, allow_shrink=bool(overrides)
     )

@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_commands.app)
@@ -86,17 +85,24 @@ def run(
     log: Annotated[
         str, typer.Option(envvar="TAMIS_LOG", help="Print events on standard error instead of bars, one per line: text, json.")
     ] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print events, as --log text does, and where in the code an error arose.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe. Run it again to finish an interrupted run, or to redo only what changed."""
     from tamis.pipelines.cli.log import FORMATS, Log
 
+    if quiet and (verbose or log):
+        raise typer.BadParameter("it contradicts --verbose and --log", param_hint="--quiet")
+    log = log or ("text" if verbose else "")
     if log not in ("", *FORMATS):
         raise typer.BadParameter(f"'{log}' is not one of {', '.join(FORMATS)}", param_hint="--log")
     events = Log(log, output) if log else None
     if events is not None:
         warnings.showwarning = lambda message, *_: events.event("warning", "warning", message=str(message))
-    with user_errors(as_json, events):
+    with user_errors(as_json, events, verbose):
         options = dict(_pair(text) for text in option)
         error = registry.usage_error(runner, options)
         if error:
@@ -113,15 +119,18 @@ def run(
             estimated = estimate(loaded, directory, workers)
             print_output(asdict(estimated), lines(estimated), as_json)
             return
-        from tamis.pipelines.cli.display import Display, print_result
-        from tamis.pipelines.run.launch import launch
+        from tamis.pipelines.cli.display import Display, print_result, print_warnings
         from tamis.pipelines.run.progress import Observer
 
-        with Display() as display:
+        with Display(quiet or as_json or events is not None) as display:
+            from tamis.pipelines.run.launch import launch  # takes a while, in which something should be seen
+
             observer = events or (Observer() if as_json else display)
             result = launch(loaded, directory, workers, fresh, observer, runner, options, allow_shrink=bool(set_))
         if as_json:
             print_json(_summary(result))
+        elif quiet:
+            print_warnings(result)
         else:
             print_result(result)
 
@@ -130,11 +139,11 @@ def run(
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
     """Check a recipe, and whether its order suits its learning-rate schedule. Reads no data."""
     with user_errors(as_json):
+        from tamis.pipelines.recipe.lint_recipe import lint_recipe
         from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights
-        from tamis.transforms.curriculum.lint import lint as lint_curriculum
 
         checked = load_recipe(recipe, set_)
-        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
+        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_recipe(checked)]
         mass = best_decile_mass(checked.curriculum)
         if as_json:
             shares = {"lr_mass_best_decile": mass, "weight_best_decile": best_decile_weights(checked.curriculum)}
@@ -194,13 +203,19 @@ def verify(run: ReleaseName, as_json: Json = False) -> None:
 
 @app.command()
 def status(run: RunDirectory, as_json: Json = False) -> None:
-    """Show the state of a run directory, from any terminal and at any time."""
+    """Show the state of a run directory, from any terminal and at any time.
+
+    The exit code is 1 if there is no run, or if the last attempt failed or was interrupted.
+    """
     with user_errors(as_json):
         from tamis.pipelines.run.status import lines
         from tamis.pipelines.run.status import status as status_of
+        from tamis.transforms.core.release import parse_name
 
-        current = status_of(run)
+        current = status_of(parse_name(run)[0])
         print_output(current.model_dump(mode="json"), lines(current), as_json)
+        if current.state in ("never started", "interrupted", "failed"):
+            raise typer.Exit(PROBLEM)
 
 
 @app.command()
@@ -234,8 +249,14 @@ def schema(file: Annotated[str, typer.Argument(metavar="recipe|plan", help="A re
 
 
 @app.command("recipes")
-def list_recipes() -> None:
-    """List the shipped recipes."""
+def list_recipes(
+    recipe: Annotated[str, typer.Argument(metavar="[NAME]", help="The recipe to print.", show_default=False)] = "",
+) -> None:
+    """List the shipped recipes, or print one."""
+    if recipe:
+        with user_errors(False):
+            typer.echo(recipe_source(recipe)[1], nl=False)
+        return
     for name in shipped_recipes():
         first = recipe_source(name)[1].splitlines()[0].removeprefix("#").strip()
         typer.echo(f"{name:<12} {first}")

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_documents, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
+from tamis.pipelines.decisions.named_values import named_columns
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -51,11 +52,12 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         lengths=_lengths(table),
         clusters=_largest_clusters(table),
         contamination=_contamination(table, spans),
-        renamed=0 if renamed is None else len(renamed),
+        renamed=0 if renamed is None else pc.sum(pc.invert(renamed["copy"]), min_count=0).as_py(),
         capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
         rule_examples=_rule_examples(table, recipe),
+        named=named_columns(part_state, recipe, table),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
     return path

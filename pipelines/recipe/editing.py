@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ from tamis.pipelines.recipe.raters import check_declared, component_type, exampl
 from tamis.pipelines.recipe.rating import FINISHED
 from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.editor import PREFIX, Editor
+from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
@@ -150,7 +150,7 @@ def check_editor_objects(objects: Sequence[Any]) -> None:
 
 def unknown_editor(name: str) -> str:
     """The message for an editor that nothing provides."""
-    if close := difflib.get_close_matches(name, EDITORS.names, n=1, cutoff=0.6):
-        return f"no such editor; did you mean '{close[0]}'?"
+    if close := nearest(name, EDITORS.names):
+        return f"no such editor; did you mean '{close}'?"
     names = ", ".join(EDITORS.names)
     return f"no installed package provides this editor: pip install the one that does. Editors here are {names}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from tamis.transforms.core.component import Component
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Direction, Kind, Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
@@ -97,8 +96,8 @@ def unknown_rater(name: str) -> str:
     if name in ELSEWHERE:
         return f"no such rater: it follows from the section '{ELSEWHERE[name]}'"
     names = [known for known in RATERS.names if known not in ELSEWHERE]
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
-        return f"no such rater; did you mean '{close[0]}'?"
+    if close := nearest(name, names, cutoff=0.7):
+        return f"no such rater; did you mean '{close}'?"
     return f"no installed package provides this rater: pip install the one that does. Raters here are {', '.join(names)}"
 
 

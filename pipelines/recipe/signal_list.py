@@ -1,16 +1,16 @@
-"""Lists every signal that a recipe can measure, for `tamis raters`."""
+"""Lists every signal that a recipe can measure, for `tamis raters` and for hints in errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 from tamis.pipelines.recipe.editing import EDITORS, example_editor
-from tamis.pipelines.recipe.raters import RATERS, example_rater
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_rater, rater_type
 from tamis.transforms.core.editor import Editor
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.rater import Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
@@ -50,6 +50,28 @@ def list_signals() -> tuple[list[ListedSignal], list[str]]:
                     ListedSignal(signal, plugin.name, kind, plugin.package, component.slow) for signal in component.signals
                 )
     return listed, problems
+
+
+def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
+    """How to get a signal of a rater that does not run: what to add to the recipe. None if no rater
+    here measures such a signal, or if it is nearer to a `measured` one."""
+    head = name.split(".")[0]
+    if head in ELSEWHERE:
+        return None
+    plugin = RATERS.find(head) if head in RATERS.names else None
+    if plugin is not None and rater_type(plugin).repeatable:
+        return f"add the rater to rate, with a name of your choice: {head}: [{{name: NAME, …}}] measures NAME.…"
+    if nearest(name, measured) is not None:
+        return None
+    entries = (entry for entry in list_signals()[0] if entry.signal.name.startswith(f"{entry.component}."))
+    listed = {entry.signal.name: entry.component for entry in entries}
+    own = [other for other in listed if other.split(".")[0] == head]
+    if name in listed:
+        return f"add rate: {{{head}: {{}}}}"
+    if head == name and own:
+        return f"it is a rater, with the signals {', '.join(own)}; add rate: {{{head}: {{}}}}"
+    close = nearest(name, own or listed)
+    return None if close is None else f"did you mean '{close}'? It needs rate: {{{listed[close]}: {{}}}}"
 
 
 def signals_as_json() -> dict[str, Any]:

@@ -129,15 +129,25 @@ class RuleExample:
     detail: str | None
 
 
+@dataclass(frozen=True)
+class NamedColumn:
+    """A column in which the recipe names something: documents with a value, and labels that they
+    have, in the alphabet's order: those that the recipe names, and the first of all."""
+
+    values: int
+    labels: list[str]
+
+
 class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
+    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `capped`:
     documents with more candidates than near-deduplication compares. `cut`: what was cut out of
     documents, whatever became of them later, by reason. `hostless`: documents
     without a host, if their lines are compared within one. `rule_examples`: of the documents that a
-    threshold takes, by reason."""
+    threshold takes, by reason. `named`: what there is in the columns in which the recipe names
+    something."""
 
     fingerprint: str
     file: File
@@ -154,6 +164,7 @@ class PartSummary(JsonModel):
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
     rule_examples: dict[str, list[RuleExample]] = Field(default_factory=dict)
+    named: dict[str, NamedColumn] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
         assert web == sorted(web)
         assert book == sorted(book)
         assert len(set(web)) > 1
-        assert "by-no-source" in {warning["code"] for warning in manifest["warnings"]}
+        assert "names-nothing" in {warning["code"] for warning in manifest["warnings"]}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_thresholds_read_the_signals_of_editors(tmp_path: Path) -> None:
         ("edit:\n  - a: {}\n  - {a: {}, b: {}}", "r.yaml:3: edit.1", "should be one editor with its options"),
         ("edit:\n  - a: {}\n  - a: {}", "r.yaml:1: edit", "two editors are called 'a'"),
         ("edit:\n  - {}", "r.yaml:2: edit.0", "should be one editor with its options"),
-        ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping of fields"),
+        ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping: write {a: {}}"),
         ("edit: {a: {}}", "r.yaml:1: edit", "should be a list"),
         ("edit:\n  - nothing: {}", "r.yaml:2: edit.0.nothing", "no installed package provides this editor"),
         ("thresholds:\n  edit.a.removed: {max: 1}", "r.yaml:2: thresholds.edit.a.removed", "did you mean"),

@@ -70,5 +70,6 @@ def print_output(value: object, lines: Iterable[str], as_json: bool) -> None:
             typer.echo(line)
 
 
-def print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+def print_json(value: object, indent: int | None = 2) -> None:
+    """Prints a value as JSON; without `indent`, in one line."""
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=str))

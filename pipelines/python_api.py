@@ -167,25 +167,20 @@ class Release:
         missing = limit or -1
         for ordinal in ledger.decided_parts(self._release):
             decided = ledger.decisions(self._release, ordinal, [*DECIDED, *(["cuts"] if "text" in columns else [])])
-            cuts = ["cuts"] if "cuts" in decided.column_names and pa.types.is_list(decided["cuts"].type) else []
             mask = np.ones(decided.num_rows, bool)
             for column, value in (("decision", decision), ("reason", reason)):
                 if value:
                     mask &= pc.equal(decided[column], value).fill_null(False).to_numpy()
             rows = np.flatnonzero(mask)[: missing if limit else None]
             table = decided.take(pa.array(rows))
-            part = self._release.part(ordinal)
-            if columns:
-                batches = [batch for _, batch in part.read(rows, columns)]
-                for column in columns if batches else ():
-                    values = pa.Table.from_batches(batches)[column]
-                    if column == "text" and cuts:
-                        values = without_cuts(values.combine_chunks(), table["cuts"].combine_chunks())
-                    table = table.append_column(column, values)
-            if cuts:
-                table = table.drop_columns(cuts)
+            batches = [batch for _, batch in self._release.part(ordinal).read(rows, columns)] if columns else []
+            for column in columns if batches else ():
+                values = pa.Table.from_batches(batches)[column]
+                if column == "text" and pa.types.is_list(table["cuts"].type):
+                    values = without_cuts(values.combine_chunks(), table["cuts"].combine_chunks())
+                table = table.append_column(column, values)
             if len(rows):
-                tables.append(table)
+                tables.append(table.drop_columns(["cuts"]) if "text" in columns else table)
             missing -= len(rows)
             if limit and missing <= 0:
                 break

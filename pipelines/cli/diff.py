@@ -93,7 +93,8 @@ def marked(piece: Piece, colour: bool) -> Text:
     """A piece of one line: struck through or coloured if it changed, or in brackets without colours.
     Control characters are escaped, since they would act on a terminal."""
     before, after, style = _MARKS.get(piece.kind, ("", "", ""))
-    visible = "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in piece.text)
+    spaces = "\t" if piece.kind != "same" else "\t\xa0\u3000"  # of what changed, each is shown for what it is
+    visible = "".join(letter if letter.isprintable() or letter in spaces else repr(letter)[1:-1] for letter in piece.text)
     if not visible and piece.kind != "same":
         visible = "↵"  # a line end alone
     return Text(visible if colour or not visible else f"{before}{visible}{after}", style)

@@ -34,9 +34,13 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
         passing = [rule["passes"] and f"--set {_setting(rule['signal'], *rule['passes'])}" for rule in failed]
         if all(passing):
             yield f"passes all thresholds with {' '.join(passing)}"
+    cuts: dict[str, list[int]] = {}
     for cut in document["cuts"]:
         reason = f"{cut['reason']}: {cut['detail']}" if cut["detail"] else cut["reason"]
-        yield f"{cut['chars']:,} characters were cut because of {reason}"
+        cuts.setdefault(reason, []).append(cut["chars"])
+    for reason, chars in cuts.items():
+        places = f" in {len(chars):,} places" if len(chars) > 1 else ""
+        yield f"{sum(chars):,} characters were cut{places} because of {reason}"
     quality = "no quality" if document["quality"] is None else f"quality {document['quality']:.4f}"
     yield f"{quality}, {document['tokens']:,} tokens"
 

@@ -323,9 +323,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _summary(result: Result) -> dict[str, object]:
+    from tamis.pipelines.releases.comparison import comparison
     from tamis.transforms.core.manifest import record_counts
 
     counts = result.manifest["counts"]
+    compared = None if result.unchanged else comparison(result.release)
     return {
         "run": result.run,
         "release": result.release.number,
@@ -336,6 +338,7 @@ def _summary(result: Result) -> dict[str, object]:
         "tokens": counts["tokens"],
         "seconds": result.seconds,
         "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
+        "changed": compared and asdict(compared),
         "warnings": result.manifest["warnings"],
         "paths": {
             "data": result.release.uri("data"),

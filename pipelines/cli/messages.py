@@ -46,7 +46,7 @@ def user_errors(as_json: bool, log: Log | None = None) -> Iterator[None]:
     except (RunError, ImportError, OSError) as error:
         message = redact(_message(error))
         if as_json:
-            print_json({"error": message})
+            print_json({"error": message}, indent=None)
         report("error", message, "red")
         raise typer.Exit(USAGE if isinstance(error, RecipeError) else PROBLEM) from None
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -138,10 +138,12 @@ def sample_documents(
     recipe = finished_recipe(release.manifest)
     if decision not in ("", "keep", "drop", "review"):
         raise RunError(f"no decision '{decision}': it is keep, drop or review")
-    limits = _limits(recipe, reason) if near_limit else ()
-    query = Query(decision, reason, source, tuple(_condition(text, recipe) for text in where), limits, seed)
+    signals = ledger.signal_fields(release)
+    conditions = tuple(_condition(text, signals, recipe) for text in where)
+    limits = _limits(signals, recipe, reason) if near_limit else ()
+    query = Query(decision, reason, source, conditions, limits, seed)
     if near_limit and not limits:
-        names = ", ".join(limit.signal for limit in _limits(recipe, "")) or "none"
+        names = ", ".join(dict.fromkeys(limit.signal for limit in _limits(signals, recipe, ""))) or "none"
         raise RunError(f"--near-limit needs a threshold with a minimum or a maximum; those of the release are {names}")
     chosen, matching = _choose(release, recipe, query, n)
     if not len(chosen):
@@ -149,34 +151,30 @@ def sample_documents(
     return Sample(_documents(release, recipe, query, chosen), matching)
 
 
-def _limits(recipe: Recipe, reason: str) -> tuple[Limit, ...]:
-    """The limits of all thresholds, or of one, whose values are in the rated parts."""
-    sides = ((name, side, getattr(rule, side)) for name, rule in recipe.thresholds.items() for side in ("min", "max"))
-    elsewhere = _elsewhere(recipe)
-    return tuple(Limit(*each) for each in sides if each[2] is not None and reason in ("", each[0]) and each[0] not in elsewhere)
+def _limits(signals: Container[str], recipe: Recipe, reason: str) -> tuple[Limit, ...]:
+    """The limits of all thresholds, or of one, whose values a release keeps."""
+    rules = {name: rule for name, rule in recipe.thresholds.items() if name in signals or name in recipe.undeclared}
+    sides = ((name, side, getattr(rule, side)) for name, rule in rules.items() for side in ("min", "max"))
+    return tuple(Limit(*each) for each in sides if each[2] is not None and reason in ("", each[0]))
 
 
-def _elsewhere(recipe: Recipe) -> set[str]:
-    """Signals that were joined from other files; a release does not keep their values."""
-    return {signal.name for signals in recipe.score_signals.values() for signal in signals}
-
-
-def _condition(text: str, recipe: Recipe) -> Condition:
+def _condition(text: str, signals: Mapping[str, pa.Field], recipe: Recipe) -> Condition:
     """Raises RunError if the text is no comparison, or names no signal."""
     match = _CONDITION.fullmatch(text)
     if match is None or not match["value"]:
         raise RunError(f"'{text}' is no condition: write a signal, one of < <= > >= = !=, and a value, as 'tokens < 100'")
     name, sign, value = match["name"], match["operator"].replace("==", "="), match["value"]
-    if name in _elsewhere(recipe):
+    if name not in signals and any(name == signal.name for each in recipe.score_signals.values() for signal in each):
         raise RunError(f"the values of '{name}' were joined from another file, and a release does not keep them")
-    names = [*_MEASURES, *recipe.rated_signals, *recipe.undeclared]
+    names = [*_MEASURES, *signals, *recipe.undeclared]
     if name not in names and not name.startswith(METADATA):
         raise RunError(f"no signal '{name}'{_nearest(name, names)}; `tamis explain` shows all that a document has")
     try:
         number = float(value)
     except ValueError:
         number = None
-    labels = recipe.rated_signals[name].has_labels if name in recipe.rated_signals else number is None
+    kind = signals[name].type if name in signals else None
+    labels = number is None and name not in _MEASURES if kind is None else pa.types.is_string(kind) or pa.types.is_list(kind)
     if labels and sign not in ("=", "!="):
         raise RunError(f"'{text}': labels are compared by = and != only")
     if not labels and number is None:
@@ -228,9 +226,10 @@ def _candidates(release: Release, recipe: Recipe, query: Query, ordinal: int) ->
 
 def _signals(release: Release, recipe: Recipe, ordinal: int, names: set[str]) -> dict[str, pa.ChunkedArray]:
     """Columns of a rated part, and fields of its metadata that the recipe does not declare."""
-    rated = [name for name in sorted(names) if name in recipe.rated_signals]
-    fields = sorted(names - set(rated))
-    table = release.part(ordinal).columns([*rated, *(["metadata"] if fields else [])])
+    part = release.part(ordinal)
+    rated = sorted(names & {*part.schema().names})
+    fields = sorted(names - {*rated})
+    table = part.columns([*rated, *(["metadata"] if fields else [])])
     signals = {name: table[name] for name in rated}
     for name in fields:
         signal = recipe.undeclared.get(name) or Signal(name, "string", "", "none", "metadata of the input")

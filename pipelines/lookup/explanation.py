@@ -100,13 +100,10 @@ def _with_text(release: Release, text: str) -> Found:
     this passage in their text as it was rated. A final line break does not matter."""
     texts = list(dict.fromkeys((text, text.rstrip("\r\n"))))
     for each in texts:
-        for column, values in (
-            ("text_hash", [hash128(pa.array([each])).astype(">u8").tobytes().hex()]),
-            ("input_id", _made_ids(release, each)),
-        ):
-            for value in values:
-                if found := _places(release, column, value):
-                    return found
+        digits = hash128(pa.array([each])).astype(">u8").tobytes().hex()
+        for column, value in (("text_hash", digits), *(("input_id", made) for made in _made_ids(release, each))):
+            if found := _places(release, column, value):
+                return found
     passage = ledger.find_passage(release, texts[-1])
     if passage is not None:
         return _kept_first(release, [passage])

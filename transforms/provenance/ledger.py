@@ -53,13 +53,17 @@ def decisions(release: Release, ordinal: int, names: Sequence[str] | None = None
     return table
 
 
+def signal_fields(release: Release) -> dict[str, pa.Field]:
+    """The signals that the parts of a release hold, whether or not what measured them is installed."""
+    schema = release.part(decided_parts(release)[0]).schema()
+    return {field.name: field for field in schema if field.name not in (*SCHEMA.names, EDITS)}
+
+
 def entries(release: Release, ordinal: int, rows: Rows) -> Iterator[LedgerEntry]:
     """The entries of the given ascending rows of a part. Reads the row groups that hold them."""
     decided = decisions(release, ordinal).take(pa.array(rows)).to_pylist()
     part = release.part(ordinal)
-    with storage.open_binary(part.uri("rated", "parquet")) as file:
-        names = pq.ParquetFile(file).schema_arrow.names
-    documents = (values for _, batch in part.read(rows, names) for values in batch.to_pylist())
+    documents = (values for _, batch in part.read(rows, part.schema().names) for values in batch.to_pylist())
     for decision, values in zip(decided, documents, strict=True):
         edits = values.pop(EDITS, None) or []
         signals = {name: value for name, value in values.items() if name not in SCHEMA.names}

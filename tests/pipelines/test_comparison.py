@@ -20,7 +20,8 @@ def test_a_new_release_is_compared_with_the_one_before(tmp_path: Path) -> None:
     source = save(tmp_path / "in", pieces[:2])
     first = run(recipe, source, tmp_path / "run")
     assert comparison(first.release) is None
-    save(tmp_path / "in", pieces)
+    save(tmp_path / "late", pieces[2:])
+    (tmp_path / "late" / "piece-00.jsonl").rename(source / "piece-02.jsonl")
     command = ["run", str(recipe), "--input", str(source), "--output", str(tmp_path / "run"), "--workers", "1"]
     shown = CliRunner().invoke(app, [*command, "--set", "thresholds.gopher.word_count.min=100"]).stdout.splitlines()
     start = next(number for number, line in enumerate(shown) if line.startswith("changed "))

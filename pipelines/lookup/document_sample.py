@@ -28,10 +28,8 @@ from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
 from tamis.transforms.select.thresholds import any_listed
-from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.metadata import column_of
 
-_SALT = 0x5A  # without it, the hash is the tie_break, which decides between duplicates
 _MEASURES = ("quality", "tokens", "bytes", "chars", "cut_chars", "jaccard", "copies", "epochs", "place")
 """Columns of decisions/ that a condition may name beside the signals."""
 
@@ -219,7 +217,7 @@ def _candidates(release: Release, recipe: Recipe, query: Query, ordinal: int) ->
         mask &= np.isfinite(rank)
     rows = np.flatnonzero(mask)
     ids = table["id"].combine_chunks().take(pa.array(rows))
-    key = mix(mix(np.ascontiguousarray(hash128(ids)[:, 0]), query.seed), _SALT)
+    key = ledger.sample_keys(ids, query.seed)
     columns = {"rank": rank[rows], "key": key, "part": np.full(len(rows), ordinal), "row": rows}
     return pa.table({"id": ids, **columns, "kept": kept[rows], "limit": limit[rows]}, schema=_CHOSEN)
 

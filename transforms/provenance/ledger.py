@@ -16,9 +16,12 @@ from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import EDITS
 from tamis.transforms.core.release import Release
 from tamis.transforms.core.shards import read_shard
+from tamis.transforms.text.hashing import hash128, mix
 
 _COMPARED_IDS = 50_000
 """Ids that are compared letter by letter with an unknown one, to suggest similar ones."""
+
+_SAMPLE_SALT = 0x5A  # without it the key is the tie_break, which decides between duplicates
 
 Rows = npt.NDArray[np.int64]
 
@@ -31,6 +34,12 @@ class LedgerEntry:
     signals: dict[str, Any]
     document: dict[str, Any]
     edits: list[dict[str, Any]]
+
+
+def sample_keys(ids: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
+    """A hash of each id and the seed. The documents with the smallest are a sample of any documents,
+    which does not depend on the parts that they are in."""
+    return mix(mix(np.ascontiguousarray(hash128(ids)[:, 0]), seed), _SAMPLE_SALT)
 
 
 def decided_parts(release: Release) -> list[int]:

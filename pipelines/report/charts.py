@@ -137,15 +137,16 @@ def _signal_chart(name: str, histogram: Histogram, threshold: Mapping[str, Any] 
         for side in fails:
             failing[side] += count
         if count:
-            bars.append(Bar(x(left) + 0.5, y(count), max(x(right) - x(left) - 1, 1), round(box.bottom - y(count), 2), bool(fails)))
+            height = round(box.bottom - y(count), 2)
+            bars.append(Bar(x(left) + 0.5, y(count), max(x(right) - x(left) - 1, 1), height, bool(fails)))
     middle = box.x(0.5)
     lines = [
         LabelledLine(x(limit), f"{side} {number(limit)}", "end" if x(limit) > middle else "start")
         for side, limit in limits.items()
     ]
     ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
-    powers = [10**power for power in range(len(str(most)))] if most else []
-    levels = [(y(level), compact(level)) for level in powers[:: -(-len(powers) // LEVELS)]]
+    digits = len(str(most)) if most else 0
+    levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
     told = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
     summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
     return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, ", ".join([summary, *told]))

@@ -1,5 +1,6 @@
 """Collects the report's data beside the manifest, from a run's receipts and a few documents."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -79,7 +80,8 @@ class Value(TypedDict):
 
 
 class Example(TypedDict):
-    """A document of a sample. `excerpt`: the beginning of its text as it was rated."""
+    """A document of a sample. `detail`: of its decision, unless `values` say it. `excerpt`: the beginning
+    of its text as it was rated."""
 
     id: str
     source: str
@@ -316,8 +318,14 @@ def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int]) -> dic
             row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
             for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
                 values = _values({name: row[name] for name in signals}, recipe)
-                documents[ref] = _Document(row["source"], row["url"] or "", row["text"][:EXCERPT], values)
+                documents[ref] = _Document(row["source"], row["url"] or "", _excerpt(row["text"]), values)
     return documents
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a text, without empty lines."""
+    beginning = re.sub(r"\s*\n\s*", "\n", text[:EXCERPT].strip())
+    return f"{beginning}…" if len(text) > EXCERPT else beginning
 
 
 def _values(signals: Mapping[str, Any], recipe: Recipe) -> list[Value]:
@@ -337,7 +345,7 @@ def _example(row: SampledDocument, documents: Mapping[int, _Document]) -> Exampl
         "id": row.id,
         "source": document.source,
         "url": document.url,
-        "detail": row.detail or "",
+        "detail": "" if any(value["name"] == row.reason for value in document.values) else row.detail or "",
         "quality": row.quality,
         "values": document.values,
         "excerpt": document.excerpt,

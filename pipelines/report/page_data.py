@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any, TypedDict
 
 import numpy as np
@@ -161,12 +162,9 @@ def load_report_data(release: Release) -> ReportData:
     before = release_chain.before(release) if recipe.guards.real_tokens else None
     clusters, contaminated = _clusters(summaries), _contaminated(recipe, summaries)
     reasons, kept = _reasons(summaries), _kept(summaries)
-    refs = [
-        row.doc_ref
-        for rows in (clusters, *contaminated.values(), *reasons.values(), *(rows for *_, rows in kept))
-        for row in rows
-    ]
-    documents = _documents(release, recipe, refs)
+    sampled = [*chain.from_iterable(reasons.values()), *chain.from_iterable(rows for *_, rows in kept)]
+    refs = [*(row.doc_ref for row in clusters), *(row.doc_ref for row in chain.from_iterable(contaminated.values()))]
+    documents = _documents(release, recipe, [*refs, *(row.doc_ref for row in sampled)])
     compared = comparison(release)
     return {
         "changes": [] if compared is None else list(lines(compared)),
@@ -253,9 +251,13 @@ def _reasons(summaries: list[PartSummary]) -> dict[tuple[str, str], list[Sampled
     return {key: _first(SAMPLES, (row for row in rows if (row.decision, row.reason) == key)) for key in largest}
 
 
-def _kept(summaries: list[PartSummary]) -> list[tuple[float | None, float | None, int, list[SampledDocument]]]:
-    """(lowest quality, highest quality, documents, sample) of each tenth of the kept documents, the best
-    first; of all of them if they differ in none. A bin of quality is in the tenth of its middle."""
+Tenth = tuple[float | None, float | None, int, list[SampledDocument]]
+"""Lowest quality, highest quality, documents, sample."""
+
+
+def _kept(summaries: list[PartSummary]) -> list[Tenth]:
+    """Each tenth of the kept documents by quality, the best first; all of them if they differ in none.
+    A bin of quality is in the tenth of its middle."""
     rows = [row for summary in summaries for row in summary.samples if row.decision == "keep"]
     counts = np.zeros(QUALITY_BINS, np.int64)
     for summary in summaries:
@@ -264,10 +266,11 @@ def _kept(summaries: list[PartSummary]) -> list[tuple[float | None, float | None
     if not rows:
         return []
     if np.count_nonzero(counts) < 2:
-        return [(None, None, int(counts.sum()), _first(SAMPLES, rows))]
+        total = sum(row.documents for summary in summaries for row in summary.counts if row.decision == "keep")
+        return [(None, None, total, _first(SAMPLES, rows))]
     tenth = np.minimum((np.cumsum(counts) - counts / 2) / counts.sum() * 10, 9).astype(np.int64)
     bins = [int(index) for index in receipts.quality_bins(np.array([row.quality or 0.0 for row in rows]))]
-    kept = []
+    kept: list[Tenth] = []
     for number in range(9, -1, -1):
         own = np.flatnonzero((tenth == number) & (counts > 0))
         if len(own):

@@ -288,7 +288,7 @@ def list_recipes() -> None:
 def list_raters(as_json: Json = False) -> None:
     """List every signal that a recipe can measure, with unit, direction, range and source."""
     with user_errors(as_json):
-        from tamis.pipelines.recipe.raters import signal_lines, signals_as_json
+        from tamis.pipelines.recipe.signal_list import signal_lines, signals_as_json
 
         print_output(signals_as_json() if as_json else None, () if as_json else signal_lines(), as_json)
 

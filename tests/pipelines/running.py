@@ -28,6 +28,13 @@ RECIPE: dict[str, Any] = {
 }
 """Every step that the corpus of the tests gives work; small shards, so that there are many."""
 
+CHANGES: dict[str, Any] = {
+    "edit": [{"repair": {}}, {"cut_lines": {"where": {"words": {"max": 6}}}}],
+    "dedup": {"minhash": {}, "lines": {"documents": 2}},
+    "after_cuts": {"gopher.word_count": {"min": 20}},
+}
+"""Sections that change texts: editors in Rate, and lines that are cut in Decide."""
+
 
 def write_recipe(folder: Path, **changed: object) -> Path:
     """RECIPE with some sections changed, as a file."""

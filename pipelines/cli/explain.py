@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from tamis.pipelines.formatting import signal_value
+
 DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
@@ -56,8 +58,7 @@ def signal_lines(document: Mapping[str, Any], names: Iterable[str]) -> Iterator[
             passes = failed[name]["passes"]
             mark = " <- decided" if name == document["reason"] else " <- fails, too"
             mark += f"; passes with {passes[0]} {_limit(passes[1])}" if passes else ""
-        text = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else _label(value)
-        yield f"  {name:<36} {text:>14}{'   ' + limits if limits else ''}{mark}"
+        yield f"  {name:<36} {signal_value(value):>14}{'   ' + limits if limits else ''}{mark}"
 
 
 def _setting(signal: str, field: str, value: float | list[str]) -> str:
@@ -68,11 +69,6 @@ def _setting(signal: str, field: str, value: float | list[str]) -> str:
 def _outcome(decision: Mapping[str, Any]) -> str:
     verb = DECISIONS[decision["decision"]]
     return f"{verb}: {decision['reason']}" if decision["reason"] else verb
-
-
-def _label(value: object) -> str:
-    """A label, or several of them."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _limit(value: float | list[str]) -> str:

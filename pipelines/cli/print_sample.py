@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tamis.pipelines.cli.diff import marked, split_lines
 from tamis.pipelines.cli.explain import head, signal_lines
+from tamis.pipelines.formatting import signal_value
 from tamis.pipelines.lookup.document_sample import Sample
 from tamis.transforms.provenance.changes import Piece
 
@@ -36,7 +37,7 @@ def print_sample(sample: Sample, full: bool) -> None:
 
 
 def sample_lines(sample: Sample, full: bool, colour: bool) -> Iterator[Text]:
-    """The documents one after the other: what decided, the values of signals with a limit, the text."""
+    """The documents one after the other: what decided, the values of signals, the text."""
     shown = len(sample.documents)
     yield Text(f"{shown:,} of {sample.matching:,} matching document{'' if sample.matching == 1 else 's'}", "dim")
     for number, document in enumerate(sample.documents, 1):
@@ -49,12 +50,21 @@ def sample_lines(sample: Sample, full: bool, colour: bool) -> Iterator[Text]:
             yield Text(_near(near, document["signals"]), "yellow")
         for line in rest:
             yield Text(line)
-        failed = {rule["signal"] for rule in document["failed"]}
-        limited = [name for name in document["signals"] if name in document["thresholds"]]
-        for name, line in zip(limited, signal_lines(document, limited), strict=True):
-            yield Text(line, "red" if name in failed else "dim")
+        yield from _signals(document, sample.signals)
         yield Text("")
         yield from _text_lines([Piece(**piece) for piece in document["diff"]], full, colour)
+
+
+def _signals(document: Mapping[str, Any], named: Iterable[str]) -> Iterator[Text]:
+    """The signals that fail their limits or that were asked for, a line each; the others with limits in
+    one."""
+    failed = [rule["signal"] for rule in document["failed"]]
+    lined = [name for name in dict.fromkeys([*failed, *named]) if name in document["signals"]]
+    for name, line in zip(lined, signal_lines(document, lined), strict=True):
+        yield Text(line, "red" if name in failed else "")
+    others = [name for name in document["signals"] if name in document["thresholds"] and name not in lined]
+    if others:
+        yield Text("  " + ", ".join(f"{name} {signal_value(document['signals'][name])}" for name in others), "dim")
 
 
 def _near(near: Mapping[str, Any], signals: Mapping[str, Any]) -> str:

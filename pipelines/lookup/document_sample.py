@@ -103,10 +103,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Sample:
-    """Documents, and how many there were to choose from."""
+    """Documents, how many there were to choose from, and the signals that the conditions name."""
 
     documents: list[dict[str, Any]]
     matching: int
+    signals: tuple[str, ...]
 
 
 def sample_documents(
@@ -146,7 +147,7 @@ def sample_documents(
     chosen, matching = _choose(release, recipe, query, n)
     if not len(chosen):
         raise RunError(_nothing(release, query))
-    return Sample(_documents(release, recipe, query, chosen), matching)
+    return Sample(_documents(release, recipe, query, chosen), matching, tuple(each.name for each in conditions))
 
 
 def _limits(signals: Container[str], recipe: Recipe, reason: str) -> tuple[Limit, ...]:

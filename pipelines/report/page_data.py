@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from tamis.pipelines.formatting import signal_value
 from tamis.pipelines.lookup.failed_rules import failed_rules
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
@@ -333,13 +334,7 @@ def _excerpt(text: str) -> str:
 
 def _values(signals: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     failed = {rule.signal: rule.detail for rule in failed_rules(signals, recipe.thresholds)}
-    return [{"name": name, "value": _text(value), "fails": failed.get(name, "")} for name, value in signals.items()]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(value)
-    return "missing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return [{"name": name, "value": signal_value(value), "fails": failed.get(name, "")} for name, value in signals.items()]
 
 
 def _example(row: SampledDocument, documents: Mapping[int, _Document]) -> Example:

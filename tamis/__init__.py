@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tamis.pipelines.cli.explain import explanation as explain
+    from tamis.pipelines.lookup.explanation import explanation as explain
     from tamis.pipelines.python_api import Release, run
     from tamis.pipelines.recipe.load import load_recipe
     from tamis.pipelines.recipe.schema import Recipe
@@ -35,7 +35,7 @@ _HOMES = {
     "Signal": "tamis.transforms.core.rater",
     "Texts": "tamis.transforms.text.segment",
     "editor": "tamis.transforms.edit.function_editor",
-    "explain": "tamis.pipelines.cli.explain:explanation",
+    "explain": "tamis.pipelines.lookup.explanation:explanation",
     "load_recipe": "tamis.pipelines.recipe.load",
     "rater": "tamis.transforms.rate.function",
     "run": "tamis.pipelines.python_api",

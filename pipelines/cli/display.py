@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tamis.pipelines.formatting import duration, plural
+from tamis.pipelines.releases.comparison import comparison
+from tamis.pipelines.releases.comparison import lines as comparison_lines
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
 from tamis.transforms.core.manifest import CharacterRow, character_rows
@@ -203,6 +205,9 @@ def print_result(result: Result) -> None:
     if not result.unchanged:
         times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
         line("time", f"{times}; {plural(result.rated, 'part')} rated, {result.reused} reused")
+        if (compared := comparison(result.release)) is not None:
+            for number, change in enumerate(comparison_lines(compared)):
+                line("" if number else "changed", change)
     curriculum = manifest["curriculum"]
     folder = result.release.folder
     line("corpus", f"{folder}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")

@@ -159,23 +159,66 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 @app.command()
 def explain(
     run: ReleaseName,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")],
+    document: Annotated[str, typer.Argument(metavar="ID|URL", help="The id of a document, or its URL.")] = "",
+    text: Annotated[
+        str, typer.Option(metavar="FILE", help="Find it by its text, or by a passage of it, in a file; - reads standard input.")
+    ] = "",
     diff: Annotated[bool, typer.Option("--diff", help="Show what was removed from the text, inserted and cut.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what happened to a document and why: signals, decision, duplicates, place, changes."""
+    """Show what happened to a document and why: signals, every rule it fails, duplicates, place, changes."""
     with user_errors(as_json):
-        from tamis.pipelines.cli.explain import explanation, lines
+        from tamis.pipelines.cli.explain import lines
+        from tamis.pipelines.lookup.explanation import explanation
+        from tamis.transforms import storage
 
+        if bool(document) == bool(text):
+            raise typer.BadParameter("name a document by its id or its URL, or by --text", param_hint="ID|URL")
+        content = sys.stdin.read() if text == "-" else storage.read_bytes(text).decode() if text else ""
+        if text and not content.strip():
+            raise RunError(f"--text {text}: the text is empty")
         try:
-            document = explanation(run, id, diff)
+            explained = explanation(run, document, diff, content)
         except KeyError as error:
             raise RunError(str(error.args[0])) from None
-        print_output(document, lines(document), as_json)
+        print_output(explained, lines(explained), as_json)
         if diff and not as_json:
             from tamis.pipelines.cli.diff import print_diff
 
-            print_diff(document["diff"])
+            print_diff(explained["diff"])
+
+
+@app.command()
+def sample(
+    run: ReleaseName,
+    reason: Annotated[str, typer.Option(help="Only documents with this reason, as dedup.near or gopher.word_count.")] = "",
+    decision: Annotated[str, typer.Option(help="Only documents that are: keep, drop or review.")] = "",
+    source: Annotated[str, typer.Option(help="Only documents of this source.")] = "",
+    where: Annotated[
+        list[str], typer.Option(metavar="CONDITION", help="As 'tokens < 100' or 'language.label = de'; repeatable.")
+    ] = [],  # noqa: B006
+    near_limit: Annotated[
+        bool, typer.Option("--near-limit", help="Those nearest to the limit of a threshold, kept and not, instead of any.")
+    ] = False,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Another number gives another sample.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: an object for each document.")] = False,
+) -> None:
+    """Show texts of documents, with what decided about them, and what was removed or cut marked."""
+    with user_errors(as_json):
+        from tamis.pipelines.lookup.document_sample import sample_documents
+        from tamis.transforms.core.release import open_release
+
+        query = {"decision": decision, "reason": reason, "source": source}
+        sampled = sample_documents(open_release(run), number, **query, where=where, near_limit=near_limit, seed=seed)
+        if as_json:
+            for document in sampled.documents:
+                print_json(document, indent=None)
+        else:
+            from tamis.pipelines.cli.print_sample import print_sample
+
+            print_sample(sampled, full)
 
 
 @app.command()
@@ -301,9 +344,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _summary(result: Result) -> dict[str, object]:
+    from tamis.pipelines.releases.comparison import comparison
     from tamis.transforms.core.manifest import record_counts
 
     counts = result.manifest["counts"]
+    compared = None if result.unchanged else comparison(result.release)
     return {
         "run": result.run,
         "release": result.release.number,
@@ -314,6 +359,7 @@ def _summary(result: Result) -> dict[str, object]:
         "tokens": counts["tokens"],
         "seconds": result.seconds,
         "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
+        "changed": compared and asdict(compared),
         "warnings": result.manifest["warnings"],
         "paths": {
             "data": result.release.uri("data"),

@@ -50,7 +50,7 @@ def user_errors(as_json: bool, log: Log | None = None, trace: bool = False) -> I
         if trace:
             typer.echo(redact(traceback.format_exc()), err=True)
         if as_json:
-            print_json({"error": message})
+            print_json({"error": message}, indent=None)
         report("error", message, "red")
         raise typer.Exit(USAGE if isinstance(error, RecipeError) else PROBLEM) from None
     except KeyboardInterrupt:
@@ -74,5 +74,6 @@ def print_output(value: object, lines: Iterable[str], as_json: bool) -> None:
             typer.echo(line)
 
 
-def print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+def print_json(value: object, indent: int | None = 2) -> None:
+    """Prints a value as JSON; without `indent`, in one line."""
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=str))

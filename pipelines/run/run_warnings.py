@@ -74,20 +74,21 @@ def warnings(
         )
     yield from _small_sources(recipe, counts)
     read = counts["kept"] + counts["dropped"] + counts["review"]
-    yield from _large_drops(counts, read, summaries)
+    yield from _large_drops(recipe, counts, read, summaries)
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
 
 
-def _large_drops(counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:
+def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:
     """Reasons that take nearly all documents, and thresholds that take many."""
+    rules = {*recipe.thresholds, *(f"after_cuts.{name}" for name in recipe.after_cuts)}
     taken: Counter[str] = Counter()
     for row in counts["reasons"]:
         taken[row["reason"]] += row["documents"]
     for reason, documents in taken.items():
-        examples = [example for summary in summaries for example in summary.rule_examples.get(reason, [])]
-        few = sorted(examples)[: receipts.RULE_EXAMPLES]
-        such_as = f", such as {', '.join(f'{example.id} ({example.detail})' for example in few)}" if few else ""
+        sampled = [row for summary in summaries for row in summary.samples if row.reason == reason and row.detail]
+        few = sorted(sampled, key=lambda row: (row.key, row.id))[: receipts.SAMPLES]
+        such_as = f", such as {', '.join(f'{row.id} ({row.detail})' for row in few)}" if few else ""
         share = documents / read
         if share > DROP_SHARE:
             yield LintWarning(
@@ -95,11 +96,11 @@ def _large_drops(counts: Counts, read: int, summaries: list[PartSummary]) -> Ite
                 f"{reason} removes {share:.1%} of the documents{such_as}; check its threshold and the text field",
                 {"share": share},
             )
-        elif few and share > RULE_SHARE and documents >= FEW:
+        elif reason in rules and share > RULE_SHARE and documents >= FEW:
             yield LintWarning(
                 "rule-takes-many",
-                f"{reason} takes {share:.1%} of the documents{such_as}. Read some (`tamis explain RUN ID`): if you would "
-                f"keep them, move the limit under thresholds, or take the rule away",
+                f"{reason} takes {share:.1%} of the documents{such_as}. Read some (`tamis sample RUN --reason {reason}`): "
+                f"if you would keep them, move the limit under thresholds, or take the rule away",
                 {"documents": documents, "share": share},
             )
 

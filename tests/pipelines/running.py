@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ def folder_of(run: Path) -> Path:
 
 def left(run: Path) -> dict[str, bytes]:
     """Every file of the current release and of its parts, by its path below the folder of the release. What only says
-    which release it is, and when it was made, is left out."""
+    which release it is, when it was made and what it followed is left out."""
     manifest = json.loads((run / "manifest.json").read_bytes())
     paths = [file["path"] for file in manifest["files"]]
     folder = f"releases/{manifest['release']:06d}/".encode()
@@ -82,6 +83,7 @@ def left(run: Path) -> dict[str, bytes]:
     files = {release_path(path): (run / path).read_bytes() for path in paths}
     assert len(files) == len(paths)
     files["manifest.json"] = json.dumps(manifest).encode()
+    files["report.html"] = re.sub(rb'<section id="since">.*?</section>\n*', b"", files["report.html"], flags=re.DOTALL)
     return {path: content if path.startswith("data/") else content.replace(folder, b"") for path, content in files.items()}
 
 

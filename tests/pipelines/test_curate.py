@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run.launch import launch

@@ -13,8 +13,8 @@ import pytest
 import zstandard
 from typer.testing import CliRunner
 
-from tamis.pipelines.cli.explain import explanation
 from tamis.pipelines.cli.main import app
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.releases import purge as module
 from tamis.pipelines.releases.purge import purge

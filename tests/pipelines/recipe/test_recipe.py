@@ -54,7 +54,7 @@ def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
             "r.yaml:4: quality.1: no signal 'gopher.stopwords': did you mean 'gopher.stop_words'?",
         ),
         ("seed: x\n", "r.yaml:1: seed: should be a whole number, not x"),
-        ("rate:\n  gopher: 3\n", "r.yaml:2: rate.gopher: should be a mapping of stop_words, bullets"),
+        ("rate:\n  gopher: 3\n", "r.yaml:2: rate.gopher: should be a mapping of stop_words, bullets, marks"),
         ("input:\n  paths: here\n", "r.yaml:2: input.paths: should be a list: write [here]"),
         ("decontaminate:\n  drop: 0.5\n", "r.yaml:1: decontaminate.benchmarks: is missing"),
         ("max_rejects: -1\n", "r.yaml:1: max_rejects: should be greater than or equal to 0"),

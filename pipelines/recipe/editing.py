@@ -38,6 +38,10 @@ class EditStep(Options):
         """The editor; None if it is not installed, which only that of a finished run need not be."""
         return self._editor
 
+    def __eq__(self, other: object) -> bool:
+        """Whether name and options are equal; the editor follows from them."""
+        return isinstance(other, EditStep) and self.model_extra == other.model_extra
+
     @model_validator(mode="wrap")
     @classmethod
     def _options_fit(cls, value: Any, handler: ModelWrapValidatorHandler[EditStep], info: ValidationInfo) -> EditStep:

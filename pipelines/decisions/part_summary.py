@@ -18,7 +18,6 @@ from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.decontaminate import judge
-from tamis.transforms.dedup import deduplicate
 
 COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "chars", "cut_chars", "cuts"),
@@ -39,7 +38,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
-    renamed, compared = part_state.result(unique_ids.STEP), part_state.result(deduplicate.STEP)
+    renamed = part_state.result(unique_ids.STEP)
     summary = receipts.PartSummary(
         fingerprint=fingerprint,
         file=File(path, sink.size, sink.sha256),
@@ -52,7 +51,6 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         clusters=_largest_clusters(table),
         contamination=_contamination(table, spans),
         renamed=0 if renamed is None else len(renamed),
-        capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
     )

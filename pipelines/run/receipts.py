@@ -122,9 +122,8 @@ class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id another one had. `capped`:
-    documents with more candidates than near-deduplication compares. `cut`: what was cut out of
-    documents, whatever became of them later, by reason. `hostless`: documents
+    `contamination`: by benchmark. `renamed`: documents whose id another one had. `cut`:
+    what was cut out of documents, whatever became of them later, by reason. `hostless`: documents
     without a host, if their lines are compared within one."""
 
     fingerprint: str
@@ -138,7 +137,6 @@ class PartSummary(JsonModel):
     clusters: list[ClusterSize]
     contamination: dict[str, BenchmarkCount]
     renamed: int
-    capped: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
 

@@ -72,11 +72,12 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float) -> pa.
     buckets = pa.array(band).dictionary_encode()
     bucket, count = buckets.indices.to_numpy(), len(buckets.dictionary)
     size = np.bincount(bucket, minlength=count)
-    large = np.repeat(np.arange(heads.size), band_end - band_start)[size[bucket] > CROWDING]
-    index = empty_index((shingle_end - shingle_start)[np.unique(large)], threshold)
+    large = np.zeros(heads.size, np.bool_)
+    large[np.repeat(np.arange(heads.size), band_end - band_start)[size[bucket] > CROWDING]] = True
+    index = empty_index((shingle_end - shingle_start)[large], threshold)
     first = np.concatenate([[0], np.cumsum(size)])
     representative, similarity = _keep_or_drop(
-        band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, index, CROWDING
+        band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, CROWDING
     )
 
     place = np.searchsorted(heads, head)
@@ -136,11 +137,13 @@ def spans(lists: pa.ChunkedArray) -> ListSpans:
 
 
 @njit(cache=True, nogil=True)
-def _keep_or_drop(band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, index, crowding):  # type: ignore[no-untyped-def]
+def _keep_or_drop(  # type: ignore[no-untyped-def]
+    band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, crowding
+):
     """The representative of each head (itself if kept), and their similarity.
 
-    `first`: where the kept heads of each bucket begin. The heads of a bucket are compared one by one
-    until more than `crowding` of them are kept; from then on, those are in the index.
+    `first`: where the kept heads of each bucket begin. They are compared one by one until there are
+    more than `crowding`; from then on, they are in the index. `large`: heads to which that can happen.
     """
     heads = band_start.size
     size = shingle_end - shingle_start
@@ -211,7 +214,7 @@ def _keep_or_drop(band_start, band_end, bucket, shingle_start, shingle_end, shin
             if not counted:
                 counted = True
                 for other in range(heads):
-                    if _in_large_bucket(bucket[band_start[other] : band_end[other]], first, crowding):
+                    if large[other]:
                         count_shingles(index, shingle[shingle_start[other] : shingle_end[other]])
             for other in kept_heads[first[b] if end[b] - first[b] == crowding + 1 else end[b] - 1 : end[b]]:
                 if not indexed[other]:
@@ -219,14 +222,6 @@ def _keep_or_drop(band_start, band_end, bucket, shingle_start, shingle_end, shin
                     ordered = rarest_first(index, shingle[shingle_start[other] : shingle_end[other]], keys)
                     insert(index, other, ordered, threshold)
     return representative, similarity
-
-
-@njit(cache=True, nogil=True)
-def _in_large_bucket(own, first, crowding):  # type: ignore[no-untyped-def]
-    for b in own:
-        if first[b + 1] - first[b] > crowding:
-            return True
-    return False
 
 
 @njit(cache=True, nogil=True)

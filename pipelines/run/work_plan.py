@@ -133,10 +133,11 @@ class WorkPlan:
         """Partitions of an exchange: they bound its memory and do not change its result. A
         compressed file counts several times, since it may hold many short documents."""
         splits = [split for task in self.tasks for split in task.splits]
-        return partitions(sum(split.size * (COMPRESSION_RATIO if _is_compressed(split) else 1) for split in splits))
+        return partitions(sum(split.size * (COMPRESSION_RATIO if is_compressed(split) else 1) for split in splits))
 
 
-def _is_compressed(split: Split) -> bool:
+def is_compressed(split: Split) -> bool:
+    """Whether the size of a split is one of compressed bytes, by the name of its file."""
     return bool(storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]))
 
 

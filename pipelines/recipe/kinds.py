@@ -91,7 +91,6 @@ KINDS: Mapping[str, Kind] = {
             Rule("gopher.word_count", "{min: 10, max: 100000}", "empty files; generated ones"),
             Rule("gopher.alphabetic_words", "{min: 0.5}", "share of words with a letter; fewer are data in a source file"),
             Rule("repetition.top_2gram_chars", "{max: 0.4}", "share of characters in one pair of words: generated tables"),
-            Rule("compression.ratio", "{min: 0.06}", "compressed to less than this, a file is one line many times"),
         ),
     ),
     "multilingual": Kind(
@@ -100,11 +99,7 @@ KINDS: Mapping[str, Kind] = {
             # No rule that counts English stop words; scripts without spaces have words of one letter.
             Rule("gopher.word_count", "{min: 50, max: 100000}", "a letter of Chinese, Japanese or Thai is a word"),
             Rule("gopher.alphabetic_words", "{min: 0.7}", "share of words with a letter; Gopher: 0.8, for English"),
-            Rule(
-                "language.probability",
-                "{min: 0.3}",
-                "lower: no sentences, or a mixture; raise it to keep fewer languages clean",
-            ),
+            Rule("language.probability", "{min: 0.3}", "lower are lists of names and mixtures of languages"),
             _LINES,
             Rule("repetition.top_4gram_chars", "{max: 0.16}", "share of characters in the most frequent four words: spam"),
         ),

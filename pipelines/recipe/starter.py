@@ -182,11 +182,11 @@ def _seen(sample: FirstDocuments) -> Iterator[str]:
     if signs.documents:
         found = [(label, number / signs.documents) for label, number in signs.languages.most_common(5)]
         shares = ", ".join(f"{label} {share:.0%}" for label, share in found if share >= 0.01)
-        yield f"# sample: {signs.documents:,} documents, {signs.characters:,.0f} characters on average; {shares}"
+        yield f"# sample: {signs.documents:,} document{'s' * (signs.documents > 1)}, {signs.characters:,.0f} characters on average; {shares}"
     if sample.encodings:
         yield f"# encodings: {', '.join(f'{name} {number:,}' for name, number in sample.encodings.most_common(5))}"
     for error, number in sample.errors.most_common(FILES):
-        yield f"# cannot be read: {number:,} of {records:,} records, the first because of: {error}"
+        yield f"# cannot be read: {number:,} of {records:,} records: {error}"
     most = Recipe.model_fields["max_rejects"].default
     if failed > most * records:
         yield f"# A run stops above max_rejects ({most:.0%}): mend the input, or add a higher max_rejects."

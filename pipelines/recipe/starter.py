@@ -182,7 +182,8 @@ def _seen(sample: FirstDocuments) -> Iterator[str]:
     if signs.documents:
         found = [(label, number / signs.documents) for label, number in signs.languages.most_common(5)]
         shares = ", ".join(f"{label} {share:.0%}" for label, share in found if share >= 0.01)
-        yield f"# sample: {signs.documents:,} document{'s' * (signs.documents > 1)}, {signs.characters:,.0f} characters on average; {shares}"
+        documents = f"{signs.documents:,} document{'s' * (signs.documents > 1)}"
+        yield f"# sample: {documents}, {signs.characters:,.0f} characters on average; {shares}"
     if sample.encodings:
         yield f"# encodings: {', '.join(f'{name} {number:,}' for name, number in sample.encodings.most_common(5))}"
     for error, number in sample.errors.most_common(FILES):

@@ -182,7 +182,7 @@ def test_a_kind_that_is_asked_for_is_taken(tmp_path, kind):
 
 
 def test_an_unknown_kind_is_named_with_the_nearest(tmp_path):
-    with pytest.raises(RunError, match="no kind 'book'; choose web, books, .*did you mean 'books'"):
+    with pytest.raises(RunError, match=r"no kind 'book'; choose web, books, .*did you mean 'books'"):
         starter([str(tmp_path)], "book")
 
 

@@ -139,7 +139,8 @@ def starter(paths: Sequence[str], kind: str | None = None) -> str:
         *(f"# rate.{rater}: {plugins[0].package} provides this rater." for rater, plugins in RATERS.installed.items()),
         *_seen(documents),
     ]
-    languages = [label for label, _ in documents.signs.languages.most_common(3)] or ["en"]
+    found = documents.signs.languages.most_common(5)
+    languages = [label for label, number in found if number > 0.1 * documents.signs.documents] or ["en"]
     body = [*_signals(fields, scores), "", *_rules(KINDS[name], languages), *_LAST[:4], *_quality(scores), *_LAST[4:]]
     return "\n".join([*head, "", *block, *body, ""])
 

@@ -29,7 +29,9 @@ def main() -> None:
             if block.text.startswith("# file: "):
                 write_file(block, Path(folder))
             elif block.language == "text" and printed is not None:
-                text = text.replace(f"```text\n{block.text}```", f"```text\n{_lines(block.text.splitlines(), printed)}```", 1)
+                text = text.replace(
+                    f"```text\n{block.text}```", f"```text\n{new_output(block.text.splitlines(), printed)}```", 1
+                )
             elif block.language == "console":
                 text = text.replace(block.text, _console(block), 1)
             python = block.language == "python" and not block.text.startswith("# file: ")
@@ -46,7 +48,7 @@ def _console(block: Block) -> str:
         written += "".join(lines[start : len(lines) - len(lines[start:]) + _length(lines[start:])])
         kept = elsewhere(command.text) is not None
         written += "\n".join([*command.output, ""]) if kept and command.output else ""
-        written += "" if kept else _lines(command.output, run(command.text, f"line {command.line}"))
+        written += "" if kept else new_output(command.output, run(command.text, f"line {command.line}"))
     return written
 
 
@@ -55,8 +57,8 @@ def _length(lines: Sequence[str]) -> int:
     return next(number for number, line in enumerate(lines, 1) if not line.endswith("\\\n"))
 
 
-def _lines(old: Sequence[str], printed: str) -> str:
-    """The output: lines that are on the page, with new numbers, or everything."""
+def new_output(old: Sequence[str], printed: str) -> str:
+    """The lines of an output that are on the page, with the numbers that were printed; all that was printed if none is."""
     new = [line.rstrip() for line in printed.splitlines()]
     if not any(map(str.strip, old)):
         return "\n".join([*new, ""]) if any(new) else ""

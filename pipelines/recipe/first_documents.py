@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from tamis.pipelines.recipe.kinds import Signs, looks_like_code
 from tamis.transforms.read.batch_builder import printable
-from tamis.transforms.read.input_options import Input, Reject
-from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.read.input_options import PYTHON_ENV, Input, Reject, Split
+from tamis.transforms.read.inputs import input_files, plan, read
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,13 +60,16 @@ def _read(options: Input) -> tuple[list[pa.RecordBatch], Counter[str]]:
     """(the first batches, the records that cannot be read by reason)."""
     from tamis.transforms.read.decompress import WrongChecksum
 
-    first = {split.uri: split for split in reversed(plan(options)[0])}
-    whole = [uri for uri, split in first.items() if split.format == "text" and options.text_unit == "file"]
-    others = [uri for uri in first if uri not in {*whole}]
+    environments = tuple(path for path in options.paths if path.split(":", 1)[0] == PYTHON_ENV)
+    splits = plan(options.model_copy(update={"paths": environments}))[0] if environments else []
+    if len(environments) < len(options.paths):  # whole files: to cut them, all would have to be opened
+        splits += [Split(entry.uri, kind, 0, -1, entry.size, entry.version) for entry, kind in input_files(options)[0]]
+    single = [split for split in splits if split.format == "text" and options.text_unit == "file"]
+    others = [split for split in splits if split.format != "text" or options.text_unit != "file"]
     errors, batches = list[tuple[str, int]](), list[Any]()
-    for uri in [*spread(sorted(others), FILES), *spread(sorted(whole), TEXT_FILES)]:
+    for split in [*spread(others, FILES), *spread(single, TEXT_FILES)]:
         try:
-            batch, losses = next(read(first[uri], options, trust=True), (None, []))
+            batch, losses = next(read(split, options, trust=True), (None, []))
         except WrongChecksum:
             continue
         errors += [(loss.error, loss.records) for loss in losses if isinstance(loss, Reject)]

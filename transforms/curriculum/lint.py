@@ -197,7 +197,7 @@ def _muted(curriculum: Curriculum) -> Iterator[LintWarning]:
     better = best_decile_mass(curriculum.model_copy(update={"schedule": remedy}))
     yield LintWarning(
         "ascending-muted",
-        f"The best tenth of the tokens gets only {mass:.2%} of the LR mass (an even share is 10%). In arXiv 2511.18903 so deep a "
+        f"The best tenth of the tokens gets only {mass:.2%} of the LR mass (an even share is 10%). In arXiv 2511.18903 such a "
         "decay cancels the gain of the order; in our small trainings cosine halved it, and WSD cost nothing (docs/orders.md). "
         f"Good in both: end at a third of the peak (shape: wsd, decay: 0.18, final: {remedy.final:g}), which gives it "
         f"{better:.2%}, and average the last checkpoints.",

@@ -104,9 +104,9 @@ def under_trained(rate: float, best_loss: float, unigram_entropy: float) -> list
     if best_loss < unigram_entropy:
         return []
     return [
-        f"[under-trained] At learning rate {rate:g} no model predicts the validation text better (best loss {best_loss:.3f}) than "
-        f"token frequencies alone ({unigram_entropy:.3f}), so none has learned from the order of tokens: scrambled text can "
-        "rank first. Train on more tokens, or with a smaller batch, before you trust this ranking."
+        f"[under-trained] At learning rate {rate:g} no model predicts the validation text better (lowest loss {best_loss:.3f}) "
+        f"than token frequencies alone ({unigram_entropy:.3f}), so none has learned from the order of tokens: scrambled text "
+        "can rank first. Train on more tokens, or with a smaller batch, before you trust this ranking."
     ]
 
 

@@ -19,7 +19,8 @@ from tamis.transforms.select import guards
 
 NAMED = 10  # files of each kind in warnings; the manifest names all
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
-SMALL_SOURCE, SMALL_SHARE = 10, 0.1  # documents, and the share of the tokens in such sources that is told
+SMALL_SOURCE = 10  # documents in a source, below which an order within it means nothing
+SMALL_SOURCES, SMALL_SHARE = 10, 0.1  # so many of them, with this share of the tokens, are told
 DROP_SHARE = 0.9  # if one reason drops a larger share, often a threshold or a field is wrong
 RULE_SHARE = 0.1  # a threshold that takes a larger share is warned about, with examples to read
 FEW = 10  # documents of which no share is taken seriously
@@ -170,11 +171,11 @@ def _small_sources(recipe: Recipe, counts: Counts) -> Iterator[LintWarning]:
     """Sources with so few documents that an order within each means nothing: the only document of a
     source is always the last one of its order."""
     kept = [source for source in counts["sources"].values() if source["kept"]]
-    if recipe.curriculum.interleave_by != "source" or len(kept) < 2:
+    if recipe.curriculum.interleave_by != "source":
         return
     small = [source["kept_tokens"] for source in kept if source["kept"] < SMALL_SOURCE]
     share = sum(small) / max(sum(source["kept_tokens"] for source in kept), 1)
-    if share > SMALL_SHARE:
+    if len(small) >= SMALL_SOURCES and share > SMALL_SHARE:
         yield LintWarning(
             "sources-too-small",
             f"{len(small):,} of {len(kept):,} sources have fewer than {SMALL_SOURCE} kept documents, together {share:.0%} of "

@@ -83,7 +83,7 @@ def left(run: Path) -> dict[str, bytes]:
     files = {release_path(path): (run / path).read_bytes() for path in paths}
     assert len(files) == len(paths)
     files["manifest.json"] = json.dumps(manifest).encode()
-    files["report.html"] = re.sub(rb'<section id="since">.*?</section>\n*', b"", files["report.html"], flags=re.DOTALL)
+    files["report.html"] = re.sub(rb'<section id="since">.*?</section>\n', b"", files["report.html"], flags=re.DOTALL)
     return {path: content if path.startswith("data/") else content.replace(folder, b"") for path, content in files.items()}
 
 

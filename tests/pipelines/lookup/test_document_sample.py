@@ -135,7 +135,7 @@ def test_near_a_limit_come_the_nearest_from_both_sides(releases: list[tamis.Rele
     [
         (
             ["--reason", "gopher.word_cont"],
-            r"the reason 'gopher.word_cont': did you mean 'gopher.word_count'\?; .*, by reason .*dedup.exact \d+ \(drop\)",
+            r"the reason 'gopher.word_cont': did you mean 'gopher.word_count'\?; .* by reason .*dedup.exact \d+ \(drop\)",
         ),
         (["--source", "wbe"], r"has the source 'wbe': did you mean 'web'\?"),
         (["--decision", "kept"], r"no decision 'kept': it is keep, drop or review"),

@@ -76,10 +76,15 @@ class Rules(Options):
         return tuple(dict.fromkeys(name for rules in self.sections.values() for name in rules))
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns to evaluate: signals with limits and, if languages differ, what tells them."""
+    def language_columns(self) -> tuple[str, ...]:
+        """The columns that tell the language of a document, if languages differ in their rules."""
         pairs = self.language_pairs if self.per_language else ()
-        return tuple(dict.fromkeys([*self.signals, *(name for pair in pairs for name in (pair.label, pair.score))]))
+        return tuple(name for pair in pairs for name in (pair.label, pair.score))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are needed to decide: signals with limits, and what tells the language."""
+        return tuple(dict.fromkeys([*self.signals, *self.language_columns]))
 
     def of_signal(self, name: str) -> dict[str, Threshold | None]:
         """The limits of a signal by section; None where a block takes them away."""

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,9 @@ def _scale(
     counts = rehearsal.manifest["counts"]
     sample_text = max(rehearsal.text_bytes, 1)
     sample_documents = counts["kept"] + counts["dropped"] + counts["review"]
+    reasons: Counter[str] = Counter()  # of which a rule may drop some documents and set others aside
+    for row in counts["reasons"]:
+        reasons[row["reason"]] += row["documents"]
     tokens = counts["tokens"]["in"] / sample_text * text
     passed_tokens = counts["tokens"]["kept"] / max(counts["tokens"]["in"], 1) * tokens
     tokens_kept = selected_tokens(recipe, counts["sources"], passed_tokens)
@@ -182,7 +186,7 @@ def _scale(
         tokens=round(tokens),
         documents_kept=round(counts["kept"] / max(sample_documents, 1) * documents * kept_share),
         tokens_kept=round(tokens_kept),
-        reasons={row["reason"]: row["documents"] / max(sample_documents, 1) for row in counts["reasons"]},
+        reasons={reason: documents / max(sample_documents, 1) for reason, documents in reasons.items()},
         workers=workers,
         seconds={
             "rate": seconds("rate", pending_text, reading) if pending_bytes else 0.0,

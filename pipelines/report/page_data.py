@@ -335,7 +335,7 @@ def _excerpt(text: str) -> str:
 
 def _values(row: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     """The values of a document that have limits."""
-    rule_set = recipe.rules.of_document(row["source"], row | undeclared_values(row["metadata"], recipe))
+    rule_set = recipe.rules.of_document(row["source"], {**row, **undeclared_values(row["metadata"], recipe)})
     failed = {rule.signal: rule.detail for rule in failed_rules(row, rule_set.rules)}
     names = [name for name in rule_set.rules if name in row]
     return [{"name": name, "value": signal_value(row[name]), "fails": failed.get(name, "")} for name in names]

@@ -1,5 +1,6 @@
 """`tamis explain`: what is known about a document, as text."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -68,7 +69,8 @@ def _setting(document: Mapping[str, Any], signal: str, field: str, value: float 
     section = document["thresholds"][signal]["section"]
     section = section if section == THRESHOLDS else f"{section}.{THRESHOLDS}"
     written = "[" + ",".join(value) + "]" if isinstance(value, list) else f"{value:.15g}"
-    return f"{section}.{signal}.{field}={written}"
+    setting = f"{section}.{signal}.{field}={written}"
+    return setting if section == shlex.quote(section) else shlex.quote(setting)
 
 
 def _outcome(decision: Mapping[str, Any]) -> str:

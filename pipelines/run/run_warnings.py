@@ -1,5 +1,6 @@
 """Checks a run at its end: violations of its guards, and warnings."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -117,7 +118,7 @@ def _large_drops_of_sources(recipe: Recipe, reason: str, summaries: list[PartSum
             yield LintWarning(
                 "rule-takes-many",
                 f"{reason} takes {taken / read:.1%} of the documents of {source}. Read some (`tamis sample RUN "
-                f"--reason {reason} --source {source}`): if you would keep them, move the limit under "
+                f"--reason {reason} --source {shlex.quote(source)}`): if you would keep them, move the limit under "
                 f"{_sections(recipe, reason)}, or set it to null there",
                 {"documents": taken, "share": taken / read},
             )

@@ -311,6 +311,17 @@ def test_a_limit_is_an_edge_of_a_bin_so_that_a_bar_passes_or_fails(limits: dict[
     assert set(edges_) <= set(bins)
 
 
+def test_the_limits_of_every_block_are_edges() -> None:
+    limits = {f"s{number}": {"thresholds": {"x": {"min": 0.5 + number / 1000, "max": 0.6}}} for number in range(9)}
+    blocks = limits | {"code": {"thresholds": {"x": None}}}
+    rules = Rules.model_validate({"thresholds": {"x": {"min": 0.1}}, "per_source": blocks})
+    bins = edges(Signal("x", "float64", "share", "up", "", 0.0, 1.0), SimpleNamespace(rules=rules))  # type: ignore[arg-type]
+    assert bins is not None
+    assert len(bins) == BINS + 1
+    assert bins == sorted({*bins})
+    assert {0.1, *(0.5 + number / 1000 for number in range(9)), math.nextafter(0.6, 1)} <= {*bins}
+
+
 @pytest.mark.parametrize(("order", "shown"), [("uniform", False), ("ascending", True)])
 def test_the_mass_of_the_learning_rate_is_a_number_of_ordered_runs(order: str, shown: bool) -> None:
     run = manifest()

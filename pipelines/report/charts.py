@@ -169,7 +169,8 @@ def scurve_chart(recipe: Mapping[str, Any]) -> SCurve | None:
     minhash = (recipe.get("dedup") or {}).get("minhash")
     if not minhash:
         return None
-    options = MinHash.model_validate(minhash)
+    # A release of another version may have other options.
+    options = MinHash.model_validate({name: minhash[name] for name in MinHash.model_fields if name in minhash})
     proposed, threshold = options.candidate_probability, options.threshold
     box = SCURVE_BOX
     curve = _line((box.x(j), box.y(proposed(j))) for j in np.linspace(0, 1, 101).tolist())

@@ -156,9 +156,8 @@ class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `capped`:
-    documents with more candidates than near-deduplication compares. `cut`: what was cut out of
-    documents, whatever became of them later, by reason. `hostless`: documents
+    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `cut`:
+    what was cut out of documents, whatever became of them later, by reason. `hostless`: documents
     without a host, if their lines are compared within one. `named`: what there is in the columns in
     which the recipe names something. `samples`: up to `SAMPLES` documents for each decision and
     reason, and one kept document in each bin of quality. `groups`: by `host` and `language`, the
@@ -176,7 +175,6 @@ class PartSummary(JsonModel):
     clusters: list[ClusterSize]
     contamination: dict[str, BenchmarkCount]
     renamed: int
-    capped: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
     named: dict[str, NamedColumn] = Field(default_factory=dict)

@@ -59,13 +59,6 @@ def warnings(
             "If ids should be unique, set duplicate_ids: error",
             {"documents": renamed},
         )
-    if capped := sum(summary.capped for summary in summaries):
-        yield LintWarning(
-            "dedup-capped",
-            f"{capped:,} documents had more near-duplicate candidates than dedup.minhash.max_candidates; "
-            "copies of them may remain",
-            {"documents": capped},
-        )
     hostless = sum(summary.hostless for summary in summaries)
     if hostless and hostless == sum(row.documents for each in summaries for row in each.counts):
         yield LintWarning(

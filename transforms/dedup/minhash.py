@@ -24,7 +24,8 @@ class MinHash(Options):
 
     Bands, rows, shingle length and seed are those of datatrove (`pipeline/dedup/minhash.py`,
     MinhashConfig). datatrove removes every document that shares a band; here `threshold` decides.
-    Its default is near the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72.
+    Its default is near the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72. Shingles of bands and
+    similarity are the same, so `candidate_probability` holds for the similarity that decides.
     """
 
     bands: int = Field(
@@ -40,7 +41,11 @@ class MinHash(Options):
         "per hash, as in textbooks and datatrove). Both find the same share of near-duplicates; fss needs a quarter of the "
         "time and has a quarter less error on short documents",
     )
-    max_candidates: int = Field(default=1000, ge=1, description="most kept documents to compare with one document, best first")
+    fold: bool = Field(
+        default=False,
+        description="compare words without their case, diacritics, punctuation and digits (each counts as 0), as datatrove "
+        "does; texts that differ in nothing else are then near-duplicates. false: compare words and marks as they are",
+    )
 
     def candidate_probability(self, jaccard: float) -> float:
         """Probability of a shared band (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
@@ -101,7 +106,7 @@ def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
 
     from tamis.transforms.dedup.shingles import windows
 
-    first, hashes = windows(texts, options.ngram)
+    first, hashes = windows(texts, options.ngram, options.fold)
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
     banded = band_hashes(signed, options.bands, options.rows)
     return pa.FixedSizeListArray.from_arrays(

@@ -155,10 +155,11 @@ def test_documents_without_shingles_have_no_bands(scheme):
     signed = signatures(first, np.array([1, 2, 3], np.uint64), 4, 1, scheme)
     assert (signed[[0, 2]] == EMPTY).all()
     assert (signed[1] != EMPTY).all()
-    texts = segment(pa.array(["", "some words are here for all to see", "!"], pa.large_string()))
-    bands = sketch(texts, MinHash(scheme=scheme))
-    assert bands.type == pa.list_(pa.uint64(), OPTIONS.bands)
-    assert bands.is_null().to_pylist() == [True, False, True]
+    texts = segment(pa.array(["", "some words are here for all to see", "!", " \n"], pa.large_string()))
+    for fold in (False, True):
+        bands = sketch(texts, MinHash(scheme=scheme, fold=fold))
+        assert bands.type == pa.list_(pa.uint64(), OPTIONS.bands)
+        assert bands.is_null().to_pylist() == [True, False, fold, True]
 
 
 @either_scheme
@@ -191,7 +192,7 @@ def test_odd_texts(text, scheme):
     """A shingle counts once, however often the text repeats it."""
     texts = segment(pa.array([text], pa.large_string()))
     options = MinHash(scheme=scheme)
-    first, hashes = shingles(texts, options.ngram)
+    first, hashes = shingles(texts, options.ngram, options.fold)
     banded = band_hashes(signatures(first, hashes, K, options.seed, scheme), options.bands, options.rows)
     assert sketch(texts, options).to_pylist() == ([banded[0].tolist()] if hashes.size else [None])
 
@@ -231,7 +232,7 @@ def test_real_near_duplicates_meet_in_a_band_as_often_as_with_datasketch(shared)
         for place in np.flatnonzero(rng.random(len(words)) < 0.04):
             words[place] = f"w{chr(97 + rng.integers(26))}{chr(97 + rng.integers(26))}{chr(97 + rng.integers(26))}"
         edited.append(" ".join(words))
-    first, hashes = shingles(segment(pa.array(texts + edited, pa.large_string())), OPTIONS.ngram)
+    first, hashes = shingles(segment(pa.array(texts + edited, pa.large_string())), OPTIONS.ngram, OPTIONS.fold)
     sets = [hashes[a:b] for a, b in itertools.pairwise(first)]
     compared = [(a, b) for a, b in zip(sets[: len(texts)], sets[len(texts) :], strict=True) if a.size and b.size]
     expected = [OPTIONS.candidate_probability(jaccard(a, b)) for a, b in compared]

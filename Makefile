@@ -33,7 +33,7 @@ bench: $(VENV)/.ready-dev  ## Measure speed beside peers and the machine's limit
 scaling: $(VENV)/.ready-dev  ## Measure and write docs/scaling.md (SCALING=arguments)
 	$(BIN)/python -m tests.bench.paper $(SCALING)
 
-peers: $(VENV)/.ready-dev .venv-peers/.ready  ## Compare values with datatrove's
+peers: $(VENV)/.ready-dev .venv-peers/.ready  ## Compare values with datatrove's and TFDS's
 	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"
 
 faults: $(VENV)/.ready-dev  ## Cause each fault at each moment, for docs/faults.md (FAULTS=arguments)
@@ -76,7 +76,9 @@ $(VENV)/.ready-ci: requirements-ci.lock $(VENV)/.ready-dev
 	$(PIP) install -q --require-hashes --no-deps --no-compile -r requirements-ci.lock
 	touch $@
 
+# Of llama-index-core only the data of NLTK's Punkt are used: hence --no-deps.
 .venv-peers/.ready: tests/peers/requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -r $<
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --no-deps llama-index-core==0.14.25
 	touch $@

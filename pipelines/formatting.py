@@ -1,4 +1,4 @@
-"""Formats numbers for people, in the terminal and in the report."""
+"""Formats numbers and the values of signals for people, in the terminal and in the report."""
 
 
 def plural(number: int, noun: str) -> str:
@@ -27,6 +27,13 @@ def share(value: float) -> str:
 def number(value: float) -> str:
     """Three significant digits below 1,000, all digits above."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def signal_value(value: object) -> str:
+    """The value of a signal: six significant digits of a number, a label, or several of them."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def storage_size(value: float) -> str:

@@ -8,11 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from tamis.pipelines.recipe import editing
-from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.recipe.rating import OBJECTS
+from tamis.pipelines.recipe.load import load_recipe, recipe_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.core import release as releases
@@ -68,13 +64,7 @@ def run(
         changed = {"input": recipe.input.model_copy(update={"paths": tuple(paths)})} if paths else {}
         loaded = recipe.model_copy(update=changed)
     else:
-        sections = dict(recipe)
-        if paths:
-            sections["input"] = {**sections.get("input", {}), "paths": paths}
-        try:
-            loaded = Recipe.model_validate(sections, context={OBJECTS: raters, editing.OBJECTS: editors})
-        except ValidationError as error:
-            raise RunError(f"the recipe is not valid: {error}") from None
+        loaded = recipe_of(recipe, paths, raters, editors)
     result = launch(
         loaded, output or f"run/{loaded.name}", workers, fresh, runner=runner, options=options, allow_shrink=bool(overrides)
     )
@@ -159,35 +149,28 @@ class Release:
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
+        from tamis.transforms.provenance import ledger
         from tamis.transforms.text.splice import without_cuts
 
         tables: list[pa.Table] = []
         missing = limit or -1
-        for name in storage.names(self._release.uri("decisions")):
-            with storage.open_binary(self._release.uri("decisions", name)) as file:
-                ledger = pq.ParquetFile(file)
-                cuts = ["cuts"] if "text" in columns and "cuts" in ledger.schema_arrow.names else []
-                decided = ledger.read(columns=[*DECIDED, *cuts], use_threads=False)
+        for ordinal in ledger.decided_parts(self._release):
+            decided = ledger.decisions(self._release, ordinal, [*DECIDED, *(["cuts"] if "text" in columns else [])])
             mask = np.ones(decided.num_rows, bool)
             for column, value in (("decision", decision), ("reason", reason)):
                 if value:
                     mask &= pc.equal(decided[column], value).fill_null(False).to_numpy()
             rows = np.flatnonzero(mask)[: missing if limit else None]
             table = decided.take(pa.array(rows))
-            part = self._release.part(int(name.split("-")[1].split(".")[0]))
-            if columns:
-                batches = [batch for _, batch in part.read(rows, columns)]
-                for column in columns if batches else ():
-                    values = pa.Table.from_batches(batches)[column]
-                    if column == "text" and cuts:
-                        values = without_cuts(values.combine_chunks(), table["cuts"].combine_chunks())
-                    table = table.append_column(column, values)
-            if cuts:
-                table = table.drop_columns(cuts)
+            batches = [batch for _, batch in self._release.part(ordinal).read(rows, columns)] if columns else []
+            for column in columns if batches else ():
+                values = pa.Table.from_batches(batches)[column]
+                if column == "text" and pa.types.is_list(table["cuts"].type):
+                    values = without_cuts(values.combine_chunks(), table["cuts"].combine_chunks())
+                table = table.append_column(column, values)
             if len(rows):
-                tables.append(table)
+                tables.append(table.drop_columns(["cuts"]) if "text" in columns else table)
             missing -= len(rows)
             if limit and missing <= 0:
                 break
@@ -201,11 +184,30 @@ class Release:
             table = shard.documents.select(list(columns)) if columns else shard.documents
             yield from table.to_batches()
 
-    def explain(self, id: str) -> dict[str, Any]:
-        """What happened to a document and why. Raises KeyError if it was never read."""
-        from tamis.pipelines.cli.explain import explanation
+    def sample(
+        self,
+        n: int = 10,
+        *,
+        decision: str = "",
+        reason: str = "",
+        source: str = "",
+        where: Sequence[str] = (),
+        near_limit: bool = False,
+        seed: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Documents with their texts and what decided about them, as `tamis sample`. Raises RunError if
+        none matches."""
+        from tamis.pipelines.lookup.document_sample import sample_documents
 
-        return explanation(self.name, id)
+        query = {"decision": decision, "reason": reason, "source": source}
+        return sample_documents(self._release, n, **query, where=where, near_limit=near_limit, seed=seed).documents
+
+    def explain(self, id: str = "", *, text: str = "") -> dict[str, Any]:
+        """What happened to a document and why. `id`: its id or its URL; or `text`: its text, or a passage
+        of it. Raises KeyError if there is none."""
+        from tamis.pipelines.lookup.explanation import explanation
+
+        return explanation(self.name, id, text=text)
 
     def verify(self) -> list[Problem]:
         """What is wrong with the files of this release; empty if nothing is."""

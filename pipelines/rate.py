@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -191,7 +192,7 @@ def _prepared(recipe: Recipe, kind: str, component: ComponentT) -> ComponentT:
             try:
                 component.setup()
             except Exception as error:  # of one word: whatever it is, every document would raise it
-                what = "" if isinstance(error, ImportError | OSError | ValueError) else f"{type(error).__name__}: "
+                what = "" if isinstance(error, ImportError | OSError | ValueError | RunError) else f"{type(error).__name__}: "
                 raise RunError(f"{kind} '{component.name}': {what}{error}") from error
             ready[kind, component.name] = component
         return ready[kind, component.name]
@@ -243,7 +244,7 @@ def _ordinals(counts: list[_PartCount], recipe: Recipe) -> dict[str, int]:
             f"{rejected:,} of {records:,} records could not be read; max_rejects is {recipe.max_rejects}. "
             f"The first: {_first_reject(first_file)}. "
             "All are listed with file, offset and error in rejects/ of the run directory: "
-            "correct the input, or allow more with --set max_rejects=…"
+            f"correct the input, or allow more with --set max_rejects={min(1.0, math.ceil(20 * rejected / records + 1) / 20):g}"
         )
     return {count.name: ordinal for ordinal, count in enumerate(sorted(counts))}
 

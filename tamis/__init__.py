@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tamis.pipelines.cli.explain import explanation as explain
+    from tamis.pipelines.lookup.explanation import explanation as explain
     from tamis.pipelines.python_api import Release, run
     from tamis.pipelines.recipe.load import load_recipe
     from tamis.pipelines.recipe.schema import Recipe
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tamis.transforms.core.errors import RunError
     from tamis.transforms.core.options import Options
     from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
+    from tamis.transforms.edit.function_editor import editor
     from tamis.transforms.feed.dataset import CurriculumDataset
     from tamis.transforms.provenance.verify import verify
     from tamis.transforms.rate.function import rater
@@ -33,7 +34,8 @@ _HOMES = {
     "SegmentedTexts": "tamis.transforms.text.segment",
     "Signal": "tamis.transforms.core.rater",
     "Texts": "tamis.transforms.text.segment",
-    "explain": "tamis.pipelines.cli.explain:explanation",
+    "editor": "tamis.transforms.edit.function_editor",
+    "explain": "tamis.pipelines.lookup.explanation:explanation",
     "load_recipe": "tamis.pipelines.recipe.load",
     "rater": "tamis.transforms.rate.function",
     "run": "tamis.pipelines.python_api",
@@ -54,6 +56,7 @@ __all__ = [
     "SegmentedTexts",
     "Signal",
     "Texts",
+    "editor",
     "explain",
     "load_recipe",
     "rater",

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 from numba.core import event
 
-from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, rater_type
+from tamis.pipelines.recipe.editing import EDITORS, editor_type
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_options, rater_type
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.errors import RunError
@@ -49,7 +50,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
 @dataclass(frozen=True)
 class Warmup:
     """The kernels that were compiled now, the number of compiled kernels in the folder, and why
-    raters of some packages could not run."""
+    raters and editors of some packages could not run."""
 
     folder: str
     compiled: tuple[str, ...]
@@ -94,8 +95,8 @@ def lines(warmup: Warmup) -> Iterator[str]:
 
 
 def _run_all(scratch: Path) -> Iterator[str]:
-    """Runs every step and every rater that needs no options. Yields what raters of packages failed
-    with: each has a run of its own."""
+    """Runs every step, every editor, and every rater that needs no options. Yields what raters and
+    editors of packages failed with: each has a run of its own."""
     source, benchmark = scratch / "in.jsonl", scratch / "benchmark.jsonl"
     source.write_bytes(b"".join(orjson.dumps({"text": text, "embedding": [1, 0]}) + b"\n" for text in _TEXTS))
     benchmark.write_bytes(orjson.dumps({"question": _PROSE}))
@@ -108,8 +109,15 @@ def _run_all(scratch: Path) -> Iterator[str]:
     shipped: dict[str, Any] = {
         name: {} for name, plugin in RATERS.shipped.items() if name not in ELSEWHERE and not _options_required(plugin)
     }
+    edits = [_edit(plugin) for plugin in EDITORS.shipped.values()]
     for number, variant in enumerate(_VARIANTS):
-        recipe = {**common, "rate": shipped, **variant, "decontaminate": decontaminate | variant.get("decontaminate", {})}
+        recipe = {
+            **common,
+            "edit": edits,
+            "rate": shipped,
+            **variant,
+            "decontaminate": decontaminate | variant.get("decontaminate", {}),
+        }
         launch(Recipe.model_validate(recipe), str(scratch / str(number)), workers=1)
     for plugin in RATERS.all[len(RATERS.shipped) :]:
         try:
@@ -118,6 +126,16 @@ def _run_all(scratch: Path) -> Iterator[str]:
                 launch(Recipe.model_validate(recipe), str(scratch / plugin.name), workers=1)
         except (ImportError, RunError, ValueError) as error:
             yield f"{plugin.name} of {plugin.package}: {error}"
+    for plugin in EDITORS.all[len(EDITORS.shipped) :]:
+        try:
+            launch(Recipe.model_validate({**common, "edit": [_edit(plugin)]}), str(scratch / f"edit-{plugin.name}"), workers=1)
+        except (ImportError, RunError, ValueError) as error:
+            yield f"{plugin.name} of {plugin.package}: {error}"
+
+
+def _edit(plugin: Plugin) -> dict[str, Any]:
+    """An item of the section `edit`."""
+    return {plugin.name: example_options(editor_type(plugin)).model_dump(mode="json")}
 
 
 def _options_required(plugin: Plugin) -> bool:
@@ -127,7 +145,7 @@ def _options_required(plugin: Plugin) -> bool:
 
 def _listing(folder: Path) -> Path:
     """The list of compiled kernels, named by a hash of all code that determines them."""
-    digest = hashlib.blake2b(json.dumps([asdict(plugin) for plugin in RATERS.all]).encode(), digest_size=8)
+    digest = hashlib.blake2b(json.dumps([asdict(plugin) for plugin in (*RATERS.all, *EDITORS.all)]).encode(), digest_size=8)
     for package in (Path(kernels.__file__).parents[1], Path(__file__).parents[1]):
         for source in sorted(package.rglob("*.py")):
             digest.update(source.read_bytes())

@@ -33,7 +33,7 @@ def diff_lines(pieces: Sequence[Piece], colour: bool) -> Iterator[Text]:
     line stands why."""
     yield from _summary(pieces)
     yield Text("")
-    lines = list(_split(pieces))
+    lines = list(split_lines(pieces))
     changed = [number for number, line in enumerate(lines) if any(piece.kind != "same" for piece in line)]
     shown = {near for number in changed for near in range(number - CONTEXT, number + CONTEXT + 1)}
     hidden = 0
@@ -63,7 +63,8 @@ def _summary(pieces: Sequence[Piece]) -> Iterator[Text]:
     yield Text(f"{before:,} characters as it was read, {after:,} as it is")
 
 
-def _split(pieces: Sequence[Piece]) -> Iterator[Line]:
+def split_lines(pieces: Sequence[Piece]) -> Iterator[Line]:
+    """The pieces of each line."""
     line: Line = []
     for piece in pieces:
         *whole, rest = piece.text.split("\n")
@@ -81,15 +82,22 @@ def _line(line: Line, colour: bool) -> Text:
     head = "  " if kinds == {"same"} else "+ " if kinds == {"inserted"} else "- " if "same" not in kinds else "~ "
     text = Text(head)
     for piece in line:
-        before, after, style = _MARKS.get(piece.kind, ("", "", ""))
-        visible = "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in piece.text)
-        if not visible and piece.kind != "same":
-            visible = "↵"  # a line end alone
-        text.append(visible if colour or not visible else f"{before}{visible}{after}", style)
+        text.append(marked(piece, colour))
     changed = (piece for piece in line if piece.kind != "same")
     if why := dict.fromkeys(f"{piece.by}: {piece.reason}" if piece.by else piece.reason for piece in changed):
         text.append(f"   {'; '.join(why)}", "dim")
     return text
+
+
+def marked(piece: Piece, colour: bool) -> Text:
+    """A piece of one line: struck through or coloured if it changed, or in brackets without colours.
+    Control characters are escaped, since they would act on a terminal."""
+    before, after, style = _MARKS.get(piece.kind, ("", "", ""))
+    spaces = "\t" if piece.kind != "same" else "\t\xa0\u3000"  # of what changed, each is shown for what it is
+    visible = "".join(letter if letter.isprintable() or letter in spaces else repr(letter)[1:-1] for letter in piece.text)
+    if not visible and piece.kind != "same":
+        visible = "↵"  # a line end alone
+    return Text(visible if colour or not visible else f"{before}{visible}{after}", style)
 
 
 def _hidden(lines: int) -> Text:

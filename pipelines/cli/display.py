@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from tamis.pipelines.formatting import plural
+from tamis.pipelines.formatting import duration, plural
+from tamis.pipelines.releases.comparison import comparison
+from tamis.pipelines.releases.comparison import lines as comparison_lines
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
 from tamis.transforms.core.manifest import CharacterRow, character_rows
@@ -20,33 +23,55 @@ if TYPE_CHECKING:
     from tamis.pipelines.run.work_plan import WorkPlan
 
 
-class Display(Observer):
-    """An observer of a run: bars on a terminal, else one line that says how much there is to do.
-    As a context manager it leaves the terminal in order when the run fails."""
+BAR = 24
+"""Characters of a bar."""
 
-    def __init__(self) -> None:
+FIRST_SPEED = 0.5
+"""Seconds after which a speed can be told."""
+
+
+class Display(Observer):
+    """An observer of a run: bars on a terminal, from its construction on, else one line that says how
+    much there is to do. `quiet`: only warnings. As a context manager it leaves the terminal in order when the run fails."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<7}"),
-            BarColumn(),
+            BarColumn(BAR),
+            TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[counts]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
         )
-        self._tasks = {name: self._bars.add_task(name, total=None, start=False, visible=False, counts="") for name in MOVEMENTS}
+        self._planning = self._bars.add_task("plan", total=None, visible=False, counts="looks at the input", left="")
+        hidden: dict[str, Any] = {"total": None, "start": False, "visible": False, "counts": "", "left": ""}
+        self._tasks = {name: self._bars.add_task(name, **hidden) for name in MOVEMENTS}
+        self._speeds = {name: _Speed() for name in MOVEMENTS}
 
     def __enter__(self) -> Display:
+        if self._console.is_terminal and not self._quiet:
+            self._bars.update(self._planning, visible=True)
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bars.live.is_started:
+            self._bars.update(self._planning, visible=False)
             self._bars.stop()
 
     def planned(self, plan: WorkPlan) -> None:
         parts = len(plan.tasks)
+        self._bars.update(self._planning, visible=False)
         for warning in unread_files(plan.unread):
             self._console.print(warning.message)
+        for line in plan.forecast:
+            self._console.print(line, style="yellow", markup=False)
+        if self._quiet:
+            return
         if plan.unchanged is not None:
             self._console.print(f"nothing changed since release {plan.number}; it stays the current one")
             return
@@ -66,18 +91,18 @@ class Display(Observer):
         self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))
         self._bars.update(self._tasks["decide"], total=parts)
         self.progress({})
-        if self._console.is_terminal:
-            self._bars.start()
 
     def progress(self, movements: Mapping[str, MovementProgress]) -> None:
         """Moves the bars. A movement appears when the one before it is full."""
         for name, task in self._tasks.items():
             movement = movements.get(name, MovementProgress())
-            counts = f"{movement.documents:,} documents, {movement.text_bytes / 1e6:,.0f} MB" if movement.documents else ""
-            self._bars.start_task(task)
-            self._bars.update(task, completed=movement.finished, counts=counts, visible=True)
             if movement.total:  # the number of shards is known once Decide has finished
                 self._bars.update(task, total=movement.total)
+            self._bars.start_task(task)
+            total = int(self._bars.tasks[task].total or 0)
+            done = movement.done(total)
+            counts, left = self._speeds[name].words(movement, done, total)
+            self._bars.update(task, completed=done, counts=counts, left=left, visible=True)
             if not self._bars.tasks[task].finished:
                 return
 
@@ -85,6 +110,34 @@ class Display(Observer):
         self._bars.update(self._tasks["emit"], total=1)
         for task in self._bars.tasks:
             self._bars.update(task.id, completed=task.total)
+
+
+class _Speed:
+    """How fast a movement is, since its first progress: what comes before is its start."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, MovementProgress, int] | None = None
+        self._end: float | None = None
+
+    def words(self, movement: MovementProgress, done: int, total: int) -> tuple[str, str]:
+        """(documents, documents and megabytes of text a second; the time left) for a person."""
+        if not movement.documents and not done:
+            return "starting", ""
+        now = self._end or time.monotonic()
+        if total and done >= total:
+            self._end = now
+        if self._first is None:
+            self._first = now, movement, done
+        start, first, before = self._first
+        seconds = now - start
+        counts = [f"{movement.documents:,} documents"] if movement.documents else []
+        if seconds >= FIRST_SPEED and movement.documents > first.documents:
+            counts.append(f"{(movement.documents - first.documents) / seconds:,.0f}/s")
+            counts.append(f"{(movement.text_bytes - first.text_bytes) / 1e6 / seconds:,.1f} MB/s")
+        left = ""
+        if seconds >= FIRST_SPEED and before < done < total:
+            left = f"{duration(seconds * (total - done) / (done - before))} left"
+        return ", ".join(counts), left
 
 
 def _character_table(rows: Sequence[CharacterRow]) -> Table:
@@ -99,6 +152,13 @@ def _character_table(rows: Sequence[CharacterRow]) -> Table:
         style = "dim" if row.detail else "green" if row.name == "kept" else "bold" if row.total is not None else ""
         table.add_row(f"  {row.name}" if row.detail else row.name, removed, inserted, total, style=style)
     return table
+
+
+def print_warnings(result: Result) -> None:
+    """Prints the warnings of a run on standard error."""
+    console = Console(stderr=True, highlight=False)
+    for warning in result.manifest["warnings"]:
+        console.print(Text(f"warning  [{warning['code']}] {warning['message']}", "yellow"), soft_wrap=True)
 
 
 def print_result(result: Result) -> None:
@@ -145,6 +205,9 @@ def print_result(result: Result) -> None:
     if not result.unchanged:
         times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
         line("time", f"{times}; {plural(result.rated, 'part')} rated, {result.reused} reused")
+        if (compared := comparison(result.release)) is not None:
+            for number, change in enumerate(comparison_lines(compared)):
+                line("" if number else "changed", change)
     curriculum = manifest["curriculum"]
     folder = result.release.folder
     line("corpus", f"{folder}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")

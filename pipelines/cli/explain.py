@@ -1,81 +1,74 @@
-"""`tamis explain`: what a run measured in a document, which rule decided, where it is."""
+"""`tamis explain`: what is known about a document, as text."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tamis.transforms.core.release import open_release
-from tamis.transforms.provenance import ledger
-from tamis.transforms.provenance.changes import changes
+from tamis.pipelines.formatting import signal_value
 
-_DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
+DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
 
-def explanation(name: str, identifier: str, diff: bool = False) -> dict[str, Any]:
-    """What a release, `RUN` or `RUN@41`, knows about a document; with `diff`, also its text in the
-    pieces that stayed, were removed, inserted and cut. Raises KeyError if the document was never
-    read, FileNotFoundError if there is no such release."""
-    release = open_release(name)
-    manifest = release.manifest
-    try:
-        entry = ledger.find_document(release, identifier)
-    except KeyError as error:
-        rejected = manifest["counts"]["rejected"]
-        hint = f". {rejected:,} records could not be read and have no id: {release.run}/rejects" if rejected else ""
-        raise KeyError(f"{error.args[0]}{hint}") from None
-    decision, document = entry.decision, entry.document
-    thresholds = manifest["recipe"]["thresholds"]
-    text, cuts = document["text"] or "", decision.get("cuts") or []
-    return {
-        "id": identifier,
-        **{name: decision[name] for name in ("decision", "reason", "detail")},
-        **{name: decision[name] for name in ("quality", "tokens", "copies", "representative", "jaccard", "place")},
-        "epochs": decision.get("epochs"),
-        "shard": release.path(entry.shard) if entry.shard else None,
-        "row": entry.row,
-        **{name: document[name] for name in ("source", "url", "licence")},
-        "signals": entry.signals,
-        "thresholds": {
-            name: {key: limit for key, limit in threshold.items() if limit is not None}
-            for name, threshold in thresholds.items()
-        },
-        "cuts": cuts,
-        "excerpt": text[:300],
-        **({"diff": [asdict(piece) for piece in changes(text, entry.edits, cuts)]} if diff else {}),
-    }
-
-
-def lines(document: dict[str, Any]) -> Iterator[str]:
+def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """An explanation as text."""
+    if others := document.get("others"):
+        named = ", ".join(f"{other['id']} ({_outcome(other)})" for other in others)
+        yield f"other documents have the same address or text, or the passage in it: {named}"
+    yield from head(document)
+    if document["shard"]:
+        yield f"place {document['place']:.6f} of its source, row {document['row']} of {document['shard']}"
+    yield from signal_lines(document, document["signals"])
+    yield f"text: {document['excerpt']!r}"
+
+
+def head(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a document is, what was decided about it, and how no threshold would have dropped it."""
     yield f"{document['id']}  ({document['source']}{', ' + document['url'] if document['url'] else ''})"
     detail = f": {document['detail']}" if document["detail"] else ""
     reason = f" because of {document['reason']}{detail}" if document["reason"] else ""
-    yield f"{_DECISIONS[document['decision']]}{reason}"
+    yield f"{DECISIONS[document['decision']]}{reason}"
     if document["representative"]:
         yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"
     if document["copies"] and document["copies"] > 1:
         yield f"stands for {document['copies']} copies, itself included"
     if document["epochs"] and document["epochs"] > 1:
-        yield f"is in the corpus {document['epochs']} times, first at:"
-    if document["shard"]:
-        yield f"place {document['place']:.6f} of its source, row {document['row']} of {document['shard']}"
+        yield f"is in the corpus {document['epochs']} times"
+    if failed := document["failed"]:
+        passing = [rule["passes"] and f"--set {_setting(rule['signal'], *rule['passes'])}" for rule in failed]
+        if all(passing):
+            yield f"passes all thresholds with {' '.join(passing)}"
+    cuts: dict[str, list[int]] = {}
     for cut in document["cuts"]:
         reason = f"{cut['reason']}: {cut['detail']}" if cut["detail"] else cut["reason"]
-        yield f"{cut['chars']:,} characters were cut because of {reason}"
+        cuts.setdefault(reason, []).append(cut["chars"])
+    for reason, chars in cuts.items():
+        places = f" in {len(chars):,} places" if len(chars) > 1 else ""
+        yield f"{sum(chars):,} characters were cut{places} because of {reason}"
     quality = "no quality" if document["quality"] is None else f"quality {document['quality']:.4f}"
     yield f"{quality}, {document['tokens']:,} tokens"
-    for name, value in document["signals"].items():
-        threshold = document["thresholds"].get(name, {})
+
+
+def signal_lines(document: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """The values of signals with their limits. Every limit that the document fails is marked."""
+    failed = {rule["signal"]: rule for rule in document["failed"]}
+    for name in names:
+        value, threshold = document["signals"][name], document["thresholds"].get(name, {})
         limits = ", ".join(f"{key} {_limit(threshold[key])}" for key in ("min", "max", "one_of") if key in threshold)
-        mark = " <- decided" if name == document["reason"] else ""
-        text = "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else _label(value)
-        yield f"  {name:<36} {text:>14}{'   ' + limits if limits else ''}{mark}"
-    yield f"text: {document['excerpt']!r}"
+        mark = ""
+        if name in failed:
+            passes = failed[name]["passes"]
+            mark = " <- decided" if name == document["reason"] else " <- fails, too"
+            mark += f"; passes with {passes[0]} {_limit(passes[1])}" if passes else ""
+        yield f"  {name:<36} {signal_value(value):>14}{'   ' + limits if limits else ''}{mark}"
 
 
-def _label(value: object) -> str:
-    """A label, or several of them."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _setting(signal: str, field: str, value: float | list[str]) -> str:
+    written = "[" + ",".join(value) + "]" if isinstance(value, list) else f"{value:.15g}"
+    return f"thresholds.{signal}.{field}={written}"
+
+
+def _outcome(decision: Mapping[str, Any]) -> str:
+    verb = DECISIONS[decision["decision"]]
+    return f"{verb}: {decision['reason']}" if decision["reason"] else verb
 
 
 def _limit(value: float | list[str]) -> str:

@@ -48,6 +48,8 @@ class Log(Observer):
         sys.stderr.flush()
 
     def planned(self, plan: WorkPlan) -> None:
+        for line in plan.forecast:
+            self.event("warning", "warning", code="forecast", message=line)
         self.event(
             "planned",
             parts=len(plan.tasks),
@@ -102,9 +104,10 @@ class Log(Observer):
 
     def _numbers(self, name: str) -> dict[str, int]:
         movement = self._movements.get(name, MovementProgress())
+        total = self._totals.get(name) or movement.total
         return {
             "documents": movement.documents,
             "text_bytes": movement.text_bytes,
-            "done": movement.finished,
-            "total": self._totals.get(name) or movement.total,
+            "done": movement.done(total),
+            "total": total,
         }

@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Turns raw text into a training-ready corpus: rated, deduplicated, decontaminated, selected and ordered.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_commands.app)
@@ -86,17 +85,24 @@ def run(
     log: Annotated[
         str, typer.Option(envvar="TAMIS_LOG", help="Print events on standard error instead of bars, one per line: text, json.")
     ] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print events, as --log text does, and where in the code an error arose.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe. Run it again to finish an interrupted run, or to redo only what changed."""
     from tamis.pipelines.cli.log import FORMATS, Log
 
+    if quiet and (verbose or log):
+        raise typer.BadParameter("it contradicts --verbose and --log", param_hint="--quiet")
+    log = log or ("text" if verbose else "")
     if log not in ("", *FORMATS):
         raise typer.BadParameter(f"'{log}' is not one of {', '.join(FORMATS)}", param_hint="--log")
     events = Log(log, output) if log else None
     if events is not None:
         warnings.showwarning = lambda message, *_: events.event("warning", "warning", message=str(message))
-    with user_errors(as_json, events):
+    with user_errors(as_json, events, verbose):
         options = dict(_pair(text) for text in option)
         error = registry.usage_error(runner, options)
         if error:
@@ -113,15 +119,18 @@ def run(
             estimated = estimate(loaded, directory, workers)
             print_output(asdict(estimated), lines(estimated), as_json)
             return
-        from tamis.pipelines.cli.display import Display, print_result
-        from tamis.pipelines.run.launch import launch
+        from tamis.pipelines.cli.display import Display, print_result, print_warnings
         from tamis.pipelines.run.progress import Observer
 
-        with Display() as display:
+        with Display(quiet or as_json or events is not None) as display:
+            from tamis.pipelines.run.launch import launch  # takes a while, in which something should be seen
+
             observer = events or (Observer() if as_json else display)
             result = launch(loaded, directory, workers, fresh, observer, runner, options, allow_shrink=bool(set_))
         if as_json:
             print_json(_summary(result))
+        elif quiet:
+            print_warnings(result)
         else:
             print_result(result)
 
@@ -130,11 +139,11 @@ def run(
 def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
     """Check a recipe, and whether its order suits its learning-rate schedule. Reads no data."""
     with user_errors(as_json):
+        from tamis.pipelines.recipe.lint_recipe import lint_recipe
         from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights
-        from tamis.transforms.curriculum.lint import lint as lint_curriculum
 
         checked = load_recipe(recipe, set_)
-        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_curriculum(checked.curriculum)]
+        warnings = [{"code": w.code, "message": w.message, "numbers": w.numbers} for w in lint_recipe(checked)]
         mass = best_decile_mass(checked.curriculum)
         if as_json:
             shares = {"lr_mass_best_decile": mass, "weight_best_decile": best_decile_weights(checked.curriculum)}
@@ -150,23 +159,66 @@ def lint(recipe: RecipeName, set_: Overrides = [], as_json: Json = False) -> Non
 @app.command()
 def explain(
     run: ReleaseName,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.")],
+    document: Annotated[str, typer.Argument(metavar="ID|URL", help="The id of a document, or its URL.")] = "",
+    text: Annotated[
+        str, typer.Option(metavar="FILE", help="Find it by its text, or by a passage of it, in a file; - reads standard input.")
+    ] = "",
     diff: Annotated[bool, typer.Option("--diff", help="Show what was removed from the text, inserted and cut.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what happened to a document and why: signals, decision, duplicates, place, changes."""
+    """Show what happened to a document and why: signals, every rule it fails, duplicates, place, changes."""
     with user_errors(as_json):
-        from tamis.pipelines.cli.explain import explanation, lines
+        from tamis.pipelines.cli.explain import lines
+        from tamis.pipelines.lookup.explanation import explanation
+        from tamis.transforms import storage
 
+        if bool(document) == bool(text):
+            raise typer.BadParameter("name a document by its id or its URL, or by --text", param_hint="ID|URL")
+        content = sys.stdin.read() if text == "-" else storage.read_bytes(text).decode() if text else ""
+        if text and not content.strip():
+            raise RunError(f"--text {text}: the text is empty")
         try:
-            document = explanation(run, id, diff)
+            explained = explanation(run, document, diff, content)
         except KeyError as error:
             raise RunError(str(error.args[0])) from None
-        print_output(document, lines(document), as_json)
+        print_output(explained, lines(explained), as_json)
         if diff and not as_json:
             from tamis.pipelines.cli.diff import print_diff
 
-            print_diff(document["diff"])
+            print_diff(explained["diff"])
+
+
+@app.command()
+def sample(
+    run: ReleaseName,
+    reason: Annotated[str, typer.Option(help="Only documents with this reason, as dedup.near or gopher.word_count.")] = "",
+    decision: Annotated[str, typer.Option(help="Only documents that are: keep, drop or review.")] = "",
+    source: Annotated[str, typer.Option(help="Only documents of this source.")] = "",
+    where: Annotated[
+        list[str], typer.Option(metavar="CONDITION", help="As 'tokens < 100' or 'language.label = de'; repeatable.")
+    ] = [],  # noqa: B006
+    near_limit: Annotated[
+        bool, typer.Option("--near-limit", help="Those nearest to the limit of a threshold, kept and not, instead of any.")
+    ] = False,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Another number gives another sample.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: an object for each document.")] = False,
+) -> None:
+    """Show texts of documents, with what decided about them, and what was removed or cut marked."""
+    with user_errors(as_json):
+        from tamis.pipelines.lookup.document_sample import sample_documents
+        from tamis.transforms.core.release import open_release
+
+        query = {"decision": decision, "reason": reason, "source": source}
+        sampled = sample_documents(open_release(run), number, **query, where=where, near_limit=near_limit, seed=seed)
+        if as_json:
+            for document in sampled.documents:
+                print_json(document, indent=None)
+        else:
+            from tamis.pipelines.cli.print_sample import print_sample
+
+            print_sample(sampled, full)
 
 
 @app.command()
@@ -194,13 +246,19 @@ def verify(run: ReleaseName, as_json: Json = False) -> None:
 
 @app.command()
 def status(run: RunDirectory, as_json: Json = False) -> None:
-    """Show the state of a run directory, from any terminal and at any time."""
+    """Show the state of a run directory, from any terminal and at any time.
+
+    The exit code is 1 if there is no run, or if the last attempt failed or was interrupted.
+    """
     with user_errors(as_json):
         from tamis.pipelines.run.status import lines
         from tamis.pipelines.run.status import status as status_of
+        from tamis.transforms.core.release import parse_name
 
-        current = status_of(run)
+        current = status_of(parse_name(run)[0])
         print_output(current.model_dump(mode="json"), lines(current), as_json)
+        if current.state in ("never started", "interrupted", "failed"):
+            raise typer.Exit(PROBLEM)
 
 
 @app.command()
@@ -234,8 +292,14 @@ def schema(file: Annotated[str, typer.Argument(metavar="recipe|plan", help="A re
 
 
 @app.command("recipes")
-def list_recipes() -> None:
-    """List the shipped recipes."""
+def list_recipes(
+    recipe: Annotated[str, typer.Argument(metavar="[NAME]", help="The recipe to print.", show_default=False)] = "",
+) -> None:
+    """List the shipped recipes, or print one."""
+    if recipe:
+        with user_errors(False):
+            typer.echo(recipe_source(recipe)[1], nl=False)
+        return
     for name in shipped_recipes():
         first = recipe_source(name)[1].splitlines()[0].removeprefix("#").strip()
         typer.echo(f"{name:<12} {first}")
@@ -245,7 +309,7 @@ def list_recipes() -> None:
 def list_raters(as_json: Json = False) -> None:
     """List every signal that a recipe can measure, with unit, direction, range and source."""
     with user_errors(as_json):
-        from tamis.pipelines.recipe.raters import signal_lines, signals_as_json
+        from tamis.pipelines.recipe.signal_list import signal_lines, signals_as_json
 
         print_output(signals_as_json() if as_json else None, () if as_json else signal_lines(), as_json)
 
@@ -280,9 +344,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _summary(result: Result) -> dict[str, object]:
+    from tamis.pipelines.releases.comparison import comparison
     from tamis.transforms.core.manifest import record_counts
 
     counts = result.manifest["counts"]
+    compared = None if result.unchanged else comparison(result.release)
     return {
         "run": result.run,
         "release": result.release.number,
@@ -293,6 +359,7 @@ def _summary(result: Result) -> dict[str, object]:
         "tokens": counts["tokens"],
         "seconds": result.seconds,
         "shards": {"rated": result.rated, "reused": result.reused, "emitted": len(result.manifest["curriculum"]["shards"])},
+        "changed": compared and asdict(compared),
         "warnings": result.manifest["warnings"],
         "paths": {
             "data": result.release.uri("data"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -26,8 +27,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 
 
 @contextmanager
-def user_errors(as_json: bool, log: Log | None = None) -> Iterator[None]:
-    """Turns errors that a user can act on into a message and an exit code."""
+def user_errors(as_json: bool, log: Log | None = None, trace: bool = False) -> Iterator[None]:
+    """Turns errors that a user can act on into a message and an exit code. `trace`: with their
+    traceback."""
 
     def report(event: str, message: str, colour: str, level: Level = "error") -> None:
         if log is not None:
@@ -45,8 +47,10 @@ def user_errors(as_json: bool, log: Log | None = None) -> Iterator[None]:
         report("no-input", f"{redact(str(error))}; nothing to do", "yellow", "info")
     except (RunError, ImportError, OSError) as error:
         message = redact(_message(error))
+        if trace:
+            typer.echo(redact(traceback.format_exc()), err=True)
         if as_json:
-            print_json({"error": message})
+            print_json({"error": message}, indent=None)
         report("error", message, "red")
         raise typer.Exit(USAGE if isinstance(error, RecipeError) else PROBLEM) from None
     except KeyboardInterrupt:
@@ -70,5 +74,6 @@ def print_output(value: object, lines: Iterable[str], as_json: bool) -> None:
             typer.echo(line)
 
 
-def print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+def print_json(value: object, indent: int | None = 2) -> None:
+    """Prints a value as JSON; without `indent`, in one line."""
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=str))

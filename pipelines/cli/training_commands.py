@@ -10,6 +10,7 @@ import typer
 
 from tamis.pipelines.cli.messages import Json, ReleaseName, print_json, print_output, user_errors
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.options import UNITS
 
 if TYPE_CHECKING:
     from tamis.pipelines.training.rank_runs import ProxyTraining
@@ -25,6 +26,13 @@ Layers = Annotated[int, typer.Option(min=1)]
 Heads = Annotated[int, typer.Option(min=1)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads. 0: torch decides.")]
+
+
+def _tokens(text: str) -> int:
+    tokens = UNITS.parse(text)
+    if not isinstance(tokens, int) or tokens < 0:
+        raise typer.BadParameter(f"'{text}' is not a number of tokens, such as 12800000, 12.8M or 100B")
+    return tokens
 
 
 @app.command()
@@ -93,7 +101,9 @@ def proxy(
         list[float], typer.Option(min=0, help="For a model of width 768, scaled to the width of the proxy; repeatable.")
     ] = [1e-5],  # noqa: B006
     seeds: Seeds = 3,
-    tokens: Annotated[int, typer.Option(min=0, help="Training tokens. 0: all of the shortest run.")] = 0,
+    tokens: Annotated[
+        int, typer.Option(parser=_tokens, metavar="N", help="Training tokens: 10000000, 10M. 0: all of the shortest run.")
+    ] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,

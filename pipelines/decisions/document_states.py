@@ -17,7 +17,6 @@ from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, addressed, result_column, spill_rows
 from tamis.transforms.beam.step import Documents, rated_part
-from tamis.transforms.core.component import METADATA
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
@@ -25,7 +24,7 @@ from tamis.transforms.select import bins, guards, join_scores
 from tamis.transforms.select.fuse import fuse
 from tamis.transforms.select.thresholds import evaluate
 from tamis.transforms.text.hashing import hash128, mix
-from tamis.transforms.text.metadata import field_texts, field_values
+from tamis.transforms.text.metadata import column_of
 
 GUARD_PREFIX = "guarded."  # of the columns that say whether a guard applies to a document
 _DEFAULTS = {
@@ -173,11 +172,7 @@ def signal_columns(part_state: PartState, names: Collection[str], recipe: Recipe
         table = table.append_column(name, values)
     metadata = table["metadata"].combine_chunks() if undeclared else None
     for signal in undeclared:
-        if signal.has_labels:
-            values = field_texts(metadata, signal.name.removeprefix(METADATA))
-        else:
-            (values,), _ = field_values(metadata, [signal])
-        table = table.append_column(signal.name, values)
+        table = table.append_column(signal.name, column_of(metadata, signal))
     return table
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_documents, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
+from tamis.pipelines.decisions.named_values import named_columns
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -17,13 +18,19 @@ from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
+from tamis.transforms.core.parts import Part
 from tamis.transforms.decontaminate import judge
+from tamis.transforms.provenance.ledger import sample_keys
 
 COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "chars", "cut_chars", "cuts"),
     *("representative", "jaccard", "copies", "epochs", "phase", "place", "shard"),
     *("url", "input_id", "text_hash", "record_hash"),
 ]
+
+LANGUAGE = "language.label"
+PURGED = "purged"
+_OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
 
 CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))
 """The column `cuts` of decisions/: bytes of the rated text, in text order, and their characters."""
@@ -38,6 +45,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
+    groups, uncounted = group_counts(table, part)
     renamed = part_state.result(unique_ids.STEP)
     summary = receipts.PartSummary(
         fingerprint=fingerprint,
@@ -50,9 +58,14 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         lengths=_lengths(table),
         clusters=_largest_clusters(table),
         contamination=_contamination(table, spans),
-        renamed=0 if renamed is None else len(renamed),
+        renamed=0 if renamed is None else pc.sum(pc.invert(renamed["copy"]), min_count=0).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
+        samples=samples(table, recipe.seed),
+        groups=groups,
+        uncounted=uncounted,
+        aligned=True,
+        named=named_columns(part_state, recipe, table),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
     return path
@@ -179,6 +192,55 @@ def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
     clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
     largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
+
+
+def samples(table: pa.Table, seed: int) -> list[receipts.SampledDocument]:
+    """The sample of a part, from rows of decisions/ with their doc_refs: the smallest keys of each decision
+    and reason, and of the kept documents in each bin of quality."""
+    table = table.filter(pc.not_equal(table["reason"].fill_null(""), PURGED))
+    key = sample_keys(table["id"].combine_chunks(), seed)
+    kept = pc.equal(table["decision"], "keep").to_numpy()
+    outcome = pc.binary_join_element_wise(table["decision"], table["reason"].fill_null(""), " ").combine_chunks()
+    chosen = _smallest(key, outcome.dictionary_encode().indices.to_numpy(), receipts.SAMPLES)
+    bins = receipts.quality_bins(table["quality"].to_numpy())
+    rows = np.flatnonzero(kept)
+    chosen = np.union1d(chosen, rows[_smallest(key[rows], bins[rows], 1)])
+    names = ["doc_ref", "id", "decision", "reason", "detail", "quality"]
+    sampled = table.select(names).append_column("key", pa.array(key)).take(pa.array(chosen))
+    return [receipts.SampledDocument(**row) for row in sampled.sort_by("id").to_pylist()]
+
+
+def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
+    """The rows with the `count` smallest keys of each group."""
+    order = np.lexsort((key, group))
+    first = np.flatnonzero(np.diff(group[order], prepend=-1))
+    place = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    return np.asarray(order[place < count])
+
+
+def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
+    """Documents and kept tokens by host and by language, of the largest groups, from rows of decisions/; and
+    the documents of the smaller ones."""
+    columns = {"host": hosts(table["url"].combine_chunks())}
+    if LANGUAGE in part.schema().names:
+        columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
+    groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()
+    for kind, names in columns.items():
+        if names.null_count == len(names):
+            continue
+        rows = pa.table({"name": names, "decision": table["decision"], "tokens": table["tokens"]}).filter(names.is_valid())
+        sums = rows.group_by(["name", "decision"]).aggregate([("tokens", "sum"), ("tokens", "count")])
+        counts: dict[str, dict[str, int]] = {}
+        for row in sums.to_pylist():
+            of_name = counts.setdefault(row["name"], {})
+            of_name[_OUTCOMES[row["decision"]]] = row["tokens_count"]
+            if row["decision"] == "keep":
+                of_name["kept_tokens"] = row["tokens_sum"]
+        documents = {name: sum(each.get(outcome, 0) for outcome in _OUTCOMES.values()) for name, each in counts.items()}
+        largest = sorted(counts, key=lambda name: (-documents[name], name))[: receipts.GROUPS]
+        groups[kind] = {name: receipts.GroupCount(**counts[name]) for name in largest}
+        uncounted[kind] = sum(documents.values()) - sum(documents[name] for name in largest)
+    return groups, uncounted
 
 
 def _hostless(table: pa.Table, recipe: Recipe) -> int:

@@ -29,7 +29,7 @@ from tamis.pipelines.rate import max_rejects
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.pipelines.run.progress import MovementProgress, Observer
-from tamis.pipelines.run.work_plan import PartTask, assign_parts, list_input
+from tamis.pipelines.run.work_plan import PartTask, assign_parts, check_beginning, list_input
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder
 from tamis.transforms.core.parts import PartReceipt
@@ -108,7 +108,9 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     from tamis.pipelines.cli.compile_kernels import is_warm
     from tamis.pipelines.runners.local import default_workers
 
-    tasks = assign_parts(recipe, run, list_input(recipe, run)[0])
+    splits, _ = list_input(recipe, run)
+    check_beginning(recipe, splits)
+    tasks = assign_parts(recipe, run, splits)
     splits = [split for task in tasks for split in task.splits]
     workers = workers or default_workers(sum(split.size for split in splits))
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:

@@ -5,13 +5,13 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
+from tamis.transforms.core.options import UNITS
 from tamis.transforms.select.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
 
 COLUMNS = ("bucket", "epoch_tokens", "tokens", "loss")
-_UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
 class SelectAdvice(BaseModel):
@@ -39,10 +39,7 @@ def read_buckets(file: str, floor: float) -> tuple[Buckets, float | None]:
     if file.endswith(".csv"):
         return fit_buckets(read_points(file), floor)
     source = RecipeFile(file, Path(file).read_text("utf-8"))
-    try:
-        return Buckets.model_validate(source.data), None
-    except ValidationError as error:
-        raise RecipeError(*source.problems(error, Buckets)) from None
+    return source.check(Buckets, lambda fields, _: Buckets.model_validate(fields)), None
 
 
 def read_points(file: str) -> dict[str, LossCurve]:
@@ -67,13 +64,9 @@ def read_points(file: str) -> dict[str, LossCurve]:
 
 
 def parse_tokens(text: str) -> int:
-    """Parses 12800000, 12_800_000, 12.8e6, 12.8M, 100B, 1.5T. Raises ValueError otherwise."""
-    digits, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in _UNITS else (text, "")
-    try:
-        tokens = float(digits) * _UNITS[unit]
-    except ValueError:
-        tokens = math.nan
-    if not 1 <= tokens < math.inf:
+    """A number of tokens, written as `options.Count` is. Raises ValueError for any other text."""
+    tokens = UNITS.parse(text)
+    if isinstance(tokens, str) or tokens < 1:
         raise ValueError(f"'{text}' is not a number of tokens, such as 12800000, 12.8M or 100B")
     return round(tokens)
 

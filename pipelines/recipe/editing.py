@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, ModelWrapValidatorHandler, ValidationInfo, create_model, model_validator
@@ -12,14 +12,23 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from tamis.pipelines.recipe.raters import check_declared, component_type, make_component
+from tamis.pipelines.recipe.raters import check_declared, component_type, example_options, make_component
 from tamis.pipelines.recipe.rating import FINISHED
 from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.editor import PREFIX, Editor
+from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Options
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
-EDITORS = Plugins("tamis.editors", {})
+EDITORS = Plugins(
+    "tamis.editors",
+    {
+        "repair": "tamis.transforms.edit.repair:RepairEditor",
+        "c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor",
+        "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
+        "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
+    },
+)
 """The shipped editors, and where they are."""
 
 OBJECTS = "editors"
@@ -31,12 +40,22 @@ class EditStep(Options):
 
     model_config = ConfigDict(extra="allow")
 
-    _editor: Editor[Any] | None = None
+    _object: Editor[Any] | None = None  # of the program
+    _complete: bool = True
 
-    @property
+    @cached_property
     def editor(self) -> Editor[Any] | None:
         """The editor; None if it is not installed, which only that of a finished run need not be."""
-        return self._editor
+        if self._object is not None or not self._complete:
+            return self._object
+        ((name, options),) = (self.model_extra or {}).items()
+        plugin = EDITORS.find(name)
+        assert plugin is not None
+        return make_editor(plugin, options)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether name and options are equal; the editor follows from them."""
+        return isinstance(other, EditStep) and self.model_extra == other.model_extra
 
     @model_validator(mode="wrap")
     @classmethod
@@ -50,7 +69,7 @@ class EditStep(Options):
         objects = {editor.name: editor for editor in context.get(OBJECTS, ())}
         if name in objects:
             step = handler({name: objects[name].options})
-            step._editor = objects[name]
+            step._object = objects[name]
             return step
         try:
             plugin = EDITORS.find(name)
@@ -59,10 +78,12 @@ class EditStep(Options):
             kind = editor_type(plugin)
             checked = create_model("Edit", __base__=Options, **{name: (kind.options_type, ...)})  # type: ignore[call-overload]
             step = handler({name: getattr(checked.model_validate({name: {} if options is None else options}), name)})
-            step._editor = make_editor(plugin, getattr(step, name))
+            _ = step.editor  # which says what is wrong with it
         except (ImportError, OSError, ValueError) as error:
             if context.get(FINISHED):
-                return handler(value)
+                step = handler(value)
+                step._complete = False
+                return step
             if type(error) not in (ImportError, OSError, FileNotFoundError, ValueError):
                 raise
             raise FieldErrors({(name,): str(error)}) from None
@@ -70,7 +91,8 @@ class EditStep(Options):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields()).__pydantic_core_schema__)
+        fields = create_model("EditStep", __base__=Options, __doc__=cls.__doc__, **_fields())
+        return handler.resolve_ref_schema(handler(fields.__pydantic_core_schema__))  # not a definition beside its own
 
     @classmethod
     def all_fields(cls) -> Mapping[str, FieldInfo]:
@@ -100,6 +122,11 @@ def make_editor(plugin: Plugin, options: Any) -> Editor[Any]:
     return editor
 
 
+def example_editor(plugin: Plugin) -> Editor[Any]:
+    """An editor with default options, or with those that it is shown with."""
+    return make_editor(plugin, example_options(editor_type(plugin)))
+
+
 def check_editor_names(editor: Editor[Any]) -> None:
     """Raises ValueError unless its signals have names that begin with that of the editor, and the
     values that it has of the text before are among them."""
@@ -127,7 +154,7 @@ def check_editor_objects(objects: Sequence[Any]) -> None:
 
 def unknown_editor(name: str) -> str:
     """The message for an editor that nothing provides."""
-    if close := difflib.get_close_matches(name, EDITORS.names, n=1, cutoff=0.6):
-        return f"no such editor; did you mean '{close[0]}'?"
+    if close := nearest(name, EDITORS.names):
+        return f"no such editor; did you mean '{close}'?"
     names = ", ".join(EDITORS.names)
     return f"no installed package provides this editor: pip install the one that does. Editors here are {names}"

@@ -1,18 +1,17 @@
 """Loads a shipped recipe or a file, and applies `--set` and `--input`."""
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tamis.pipelines.recipe import editing
 from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
-from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.schema import LEFT_OUT, Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.editor import Editor
+from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.manifest import Manifest
 from tamis.transforms.core.rater import Rater
 
@@ -29,9 +28,11 @@ def recipe_source(name: str) -> tuple[str, str]:
     if name in shipped_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
+    if path.is_dir():
+        raise RecipeError(Problem(name, "", "is a folder: name a recipe file, or a shipped recipe (see tamis recipes)"))
     if not path.is_file():
-        close = difflib.get_close_matches(name, shipped_recipes(), n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        close = nearest(name, shipped_recipes())
+        hint = f"; did you mean '{close}'?" if close else ""
         raise RecipeError(Problem(name, "", f"no such file or shipped recipe ({', '.join(shipped_recipes())}){hint}"))
     try:
         return name, path.read_text("utf-8")
@@ -51,16 +52,42 @@ def load_recipe(
     line and field."""
     file, text = recipe_source(name)
     recipe = RecipeFile(file, text)
+    found: list[Problem] = []
     for override in overrides:
-        recipe.set(override, Recipe)
+        try:
+            recipe.set(override, Recipe)
+        except RecipeError as error:
+            found += error.problems
     if paths:
         recipe.put(["input", "paths"], list(paths), "--input")
-    sections = {section: value for section, value in recipe.data.items() if value is not None}
-    context = {OBJECTS: raters, editing.OBJECTS: editors}
-    try:
-        return Recipe.model_validate({"name": Path(file).name.removesuffix(".yaml"), **sections}, context=context)
-    except ValidationError as error:
-        raise RecipeError(*recipe.problems(error, Recipe)) from None
+    if recipe.data.get("name") is None:
+        recipe.data["name"] = Path(file).name.removesuffix(".yaml")
+    return _checked(recipe, raters, editors, found)
+
+
+def recipe_of(
+    sections: Mapping[str, Any],
+    paths: Sequence[str] = (),
+    raters: Sequence[Rater[Any]] = (),
+    editors: Sequence[Editor[Any]] = (),
+) -> Recipe:
+    """The recipe with these sections. Raises RecipeError naming the field."""
+    recipe = RecipeFile("recipe", "")
+    recipe.data, recipe.places = deepcopy(dict(sections)), {(): "recipe"}
+    if paths:
+        recipe.put(["input", "paths"], list(paths), "input")
+    return _checked(recipe, raters, editors, ())
+
+
+def _checked(
+    recipe: RecipeFile, raters: Sequence[Rater[Any]], editors: Sequence[Editor[Any]], found: Sequence[Problem]
+) -> Recipe:
+    def validate(fields: dict[str, Any], left_out: frozenset[str]) -> Recipe:
+        sections = {section: value for section, value in fields.items() if value is not None}
+        context = {OBJECTS: raters, editing.OBJECTS: editors, LEFT_OUT: left_out}
+        return Recipe.model_validate(sections, context=context)
+
+    return recipe.check(Recipe, validate, found)
 
 
 def finished_recipe(manifest: Manifest) -> Recipe:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from tamis.transforms.core.component import Component
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
+from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Direction, Kind, Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
@@ -98,68 +96,20 @@ def unknown_rater(name: str) -> str:
     if name in ELSEWHERE:
         return f"no such rater: it follows from the section '{ELSEWHERE[name]}'"
     names = [known for known in RATERS.names if known not in ELSEWHERE]
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.7):
-        return f"no such rater; did you mean '{close[0]}'?"
+    if close := nearest(name, names, cutoff=0.7):
+        return f"no such rater; did you mean '{close}'?"
     return f"no installed package provides this rater: pip install the one that does. Raters here are {', '.join(names)}"
-
-
-@dataclass(frozen=True)
-class ListedSignal:
-    """A signal of a shipped or installed rater."""
-
-    signal: Signal
-    rater: str
-    package: str | None
-    slow: bool
-
-
-def list_signals() -> tuple[list[ListedSignal], list[str]]:
-    """All signals that a recipe can measure here, and why the raters of some packages cannot be
-    listed."""
-    listed: list[ListedSignal] = []
-    problems = [f"{plugin.name} of {plugin.package}: the name is that of a rater of Tamis" for plugin in RATERS.shadowed]
-    for plugin in RATERS.all:
-        try:
-            RATERS.find(plugin.name)
-            rater = example_rater(plugin)
-        except (ImportError, OSError, ValueError, RunError) as error:
-            problems.append(f"{plugin.name}: {error}")
-        else:
-            listed += (ListedSignal(signal, plugin.name, plugin.package, rater.slow) for signal in rater.signals)
-    return listed, problems
 
 
 def example_rater(plugin: Plugin) -> Rater[Any]:
     """A rater with default options, or with those that it is shown with."""
-    kind = rater_type(plugin)
+    return make_rater(plugin, example_options(rater_type(plugin)))
+
+
+def example_options(kind: type[Component[Any]]) -> Options:
+    """Default options, or those that a component is shown with. Raises ValueError if it has
+    neither."""
     try:
-        return make_rater(plugin, kind.options_type.model_validate(dict(kind.example)))
+        return kind.options_type.model_validate(dict(kind.example))
     except ValidationError as error:
         raise ValueError(f"its options have no default; give it an `example`: {error.errors()[0]['msg']}") from error
-
-
-def signals_as_json() -> dict[str, Any]:
-    """What `tamis raters --json` prints."""
-    listed, problems = list_signals()
-    signals = [
-        {**asdict(entry.signal), "rater": entry.rater, "package": entry.package or "tamis", "slow": entry.slow}
-        for entry in listed
-    ]
-    return {"signals": signals, "problems": problems}
-
-
-def signal_lines() -> Iterator[str]:
-    """What `tamis raters` prints: each rater with its signals, and their source if it is one."""
-    listed, problems = list_signals()
-    for name, entries in groupby(listed, key=lambda entry: entry.rater):
-        group = list(entries)
-        sources = {entry.signal.source for entry in group}
-        notes = [group[0].package or "tamis", *(["slow"] if group[0].slow else []), *(sources if len(sources) == 1 else ())]
-        yield f"{name}: {', '.join(notes)}"
-        for entry in group:
-            signal, ends = entry.signal, (entry.signal.low, entry.signal.high)
-            span = "" if None in ends else "{:g} to {:g}".format(*ends)
-            source = f"; {signal.source}" if len(sources) > 1 else ""
-            yield f"  {signal.name:<38} {signal.kind:<8} {signal.direction:<5} {span:<14} {signal.unit}{source}"
-    for problem in problems:
-        yield f"cannot be used: {problem}"

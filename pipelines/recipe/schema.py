@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -15,12 +14,13 @@ from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
+from tamis.pipelines.recipe.signal_list import hint_for_signal
+from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, Unknowable, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
-from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.options import Options, StepOf, fingerprint
+from tamis.transforms.core.errors import RunError, nearest
+from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
@@ -35,7 +35,7 @@ from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.score_files import ScoreFile
-from tamis.transforms.select.thresholds import Threshold, check_kind, check_name
+from tamis.transforms.select.thresholds import Threshold, check_kind, check_labels, check_limits, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ if TYPE_CHECKING:
 RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 4  # raise it when the same rated parts and recipe give other decisions/ or data/
 
+
+LEFT_OUT = "left_out"
+"""Key of the context in which a recipe is checked: sections that lack something, because it has an
+error of its own. What depends on them is not checked."""
+
+_MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
+"""The sections that signals come from."""
 
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
@@ -60,8 +67,8 @@ class Recipe(Options):
     )
     name: str = Field("recipe", description="shown in the manifest and the report; names the run directory by default")
     seed: int = Field(0, ge=0, lt=1 << 64, description="seed of all tie breaks and shuffles")
-    input: Input = Input(paths=())
-    max_rejects: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] = Field(
+    input: Input = Input()
+    max_rejects: Count | Annotated[float, Field(ge=0, le=1)] = Field(
         0.01, description="unreadable records allowed, as a number or a share; the run stops if there are more"
     )
     max_shrink: float = Field(
@@ -98,8 +105,7 @@ class Recipe(Options):
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
     ] = None
     after_cuts: dict[str, Threshold] = Field(
-        {},
-        description="limits by signal for documents that lost text to a step that cuts; measured again on what is left",
+        {}, description="limits by signal for documents that lost text to a step that cuts; measured again on what is left"
     )
     quality: list[Weight] = Field(
         [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
@@ -176,11 +182,7 @@ class Recipe(Options):
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
         signals = _known_signals(info)
 
-        def check(name: str) -> None:
-            signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
-            check_kind(name, rules[name], signal.has_labels)
-
-        FieldErrors.collect({(name,): partial(check, name) for name in rules if signals})
+        FieldErrors.collect({(name,): partial(_check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
 
     @field_validator("after_cuts")
@@ -189,8 +191,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(name: str) -> None:
-            signal = _signal(name, signals, "float64" if rules[name].one_of is None else "string")
-            check_kind(name, rules[name], signal.has_labels)
+            _check_threshold(name, rules[name], signals)
             if name.startswith((METADATA, PREFIX, *(f"{score}." for score in info.data["scores"]))):
                 raise ValueError(f"no cut changes '{name}': set its limits under thresholds")
 
@@ -203,7 +204,10 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(weight: Weight) -> None:
-            resolve_range(weight, _signal(weight.signal, signals, "float64"))
+            signal = _signal(weight.signal, signals, "float64")
+            resolve_range(weight, signal)
+            if signals.strict:
+                check_limits(weight.signal, weight.range or (), signal)
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
@@ -215,7 +219,14 @@ class Recipe(Options):
     def _bins_are_columns(cls, select: Selection, info: ValidationInfo) -> Selection:
         signals = _known_signals(info)
         columns = enumerate(select.bins) if signals else ()
-        FieldErrors.collect({("bins", index): partial(_check_column, name, signals, True) for index, name in columns})
+        checks: dict[FieldPath, Callable[[], object]] = {}
+        for index, name in columns:
+            checks["bins", index] = partial(_check_column, name, signals, True)
+            if len(select.bins) == 1 and name in signals and signals.strict:
+                for field, bins in select.by_name.items():
+                    labels = sorted(bins - {"none"})  # of documents without a label
+                    checks[(field,)] = partial(check_labels, name, labels, signals[name])
+        FieldErrors.collect(checks)
         return select
 
     @field_validator("curriculum")
@@ -237,8 +248,7 @@ class Recipe(Options):
         for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
             for column, condition in guard.where.items():
-                labels = not isinstance(condition, NumberRange)
-                checks[*place, "where", column] = partial(_check_column, column, signals, labels)
+                checks[*place, "where", column] = partial(_check_condition, column, condition, signals)
         FieldErrors.collect(checks if signals else {})
         return guards
 
@@ -251,7 +261,9 @@ class Recipe(Options):
         return output
 
     @model_validator(mode="after")
-    def _needs_are_met(self) -> Recipe:
+    def _needs_are_met(self, info: ValidationInfo) -> Recipe:
+        if _left_out(info) & _MEASURE:
+            return self
         try:
             running_order(self.raters)
         except ValueError as error:
@@ -260,13 +272,15 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
-        known = not (info.context or {}).get(FINISHED)  # to look at the steps takes a second
+        known = not (info.context or {}).get(FINISHED) and not _left_out(info)  # to look at the steps takes a second
         if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
             raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 
     @model_validator(mode="after")
-    def _scores_are_declared(self) -> Recipe:
+    def _scores_are_declared(self, info: ValidationInfo) -> Recipe:
+        if "signals" in _left_out(info):
+            return self
         missing = (name for name, signals in self.score_signals.items() if not signals)
         messages: dict[FieldPath, str] = {
             ("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing
@@ -283,6 +297,15 @@ class Recipe(Options):
         if mixed := sorted(name for name in kinds if len(kinds[name]) > 1):
             raise ValueError(f"'{mixed[0]}' is used as a number and as a label: declare it under signals")
         return self
+
+    def __repr__(self) -> str:
+        """The name and the sections that differ from their defaults: a whole recipe fills a screen."""
+        fields = {name: field for name, field in type(self).model_fields.items() if name != "name"}
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+        changed = [name for name, default in defaults.items() if getattr(self, name) != default]
+        return f"Recipe('{self.name}': {', '.join(changed) or 'all defaults'})"
+
+    __str__ = __repr__
 
     @cached_property
     def editors(self) -> tuple[Editor[Any], ...]:
@@ -339,7 +362,7 @@ class Recipe(Options):
     def metrics(self) -> dict[str, tuple[str, float]]:
         """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
-        return {source: _parse_metric(metric, self.all_signals) for source, metric in by}
+        return {source: _parse_metric(metric, _Signals(self.all_signals)) for source, metric in by}
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -395,8 +418,8 @@ class Recipe(Options):
 def _check_format(name: str) -> None:
     """Raises ValueError unless files of this format can be read here."""
     if name != AUTO and READERS.find(name) is None:
-        close = difflib.get_close_matches(name, READERS.names, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"formats are {', '.join([AUTO, *READERS.names])}"
+        close = nearest(name, READERS.names)
+        hint = f"did you mean '{close}'?" if close else f"formats are {', '.join([AUTO, *READERS.names])}"
         raise ValueError(f"no installed package reads this format: {hint}")
 
 
@@ -426,32 +449,70 @@ def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal
     return {signal.name: signal for component in components for signal in component.signals}
 
 
-def _signal(name: str, signals: Mapping[str, Signal], kind: Kind) -> Signal:
+class _Signals(dict[str, Signal]):
+    """The signals that a recipe can name. `partial`: some of them are missing, as their raters have
+    errors; `strict`: the recipe is not that of a finished run, so limits and labels are checked."""
+
+    partial = False
+    strict = True
+
+
+def _check_threshold(name: str, rule: Threshold, signals: _Signals) -> None:
+    if name in ("quality", "source") and name not in signals:
+        other = "select.top takes the best share" if name == "quality" else "select.epochs: {NAME: 0} leaves a source out"
+        raise ValueError(f"thresholds are of signals, and '{name}' is none: {other}")
+    signal = _signal(name, signals, "float64" if rule.one_of is None else "string")
+    check_kind(name, rule, signal.has_labels)
+    if signals.strict:
+        check_limits(name, (rule.min, rule.max), signal)
+        check_labels(name, rule.one_of or (), signal)
+
+
+def _check_condition(name: str, condition: tuple[str, ...] | NumberRange, signals: _Signals) -> None:
+    """Raises ValueError unless documents can meet a condition of a guard."""
+    limits = (condition.min, condition.max) if isinstance(condition, NumberRange) else ()
+    _check_column(name, signals, not isinstance(condition, NumberRange))
+    signal = _QUALITY if name == "quality" else signals.get(name)
+    if signal is not None and signals.strict:
+        check_limits(name, limits, signal)
+        check_labels(name, () if isinstance(condition, NumberRange) else condition, signal)
+
+
+_QUALITY = Signal("quality", "float64", "share", "up", "the recipe", 0.0, 1.0)
+
+
+def _signal(name: str, signals: _Signals, kind: Kind) -> Signal:
     """The signal of this name, or an undeclared field of the metadata, which is of the kind that its
     use implies. Raises ValueError if there is no such signal."""
     if name.startswith(METADATA) and name not in signals:
         if not all(name.split(".")):
             raise ValueError(f"'{name}' names no field of the metadata")
         declared = [other for other in signals if other.startswith(METADATA)]
-        if close := difflib.get_close_matches(name, declared, n=1, cutoff=0.8):
-            raise ValueError(f"'{name}' is not declared under signals: did you mean '{close[0]}'?")
+        if close := nearest(name, declared, cutoff=0.8):
+            raise ValueError(f"'{name}' is not declared under signals: did you mean '{close}'?")
         return _undeclared(name, kind)
     _check_signal(name, signals)
     return signals[name]
 
 
-def _check_signal(name: str, signals: Iterable[str]) -> None:
-    """Raises ValueError unless there is such a signal, naming the rater to add or the nearest."""
+def _check_signal(name: str, signals: _Signals, *others: str) -> None:
+    """Raises ValueError unless there is such a signal, or it is one of `others`, naming the rater to
+    add or the nearest; Unknowable if its rater has an error."""
+    if name in signals or name in others:
+        return
     rater, *rest = name.split(".")
     edited = {".".join(other.split(".")[:2]) for other in signals}
     if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
         raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
-    if rater not in {other.split(".")[0] for other in signals} and rater in RATERS.names and rater not in ELSEWHERE:
-        raise ValueError(f"no signal '{name}': add the rater '{rater}' to rate")
-    check_name(name, signals)
+    measured = {other.split(".")[0] for other in signals}
+    if signals.partial and rater not in measured:
+        raise Unknowable
+    if rater not in measured and (hint := hint_for_signal(name, [*signals, *others])):
+        raise ValueError(f"no signal '{name}': {hint}")
+    check_name(name, [*signals, *others])
 
 
-def _check_output(name: str, signals: Mapping[str, Signal]) -> None:
+def _check_output(name: str, signals: _Signals) -> None:
     if name.startswith(METADATA) and name not in signals:
         raise ValueError(f"declare '{name}' under signals: a column has a type")
     _check_signal(name, signals)
@@ -494,7 +555,7 @@ def _check_declared_name(name: str, scores: Collection[str]) -> None:
         raise ValueError("this name counts the fields of another type than declared")
 
 
-def _check_column(name: str, signals: Mapping[str, Signal], labels: bool) -> None:
+def _check_column(name: str, signals: _Signals, labels: bool) -> None:
     """Raises ValueError unless documents have this column, with labels or with numbers."""
     if name in ("source", "licence", "quality"):
         has_labels = name != "quality"
@@ -502,30 +563,38 @@ def _check_column(name: str, signals: Mapping[str, Signal], labels: bool) -> Non
         signal = _signal(name, signals, "string" if labels else "float64")
         has_labels = signal.has_labels or (labels and signal.kind == "bool")  # which counts as 1 and 0, too
     else:
-        _check_signal(name, [*signals, "source", "licence"])
+        _check_signal(name, signals, "source", "licence", "quality")
     if labels != has_labels:
         raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
 
 
-def _parse_metric(metric: str, signals: Mapping[str, Signal]) -> tuple[str, float]:
+def _parse_metric(metric: str, signals: _Signals) -> tuple[str, float]:
     """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
     name = metric.lstrip("+-")
     _check_column(name, signals, False)
     return parse_metric(metric, "up" if name == "quality" else _signal(name, signals, "float64").direction)
 
 
-def _known_signals(info: ValidationInfo) -> dict[str, Signal]:
+def _left_out(info: ValidationInfo) -> frozenset[str]:
+    left_out: frozenset[str] = (info.context or {}).get(LEFT_OUT, frozenset())
+    return left_out
+
+
+def _known_signals(info: ValidationInfo) -> _Signals:
     """The signals by name; empty if the raters have errors, which must be corrected first, or if
     some of a finished run are gone."""
-    if not {"edit", "rate", "scores", "signals", "decontaminate"} <= info.data.keys() or not info.data["rate"].complete:
-        return {}
+    if not info.data.keys() >= _MEASURE or not info.data["rate"].complete:
+        return _Signals()
     editors = [step.editor for step in info.data["edit"]]
     if None in editors:
-        return {}
+        return _Signals()
     raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
     rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
-    return rated | {signal.name: signal for each in scores.values() for signal in each}
+    signals = _Signals(rated | {signal.name: signal for each in scores.values() for signal in each})
+    signals.partial = bool(_left_out(info) & _MEASURE)
+    signals.strict = not (info.context or {}).get(FINISHED)
+    return signals
 
 
 def _word_identity(words: Words) -> dict[str, object]:

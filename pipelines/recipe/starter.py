@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tamis.pipelines.recipe.raters import RATERS
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
-from tamis.transforms.read.batch_builder import InvalidRecord, printable
+from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.errors import nearest
+from tamis.transforms.read.batch_builder import InvalidRecord, partition_fields, printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
 from tamis.transforms.read.inputs import input_files
 from tamis.transforms.runtime.credentials import redact
@@ -147,6 +150,42 @@ def input_block(paths: Sequence[str]) -> str:
     return "\n".join([*lines, *signals, ""])
 
 
+def likely_text(uri: str, kind: Format) -> str | None:
+    """The field of a file's first records that most likely holds the text; None if none does."""
+    sample = _first_records(uri, kind)
+    return _guess("text", sample, set())[0] if any(stats.is_string for stats in sample.fields.values()) else None
+
+
+def absent_fields(recipe: Recipe, uri: str, kind: Format) -> Iterator[str]:
+    """What a recipe says of fields that none of a file's first records has."""
+    options, defaults = recipe.input.fields, type(recipe.input.fields).model_fields
+    wanted = {f"input.fields.{part}": names for part, names in options if names and names != defaults[part].default}
+    uses = {name for name in (*recipe.undeclared, *recipe.signals) if name.startswith(METADATA)}
+    uses |= {recipe.select.diverse.column} if recipe.select.diverse is not None else set()
+    wanted |= {name: (name.removeprefix(METADATA),) for name in sorted(uses)}
+    if not wanted:
+        return
+    sample = _first_records(uri, kind)
+    there = {*sample.fields, *partition_fields(uri)}
+    if not sample.records or METADATA.rstrip(".") in there:  # an object written as a string, whose fields are not known
+        return
+    there |= {field.removeprefix(METADATA) for field in there}
+    there |= {field[:place] for field in there for place, letter in enumerate(field) if letter == "."}
+    for place, names in wanted.items():
+        if there.isdisjoint(names):
+            near = nearest(names[0], there)
+            hint = f"did you mean '{near}'?" if near else f"the fields are {', '.join(sorted(there)[:SIGNALS])}"
+            name = " or ".join(map(repr, names))
+            yield f"{place}: none of the first {sample.records:,} records has a field {name}; {hint}"
+
+
+def _first_records(uri: str, kind: Format) -> _Sample:
+    sample = _Sample()
+    for record in islice(_records(uri, kind), RECORDS):
+        sample.add(record)
+    return sample
+
+
 def _fields(sample: _Sample, files: int) -> tuple[list[str], list[str]]:
     """The lines of `input.fields`, and the names of the other fields."""
     broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
@@ -186,7 +225,10 @@ def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]
             name for name in by_name if name in strings and 10 * strings[name].characters >= strings[longest].characters
         ]
         name = likely_names[0] if likely_names else longest
-        return name, f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
+        note = f"{_share(strings[name], sample)}, {strings[name].length:,.0f} characters on average"
+        empty = 1 - strings[name].count / sample.records
+        most = Recipe.model_fields["max_rejects"].default
+        return name, note + (f"; {empty:.0%} have none, and a run stops above max_rejects ({most:.0%})" if empty > most else "")
     if part == "id":
         for name in by_name:
             stats = fields[name]

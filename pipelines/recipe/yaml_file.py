@@ -1,18 +1,20 @@
 """Reads recipes as plain YAML, keeps the line of every field for errors, and applies `--set`."""
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
 
 FieldPath = tuple[str | int, ...]  # keys and list indices that lead to a field
+
+T = TypeVar("T")
 
 _MAX_CHARACTERS, _MAX_DEPTH = 1 << 20, 32
 
@@ -37,6 +39,10 @@ class RecipeError(RunError):
         super().__init__("\n".join(map(str, problems)))
 
 
+class Unknowable(Exception):
+    """Raised by a check that needs something which has an error of its own."""
+
+
 class FieldErrors(ValueError):
     """Raised by the validator of a field: messages by their place below it."""
 
@@ -46,11 +52,13 @@ class FieldErrors(ValueError):
 
     @classmethod
     def collect(cls, checks: Mapping[FieldPath, Callable[[], object]]) -> None:
-        """Runs every check, then raises the messages of all that failed."""
+        """Runs every check that can be made, then raises the messages of all that failed."""
         messages: dict[FieldPath, str] = {}
         for path, check in checks.items():
             try:
                 check()
+            except Unknowable:
+                continue
             except ValueError as error:
                 messages[path] = str(error)
         if messages:
@@ -102,26 +110,69 @@ class RecipeFile:
         at = _within(self.data, path)
         self.places = {field: place for field, place in self.places.items() if field[: len(at)] != at} | {at: where}
 
-    def problems(self, error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-        """pydantic's errors as problems, one per field, in the order of the file."""
+    def check(
+        self, model: type[BaseModel], validate: Callable[[dict[str, Any], frozenset[str]], T], found: Sequence[Problem] = ()
+    ) -> T:
+        """What `validate` makes of the fields. Raises RecipeError with all errors, those `found`
+        before included. An error hides others, of what depends on its field: so each field with an
+        error is left out, and the rest is validated again, with the sections that lack something."""
+        problems: dict[FieldPath, Problem] = {}
+        left_out: set[FieldPath] = set()
+        while True:
+            try:
+                valid = validate(self.data, frozenset(str(path[0]) for path in left_out))
+            except ValidationError as error:
+                new = self._problems(error, model)
+                follows = {
+                    path for path in new if any(path[: len(gone)] == gone or path == gone[: len(path)] for gone in left_out)
+                }
+                problems |= {path: problem for path, problem in new.items() if path not in follows}
+                before = len(left_out)
+                left_out |= {gone for path in new if (gone := self._leave_out(path))}
+                if len(left_out) > before:
+                    continue
+            break
+        if problems or found:
+            order = {path: number for number, path in enumerate(self.places)}
+            sorted_paths = sorted(problems, key=lambda path: order[self._placed_parent(path)])
+            raise RecipeError(*(problems[path] for path in sorted_paths), *found)
+        return valid
+
+    def _leave_out(self, path: FieldPath) -> FieldPath:
+        """Removes the innermost field of a mapping around a place, and returns its place; () if there
+        is none."""
+        while path and (isinstance(path[-1], int) or _within(self.data, path) != path):
+            path = path[:-1]
+        if path:
+            container = self.data
+            for key in path[:-1]:
+                container = container[key]
+            del container[path[-1]]
+        return path
+
+    def _problems(self, error: ValidationError, model: type[BaseModel]) -> dict[FieldPath, Problem]:
+        """pydantic's errors as problems by their place."""
         messages: dict[FieldPath, list[str]] = {}
         guesses: set[FieldPath] = set()
+        meant: set[FieldPath] = set()  # fields that are missing because they are misspelt
         for entry in error.errors():
             path = _within(self.data, entry["loc"])
             if entry["type"] == "missing":
                 path = (*path, entry["loc"][-1])
             elif len(path) < len(entry["loc"]):
                 guesses.add(path)  # pydantic tried the members of a union
+            if entry["type"] == "extra_forbidden" and (close := _similar_field(entry["loc"], model)) is not None:
+                meant.add((*path[:-1], close))
             for below, message in _messages(entry, model):
                 messages.setdefault((*path, *below), []).append(message)
         for path in guesses:
             if any(len(other) > len(path) and other[: len(path)] == path for other in messages):
                 messages.pop(path, None)
-        order = list(self.places)
-        return [
-            Problem(self.places[self._placed_parent(path)], ".".join(map(str, path)), "; or ".join(dict.fromkeys(texts)))
-            for path, texts in sorted(messages.items(), key=lambda item: order.index(self._placed_parent(item[0])))
-        ]
+        messages = {path: texts for path, texts in messages.items() if path not in meant or texts != [_WORDS["missing"]]}
+        return {
+            path: Problem(self.places[self._placed_parent(path)], ".".join(map(str, path)), _one_of(texts))
+            for path, texts in messages.items()
+        }
 
     def _placed_parent(self, path: FieldPath) -> FieldPath:
         """The field, or the innermost section around it, whose place is known."""
@@ -157,6 +208,9 @@ class RecipeFile:
     def _unreadable(self, where: str, error: Exception) -> RecipeError:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         message = str(getattr(error, "problem", None) or error).splitlines()[0]
+        context = f"{message} {getattr(error, 'context', '')}"
+        cure = next((f": {cure}" for sign, cure in _YAML_CURES.items() if sign in context), "")
+        message += cure
         return RecipeError(self._problem(where, mark, message))
 
     def _problem(self, where: str, mark: Any, message: str) -> Problem:
@@ -219,11 +273,27 @@ def _within(data: Any, loc: Sequence[str | int]) -> FieldPath:
 
 _WORDS = {
     "missing": "is missing",
-    "list_type": "should be a list",
-    "tuple_type": "should be a list",
-    "dict_type": "should be a mapping of fields",
-    "model_type": "should be a mapping of fields",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
 }
+"""Messages by pydantic's type of error."""
+
+_YAML_CURES = {
+    "alias": "put a value that begins with * in quotes, as in '*.jsonl'",
+    "unhashable key": "put a value that begins with {{ in quotes",
+    "mapping values are not allowed": "a field that has fields of its own ends the line with its colon, and they follow below, "
+    "indented; a text with a colon needs quotes",
+    "'\\t'": "indent by spaces, not by tabs",
+    "expected <block end>": "the fields of a section begin in one column",
+    "<stream end>": "a bracket, brace or quote is not closed",
+    "'<document start>'": "sections are written as in 'rate:', with their fields below them, indented",
+}
+"""What to do about PyYAML's errors, by a part of their text."""
 
 
 def field_messages(error: ValidationError, model: type[BaseModel]) -> dict[FieldPath, str]:
@@ -238,19 +308,139 @@ def _messages(entry: Any, model: type[BaseModel]) -> Iterator[tuple[FieldPath, s
     elif entry["type"] == "extra_forbidden":
         yield (), _no_such_field(entry["loc"], model)
     else:
-        yield (), _WORDS.get(entry["type"]) or str(entry["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        yield (), _message(entry, model)
+
+
+def _message(entry: Any, model: type[BaseModel]) -> str:
+    """The message for a value that does not fit, with what would."""
+    kind, value, limits = entry["type"], entry["input"], entry.get("ctx", {})
+    if kind in ("list_type", "tuple_type"):
+        return _should_be_list(entry, model)
+    if kind in ("dict_type", "model_type"):
+        return _should_be_mapping(entry, model)
+    if kind == "string_type":
+        if not isinstance(value, int | float):
+            return "should be a text"
+        written = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        return f"is {_shown(value)}, not a text: put it in quotes, as in '{written}'"
+    if kind == "string_pattern_mismatch":
+        field = _field_at(entry["loc"], model)
+        wanted = field.description if field is not None and field.description else f"it should match {limits['pattern']}"
+        return f"'{_shown(value)}' does not fit: {wanted}"
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", limits["expected"])
+        close = nearest(str(value), names, cutoff=0.7)
+        return f"should be {limits['expected']}" + (f"; did you mean '{close}'?" if close else "")
+    text = _WORDS.get(kind) or str(entry["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if kind in ("int_parsing", "float_parsing") and isinstance(value, str):
+        share = re.fullmatch(r"([\d.]+)\s?%", value)
+        return f"{text}, not {_shown(value)}" + (f": a share is written {float(share[1]) / 100:g}" if share else "")
+    above_one = kind in ("less_than", "less_than_equal") and limits.get("le", limits.get("lt")) == 1
+    if above_one and isinstance(value, (int, float)) and 2 <= value <= 100:
+        return f"{text}: it is a share, and {value:g} % is written {value / 100:g}"
+    return text
+
+
+def _should_be_list(entry: Any, model: type[BaseModel]) -> str:
+    """How to write the value as a list, or what the items should be."""
+    value = entry["input"]
+    field = _field_at(entry["loc"], model)
+    items = [] if field is None else [inner for inner in _models(field.annotation) if not hasattr(inner, "all_fields")]
+    if isinstance(value, dict):
+        return "should be a list: begin each item with a hyphen, as in `- NAME: …`"
+    if items:
+        return f"should be a list, of which each item has {', '.join(items[0].model_fields)}"
+    item = f"'{_shown(value)}'" if isinstance(value, bool) else _shown(value)
+    return f"should be a list: write [{item}]" if isinstance(value, str | bool) else "should be a list"
+
+
+def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
+    """What fields, or what kind of names, there should be instead of the value."""
+    value = entry["input"]
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return f"should be a mapping: write {{{', '.join(f'{item}: …' for item in value[:3])}}}"
+    if entry["type"] == "dict_type":
+        example = f", as in {{NAME: {_shown(value)}}}" if isinstance(value, int | float) else ""
+        return f"should be a mapping from names{example}"
+    models = [inner for inner in _models_at(entry["loc"], model) if not hasattr(inner, "unknown_field")]
+    names = list(models[0].model_fields) if models and models[0] is not model else []
+    if isinstance(value, str) and (fields := _as_fields(value, models[0] if names else None)):
+        return f"should be a mapping: write {fields}"
+    wanted = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
+    optional = bool(names) and not any(field.is_required() for field in models[0].model_fields.values())
+    defaults = "; {} takes all defaults" if value is True and optional and len(entry["loc"]) < 3 else ""
+    return f"should be a mapping of {wanted}{defaults}"
+
+
+def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:
+    """How the fields of a section are written in the place of one value, if that can be told."""
+    if model is None or value in model.model_fields:
+        return f"{{{value}: {{}}}}"
+    for name, field in model.model_fields.items():
+        if field.annotation == tuple[str, ...]:
+            return f"{{{name}: [{_shown(value)}]}}"
+        if get_origin(field.annotation) is Literal and value in get_args(field.annotation):
+            return f"{{{name}: {value}}}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+_NOT_THIS_NUMBER = ("should be a number", "should be a whole number", "should be less", "should be greater")
+
+
+def _one_of(texts: Iterable[str]) -> str:
+    """The message of a field that may have several types, none of which fits."""
+    unique = list(dict.fromkeys(texts))
+    if any(text.startswith("should be a number") for text in unique):
+        unique = [text for text in unique if not text.startswith("should be a whole number")]
+    if any(text.startswith(_NOT_THIS_NUMBER) for text in unique):
+        unique = [text for text in unique if not text.startswith("should be a mapping")]
+    return "; or ".join(unique)
 
 
 def _no_such_field(loc: FieldPath, model: type[BaseModel]) -> str:
-    """The message for an unknown field, with a hint: the field of a similar name, or all fields."""
+    """The message for an unknown field, with a hint: the field of a similar name, the place of a
+    field of this name, or all fields."""
     models = _models_at(loc[:-1], model)
+    places = [place for place in _places_of(str(loc[-1]), model, "") if place != ".".join(map(str, loc))]
     for inner in models:
         if hasattr(inner, "unknown_field"):
-            return str(inner.unknown_field(str(loc[-1])))
+            return str(inner.unknown_field(str(loc[-1]))) + (f"; there is {places[0]}" if places else "")
+    close = _similar_field(loc, model)
+    if places and len(loc) == 1 and nearest(str(loc[0]), model.model_fields, cutoff=0.8) is None:
+        return f"no such field; did you mean '{places[0]}'?"
+    if close is not None:
+        return f"no such field; did you mean '{close}'?"
     names = [name for model in models for name in model.model_fields]
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
-    fields = f"; fields are {', '.join(names)}" if names else ""
-    return "no such field" + (f"; did you mean '{close[0]}'?" if close else fields)
+    return "no such field" + (f"; fields are {', '.join(names)}" if names else "")
+
+
+def _similar_field(loc: FieldPath, model: type[BaseModel]) -> str | None:
+    """The field of this section that an unknown one was probably meant to be."""
+    name, names = str(loc[-1]), [name for inner in _models_at(loc[:-1], model) for name in inner.model_fields]
+    return nearest(name, names)
+
+
+def _places_of(name: str, model: type[BaseModel], prefix: str, depth: int = 3) -> Iterator[str]:
+    """The dotted paths of the fields of this name, those of the upper sections first."""
+    if name in model.model_fields:
+        yield prefix + name
+    if depth > 1:
+        for field, info in model.model_fields.items():
+            for inner in _models(info.annotation):
+                yield from _places_of(name, inner, f"{prefix}{field}.", depth - 1)
+
+
+def _field_at(loc: FieldPath, model: type[BaseModel]) -> FieldInfo | None:
+    """The field at a place; None for what is a name or a number there."""
+    fields = (_all_fields(inner).get(str(loc[-1])) for inner in _models_at(loc[:-1], model))
+    return next((field for field in fields if field is not None), None)
 
 
 def _models_at(loc: FieldPath, model: type[BaseModel]) -> list[type[BaseModel]]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, repeated_count
+from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, group_counts, repeated_count, samples
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release
@@ -28,6 +28,7 @@ from tamis.pipelines.run import receipts
 from tamis.pipelines.run.finalize import count_characters, count_documents, curriculum_entry
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
+from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
@@ -206,6 +207,10 @@ def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) 
     }
     if "cuts" in table.column_names:  # not in early releases
         update["cut"] = cut_counts(table)
+    if summary.samples:  # as above
+        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal))
+        table = table.append_column("doc_ref", pa.array(doc_refs(ordinal, len(table))))
+        update["samples"] = samples(table, release.manifest["recipe"]["seed"])
     summary.model_copy(update=update).write(uri)
 
 
@@ -233,7 +238,8 @@ def _update_manifest(release: Release) -> None:
     if "characters" in counts:
         parts = [release.part(number).receipt() for number in range(len(manifest["parts"]))]
         parts_left = [receipt for receipt in parts if receipt is not None]
-        recounted["characters"] = count_characters(parts_left, receipts.summaries(release.receipts), shards)
+        summaries, editors = receipts.summaries(release.receipts), counts["characters"]["editors"]
+        recounted["characters"] = count_characters(parts_left, summaries, shards, editors)
     files = [
         File.read(release.run, file["path"])
         for file in manifest["files"]

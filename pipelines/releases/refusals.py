@@ -11,8 +11,8 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import Counts, InputEntry, Manifest
 
 
-def refuse_empty(counts: Counts) -> None:
-    """Raises RunError if no document is kept."""
+def refuse_empty(counts: Counts, causes: str = "") -> None:
+    """Raises RunError if no document is kept. `causes`: what else may be wrong."""
     if counts["kept"]:
         return
     read = counts["kept"] + counts["dropped"] + counts["review"]
@@ -22,7 +22,7 @@ def refuse_empty(counts: Counts) -> None:
         if reasons
         else "check the input and input.fields"
     )
-    raise RunError(f"no document of {read:,} is kept, and an empty corpus is not released; {cure}")
+    raise RunError(f"no document of {read:,} is kept, and an empty corpus is not released; {cure}{causes}")
 
 
 def refuse_shrunk(recipe: Mapping[str, Any], counts: Counts, inputs: Sequence[InputEntry], last: Manifest) -> None:

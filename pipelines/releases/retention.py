@@ -97,7 +97,10 @@ def clean(run: str, releases: Sequence[int] = (), dry_run: bool = False) -> list
 
 
 def disk_usage(run: str) -> dict[str, Any]:
-    """Bytes of a run: of the files that only one release has, by release; of parts; of the rest."""
+    """Bytes of a run: of the files that only one release has, by release; of parts; of the rest. Raises
+    RunError if there is no run."""
+    if not any(storage.names(storage.join(run, folder)) for folder in (RELEASES, *_SHARED)):
+        raise RunError(f"'{run}' is not a run: it has neither parts nor releases")
     sizes = {folder: _size(storage.join(run, folder)) for folder in _SHARED}
     own = {number: sum(removal.bytes for removal in _release_files(run, number)) for number in present_releases(run)}
     unneeded = sum(removal.bytes for removal in _unneeded_parts(run))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.pipelines.formatting import number
+from tamis.pipelines.formatting import compact, number
 from tamis.pipelines.report.page_data import Histogram, OrderSegment
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.dedup.minhash import MinHash
@@ -52,13 +52,18 @@ class LabelledLine:
 
 @dataclass(frozen=True, slots=True)
 class SignalChart:
+    """A histogram. The height of a bar is the logarithm of 1 + its documents. `ticks`: (position,
+    label) of values on the horizontal axis, `levels` of documents on the vertical one. `summary` says
+    in words what it shows."""
+
     name: str
     unit: str
-    low: float
-    high: float
     missing: int
     bars: list[Bar]
     lines: list[LabelledLine]
+    ticks: list[tuple[float, str]]
+    levels: list[tuple[float, str]]
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ class OrderChart:
     bands: list[SourceBand]
 
 
-SIGNAL_BOX = Box(0, 16, 300, 96)
+SIGNAL_BOX = Box(30, 18, 300, 104)
+LEVELS = 4  # labels on the vertical axis of a histogram, at most
 SCURVE_BOX = Box(34, 12, 400, 214)
 QUALITY_BOX = Box(40, 24, 944, 230)
 SOURCE_BOX = Box(40, 10, 944, 120)
@@ -113,29 +119,37 @@ def signal_charts(histograms: Mapping[str, Histogram], recipe: Mapping[str, Any]
 
 def _signal_chart(name: str, histogram: Histogram, threshold: Mapping[str, Any] | None) -> SignalChart:
     edges, counts = histogram["edges"], histogram["counts"]
-    low, high, most = edges[0], edges[-1], max(counts, default=0)
+    most, box = max(counts, default=0), SIGNAL_BOX
     limits = {side: threshold[side] for side in ("min", "max") if threshold[side] is not None} if threshold else {}
-    box = SIGNAL_BOX
 
-    def share(value: float) -> float:
+    def x(value: float) -> float:
         """All bins are drawn equally wide; a value lies in proportion within its bin."""
-        return float(np.interp(value, edges, np.linspace(0, 1, len(edges))))
+        return box.x(float(np.interp(value, edges, np.linspace(0, 1, len(edges)))))
+
+    def y(count: float) -> float:
+        return box.y(float(np.log1p(count) / np.log1p(most)))
 
     bars = []
+    failing = dict.fromkeys(limits, 0)
     for (left, right), count in zip(pairwise(edges), counts, strict=True):
-        if not count:
-            continue
-        top = min(box.y(count / most), box.bottom - 1)  # one document is visible
         middle = (left + right) / 2
-        fails = middle < limits.get("min", -np.inf) or middle > limits.get("max", np.inf)
-        bars.append(
-            Bar(box.x(share(left)) + 0.5, top, max(box.x(share(right)) - box.x(share(left)) - 1, 1), box.bottom - top, fails)
-        )
+        fails = [side for side, limit in limits.items() if (middle < limit if side == "min" else middle > limit)]
+        for side in fails:
+            failing[side] += count
+        if count:
+            height = round(box.bottom - y(count), 2)
+            bars.append(Bar(x(left) + 0.5, y(count), max(x(right) - x(left) - 1, 1), height, bool(fails)))
+    middle = box.x(0.5)
     lines = [
-        LabelledLine(box.x(share(limit)), f"{side} {number(limit)}", "end" if share(limit) > 0.5 else "start")
+        LabelledLine(x(limit), f"{side} {number(limit)}", "end" if x(limit) > middle else "start")
         for side, limit in limits.items()
     ]
-    return SignalChart(name, histogram["unit"], low, high, histogram["missing"], bars, lines)
+    ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
+    digits = len(str(most)) if most else 0
+    levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
+    told = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
+    summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
+    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, ", ".join([summary, *told]))
 
 
 def scurve_chart(recipe: Mapping[str, Any]) -> SCurve | None:

@@ -1,5 +1,7 @@
 """Writes report.html, one self-contained page that shows what a run did with its documents.
 
+Sections appear only if there is something in them.
+
 Text from documents (ids, sources, excerpts) may be hostile. The template engine escapes it,
 `<bdi>` isolates its writing direction, and control characters are replaced. The page needs no
 network and no JavaScript.
@@ -15,10 +17,11 @@ from markupsafe import Markup
 
 from tamis.pipelines.formatting import compact, number, share, storage_size
 from tamis.pipelines.report import charts
-from tamis.pipelines.report.page_data import OrderSegment, ReportData, load_report_data
+from tamis.pipelines.report.page_data import Groups, OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_rows
 from tamis.transforms.core.release import Release
+from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 
 Row = dict[str, Any]  # of a table of the page
@@ -41,12 +44,16 @@ def render(manifest: Manifest, data: ReportData) -> str:
             outcomes=_outcomes(manifest["counts"]),
             reasons=_reasons(manifest["counts"], recipe),
             sources=_sources(manifest["counts"]),
+            changes=data["changes"],
+            examples={(each["decision"], each["reason"]): each["examples"] for each in data["reasons"]},
+            kept=data["kept"],
+            groups=[(kind, groups, _group_rows(groups)) for kind, groups in data["groups"].items()],
+            ordered=_is_ordered(manifest["curriculum"]),
             characters=character_rows(manifest["counts"]),
             decided=[chart for chart in signals if chart.lines],
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),
             clusters=data["clusters"],
-            decontaminated=bool(recipe.get("decontaminate")),
             contamination=data["contamination"],
             order=charts.order_chart(manifest["curriculum"], data["segments"]),
             repeats=data["repeats"],
@@ -89,6 +96,20 @@ def _sources(counts: Mapping[str, Any]) -> list[Row]:
         row["documents"] = row["kept"] + row["review"] + row["dropped"]
         row["share"] = _ratio(row["kept_tokens"], counts["tokens"]["kept"])
     return sorted(rows, key=lambda row: (-row["documents"], row["name"]))
+
+
+def _group_rows(groups: Groups) -> list[Row]:
+    rows: list[Row] = [dict(row) for row in groups["rows"]]
+    for row in rows:
+        row["documents"] = row["kept"] + row["review"] + row["dropped"]
+    return rows
+
+
+def _is_ordered(curriculum: Mapping[str, Any]) -> bool:
+    """Whether quality decides about the place of a document."""
+    options = Curriculum.model_validate({name: curriculum[name] for name in Curriculum.model_fields if name in curriculum})
+    phases = options.effective_phases
+    return any(phase.order != "uniform" for phase in phases) or (len(phases) > 1 and options.assign == "quality")
 
 
 def _guards(manifest: Manifest, segments: Sequence[OrderSegment]) -> list[Row]:

@@ -1,20 +1,30 @@
 """Collects the report's data beside the manifest, from a run's receipts and a few documents."""
 
-from collections.abc import Iterable
-from typing import TypedDict
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any, TypedDict
 
 import numpy as np
 
+from tamis.pipelines.formatting import signal_value
+from tamis.pipelines.lookup.failed_rules import failed_rules
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.releases.comparison import comparison, lines
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
     CLUSTERS,
     EXAMPLES,
     QUALITY_BINS,
+    SAMPLES,
+    ClusterSize,
     ContaminatedDocument,
     CopyDistance,
     PartSummary,
+    SampledDocument,
     ShardReceipt,
     edges,
 )
@@ -22,7 +32,10 @@ from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import release_chain
 
-EXCERPT = 240  # characters of a document in the report
+EXCERPT = 300  # characters of a document in the report
+REASONS = 20  # with examples
+GROUP_ROWS = 15  # languages, hosts
+_COUNTS = ("kept", "review", "dropped", "kept_tokens")
 
 
 class Histogram(TypedDict):
@@ -60,6 +73,63 @@ class BenchmarkMatches(TypedDict):
     examples: list[ContaminatedExample]
 
 
+class Value(TypedDict):
+    """A signal with a threshold: its value as text, the rule that it fails, if it does."""
+
+    name: str
+    value: str
+    fails: str
+
+
+class Example(TypedDict):
+    """A document of a sample. `detail`: of its decision, unless `values` say it. `excerpt`: the beginning
+    of its text as it was rated."""
+
+    id: str
+    source: str
+    url: str
+    detail: str
+    quality: float | None
+    values: list[Value]
+    excerpt: str
+
+
+class SampledReason(TypedDict):
+    """Examples of the documents with one reason."""
+
+    decision: str
+    reason: str
+    examples: list[Example]
+
+
+class QualityRange(TypedDict):
+    """A tenth of the kept documents by quality, with examples, or all if they have one quality."""
+
+    low: float | None
+    high: float | None
+    documents: int
+    examples: list[Example]
+
+
+class Group(TypedDict):
+    """Documents of one host or language by decision, and the tokens of the kept ones."""
+
+    name: str
+    kept: int
+    review: int
+    dropped: int
+    kept_tokens: int
+
+
+class Groups(TypedDict):
+    """The largest groups of one kind. `uncounted`: documents of groups that are not among the largest of
+    their part, so that the numbers of a group may be too low; `others`: groups that are not shown."""
+
+    rows: list[Group]
+    others: int
+    uncounted: int
+
+
 class OrderSegment(TypedDict):
     """A range of the order: tokens, mean quality (None: unknown), tokens by source and guard."""
 
@@ -71,8 +141,13 @@ class OrderSegment(TypedDict):
 
 class ReportData(TypedDict):
     """The data of the report beside the manifest. `clusters` are sorted by size, `segments` by
-    training order. `real_before`: real tokens of the last release, if a guard compares with it."""
+    training order. `real_before`: real tokens of the last release, if a guard compares with it.
+    `changes`: against the release before, as lines. `groups`: by language and host."""
 
+    changes: list[str]
+    reasons: list[SampledReason]
+    kept: list[QualityRange]
+    groups: dict[str, Groups]
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
     contamination: list[BenchmarkMatches]
@@ -86,10 +161,51 @@ def load_report_data(release: Release) -> ReportData:
     recipe = finished_recipe(release.manifest)
     summaries, shards = receipts.summaries(release.receipts), receipts.shards(release.receipts)
     before = release_chain.before(release) if recipe.guards.real_tokens else None
+    clusters, contaminated = _clusters(summaries), _contaminated(recipe, summaries)
+    reasons, kept = _reasons(summaries), _kept(summaries)
+    sampled = [*chain.from_iterable(reasons.values()), *chain.from_iterable(rows for *_, rows in kept)]
+    refs = [*(row.doc_ref for row in clusters), *(row.doc_ref for row in chain.from_iterable(contaminated.values()))]
+    documents = _documents(release, recipe, [*refs, *(row.doc_ref for row in sampled)])
+    compared = comparison(release)
     return {
+        "changes": [] if compared is None else list(lines(compared)),
+        "reasons": [
+            {"decision": decision, "reason": reason, "examples": [_example(row, documents) for row in rows]}
+            for (decision, reason), rows in reasons.items()
+        ],
+        "kept": [
+            {"low": low, "high": high, "documents": count, "examples": [_example(row, documents) for row in rows]}
+            for low, high, count, rows in kept
+        ],
+        "groups": _groups(summaries),
         "histograms": _histograms(recipe, summaries),
-        "clusters": _clusters(release, summaries),
-        "contamination": _contamination(release, recipe, summaries),
+        "clusters": [
+            {
+                "id": row.id,
+                "copies": row.copies,
+                "source": documents[row.doc_ref].source,
+                "excerpt": documents[row.doc_ref].excerpt,
+            }
+            for row in clusters
+        ],
+        "contamination": [
+            {
+                "name": name,
+                "documents": sum(
+                    summary.contamination[name].documents for summary in summaries if name in summary.contamination
+                ),
+                "examples": [
+                    {
+                        "id": row.id,
+                        "decision": row.decision,
+                        "detail": row.detail or "",
+                        "excerpt": documents[row.doc_ref].excerpt,
+                    }
+                    for row in rows
+                ],
+            }
+            for name, rows in contaminated.items()
+        ],
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.real_tokens if before is not None else None,
@@ -100,7 +216,7 @@ def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histo
     histograms: dict[str, Histogram] = {}
     for name, signal in recipe.all_signals.items():
         bins = edges(signal, recipe)
-        if bins is not None and summaries:
+        if bins is not None and summaries and all(summary.aligned for summary in summaries):
             parts = [summary.histograms[name] for summary in summaries]
             histograms[name] = {
                 "unit": signal.unit,
@@ -111,41 +227,127 @@ def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histo
     return histograms
 
 
-def _clusters(release: Release, summaries: list[PartSummary]) -> list[Cluster]:
+def _clusters(summaries: list[PartSummary]) -> list[ClusterSize]:
     rows = [row for summary in summaries for row in summary.clusters]
-    rows = sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
-    excerpts = _excerpts(release, (row.doc_ref for row in rows))
-    documents = [(row, *excerpts[row.doc_ref]) for row in rows]
-    return [{"id": row.id, "copies": row.copies, "source": source, "excerpt": text} for row, source, text in documents]
+    return sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
 
 
-def _contamination(release: Release, recipe: Recipe, summaries: list[PartSummary]) -> list[BenchmarkMatches]:
-
+def _contaminated(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, list[ContaminatedDocument]]:
+    """The first documents with items of each benchmark."""
     names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
-    documents: dict[str, int] = dict.fromkeys(names, 0)
     examples: dict[str, list[ContaminatedDocument]] = {name: [] for name in names}
     for name, counts in (item for summary in summaries for item in summary.contamination.items()):
-        documents[name] += counts.documents
         examples[name] = sorted(examples[name] + counts.examples, key=lambda row: row.id)[:EXAMPLES]
-    excerpts = _excerpts(release, (row.doc_ref for rows in examples.values() for row in rows))
-
-    def example(row: ContaminatedDocument) -> ContaminatedExample:
-        return {"id": row.id, "decision": row.decision, "detail": row.detail or "", "excerpt": excerpts[row.doc_ref][1]}
-
-    return [{"name": name, "documents": documents[name], "examples": list(map(example, examples[name]))} for name in names]
+    return examples
 
 
-def _excerpts(release: Release, doc_refs: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """(source, beginning of the text) of documents by doc_ref. Reads each row group once."""
+def _reasons(summaries: list[PartSummary]) -> dict[tuple[str, str], list[SampledDocument]]:
+    """The sample by decision and reason, the most frequent reasons first."""
+    documents: Counter[tuple[str, str]] = Counter()
+    for row in (row for summary in summaries for row in summary.counts):
+        documents[row.decision, row.reason or ""] += row.documents
+    rows = [row for summary in summaries for row in summary.samples if row.reason is not None]
+    reasons = {(row.decision, row.reason or "") for row in rows}
+    largest = sorted(reasons, key=lambda key: (-documents[key], key))[:REASONS]
+    return {key: _first(SAMPLES, (row for row in rows if (row.decision, row.reason) == key)) for key in largest}
+
+
+Tenth = tuple[float | None, float | None, int, list[SampledDocument]]
+"""Lowest quality, highest quality, documents, sample."""
+
+
+def _kept(summaries: list[PartSummary]) -> list[Tenth]:
+    """Each tenth of the kept documents by quality, the best first; all of them if they differ in none.
+    A bin of quality is in the tenth of its middle."""
+    rows = [row for summary in summaries for row in summary.samples if row.decision == "keep"]
+    counts = np.zeros(QUALITY_BINS, np.int64)
+    for summary in summaries:
+        for index, lengths in summary.lengths.items():
+            counts[index] += sum(lengths.values())
+    if not rows:
+        return []
+    if np.count_nonzero(counts) < 2:
+        total = sum(row.documents for summary in summaries for row in summary.counts if row.decision == "keep")
+        return [(None, None, total, _first(SAMPLES, rows))]
+    tenth = np.minimum((np.cumsum(counts) - counts / 2) / counts.sum() * 10, 9).astype(np.int64)
+    bins = [int(index) for index in receipts.quality_bins(np.array([row.quality or 0.0 for row in rows]))]
+    kept: list[Tenth] = []
+    for number in range(9, -1, -1):
+        own = np.flatnonzero((tenth == number) & (counts > 0))
+        if len(own):
+            low, high = own[0] / QUALITY_BINS, (own[-1] + 1) / QUALITY_BINS
+            sample = _first(1, (row for row, index in zip(rows, bins, strict=True) if index in own and row.quality is not None))
+            kept.append((float(low), float(high), int(counts[own].sum()), sample))
+    return kept
+
+
+def _first(count: int, rows: Iterable[SampledDocument]) -> list[SampledDocument]:
+    return sorted(rows, key=lambda row: (row.key, row.id))[:count]
+
+
+def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
+    """The largest languages and hosts of all parts, by documents."""
+    groups: dict[str, Groups] = {}
+    for kind in ("language", "host"):
+        sums: dict[str, Counter[str]] = {}
+        for summary in summaries:
+            for name, counts in summary.groups.get(kind, {}).items():
+                sums.setdefault(name, Counter()).update(asdict(counts))
+        rows = [Group(name=name, **{field: counts[field] for field in _COUNTS}) for name, counts in sums.items()]  # type: ignore[typeddict-item]
+        rows.sort(key=lambda row: (-row["kept"] - row["review"] - row["dropped"], row["name"]))
+        if rows:
+            uncounted = sum(summary.uncounted.get(kind, 0) for summary in summaries)
+            groups[kind] = {"rows": rows[:GROUP_ROWS], "others": len(rows[GROUP_ROWS:]), "uncounted": uncounted}
+    return groups
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What is read of a document for the report."""
+
+    source: str
+    url: str
+    excerpt: str
+    values: list[Value]
+
+
+def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int]) -> dict[int, _Document]:
+    """Documents by doc_ref. Reads each row group that holds one, once."""
     refs = np.unique(np.fromiter(doc_refs, np.uint64))
-    excerpts: dict[int, tuple[str, str]] = {}
-    for part in np.unique(part_of(refs)).tolist():
-        part_refs = refs[part_of(refs) == part]
-        for rows, batch in release.part(part).read(row_of(part_refs), ["source", "text"]):
+    documents: dict[int, _Document] = {}
+    for ordinal in np.unique(part_of(refs)).tolist():
+        part, part_refs = release.part(ordinal), refs[part_of(refs) == ordinal]
+        signals = [name for name in recipe.thresholds if name in part.schema().names]
+        for rows, batch in part.read(row_of(part_refs), ["source", "url", "text", *signals]):
             row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
-            texts = (text[:EXCERPT] for text in batch["text"].to_pylist())
-            excerpts |= zip(row_refs, zip(batch["source"].to_pylist(), texts, strict=True), strict=True)
-    return excerpts
+            for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
+                values = _values({name: row[name] for name in signals}, recipe)
+                documents[ref] = _Document(row["source"], row["url"] or "", _excerpt(row["text"]), values)
+    return documents
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a text, without empty lines."""
+    beginning = re.sub(r"\s*\n\s*", "\n", text[:EXCERPT].strip())
+    return f"{beginning}…" if len(text) > EXCERPT else beginning
+
+
+def _values(signals: Mapping[str, Any], recipe: Recipe) -> list[Value]:
+    failed = {rule.signal: rule.detail for rule in failed_rules(signals, recipe.thresholds)}
+    return [{"name": name, "value": signal_value(value), "fails": failed.get(name, "")} for name, value in signals.items()]
+
+
+def _example(row: SampledDocument, documents: Mapping[int, _Document]) -> Example:
+    document = documents[row.doc_ref]
+    return {
+        "id": row.id,
+        "source": document.source,
+        "url": document.url,
+        "detail": "" if any(value["name"] == row.reason for value in document.values) else row.detail or "",
+        "quality": row.quality,
+        "values": document.values,
+        "excerpt": document.excerpt,
+    }
 
 
 def _segments(shards: list[ShardReceipt]) -> list[OrderSegment]:

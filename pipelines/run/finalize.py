@@ -2,13 +2,14 @@
 
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from tamis.pipelines.decisions.named_values import unmatched_names
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
 from tamis.pipelines.releases.seal import mend_release, seal_release
@@ -49,20 +50,24 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     for _, receipt in parts:
         skipped.update(receipt.skipped)
     counts = count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
-    counts["characters"] = count_characters([receipt for _, receipt in parts], summaries, shards)
+    counts["characters"] = count_characters(
+        [receipt for _, receipt in parts], summaries, shards, [editor.name for editor in recipe.editors]
+    )
     segments = receipts.segments(shards)
     real_tokens = sum(summary.real_tokens for summary in summaries)
     tokens = [segment.tokens for segment in segments]
     guarded = {name: [segment.guarded.get(name, 0) for segment in segments] for name in recipe.guards.by_name}
     violations = run_warnings.guard_violations(recipe, counts, tokens, guarded, real_tokens, release_chain.latest(plan.run))
+    unmatched = list(unmatched_names(recipe, summaries))
+    causes = "".join(f". {warning.message}" for warning in unmatched)
     if failures := [violation.message for violation in violations if violation.fails]:
-        raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures))
+        raise RunError("the corpus fails its guards, so it is not released. " + " ".join(failures) + causes.removeprefix("."))
     warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
     inputs = _inputs(parts)
     input_warnings = [*run_warnings.lost_records(inputs), *run_warnings.unread_files(plan.unread)]
     input_warnings += run_warnings.unmatched_scores(recipe, plan.receipts)
     saved_recipe = _without_credentials(recipe.model_dump(mode="json"))
-    refuse_empty(counts)
+    refuse_empty(counts, causes)
     if plan.current is not None and not allow_shrink:
         refuse_shrunk(saved_recipe, counts, inputs, plan.current.manifest)
     body = {
@@ -80,7 +85,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
             "real_tokens": real_tokens,
             "shares": {name: token_shares(tokens, part)[0] for name, part in guarded.items()},
         },
-        "warnings": [*map(_entry, [*warnings, *input_warnings]), *map(_entry, violations)],
+        "warnings": [*map(_entry, [*unmatched, *warnings, *input_warnings]), *map(_entry, violations)],
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -136,10 +141,11 @@ def _without_credentials(value: Any) -> Any:
 
 
 def count_characters(
-    parts: Sequence[PartReceipt], summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt]
+    parts: Sequence[PartReceipt], summaries: Sequence[PartSummary], shards: Sequence[ShardReceipt], editors: Iterable[str]
 ) -> CharacterCounts:
     """The characters of a release: as they were read and rated, from the receipts of its parts; as
-    documents ended, from the summaries; as they were written, from the receipts of its shards."""
+    documents ended, from the summaries; as they were written, from the receipts of its shards.
+    `editors`: their names, in their order."""
     measured = Characters()
     for part in parts:
         measured.add(part.characters)
@@ -152,7 +158,7 @@ def count_characters(
         ended[row.decision] += row.chars
     return {
         "read": measured.read,
-        "editors": {name: cast(EditEntry, asdict(counts)) for name, counts in measured.edits.items()},
+        "editors": {name: cast(EditEntry, asdict(measured.edits[name])) for name in editors if name in measured.edits},
         "rated": measured.rated,
         "cut": cut,
         "kept": ended["keep"],

@@ -126,6 +126,7 @@ def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
         reused=plan.reused,
         bytes=plan.bytes,
         reused_bytes=sum(task.size for task in plan.tasks if task.finished),
+        text_per_byte=plan.text_per_byte,
     )
 
 
@@ -149,7 +150,7 @@ class _Monitor:
         """Stops reading when the DAG has finished."""
         self._stop.set()
         self._thread.join()
-        self._observer.progress(progress.read_progress(self._run))
+        self._observer.progress(progress.read_progress(self._run, self.attempt.text_per_byte))
         self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -157,13 +158,13 @@ class _Monitor:
         self._thread.join()
         if kind is not None:
             self.attempt = self.attempt.model_copy(update={"error": redact(str(error)) or kind.__name__})
-            self._record(progress.read_progress(self._run))
+            self._record(progress.read_progress(self._run, self.attempt.text_per_byte))
 
     def _poll(self) -> None:
         last: dict[str, MovementProgress] = {}
         recorded = self._start
         while not self._stop.wait(0.2):
-            movements = progress.read_progress(self._run)
+            movements = progress.read_progress(self._run, self.attempt.text_per_byte)
             for name, movement in movements.items():
                 if movement != last.get(name):
                     self._last_progress[name] = time.monotonic() - self._start

@@ -53,29 +53,49 @@ class Progress:
 
 @dataclass(frozen=True)
 class MovementProgress:
-    """The progress of a movement. `finished` and `total` (0: not known yet) count work."""
+    """The progress of a movement. `finished` and `total` (0: not known yet) count work, `underway` is
+    an estimate of what is done of unfinished parts."""
 
     documents: int = 0
     text_bytes: int = 0
     finished: int = 0
     total: int = 0
+    underway: int = 0
+
+    def done(self, total: int | None) -> int:
+        """The work that is done, the estimate included, which never makes it all of it."""
+        if not total:
+            return self.finished + self.underway
+        return min(total, max(self.finished, min(self.finished + self.underway, total * 99 // 100)))
 
 
-def read_progress(run: str) -> dict[str, MovementProgress]:
-    """The progress of each movement that has started. Empty on an object store."""
+def read_progress(run: str, text_per_byte: float = 1.0) -> dict[str, MovementProgress]:
+    """The progress of each movement that has started. Empty on an object store. `text_per_byte`: bytes
+    of text in a stored byte of input, until finished parts have shown how many there are."""
     folder = storage.local_path(storage.join(run, FOLDER))
     sums: dict[str, Counter[str]] = {}
+    shown: Counter[str] = Counter()  # work of parts that were rated, and the text in it
+    underway = 0
     for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []:
         movement = file.name.split(".")[0]
         if movement not in MOVEMENTS:
             continue
         counts = sums.setdefault(movement, Counter())
+        text = 0
         for line in file.read_text().splitlines():
             numbers = line.split()
             if len(numbers) == 4:  # a line that is being written is counted next time
                 *increments, total = map(int, numbers)
                 counts.update(dict(zip(("documents", "text_bytes", "finished"), increments, strict=True)))
                 counts["total"] = max(counts["total"], total)  # a retried step records it again
+                text += increments[1]
+                if movement == MOVEMENTS[0] and increments[2]:
+                    shown.update(text=text, work=increments[2] if text else 0)  # a part that is used again has no text
+                    text = 0
+        underway += text if movement == MOVEMENTS[0] else 0
+    if MOVEMENTS[0] in sums:
+        ratio = shown["text"] / shown["work"] if shown["work"] and shown["text"] else text_per_byte
+        sums[MOVEMENTS[0]]["underway"] = int(underway / ratio)
     return {movement: MovementProgress(**counts) for movement, counts in sums.items()}
 
 
@@ -94,7 +114,8 @@ class Observer:
 
 class Attempt(JsonModel):
     """The driver's record of one attempt at a run. Times are in seconds since 1970, sizes in bytes
-    as stored. `seconds` is the time in each movement so far, `error` why the attempt failed."""
+    as stored, of which each has about `text_per_byte` bytes of text. `seconds` is the time in each
+    movement so far, `error` why the attempt failed."""
 
     started: float
     updated: float
@@ -108,6 +129,7 @@ class Attempt(JsonModel):
     reused_bytes: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     error: str = ""
+    text_per_byte: float = 1.0
 
 
 def new_attempt(**fields: Any) -> Attempt:

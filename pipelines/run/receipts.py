@@ -23,6 +23,8 @@ BINS = 40  # of a signal's histogram, over its useful range and its thresholds
 WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a constant factor
 QUALITY_BINS = 100
 CLUSTERS, EXAMPLES = 10, 5  # in the report: clusters, contaminated documents of a benchmark
+SAMPLES = 3  # in the report: documents for each reason
+GROUPS = 100  # of a part that are counted: the largest hosts, the largest languages
 
 DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]  # `ticket` in older runs
 
@@ -118,13 +120,49 @@ class BenchmarkCount:
     examples: list[ContaminatedDocument]
 
 
+@dataclass(frozen=True)
+class NamedColumn:
+    """A column in which the recipe names something: documents with a value, and labels that they
+    have, in the alphabet's order: those that the recipe names, and the first of all."""
+
+    values: int
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class SampledDocument:
+    """A document of the sample of a part. The smaller its `key`, the sooner it is chosen."""
+
+    doc_ref: DocRef
+    key: int
+    id: str
+    decision: str
+    reason: str | None
+    detail: str | None
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class GroupCount:
+    """Documents of one host or one language by decision, and the tokens of the kept ones."""
+
+    kept: int = 0
+    review: int = 0
+    dropped: int = 0
+    kept_tokens: int = 0
+
+
 class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id another one had. `cut`:
+    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `cut`:
     what was cut out of documents, whatever became of them later, by reason. `hostless`: documents
-    without a host, if their lines are compared within one."""
+    without a host, if their lines are compared within one. `named`: what there is in the columns in
+    which the recipe names something. `samples`: up to `SAMPLES` documents for each decision and
+    reason, and one kept document in each bin of quality. `groups`: by `host` and `language`, the
+    largest `GROUPS`; `uncounted`: the documents in smaller ones. `aligned`: whether limits are edges
+    of the bins of histograms, as they were not in older runs."""
 
     fingerprint: str
     file: File
@@ -139,6 +177,11 @@ class PartSummary(JsonModel):
     renamed: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
+    named: dict[str, NamedColumn] = Field(default_factory=dict)
+    samples: list[SampledDocument] = Field(default_factory=list)
+    groups: dict[str, dict[str, GroupCount]] = Field(default_factory=dict)
+    uncounted: dict[str, int] = Field(default_factory=dict)
+    aligned: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,7 +270,8 @@ def text_size(shard: pa.Table) -> tuple[int, int]:
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     """Histogram bin edges of a numeric signal: its useful range and its thresholds, with a margin.
-    None for a label, and for a signal that has neither."""
+    Each limit is an edge, so that the documents of a bin all pass it, or all fail. None for a label,
+    and for a signal that has neither."""
     bounds = [signal.low, signal.high]
     threshold = recipe.thresholds.get(signal.name)
     if threshold is not None:
@@ -236,11 +280,20 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     if signal.has_labels or not limits:
         return None
     low, high = min(0.0, *limits), 1.5 * max(limits)
-    if signal.unit.startswith("share"):
-        high = min(high, 1.0)  # no share is larger
-    if high > WIDE_RANGE:
-        return [float(edge) for edge in np.geomspace(1.0, high, BINS + 1)]
-    return [float(edge) for edge in np.linspace(low, high if high > low else low + 1.0, BINS + 1)]
+    if signal.unit.startswith(("share", "probability")):
+        high = min(high, 1.0)  # none is larger
+    high = high if high > low else low + 1.0
+    bins = np.geomspace(1.0, high, BINS + 1) if high > WIDE_RANGE else np.linspace(low, high, BINS + 1)
+    if threshold is not None:
+        # A value that equals the maximum passes, and is in the bin below this edge.
+        inner = [threshold.min, None if threshold.max is None else float(np.nextafter(threshold.max, np.inf))]
+        free = 1
+        for limit in inner:
+            if limit is not None and bins[0] < limit < bins[-1]:
+                nearest = free + int(np.abs(bins[free:-1] - limit).argmin()) if free < BINS else BINS - 1
+                bins[nearest] = limit
+                free = nearest + 1
+    return [float(edge) for edge in np.sort(bins)]
 
 
 def quality_bins(quality: np.ndarray) -> np.ndarray:

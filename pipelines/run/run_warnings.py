@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from tamis.pipelines.recipe.lint_recipe import lint_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
@@ -10,7 +11,6 @@ from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.manifest import Counts, InputEntry
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
-from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.provenance.release_chain import ReleaseRecord
 from tamis.transforms.rate.metadata_signals import MISTYPED
 from tamis.transforms.read.input_options import UnreadFile
@@ -19,7 +19,11 @@ from tamis.transforms.select import guards
 
 NAMED = 10  # files of each kind in warnings; the manifest names all
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
+SMALL_SOURCE = 10  # documents in a source, below which an order within it means nothing
+SMALL_SOURCES, SMALL_SHARE = 10, 0.1  # so many of them, with this share of the tokens, are told
 DROP_SHARE = 0.9  # if one reason drops a larger share, often a threshold or a field is wrong
+RULE_SHARE = 0.1  # a threshold that takes a larger share is warned about, with examples to read
+FEW = 10  # documents of which no share is taken seriously
 
 
 def guard_violations(
@@ -42,7 +46,7 @@ def warnings(
     recipe: Recipe, counts: Counts, summaries: list[PartSummary], shards: list[ShardReceipt], segments: list[ShardSegment]
 ) -> Iterator[LintWarning]:
     """Warnings about the recipe, the corpus and the input."""
-    yield from lint.lint(recipe.curriculum)
+    yield from lint_recipe(recipe)
     yield from lint.lint_shares([segment.sources for segment in segments], _large_document(counts))
     yield from _phases_and_copies(recipe, counts, summaries, shards)
     yield from _length_bias(summaries)
@@ -50,7 +54,7 @@ def warnings(
     if renamed := sum(summary.renamed for summary in summaries):
         yield LintWarning(
             "ids-renamed",
-            f"{renamed:,} documents had the id of another one and got a number (id#2). "
+            f"{renamed:,} documents had the id of another one, with another text, and got a number (id#2). "
             "If ids should be unique, set duplicate_ids: error",
             {"documents": renamed},
         )
@@ -62,24 +66,37 @@ def warnings(
             "input.fields.url, or set within: source",
             {"documents": hostless},
         )
-    if unknown := sorted(recipe.curriculum.by.keys() - counts["sources"].keys() - {WILDCARD}):
-        yield LintWarning(
-            "by-no-source",
-            f"curriculum.by names {', '.join(unknown[:5])}, but no document has that source; the sources are "
-            f"{', '.join(list(counts['sources'])[:20])}",
-            {"sources": len(unknown)},
-        )
+    yield from _small_sources(recipe, counts)
     read = counts["kept"] + counts["dropped"] + counts["review"]
-    for reason in counts["reasons"]:
-        if reason["documents"] > DROP_SHARE * read:
-            share = reason["documents"] / read
-            yield LintWarning(
-                "drops-nearly-all",
-                f"{reason['reason']} removes {share:.1%} of the documents; check its threshold and the text field",
-                {"share": share},
-            )
+    yield from _large_drops(recipe, counts, read, summaries)
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
+
+
+def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:
+    """Reasons that take nearly all documents, and thresholds that take many."""
+    rules = {*recipe.thresholds, *(f"after_cuts.{name}" for name in recipe.after_cuts)}
+    taken: Counter[str] = Counter()
+    for row in counts["reasons"]:
+        taken[row["reason"]] += row["documents"]
+    for reason, documents in taken.items():
+        sampled = [row for summary in summaries for row in summary.samples if row.reason == reason and row.detail]
+        few = sorted(sampled, key=lambda row: (row.key, row.id))[: receipts.SAMPLES]
+        such_as = f", such as {', '.join(f'{row.id} ({row.detail})' for row in few)}" if few else ""
+        share = documents / read
+        if share > DROP_SHARE:
+            yield LintWarning(
+                "drops-nearly-all",
+                f"{reason} removes {share:.1%} of the documents{such_as}; check its threshold and the text field",
+                {"share": share},
+            )
+        elif reason in rules and share > RULE_SHARE and documents >= FEW:
+            yield LintWarning(
+                "rule-takes-many",
+                f"{reason} takes {share:.1%} of the documents{such_as}. Read some (`tamis sample RUN --reason {reason}`): "
+                f"if you would keep them, move the limit under thresholds, or take the rule away",
+                {"documents": documents, "share": share},
+            )
 
 
 def lost_records(inputs: Sequence[InputEntry]) -> Iterator[LintWarning]:
@@ -141,6 +158,24 @@ def unmatched_scores(recipe: Recipe, folder: str) -> Iterator[LintWarning]:
                 f"{counts.scores:,} scores belong to no document; {counts.ambiguous:,} ids have two scores, so none",
                 {"unscored": counts.unscored, "unused": counts.unused, "ambiguous": counts.ambiguous},
             )
+
+
+def _small_sources(recipe: Recipe, counts: Counts) -> Iterator[LintWarning]:
+    """Sources with so few documents that an order within each means nothing: the only document of a
+    source is always the last one of its order."""
+    kept = [source for source in counts["sources"].values() if source["kept"]]
+    if recipe.curriculum.interleave_by != "source":
+        return
+    small = [source["kept_tokens"] for source in kept if source["kept"] < SMALL_SOURCE]
+    share = sum(small) / max(sum(source["kept_tokens"] for source in kept), 1)
+    if len(small) >= SMALL_SOURCES and share > SMALL_SHARE:
+        yield LintWarning(
+            "sources-too-small",
+            f"{len(small):,} of {len(kept):,} sources have fewer than {SMALL_SOURCE} kept documents, together {share:.0%} of "
+            "the tokens. Each source is ordered by itself, so their last documents meet at the end of the run. Set "
+            "curriculum.interleave_by: none, or name another field with input.fields.source",
+            {"sources": len(small), "share": share},
+        )
 
 
 def _large_document(counts: Counts) -> float:

@@ -76,7 +76,7 @@ def status(run: str, now: float | None = None) -> Status:
 
 def _movements(run: str, attempt: Attempt, state: State) -> Iterator[MovementStatus]:
     """Read from the progress files; on an object store, which has none, from the receipts."""
-    movements = progress.read_progress(run)
+    movements = progress.read_progress(run, attempt.text_per_byte)
     if movements:
         rate = movements.get("rate", MovementProgress())
         yield _movement("rate", "bytes of input", rate, attempt.bytes, attempt.reused_bytes, attempt, state)
@@ -95,7 +95,7 @@ def _movements(run: str, attempt: Attempt, state: State) -> Iterator[MovementSta
 def _movement(
     name: str, unit: str, movement: MovementProgress, total: int | None, reused: int, attempt: Attempt, state: State
 ) -> MovementStatus:
-    done, seconds = movement.finished, attempt.seconds.get(name)
+    done, seconds = movement.done(total), attempt.seconds.get(name)
     seconds_left = None
     if state == "running" and seconds and total is not None and reused < done < total:
         seconds_left = seconds * (total - done) / (done - reused)

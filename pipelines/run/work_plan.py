@@ -1,11 +1,12 @@
 """Decides what a run has to do: what to rate, what to reuse, which release it makes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.starter import absent_fields, likely_text
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.intact_files import IntactFiles
 from tamis.transforms import storage
@@ -16,8 +17,10 @@ from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.decontaminate.ngrams import SAVED_INDEX
 from tamis.transforms.provenance.takedown import read_takedown
+from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
-from tamis.transforms.read.inputs import missing_text, plan
+from tamis.transforms.read.inputs import WITH_FIELDS, Beginning, plan, read_beginning
+from tamis.transforms.runtime.credentials import redact
 
 REPORT, METRICS = "report.html", "metrics.prom"
 MEND = ".mend"
@@ -31,6 +34,9 @@ EVEN_PARTITIONS = 128
 """Up to this many partitions, each has `PARTITION_BYTES`. A piece takes 55 µs whatever it holds; in
 partitions of 45 MB it has a few hundred rows. Of a billion documents a partition has 300,000, whose
 band hashes are 80 MB."""
+
+_ERROR_CHARACTERS = 400
+"""Of the names of fields, which the input chooses."""
 
 SMALL_BYTES, FEW_SPLITS = 1 << 20, 32
 """Beyond this number, splits of fewer stored bytes share parts: a part costs four files and some
@@ -91,7 +97,8 @@ class WorkPlan:
     """The work of a run. `fingerprint` covers everything that can change decisions/ and data/: the
     recipe and every split. `number` and `folder` are of the release that it makes. `current`: the
     current release. `unchanged`: the last release, if there is nothing to do; `mended`: the last
-    release, if only its `damaged` files must be made again, in `folder`."""
+    release, if only its `damaged` files must be made again, in `folder`. `forecast`: what is
+    probably wrong, by the beginning of the input."""
 
     run: str
     number: int
@@ -105,6 +112,7 @@ class WorkPlan:
     mended: Release | None = None
     damaged: tuple[File, ...] = ()
     unread: tuple[UnreadFile, ...] = ()
+    forecast: tuple[str, ...] = ()
 
     @property
     def spill(self) -> str:
@@ -129,11 +137,22 @@ class WorkPlan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def text_per_byte(self) -> float:
+        """Bytes of text in a stored byte of the input, approximately."""
+        text = sum(split.size * _expansion(split) for task in self.tasks for split in task.splits)
+        return max(text / max(self.bytes, 1), 0.1)
+
+    @property
     def partitions(self) -> int:
         """Partitions of an exchange: they bound its memory and do not change its result. A
         compressed file counts several times, since it may hold many short documents."""
         splits = [split for task in self.tasks for split in task.splits]
-        return partitions(sum(split.size * (COMPRESSION_RATIO if is_compressed(split) else 1) for split in splits))
+        return partitions(sum(split.size * _expansion(split) for split in splits))
+
+
+def _expansion(split: Split) -> int:
+    """How many times larger a file may be when it is decompressed."""
+    return COMPRESSION_RATIO if is_compressed(split) else 1
 
 
 def is_compressed(split: Split) -> bool:
@@ -154,6 +173,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     for a new release). Raises RunError if the input is missing, NoInput if it is and the recipe
     allows that."""
     splits, unread = list_input(recipe, run)
+    beginning = check_beginning(recipe, splits)
     current, last = current_release(run), last_release(run)
     number = max([*numbers(run), current.number if current is not None else 0]) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
@@ -174,7 +194,11 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     folder = release_folder(run, number)
     resumed = not fresh and started == plan_record(planned, number)
     shards = _finished_shards(run, folder, planned) if resumed else frozenset()
-    return WorkPlan(run, number, folder, tuple(tasks), planned, shards, fresh, current, unread=tuple(unread))
+    return WorkPlan(
+        *(run, number, folder, tuple(tasks), planned, shards, fresh, current),
+        unread=tuple(unread),
+        forecast=tuple(_forecast(recipe, splits, beginning)),
+    )
 
 
 def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]:
@@ -187,9 +211,33 @@ def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]
         raise NoInput(f"no input: there is no file in {', '.join(recipe.input.paths)}")
     if not splits:
         raise RunError(f"input: no file is left to read; {unread[0].uri}: {unread[0].reason}" if unread else "input: no file")
-    if recipe.max_rejects != 1.0 and (problem := missing_text(splits, recipe.input)) is not None:
-        raise RunError(f"input: {problem}")
     return splits, unread
+
+
+def check_beginning(recipe: Recipe, splits: Sequence[Split]) -> Beginning:
+    """What is at the beginning of the input. Raises RunError if nothing there has a text."""
+    beginning = read_beginning(splits, recipe.input)
+    split = beginning.textless
+    if split is not None and recipe.max_rejects != 1.0:
+        what = printable(f"{redact(split.uri)}: {beginning.error.partition('; name the right one')[0]}", _ERROR_CHARACTERS)
+        field = likely_text(split.uri, split.format)
+        raise RunError(f"input: {what}. Name the right one: --set input.fields.text={field or 'NAME'}")
+    return beginning
+
+
+def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning) -> Iterator[str]:
+    """Fields that are not there, and more rejects than are allowed."""
+    named = next((split for split in splits if split.format in WITH_FIELDS), None)
+    if named is not None:
+        yield from map(printable, absent_fields(recipe, named.uri, named.format))
+    share, max_rejects = beginning.rejected / max(beginning.records, 1), recipe.max_rejects
+    if beginning.rejected <= max_rejects if isinstance(max_rejects, int) else share <= max_rejects:
+        return
+    enough = min(1.0, math.ceil(20 * share + 1) / 20)
+    yield (
+        f"{share:.0%} of the first {beginning.records:,} records cannot be read ({printable(beginning.error)}), and the run "
+        f"stops above max_rejects ({max_rejects}): allow more with --set max_rejects={enough:g}"
+    )
 
 
 def current_release(run: str) -> Release | None:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 
 from pydantic import ValidationError
 
-from tamis.pipelines.recipe.yaml_file import RecipeError, RecipeFile
+from tamis.pipelines.recipe.yaml_file import RecipeFile, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
@@ -22,14 +23,13 @@ def parse_schedule(text: str) -> Schedule:
     if text.endswith(".csv"):
         file = RecipeFile(text, "")
         file.data["points"] = text
+    elif text in get_args(Schedule.model_fields["shape"].annotation):
+        raise RunError(f"--schedule {text}: write {{shape: {text}}}, with its other fields, or name a file")
     elif Path(text).is_file():
         file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
         file = RecipeFile("--schedule", text)
-    try:
-        return Schedule.model_validate(file.data)
-    except ValidationError as error:
-        raise RecipeError(*file.problems(error, Schedule)) from None
+    return file.check(Schedule, lambda fields, _: Schedule.model_validate(fields))
 
 
 def write_plan(
@@ -45,8 +45,8 @@ def write_plan(
     try:
         plan = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
     except ValidationError as error:
-        problems = (".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
-        raise RunError("; ".join(problem.removeprefix(": ") for problem in problems)) from None
+        messages = field_messages(error, Checkpoints).items()
+        raise RunError("; ".join(": ".join(filter(None, (".".join(map(str, at)), text))) for at, text in messages)) from None
     except ValueError as error:
         raise RunError(f"{run}: {error}") from None
     content = (plan.model_dump_json(indent=1) + "\n").encode()

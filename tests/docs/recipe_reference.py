@@ -25,7 +25,11 @@ Written by `python -m tests.docs.recipe_reference` from the models in the code. 
 
 A recipe is one YAML file that describes a run. A section that is left out switches its step off. A misspelt field or signal is
 an error that names the line and the nearest name. `tamis schema` prints the same as a JSON schema, for editors.
-`tamis recipes` lists the shipped recipes; each is commented line by line, with sources, in `pipelines/recipe/shipped/`.
+`tamis recipes` lists the shipped recipes, and `tamis recipes NAME` prints one; each is commented line by line, with sources.
+
+`tamis lint` reports the errors of all sections together, each with its line and its likely cure. Numbers of tokens and
+documents, and limits of signals, may be written 12.8M, 100B, 1.5T or 12.8e6 (k, M, B, T are 10^3, 10^6, 10^9, 10^12), sizes in
+bytes 64MB or 48MiB.
 
 ```yaml
 seed: 0                                     # for tie breaks and shuffles
@@ -59,7 +63,7 @@ quality:                                    # 0 to 1: a weighted mean of signals
   - {signal: gopher.stop_words, weight: 1, range: [0, 8]}
   - {signal: repetition.duplicate_5gram_chars, weight: 2, range: [0, 0.3]}   # less is better, as its rater declares
 
-select: {tokens: 1000000000}                # the best, up to a budget
+select: {tokens: 1B}                        # the best, up to a budget
 
 curriculum:
   order: ascending
@@ -165,7 +169,10 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return "section"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(choice) for choice in schema["anyOf"]))
+        numbers = any(choice.get("type") in ("integer", "number") for choice in schema["anyOf"])
+        # Beside a number stands the pattern by which it may be written with a unit: the page says so once.
+        choices = (choice for choice in schema["anyOf"] if not (numbers and "pattern" in choice))
+        return " or ".join(dict.fromkeys(map(_type, choices)))
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     kind = str(schema.get("type", "any"))

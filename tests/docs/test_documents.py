@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tamis.pipelines.recipe.editing import EDITORS
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.transforms.read.readers import READERS
 from tests.docs import recipe_reference
@@ -16,7 +17,7 @@ _FOLDERS = ("deploy", "docs", "pipelines", "tamis", "tests", "transforms")
 
 _PATH = re.compile(rf"(?<![\w./<*-])(?:{'|'.join(_FOLDERS)})/[\w./*{{}},-]*[\w*}}/]")
 
-GROUPS = {RATERS.group, READERS.group}
+GROUPS = {RATERS.group, EDITORS.group, READERS.group}
 """Names of groups of entry points."""
 
 _MODULE = re.compile(r"(?<![\w.])tamis(?:\.[a-z_]+)+(?:\.[A-Z]\w+)?")

@@ -29,7 +29,7 @@ from tamis.transforms.storage import connection
 from tests.faults import reruns
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.run.test_resume import STATES, disturbed, driver, everything, one_worker
-from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
+from tests.pipelines.running import CHANGES, RECIPE, command, left, processes, write_recipe
 from tests.stores.faulty import KINDS, Faults, proxy
 from tests.stores.runs import same, upload
 from tests.stores.servers import Server, seaweed
@@ -94,7 +94,8 @@ class Case:
 def make(folder: Path) -> Job:
     """The sample job in `folder`."""
     source = save(folder / "in", dealt(corpus(400, seed=5), 4, seed=2))
-    job = Job(write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 100_000}), source, folder / "undisturbed", folder)
+    recipe = write_recipe(folder, **CHANGES, output=RECIPE["output"] | {"shard_bytes": 100_000})
+    job = Job(recipe, source, folder / "undisturbed", folder)
     job.run(job.undisturbed)
     return job
 

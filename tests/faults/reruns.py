@@ -28,7 +28,7 @@ from tamis.transforms.feed.loader import read_in_order
 from tamis.transforms.provenance.verify import verify
 from tamis.transforms.storage import connection
 from tests.pipelines.corpus import Record, corpus, dealt, save
-from tests.pipelines.running import RECIPE, command, processes, write_recipe
+from tests.pipelines.running import CHANGES, RECIPE, command, processes, write_recipe
 from tests.stores.faulty import Faults, proxy
 from tests.stores.servers import Server, seaweed
 
@@ -71,7 +71,7 @@ class Nights:
 def make_nights(folder: Path) -> Nights:
     """In the second night a file is gone, one has changed and two are new."""
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 100_000}, max_rejects=0.01)
+    recipe = write_recipe(folder, **CHANGES, output=RECIPE["output"] | {"shard_bytes": 100_000}, max_rejects=0.01)
     dealt_records = dealt(corpus(600, seed=8), 6, seed=3)
     first, second = dealt_records[:4], [*dealt_records[1:3], dealt_records[3][:50], *dealt_records[4:]]
     source = save(folder / "undisturbed-in", second)

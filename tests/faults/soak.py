@@ -24,7 +24,7 @@ from tamis.transforms.provenance.verify import verify
 from tests.faults.matrix import Job, make
 from tests.faults.reruns import Nights, Snapshot, current_number, outcome
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import RECIPE, command, left, processes, write_recipe
+from tests.pipelines.running import CHANGES, RECIPE, command, left, processes, write_recipe
 
 
 def soak(job: Job, output: Path, draw: random.Random, length: float) -> tuple[int, bool]:
@@ -71,7 +71,7 @@ def soak_nights(
     """One run directory over many nights, with kills. Each night that makes a release is compared
     with a run of the same input in a new directory; the releases before must not change."""
     draw, result, started = random.Random(seed), NightsResult(), time.monotonic()
-    recipe = write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 100_000})
+    recipe = write_recipe(folder, **CHANGES, output=RECIPE["output"] | {"shard_bytes": 100_000})
     pieces = dealt(corpus(1500, seed=seed), 30, seed=seed)
     source, run = save(folder / "in", pieces[:4]), folder / "run"
     for number, records in enumerate(pieces):

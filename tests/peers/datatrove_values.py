@@ -5,6 +5,8 @@ r"""Prints the values and decisions of datatrove's own filters; runs in the Pyth
 WORDS is the regular expression of Tamis's words. MODE is one of
 - own: datatrove, but with Tamis's words (and sentences) through its pluggable tokenizer;
 - exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
+- fineweb: the text that C4's line rules leave as FineWeb sets them (examples/fineweb.py), and the rule that drops a page for a
+  line; with the kelvin sign and the words of citations exchanged;
 - shipped: decisions only, with datatrove's own English words (spaCy);
 - languages: spaCy's example sentences in about sixty languages; needs no input.
 
@@ -106,12 +108,20 @@ class Text(str):
         return [Line(line) for line in str(self).split(separator)]
 
 
-class PageText(Text):
+class PageText(str):
     """A text for C4: citations are no words, as in TFDS; the kelvin sign U+212A, with lower case `k`, is no ASCII letter."""
 
     def splitlines(self) -> list[str]:  # type: ignore[override]
-        lines = Text(self.replace("\u212a", "\u0137")).splitlines()
+        lines = self.replace("\u212a", "\u0137").splitlines()
         return [line for line in lines if not len(CITATION.sub("", line).split()) < C4_WORDS <= len(line.split())]
+
+
+class FineWebText(str):
+    """The same for FineWeb's number of words; a private character takes the place of the kelvin sign."""
+
+    def splitlines(self) -> list[str]:  # type: ignore[override]
+        lines = self.replace("\u212a", "\ue12a").splitlines()
+        return [line for line in lines if not len(CITATION.sub("", line).split()) < 3 <= len(line.split())]
 
 
 class Lines:
@@ -285,13 +295,20 @@ def own(text: str) -> Values:
 def exchanged(text: str) -> Values:
     words: Any = TamisWords()
     # The kelvin sign is replaced on every line; the number of words matters only on kept lines.
-    page, all_lines, text = PageText(text), Text(text.replace("\u212a", "\u0137")), Text(text)
+    page, all_lines, text = PageText(text), text.replace("\u212a", "\u0137"), Text(text)
     values = gopher(text, words) | repetition(text, words, True) | fineweb(text, words) | c4(page, all_lines, words)
     return {"values": values, "kept": decisions(text, words, True)}
 
 
 def shipped(text: str) -> Values:
     return {"kept": decisions(text, "eng", False)}
+
+
+def fineweb_lines(text: str) -> Values:
+    step = c4_filters.C4QualityFilter(filter_no_terminal_punct=False, min_num_sentences=-1)
+    page = Document(text=FineWebText(text), id="")
+    passes, reason = get_filter_result(step.filter(page))
+    return {"text": page.text.replace("\ue12a", "\u212a") if passes else None, "dropped": reason}
 
 
 def languages() -> Iterator[dict[str, str]]:
@@ -303,7 +320,7 @@ def languages() -> Iterator[dict[str, str]]:
         yield {"language": module, "text": "\n".join(examples.sentences)}
 
 
-MODES: dict[str, Callable[[str], Values]] = {"own": own, "exchanged": exchanged, "shipped": shipped}
+MODES: dict[str, Callable[[str], Values]] = {"own": own, "exchanged": exchanged, "fineweb": fineweb_lines, "shipped": shipped}
 
 
 def main(mode: str) -> None:

@@ -13,20 +13,26 @@ import pyarrow as pa
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.transforms.edit.apply import apply
+from tamis.transforms.edit.c4_editor import C4Lines, C4LinesEditor
 from tamis.transforms.rate.c4 import C4, C4Rater
 from tamis.transforms.rate.fineweb import FineWeb, FineWebRater
 from tamis.transforms.rate.gopher import Gopher, GopherRater
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tamis.transforms.select.thresholds import evaluate
-from tamis.transforms.text.segment import segment
+from tamis.transforms.text.segment import segment, unsegmented
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 pytestmark = pytest.mark.slow
 
 Datatrove = Callable[..., list[dict[str, Any]]]
 
-RATERS = (GopherRater(Gopher()), RepetitionRater(Repetition()), FineWebRater(FineWeb()), C4Rater(C4()))
+RATERS = (GopherRater(Gopher(marks=True)), RepetitionRater(Repetition(marks=True)), FineWebRater(FineWeb()), C4Rater(C4()))
+C4_LINES = C4LinesEditor(C4Lines())
 SIGNALS = [signal.name for rater in RATERS for signal in rater.signals if signal.name != "c4.characters"]
+
+C4_PAGES = ("c4.sentences", "edit.c4_lines.")
+"""Prefixes of C4's rules for pages, but the one for their length."""
 
 _NEWLINE = "only a newline ends a line"
 DIFFERENT = {
@@ -38,11 +44,10 @@ DIFFERENT = {
     **{f"repetition.top_{n}gram_chars": "an n-gram that occurs once is no repetition" for n in (2, 3, 4)},
     **{f"repetition.duplicate_{n}gram_chars": "word boundaries matter" for n in (5, 6, 7, 8, 9, 10)},
     "fineweb.line_punctuation": "a carriage return does not hide the mark before it",
-    "c4.sentences": f"TFDS's end marks; citations are no words; {_NEWLINE}",
-    "c4.kept_lines_share": f"TFDS's end marks; citations are no words; {_NEWLINE}",
-    "c4.kept_chars_share": f"TFDS's end marks; citations are no words; {_NEWLINE}",
-    "c4.policy_lines": f"the kelvin sign is no k; {_NEWLINE}",
-    "c4.javascript_lines": _NEWLINE,
+    "c4.sentences": "TFDS's end marks; citations are no words",
+    "c4.kept_lines_share": "TFDS's end marks; citations are no words",
+    "c4.kept_chars_share": "TFDS's end marks; citations are no words",
+    "c4.policy_lines": "the kelvin sign is no k",
 }
 """Why a value may differ from datatrove's. With these parts exchanged, it must equal datatrove's on every document."""
 
@@ -50,8 +55,9 @@ DIFFERENT = {
 def measure(texts: list[str], words: Words = DEFAULT_WORDS) -> pa.Table:
     tables = []
     for start in range(0, len(texts), 2_000):
-        segmented = segment(pa.array(texts[start : start + 2_000], pa.large_string()), words)
-        batches = [rater.rate(segmented) for rater in RATERS]
+        array = pa.array(texts[start : start + 2_000], pa.large_string())
+        segmented = segment(array, words)
+        batches = [*(rater.rate(segmented) for rater in RATERS), apply(C4_LINES, unsegmented(array), array).signals]
         tables.append(
             pa.table(
                 {name: column for batch in batches for name, column in zip(batch.schema.names, batch.columns, strict=True)}
@@ -60,9 +66,11 @@ def measure(texts: list[str], words: Words = DEFAULT_WORDS) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def kept(table: pa.Table, name: str, prefix: str) -> list[bool]:
-    """Whether the shipped recipe `name` keeps each document, by its rules on the signals `prefix`."""
-    rules = {signal: rule for signal, rule in load_recipe(name, paths=["any"]).thresholds.items() if signal.startswith(prefix)}
+def kept(table: pa.Table, name: str, *prefixes: str) -> list[bool]:
+    """Whether the shipped recipe `name` keeps each document, by its rules on the signals with these prefixes."""
+    rules = {
+        signal: rule for signal, rule in load_recipe(name, paths=["any"]).thresholds.items() if signal.startswith(prefixes)
+    }
     assert rules
     return [decision == "keep" for decision in evaluate(table.combine_chunks(), rules)["decision"].to_pylist()]
 
@@ -86,7 +94,7 @@ class Compared:
 
     @cached_property
     def lines(self) -> list[list[str]]:
-        return [[line.strip() for line in text.split("\n") if line.strip()] for text in self.texts]
+        return [[line.strip() for line in text.splitlines() if line.strip()] for text in self.texts]
 
     def ours(self, name: str) -> list[float | None]:
         """Our values in datatrove's terms: whether there is a curly bracket; numbers of kept lines and characters."""
@@ -182,12 +190,21 @@ def test_the_same_repetition_decision_for_the_same_words(compared: Compared) -> 
 
 
 def test_the_same_c4_decision_for_the_same_sentences(compared: Compared) -> None:
-    """A curly bracket or lorem ipsum in any line drops a page; datatrove and TFDS check kept lines only."""
-    rules = load_recipe("c4", paths=["any"]).thresholds
-    enough = evaluate(compared.table.combine_chunks(), {"c4.sentences": rules["c4.sentences"]})["decision"].to_pylist()
-    phrases = zip(compared.ours("c4.curly"), compared.ours("c4.lorem_ipsum"), strict=True)
-    for text, decision, counts, row in zip(compared.texts, enough, phrases, compared.exchanged, strict=True):
-        assert row["kept"]["c4"] == (decision == "keep") or (any(counts) and not row["kept"]["c4"]), text[:200]
+    decisions = zip(compared.texts, kept(compared.table, "c4", *C4_PAGES), compared.exchanged, strict=True)
+    assert [text for text, ours, row in decisions if ours != row["kept"]["c4"]][:3] == []
+
+
+def test_the_same_lines_as_in_fineweb(compared: Compared) -> None:
+    """The very text, but for the words of citations; pages are dropped for the same lines."""
+    [editor] = load_recipe("fineweb", paths=["any"]).editors
+    rules = ("edit.c4_lines.lorem_ipsum", "edit.c4_lines.curly")
+    array = pa.array(compared.texts, pa.large_string())
+    edited = apply(editor, unsegmented(array), array)
+    drops = pa.table(edited.signals).select(rules).to_pylist()
+    rows = compared.datatrove("fineweb", compared.texts, compared.words)
+    for text, ours, drop, row in zip(compared.texts, edited.texts.to_pylist(), drops, rows, strict=True):
+        assert any(drop.values()) == (row["text"] is None), text[:200]
+        assert row["text"] in (ours, None), text[:200]
 
 
 def test_decisions_agree_with_datatrove_as_shipped(
@@ -201,7 +218,7 @@ def test_decisions_agree_with_datatrove_as_shipped(
         "gopher": kept(table, "gopher", "gopher."),
         "repetition": kept(table, "gopher", "repetition."),
         "fineweb": kept(table, "fineweb", "fineweb."),
-        "c4": list(map(all, zip(*(kept(table, "c4", f"c4.{rule}") for rule in ("sentences", "curly", "lorem")), strict=True))),
+        "c4": kept(table, "c4", *C4_PAGES),
     }
     agree = {
         name: sum(mine == row["kept"][name] for mine, row in zip(rows, theirs, strict=True)) / len(pages)

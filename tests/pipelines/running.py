@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,13 @@ RECIPE: dict[str, Any] = {
     "output": {"shard_bytes": 60_000},
 }
 """Every step that the corpus of the tests gives work; small shards, so that there are many."""
+
+CHANGES: dict[str, Any] = {
+    "edit": [{"repair": {}}, {"cut_lines": {"where": {"words": {"max": 6}}}}],
+    "dedup": {"minhash": {}, "lines": {"documents": 2}},
+    "after_cuts": {"gopher.word_count": {"min": 20}},
+}
+"""Sections that change texts: editors in Rate, and lines that are cut in Decide."""
 
 
 def write_recipe(folder: Path, **changed: object) -> Path:
@@ -63,7 +71,7 @@ def folder_of(run: Path) -> Path:
 
 def left(run: Path) -> dict[str, bytes]:
     """Every file of the current release and of its parts, by its path below the folder of the release. What only says
-    which release it is, and when it was made, is left out."""
+    which release it is, when it was made and what it followed is left out."""
     manifest = json.loads((run / "manifest.json").read_bytes())
     paths = [file["path"] for file in manifest["files"]]
     folder = f"releases/{manifest['release']:06d}/".encode()
@@ -75,6 +83,7 @@ def left(run: Path) -> dict[str, bytes]:
     files = {release_path(path): (run / path).read_bytes() for path in paths}
     assert len(files) == len(paths)
     files["manifest.json"] = json.dumps(manifest).encode()
+    files["report.html"] = re.sub(rb'<section id="since">.*?</section>\n', b"", files["report.html"], flags=re.DOTALL)
     return {path: content if path.startswith("data/") else content.replace(folder, b"") for path, content in files.items()}
 
 

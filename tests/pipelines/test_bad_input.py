@@ -221,7 +221,7 @@ def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_al
         assert lines_of(stopped)[1:] == [
             f"1 of 4 records could not be read; max_rejects is {limit}. The first: {tmp_path}/in.jsonl, line 2: "
             f"{first['error']}. All are listed with file, offset and error in rejects/ of the run directory: "
-            "correct the input, or allow more with --set max_rejects=…"
+            "correct the input, or allow more with --set max_rejects=0.3"
         ]
         assert stopped.stdout == ""
         assert not (tmp_path / "run/manifest.json").exists()

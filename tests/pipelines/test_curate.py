@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.run.launch import launch
@@ -198,7 +198,7 @@ def test_each_source_is_ordered_by_a_metric_of_its_own(tmp_path: Path) -> None:
         assert web == sorted(web)
         assert book == sorted(book)
         assert len(set(web)) > 1
-        assert "by-no-source" in {warning["code"] for warning in manifest["warnings"]}
+        assert "names-nothing" in {warning["code"] for warning in manifest["warnings"]}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tamis.pipelines.run import work_plan
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import command, corpus_of, left, run, typed, write_recipe
+from tests.pipelines.running import CHANGES, command, corpus_of, left, run, typed, write_recipe
 
 
 def test_a_run_is_the_same_with_one_worker_with_two_and_when_repeated(base, tmp_path):
@@ -121,6 +121,7 @@ VARIED = {
         "curriculum": {"phases": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5, "order": "ascending"}]},
         "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
     },
+    "edits and cuts": CHANGES,
     "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
 }
 

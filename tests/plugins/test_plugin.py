@@ -1,4 +1,4 @@
-"""A rater of another package is as good as ours: listed, checked, used, compiled, and missed when it is gone."""
+"""A rater or an editor of another package is as good as ours: listed, checked, used, compiled, and missed when it is gone."""
 
 from __future__ import annotations
 
@@ -69,6 +69,31 @@ def test_it_passes_the_checks_of_every_rater(site: Path) -> None:
         "check_rater(rater, {'language.label': ['en', 'de', None]})"
     )
     subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": f"{site}:{os.getcwd()}"}, check=True)
+
+
+def test_its_editor_passes_the_checks_of_every_editor(site: Path) -> None:
+    program = (
+        "from tamis.testing import check_editor; from tamis_readability import Capitals, CapitalsEditor\n"
+        "editor = CapitalsEditor(Capitals()); editor.package = 'tamis-readability 0.1.0'\n"
+        "check_editor(editor)"
+    )
+    subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": f"{site}:{os.getcwd()}"}, check=True)
+
+
+def test_its_editor_edits_and_its_errors_name_the_line(site: Path, tmp_path: Path) -> None:
+    source = save(tmp_path / "in", [[{"id": "loud", "text": "SHOUTING and more words", "source": "web"}]])
+    recipe = write(
+        tmp_path, "edit:\n  - capitals: {longest: 2}\nthresholds:\n  edit.capitals.shouting.removed_chars: {max: 9}\n"
+    )
+    tamis(site, "run", recipe, "--input", source, "--output", tmp_path / "run", "--workers", "1")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["counts"]["characters"]["editors"]["capitals"]["removed"] == 6
+    wrong = write(tmp_path, recipe.read_text().replace("longest: 2", "longst: 2"))
+    message = "r.yaml:2: edit.0.capitals.longst: no such field; did you mean 'longest'?"
+    assert message in tamis(site, "lint", wrong, code=2).replace(f"{tmp_path}/", "")
+    assert "r.yaml:2: edit.0.capitals: no installed package provides this editor" in tamis(None, "lint", wrong, code=2)
+    assert "Capitals" in json.loads(tamis(site, "schema"))["$defs"]
+    assert "Capitals" not in json.loads(tamis(None, "schema"))["$defs"]
 
 
 def test_it_is_listed_and_in_the_schema(site: Path) -> None:

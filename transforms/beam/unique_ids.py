@@ -38,7 +38,8 @@ STEP = "unique_ids"
 
 
 class Identify(beam.PTransform):
-    """Adds a result under `STEP`: `ordinal` > 1 for each document with an earlier one's id.
+    """Adds a result under `STEP`: `ordinal` > 1 for each document with an earlier one's id, and
+    whether it is a `copy`, with the text of an earlier one, too.
 
     Documents of one id are ordered by the hash of their text, then of their other fields. Numbers
     that would make another id of the input are skipped. With `error`, raises RunError if documents
@@ -97,4 +98,7 @@ def _number(gathered: Gathered, error: bool) -> Iterable[pa.RecordBatch]:
     while (in_use := pc.is_in(numbered(later, pa.array(ordinal)), value_set=ids).to_numpy(zero_copy_only=False)).any():
         count = np.cumsum(in_use)
         ordinal += count > np.concatenate([[0], count])[group]  # moves up all from the first in use
-    yield pa.record_batch({"doc_ref": rows["doc_ref"].combine_chunks().filter(pa.array(same)), "ordinal": ordinal})
+    texts = [rows[name].to_numpy() for name in ("text_hash_0", "text_hash_1")]
+    copy = np.logical_and.reduce([hashes == np.roll(hashes, 1) for hashes in texts])[same]  # of the document before
+    doc_ref = rows["doc_ref"].combine_chunks().filter(pa.array(same))
+    yield pa.record_batch({"doc_ref": doc_ref, "ordinal": ordinal, "copy": copy})

@@ -1,13 +1,37 @@
 """Errors that the user can act on: they say what, where and what to do, without a traceback."""
 
+import difflib
 import errno
 import re
+from collections.abc import Iterable
 
 _MACHINE_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
 }
 """Failures of the machine, not of the program."""
+
+
+OTHER_NAMES = {
+    **dict.fromkeys(("text_field", "text_key", "text_column", "text_keys"), "fields.text"),
+    **dict.fromkeys(("id_field", "id_key", "id_column"), "fields.id"),
+    **dict.fromkeys(("content", "body"), "text"),
+    **dict.fromkeys(("shuffle", "shuffled", "random"), "uniform"),
+    **dict.fromkeys(("filters", "filter", "rules"), "thresholds"),
+    **dict.fromkeys(("files", "path", "data"), "paths"),
+    **dict.fromkeys(("num_perm", "num_bands", "num_buckets"), "bands"),
+    **dict.fromkeys(("ngram_size", "n_grams"), "ngram"),
+    **dict.fromkeys(("min_lr", "final_lr", "lr_min"), "final"),
+    **dict.fromkeys(("max_lr", "lr", "learning_rate"), "peak"),
+    **dict.fromkeys(("minimum", "gte"), "min"),
+    **dict.fromkeys(("maximum", "lte"), "max"),
+    **dict.fromkeys(("in", "values", "allowed"), "one_of"),
+    **dict.fromkeys(("remove", "delete", "discard"), "drop"),
+    "type": "kind",
+    "license": "licence",
+    "warmup-stable-decay": "wsd",
+}
+"""Names that other tools, or people, give to what a recipe calls otherwise."""
 
 
 class RunError(Exception):
@@ -29,6 +53,24 @@ class RunError(Exception):
         # The last one was raised at the end of the chain: the first may not know the file.
         message = _message(text[errors[-1].end() :])
         return cls(f"{message}. Once that is fixed, run the same command again: it continues where it stopped")
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that was probably meant: what others call it, equal but for case, hyphens and
+    underscores, the only one that begins so, or one that differs by a few letters. None if there is
+    none."""
+
+    def plain(text: str) -> str:
+        return text.lower().replace("-", "_")
+
+    known = list(names)
+    if OTHER_NAMES.get(name, "").split(".")[0] in known:
+        return OTHER_NAMES[name]
+    if same := [other for other in known if plain(other) == plain(name)]:
+        return same[0]
+    beginning = [other for other in known if plain(other).startswith(plain(name))] if len(name) > 2 else []
+    close = beginning if len(beginning) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return close[0] if close else None
 
 
 def missing_package(feature: str, package: str) -> str:

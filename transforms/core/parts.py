@@ -155,6 +155,11 @@ class Part:
         for folder, suffix in FOLDERS:
             storage.remove(self.uri(folder, suffix))
 
+    def schema(self) -> pa.Schema:
+        """The columns of the rated documents."""
+        with self._open("rated", "parquet") as file:
+            return pq.ParquetFile(file).schema_arrow
+
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Columns of all rated documents."""
         with self._open("rated", "parquet") as file:

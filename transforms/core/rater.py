@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tamis.transforms.core.component import FIELDS, METADATA, Component, OptionsT
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 Kind = Literal["int64", "float64", "bool", "string", "list<string>"]
 Direction = Literal["up", "down", "band", "none"]
 
+
 @dataclass(frozen=True)
 class Signal:
     """One measured value of each document.
 
     `direction`: which values are better: up, down, band (inside a range), none (a label or a fact).
     `low` and `high`: the useful range in `unit`, which fusion maps to 0 and 1 unless the recipe
-    gives another one. `source`: the definition's paper and section, or peer and file.
+    gives another one. `source`: the definition's paper and section, or peer and file. `labels`: all
+    that there can be, if they are known.
     """
 
     name: str
@@ -35,6 +38,12 @@ class Signal:
     source: str
     low: float | None = None
     high: float | None = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that there can be: 0 and 1 of shares and probabilities."""
+        return (0.0, 1.0) if self.unit.startswith("share") or self.unit == "probability" else (-inf, inf)
 
     @property
     def has_labels(self) -> bool:

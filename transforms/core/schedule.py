@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.arrays import Floats, Ints
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Options, PositiveCount
 
 Curve = Literal["linear", "sqrt", "cosine", "exponential"]
 
@@ -48,10 +48,8 @@ class Schedule(Options):
         description="wsd: constant, then a decay at the end; cosine, linear: decay throughout; constant: no decay; "
         "step: drop at each of `steps`; points: through `points`",
     )
-    tokens: int | None = Field(
-        default=None,
-        gt=0,
-        description="planned length of the run, needed by options in tokens (not with points, which end there)",
+    tokens: PositiveCount | None = Field(
+        default=None, description="planned length of the run, needed by options in tokens (not with points, which end there)"
     )
     peak: float = Field(
         default=3e-3, gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)"

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import File
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Bytes, Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,12 +27,12 @@ class Output(Options):
     """How shards are written. Equal tables and options give equal bytes."""
 
     format: Literal["parquet", "jsonl.zst"] = Field("parquet", description="jsonl.zst: one JSON object a line")
-    shard_bytes: int = Field(
-        64 << 20, gt=0, description="text in one shard, about; a worker holds a shard in memory while it writes it"
+    shard_bytes: Bytes = Field(
+        64 << 20, description="text in one shard, about; a worker holds a shard in memory while it writes it"
     )
     compression_level: int = Field(3, ge=1, le=19, description="of zstd")
-    row_group_bytes: int = Field(
-        32 << 20, gt=0, description="values in one Parquet row group, about, before compression; what a loader reads at once"
+    row_group_bytes: Bytes = Field(
+        32 << 20, description="values in one Parquet row group, about, before compression; what a loader reads at once"
     )
     signals: tuple[str, ...] = Field((), description="signals that become columns of the shards, and of exports")
     retain: Retain | None = Field(None, description="remove older releases when a run succeeds; by default all stay")

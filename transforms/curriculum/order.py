@@ -9,7 +9,6 @@ need a ranking by quality first.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from tamis.transforms.core.arrays import Floats
+from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 from tamis.transforms.curriculum.orders import (
@@ -39,8 +39,8 @@ WILDCARD = "*"
 
 def _known(name: str) -> str:
     if name not in ORDERS:
-        close = difflib.get_close_matches(name, ORDERS, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        close = nearest(name, ORDERS)
+        hint = f"; did you mean '{close}'?" if close else ""
         *others, last = map(repr, ORDERS)
         raise ValueError(f"should be {', '.join(others)} or {last}{hint}")
     return name

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from tamis.transforms.core.arrays import Floats, Ints
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Options, PositiveCount
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 
@@ -173,7 +173,7 @@ class Blended(Order):
 class WeightedOptions(Options):
     """Options of `lr_weighted`."""
 
-    half_life: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+    half_life: PositiveCount | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=0.01,
         description="training at the peak learning rate that halves the effect of what was learned before, in tokens or as "
         "a share of the run; null: it never fades, and the learning rate alone decides. The shorter, the closer to "

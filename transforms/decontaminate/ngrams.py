@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tamis.transforms import storage
-from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.options import Options, PositiveCount, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -44,8 +44,8 @@ class Decontaminate(Options):
         "only, Marin recalled 54 % of verbatim copies, because short questions have none. GPT-3 also used 8; below that, "
         "everyday phrases match.",
     )
-    max_items: int = Field(
-        10, ge=1, description="An n-gram in more items of a benchmark than this is part of its template and is ignored."
+    max_items: PositiveCount = Field(
+        10, description="An n-gram in more items of a benchmark than this is part of its template and is ignored."
     )
     action: Literal["drop", "cut"] = Field(
         "drop",

@@ -43,7 +43,7 @@ def shingles(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray
 @njit(cache=True, nogil=True)
 def least_overlap(a: int, b: int, floor: float) -> int:
     """The least number of common elements with which sets of these sizes reach a Jaccard similarity."""
-    return max(1, np.int64(np.ceil(floor / (1.0 + floor) * (a + b) - ROUNDING)))
+    return max(1, int(np.ceil(floor / (1.0 + floor) * (a + b) - ROUNDING)))
 
 
 @njit(cache=True, nogil=True)

@@ -101,6 +101,15 @@ class CurriculumDataset:
         self._start = (0, 0)  # the step to begin at, and its first sequence
         self._steps: int | None = None  # finished steps, as far as this object yielded them itself
 
+    def __repr__(self) -> str:
+        batch = f"{self.batch_size} sequences of {self.sequence_length} tokens a step"
+        where = f"rank {self.rank} of {self.world_size}, from step {self._start[0]}"
+        return f"CurriculumDataset('{self.corpus.run}', {batch}, {where})"
+
+    def __len__(self) -> int:
+        """The number of batches that an iteration gives: `steps`, less those before where it resumes."""
+        return self.steps - self._start[0]
+
     def __iter__(self) -> Iterator[TrainingBatch]:
         return self.batches()
 

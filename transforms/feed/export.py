@@ -56,7 +56,8 @@ def export(
     needs a tokenizer and none is given (or the reverse).
     """
     if (format == "megatron") != (tokenizer is not None):
-        raise RunError("megatron needs a tokenizer" if tokenizer is None else f"{format} stores texts: leave out the tokenizer")
+        missing = "megatron needs a tokenizer (--tokenizer)"
+        raise RunError(missing if tokenizer is None else f"{format} stores texts: leave out the tokenizer")
     corpus = load_corpus(run)
     if storage.names(output):
         raise RunError(f"{output} is not empty: give a new folder")

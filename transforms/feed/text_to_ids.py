@@ -122,8 +122,9 @@ def load_tokenizer(tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer) 
     if tokenizer == ByteTokenizer.name:
         return ByteTokenizer()
     if not tokenizer.startswith(TIKTOKEN) and not os.path.isfile(tokenizer):
+        example = "NAME" if {"/", "."} & set(tokenizer) else tokenizer
         raise FileNotFoundError(
-            f"{tokenizer}: no such tokenizer; give `bytes`, `{TIKTOKEN}NAME` or the path of a tokenizer.json"
+            f"{tokenizer}: no such tokenizer; give `bytes`, `{TIKTOKEN}{example}` or the path of a tokenizer.json"
         )
     try:
         if tokenizer.startswith(TIKTOKEN):

@@ -20,8 +20,9 @@ InputFiles = set[tuple[str, str]]
 
 class ReleaseRecord(JsonModel):
     """The record of a release. `before` is the number of the record before, and `parent` its
-    SHA-256; `manifest` is the SHA-256 of the manifest, and `bytes` the size of all files. Records
-    of early versions have neither `before`, `manifest` nor `bytes`."""
+    SHA-256; `manifest` is the SHA-256 of the manifest, and `bytes` the size of all files. `tokens`: of
+    the kept documents. `reasons`: (decision, reason, documents) of those that were not kept. Records
+    of early versions have neither `before`, `manifest`, `bytes`, `tokens` nor `reasons`."""
 
     release: int
     before: int | None = None
@@ -33,7 +34,9 @@ class ReleaseRecord(JsonModel):
     fingerprint: str
     records: int
     kept: int
+    tokens: int | None = None
     real_tokens: int | None = None
+    reasons: list[tuple[str, str, int]] | None = None
     bytes: int | None = None
     added: list[tuple[str, str]]
     removed: list[tuple[str, str]]
@@ -74,6 +77,8 @@ def is_record_of(record: ReleaseRecord, release: Release, content: bytes) -> boo
     expected = _next_record(release, content)
     if record.manifest is None:
         expected = expected.model_copy(update={"before": None, "manifest": None, "bytes": None})
+    if record.reasons is None:
+        expected = expected.model_copy(update={"tokens": None, "reasons": None})
     return record == expected
 
 
@@ -98,14 +103,22 @@ def problems(run: str) -> Iterator[tuple[str, str]]:
         files, parent, last = record.apply(files), hashlib.sha256(content).hexdigest(), number
 
 
+def outcomes(manifest: Manifest) -> list[tuple[str, str, int]]:
+    """(decision, reason, documents) of the records that were not kept, sorted."""
+    counts = manifest["counts"]
+    reasons = [(row["decision"], row["reason"], row["documents"]) for row in counts["reasons"]]
+    reasons += [("skip", kind, records) for kind, records in counts.get("skipped_reasons", {}).items()]
+    return sorted([*reasons, *([("reject", "", counts["rejected"])] if counts["rejected"] else [])])
+
+
 def _next_record(release: Release, content: bytes) -> ReleaseRecord:
     """The record of a release that follows the records before it."""
-    files: InputFiles = set()
     parent, before_number = None, 0
     for number, written, earlier in _chain(release.run):
         if number < release.number and earlier is not None:
-            files, parent, before_number = earlier.apply(files), hashlib.sha256(written).hexdigest(), number
-    manifest, inputs = release.manifest, _input_files(release.manifest)
+            parent, before_number = hashlib.sha256(written).hexdigest(), number
+    manifest = release.manifest
+    added, removed = input_changes(release)
     return ReleaseRecord(
         release=release.number,
         before=before_number,
@@ -117,10 +130,12 @@ def _next_record(release: Release, content: bytes) -> ReleaseRecord:
         fingerprint=manifest["fingerprint"],
         records=manifest["counts"]["records"],
         kept=manifest["counts"]["kept"],
+        tokens=manifest["counts"]["tokens"]["kept"],
         real_tokens=manifest.get("guards", {}).get("real_tokens"),
+        reasons=outcomes(manifest),
         bytes=sum(file["bytes"] for file in manifest["files"]),
-        added=sorted(inputs - files),
-        removed=sorted(files - inputs),
+        added=sorted(added),
+        removed=sorted(removed),
     )
 
 
@@ -134,5 +149,11 @@ def _chain(run: str) -> Iterator[tuple[int, bytes, ReleaseRecord | None]]:
             yield number, content, None
 
 
-def _input_files(manifest: Manifest) -> InputFiles:
-    return {(entry["uri"], entry["stamp"]) for entry in manifest["inputs"]}
+def input_changes(release: Release) -> tuple[InputFiles, InputFiles]:
+    """(added, removed): the input files of a release that the one before did not have, and the reverse."""
+    files: InputFiles = set()
+    for earlier in records(release.run):
+        if earlier.release < release.number:
+            files = earlier.apply(files)
+    inputs = {(entry["uri"], entry["stamp"]) for entry in release.manifest["inputs"]}
+    return inputs - files, files - inputs

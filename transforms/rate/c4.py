@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from tamis.transforms.core.options import Options
+from tamis.transforms import storage
+from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
+from tamis.transforms.text.c4.c4_options import LineRules
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,19 +19,17 @@ if TYPE_CHECKING:
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
+_BAD_WORDS = Signal("c4.bad_words", "int64", "occurrences", "down", _SOURCE, 0, 1)
 
-class C4(Options):
+
+class C4(LineRules):
     """Which lines C4 keeps. Set limits for pages under `thresholds` (published: 3 sentences)."""
 
-    end_marks: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
-        (".", "?", "!", '"'), description="A kept line ends in one of these, and not in `...`."
-    )
-    min_words: PositiveInt = Field(5, description="Smallest number of words in a kept line.")
-    max_word_length: PositiveInt = Field(1000, description="Length of the longest word in a kept line, in characters.")
-    policy_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"),
-        max_length=62,
-        description="A kept line contains none of these; the case of ASCII letters does not matter.",
+    bad_words: str | dict[str, str] | None = Field(
+        None,
+        description="Path of a list with one word a line, or the paths for languages, by the label that `rate.language` "
+        "measures, as in `{en: words/en, fr: words/fr}`; adds the signal `c4.bad_words`. C4's lists are those of "
+        "github.com/LDNOOBW.",
     )
 
 
@@ -40,20 +41,26 @@ class C4Rater(Rater[C4]):
     not blank; they are null if there is none. Sentences count in kept lines only.
 
     Differences from TFDS:
-    - Only a newline ends a line. TFDS also cuts at separators that seldom end a line: in web pages,
-      U+0085 is mostly an ellipsis of Windows text that was read as Latin-1, inside a sentence.
     - A rule counts sentences, not NLTK's Punkt. A sentence ends at `.?!` and closing quotes,
       followed by white space and no lower-case letter; the dot of an initial does not count.
-    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a kept
-      line.
+    - `curly` and `lorem_ipsum` count over the whole page. TFDS stops at the first one in a line
+      that passes the rules before; the editor `c4_lines` measures that.
+
+    `bad_words` counts listed words between characters that are no letter, digit or underscore; in
+    Japanese, Thai and Chinese, anywhere. A language without a list has none. Unlike in TFDS, the
+    sigma at the end of a word becomes lower-case as elsewhere, and İ becomes i.
 
     datatrove's filter differs from TFDS: it swaps 5 sentences and 3 words, takes an apostrophe for
     an end mark, and counts citations as words.
+
+    Behind the editor `c4_lines`, all but `sentences`, `curly`, `lorem_ipsum` and `bad_words` are
+    still of the text before it.
     """
 
     name = "c4"
-    VERSION = 1
-    signals = (
+    VERSION = 2
+    example: ClassVar[Mapping[str, Any]] = {"bad_words": "bad_words.txt"}
+    signals: tuple[Signal, ...] = (
         Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3),
         Signal("c4.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
         Signal("c4.kept_chars_share", "float64", "share of characters", "up", _SOURCE, 0, 1),
@@ -65,31 +72,27 @@ class C4Rater(Rater[C4]):
         Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
     )
 
+    def __init__(self, options: C4) -> None:
+        super().__init__(options)
+        if options.bad_words is not None:
+            self.signals = (*self.signals, _BAD_WORDS)
+        if isinstance(options.bad_words, dict):
+            self.needs = ("language.label",)
+
+    @property
+    def fingerprint(self) -> str:
+        """Covers the bytes of the lists, too."""
+        lists = self.options.bad_words
+        paths = lists.values() if isinstance(lists, dict) else [lists] if lists is not None else []
+        for path in paths:
+            if not storage.exists(path):
+                raise FileNotFoundError(f"{path}: no such list of bad words; give the path of a text with one word a line")
+        return fingerprint([super().fingerprint, *map(storage.sha256, paths)])
+
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
-        import numpy as np
-        import pyarrow as pa
+        from tamis.transforms.text.c4 import c4_lines
 
-        from tamis.transforms.text import c4_lines
-        from tamis.transforms.text.characters import characters, membership
-        from tamis.transforms.text.hashing import text_buffer
-
-        phrases = [phrase.encode().lower() for phrase in (*self.options.policy_phrases, "javascript", "lorem ipsum")]
-        group = [c4_lines.POLICY] * len(self.options.policy_phrases) + [c4_lines.JAVASCRIPT, c4_lines.LOREM_IPSUM]
-        phrase_bytes, phrase_first = text_buffer(pa.array(phrases, pa.large_binary()))
-        counts = c4_lines.measure(
-            texts.data,
-            texts.lines,
-            texts.words,
-            characters().flags,
-            membership(self.options.end_marks),
-            self.options.min_words,
-            self.options.max_word_length,
-            c4_lines.phrase_skips(phrases),
-            min(map(len, phrases)),
-            phrase_bytes,
-            phrase_first,
-            np.array(group),
-        ).T
+        counts = c4_lines.judge(texts, self.options).counts.T
         return signal_batch(
             self.signals,
             [
@@ -102,5 +105,19 @@ class C4Rater(Rater[C4]):
                 counts[c4_lines.POLICY],
                 counts[c4_lines.JAVASCRIPT],
                 texts.text_chars,
+                *self._bad_words(texts),
             ],
         )
+
+    def _bad_words(self, texts: SegmentedTexts) -> list[pa.Array]:
+        """The values of `c4.bad_words`, if it is measured."""
+        from tamis.transforms.text.c4 import bad_words
+        from tamis.transforms.text.splice import spans
+
+        lists = self.options.bad_words
+        if lists is None:
+            return []
+        strings = spans(texts.data, texts.text_start[:-1], texts.text_start[1:])
+        if isinstance(lists, dict):
+            return [bad_words.count_by_language(strings, texts["language.label"], lists)]
+        return [bad_words.count(strings, bad_words.pattern(lists, None))]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
-import sysconfig
 from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Direction, Rater, Signal, signal_batch
+from tamis.transforms.runtime.function_pickle import dump_function, load_function
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,36 +63,11 @@ class FunctionRater(Rater[FunctionOptions]):
         return bool(value) if self.options.kind == "bool" else int(value) if self.options.kind == "int64" else float(value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the function with what it uses of the user's own modules, which workers may not be
-        able to import."""
-        from apache_beam.internal.cloudpickle import cloudpickle
-
-        modules = _own_modules()
-        for module in modules:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            return _unpickle, (self.options, cloudpickle.dumps(self.function))
-        finally:
-            for module in modules:
-                cloudpickle.unregister_pickle_by_value(module)
-
-
-def _own_modules() -> list[ModuleType]:
-    """The modules that are files of the user: of no installed package, and not of Tamis."""
-    installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
-    modules = {module.__name__: module for module in sys.modules.values() if isinstance(module, ModuleType)}
-    files = {name: getattr(module, "__file__", None) for name, module in modules.items() if name in sys.modules}
-    return [
-        modules[name]
-        for name, file in files.items()
-        if file is not None and not file.startswith(installed) and name.split(".")[0] not in ("__main__", "tamis")
-    ]
+        return _unpickle, (self.options, dump_function(self.function))
 
 
 def _unpickle(options: FunctionOptions, function: bytes) -> FunctionRater:
-    from apache_beam.internal.cloudpickle import cloudpickle
-
-    return FunctionRater(options, cloudpickle.loads(function))
+    return FunctionRater(options, load_function(function))
 
 
 def rater(

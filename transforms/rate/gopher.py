@@ -27,18 +27,24 @@ class Gopher(Options):
     bullets: tuple[Annotated[str, Field(min_length=1, max_length=1)], ...] = Field(
         ("•", "-"), description="A line that begins with one of these characters is a bullet point."
     )
+    marks: bool = Field(
+        False,
+        description="Whether words of punctuation marks only count in the shares of words, as in datatrove. Then "
+        "`alphabetic_words` falls with every comma.",
+    )
 
 
 class GopherRater(Rater[Gopher]):
     """Measures counts and shares of words and lines.
 
-    The definitions are those of datatrove. Words are those of `tamis.transforms.text.segment`; as
-    in spaCy, which datatrove uses, they include punctuation marks. `word_count` and
-    `mean_word_length` exclude symbols (words of punctuation only); shares refer to all words. Blank
-    lines count, except an empty line after a final newline. Without words, shares of words and mean
-    length are null; without lines, shares of lines are null.
+    Words are those of `tamis.transforms.text.segment`, without symbols (words of punctuation marks
+    only). Blank lines count, except an empty line after a final newline. Without words, shares of
+    words and mean length are null; without lines, shares of lines are null.
 
-    Differences from datatrove:
+    Differences from datatrove 0.10.1:
+    - Shares are of words without symbols. datatrove leaves symbols out of the count and the mean
+      length alone, so that every mark lowers its share of words with a letter. `marks` does so, too.
+      docs/labels.md says what the paper and other pipelines count, and measures both.
     - The Unicode category defines symbols. datatrove's list of marks treats `•`, `©`, `→` and emoji
       as words, and a fullwidth `１` as a mark.
     - Only a newline ends a line. datatrove also cuts at separators that seldom end a line: in web
@@ -47,7 +53,7 @@ class GopherRater(Rater[Gopher]):
     """
 
     name = "gopher"
-    VERSION = 1
+    VERSION = 2
     signals = (
         Signal("gopher.word_count", "int64", "words", "band", _SOURCE, 50, 100_000),
         Signal("gopher.mean_word_length", "float64", "characters", "band", _SOURCE, 3, 10),
@@ -66,8 +72,8 @@ class GopherRater(Rater[Gopher]):
         from tamis.transforms.text.counts import distinct_members, line_edges, word_kinds
         from tamis.transforms.text.hashing import hash_words
 
-        words = np.diff(texts.word_first)
         plain, plain_chars, alphabetic, hashes, ellipses = word_kinds(texts.word_first, texts.word_kind, texts.word_chars).T
+        words = np.diff(texts.word_first) if self.options.marks else plain
         last = texts.line_first[1:] - 1
         lines = np.diff(texts.line_first) - (texts.line_start[last] == texts.line_end[last])
         edges = line_edges(texts.data, texts.lines, texts.words, membership(self.options.bullets), membership(()))

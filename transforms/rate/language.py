@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import Texts
 
 _LABEL_PREFIX = "__label__"
+_LABELS = (
+    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs cv cy da de diq dsb "
+    "dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr hsb ht hu hy ia id ie ilo io is it ja jbo "
+    "jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms mt mwl my myv mzn nah "
+    "nap nds ne new nl nn no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn sco sd sh si sk sl so sq sr su "
+    "sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf yi yo yue zh"
+)
+"""The labels of lid.176."""
+
 _SOURCE = "lid.176, fastText (Joulin et al. 2016, arXiv 1607.01759)"
 
 
@@ -60,14 +69,15 @@ class LanguageRater(Rater[Language]):
     name = "language"
     VERSION = 3
     raw = True
-    signals = (
-        Signal("language.label", "string", "ISO 639 code", "none", _SOURCE),
-        Signal("language.probability", "float64", "probability", "up", _SOURCE, 0.0, 1.0),
-    )
 
     def __init__(self, options: Language) -> None:
         super().__init__(options)
         self.model = options.model or packaged_model()
+        labels = () if options.model else tuple(_LABELS.split())
+        self.signals = (
+            Signal("language.label", "string", "ISO 639 code", "none", _SOURCE, labels=labels),
+            Signal("language.probability", "float64", "probability", "up", _SOURCE, 0.0, 1.0),
+        )
 
     @cached_property
     def fingerprint(self) -> str:

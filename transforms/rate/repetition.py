@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Rater, Signal, share, signal_batch
 
@@ -16,21 +18,28 @@ _SOURCE = "Rae et al. 2021, table A1; datatrove filters/gopher_repetition_filter
 
 
 class Repetition(Options):
-    """No options: the paper defines the signals. Set thresholds for them under `thresholds`."""
+    """Definitions for the signals of repetition. Set thresholds for them under `thresholds`."""
+
+    marks: bool = Field(
+        False,
+        description="Whether words of punctuation marks only are words of n-grams, as in datatrove. Then underlines, tables "
+        "and code repeat.",
+    )
 
 
 class RepetitionRater(Rater[Repetition]):
     r"""Measures shares of repeated lines, paragraphs and word n-grams.
 
-    The definitions are those of datatrove. Runs of newlines separate lines, and two or more
-    newlines separate the paragraphs of the stripped text. Both are compared unstripped, and all but
-    the first of equal ones are duplicates. Characters are divided by those of the whole text. A top
-    n-gram counts every occurrence, with one space between its words, so overlapping ones may add up
-    to more than 1; of equally frequent n-grams the first counts. Duplicate n-grams are read from
-    left to right, without spaces; an n-gram that was read before is skipped whole. Words are those
-    of `tamis.transforms.text.segment`.
+    Runs of newlines separate lines, and two or more newlines separate the paragraphs of the
+    stripped text. Both are compared unstripped, and all but the first of equal ones are duplicates.
+    Characters are divided by those of the whole text. A top n-gram counts every occurrence, with
+    one space between its words, so overlapping ones may add up to more than 1; of equally frequent
+    n-grams the first counts. Duplicate n-grams are read from left to right, without spaces; an
+    n-gram that was read before is skipped whole. Words are those of
+    `tamis.transforms.text.segment`, without symbols (words of punctuation marks only).
 
-    Differences from datatrove:
+    Differences from datatrove 0.10.1:
+    - Symbols are no words of n-grams. With `marks`, they are.
     - A top n-gram that occurs once counts 0. It is no repetition, and would condemn every short
       text.
     - Word boundaries matter in duplicate n-grams. datatrove joins words without a separator: "ab",
@@ -40,7 +49,7 @@ class RepetitionRater(Rater[Repetition]):
     """
 
     name = "repetition"
-    VERSION = 1
+    VERSION = 2
     signals = (
         Signal("repetition.duplicate_line_share", "float64", "share of lines", "down", _SOURCE, 0, 0.3),
         Signal("repetition.duplicate_line_chars", "float64", "share of characters", "down", _SOURCE, 0, 0.2),
@@ -59,6 +68,7 @@ class RepetitionRater(Rater[Repetition]):
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
         import numpy as np
 
+        from tamis.transforms.text.counts import plain_words
         from tamis.transforms.text.repeats import duplicates, paragraphs, repeated_ngrams
 
         chars = texts.text_chars
@@ -67,7 +77,10 @@ class RepetitionRater(Rater[Repetition]):
         ).T
         first, hashes, lengths = paragraphs(texts.data, texts.lines, texts.line_hash, texts.words)
         blocks, same_blocks, block_chars = duplicates(first, hashes, lengths, np.ones(len(hashes), np.bool_)).T
-        top, duplicate = repeated_ngrams(texts.word_first, texts.word_hash, texts.word_chars)
+        words = (texts.word_first, texts.word_hash, texts.word_chars)
+        if not self.options.marks:
+            words = plain_words(texts.word_first, texts.word_kind, texts.word_hash, texts.word_chars)
+        top, duplicate = repeated_ngrams(*words)
         return signal_batch(
             self.signals,
             [

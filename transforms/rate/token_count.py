@@ -11,7 +11,14 @@ from pydantic import Field
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
-from tamis.transforms.text.tokenizer import TIKTOKEN, TokenizerId, load_tokenizer_json, tiktoken_encoding, tokenizer_key
+from tamis.transforms.text.tokenizer import (
+    TIKTOKEN,
+    TokenizerId,
+    check_encoding,
+    load_tokenizer_json,
+    tiktoken_encoding,
+    tokenizer_key,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +66,7 @@ class TokenCountRater(Rater[TokenCount]):
         if tokenizer is None:
             return None
         if tokenizer.startswith(TIKTOKEN):
+            check_encoding(tokenizer.removeprefix(TIKTOKEN))
             return {"name": tokenizer, "sha256": None}
         if not os.path.isfile(tokenizer):
             raise FileNotFoundError(f"{tokenizer}: no such tokenizer; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")

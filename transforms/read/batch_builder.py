@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from tamis.transforms.core import documents
 from tamis.transforms.read.input_options import Fields, Input, Loss, Reject, Skipped
 from tamis.transforms.read.web.pages import extract_text
-from tamis.transforms.text.hashing import hash128, mix
 
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 _MAPPED = ("text", "id", "url", "source", "licence", "date")
@@ -123,9 +122,12 @@ class BatchBuilder:
 
     def take(self) -> tuple[pa.RecordBatch, list[Loss]]:
         """Returns the current batch and what was lost beside it, and begins the next batch."""
-        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(documents.SCHEMA)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, documents.SCHEMA, strict=True)]
-        arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, documents.SCHEMA, strict=True)]
+            arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
+        else:  # pa.array would import pandas, for a second in which a misnamed field could have been told
+            arrays = [pa.nulls(0, field.type) for field in documents.SCHEMA]
         batch = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA)
         losses = [*self._rejects, *(Skipped(reason, count) for reason, count in sorted(self._skipped.items()))]
         self._rows, self._rejects, self._bytes = [], [], 0
@@ -336,6 +338,8 @@ def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
     hash depends on nothing else, so the id of a document survives any re-sharding of the input."""
     if not ids.null_count:
         return ids
+    from tamis.transforms.text.hashing import hash128, mix  # takes a second, which a misnamed field should not
+
     missing = ids.is_null()
     source, text = hash128(sources.filter(missing)), hash128(texts.filter(missing))
     halves = [mix(mix(source[:, half], seed=half) + text[:, half], seed=half) for half in (0, 1)]
@@ -345,8 +349,8 @@ def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(ids, missing, hashed)
 
 
-def printable(excerpt: bytes | str) -> str:
+def printable(excerpt: bytes | str, characters: int = EXCERPT_CHARS) -> str:
     """The first characters, with U+FFFD for each one that is not printable."""
-    text = excerpt[: EXCERPT_CHARS * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
-    text = text[:EXCERPT_CHARS]
+    text = excerpt[: characters * 4].decode("utf-8", "replace") if isinstance(excerpt, bytes) else excerpt
+    text = text[:characters]
     return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import BYTE_UNITS, Bytes, Options
 from tamis.transforms.read.readers import READERS
 
 PYTHON_ENV = "python-env"
@@ -60,8 +60,9 @@ class Input(Options):
     """The documents of a run. Format and compression follow from a file's name and first bytes."""
 
     paths: tuple[str, ...] = Field(
+        (),
         description="files, folders, globs (also **), @file (a list of paths, also compressed), s3://, gs://, azure://, "
-        "http://, or python-env"
+        "http://, or python-env; `tamis run --input` takes their place",
     )
     allow_empty: bool = Field(
         False,
@@ -93,9 +94,11 @@ class Input(Options):
         ("response", "conversion"),
         description="the types of WARC records that are documents; all others are counted as skipped",
     )
-    max_record_bytes: int = Field(256 << 20, gt=0, le=1 << 30, description="longer records are rejected")
-    split_bytes: int = Field(48 << 20, gt=0, description="approximate size of the splits of a large file, in bytes of text")
-    harvest_bytes: int = Field(64 << 20, gt=0, description="how much of the Python environment python-env reads, in bytes")
+    max_record_bytes: Annotated[int, Field(ge=1, le=1 << 30), BYTE_UNITS] = Field(
+        256 << 20, description="longer records are rejected"
+    )
+    split_bytes: Bytes = Field(48 << 20, description="approximate size of the splits of a large file, in bytes of text")
+    harvest_bytes: Bytes = Field(64 << 20, description="how much of the Python environment python-env reads, in bytes")
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from tamis.transforms import storage
@@ -22,14 +22,13 @@ from tamis.transforms.read.input_options import (
 from tamis.transforms.read.readers import READERS, Planner, reader_of
 from tamis.transforms.read.run_directories import release_paths, without_runs
 from tamis.transforms.read.web.pages import check_extractor
-from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_ERROR_CHARACTERS = 400  # of the names of fields, which the input chooses
-_WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
+WITH_FIELDS = ("jsonl", "json", "parquet", "csv")
+"""The formats whose records have named fields."""
 
 
 def plan(options: Input, own_run: str = "") -> tuple[list[Split], list[UnreadFile]]:
@@ -115,21 +114,35 @@ def _is_environment(path: str) -> bool:
     return path.split(":", 1)[0] == PYTHON_ENV
 
 
-def missing_text(splits: Sequence[Split], options: Input) -> str | None:
-    """What is wrong if no record at the beginning of a few splits has a text: the name of the field,
-    most likely. Reading everything to find this out would look like a hang."""
+@dataclass(frozen=True)
+class Beginning:
+    """What is at the beginning of a few splits: so many records, of which some are rejected, and the
+    first `error`. `textless`: the first split, if no record of any has a text, which is the name of
+    the field, most likely."""
+
+    records: int
+    rejected: int
+    error: str
+    textless: Split | None
+
+
+def read_beginning(splits: Sequence[Split], options: Input) -> Beginning:
+    """Reads a batch of the first, the middle and the last split with fields. To find out from the
+    whole input that a field is misnamed would look like a hang."""
     from tamis.transforms.read.batch_builder import NO_TEXT
     from tamis.transforms.read.decompress import WrongChecksum
 
-    named = [split for split in splits if split.format in _WITH_FIELDS]
-    error = None
-    for split in {split.uri: split for split in (*named[:1], *named[len(named) // 2 :][:1], *named[-1:])}.values():
+    named = [split for split in splits if split.format in WITH_FIELDS]
+    chosen = {split.uri: split for split in (*named[:1], *named[len(named) // 2 :][:1], *named[-1:])}
+    records, errors, textless = 0, list[str](), len(named) == len(splits)
+    for split in chosen.values():
         try:
             batch, losses = next(read(split, options, trust=True), (None, []))
         except WrongChecksum:
-            return None
-        errors = [loss.error for loss in losses if isinstance(loss, Reject) and loss.error.startswith(NO_TEXT)]
-        if batch is None or batch.num_rows or not errors:
-            return None
-        error = "".join(letter if letter.isprintable() else "\ufffd" for letter in f"{redact(split.uri)}: {errors[0]}")
-    return error[:_ERROR_CHARACTERS] if error is not None and len(named) == len(splits) else None
+            textless = False
+            continue
+        rejects = [loss for loss in losses if isinstance(loss, Reject) and not loss.estimated]
+        textless &= batch is not None and not batch.num_rows and any(each.error.startswith(NO_TEXT) for each in rejects)
+        records += sum(each.records for each in rejects) + (0 if batch is None else batch.num_rows)
+        errors += [each.error for each in rejects for _ in range(each.records)]
+    return Beginning(records, len(errors), errors[0] if errors else "", named[0] if textless and named else None)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.arrays import Ints
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Count, Options, PositiveCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +74,7 @@ class Selection(Options):
         description="columns that make up a bin: source, licence, a signal that is a label, metadata.FIELD. The labels of "
         "several columns are joined by '|' (topic and format: science|faq); a missing label is 'none'",
     )
-    tokens: Annotated[int, Field(gt=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = Field(
+    tokens: PositiveCount | dict[str, Count] | None = Field(
         default=None, description="token budget of the corpus, or of each bin (a bin without a budget is kept in full)"
     )
     diverse: Diversity | None = Field(
@@ -100,7 +100,7 @@ class Selection(Options):
         allow_inf_nan=False,
         description="0 takes the best; above 0, draws by exp(quality / temperature) (Gumbel-top-k)",
     )
-    distance: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = Field(
+    distance: Count | Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.05, description="least distance between copies of a document: tokens, or a share of the (shorter) phase"
     )
 
@@ -129,6 +129,13 @@ class Selection(Options):
     def by_bin(self) -> bool:
         """Whether documents are ranked within their bins, not all together."""
         return isinstance(self.tokens, dict) or isinstance(self.top, dict) or bool(self.epochs) or self.mixture is not None
+
+    @property
+    def by_name(self) -> dict[str, set[str]]:
+        """The bins that are named, by the field that names them."""
+        fields = {"tokens": self.tokens, "epochs": self.epochs, "top": self.top}
+        fields["mixture"] = None if self.mixture is None else self.mixture.weights
+        return {name: set(bins) - {WILDCARD} for name, bins in fields.items() if isinstance(bins, dict)}
 
     @property
     def phases(self) -> int:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.arrays import Floats, sum_slices
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Number, Options
 from tamis.transforms.select.thresholds import any_listed
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ Limit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class NumberRange(Options):
     """A range of numbers, limits included."""
 
-    min: float | None = None
-    max: float | None = None
+    min: Number | None = None
+    max: Number | None = None
 
 
 class Guard(Options):

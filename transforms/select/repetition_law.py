@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.options import Options, PositiveCount
 
 Form = Literal["paper", "code"]
 """Where the irreducible loss d is added: at the end (the paper), or to the first epoch's term,
@@ -34,7 +34,7 @@ class Bucket(Options):
     """Data of about the same quality, and the parameters of their law."""
 
     name: str
-    tokens: int = Field(gt=0, description="tokens (or samples) of one epoch")
+    tokens: PositiveCount = Field(description="tokens (or samples) of one epoch")
     utility: float = Field(lt=0, allow_inf_nan=False, description="b, the exponent of the loss; the lower, the better the data")
     half_life: float = Field(gt=0, allow_inf_nan=False, description="τ, epochs after which the utility has halved")
 

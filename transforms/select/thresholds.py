@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -10,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from tamis.transforms.core.options import Options
+from tamis.transforms.core.errors import nearest
+from tamis.transforms.core.options import Number, Options
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tamis.transforms.core.rater import Signal
 
 DECISIONS = ("keep", "review", "drop")
 """In order of severity: a rule that drops overrides an earlier one that sends to review."""
@@ -28,8 +30,8 @@ class Threshold(Options):
     Limits are inclusive. A missing value never passes. True and false count as 1 and 0.
     """
 
-    min: float | None = Field(default=None, allow_inf_nan=False, description="lowest value that passes")
-    max: float | None = Field(default=None, allow_inf_nan=False, description="highest value that passes")
+    min: Number | None = Field(default=None, description="lowest value that passes")
+    max: Number | None = Field(default=None, description="highest value that passes")
     one_of: tuple[str, ...] | None = Field(
         default=None, description="labels that pass, for a text signal; of several labels of a document, one must pass"
     )
@@ -57,15 +59,38 @@ def check_name(name: str, signals: Iterable[str]) -> None:
     names = sorted(signals)
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1)
-    all_names = f"signals are {', '.join(names)}" if names else "no rater is set up"
-    raise ValueError(f"no signal '{name}': " + (f"did you mean '{near[0]}'?" if near else all_names))
+    if own := [other for other in names if other.startswith(f"{name}.")]:
+        hint = f"it is a rater, with the {'signals' if len(own) > 1 else 'signal'} {', '.join(own)}"
+    elif near := nearest(name, names):
+        hint = f"did you mean '{near}'?"
+    else:
+        raters = ", ".join(dict.fromkeys(other.split(".")[0] for other in names))
+        hint = f"there are those of {raters}; `tamis raters` lists all" if names else "no rater is set up"
+    raise ValueError(f"no signal '{name}': {hint}")
 
 
 def check_kind(name: str, rule: Threshold, text: bool) -> None:
     """Raises ValueError if the rule is for labels and the signal a number, or the reverse."""
     if text != (rule.one_of is not None):
         raise ValueError(f"'{name}' is {'text: use one_of' if text else 'a number: use min and max'}")
+
+
+def check_limits(name: str, limits: Iterable[float | None], signal: Signal) -> None:
+    """Raises ValueError for a limit that no value can reach."""
+    low, high = signal.bounds
+    for limit in limits:
+        if limit is not None and not low <= limit <= high:
+            percent = f"; {limit:g} % is written {limit / 100:g}" if 10 <= limit <= 100 else ""
+            raise ValueError(f"'{name}' is a {signal.unit}, from {low:g} to {high:g}, never {limit:g}{percent}")
+
+
+def check_labels(name: str, labels: Iterable[str], signal: Signal) -> None:
+    """Raises ValueError for a label that no document can have."""
+    for label in labels if signal.labels else ():
+        if label not in signal.labels:
+            near = nearest(label, signal.labels)
+            hint = f"did you mean '{near}'?" if near else f"its labels are {', '.join(signal.labels[:12])}, …"
+            raise ValueError(f"'{name}' is never '{label}' ({signal.unit}): {hint}")
 
 
 def evaluate(columns: pa.Table | pa.RecordBatch, rules: Mapping[str, Threshold], explained: bool = True) -> pa.Table:

@@ -31,6 +31,8 @@ EXTENDS = 128
 UNSPACED = 256
 """A letter of a script that puts no spaces between words: Han, kana, Thai, Lao, Khmer, Burmese and
 their relatives."""
+UPPER = 512
+"""`str.isupper`."""
 
 _JOINERS = "\u200c\u200d"
 _UNSPACED = (
@@ -98,6 +100,7 @@ def characters() -> Characters:
             + _test_each(str.isdecimal, text) * DIGIT
             + (lower == np.arange(block.start, block.stop)) * PLAIN
             + mark * EXTENDS
+            + _test_each(str.isupper, text) * UPPER
         )
     flags[ord("_")] |= WORD
     flags[0] &= ~np.uint16(PLAIN)

@@ -28,6 +28,23 @@ def word_kinds(first, kind, chars):
 
 
 @njit(cache=True, nogil=True)
+def plain_words(first, kind, hashes, chars):
+    """The words that are no symbols: first [n + 1], hashes, code points."""
+    plain_first = np.empty_like(first)
+    plain_hashes = np.empty_like(hashes)
+    plain_chars = np.empty_like(chars)
+    size = 0
+    for d in range(len(first) - 1):
+        plain_first[d] = size
+        for k in range(first[d], first[d + 1]):
+            plain_hashes[size] = hashes[k]
+            plain_chars[size] = chars[k]
+            size += kind[k] & SYMBOL == 0
+    plain_first[-1] = size
+    return plain_first, plain_hashes[:size], plain_chars[:size]
+
+
+@njit(cache=True, nogil=True)
 def distinct_members(first, hashes, members):
     """i64[n]: how many of the distinct hashes `members` occur among the words of each document."""
     counts = np.zeros(len(first) - 1, np.int64)

@@ -36,6 +36,15 @@ def field_values(metadata: pa.Array, signals: Sequence[Signal]) -> tuple[list[pa
     return [pa.array(column, signal.type()) for signal, column in zip(signals, columns, strict=True)], mistyped
 
 
+def column_of(metadata: pa.Array, signal: Signal) -> pa.Array:
+    """The field that `signal` names (`metadata.a.b`) of n JSON objects, null if missing or of another
+    type. A label may be any value, as text."""
+    if signal.has_labels:
+        return field_texts(metadata, signal.name.removeprefix(METADATA))
+    (values,), _ = field_values(metadata, [signal])
+    return values
+
+
 def _records(metadata: pa.Array) -> Iterator[dict[str, Any]]:
     for text in metadata.to_pylist():
         record = orjson.loads(text) if text else None

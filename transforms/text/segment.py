@@ -5,9 +5,9 @@ By default a word is a match of `U\M*|S(?:(?:[./@:]|(?<=[0-9]),(?=[0-9]))S)*|['�
 where `\w` and `\s` are Python's, `\M` is a combining mark or a joiner, `U` a letter of a script
 without spaces, and `S` a `\w[\w\M]*` without those: `3.14`, `1,000`, `user@host` and `...` are one
 word each, `don’t` is `don` and `’t`, and every other mark is a word, also a hyphen; `हिन्दी` is one
-word, `漢字` two. Among cheap definitions this one agrees best with the spaCy words for which the
-published thresholds were tuned: on 98 % of the words of a sample of Common Crawl and 96.5 % of
-Gopher's decisions (`tests/peers`; white-space words: 76 %). With `clause` there is no U; with `icu`
+word, `漢字` two. Among cheap definitions this one agrees best with the spaCy words of datatrove: on
+98 % of the words of a sample of Common Crawl and, with `marks`, 96.5 % of its decisions by Gopher's
+rules (`tests/peers`; white-space words: 76 %). With `clause` there is no U; with `icu`
 U is a word of ICU. A white-space word is `U\M*|[^\sU]+`.
 """
 

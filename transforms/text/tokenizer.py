@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Final, TypedDict
 
-from tamis.transforms.core.errors import missing_package
+from tamis.transforms.core.errors import RunError, missing_package, nearest
 
 TIKTOKEN: Final = "tiktoken:"
 """Prefix of the names of tiktoken's encodings; other names are paths of a `tokenizer.json`."""
@@ -40,9 +40,33 @@ def load_tokenizer_json(path: str) -> Any:
 
 @cache
 def tiktoken_encoding(name: str) -> Any:
-    """The `tiktoken.Encoding` with this name (no prefix). Raises ImportError without tiktoken."""
+    """The `tiktoken.Encoding` with this name (no prefix). Raises ImportError without tiktoken,
+    ValueError for an unknown name, RunError if it cannot be downloaded."""
+    check_encoding(name)
+    import tiktoken
+
+    try:
+        return tiktoken.get_encoding(name)
+    except OSError as error:  # of the library that downloads, with the objects of a connection in its message
+        raise RunError(
+            f"tokenizer {TIKTOKEN}{name}: tiktoken downloads this encoding when it is first used, and that failed "
+            f"({type(error).__name__}). Use it once on a machine with a network, with TIKTOKEN_CACHE_DIR set to a folder, and "
+            "set the same here to a copy of the folder; or count with a tokenizer.json"
+        ) from error
+
+
+def check_encoding(name: str) -> None:
+    """Raises ImportError without tiktoken, ValueError if it has no encoding of this name."""
     try:
         import tiktoken
     except ImportError as error:
         raise ImportError(missing_package(f"tokenizer {TIKTOKEN}{name}", "tiktoken")) from error
-    return tiktoken.get_encoding(name)
+    names = tiktoken.list_encoding_names()
+    if name in names:
+        return
+    try:
+        hint = f"the encoding of the model {name} is '{tiktoken.encoding_name_for_model(name)}'"
+    except KeyError:
+        near = nearest(name, names)
+        hint = (f"did you mean '{near}'? " if near else "") + f"It has {', '.join(sorted(names))}"
+    raise ValueError(f"tiktoken has no encoding '{name}': {hint}")

@@ -19,9 +19,9 @@ class Words(Options):
 
     definition: Literal["punctuation", "whitespace"] = Field(
         "punctuation",
-        description="punctuation: each punctuation mark is a word, almost as in spaCy, for which the published thresholds were "
-        "tuned (datatrove); whitespace: words are separated by white space only, as in Gopher (Rae et al. 2021, arXiv "
-        "2112.11446, appendix A) and Dolma",
+        description="punctuation: each punctuation mark is a word, almost as in spaCy, which datatrove uses (the rules of "
+        "`gopher` and `repetition` leave marks out, unless their `marks` is set); whitespace: words are separated by white "
+        "space only, as in DCLM and Dolma",
     )
     unspaced: Literal["character", "clause", "icu"] = Field(
         "character",

@@ -172,7 +172,7 @@ def test_on_a_terminal_the_bars_end_full_and_no_log_line_gets_between(ran, tmp_p
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.split("\x1b[2K")[-1])  # the last frame, and what follows it
     bars, table = plain.split("documents      tokens" if "documents      tokens" in plain else "documents  tokens", 1)
     for movement in ("decide", "emit"):
-        assert re.search(rf"{movement}\s+━{{40}} ", bars), plain
+        assert re.search(rf"{movement}\s+━{{24}} 100% ", bars), plain
     assert "kept" in table
     assert "report" in table
 

@@ -39,7 +39,7 @@ def test_warmup_names_the_kernels_that_it_compiles(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     first, second = (json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["compiled"] for _ in range(2))
     assert len(first) > 20
-    assert all(name.split(".")[0] in {"text", "rate", "dedup", "decontaminate", "select"} for name in first)
+    assert all(name.split(".")[0] in {"text", "edit", "rate", "beam", "dedup", "decontaminate", "select"} for name in first)
     assert second == []
 
 

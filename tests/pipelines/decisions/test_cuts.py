@@ -266,7 +266,8 @@ class Collect:
 
 
 @pytest.mark.slow
-def test_two_workers_give_the_same(records, release, tmp_path):
+def test_two_workers_give_the_same(records, release, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # workers import the steps of the tests
     source = save(tmp_path / "in", dealt(records, 4, seed=4))
     recipe = CuttingRecipe.model_validate(SECTIONS | {"input": {"paths": [str(source)]}})
     launch(recipe, str(tmp_path / "run"), workers=2)

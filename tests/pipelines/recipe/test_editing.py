@@ -8,6 +8,7 @@ import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.recipe.signal_list import signal_lines, signals_as_json
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tests.transforms.edit.random_editor import RandomEditor, RandomOptions
 
@@ -40,7 +41,7 @@ def test_thresholds_read_the_signals_of_editors(tmp_path: Path) -> None:
         ("edit:\n  - a: {}\n  - {a: {}, b: {}}", "r.yaml:3: edit.1", "should be one editor with its options"),
         ("edit:\n  - a: {}\n  - a: {}", "r.yaml:1: edit", "two editors are called 'a'"),
         ("edit:\n  - {}", "r.yaml:2: edit.0", "should be one editor with its options"),
-        ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping of fields"),
+        ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping: write {a: {}}"),
         ("edit: {a: {}}", "r.yaml:1: edit", "should be a list"),
         ("edit:\n  - nothing: {}", "r.yaml:2: edit.0.nothing", "no installed package provides this editor"),
         ("thresholds:\n  edit.a.removed: {max: 1}", "r.yaml:2: thresholds.edit.a.removed", "did you mean"),
@@ -68,3 +69,11 @@ def test_values_before_must_be_measured(tmp_path: Path) -> None:
 
     with pytest.raises(RecipeError, match="which it does not measure"):
         load(tmp_path, "", editors=(Wrong(RandomOptions(name="a")),))
+
+
+def test_the_signals_of_editors_are_listed() -> None:
+    listed = {signal["name"]: signal for signal in signals_as_json()["signals"]}
+    share = listed["edit.lines.removed_words_share"]
+    assert (share["editor"], share["kind"], share["package"]) == ("lines", "float64", "tamis")
+    assert "lines (edit): tamis" in list(signal_lines())
+    assert listed["gopher.word_count"]["rater"] == "gopher"

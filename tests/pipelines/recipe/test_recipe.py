@@ -53,10 +53,9 @@ def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
             GOPHER + "quality:\n  - {signal: gopher.stop_words}\n  - {signal: gopher.stopwords}\n",
             "r.yaml:4: quality.1: no signal 'gopher.stopwords': did you mean 'gopher.stop_words'?",
         ),
-        ("seed: x\n", "r.yaml:1: seed: should be a valid integer, unable to parse string as an integer"),
-        ("rate:\n  gopher: 3\n", "r.yaml:2: rate.gopher: should be a mapping of fields"),
-        ("input:\n  paths: here\n", "r.yaml:2: input.paths: should be a list"),
-        ("input: {format: csv}\n", "r.yaml:1: input.paths: is missing"),
+        ("seed: x\n", "r.yaml:1: seed: should be a whole number, not x"),
+        ("rate:\n  gopher: 3\n", "r.yaml:2: rate.gopher: should be a mapping of stop_words, bullets, marks"),
+        ("input:\n  paths: here\n", "r.yaml:2: input.paths: should be a list: write [here]"),
         ("decontaminate:\n  drop: 0.5\n", "r.yaml:1: decontaminate.benchmarks: is missing"),
         ("max_rejects: -1\n", "r.yaml:1: max_rejects: should be greater than or equal to 0"),
         ("\n\nselect:\n  tokens: {web: -5}\n", "r.yaml:4: select.tokens.web: should be greater than or equal to 0"),
@@ -90,10 +89,16 @@ def errors(tmp_path: Path, text: str | bytes, *overrides: str) -> list[str]:
             "r.yaml:1: rate: two raters are called 'gopher': choose another name for one of them",
         ),
         ("seed: 1\nrate:\n  c4: {}\n  c4: {}\n", "r.yaml:4: rate.c4: appears twice"),
-        ("seed: 1\nname: [a\n", "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>'"),
-        ("rate:\n\tc4: {}\n", "r.yaml:2: YAML: found character '\\t' that cannot start any token"),
+        (
+            "seed: 1\nname: [a\n",
+            "r.yaml:3: YAML: expected ',' or ']', but got '<stream end>': a bracket, brace or quote is not closed",
+        ),
+        (
+            "rate:\n\tc4: {}\n",
+            "r.yaml:2: YAML: found character '\\t' that cannot start any token: indent by spaces, not by tabs",
+        ),
         ("- rate\n", "r.yaml:1: recipe: should be a mapping of sections, such as 'rate:'"),
-        ("? [a, b]\n: 1\n", "r.yaml:1: YAML: found unhashable key"),
+        ("? [a, b]\n: 1\n", "r.yaml:1: YAML: found unhashable key: put a value that begins with {{ in quotes"),
         ("a: &a [*a]\n", "r.yaml:1: YAML: aliases are not supported: replace *a with its content"),
         (b"name: \xff\n", "r.yaml: not UTF-8 at byte 6: invalid start byte"),
     ],
@@ -115,10 +120,14 @@ def test_all_errors_are_reported_in_the_order_of_the_file(tmp_path: Path) -> Non
         "r.yaml:6: quality.0: no signal 'gopher.words': did you mean 'gopher.stop_words'?",
         "r.yaml:7: curriculum.order: should be 'uniform', 'ascending', 'descending', 'folded', 'bucketed', "
         "'blended' or 'lr_weighted'",
-        "r.yaml:8: max_rejects: should be a valid integer, unable to parse string as an integer; "
-        "or should be a valid number, unable to parse string as a number",
-        "--set seed=x: seed: should be a valid integer, unable to parse string as an integer",
+        "r.yaml:8: max_rejects: should be a number, not many",
+        "--set seed=x: seed: should be a whole number, not x",
     ]
+
+
+def test_a_recipe_is_shown_by_its_name_and_the_sections_that_it_sets(tmp_path: Path) -> None:
+    recipe = load(tmp_path, "rate: {gopher: {}}\nseed: 3\nselect: {}\n")
+    assert repr(recipe) == str(recipe) == "Recipe('r': seed, rate)"
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/object/new:os.mkdir", "!!python/name:os.mkdir"])
@@ -166,7 +175,10 @@ def test_overrides_reach_every_field(tmp_path: Path) -> None:
         ("nonsense", "--set nonsense: should have the form section.field=value"),
         ("=1", "--set =1: should have the form section.field=value"),
         ("rate..c4=1", "--set rate..c4=1: should have the form section.field=value"),
-        ("seed=[1", "--set seed=[1: YAML: expected ',' or ']', but got '<stream end>'"),
+        (
+            "seed=[1",
+            "--set seed=[1: YAML: expected ',' or ']', but got '<stream end>': a bracket, brace or quote is not closed",
+        ),
         ("curiculum.order=ascending", "--set curiculum.order=ascending: curiculum: no such field; did you mean 'curriculum'?"),
         ("seed.x=3", "--set seed.x=3: seed: is 7, which has no field 'x'"),
         ("quality.4.weight=3", "--set quality.4.weight=3: quality: has 1 entries, numbered from 0, so there is no '4'"),
@@ -224,6 +236,9 @@ def test_the_recipe_of_a_finished_run_can_be_read_without_its_packages() -> None
 def test_the_schema_refuses_what_the_recipe_refuses() -> None:
     valid = jsonschema.Draft202012Validator(Recipe.model_json_schema()).is_valid
     assert valid({"thresholds": {"gopher.word_count": {"min": 3}}, "input": {"paths": ["a"], "fields": {"text": "body"}}})
+    assert valid({"select": {"tokens": "100B"}, "output": {"shard_bytes": "64MB"}, "max_rejects": 0.5})
+    assert not valid({"select": {"tokens": "many"}})
+    assert not valid({"select": {"tokens": 0}})
     assert not valid({"threshold": {}})
     assert not valid({"thresholds": {"gopher.word_count": {"mim": 3}}})
     assert not valid({"curriculum": {"order": "sideways"}})

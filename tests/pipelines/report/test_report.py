@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,9 +16,11 @@ import pytest
 
 from tamis.pipelines.report.page import render
 from tamis.pipelines.report.page_data import ReportData, load_report_data
-from tamis.pipelines.run.receipts import EXAMPLES, CopyDistance
+from tamis.pipelines.run.receipts import BINS, EXAMPLES, SAMPLES, CopyDistance, edges
+from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum
+from tamis.transforms.select.thresholds import Threshold
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import run, write_recipe
 
@@ -88,8 +92,40 @@ def manifest() -> dict[str, Any]:
     }
 
 
+def example(**changed: Any) -> dict[str, Any]:
+    values = [
+        {"name": "gopher.word_count", "value": "12", "fails": "12 < 50"},
+        {"name": "language.label", "value": "en", "fails": ""},
+    ]
+    made = {
+        "id": "doc-3",
+        "source": "web",
+        "url": "http://x/3",
+        "detail": "",
+        "quality": 0.25,
+        "values": values,
+        "excerpt": "It was",
+    }
+    return made | changed
+
+
 def data() -> ReportData:
     return {
+        "changes": ["since release 1: the same input files", "kept 5 → 6 (+1) documents, 700 → 800 (+100) tokens"],
+        "reasons": [{"decision": "drop", "reason": "gopher.word_count", "examples": [example()]}],  # type: ignore[list-item]
+        "kept": [{"low": 0.5, "high": 1.0, "documents": 6, "examples": [example(id="doc-5", values=[])]}],  # type: ignore[list-item]
+        "groups": {
+            "language": {
+                "rows": [{"name": "en", "kept": 6, "review": 1, "dropped": 4, "kept_tokens": 800}],
+                "others": 0,
+                "uncounted": 0,
+            },
+            "host": {
+                "rows": [{"name": "x", "kept": 3, "review": 0, "dropped": 1, "kept_tokens": 90}],
+                "others": 7,
+                "uncounted": 5,
+            },
+        },
         "histograms": {
             "gopher.word_count": {"unit": "words", "edges": [0.0, 10.0, 100.0, 1e5, 2e5], "counts": [2, 3, 6, 0], "missing": 1},
             "gopher.stop_words": {"unit": "words", "edges": [0.0, 1.0, 2.0], "counts": [4, 7], "missing": 0},
@@ -125,6 +161,10 @@ def empty() -> tuple[dict[str, Any], ReportData]:
     run["curriculum"] |= {"tokens": 0, "lr_mass_best_decile": 0.0, "shards": []}
     run |= {"warnings": [], "files": []}
     nothing: ReportData = {
+        "changes": [],
+        "reasons": [],
+        "kept": [],
+        "groups": {},
         "histograms": {},
         "clusters": [],
         "contamination": [],
@@ -195,6 +235,12 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
     text = " ".join(inert(render(manifest(), data())).text.split())
     for shown in (
         "12 records read",
+        "since release 1: the same input files kept 5 → 6 (+1) documents",
+        "Examples: gopher.word_count doc-3 · http://x/3 · web",
+        "quality 0.25 · gopher.word_count 12 < 50 · language.label en It was",
+        "Quality 0.5 to 1, 6 documents doc-5",
+        "en 11 6 1 4 800",
+        "The largest 1; 7 more were counted. Only the largest of each part are counted, so these numbers may be too low: 5 doc",
         "6 documents kept, 50.0%",
         "800 tokens kept of 1,200",
         "4.75% of the LR mass falls on the best tenth",
@@ -225,11 +271,85 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
 
 def test_threshold_lines_lie_in_the_right_bins() -> None:
     html = render(manifest(), data())
-    # Four bins of equal width: 50 lies 4/9 into the second, 100000 ends the third.
-    (low, high) = re.findall(r'class="limit" d="M([\d.]+) 14V100"', html)
-    assert float(low) == pytest.approx(300 * (1 + 40 / 90) / 4, abs=0.01)
-    assert float(high) == pytest.approx(225)
+    # Four bins of equal width from 30 to 300: 50 lies 4/9 into the second, 100000 ends the third.
+    (low, high) = re.findall(r'class="limit" d="M([\d.]+) 15V108"', html)
+    assert float(low) == pytest.approx(30 + 270 * (1 + 40 / 90) / 4, abs=0.01)
+    assert float(high) == pytest.approx(30 + 270 * 3 / 4)
     assert html.count('<rect class="fail"') == 1
+
+
+def test_histograms_have_counts_and_say_in_words_what_they_show() -> None:
+    facts = data()
+    facts["histograms"]["gopher.word_count"]["counts"] = [2, 3, 60_000, 7]
+    html = render(manifest(), facts)
+    assert 'aria-label="gopher.word_count: 60,012 documents from 0 to 200,000, 2 fail min 50, 7 fail max 100,000"' in html
+    levels = re.findall(r'<text x="26" y="([\d.]+)" text-anchor="end">([^<]+)</text>', html)
+    assert [label for _, label in levels[:3]] == ["1", "100", "10k"]
+    heights = [float(height) for height in re.findall(r'<rect class="(?:pass|fail)"[^>]* height="([\d.]+)"', html)]
+    assert heights[0] == pytest.approx(86 * math.log(3) / math.log(60_001), abs=0.01)  # two documents can be seen beside 60,000
+    assert heights[2] == 86
+
+
+@pytest.mark.parametrize(
+    ("limits", "edges_"),
+    [
+        ({"min": 0.8}, [0.8]),
+        ({"min": 0.31, "max": 0.32}, [0.31, math.nextafter(0.32, 1)]),
+        ({"min": 60.0, "max": 100_000.0}, [60.0, math.nextafter(100_000.0, math.inf)]),
+        ({"max": 1.0}, []),
+    ],
+)
+def test_a_limit_is_an_edge_of_a_bin_so_that_a_bar_passes_or_fails(limits: dict[str, float], edges_: list[float]) -> None:
+    unit = "share of words" if max(limits.values()) <= 1 else "words"
+    signal = Signal("x", "float64", unit, "up", "", 0.0, 1.0)
+    recipe = SimpleNamespace(thresholds={"x": Threshold.model_validate(limits)})
+    bins = edges(signal, recipe)  # type: ignore[arg-type]
+    assert bins is not None
+    assert len(bins) == BINS + 1
+    assert bins == sorted({*bins})
+    assert set(edges_) <= set(bins)
+
+
+@pytest.mark.parametrize(("order", "shown"), [("uniform", False), ("ascending", True)])
+def test_the_mass_of_the_learning_rate_is_a_number_of_ordered_runs(order: str, shown: bool) -> None:
+    run = manifest()
+    run["curriculum"]["order"] = order
+    text = inert(render(run, data())).text
+    assert ("falls on the best tenth" in text) == shown
+    assert ("The documents are shuffled" in text) != shown
+
+
+def test_every_header_has_a_name_and_every_scroll_region_takes_the_keyboard() -> None:
+    html = render(manifest(), data())
+    assert not re.search(r"<th[^>]*>\s*</th>", html)
+    regions = re.findall(r'<div class="scroll"([^>]*)>', html)
+    assert len(regions) > 5
+    assert all('tabindex="0"' in region and 'role="region"' in region and "aria-label=" in region for region in regions)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_contrast(scheme: int) -> None:
+    """WCAG 2.2: 4.5:1 for text, 3:1 for graphics, on every background that they are on."""
+    block = re.findall(r":root \{([^}]*)\}", render(manifest(), data()))[scheme]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+    for name in ("ink", "soft", "warm"):
+        for background in ("paper", "card"):
+            assert contrast(colours[name], colours[background]) >= 4.5, (name, background)
+    for name in ("kept", "review", "dropped", "rejected", "accent", *(f"c{number}" for number in range(8))):
+        assert contrast(colours[name], colours["paper"]) >= 3, name
+    for name in ("kept", "review", "dropped"):
+        assert contrast(colours[name], colours["card"]) >= 3, name
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    shares = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_hostile_text_is_shown_and_does_nothing() -> None:
@@ -248,28 +368,36 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
             "examples": [{"id": HOSTILE, "decision": "drop", "detail": HOSTILE, "excerpt": HOSTILE}],
         }
     ]
+    hostile = example(
+        id=HOSTILE,
+        source=HOSTILE,
+        url=HOSTILE,
+        detail=HOSTILE,
+        excerpt=HOSTILE,
+        values=[{"name": HOSTILE, "value": HOSTILE, "fails": ""}],
+    )
+    facts["changes"] = [HOSTILE]
+    facts["reasons"] = [{"decision": "drop", "reason": HOSTILE, "examples": [hostile]}]  # type: ignore[list-item]
+    facts["kept"][0]["examples"] = [hostile]  # type: ignore[list-item]
+    for groups in facts["groups"].values():
+        groups["rows"][0]["name"] = HOSTILE
     for segment in facts["segments"]:
         segment["sources"] = {HOSTILE: 100}
     run["recipe"]["guards"]["shares"] = {HOSTILE: {"where": {HOSTILE: [HOSTILE]}, "warn_above": 0.5}}
     page = inert(render(run, facts))
-    assert page.text.count("<script>alert('x')</script>") >= 15
+    assert page.text.count("<script>alert('x')</script>") >= 30
     assert "{{ 7 * 7 }}" in page.text
     assert not re.search(r"[\x00\x1b\ud800]", page.text)
 
 
-def test_an_empty_run_has_a_page() -> None:
-    text = inert(render(*empty())).text
-    for shown in (
-        "No documents were read.",
-        "measures no signal",
-        "does not look for duplicates",
-        "names no benchmarks",
-        "Nothing was kept, so there is no order",
-        "Nothing was kept, so nothing is repeated",
-        "has no guards",
-        "has no shards",
-    ):
-        assert shown in text, shown
+def headings(html: str) -> list[str]:
+    return re.findall(r"<h2>([^<]*)</h2>", html)
+
+
+def test_an_empty_run_has_a_page_without_empty_sections() -> None:
+    html = render(*empty())
+    assert "No documents were read." in inert(html).text
+    assert headings(html) == ["Dropped and reviewed documents", "Files"]
 
 
 def test_a_run_that_keeps_nothing() -> None:
@@ -278,11 +406,11 @@ def test_a_run_that_keeps_nothing() -> None:
     run["counts"]["repeated"] = {"documents": 0, "tokens": 0}
     run["counts"]["sources"]["web"] |= {"kept": 0, "dropped": 10, "kept_tokens": 0}
     run["curriculum"] |= {"tokens": 0, "shards": []}
-    facts |= {"clusters": [], "contamination": [], "segments": []}
+    facts |= {"clusters": [], "contamination": [], "segments": [], "kept": []}
     facts["histograms"]["gopher.word_count"]["counts"] = [0, 0, 0, 0]
-    text = inert(render(run, facts)).text
-    for shown in ("No duplicates were found.", "No document contains items of the benchmarks.", "Nothing was kept"):
-        assert shown in text, shown
+    html = render(run, facts)
+    assert "No duplicates were found." in inert(html).text
+    assert not {"Training order", "Repeats", "Contamination"} & {*headings(html)}
 
 
 def test_a_run_that_keeps_everything() -> None:
@@ -343,3 +471,36 @@ def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown
     (matches,) = load_report_data(result.release)["contamination"]
     assert matches["documents"] == counted["documents"] == len(ids) >= 9
     assert [example["id"] for example in matches["examples"]] == ids[:EXAMPLES]
+
+
+def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp_path: Path) -> None:
+    records, pages = corpus(200, seed=9), []
+    for files in (1, 4):
+        source = save(tmp_path / f"in-{files}", dealt(records, files, seed=files))
+        result = run(write_recipe(tmp_path), source, tmp_path / f"run-{files}")
+        pages.append(load_report_data(result.release))
+    one, four = pages
+    assert (one["reasons"], one["kept"], one["groups"], one["histograms"]) == (
+        four["reasons"],
+        four["kept"],
+        four["groups"],
+        four["histograms"],
+    )
+    texts = {str(record["id"]): str(record["text"]) for record in records}
+    ledger = {row["id"]: row for row in pq.read_table(result.release.uri("decisions")).to_pylist()}
+    counted = result.manifest["counts"]
+    assert {(each["decision"], each["reason"]) for each in one["reasons"]} == {
+        (r["decision"], r["reason"]) for r in counted["reasons"]
+    }
+    for each in one["reasons"]:
+        documents = next(row["documents"] for row in counted["reasons"] if row["reason"] == each["reason"])
+        assert len(each["examples"]) == min(SAMPLES, documents)
+        for row in each["examples"]:
+            assert ledger[row["id"]]["reason"] == each["reason"]
+            assert texts[row["id"]].split()[:5] == row["excerpt"].split()[:5]
+    assert sum(tenth["documents"] for tenth in one["kept"]) == counted["kept"]
+    for tenth in one["kept"]:
+        (row,) = tenth["examples"]
+        assert tenth["low"] <= row["quality"] <= tenth["high"]  # type: ignore[operator]
+    hosts = {row["name"]: row["kept"] for row in one["groups"]["host"]["rows"]}
+    assert hosts == {f"{name}.example": counts["kept"] for name, counts in counted["sources"].items()}

@@ -57,7 +57,7 @@ def make_early(run: Path, recipe: Recipe) -> None:
         shard["path"] = release_path(shard["path"])
     for name in ("release", "parts", "release_root"):
         del manifest[name]
-    for name in ("skipped", "skipped_reasons"):
+    for name in ("skipped", "skipped_reasons", "characters"):
         del manifest["counts"][name]
     manifest |= {"files": files, "inputs": inputs, "root": merkle_root(files)}
     (run / "manifest.json").write_text(json.dumps(manifest))

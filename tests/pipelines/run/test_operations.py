@@ -209,6 +209,21 @@ def test_status_of_a_run_that_goes_on_was_killed_or_gave_up(tmp_path: Path) -> N
     assert "12 of 20 records could not be read" in "\n".join(lines(current))
 
 
+def test_what_is_done_of_unfinished_parts_is_estimated_from_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = str(tmp_path)
+    Progress(run, "rate").advance(10, 3_000)
+    (rate,) = progress.read_progress(run, text_per_byte=3.0).values()
+    assert (rate.finished, rate.underway, rate.done(5_000), rate.done(1_000)) == (0, 1_000, 1_000, 990)
+    monkeypatch.setattr("os.getpid", lambda: 7)  # another worker, which has finished a part and uses one again
+    Progress(run, "rate").advance(10, 2_000)
+    Progress(run, "rate").finish(1_000)
+    Progress(run, "rate").finish(500)
+    (rate,) = progress.read_progress(run, text_per_byte=3.0).values()
+    assert (rate.finished, rate.underway, rate.done(5_000)) == (1_500, 1_500, 3_000)
+    assert rate.done(0) == 3_000  # where nobody knows the total
+    assert progress.MovementProgress(finished=5_000).done(5_000) == 5_000
+
+
 def test_without_locks_a_driver_lives_as_long_as_it_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "is_locked", lambda _: None)
     progress.write_attempt(str(tmp_path), ATTEMPT)

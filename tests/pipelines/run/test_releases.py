@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tamis import CurriculumDataset
-from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.releases.retention import rollback
 from tamis.pipelines.run.launch import Result, launch

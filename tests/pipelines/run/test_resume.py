@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipelines.cli.explain import explanation
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.report.page import write_report
 from tamis.pipelines.run.run_lock import RunLock

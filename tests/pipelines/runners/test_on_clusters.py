@@ -21,7 +21,7 @@ from tamis.beam import Batches, Curate
 from tamis.pipelines.recipe.load import load_recipe
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.runners.clusters import started
-from tests.pipelines.running import command, left, processes, typed, write_recipe
+from tests.pipelines.running import CHANGES, command, left, processes, typed, write_recipe
 from tests.pipelines.test_invariance import VARIED
 
 
@@ -47,7 +47,7 @@ def slow_base(tmp_path_factory):
     """(recipe, input, undisturbed local run); eight files leave time to disturb it."""
     folder = tmp_path_factory.mktemp("slow")
     source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
-    recipe = write_recipe(folder, output={"shard_bytes": 200_000})
+    recipe = write_recipe(folder, **CHANGES, output={"shard_bytes": 200_000})
     typed(command(recipe, source, folder / "run"))
     return recipe, source, folder / "run"
 
@@ -163,7 +163,7 @@ class TestFlink:
     def test_the_same_bytes_for_any_number_of_workers(self, flink, base, tmp_path, workers):
         check_base(flink.arguments, workers, base, tmp_path)
 
-    @pytest.mark.parametrize("name", quick("phases and a budget", *VARIED))
+    @pytest.mark.parametrize("name", quick("edits and cuts", *VARIED))
     def test_the_same_bytes_for_any_recipe(self, flink, tmp_path, name):
         check_recipe(flink.arguments, 2, tmp_path, name)
 

@@ -102,6 +102,14 @@ def run(tmp_path: Path) -> str:
     return release(tmp_path, DOCUMENTS)
 
 
+def test_the_length_is_the_number_of_batches_to_come(run):
+    dataset = CurriculumDataset(run, "bytes", 32, 4, rank=1, world_size=2)
+    assert repr(dataset) == f"CurriculumDataset('{run}', 4 sequences of 32 tokens a step, rank 1 of 2, from step 0)"
+    assert len(dataset) == dataset.steps == len(list(dataset)) > 3
+    dataset.load_state_dict(dataset.state_dict(3))
+    assert (len(dataset), len(list(dataset))) == (dataset.steps - 3, dataset.steps - 3)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_in_turn_yield_every_step_in_order(run, workers):
     alone, _ = read_steps(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def rows(rater: Rater[Any], texts: Sequence[str]) -> list[list[Any]]:
     assert batch.schema.names == [signal.name for signal in rater.signals]
     assert batch.num_rows == len(texts)
     return [list(row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]
+
+
+def symbol(word: str) -> bool:
+    """Whether a word is of punctuation marks only."""
+    return all(not c.isalnum() and unicodedata.category(c)[0] != "M" for c in word)
 
 
 def check(rater: Rater[Any], reference: Reference, texts: Sequence[str]) -> None:

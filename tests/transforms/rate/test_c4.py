@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rule_checks import batches, check, ratio, real_texts, rows
 
-from tamis.testing import EDGES
+from tamis.testing import EDGES, check_rater
 from tamis.transforms.rate.c4 import C4, C4Rater
+from tamis.transforms.text.segment import segment
 
 RATER = C4Rater(C4())
 NAMES = [signal.name.removeprefix("c4.") for signal in RATER.signals]
@@ -36,7 +39,7 @@ def sentences(line: str) -> int:
 
 
 def reference(text: str) -> list[float | None]:
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     kept = []
     curly = lorem = longest = policy = javascript = 0
     for line in lines:
@@ -158,3 +161,59 @@ def test_options_change_values_and_fingerprint() -> None:
 
 def test_no_phrases() -> None:
     assert values("terms of use", C4Rater(C4(policy_phrases=())))["policy_lines"] == 0
+
+
+def bad_words(rater: C4Rater, texts: Sequence[str], labels: Sequence[str | None] = ()) -> list[int]:
+    """The values of c4.bad_words; each text has a label of its language, if any has."""
+    segmented = segment(pa.array(texts, pa.large_string()))
+    columns = {"language.label": pa.array(labels, pa.string())} if labels else {}
+    return rater.rate(segmented.with_columns(columns))["c4.bad_words"].to_pylist()
+
+
+words = st.text("abdé_1 -.İΣ", min_size=1, max_size=4).map(str.strip).filter(len)
+
+
+@settings(max_examples=300, deadline=None)
+@example({"1"}, ["1.1"])
+@given(st.sets(words, min_size=1, max_size=5), st.lists(st.text("abAdéÉ_1 -.\n", max_size=30), max_size=5))
+def test_bad_words_equal_those_of_tfds(tmp_path_factory: pytest.TempPathFactory, listed: set[str], texts: list[str]) -> None:
+    file = tmp_path_factory.mktemp("lists") / "words"
+    file.write_text("\n".join(sorted(listed)), "utf-8")
+    either = "|".join(map(re.escape, sorted(listed)))
+    found = bad_words(C4Rater(C4(bad_words=str(file))), texts)
+    expression = re.compile(rf"(?:\W|^)(?:{either})(?:\W|$)")
+    assert [count > 0 for count in found] == [expression.search(text.lower()) is not None for text in texts]
+    between = re.compile(rf"\W(?:{either})(?:\W|$)")  # `\W|^` takes another first match if a word begins with a mark
+    assert found == [len(between.findall(f"\n{text.lower()}")) for text in texts]
+
+
+def test_bad_words_by_language(tmp_path: Path) -> None:
+    (tmp_path / "en").write_text("damn\nbloody hell\n")
+    (tmp_path / "ja").write_text("糞\n", "utf-8")
+    rater = C4Rater(C4(bad_words={language: str(tmp_path / language) for language in ("en", "ja")}))
+    texts = ["Damn! Bloody hell.", "damned", "糞食らえ 糞", "Damn", "Damn"]
+    assert bad_words(rater, texts, ["en", "en", "ja", "fr", None]) == [2, 0, 2, 0, 0]
+    check_rater(rater, {"language.label": ["en", "ja", None]}, documents=100)
+
+
+def test_the_fingerprint_covers_the_list_of_bad_words(tmp_path: Path) -> None:
+    file = tmp_path / "words"
+    rater = C4Rater(C4(bad_words=str(file)))
+    with pytest.raises(FileNotFoundError, match="no such list of bad words"):
+        rater.fingerprint  # noqa: B018
+    file.write_text("damn\n")
+    before = rater.fingerprint
+    file.write_text("darn\n")
+    assert rater.fingerprint != before
+
+
+@pytest.mark.parametrize(("contents", "message"), [(b"\n \n", "lists no word"), (b"\xff", "not UTF-8")])
+def test_a_list_that_is_none_is_named(tmp_path: Path, contents: bytes, message: str) -> None:
+    file = tmp_path / "words"
+    file.write_bytes(contents)
+    with pytest.raises(ValueError, match=message):
+        C4Rater(C4(bad_words=str(file))).setup()
+
+
+def test_keeps_the_contract() -> None:
+    check_rater(RATER)

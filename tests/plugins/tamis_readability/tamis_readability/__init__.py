@@ -1,17 +1,19 @@
-"""The automated readability index as a rater for Tamis."""
+"""The automated readability index as a rater for Tamis, and an editor of texts that shout."""
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tamis import Options, Rater, Signal, signal_batch
+from tamis import Editor, Edits, Options, Rater, Signal, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis import SegmentedTexts
+    from tamis import SegmentedTexts, Texts
 
 
 class Readability(Options):
@@ -41,3 +43,27 @@ class ReadabilityRater(Rater[Readability]):
         grade = 4.71 * texts.text_chars / np.maximum(words, 1) + 0.5 * words / np.maximum(sentences, 1) - 21.43
         grade[~english | (words < self.options.min_words)] = np.nan  # NaN becomes null
         return signal_batch(self.signals, [grade, sentences])
+
+
+class Capitals(Options):
+    """Options of `capitals` in the section `edit`."""
+
+    longest: int = Field(3, ge=1, description="So many capitals in a row stay.")
+
+
+class CapitalsEditor(Editor[Capitals]):
+    """Removes capitals from the end of longer runs of ASCII capitals."""
+
+    name = "capitals"
+    reasons = ("shouting",)
+
+    def edit(self, texts: Texts) -> Edits:
+        import numpy as np
+
+        rows: list[tuple[int, int, int]] = []
+        for row, (first, last) in enumerate(itertools.pairwise(texts.text_start.tolist())):
+            for match in re.finditer(rb"[A-Z]+", texts.data[first:last].tobytes()):
+                if match.end() - match.start() > self.options.longest:
+                    rows.append((row, first + match.start() + self.options.longest, first + match.end()))
+        document, start, stop = np.array(rows, np.int64).reshape(-1, 3).T
+        return Edits(document, start, stop, np.zeros(len(rows), np.int64))

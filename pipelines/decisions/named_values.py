@@ -1,0 +1,132 @@
+"""What documents have of what a recipe names, so that a name that matches nothing is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tamis.pipelines.decisions.document_states import signal_columns
+from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.receipts import NamedColumn, PartSummary
+from tamis.transforms.beam.exchange import PartState
+from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.errors import nearest
+from tamis.transforms.curriculum.lint import LintWarning
+from tamis.transforms.curriculum.order import WILDCARD
+from tamis.transforms.select.guards import NumberRange
+
+OTHERS = 20
+"""Labels of each column that are recorded beside those that the recipe names, the first in the
+alphabet: which they are does not depend on the parts."""
+
+BIN = "bin"
+_SHOWN = 5  # names that match nothing in one warning
+
+
+class _Name(NamedTuple):
+    """A label that the field of a recipe looks for in a column; None: any value."""
+
+    field: str
+    column: str
+    label: str | None
+
+
+def named_columns(part_state: PartState, recipe: Recipe, table: pa.Table) -> dict[str, NamedColumn]:
+    """What the documents of a part have in each column in which the recipe names something. `table`
+    are the rows of decisions/, with their bins."""
+    names = list(_names(recipe))
+    labelled = {name.column for name in names if name.label is not None}
+    searched = {name.column for name in names if name.column.startswith(METADATA)} - labelled
+    elsewhere = {name.column for name in names} - searched - {*table.column_names, BIN}
+    columns = signal_columns(part_state, [*elsewhere, *(["metadata"] if searched else [])], recipe)
+    recorded: dict[str, NamedColumn] = {}
+    for column in sorted({name.column for name in names}):
+        if column in searched:
+            # Where the quoted name does not occur, there is no such field; this does not parse the JSON.
+            pattern = rf'"{re.escape(column.rsplit(".", 1)[-1])}\\?"'
+            key = pc.match_substring_regex(columns["metadata"], pattern)
+            recorded[column] = NamedColumn(pc.sum(key, min_count=0).as_py() or 0, [])
+            continue
+        values = (table if column in table.column_names else columns)[column].combine_chunks()
+        wanted = sorted({name.label for name in names if name.column == column and name.label is not None})
+        recorded[column] = NamedColumn(len(values) - values.null_count, _labels(values, wanted) if wanted else [])
+    return recorded
+
+
+def unmatched_names(recipe: Recipe, summaries: Sequence[PartSummary]) -> Iterator[LintWarning]:
+    """A warning for each field of the recipe with names that no document has."""
+    unmatched: dict[tuple[str, str], list[str]] = {}
+    columns: dict[str, NamedColumn] = {}
+    for summary in summaries:
+        for name, part in summary.named.items():
+            before = columns.get(name, NamedColumn(0, []))
+            columns[name] = NamedColumn(before.values + part.values, sorted({*before.labels, *part.labels}))
+    for field, name, label in _names(recipe):
+        column = columns.get(name)
+        if column is not None and (label not in column.labels if label is not None else not column.values):
+            unmatched.setdefault((field, name), []).extend([] if label is None else [label])
+    for (field, name), labels in unmatched.items():
+        column = columns[name]
+        if labels and column.values:
+            near = nearest(labels[0], column.labels) if name != "url" else None
+            hint = f"; did you mean '{near}'?" if near else ""
+            what = f"names {', '.join(map(repr, labels[:_SHOWN]))}{' and others' if len(labels) > _SHOWN else ''}"
+            there = f": there are {', '.join(column.labels[:OTHERS])}" if name != "url" else ""
+            message = f"{field} {what}, but no document has that {_noun(name)}{there}{hint}"
+        else:
+            message = f"{field} looks at '{name}', but no document has a value of it: check the name, and input.fields"
+        yield LintWarning("names-nothing", message, {"names": max(1, len(labels))})
+
+
+def _names(recipe: Recipe) -> Iterator[_Name]:
+    for name, rule in recipe.thresholds.items():
+        if rule.one_of is not None:
+            yield from (_Name(f"thresholds.{name}", name, label) for label in rule.one_of)
+        elif name in recipe.undeclared:
+            yield _Name(f"thresholds.{name}", name, None)
+    yield from (_Name("quality", weight.signal, None) for weight in recipe.quality if weight.signal in recipe.undeclared)
+    for source, metric in recipe.curriculum.by.items():
+        if source != WILDCARD:
+            yield _Name("curriculum.by", "source", source)
+        if metric.lstrip("+-") in recipe.undeclared:
+            yield _Name(f"curriculum.by.{source}", metric.lstrip("+-"), None)
+    select = recipe.select
+    for field, bins in select.by_name.items():
+        yield from (_Name(f"select.{field}", "source" if select.bins == ("source",) else BIN, name) for name in sorted(bins))
+    yield from (_Name("select.bins", name, None) for name in (select.bins if select.by_bin else ()) if name != "source")
+    if select.diverse is not None:
+        yield _Name("select.diverse.column", select.diverse.column, None)
+        if (select.diverse.within or "").startswith(METADATA):
+            yield _Name("select.diverse.within", str(select.diverse.within), None)
+    for name, guard in recipe.guards.by_name.items():
+        field = f"guards.{name}" if name in ("synthetic", "clean") else f"guards.shares.{name}"
+        for column, condition in guard.where.items():
+            if not isinstance(condition, NumberRange):
+                yield from (_Name(f"{field}.where.{column}", column, label) for label in condition)
+            elif column in recipe.undeclared:
+                yield _Name(f"{field}.where.{column}", column, None)
+    yield from (_Name("drop_urls", "url", url) for url in recipe.drop_urls)
+    fields = recipe.input.fields
+    for part in ("url", "licence"):
+        if getattr(fields, part) and getattr(fields, part) != type(fields).model_fields[part].default:
+            yield _Name(f"input.fields.{part}", part, None)
+
+
+def _labels(values: pa.Array, wanted: Sequence[str]) -> list[str]:
+    """The labels that documents have: the wanted ones, and the first of all."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_list(values.type):
+        values = pc.list_flatten(values)
+    labels = pc.unique(values.drop_null().cast(pa.string()))
+    there = labels.filter(pc.is_in(labels, value_set=pa.array(wanted, pa.string())))
+    first = labels.take(pc.array_sort_indices(labels)[:OTHERS])
+    return sorted({*there.to_pylist(), *first.to_pylist()})
+
+
+def _noun(column: str) -> str:
+    return {"source": "source", "url": "address", "licence": "licence", BIN: "bin"}.get(column, "label")

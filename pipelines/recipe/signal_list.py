@@ -1,0 +1,102 @@
+"""Lists every signal that a recipe can measure, for `tamis raters` and for hints in errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+from tamis.pipelines.recipe.editing import EDITORS, example_editor
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_rater, rater_type
+from tamis.transforms.core.editor import Editor
+from tamis.transforms.core.errors import RunError, nearest
+from tamis.transforms.core.rater import Rater, Signal
+from tamis.transforms.runtime.plugins import Plugin, Plugins
+
+_KINDS: tuple[tuple[Literal["rater", "editor"], Plugins, Callable[[Plugin], Rater[Any] | Editor[Any]]], ...] = (
+    ("rater", RATERS, example_rater),
+    ("editor", EDITORS, example_editor),
+)
+
+
+@dataclass(frozen=True)
+class ListedSignal:
+    """A signal of a shipped or installed rater or editor."""
+
+    signal: Signal
+    component: str
+    kind: Literal["rater", "editor"]
+    package: str | None
+    slow: bool
+
+
+def list_signals() -> tuple[list[ListedSignal], list[str]]:
+    """All signals that a recipe can measure here, and why the raters and editors of some packages
+    cannot be listed."""
+    listed: list[ListedSignal] = []
+    problems: list[str] = []
+    for kind, plugins, example in _KINDS:
+        reserved = f"the name is that of {'an' if kind == 'editor' else 'a'} {kind} of Tamis"
+        problems += (f"{plugin.name} of {plugin.package}: {reserved}" for plugin in plugins.shadowed)
+        for plugin in plugins.all:
+            try:
+                plugins.find(plugin.name)
+                component = example(plugin)
+            except (ImportError, OSError, ValueError, RunError) as error:
+                problems.append(f"{plugin.name}: {error}")
+            else:
+                listed += (
+                    ListedSignal(signal, plugin.name, kind, plugin.package, component.slow) for signal in component.signals
+                )
+    return listed, problems
+
+
+def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
+    """How to get a signal of a rater that does not run: what to add to the recipe. None if no rater
+    here measures such a signal, or if it is nearer to a `measured` one."""
+    head = name.split(".")[0]
+    if head in ELSEWHERE:
+        return None
+    plugin = RATERS.find(head) if head in RATERS.names else None
+    if plugin is not None and rater_type(plugin).repeatable:
+        return f"add the rater to rate, with a name of your choice: {head}: [{{name: NAME, …}}] measures NAME.…"
+    if nearest(name, measured) is not None:
+        return None
+    entries = (entry for entry in list_signals()[0] if entry.signal.name.startswith(f"{entry.component}."))
+    listed = {entry.signal.name: entry.component for entry in entries}
+    own = [other for other in listed if other.split(".")[0] == head]
+    if name in listed:
+        return f"add rate: {{{head}: {{}}}}"
+    if head == name and own:
+        return f"it is a rater, with the signals {', '.join(own)}; add rate: {{{head}: {{}}}}"
+    close = nearest(name, own or listed)
+    return None if close is None else f"did you mean '{close}'? It needs rate: {{{listed[close]}: {{}}}}"
+
+
+def signals_as_json() -> dict[str, Any]:
+    """What `tamis raters --json` prints."""
+    listed, problems = list_signals()
+    signals = [
+        {**asdict(entry.signal), entry.kind: entry.component, "package": entry.package or "tamis", "slow": entry.slow}
+        for entry in listed
+    ]
+    return {"signals": signals, "problems": problems}
+
+
+def signal_lines() -> Iterator[str]:
+    """What `tamis raters` prints: each rater and editor with its signals, and their source if it is
+    one."""
+    listed, problems = list_signals()
+    for (kind, name), entries in groupby(listed, key=lambda entry: (entry.kind, entry.component)):
+        group = list(entries)
+        sources = {entry.signal.source for entry in group}
+        notes = [group[0].package or "tamis", *(["slow"] if group[0].slow else []), *(sources if len(sources) == 1 else ())]
+        yield f"{name}{' (edit)' if kind == 'editor' else ''}: {', '.join(notes)}"
+        for entry in group:
+            signal, ends = entry.signal, (entry.signal.low, entry.signal.high)
+            span = "" if None in ends else "{:g} to {:g}".format(*ends)
+            source = f"; {signal.source}" if len(sources) > 1 else ""
+            yield f"  {signal.name:<38} {signal.kind:<8} {signal.direction:<5} {span:<14} {signal.unit}{source}"
+    for problem in problems:
+        yield f"cannot be used: {problem}"

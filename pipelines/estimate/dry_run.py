@@ -260,7 +260,9 @@ def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
     options = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
-    return recipe.model_copy(update={"input": options, "thresholds": {}})  # which would leave no document
+    # Rules would leave no document.
+    no_rules: dict[str, object] = {name: {} for name in ("thresholds", "per_source", "per_language")}
+    return recipe.model_copy(update={"input": options, **no_rules})
 
 
 class _SpillSize(Observer):
@@ -292,7 +294,7 @@ def _rehearse(recipe: Recipe, run: str) -> _Rehearsal:
 def _shares(reasons: pa.ChunkedArray, weight: npt.NDArray[np.float64]) -> dict[str, float]:
     """The share of the documents that each reason has, the largest first."""
     table = pa.table({"reason": reasons, "weight": weight}).group_by("reason").aggregate([("weight", "sum")])
-    counts = {row["reason"]: row["weight_sum"] / weight.sum() for row in table.to_pylist() if row["reason"] is not None}
+    counts = {row["reason"]: row["weight_sum"] / float(weight.sum()) for row in table.to_pylist() if row["reason"] is not None}
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

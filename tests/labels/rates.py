@@ -1,4 +1,4 @@
-"""Prints what the shipped recipes drop and keep of 200 pages that a person has read and labelled.
+"""Prints what the shipped recipes drop and keep of 200 pages that were read and labelled.
 
     python -m tests.labels.rates [CORPORA] [--write]
 

@@ -20,7 +20,6 @@ from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
 from tamis.transforms.decontaminate import judge
-from tamis.transforms.dedup import deduplicate
 from tamis.transforms.provenance.ledger import sample_keys
 
 COLUMNS = [  # of decisions/
@@ -47,7 +46,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
     groups, uncounted = group_counts(table, part)
-    renamed, compared = part_state.result(unique_ids.STEP), part_state.result(deduplicate.STEP)
+    renamed = part_state.result(unique_ids.STEP)
     summary = receipts.PartSummary(
         fingerprint=fingerprint,
         file=File(path, sink.size, sink.sha256),
@@ -60,7 +59,6 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         clusters=_largest_clusters(table),
         contamination=_contamination(table, spans),
         renamed=0 if renamed is None else pc.sum(pc.invert(renamed["copy"]), min_count=0).as_py(),
-        capped=0 if compared is None else pc.sum(compared["capped"]).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
         samples=samples(table, recipe.seed),

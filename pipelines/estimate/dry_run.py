@@ -1,9 +1,11 @@
 """`tamis run --dry-run`: estimates what a run takes and keeps by rehearsing it on a sample.
 
-The sample goes through the whole DAG in a temporary directory on this machine. A rehearsal of one
-document measures the cost of any run, however small. Nothing is written to the run directory.
+The sample goes through the whole DAG in a temporary directory on this machine. If it is not the
+whole input, a rehearsal of one document measures what any run costs, however small. Nothing is
+written to the run directory.
 """
 
+import math
 import os
 import resource
 import shutil
@@ -12,9 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions import budget
 from tamis.pipelines.estimate.sample import SamplePiece, sample
@@ -32,14 +38,19 @@ from tamis.transforms.read.input_options import PYTHON_ENV
 from tamis.transforms.select import allocation
 from tamis.transforms.select.guards import Guards
 
+_DOCUMENTS = pa.schema(
+    {"source": pa.string(), "decision": pa.string(), "reason": pa.string(), "tokens": pa.int64(), "uri": pa.string()}
+)
 _JACCARDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a run would do, in bytes and seconds. `files`, `parts`, `reused` and `input_bytes` are
-    exact; the rest are estimates. `documents_kept` and `tokens_kept` are too high if duplicates are
-    far apart: a sample rarely contains both. `candidate_probability`: of duplicates, by Jaccard."""
+    exact; the rest are estimates. `reasons`: shares of the documents. `duplicates`: the least and
+    the largest share, since a sample rarely contains both documents of a pair; the least is part of
+    `reasons`, and `documents_kept` and `tokens_kept` are with the least. `candidate_probability`: of
+    duplicates, by Jaccard."""
 
     run: str
     files: int
@@ -56,6 +67,7 @@ class Estimate:
     documents_kept: int
     tokens_kept: int
     reasons: dict[str, float]
+    duplicates: tuple[float, float] | None
     workers: int
     seconds: dict[str, float]
     disk: dict[str, int]
@@ -75,10 +87,20 @@ class _Rehearsal:
     seconds: dict[str, float]
     spill_bytes: int
     receipts: list[PartReceipt]
+    documents: pa.Table
+    """`source`, `decision`, `reason` and `tokens` of each document, and the `uri` it was read from."""
 
     @property
     def text_bytes(self) -> int:
         return sum(receipt.text_bytes for receipt in self.receipts)
+
+
+class _Idle(NamedTuple):
+    """Seconds of each movement of a run of one document: of a first one, which loads what any run
+    needs, and of another one in the same process."""
+
+    first: dict[str, float]
+    warm: dict[str, float]
 
 
 def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
@@ -90,10 +112,9 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     check_beginning(recipe, splits)
     tasks = assign_parts(recipe, run, splits)
     splits = [split for task in tasks for split in task.splits]
-    pending = [split for task in tasks if not task.finished for split in task.splits]
     workers = workers or default_workers(sum(split.size for split in splits))
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
-        pieces = list(sample(sorted(pending or splits, key=lambda split: (split.uri, split.start)), recipe, folder))
+        pieces = sample(sorted(splits, key=lambda split: (split.uri, split.start)), recipe, folder)
         peak = _peak_memory()
         # A sampled distribution must not yield more than it does as one of many.
         harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
@@ -103,26 +124,26 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         limits = {"max_unscored": 1.0, "max_unused": 1.0}
         update["scores"] = {name: scores.model_copy(update=limits) for name, scores in recipe.scores.items()}
         sample_recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=input_update), **update})
-        one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
-        # The first one loads the kernels, as every run does, or compiles them, as few runs do.
-        first = _rehearse(one_document, f"{folder}/first")
-        idle = _rehearse(one_document, f"{folder}/idle")
+        if all(piece.factor == 1 for piece in pieces):
+            idle = None  # the rehearsal takes what the run would
+        else:
+            one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
+            # The first one loads the kernels, as every run does, or compiles them, as few runs do.
+            first, again = (_rehearse(one_document, f"{folder}/{name}").seconds for name in ("first", "again"))
+            idle = _Idle(first if warm else again, again)
         rehearsal = _rehearse(sample_recipe, f"{folder}/run")
         memory = peak + workers * max(_peak_memory() - peak, 0)
-    pieces = _with_harvest_factors(pieces, rehearsal.receipts)
-    fixed_seconds = (first if warm else idle).seconds
-    return _scale(recipe, run, workers, tasks, pieces, fixed_seconds, idle, rehearsal, memory)
+    return _scale(recipe, run, workers, tasks, pieces, _factors(pieces, rehearsal.receipts), idle, rehearsal, memory)
 
 
-def _with_harvest_factors(pieces: list[SamplePiece], receipts: list[PartReceipt]) -> list[SamplePiece]:
-    """Corrects the factors of distributions, which may yield less than `harvest_bytes`."""
+def _factors(pieces: list[SamplePiece], receipts: list[PartReceipt]) -> dict[str, float]:
+    """The factors by file; those of distributions are corrected, which may yield less than
+    `harvest_bytes`."""
     planned = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV))
     inputs = [entry for receipt in receipts for entry in receipt.inputs]
     harvested = sum(entry.size for entry in inputs if entry.uri.startswith(PYTHON_ENV))
-    if not harvested:
-        return pieces
-    factor = planned / harvested
-    return [replace(piece, factor=factor) if piece.uri.startswith(PYTHON_ENV) else piece for piece in pieces]
+    less = planned / harvested if harvested else 1.0
+    return {piece.uri: piece.factor * (less if piece.uri.startswith(PYTHON_ENV) else 1.0) for piece in pieces}
 
 
 def _scale(
@@ -131,35 +152,39 @@ def _scale(
     workers: int,
     tasks: list[PartTask],
     pieces: list[SamplePiece],
-    fixed_seconds: dict[str, float],
-    idle: _Rehearsal,
+    factors: dict[str, float],
+    idle: _Idle | None,
     rehearsal: _Rehearsal,
     memory: int,
 ) -> Estimate:
     input_bytes = sum(task.size for task in tasks)
     pending_bytes = sum(task.size for task in tasks if not task.finished)
-    by_uri = {piece.uri: piece for piece in pieces}
-    scale = input_bytes / max(sum(piece.size for piece in pieces), 1)
-    documents = rejects = text = 0.0
+    rejects = text = 0.0
     for receipt in rehearsal.receipts:
         for entry in receipt.inputs:
-            factor = by_uri[entry.uri].factor * scale
-            documents += entry.documents * factor
-            rejects += entry.rejected * factor
-            text += receipt.text_bytes * factor * entry.documents / max(receipt.documents, 1)
-    counts = rehearsal.manifest["counts"]
-    sample_text = max(rehearsal.text_bytes, 1)
-    sample_documents = counts["kept"] + counts["dropped"] + counts["review"]
-    tokens = counts["tokens"]["in"] / sample_text * text
-    passed_tokens = counts["tokens"]["kept"] / max(counts["tokens"]["in"], 1) * tokens
-    tokens_kept = selected_tokens(recipe, counts["sources"], passed_tokens)
+            rejects += entry.rejected * factors[entry.uri]
+            text += receipt.text_bytes * factors[entry.uri] * entry.documents / max(receipt.documents, 1)
+    sampled = rehearsal.documents
+    weight = np.array([factors[uri] for uri in sampled["uri"].to_pylist()])
+    documents = float(weight.sum())
+    weighted_tokens = weight * sampled["tokens"].to_numpy()
+    kept = pc.equal(sampled["decision"], "keep").to_numpy()
+    sources = np.array(sampled["source"].to_pylist(), object)
+    kept_tokens = {name: {"kept_tokens": round(float(weighted_tokens[kept & (sources == name)].sum()))} for name in {*sources}}
+    passed_tokens = float(weighted_tokens[kept].sum())
+    tokens_kept = selected_tokens(recipe, kept_tokens, passed_tokens)
     kept_share = tokens_kept / passed_tokens if passed_tokens else 0.0
+    reasons = _shares(sampled["reason"], weight)
+    duplicates = _duplicates(recipe, reasons, float(weight[kept].sum()) / max(documents, 1), len(sampled), documents)
+    sample_text = max(rehearsal.text_bytes, 1)
     pending_text = text * pending_bytes / max(input_bytes, 1)
     reading = sum(piece.seconds for piece in pieces) / max(sum(piece.read for piece in pieces), 1)
 
     def seconds(movement: str, text_bytes: float, seconds_per_byte: float = 0.0) -> float:
-        seconds_per_byte += max(rehearsal.seconds[movement] - idle.seconds[movement], 0.0) / sample_text
-        return round(fixed_seconds[movement] + seconds_per_byte * text_bytes / workers, 1)
+        if idle is None:
+            return round(rehearsal.seconds[movement], 1)
+        seconds_per_byte += max(rehearsal.seconds[movement] - idle.warm[movement], 0.0) / sample_text
+        return round(idle.first[movement] + seconds_per_byte * text_bytes / workers, 1)
 
     folders = bytes_by_folder(rehearsal.manifest)
     disk = {name: folders.get(name, 0) / sample_text * text for name in ("rated", "sketches", "decisions", "data")}
@@ -175,14 +200,15 @@ def _scale(
         input_bytes=input_bytes,
         pending_bytes=pending_bytes,
         sample_bytes=rehearsal.text_bytes,
-        sample_documents=sample_documents,
+        sample_documents=len(sampled),
         documents=round(documents),
         text_bytes=round(text),
         rejects=round(rejects),
-        tokens=round(tokens),
-        documents_kept=round(counts["kept"] / max(sample_documents, 1) * documents * kept_share),
+        tokens=round(float(weighted_tokens.sum())),
+        documents_kept=round(float(weight[kept].sum()) * kept_share),
         tokens_kept=round(tokens_kept),
-        reasons={row["reason"]: row["documents"] / max(sample_documents, 1) for row in counts["reasons"]},
+        reasons=reasons,
+        duplicates=duplicates,
         workers=workers,
         seconds={
             "rate": seconds("rate", pending_text, reading) if pending_bytes else 0.0,
@@ -234,7 +260,9 @@ def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
     options = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
-    return recipe.model_copy(update={"input": options, "thresholds": {}})  # which would leave no document
+    # Rules would leave no document.
+    no_rules: dict[str, object] = {name: {} for name in ("thresholds", "per_source", "per_language")}
+    return recipe.model_copy(update={"input": options, **no_rules})
 
 
 class _SpillSize(Observer):
@@ -251,8 +279,43 @@ class _SpillSize(Observer):
 def _rehearse(recipe: Recipe, run: str) -> _Rehearsal:
     spill = _SpillSize(run)
     result = launch(recipe, run, workers=1, observer=spill)
-    receipts = (result.release.part(ordinal).receipt() for ordinal in range(len(result.manifest["parts"])))
-    return _Rehearsal(result.manifest, result.seconds, spill.bytes, [receipt for receipt in receipts if receipt is not None])
+    receipts, documents = [], [_DOCUMENTS.empty_table()]
+    for ordinal in range(len(result.manifest["parts"])):
+        receipt = result.release.part(ordinal).receipt()
+        if receipt is not None:
+            receipts.append(receipt)
+            path = Path(result.release.folder, f"decisions/part-{ordinal:05d}.parquet")
+            table = pq.read_table(path, columns=[name for name in _DOCUMENTS.names if name != "uri"])
+            uris = np.repeat([entry.uri for entry in receipt.inputs], [entry.documents for entry in receipt.inputs])
+            documents.append(table.append_column("uri", pa.array(uris, pa.string())).cast(_DOCUMENTS))
+    return _Rehearsal(result.manifest, result.seconds, spill.bytes, receipts, pa.concat_tables(documents))
+
+
+def _shares(reasons: pa.ChunkedArray, weight: npt.NDArray[np.float64]) -> dict[str, float]:
+    """The share of the documents that each reason has, the largest first."""
+    table = pa.table({"reason": reasons, "weight": weight}).group_by("reason").aggregate([("weight", "sum")])
+    counts = {row["reason"]: row["weight_sum"] / float(weight.sum()) for row in table.to_pylist() if row["reason"] is not None}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _duplicates(
+    recipe: Recipe, reasons: Mapping[str, float], kept: float, sampled: int, documents: float
+) -> tuple[float, float] | None:
+    """The least and the largest share of duplicates in the input, with 95 % confidence.
+
+    Both documents of a pair are in the sample with the chance of one if they are neighbours, and with
+    its square if they are far apart; groups are in between. So the share in the sample is at most
+    the true one, and at least that times the share of documents that were sampled.
+    """
+    if recipe.dedup is None or not recipe.dedup.exact:
+        return None
+    share = sum(part for reason, part in reasons.items() if reason.startswith("dedup."))
+    if sampled >= round(documents):
+        return share, share
+    found = share * sampled
+    least = max(0.0, found - 2 * math.sqrt(found)) / max(sampled, 1)
+    most = (found + 2 * math.sqrt(found) + 3) / max(sampled, 1) * documents / max(sampled, 1)
+    return least, min(most, kept + share)
 
 
 def _folder_size(folder: str) -> int:
@@ -289,9 +352,12 @@ def lines(estimate: Estimate) -> Iterator[str]:
         yield f"rejects    about {estimate.rejects:,} records cannot be read"
     share = estimate.tokens_kept / estimate.tokens if estimate.tokens else 0.0
     kept = f"about {estimate.documents_kept:,} with {estimate.tokens_kept:,} tokens ({share:.0%})"
-    yield f"kept       {kept}, fewer if duplicates are far apart"
+    least, most = estimate.duplicates or (0.0, 0.0)
+    yield f"kept       {kept}" + (", fewer if duplicates are far apart" if most > least else "")
     for reason, part in list(estimate.reasons.items())[:8]:
         yield f"  {part:6.1%}   {reason}"
+    if most > least:
+        yield f"duplicates {least:.1%} to {most:.1%}; a sample has few pairs that are far apart"
     movements = ", ".join(f"{name} {duration(seconds)}" for name, seconds in estimate.seconds.items())
     total = duration(sum(estimate.seconds.values()))
     yield f"time       about {total} with {plural(estimate.workers, 'worker')} on this machine ({movements})"

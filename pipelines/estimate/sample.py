@@ -1,28 +1,43 @@
-"""Copies a small sample of the input, spread over its bytes, into files of the same formats."""
+"""Copies a sample of the input into files of the same formats: windows that are spread over its bytes.
+
+Every record has about the same chance to be in the sample, wherever it is and however long: it is
+in if it begins in a window. Windows lie in all large splits, and in some of the small ones.
+"""
 
 import time
-from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.run.work_plan import is_compressed
 from tamis.transforms import storage
-from tamis.transforms.core.documents import BATCH_BYTES
-from tamis.transforms.read.input_options import PYTHON_ENV, Split
+from tamis.transforms.read.decompress import ByteStream, WrongChecksum, is_plain
+from tamis.transforms.read.input_options import AUTO, COMPRESSION_RATIO, PYTHON_ENV, Split
+from tamis.transforms.text.hashing import mix
 
-SAMPLE_BYTES = 16 << 20  # decompressed; about the most that the sample has
-PIECE_BYTES = BATCH_BYTES  # decompressed, from the start of a split
-LOOKAHEAD_BYTES = 7 * PIECE_BYTES  # more, to measure the compression ratio: readers read ahead
-_MAX_SPLITS = 256  # in the sample
+SAMPLE_BYTES = 16 << 20  # decompressed; about what the sample has
+WHOLE_BYTES = 28 << 20  # an input of so many bytes is its own sample
+WINDOW_BYTES = 64 << 10  # decompressed
+_SPLITS = 64  # that are opened, or as many as the sample needs if they are small
+_BLOCK = 1 << 20
+_TAIL = 64 << 10
+_BATCH_ROWS = 4096
+_ENDLESS = 1 << 62
+_MARKS = dict.fromkeys(("jsonl", "text"), (b"\n", 1)) | dict.fromkeys(("warc", "wet"), (b"\r\n\r\nWARC/", 4))
+"""What is between two records, and how much of it belongs to the first."""
 
 
 @dataclass(frozen=True)
 class SamplePiece:
-    """The beginning of a split in a file of its own. `size`: stored bytes of the split. `factor`:
-    documents of the split per document of the piece. `read`: bytes of it, read in `seconds`."""
+    """Windows of a split, in a file of their own. `size`: stored bytes of the split. `factor`:
+    documents of the input for each document of the piece. `read`: bytes of the split that were read,
+    in `seconds`."""
 
     uri: str
     size: int
@@ -31,103 +46,239 @@ class SamplePiece:
     seconds: float
 
 
-def sample(splits: list[Split], recipe: Recipe, folder: str) -> Iterator[SamplePiece]:
-    """The beginnings of splits that are spread over the input; a small input as a whole."""
-    seen: set[str] = set()
-    size = 0
-    for number in spread_splits([split.size for split in splits]):
-        split = splits[number]
-        if split.format == PYTHON_ENV:
-            if split.uri not in seen:
-                yield SamplePiece(split.uri, sum(other.size for other in splits if other.uri == split.uri), 1.0, 1, 0.0)
-            seen.add(split.uri)
-            size += split.size
-        else:
-            cut = _cut_rows if split.format == "parquet" else _cut_bytes
-            # The folders of a path may be columns (`lang=en/…`).
-            columns = [name for name in split.uri.split("/")[:-1] if "=" in name]
-            Path(folder, *columns).mkdir(parents=True, exist_ok=True)
-            piece = cut(split, recipe, "/".join([folder, *columns, f"piece-{number:06d}"]))
-            yield piece
-            size += piece.read
-        if size >= SAMPLE_BYTES:
-            return
+@dataclass(frozen=True)
+class _Copy:
+    """What was copied of a split, as a share of it; `uri` is empty if nothing was."""
+
+    uri: str
+    size: int
+    share: float
+    read: int = 0
+    seconds: float = 0.0
 
 
-def spread_splits(sizes: Sequence[int]) -> Iterator[int]:
-    """Indices of splits, in an order in which the first n are spread evenly, for any n."""
-    if len(sizes) <= _MAX_SPLITS:
-        bits = max(len(sizes) - 1, 1).bit_length()
-        yield from sorted(range(len(sizes)), key=lambda number: _reversed_bits(number, bits))
-        return
-    ends = list(accumulate(sizes))
-    seen = set()
-    for point in range(_MAX_SPLITS):
-        share = _reversed_bits(point, _MAX_SPLITS.bit_length() - 1) / _MAX_SPLITS
-        number = min(bisect_right(ends, share * ends[-1]), len(sizes) - 1)
-        if number not in seen:
-            seen.add(number)
-            yield number
+def sample(splits: Sequence[Split], recipe: Recipe, folder: str) -> list[SamplePiece]:
+    """A sample of the splits, which are sorted by place; all of a small input."""
+    units = _units(splits)
+    size = sum(unit.size * (COMPRESSION_RATIO if is_compressed(unit) else 1) for unit in units)
+    share = SAMPLE_BYTES / size if size > WHOLE_BYTES else 1.0
+    least = sum(unit.size for unit in units) / _SPLITS
+    strata = defaultdict(list)
+    for unit in units:
+        strata[unit.format if _is_whole(unit, recipe) else "", unit.size >= least].append(unit)
+    pieces: list[SamplePiece] = []
+    for (whole, large), stratum in strata.items():
+        opened = 1.0 if large and not whole else min(1.0, max(_SPLITS / len(stratum), share))
+        weight = [1 if whole == "text" else unit.size for unit in stratum]  # each file is a document
+        copies: list[_Copy] = []
+        copied = 0.0
+        for number in spread(len(stratum), opened):
+            stem = _stem(stratum[number], folder, len(pieces) + len(copies))
+            copies.append(_copy(stratum[number], recipe, stem, 1.0 if whole else share / opened))
+            copied += copies[-1].share * weight[number]
+        factor = sum(weight) / copied if copied else 0.0
+        pieces += [SamplePiece(copy.uri, copy.size, factor, copy.read, copy.seconds) for copy in copies if copy.uri]
+    return pieces
 
 
-def _reversed_bits(number: int, bits: int) -> int:
-    return int(f"{number:0{bits}b}"[::-1], 2)
+def spread(count: int, share: float) -> Iterator[int]:
+    """A share of the numbers below `count`, one at a hashed place in each stretch of 1 / share."""
+    yield from (int(start) for start, _ in windows(count, 1, share))
 
 
-def _cut_bytes(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
-    """The first decompressed bytes of a split, up to the end of a record."""
-    from tamis.transforms.read.decompress import ByteStream, WrongChecksum
+def windows(length: float, width: float, share: float) -> Iterator[tuple[float, float]]:
+    """Starts and ends of windows that cover a share of a length, one at a hashed place in each stretch."""
+    if share >= 1:
+        width, share = (1, 1) if width == 1 else (length, 1)
+    step, number = width / share, 0
+    while (start := number * step + _fraction(number) * (step - width)) < length:
+        yield start, min(start + width, length)
+        number += 1
 
-    start = time.thread_time()
-    with storage.open_binary(split.uri) as file:
-        stream = ByteStream(file, split.uri, split.start, split.stop)
-        head = more = b""
-        with suppress(WrongChecksum):  # a run rejects what it covers
-            head = stream.read(PIECE_BYTES)
-            more = stream.read(LOOKAHEAD_BYTES)
-        length = len(head) + len(more)
-        ended = length < PIECE_BYTES + LOOKAHEAD_BYTES
-        # Readers read ahead, so `length` is exact if the file is not compressed.
-        stored = split.size if ended else min(max(file.tell() - split.start, 1), length, split.size)
-    seconds = time.thread_time() - start
-    if split.format == "text" and recipe.input.text_unit == "file":
-        head += more
-    elif more and split.format == "json":
-        head = head[: head.rfind(b"}") + 1] + b"]" * head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-    elif more:
-        mark = b"\r\n\r\nWARC/" if split.format in ("warc", "wet") else b"\n"
-        head = head[: head.rfind(mark) + (4 if len(mark) > 1 else 1)] or head
-    if split.start and split.format not in ("warc", "wet"):
-        head = head[head.find(b"\n") + 1 :]  # the first line began in the split before
+
+def _fraction(number: int) -> float:
+    return int(mix(np.array([number], np.uint64), 0)[0]) / 2**64
+
+
+def _units(splits: Sequence[Split]) -> list[Split]:
+    """The splits; those of one Python distribution as one, since it is read as a whole."""
+    units: dict[object, Split] = {}
+    for split in splits:
+        key: object = split.uri if split.format == PYTHON_ENV else (split.uri, split.start)
+        units[key] = replace(units[key], size=units[key].size + split.size) if key in units else split
+    return list(units.values())
+
+
+def _is_whole(split: Split, recipe: Recipe) -> bool:
+    """Whether a split is copied as a whole: it is one document, or no file."""
+    return split.format == PYTHON_ENV or (split.format == "text" and recipe.input.text_unit == "file")
+
+
+def _stem(split: Split, folder: str, number: int) -> str:
+    """The path of a piece without its suffix. The folders of a path may be columns (`lang=en/…`)."""
+    columns = [name for name in split.uri.split("/")[:-1] if "=" in name]
+    Path(folder, *columns).mkdir(parents=True, exist_ok=True)
+    return "/".join([folder, *columns, f"piece-{number:06d}"])
+
+
+def _copy(split: Split, recipe: Recipe, stem: str, share: float) -> _Copy:
+    if split.format == PYTHON_ENV or (share >= 1 and not split.start and split.stop < 0 and recipe.input.format == AUTO):
+        return _Copy(split.uri, split.size, 1.0)  # needs no copy
+    return (_copy_rows if split.format == "parquet" else _copy_bytes)(split, stem, share)
+
+
+class _Stream:
+    """The decompressed bytes of a split and what follows it. `end`: where the split ends, once that is
+    known. A compressed one is read from front to back."""
+
+    def __init__(self, file: BinaryIO, split: Split) -> None:
+        self._file, self.plain = file, is_plain(file, split.uri)
+        self._first, self._buffer = split.start, b""
+        self.offset = self.read = 0
+        self.end: int | None = None
+        if self.plain:
+            self.end = (file.seek(0, 2) if split.stop < 0 else split.stop) - split.start
+            file.seek(split.start)
+        elif file.seekable():
+            file.seek(0)
+        self._stream = ByteStream(file, split.uri, split.start, split.stop)
+
+    def length(self) -> int:
+        """The length of the split, for which a compressed one is read to its end."""
+        while self.end is None and self.take(_BLOCK):
+            pass
+        return self.offset if self.end is None else self.end
+
+    def advance(self, offset: int) -> None:
+        """Goes to this place, or to the end; in a compressed split, not back."""
+        if self.plain:
+            self._file.seek(self._first + offset)
+            self._buffer, self.offset = b"", offset
+        while self.offset < offset and self.take(min(offset - self.offset, _BLOCK)):
+            pass
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, at most so many; none at the end, or at damage."""
+        if not self._buffer:
+            if self.plain:
+                self._buffer = self._file.read(size)
+            else:
+                with suppress(WrongChecksum):  # a run rejects what it covers
+                    self._buffer = next(iter(self._stream), b"")
+                self.end = self._stream.end
+            self.read += len(self._buffer)
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        self.offset += len(data)
+        return data
+
+    def untake(self, data: bytes) -> None:
+        """Puts back the bytes that were taken last."""
+        self._buffer = data + self._buffer
+        self.offset -= len(data)
+
+
+def _copy_bytes(split: Split, stem: str, share: float) -> _Copy:
+    """The records that begin in windows. Of a format whose records cannot be found from within, those
+    at the beginning of the split."""
     path = f"{stem}.{'txt' if split.format == 'text' else split.format}"
-    Path(path).write_bytes(head)
-    factor = length / max(len(head), 1) * split.size / max(stored, 1)
-    return SamplePiece(path, split.size, factor, len(head), seconds * len(head) / max(length, 1))
+    begun = time.thread_time()
+    covered = written = 0
+    with storage.open_binary(split.uri) as file, open(path, "wb") as piece:
+        stream = _Stream(file, split)
+        if split.format in _MARKS:
+            for start, stop in windows(_ENDLESS if stream.end is None else stream.end, WINDOW_BYTES, share):
+                width, records = _records(stream, int(start), int(stop), split)
+                covered += width
+                written += piece.write(records)
+                if width < int(stop) - int(start):
+                    break
+        else:
+            records = _head(stream, split, share)
+            covered, written = len(records), piece.write(records)
+        length = stream.length()
+    share = min(covered / max(length, 1), 1.0)
+    return _Copy(path if written else "", split.size, share, stream.read, time.thread_time() - begun)
 
 
-def _cut_rows(split: Split, recipe: Recipe, stem: str) -> SamplePiece:
-    """The first rows of a Parquet split, with the same columns."""
+def _records(stream: _Stream, start: int, stop: int, split: Split) -> tuple[int, bytes]:
+    """The records that begin in a window, the last one as a whole, and the bytes of the window that
+    the split has."""
+    mark, kept = _MARKS[split.format]
+    stream.advance(start)
+    origin, data = stream.offset, bytearray()  # after `start`, if the last record of the window before ends there
+    while origin + len(data) < (stop if stream.end is None else min(stop, stream.end)):
+        block = stream.take(min(stop - origin - len(data), _BLOCK))
+        if not block:
+            break
+        data += block
+    stop = min(stop, origin + len(data) if stream.end is None or stream.end > origin + len(data) else stream.end)
+    width, begin = stop - origin, 0
+    if width <= 0:  # the split ends before, or the record before goes on
+        return max(stop - start, 0), b""
+    if origin == start and (start or (split.start and kept == 1)):  # the record before began outside
+        data += stream.take(len(mark) - 1)
+        found = data.find(mark, 0, width + len(mark) - 1)
+        if found < 0:
+            stream.untake(bytes(data[width:]))
+            return stop - start, b""
+        begin = found + kept
+    searched = width
+    while (end := data.find(mark, searched)) < 0:
+        searched = max(width, len(data) - len(mark) + 1)
+        block = stream.take(_TAIL)
+        if not block:
+            return stop - start, bytes(data[begin:])
+        data += block
+    stream.untake(bytes(data[end + kept :]))
+    return stop - start, bytes(data[begin : end + kept])
+
+
+def _head(stream: _Stream, split: Split, share: float) -> bytes:
+    size = max(WINDOW_BYTES, int(share * split.size * (COMPRESSION_RATIO if is_compressed(split) else 1)))
+    data = bytearray()
+    while len(data) < size and (block := stream.take(_BLOCK)):
+        data += block
+    if not stream.take(1):
+        return bytes(data)
+    if split.format == "json":
+        return bytes(data[: data.rfind(b"}") + 1]) + b"]" * data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    return bytes(data[: data.rfind(b"\n") + 1] or data)
+
+
+def _copy_rows(split: Split, stem: str, share: float) -> _Copy:
+    """The rows of a Parquet split in windows, with the same columns. Row groups without are not read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = f"{stem}.parquet"
+    path, begun = f"{stem}.parquet", time.thread_time()
     with storage.open_binary(split.uri) as file:
         try:
             parquet = pq.ParquetFile(file)
         except (OSError, ValueError):  # a run rejects the whole file
             Path(path).write_bytes(b"PAR1")
-            return SamplePiece(path, split.size, 1.0, 4, 0.0)
+            return _Copy(path, split.size, 1.0)
         last = parquet.num_row_groups if split.stop < 0 else split.stop
-        groups = [parquet.metadata.row_group(number) for number in range(split.start, last)]
-        rows = sum(group.num_rows for group in groups)
-        row_bytes = sum(group.total_byte_size for group in groups) / max(rows, 1)
-        limit = max(1, int(PIECE_BYTES / max(row_bytes, 1)))
-        copied = 0
-        # Of a damaged row group a run rejects the rest.
-        with pq.ParquetWriter(path, parquet.schema_arrow) as writer, suppress(pa.ArrowException, OSError):
-            for batch in parquet.iter_batches(min(limit, 8192), range(split.start, last), use_threads=False):
-                writer.write_batch(batch)
-                copied += batch.num_rows
-                if copied >= limit:
-                    break
-    return SamplePiece(path, split.size, rows / max(copied, 1), int(copied * row_bytes), 0.0)
+        groups = range(split.start, last)
+        end = np.cumsum([parquet.metadata.row_group(number).num_rows for number in groups])
+        rows, size = int(end[-1]) if len(end) else 0, sum(parquet.metadata.row_group(n).total_byte_size for n in groups)
+        wanted = [(int(a), int(b)) for a, b in windows(rows, max(1, WINDOW_BYTES * rows // max(size, 1)), share)]
+        copied: list[pa.RecordBatch] = []
+        read = 0
+        for number, stop in zip(groups, end.tolist(), strict=True):
+            row = stop - parquet.metadata.row_group(number).num_rows
+            inside = [(max(a, row), min(b, stop)) for a, b in wanted if a < stop and b > row]
+            if not inside:
+                continue
+            read += parquet.metadata.row_group(number).total_byte_size
+            # Of a damaged row group a run rejects the rest.
+            with suppress(pa.ArrowException, OSError):
+                for batch in parquet.iter_batches(_BATCH_ROWS, [number], use_threads=False):
+                    copied += [
+                        batch.slice(max(a - row, 0), min(b - row, len(batch)) - max(a - row, 0))
+                        for a, b in inside
+                        if a < row + len(batch) and b > row
+                    ]
+                    row += len(batch)
+        pq.write_table(pa.Table.from_batches(copied, parquet.schema_arrow), path)
+    covered = sum(b - a for a, b in wanted) / max(rows, 1)
+    return _Copy(path if copied else "", split.size, covered, read, time.thread_time() - begun)

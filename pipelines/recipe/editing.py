@@ -53,6 +53,10 @@ class EditStep(Options):
         assert plugin is not None
         return make_editor(plugin, options)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether name and options are equal; the editor follows from them."""
+        return isinstance(other, EditStep) and self.model_extra == other.model_extra
+
     @model_validator(mode="wrap")
     @classmethod
     def _options_fit(cls, value: Any, handler: ModelWrapValidatorHandler[EditStep], info: ValidationInfo) -> EditStep:

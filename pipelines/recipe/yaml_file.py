@@ -335,7 +335,8 @@ def _message(entry: Any, model: type[BaseModel]) -> str:
     if kind in ("int_parsing", "float_parsing") and isinstance(value, str):
         share = re.fullmatch(r"([\d.]+)\s?%", value)
         return f"{text}, not {_shown(value)}" + (f": a share is written {float(share[1]) / 100:g}" if share else "")
-    if kind in ("less_than", "less_than_equal") and limits.get("le", limits.get("lt")) == 1 and 2 <= value <= 100:
+    above_one = kind in ("less_than", "less_than_equal") and limits.get("le", limits.get("lt")) == 1
+    if above_one and isinstance(value, (int, float)) and 2 <= value <= 100:
         return f"{text}: it is a share, and {value:g} % is written {value / 100:g}"
     return text
 

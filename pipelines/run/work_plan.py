@@ -152,7 +152,12 @@ class WorkPlan:
 
 def _expansion(split: Split) -> int:
     """How many times larger a file may be when it is decompressed."""
-    return COMPRESSION_RATIO if storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]) else 1
+    return COMPRESSION_RATIO if is_compressed(split) else 1
+
+
+def is_compressed(split: Split) -> bool:
+    """Whether the size of a split is one of compressed bytes, by the name of its file."""
+    return bool(storage.COMPRESSION_SUFFIXES.intersection(storage.suffixes(split.uri)[-1:]))
 
 
 def partitions(size: int) -> int:

@@ -113,7 +113,7 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     sketches = []
     for text in texts:
         words = segment(text)
-        first, found = shingles(words, options.ngram)
+        first, found = shingles(words, options.ngram, options.fold)
         sketches.append((sketch(words, options), pa.LargeListArray.from_arrays(first, found), hash128(text)))
     bands = pa.concat_arrays([banded for banded, _, _ in sketches])
     hashes = np.concatenate([text_hash for _, _, text_hash in sketches])
@@ -137,7 +137,7 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
         }
     )
     documents = documents.take(inside)
-    verdicts = survivors(documents, spans(documents["shingles"]), options.threshold, options.max_candidates)
+    verdicts = survivors(documents, spans(documents["shingles"]), options.threshold)
     return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
 
 

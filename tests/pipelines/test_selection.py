@@ -207,7 +207,7 @@ def test_the_phases_of_kaiyuan_shrink_and_all_have_the_best_documents(tmp_path: 
     best = by_phase["phase-5"][-1]
     explained = explanation(str(tmp_path), best)
     assert (explained["epochs"], explained["shard"].split("/")[-2]) == (5, "phase-1")
-    assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts", "rule-takes-many"}
+    assert {warning["code"] for warning in manifest["warnings"]} <= {"share-drifts", "rule-takes-many", "names-nothing"}
 
 
 def test_the_warning_about_length_does_not_depend_on_how_the_input_is_split(tmp_path: Path) -> None:

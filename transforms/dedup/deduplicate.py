@@ -217,7 +217,7 @@ def _shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts, words), options.ngram)
+    first, hashes = shingles(segment(texts, words), options.ngram, options.fold)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 
@@ -230,7 +230,7 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
 
 def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
     """The verdicts on the documents of a partition, which has complete components."""
-    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold, options.max_candidates)
+    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold)
     yield from verdicts.combine_chunks().to_batches()
 
 

@@ -13,28 +13,37 @@ from tamis.transforms.text.hashing import mix64
 if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
+ROUNDING = 1e-6
+"""More than the error of a product of a similarity and a number of shingles."""
 
-def windows(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+
+def windows(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """64-bit hashes of all `ngram`-word shingles of each document, in text order, with repeats.
 
-    Words are folded (lower case, no diacritics, every digit 0, no punctuation: datatrove
-    `utils/text.py`), and words that fold to nothing are left out. A document with fewer than
-    `ngram` words is a single shingle, so that short documents match only if they are equal (as in
-    duplodocus `minhash_base.rs`). A document without words has no shingles.
+    With `fold`, words are folded (lower case, no diacritics, every digit 0, no punctuation:
+    datatrove `utils/text.py`), and words that fold to nothing are left out. A document with fewer
+    than `ngram` words is a single shingle, so that short documents match only if they are equal (as
+    in duplodocus `minhash_base.rs`). A document without words has no shingles.
 
     Returns `first`, i64[n + 1], and `hashes`: the shingles of document d are
     `hashes[first[d]:first[d + 1]]`. Raises ValueError if `ngram` is less than 1.
     """
     if ngram < 1:
         raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
-    first, hashes = _windows(texts.word_first, texts.fold_hash, ngram)
+    first, hashes = _windows(texts.word_first, texts.fold_hash if fold else texts.word_hash, ngram)
     return first, hashes
 
 
-def shingles(texts: SegmentedTexts, ngram: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+def shingles(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The same as `windows`, but sorted and unique in each document, as `jaccard` needs them."""
-    first, hashes = _sets(*windows(texts, ngram))
+    first, hashes = _sets(*windows(texts, ngram, fold))
     return first, hashes
+
+
+@njit(cache=True, nogil=True)
+def least_overlap(a: int, b: int, floor: float) -> int:
+    """The least number of common elements with which sets of these sizes reach a Jaccard similarity."""
+    return max(1, int(np.ceil(floor / (1.0 + floor) * (a + b) - ROUNDING)))
 
 
 @njit(cache=True, nogil=True)
@@ -43,35 +52,33 @@ def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64], floor: float =
 
     Returns 0 as soon as the similarity cannot reach `floor`.
     """
-    # J >= floor needs floor / (1 + floor) * (|a| + |b|) common elements; one less allows for
-    # rounding.
-    needed = np.int64(floor / (1.0 + floor) * (a.size + b.size)) - 1
+    needed = least_overlap(a.size, b.size, floor)
     i = j = both = 0
     while i < a.size and j < b.size and both + min(a.size - i, b.size - j) >= needed:
         left, right = a[i], b[j]
         both += left == right
         i += left <= right
         j += right <= left
-    if both < needed or both == 0:
+    if both < needed:
         return 0.0
     return both / (a.size + b.size - both)
 
 
 @njit(cache=True, nogil=True)
-def _windows(word_first, fold_hash, ngram):  # type: ignore[no-untyped-def]
+def _windows(word_first, word_hash, ngram):  # type: ignore[no-untyped-def]
     documents = word_first.size - 1
     longest = 0
     for d in range(documents):
         longest = max(longest, word_first[d + 1] - word_first[d])
     words = np.empty(longest, np.uint64)
     first = np.zeros(documents + 1, np.int64)
-    hashes = np.empty(fold_hash.size, np.uint64)  # a document has no more shingles than words
+    hashes = np.empty(word_hash.size, np.uint64)  # a document has no more shingles than words
     total = 0
     for d in range(documents):
         count = 0
         for w in range(word_first[d], word_first[d + 1]):
-            words[count] = fold_hash[w]
-            count += fold_hash[w] != 0
+            words[count] = word_hash[w]
+            count += word_hash[w] != 0  # a word that folds to nothing
         if count:
             size = min(ngram, count)
             chained = hashes[total : total + count - size + 1]

@@ -9,12 +9,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.transforms.dedup.prefix_index import candidates, count_shingles, empty_index, insert, rarest_first
 from tamis.transforms.dedup.shingles import jaccard
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
     ListSpans: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]
     """Start and end of each list in a common array of values, and that array."""
+
+CROWDING = 200
+"""Kept documents in one bucket from which on they are found by their rarest shingles. Any number
+gives the same verdicts."""
+
+_WORTH = 8  # entries of the index that take as long as a comparison
 
 VERDICT_SCHEMA = pa.schema(
     [
@@ -23,12 +30,11 @@ VERDICT_SCHEMA = pa.schema(
         pa.field("jaccard", pa.float64()),  # exact similarity to the representative, 1 for an equal text; null if kept
         pa.field("kind", pa.string()),  # 'exact' or 'near'; null if kept
         pa.field("copies", pa.int64()),  # documents that a kept document represents, including itself; null for duplicates
-        pa.field("capped", pa.bool_()),  # whether more kept documents shared its bands than were compared
     ]
 )
 
 
-def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_candidates: int) -> pa.Table:
+def survivors(documents: pa.Table, shingles: ListSpans, threshold: float) -> pa.Table:
     """One verdict per document (`VERDICT_SCHEMA`), sorted by doc_ref.
 
     `documents` has complete components of the candidate graph, in any order. Its columns are
@@ -43,8 +49,8 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_ca
     becomes the representative if its exact Jaccard similarity reaches `threshold`; otherwise the
     head is kept. So a duplicate is always verified against the document that replaces it, and in a
     chain A ~ B ~ C, A does not replace C. An exact copy follows its head; its kind is 'exact' if
-    the head is kept. A document is compared with at most `max_candidates` kept documents, best
-    first; `capped` is true if there were more.
+    the head is kept. Where more than `CROWDING` kept documents share a band, a document is compared
+    with those alone that can reach the threshold (`prefix_index`); that leaves out none.
 
     Raises ValueError, naming the document, if it needs shingles and has none.
     """
@@ -65,8 +71,13 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_ca
         raise ValueError(f"document {document!r} has bands but no shingles to verify them, nor has a better exact copy")
     buckets = pa.array(band).dictionary_encode()
     bucket, count = buckets.indices.to_numpy(), len(buckets.dictionary)
-    representative, similarity, capped = _keep_or_drop(
-        band_start, band_end, bucket, count, shingle_start, shingle_end, shingle, threshold, max_candidates
+    size = np.bincount(bucket, minlength=count)
+    large = np.zeros(heads.size, np.bool_)
+    large[np.repeat(np.arange(heads.size), band_end - band_start)[size[bucket] > CROWDING]] = True
+    index = empty_index((shingle_end - shingle_start)[large], threshold)
+    first = np.concatenate([[0], np.cumsum(size)])
+    representative, similarity = _keep_or_drop(
+        band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, CROWDING
     )
 
     place = np.searchsorted(heads, head)
@@ -80,7 +91,6 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float, max_ca
             pa.array(np.where(exact, 1.0, similarity[place]), mask=~duplicate),
             pa.array(np.where(exact, "exact", "near"), pa.string(), mask=~duplicate),
             pa.array(np.bincount(kept_row, minlength=kept_row.size), pa.int64(), mask=duplicate),
-            pa.array(capped[place] & (head == np.arange(head.size))),
         ],
         schema=VERDICT_SCHEMA,
     )
@@ -128,55 +138,96 @@ def spans(lists: pa.ChunkedArray) -> ListSpans:
 
 @njit(cache=True, nogil=True)
 def _keep_or_drop(  # type: ignore[no-untyped-def]
-    band_start, band_end, bucket, buckets, shingle_start, shingle_end, shingle, threshold, max_candidates
+    band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, crowding
 ):
-    """The representative of each head (itself if kept), their similarity, and whether capped."""
+    """The representative of each head (itself if kept), and their similarity.
+
+    `first`: where the kept heads of each bucket begin. They are compared one by one until there are
+    more than `crowding`; from then on, they are in the index. `large`: heads to which that can happen.
+    """
     heads = band_start.size
-    first = np.zeros(buckets + 1, np.int64)
-    for entry in range(bucket.size):
-        first[bucket[entry] + 1] += 1
-    for b in range(buckets):
-        first[b + 1] += first[b]
+    size = shingle_end - shingle_start
     kept_heads = np.empty(bucket.size, np.int64)  # kept_heads[first[b]:end[b]] are those of bucket b, best first
     end = first[:-1].copy()
     representative = np.arange(heads)
     similarity = np.zeros(heads)
-    capped = np.zeros(heads, np.bool_)
-    most = 0
+    indexed = np.zeros(heads, np.bool_)
+    seen = np.full(heads, -1)
+    found = np.empty(heads, np.int64)
+    most = longest = 0
     for head in range(heads):
         most = max(most, band_end[head] - band_start[head])
+        longest = max(longest, size[head])
     cursor = np.empty(most, np.int64)
+    keys = np.empty(longest, np.uint64)
+    counted = False
     for head in range(heads):
         own = bucket[band_start[head] : band_end[head]]
+        content = shingle[shingle_start[head] : shingle_end[head]]
+        crowd = count = 0
+        for b in own:
+            if end[b] - first[b] > crowding:
+                crowd += end[b] - first[b]
+        by_index = False
+        if crowd:
+            ordered = rarest_first(index, content, keys)
+            others = candidates(index, ordered, size, threshold, crowd * _WORTH, seen, head, found)
+            by_index = others >= 0
+            for i in range(others):
+                if _meet(own, bucket[band_start[found[i]] : band_end[found[i]]]):
+                    found[count] = found[i]
+                    count += 1
         for band in range(own.size):
-            cursor[band] = first[own[band]]
-        compared = 0
+            b = own[band]
+            cursor[band] = end[b] if by_index and end[b] - first[b] > crowding else first[b]
+        # Merge the kept heads of the other buckets, so that each is compared once.
         while True:
-            # Merge the kept heads of all buckets of this head; the next candidate is the best one
-            # not yet compared.
             candidate = heads
             for band in range(own.size):
                 if cursor[band] < end[own[band]]:
                     candidate = min(candidate, kept_heads[cursor[band]])
             if candidate == heads:
                 break
-            if compared == max_candidates:
-                capped[head] = True
-                break
-            compared += 1
             for band in range(own.size):
                 if cursor[band] < end[own[band]] and kept_heads[cursor[band]] == candidate:
                     cursor[band] += 1
+            if seen[candidate] != head:
+                found[count] = candidate
+                count += 1
+        for candidate in found[:count]:
             overlap = jaccard(
-                shingle[shingle_start[head] : shingle_end[head]],
-                shingle[shingle_start[candidate] : shingle_end[candidate]],
-                max(threshold, similarity[head]),
+                content, shingle[shingle_start[candidate] : shingle_end[candidate]], max(threshold, similarity[head])
             )
-            if overlap >= threshold and overlap > similarity[head]:
+            if overlap < threshold or overlap < similarity[head]:
+                continue
+            if overlap > similarity[head] or candidate < representative[head]:
                 similarity[head] = overlap
                 representative[head] = candidate
-        if representative[head] == head:
-            for band in range(own.size):
-                kept_heads[end[own[band]]] = head
-                end[own[band]] += 1
-    return representative, similarity, capped
+        if representative[head] != head:
+            continue
+        for band in range(own.size):
+            b = own[band]
+            kept_heads[end[b]] = head
+            end[b] += 1
+            if end[b] - first[b] <= crowding:
+                continue
+            if not counted:
+                counted = True
+                for other in range(heads):
+                    if large[other]:
+                        count_shingles(index, shingle[shingle_start[other] : shingle_end[other]])
+            for other in kept_heads[first[b] if end[b] - first[b] == crowding + 1 else end[b] - 1 : end[b]]:
+                if not indexed[other]:
+                    indexed[other] = True
+                    ordered = rarest_first(index, shingle[shingle_start[other] : shingle_end[other]], keys)
+                    insert(index, other, ordered, threshold)
+    return representative, similarity
+
+
+@njit(cache=True, nogil=True)
+def _meet(own, others):  # type: ignore[no-untyped-def]
+    for b in own:
+        for other in others:
+            if b == other:
+                return True
+    return False

@@ -494,6 +494,11 @@ def _find_member(file: BinaryIO, uri: str, codec: _Codec, start: int, stop: int,
     return None
 
 
+def is_plain(file: BinaryIO, uri: str) -> bool:
+    """Whether a file can be read from any byte on: it is not compressed."""
+    return file.seekable() and _codec(file, _codec_by_suffix(uri)) is None
+
+
 def _codec_of(head: bytes, expected: _Codec | None) -> _Codec | None:
     """The codec by the first bytes of a file; the `expected` one if two share them."""
     if expected is not None and head.startswith(expected.starts):

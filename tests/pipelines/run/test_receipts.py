@@ -23,7 +23,6 @@ SUMMARY = PartSummary(
     clusters=[ClusterSize(1, "a", 2)],
     contamination={"b": BenchmarkCount(1, [ContaminatedDocument(1, "a", "drop", None)])},
     renamed=0,
-    capped=0,
 )
 
 

@@ -19,7 +19,7 @@ def words_of(documents):
     """The two columns of a segmentation that shingles need."""
     return SimpleNamespace(
         word_first=np.cumsum([0, *map(len, documents)]),
-        fold_hash=np.array([word for document in documents for word in document], np.uint64),
+        word_hash=np.array([word for document in documents for word in document], np.uint64),
     )
 
 
@@ -36,15 +36,15 @@ def hash_ngram(ngram):
     return int(chained)
 
 
-def of_texts(*texts, ngram=5):
-    first, hashes = shingles(segment(pa.array(texts, pa.large_string())), ngram)
+def of_texts(*texts, ngram=5, fold=False):
+    first, hashes = shingles(segment(pa.array(texts, pa.large_string())), ngram, fold)
     return [hashes[first[d] : first[d + 1]] for d in range(len(texts))]
 
 
 @settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
 def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
-    first, hashes = shingles(words_of(documents), n)
+    first, hashes = shingles(words_of(documents), n, fold=False)
     assert first[0] == 0
     assert first[-1] == hashes.size
     for d, document in enumerate(documents):
@@ -54,7 +54,7 @@ def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
 @settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
 def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
-    first, hashes = windows(words_of(documents), n)
+    first, hashes = windows(words_of(documents), n, fold=False)
     for d, document in enumerate(documents):
         words = [word for word in document if word]
         result = [hash_ngram(words[i : i + n]) for i in range(max(1, len(words) - n + 1))] if words else []
@@ -64,7 +64,7 @@ def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=60), st.lists(st.integers(1, 4), max_size=60), st.integers(1, 5))
 def test_jaccard_of_shingles_is_that_of_the_ngram_sets(a, b, n):
-    first, hashes = shingles(words_of([a, b]), n)
+    first, hashes = shingles(words_of([a, b]), n, fold=False)
     left, right = ngrams(a, n), ngrams(b, n)
     expected = len(left & right) / len(left | right) if left | right else 0.0
     assert jaccard(hashes[: first[1]], hashes[first[1] :]) == expected
@@ -79,11 +79,11 @@ def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
 
 
 def test_short_documents_match_when_equal_and_only_then():
-    cat, dog, again, pair, reversed_pair, empty, signs = of_texts("cat", "dog", "Cat!", "a cat", "cat a", "", "!? ...")
-    assert cat.size == dog.size == 1
-    assert cat == again
-    assert len({int(one[0]) for one in (cat, dog, pair, reversed_pair)}) == 4
-    assert empty.size == signs.size == 0
+    texts = ("cat", "dog", "Cat", "cat!", "a cat", "cat a", "a\n cat", "!? ...", "")
+    cat, dog, upper, loud, pair, reversed_pair, spaced, signs, empty = of_texts(*texts)
+    assert pair == spaced  # white space is in no word
+    assert len({int(one[0]) for one in (cat, dog, upper, loud, pair, reversed_pair, signs)}) == 7
+    assert empty.size == 0
 
 
 def test_word_boundaries_matter():
@@ -92,8 +92,25 @@ def test_word_boundaries_matter():
 
 
 def test_folding_ignores_case_accents_digits_and_punctuation():
-    a, b = of_texts("Les élèves, en 1984, lisaient tous.", "les eleves en 2051 lisaient TOUS")
+    texts = ("Les élèves, en 1984, lisaient tous.", "les eleves en 2051 lisaient TOUS", "!? ...")
+    a, b, signs = of_texts(*texts, fold=True)
     assert a.tolist() == b.tolist()
+    assert signs.size == 0
+    assert not set.intersection(*(set(one.tolist()) for one in of_texts(*texts[:2], ngram=3)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "similarity"),
+    [
+        ("x = a + b * c", "x = a - b * c", 0),
+        ("if not a then return", "if not A then return", 0),
+        ("one two three four 5 six seven eight nine", "one two three four 6 six seven eight nine", 0),
+        ("1 one two three four five six seven eight", "2 one two three four five six seven eight", 4 / 6),
+        ("one two three four five six seven", "one two three four five six seven.", 3 / 4),
+    ],
+)
+def test_marks_digits_and_case_count(one, other, similarity):
+    assert jaccard(*of_texts(one, other)) == similarity
 
 
 @pytest.mark.parametrize(
@@ -106,17 +123,17 @@ def test_odd_texts(text):
 
 
 def test_a_repeated_pattern_in_a_long_document_is_quick_and_exact():
-    first, hashes = shingles(words_of([[7, 9] * 300_000]), 5)
+    first, hashes = shingles(words_of([[7, 9] * 300_000]), 5, fold=False)
     assert first.tolist() == [0, 2]
     assert hashes.tolist() == sorted(map(hash_ngram, [(7, 9, 7, 9, 7), (9, 7, 9, 7, 9)]))
 
 
 def test_no_documents():
-    first, hashes = shingles(words_of([]), 5)
+    first, hashes = shingles(words_of([]), 5, fold=False)
     assert first.tolist() == [0]
     assert hashes.size == 0
 
 
 def test_a_shingle_needs_a_word():
     with pytest.raises(ValueError, match="at least one word"):
-        shingles(words_of([]), 0)
+        shingles(words_of([]), 0, fold=False)

@@ -15,7 +15,8 @@ _UNSPACED = ("ja", "th", "zh")
 
 @cache
 def pattern(path: str, language: str | None) -> str:
-    """The expression for a list with one word a line, in the syntax of RE2, for texts in lower case.
+    """The expression for a list with one word a line, in the syntax of RE2, for texts in lower case
+    behind a line break.
 
     A word stands between characters that are no letter, digit or underscore. Raises ValueError if
     the file is no UTF-8 or lists nothing.
@@ -28,12 +29,14 @@ def pattern(path: str, language: str | None) -> str:
     if not words:
         raise ValueError(f"{path}: it lists no word: give a text with one word a line")
     either = "|".join(map(re.escape, words))
-    return either if language in _UNSPACED else rf"(?:^|[^\p{{L}}\p{{N}}_])(?:{either})(?:[^\p{{L}}\p{{N}}_]|$)"
+    return either if language in _UNSPACED else rf"[^\p{{L}}\p{{N}}_](?:{either})(?:[^\p{{L}}\p{{N}}_]|$)"
 
 
 def count(texts: pa.Array, expression: str) -> pa.Array:
     """int64[n]: matches of the expression in each text in lower case; they do not overlap."""
-    return pc.count_substring_regex(pc.utf8_lower(texts), expression).cast(pa.int64())
+    # Arrow goes on behind a match as if a text began there, so `^` would match in its midst.
+    lines = pc.binary_join_element_wise(pa.scalar("\n", texts.type), pc.utf8_lower(texts), pa.scalar("", texts.type))
+    return pc.count_substring_regex(lines, expression).cast(pa.int64())
 
 
 def count_by_language(texts: pa.Array, labels: pa.Array, paths: Mapping[str, str]) -> pa.Array:

@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("recipes gofer", 2, "did you mean 'gopher'?"),
         ("verify nowhere", 1, "'nowhere' has no manifest.json: it is not a run, or has no release yet"),
         ("verify done@7", 1, "'done' has no release 7; it has 1"),
-        ("explain done doc", 1, "no document 'doc' in release 1 of done; similar ids: doc-"),
+        ("explain done doc", 1, "no document 'doc' in release 1 of done: it is neither an id nor a URL; similar ids: doc-"),
         ("plan done --schedule cosine", 1, "--schedule cosine: write {shape: cosine}, with its other fields, or name a file"),
         ("plan done --schedule {shape:", 2, "--schedule:1: YAML: "),
         ("plan done --averaging mean", 1, "averaging: should be 'sma', 'ema', 'wma' or 'none'"),

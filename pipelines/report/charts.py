@@ -56,7 +56,7 @@ class LabelledLine:
 class SignalChart:
     """A histogram. The height of a bar is the logarithm of 1 + its documents. `ticks`: (position,
     label) of values on the horizontal axis, `levels` of documents on the vertical one. `summary` says
-    in words what it shows."""
+    in words what it shows; `note` names the limits of blocks."""
 
     name: str
     unit: str
@@ -66,6 +66,7 @@ class SignalChart:
     ticks: list[tuple[float, str]]
     levels: list[tuple[float, str]]
     summary: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +145,21 @@ def _signal_chart(name: str, histogram: Histogram, thresholds: Mapping[str, Thre
             height = round(box.bottom - y(count), 2)
             bars.append(Bar(x(left) + 0.5, y(count), max(x(right) - x(left) - 1, 1), height, bool(fails)))
     middle = box.x(0.5)
-    marks = [
-        (limit, f"{side} {number(limit)}" + ("" if section == THRESHOLDS else f" {section.partition('.')[2]}"))
-        for section, threshold in thresholds.items()
-        for side, limit in _limits(threshold).items()
-    ]
-    lines = [LabelledLine(x(limit), label, "end" if x(limit) > middle else "start") for limit, label in marks]
+    lines, notes = [], []
+    for section, threshold in thresholds.items():
+        marks = [(x(limit), f"{side} {number(limit)}") for side, limit in _limits(threshold).items()]
+        if section == THRESHOLDS:
+            lines += [LabelledLine(at, label, "end" if at > middle else "start") for at, label in marks]
+        else:  # too many labels to stand at their lines
+            lines += [LabelledLine(at, "", "start") for at, _ in marks]
+            notes.append(f"{section}: {', '.join(label for _, label in marks) or 'no limit'}")
     ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
     digits = len(str(most)) if most else 0
     levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
     told = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
-    told = told or [label for _, label in marks]
     summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
-    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, ", ".join([summary, *told]))
+    summary = ", ".join([summary, *told])
+    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, summary, "; ".join(notes))
 
 
 def _limits(threshold: Threshold | None) -> dict[str, float]:

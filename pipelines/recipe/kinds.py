@@ -98,10 +98,14 @@ KINDS: Mapping[str, Kind] = {
         (
             # No rule that counts English stop words; scripts without spaces have words of one letter.
             Rule("gopher.word_count", "{min: 50, max: 100000}", "a letter of Chinese, Japanese or Thai is a word"),
-            Rule("gopher.alphabetic_words", "{min: 0.7}", "share of words with a letter; Gopher: 0.8, for English"),
+            Rule("gopher.alphabetic_words", "{min: 0.7}", "share of words with a letter; FineWeb2: 0.71 to 0.9, by language"),
             Rule("language.probability", "{min: 0.3}", "lower are lists of names and mixtures of languages"),
             _LINES,
-            Rule("repetition.top_4gram_chars", "{max: 0.16}", "share of characters in the most frequent four words: spam"),
+            Rule(
+                "repetition.top_4gram_chars",
+                "{max: 0.23}",
+                "of the most frequent four words; FineWeb2: 0.13 to 0.23, by language",
+            ),
         ),
     ),
     "scored": Kind(

@@ -294,7 +294,7 @@ def _rehearse(recipe: Recipe, run: str) -> _Rehearsal:
 def _shares(reasons: pa.ChunkedArray, weight: npt.NDArray[np.float64]) -> dict[str, float]:
     """The share of the documents that each reason has, the largest first."""
     table = pa.table({"reason": reasons, "weight": weight}).group_by("reason").aggregate([("weight", "sum")])
-    counts = {row["reason"]: row["weight_sum"] / weight.sum() for row in table.to_pylist() if row["reason"] is not None}
+    counts = {row["reason"]: row["weight_sum"] / float(weight.sum()) for row in table.to_pylist() if row["reason"] is not None}
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -213,7 +213,7 @@ def _records(stream: _Stream, start: int, stop: int, split: Split) -> tuple[int,
         data += block
     stop = min(stop, origin + len(data) if stream.end is None or stream.end > origin + len(data) else stream.end)
     width, begin = stop - origin, 0
-    if width < 0:
+    if width <= 0:  # the split ends before, or the record before goes on
         return max(stop - start, 0), b""
     if origin == start and (start or (split.start and kept == 1)):  # the record before began outside
         data += stream.take(len(mark) - 1)

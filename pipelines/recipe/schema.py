@@ -440,7 +440,7 @@ class Recipe(Options):
                 "words": _word_identity(self.words),
                 "editors": [[editor.name, _fingerprint("editor", editor)] for editor in self.editors],
                 "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
-                "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme", "fold"}),
+                "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.identity,
             }
         )

@@ -24,8 +24,9 @@ class MinHash(Options):
 
     Bands, rows, shingle length and seed are those of datatrove (`pipeline/dedup/minhash.py`,
     MinhashConfig). datatrove removes every document that shares a band; here `threshold` decides.
-    Its default is near the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72. Shingles of bands and
-    similarity are the same, so `candidate_probability` holds for the similarity that decides.
+    Its default is near the knee of 14 bands of 8 rows, (1/14)^(1/8) = 0.72. Bands are of
+    folded words, so that pairs that differ in case or numbers alone are proposed as well; the
+    similarity that decides is that of the words as they are, unless the recipe says `fold`.
     """
 
     bands: int = Field(
@@ -44,11 +45,12 @@ class MinHash(Options):
     fold: bool = Field(
         default=False,
         description="compare words without their case, diacritics, punctuation and digits (each counts as 0), as datatrove "
-        "does; texts that differ in nothing else are then near-duplicates. false: compare words and marks as they are",
+        "does: texts that differ in nothing else are then near-duplicates. false: words and marks count as they are",
     )
 
     def candidate_probability(self, jaccard: float) -> float:
-        """Probability of a shared band (Leskovec, Rajaraman, Ullman, section 3.4.2)."""
+        """Probability of a shared band (Leskovec, Rajaraman, Ullman, section 3.4.2), by the similarity
+        of the folded texts."""
         return 1 - (1 - jaccard**self.rows) ** self.bands
 
 
@@ -101,12 +103,12 @@ def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> np
 
 
 def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
-    """The band hashes of each document, as lists of u64; null without shingles."""
+    """The band hashes of each document's folded words, as lists of u64; null if nothing is left of it."""
     import pyarrow as pa
 
     from tamis.transforms.dedup.shingles import windows
 
-    first, hashes = windows(texts, options.ngram, options.fold)
+    first, hashes = windows(texts, options.ngram, fold=True)
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
     banded = band_hashes(signed, options.bands, options.rows)
     return pa.FixedSizeListArray.from_arrays(

@@ -24,6 +24,46 @@ WORDS = np.array(
 )
 
 
+def table_of(texts: list[str]) -> pa.Table:
+    """Documents of these texts, the best first."""
+    text = pa.array(texts, pa.large_string())
+    hashes = hash128(text)
+    return pa.table(
+        {
+            "id": [f"d{number}" for number in range(len(texts))],
+            "quality": pa.array(-np.arange(len(texts)), pa.float32()),
+            "tie_break": pa.array(np.zeros(len(texts), np.uint64)),
+            "text_hash_0": pa.array(hashes[:, 0]),
+            "text_hash_1": pa.array(hashes[:, 1]),
+            "bands": sketch(segment(text), OPTIONS),
+            "text": text,
+        }
+    )
+
+
+_HOW = "Show each step and then write the final answer on the line below ."
+_MONTHS = ("Jan", "Feb", "Mar", "Apr")
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        ([f"Compute the following: {a} + {10 + a * 7 % 90} . {_HOW}" for a in range(11, 51)], 40),
+        (["\n".join(f"{month} {100 + n * 37 % 900} {10 + n * 53 % 90}" for month in _MONTHS) for n in range(1, 21)], 20),
+        ([f"def f(a, b):\n    c = a {x} b\n    d = c {y} a\n    return d * c\n" for x in "+/" for y in "+-"], 4),
+        (["if not a then return b else return c now", "IF NOT A THEN RETURN B ELSE RETURN C NOW"], 2),
+        ([f"Compute the following: 27 + 82 . {_HOW}", f"Compute\nthe following:  27 + 82 .\n\n{_HOW}"], 1),
+    ],
+)
+def test_digits_operators_and_case_tell_texts_apart_unless_they_are_folded(tmp_path, texts, kept):
+    """All of these texts fold to one, and share every band."""
+    table = table_of(texts)
+    assert len(set(map(tuple, table["bands"].to_pylist()))) == 1
+    for fold, left in ((False, kept), (True, 1)):
+        results = verdicts(table, [list(range(len(texts)))], tmp_path, MinHash(fold=fold))
+        assert sum(row[0] is None for row in results.values()) == left
+
+
 def planted(seed: int = 0, originals: int = 40) -> pa.Table:
     """Originals of 200 words; every third with an equal copy, every fourth with one that has four other words (J about 0.8)."""
     draw = np.random.default_rng(seed)

@@ -134,6 +134,31 @@ def test_bands_propose_pairs_as_the_curve_and_datasketch_do(similarity):
         assert abs(share - theirs) <= 4 * np.sqrt(2) * spread
 
 
+def test_pairs_that_are_similar_as_they_are_share_a_band_as_often_as_the_curve_says():
+    """Bands are of folded words, and edits of any kind may fold to nothing, or not."""
+    draw = np.random.default_rng(3)
+    vocabulary = [f"{a}{b}{c}" for a in "bcdfglmnprst" for b in "aeiou" for c in "klmnrst"]
+    texts = []
+    for _ in range(600):
+        words = draw.choice(vocabulary, 150).astype("U20")
+        edited = words.copy()
+        for place in draw.choice(150, draw.integers(1, 7), replace=False):
+            word = words[place]
+            edited[place] = draw.choice([word.upper(), f"{word},", f"{word} 7", "changed", f"({word})"])
+        texts += [" ".join(words), " ".join(edited)]
+    segmented = segment(pa.array(texts, pa.large_string()))
+    first, hashes = shingles(segmented, OPTIONS.ngram, fold=False)
+    sets = [hashes[a:b] for a, b in itertools.pairwise(first)]
+    similarity = np.array([jaccard(a, b) for a, b in zip(sets[::2], sets[1::2], strict=True)])
+    banded = np.array(sketch(segmented, OPTIONS).to_pylist())
+    shared = (banded[::2] == banded[1::2]).any(axis=1)
+    for low in (0.7, 0.8, 0.9):
+        near = (similarity >= low) & (similarity < low + 0.1)
+        expected = np.mean([OPTIONS.candidate_probability(j) for j in similarity[near]])
+        assert near.sum() > 50
+        assert shared[near].mean() >= expected - 0.02
+
+
 def test_bands_agree_if_their_rows_do_and_never_across_positions():
     same = np.full((2, 6), 5, np.uint64)
     same[1, 0] = 6
@@ -156,10 +181,9 @@ def test_documents_without_shingles_have_no_bands(scheme):
     assert (signed[[0, 2]] == EMPTY).all()
     assert (signed[1] != EMPTY).all()
     texts = segment(pa.array(["", "some words are here for all to see", "!", " \n"], pa.large_string()))
-    for fold in (False, True):
-        bands = sketch(texts, MinHash(scheme=scheme, fold=fold))
-        assert bands.type == pa.list_(pa.uint64(), OPTIONS.bands)
-        assert bands.is_null().to_pylist() == [True, False, fold, True]
+    bands = sketch(texts, MinHash(scheme=scheme))
+    assert bands.type == pa.list_(pa.uint64(), OPTIONS.bands)
+    assert bands.is_null().to_pylist() == [True, False, True, True]
 
 
 @either_scheme
@@ -192,7 +216,7 @@ def test_odd_texts(text, scheme):
     """A shingle counts once, however often the text repeats it."""
     texts = segment(pa.array([text], pa.large_string()))
     options = MinHash(scheme=scheme)
-    first, hashes = shingles(texts, options.ngram, options.fold)
+    first, hashes = shingles(texts, options.ngram, fold=True)
     banded = band_hashes(signatures(first, hashes, K, options.seed, scheme), options.bands, options.rows)
     assert sketch(texts, options).to_pylist() == ([banded[0].tolist()] if hashes.size else [None])
 

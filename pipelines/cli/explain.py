@@ -1,9 +1,11 @@
 """`tamis explain`: what is known about a document, as text."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tamis.pipelines.formatting import signal_value
+from tamis.transforms.select.rule_blocks import THRESHOLDS
 
 DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
@@ -33,7 +35,7 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
     if document["epochs"] and document["epochs"] > 1:
         yield f"is in the corpus {document['epochs']} times"
     if failed := document["failed"]:
-        passing = [rule["passes"] and f"--set {_setting(rule['signal'], *rule['passes'])}" for rule in failed]
+        passing = [rule["passes"] and f"--set {_setting(document, rule['signal'], *rule['passes'])}" for rule in failed]
         if all(passing):
             yield f"passes all thresholds with {' '.join(passing)}"
     cuts: dict[str, list[int]] = {}
@@ -53,6 +55,8 @@ def signal_lines(document: Mapping[str, Any], names: Iterable[str]) -> Iterator[
     for name in names:
         value, threshold = document["signals"][name], document["thresholds"].get(name, {})
         limits = ", ".join(f"{key} {_limit(threshold[key])}" for key in ("min", "max", "one_of") if key in threshold)
+        if (section := threshold.get("section", THRESHOLDS)) != THRESHOLDS:
+            limits = f"{limits or 'no limit'} ({section})"
         mark = ""
         if name in failed:
             passes = failed[name]["passes"]
@@ -61,9 +65,12 @@ def signal_lines(document: Mapping[str, Any], names: Iterable[str]) -> Iterator[
         yield f"  {name:<36} {signal_value(value):>14}{'   ' + limits if limits else ''}{mark}"
 
 
-def _setting(signal: str, field: str, value: float | list[str]) -> str:
+def _setting(document: Mapping[str, Any], signal: str, field: str, value: float | list[str]) -> str:
+    section = document["thresholds"][signal]["section"]
+    section = section if section == THRESHOLDS else f"{section}.{THRESHOLDS}"
     written = "[" + ",".join(value) + "]" if isinstance(value, list) else f"{value:.15g}"
-    return f"thresholds.{signal}.{field}={written}"
+    setting = f"{section}.{signal}.{field}={written}"
+    return setting if section == shlex.quote(section) else shlex.quote(setting)
 
 
 def _outcome(decision: Mapping[str, Any]) -> str:

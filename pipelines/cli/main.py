@@ -315,13 +315,19 @@ def list_raters(as_json: Json = False) -> None:
 
 
 @app.command()
-def init(input: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files, folders or globs to look at.")]) -> None:
-    """Look at your files, and print a commented recipe for them."""
+def init(
+    input: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files, folders or globs to look at.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(help="Rules for web, books, code, multilingual or scored data; by default for what the files look like."),
+    ] = None,
+) -> None:
+    """Look at your files, and print a commented recipe for them and their kind of data."""
     with user_errors(False):
         from tamis.pipelines.recipe.starter import starter
 
         try:
-            typer.echo(starter(input), nl=False)
+            typer.echo(starter(input, kind), nl=False)
         except (FileNotFoundError, ValueError) as error:
             raise RunError(str(error)) from None
 

@@ -15,6 +15,7 @@ from tamis.pipelines.cli.explain import head, signal_lines
 from tamis.pipelines.formatting import signal_value
 from tamis.pipelines.lookup.document_sample import Sample
 from tamis.transforms.provenance.changes import Piece
+from tamis.transforms.select.rule_blocks import THRESHOLDS
 
 _SHOWN = 1200
 """Characters of an unchanged stretch of text; of a longer one, its beginning and its end are shown."""
@@ -70,7 +71,8 @@ def _signals(document: Mapping[str, Any], named: Iterable[str]) -> Iterator[Text
 def _near(near: Mapping[str, Any], signals: Mapping[str, Any]) -> str:
     value, limit = float(signals[near["signal"]]), near["value"]
     side = "at" if value == limit else f"{near['distance']:.2%} {'below' if value < limit else 'above'}" if limit else "near"
-    return f"{near['signal']} {value:.6g} is {side} {near['side']} {limit:.15g}"
+    section = "" if near["section"] == THRESHOLDS else f" ({near['section']})"
+    return f"{near['signal']} {value:.6g} is {side} {near['side']} {limit:.15g}{section}"
 
 
 def _text_lines(pieces: Iterable[Piece], full: bool, colour: bool) -> Iterator[Text]:

@@ -63,10 +63,7 @@ def plan(
             print_json(plan.model_dump(mode="json"))
             return
         typer.echo(f"{uri}: {plan.tokens:,} tokens in {len(plan.shards)} shards, {len(plan.checkpoints)} checkpoints to keep")
-        typer.echo("weight of the best tenth of the data in the final model, by order:")
-        for order, share in plan.best_decile_weight.items():
-            mark = "  (this run)" if {order} == {phase.order for phase in plan.phases} else ""
-            typer.echo(f"  {order:<12} {share:7.2%}{mark}")
+        typer.echo(f"the best tenth of the data gets {plan.best_decile_lr_mass:.3%} of the learning rate's mass")
         for warning in plan.warnings:
             typer.secho(warning, fg="yellow")
 

@@ -22,7 +22,7 @@ from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import bins, guards, join_scores
 from tamis.transforms.select.fuse import fuse
-from tamis.transforms.select.thresholds import evaluate
+from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.metadata import column_of
 
@@ -121,13 +121,13 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     """The columns that need no result of a step but the scores: signals, quality and, unless they
     are `settled`, decisions by thresholds and what the steps need."""
     sketch = rated_part(part_state).sketch(["id", "source", "bytes", *(["chars_read"] if recipe.editors else [])])
-    thresholds = {} if settled else recipe.thresholds
+    rules = Rules() if settled else recipe.rules
     of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
-    names = {*thresholds, *(weight.signal for weight in recipe.quality), "tokens.count", *of_steps}
+    names = {*rules.columns, *(weight.signal for weight in recipe.quality), "tokens.count", *of_steps}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
     signals = signal_columns(part_state, names - {"quality"}, recipe)
-    evaluated = evaluate(signals, thresholds, explain)
+    evaluated = rules.evaluate(signals, sketch["source"], explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
     columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
     if recipe.editors and not settled:

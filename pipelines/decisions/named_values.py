@@ -18,12 +18,14 @@ from tamis.transforms.core.errors import nearest
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.select.guards import NumberRange
+from tamis.transforms.select.rule_blocks import THRESHOLDS
 
 OTHERS = 20
 """Labels of each column that are recorded beside those that the recipe names, the first in the
 alphabet: which they are does not depend on the parts."""
 
 BIN = "bin"
+LANGUAGE = "language"  # the one that decides which limits hold
 _SHOWN = 5  # names that match nothing in one warning
 
 
@@ -41,8 +43,11 @@ def named_columns(part_state: PartState, recipe: Recipe, table: pa.Table) -> dic
     names = list(_names(recipe))
     labelled = {name.column for name in names if name.label is not None}
     searched = {name.column for name in names if name.column.startswith(METADATA)} - labelled
-    elsewhere = {name.column for name in names} - searched - {*table.column_names, BIN}
-    columns = signal_columns(part_state, [*elsewhere, *(["metadata"] if searched else [])], recipe)
+    elsewhere = {name.column for name in names} - searched - {*table.column_names, BIN, LANGUAGE}
+    told = recipe.rules.language_columns
+    columns = signal_columns(part_state, {*elsewhere, *told, *(["metadata"] if searched else [])}, recipe)
+    if told:
+        columns = columns.append_column(LANGUAGE, recipe.rules.languages(columns))
     recorded: dict[str, NamedColumn] = {}
     for column in sorted({name.column for name in names}):
         if column in searched:
@@ -71,7 +76,9 @@ def unmatched_names(recipe: Recipe, summaries: Sequence[PartSummary]) -> Iterato
             unmatched.setdefault((field, name), []).extend([] if label is None else [label])
     for (field, name), labels in unmatched.items():
         column = columns[name]
-        if labels and column.values:
+        if name == LANGUAGE and not column.values:
+            message = f"{field} needs languages, but no document has one whose score is high enough: lower language_pairs' min"
+        elif labels and column.values:
             near = nearest(labels[0], column.labels) if name != "url" else None
             hint = f"; did you mean '{near}'?" if near else ""
             what = f"names {', '.join(map(repr, labels[:_SHOWN]))}{' and others' if len(labels) > _SHOWN else ''}"
@@ -83,11 +90,17 @@ def unmatched_names(recipe: Recipe, summaries: Sequence[PartSummary]) -> Iterato
 
 
 def _names(recipe: Recipe) -> Iterator[_Name]:
-    for name, rule in recipe.thresholds.items():
-        if rule.one_of is not None:
-            yield from (_Name(f"thresholds.{name}", name, label) for label in rule.one_of)
-        elif name in recipe.undeclared:
-            yield _Name(f"thresholds.{name}", name, None)
+    rules = recipe.rules
+    for section, limits in rules.sections.items():
+        field = section if section == THRESHOLDS else f"{section}.{THRESHOLDS}"
+        for name, rule in limits.items():
+            if rule is not None and rule.one_of is not None:
+                yield from (_Name(f"{field}.{name}", name, label) for label in rule.one_of)
+            elif rule is not None and name in recipe.undeclared:
+                yield _Name(f"{field}.{name}", name, None)
+    yield from (_Name("per_source", "source", source) for source in rules.per_source)
+    yield from (_Name("language_pairs", name, None) for name in rules.language_columns if name in recipe.undeclared)
+    yield from (_Name("per_language", LANGUAGE, language) for language in rules.per_language)
     yield from (_Name("quality", weight.signal, None) for weight in recipe.quality if weight.signal in recipe.undeclared)
     for source, metric in recipe.curriculum.by.items():
         if source != WILDCARD:
@@ -129,4 +142,4 @@ def _labels(values: pa.Array, wanted: Sequence[str]) -> list[str]:
 
 
 def _noun(column: str) -> str:
-    return {"source": "source", "url": "address", "licence": "licence", BIN: "bin"}.get(column, "label")
+    return {"source": "source", "url": "address", "licence": "licence", BIN: "bin", LANGUAGE: "language"}.get(column, "label")

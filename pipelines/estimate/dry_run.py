@@ -260,7 +260,9 @@ def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     path = f"{folder}/one.txt"
     Path(path).write_text("The cook drew the flour through the sieve.\n")
     options = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
-    return recipe.model_copy(update={"input": options, "thresholds": {}})  # which would leave no document
+    # Rules would leave no document.
+    no_rules: dict[str, object] = {name: {} for name in ("thresholds", "per_source", "per_language")}
+    return recipe.model_copy(update={"input": options, **no_rules})
 
 
 class _SpillSize(Observer):

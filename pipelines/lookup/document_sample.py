@@ -27,6 +27,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
+from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.select.thresholds import any_listed
 from tamis.transforms.text.metadata import column_of
 
@@ -81,11 +82,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Limit:
-    """One side of a threshold."""
+    """One side of a threshold, and the section of the recipe that sets it."""
 
     signal: str
     side: str
     value: float
+    section: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def sample_documents(
     `near_limit`: instead those whose value is nearest to a limit of a threshold, half of them kept
     and half of them not. The distance |value - limit| is divided by |limit|, unless that is 0. Of a
     document that was not kept, the limits of its reason count; of one that was kept, all limits, or
-    those of `reason`. `near` names the signal, the side and the value of the limit, and the distance.
+    those of `reason`. `near` names the signal, the side and the value of the limit, the section of the
+    recipe that sets it, and the distance.
 
     Raises RunError if nothing matches, or if there is no such signal, reason or source.
     """
@@ -151,10 +154,15 @@ def sample_documents(
 
 
 def _limits(signals: Container[str], recipe: Recipe, reason: str) -> tuple[Limit, ...]:
-    """The limits of all thresholds, or of one, whose values a release keeps."""
-    rules = {name: rule for name, rule in recipe.thresholds.items() if name in signals or name in recipe.undeclared}
-    sides = ((name, side, getattr(rule, side)) for name, rule in rules.items() for side in ("min", "max"))
-    return tuple(Limit(*each) for each in sides if each[2] is not None and reason in ("", each[0]))
+    """The limits of all thresholds, or of those of one signal, whose values a release keeps."""
+    return tuple(
+        Limit(name, side, value, section)
+        for name in recipe.rules.signals
+        if (name in signals or name in recipe.undeclared) and reason in ("", name)
+        for section, rule in recipe.rules.of_signal(name).items()
+        for side in ("min", "max")
+        if (value := getattr(rule, side, None)) is not None
+    )
 
 
 def _condition(text: str, signals: Mapping[str, pa.Field], recipe: Recipe) -> Condition:
@@ -208,13 +216,15 @@ def _candidates(release: Release, recipe: Recipe, query: Query, ordinal: int) ->
             equal = pc.equal(table[column], value).fill_null(False).to_numpy()
             mask &= equal | kept if column == "reason" and query.limits else equal
     signals = {*(each.name for each in query.conditions), *(each.signal for each in query.limits)} - measures
+    if query.limits:
+        signals |= {*recipe.rules.language_columns}  # which tell the limits that hold for a document
     if signals and mask.any():
         table = pa.table({**{name: table[name] for name in table.column_names}, **_signals(release, recipe, ordinal, signals)})
     for condition in query.conditions if mask.any() else ():
         mask &= condition.matches(table[condition.name].combine_chunks())
     rank, limit = np.zeros(table.num_rows), np.full(table.num_rows, -1)
     if query.limits and mask.any():
-        rank, limit = _distances(table, query.limits, kept)
+        rank, limit = _distances(table, recipe.rules, query.limits, kept)
         mask &= np.isfinite(rank)
     rows = np.flatnonzero(mask)
     ids = table["id"].combine_chunks().take(pa.array(rows))
@@ -236,14 +246,20 @@ def _signals(release: Release, recipe: Recipe, ordinal: int, names: set[str]) ->
     return signals
 
 
-def _distances(table: pa.Table, limits: Sequence[Limit], kept: Mask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def _distances(
+    table: pa.Table, rules: Rules, limits: Sequence[Limit], kept: Mask
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """The distance of each document to the nearest limit that counts for it, infinite if none does;
     and the number of that limit."""
+    holds = np.zeros((len(limits), table.num_rows), bool)
+    for rule_set, rows in rules.split(table, table["source"]):
+        for number, limit in enumerate(limits):
+            holds[number, rows] = rule_set.sections.get(limit.signal) == limit.section
     distances = np.full((len(limits), table.num_rows), np.inf)
     for number, limit in enumerate(limits):
         values = table[limit.signal].cast(pa.float64(), safe=False).to_numpy()
         counts = kept | pc.equal(table["reason"], limit.signal).fill_null(False).to_numpy()
-        counts &= ~np.isnan(values)
+        counts &= holds[number] & ~np.isnan(values)
         distances[number, counts] = np.abs(values[counts] - limit.value) / (abs(limit.value) or 1.0)
     return distances.min(axis=0), distances.argmin(axis=0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,7 @@ from tamis.transforms.provenance import ledger
 from tamis.transforms.provenance.changes import Piece, changes
 from tamis.transforms.provenance.ledger import LedgerEntry, Rows
 from tamis.transforms.read.batch_builder import fill_ids
+from tamis.transforms.select.rule_blocks import RuleSet
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.metadata import column_of
 
@@ -48,13 +49,10 @@ def explanation(name: str, identifier: str = "", diff: bool = False, text: str =
 
 def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntry]) -> Iterator[dict[str, Any]]:
     """What a release knows about documents, one after the other, without their texts."""
-    thresholds = {
-        name: {key: limit for key, limit in threshold.model_dump(mode="json").items() if limit is not None}
-        for name, threshold in recipe.thresholds.items()
-    }
     for entry in entries:
         decision, document = entry.decision, entry.document
-        signals = entry.signals | _undeclared(document, recipe)
+        signals = entry.signals | undeclared_values(document["metadata"], recipe)
+        rule_set = recipe.rules.of_document(document["source"], signals)
         yield {
             "id": decision["id"],
             **{name: decision[name] for name in _DECIDED},
@@ -62,8 +60,8 @@ def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntr
             "shard": release.path(decision["shard"]) if decision["shard"] else None,
             **{name: document[name] for name in ("source", "url", "licence")},
             "signals": signals,
-            "thresholds": thresholds,
-            "failed": [asdict(rule) for rule in failed_rules(signals, recipe.thresholds)],
+            "thresholds": {name: _limits(name, rule_set) for name in rule_set.sections},
+            "failed": [asdict(rule) for rule in failed_rules(signals, rule_set.rules)],
             "cuts": decision.get("cuts") or [],
         }
 
@@ -73,10 +71,17 @@ def pieces_of(entry: LedgerEntry) -> list[Piece]:
     return changes(entry.document["text"] or "", entry.edits, entry.decision.get("cuts") or [])
 
 
-def _undeclared(document: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """The fields of the metadata that the recipe uses without declaring them."""
-    metadata = pa.array([document["metadata"]], pa.string())
-    return {name: column_of(metadata, signal)[0].as_py() for name, signal in recipe.undeclared.items()}
+def undeclared_values(metadata: str | None, recipe: Recipe) -> dict[str, Any]:
+    """The fields of the metadata of a document that the recipe uses without declaring them."""
+    texts = pa.array([metadata], pa.string())
+    return {name: column_of(texts, signal)[0].as_py() for name, signal in recipe.undeclared.items()}
+
+
+def _limits(name: str, rule_set: RuleSet) -> dict[str, Any]:
+    """The limits that hold for a document, and the section of the recipe that sets them or takes them away."""
+    rule = rule_set.rules.get(name)
+    limits = rule.model_dump(mode="json") if rule is not None else {}
+    return {key: limit for key, limit in limits.items() if limit is not None} | {"section": rule_set.sections[name]}
 
 
 Found = list[tuple[int, int]]

@@ -5,11 +5,31 @@ from collections.abc import Iterator
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.curriculum.lint import LintWarning, lint
 from tamis.transforms.curriculum.order import WILDCARD
+from tamis.transforms.select.rule_blocks import Rules
 
 
 def lint_recipe(recipe: Recipe) -> Iterator[LintWarning]:
-    """Warnings about the order of a recipe: it sorts by what does not differ, or wastes data. Reads no
-    data."""
+    """Warnings about a recipe: its order sorts by what does not differ, or wastes data; a block changes
+    nothing. Reads no data."""
+    yield from _blocks(recipe)
+    yield from _order(recipe)
+
+
+def _blocks(recipe: Recipe) -> Iterator[LintWarning]:
+    """Limits of a block that are those of the recipe anyway, and pairs of languages without a block."""
+    of_sources = {name for block in recipe.per_source.values() for name in block.thresholds}
+    for section, block in recipe.rules.blocks.items():
+        for name, rule in block.thresholds.items():
+            overridden = section.startswith("per_language.") and name in of_sources
+            if rule is not None and rule == recipe.thresholds.get(name) and not overridden:
+                message = f"{section} sets the limits of {name} that thresholds sets for all. Take them out of the block."
+                yield LintWarning("block-changes-nothing", message, {"blocks": 1})
+    if recipe.language_pairs != Rules().language_pairs and not recipe.per_language:
+        message = "language_pairs tells languages apart, but no block of per_language needs them."
+        yield LintWarning("block-changes-nothing", message, {"blocks": 0})
+
+
+def _order(recipe: Recipe) -> Iterator[LintWarning]:
     orders = [phase.order for phase in recipe.curriculum.effective_phases if phase.order != "uniform"]
     if not orders or recipe.quality or WILDCARD in recipe.curriculum.by:
         yield from lint(recipe.curriculum)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -34,6 +35,7 @@ from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
+from tamis.transforms.select.rule_blocks import LanguagePair, RuleBlock, Rules
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_kind, check_labels, check_limits, check_name
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -95,6 +97,16 @@ class Recipe(Options):
     decontaminate: Annotated[Decontaminate | None, StepOf("tamis.transforms.decontaminate.judge:JudgeContamination")] = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
+    )
+    per_source: dict[str, RuleBlock] = Field({}, description="limits that differ for a source, by its name")
+    language_pairs: tuple[LanguagePair, ...] = Field(
+        (LanguagePair(),),
+        min_length=1,
+        description="what tells the language of a document for per_language: the label of the first pair whose score is high "
+        "enough",
+    )
+    per_language: dict[str, RuleBlock] = Field(
+        {}, description="limits that differ for a language, by its label; they override those of per_source"
     )
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
@@ -184,6 +196,27 @@ class Recipe(Options):
 
         FieldErrors.collect({(name,): partial(_check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
+
+    @field_validator("per_source")
+    @classmethod
+    def _source_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
+        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info)))
+        return blocks
+
+    @field_validator("per_language")
+    @classmethod
+    def _language_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
+        signals = _known_signals(info)
+        checks = _block_checks(blocks, info, signals)
+        pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
+        if signals and blocks and pairs:
+            checks[()] = partial(_check_pairs, pairs, signals, info.data["scores"])
+            labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
+            if all(labels) and signals.strict:
+                for name in blocks.keys() - {label for each in labels for label in each}:
+                    checks[(name,)] = partial(check_labels, pairs[0].label, [name], signals[pairs[0].label])
+        FieldErrors.collect(checks)
+        return blocks
 
     @field_validator("after_cuts")
     @classmethod
@@ -307,6 +340,11 @@ class Recipe(Options):
 
     __str__ = __repr__
 
+    @property
+    def rules(self) -> Rules:
+        """The thresholds, with those of the blocks."""
+        return Rules.model_construct(**{name: getattr(self, name) for name in Rules.model_fields})
+
     @cached_property
     def editors(self) -> tuple[Editor[Any], ...]:
         """The editors, in their order."""
@@ -351,7 +389,12 @@ class Recipe(Options):
 
     def _uses(self) -> Iterator[tuple[str, Kind]]:
         """The columns that the recipe names, with the kind that it takes them for."""
-        yield from ((name, "float64" if rule.one_of is None else "string") for name, rule in self.thresholds.items())
+        for rules in self.rules.sections.values():
+            limits = ((name, rule) for name, rule in rules.items() if rule is not None)
+            yield from ((name, "float64" if rule.one_of is None else "string") for name, rule in limits)
+        for pair in self.language_pairs if self.per_language else ():
+            yield pair.label, "string"
+            yield pair.score, "float64"
         yield from ((weight.signal, "float64") for weight in self.quality)
         yield from ((metric.lstrip("+-"), "float64") for metric in self.curriculum.by.values())
         yield from ((name, "string") for name in (self.select.bins if self.select.by_bin else ()))
@@ -466,6 +509,45 @@ def _check_threshold(name: str, rule: Threshold, signals: _Signals) -> None:
     if signals.strict:
         check_limits(name, (rule.min, rule.max), signal)
         check_labels(name, rule.one_of or (), signal)
+
+
+def _block_checks(
+    blocks: Mapping[str, RuleBlock], info: ValidationInfo, signals: _Signals
+) -> dict[FieldPath, Callable[[], object]]:
+    """The checks of the limits in blocks, by place; none without signals. What takes a rule away needs
+    one in `thresholds` or in a block of a source."""
+    of_sources = (block.thresholds for block in info.data.get("per_source", {}).values())
+    there = {*info.data.get("thresholds", ()), *chain.from_iterable(of_sources)}
+    checks: dict[FieldPath, Callable[[], object]] = {}
+    for block, options in blocks.items():
+        for name, rule in options.thresholds.items():
+            if rule is not None and signals:
+                checks[block, "thresholds", name] = partial(_check_threshold, name, rule, signals)
+            elif rule is None and not {"thresholds", "per_source"} & _left_out(info):
+                checks[block, "thresholds", name] = partial(_check_rule_exists, name, there)
+    return checks
+
+
+def _check_rule_exists(name: str, rules: Collection[str]) -> None:
+    if name not in rules:
+        near = nearest(name, rules)
+        hint = f": did you mean '{near}'?" if near else f"; those with limits are {', '.join(sorted(rules))}" if rules else ""
+        raise ValueError(f"null takes the limits of a signal away, and '{name}' has none{hint}")
+
+
+def _check_pairs(pairs: Sequence[LanguagePair], signals: _Signals, scores: Collection[str]) -> None:
+    """Raises ValueError unless every pair has one label and a number that a release keeps."""
+    for pair in pairs:
+        for name in (pair.label, pair.score):
+            if name.split(".")[0] in scores:
+                raise ValueError(f"language_pairs: a release does not keep '{name}', so nobody could see why a rule held")
+        label, score = _signal(pair.label, signals, "string"), _signal(pair.score, signals, "float64")
+        if label.kind != "string":
+            raise ValueError(f"language_pairs: '{pair.label}' is no single label")
+        if score.has_labels:
+            raise ValueError(f"language_pairs: '{pair.score}' is text, not a number")
+        if signals.strict:
+            check_limits(pair.score, [pair.min], score)
 
 
 def _check_condition(name: str, condition: tuple[str, ...] | NumberRange, signals: _Signals) -> None:

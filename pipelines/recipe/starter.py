@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import dropwhile, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tamis.pipelines.recipe.first_documents import FILES, RECORDS, FirstDocuments, first_documents, leaves, spread
+from tamis.pipelines.recipe.kinds import KINDS, Kind, direction, find_kind, is_score, kind_of
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
@@ -18,15 +20,14 @@ from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.read.batch_builder import InvalidRecord, partition_fields, printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Format, Input, UnreadFile
-from tamis.transforms.read.inputs import input_files
+from tamis.transforms.read.inputs import WITH_FIELDS, input_files
 from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
     from tamis.transforms.read.decompress import ByteStream
 
-BASE = "gopher"
-FILES, RECORDS = 5, 300  # records of each file
 NAMES = 20  # of files that are not read, for each reason
+EXAMPLE = 40  # characters of a value
 SIGNALS = 20  # fields that are proposed as signals
 _SLICE = 16  # MiB at most for one line
 
@@ -48,7 +49,9 @@ class _FieldStats:
     kinds: Counter[str] = field(default_factory=Counter)
     characters: int = 0
     urls: int = 0
+    pages: int = 0
     values: set[str] = field(default_factory=set)
+    example: str = ""
     numbers: list[float] = field(default_factory=list)
     label_lists: int = 0
 
@@ -58,10 +61,13 @@ class _FieldStats:
         if isinstance(value, str):
             self.characters += len(value)
             self.urls += value.startswith(("http://", "https://"))
+            head = value[:2000].lower()
+            self.pages += "<html" in head or "<!doctype html" in head
         if isinstance(value, str | int):
             self.values.add(str(value))
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             self.numbers.append(value)
+        self.example = self.example or printable(" ".join(str(value).split())[:EXAMPLE])
         self.label_lists += isinstance(value, list) and all(isinstance(item, str) for item in value)
 
     @property
@@ -72,15 +78,23 @@ class _FieldStats:
     def signal(self) -> str | None:
         """How to declare the field as a signal, as YAML; None for free text and objects."""
         kinds = self.kinds.keys()
-        if kinds and kinds <= {"int", "float"} and self.numbers:
-            low, high = min(self.numbers), max(self.numbers)
-            span = f", range: [{low:g}, {high:g}]" if f"{low:g}" != f"{high:g}" else ""
-            return f"{{kind: {'int64' if kinds == {'int'} else 'float64'}{span}}}"
+        if self.is_number:
+            return f"{{kind: {'int64' if kinds == {'int'} else 'float64'}{self.range}}}"
         if kinds == {"bool"}:
             return "{kind: bool}"
         if self.label_lists == self.count:
             return "{kind: list<string>}"
         return "{kind: string}" if self.is_string and len(self.values) <= max(1, self.count // 10) else None
+
+    @property
+    def is_number(self) -> bool:
+        return bool(self.numbers) and self.kinds.keys() <= {"int", "float"}
+
+    @property
+    def range(self) -> str:
+        """The range of the numbers, to be added to a declaration; none where all are the same."""
+        low, high = f"{min(self.numbers):g}", f"{max(self.numbers):g}"
+        return f", range: [{low}, {high}]" if low != high else ""
 
     @property
     def length(self) -> float:
@@ -98,34 +112,101 @@ class _Sample:
             self.broken += 1
             return
         self.records += 1
-        for name, value in _leaves(record, ""):
+        for name, value in leaves(record, ""):
             self.fields.setdefault(name, _FieldStats()).add(value)
 
 
-def starter(paths: Sequence[str]) -> str:
-    """A starter recipe: an `input:` block for these paths, then a shipped recipe."""
-    from tamis.pipelines.recipe.load import recipe_source
-
-    body = dropwhile(lambda line: not line or line.startswith("#"), recipe_source(BASE)[1].splitlines())
+def starter(paths: Sequence[str], kind: str | None = None) -> str:
+    """A starter recipe: an `input:` block for these paths, then rules for their kind of data, a key
+    of KINDS; without one, the kind that a sample of the documents looks like. Raises as
+    `input_block`, and RunError for an unknown kind."""
+    if kind is not None:
+        find_kind(kind)
+    block, fields = _input(paths)
+    documents = first_documents(Input.model_validate(yaml.safe_load("\n".join(block))["input"]))
+    scores = [name for name, stats in sorted(fields.items()) if is_score(name) and stats.is_number and stats.range]
+    guess, why = kind_of(documents.signs, scores)
+    name, why = (guess, why) if kind is None else (kind, "you asked for it")
+    scores = scores if name == "scored" else []
     head = [
-        f"# A starter recipe, written by `tamis init`: your input, then the shipped recipe '{BASE}'.",
+        f"# A starter recipe, written by `tamis init` for {KINDS[name].about}.",
+        f"# kind: {name}, since {why}; --kind asks for another: {', '.join(other for other in KINDS if other != name)}",
         "#",
         "#   tamis run <this file> --output run/first",
+        "#   tamis sample run/first --decision drop        # read what was dropped, then move a limit",
         "#",
-        "# `tamis recipes` lists the other shipped recipes, `tamis raters` all signals.",
-        *(f"# rate.{name}: {plugins[0].package} provides this rater." for name, plugins in RATERS.installed.items()),
+        "# `tamis recipes` lists published pipelines to start from, `tamis raters` all signals.",
+        *(f"# rate.{rater}: {plugins[0].package} provides this rater." for rater, plugins in RATERS.installed.items()),
+        *_seen(documents),
     ]
-    return "\n".join([*head, "", input_block(paths), *body, ""])
+    found = documents.signs.languages.most_common(5)
+    languages = [label for label, number in found if number > 0.1 * documents.signs.documents] or ["en"]
+    body = [*_signals(fields, scores), "", *_rules(KINDS[name], languages), *_LAST[:4], *_quality(scores), *_LAST[4:]]
+    return "\n".join([*head, "", *block, *body, ""])
+
+
+_LAST = (
+    "",
+    "dedup:",
+    "  exact: true",
+    "  minhash: {}  # near copies: texts that share 70 % of their runs of five words",
+    "",
+    "curriculum:",
+    "  order: uniform  # a shuffle, with each source spread evenly",
+    "  schedule: {shape: cosine, peak: 3.0e-3, final: 1.0e-5}",
+)
+
+
+def _rules(kind: Kind, languages: Sequence[str]) -> Iterator[str]:
+    """The sections `rate` and `thresholds`."""
+    yield "rate:  # what is measured; this drops nothing"
+    for rater in dict.fromkeys([*(rule.signal.split(".")[0] for rule in kind.rules), "language"]):
+        yield f"  {rater}: {{}}"
+    yield ""
+    yield "thresholds:  # what is dropped; the first rule that fails is the reason"
+    yield from (f"  {signal}: {limits}  # {why}" for signal, limits, why in kind.rules)
+    yield f"  # language.label: {{one_of: [{', '.join(languages)}]}}  # to keep only the languages that you name"
+
+
+def _quality(scores: Sequence[str]) -> Iterator[str]:
+    """The section `quality`, of documents that bring scores along."""
+    if scores:
+        yield ""
+        yield "quality:  # 0 to 1: says which of several copies stays, and what `select: {tokens: …}` takes first"
+        yield from (f"  - {{signal: {_scalar(f'{METADATA}{name}')}, weight: 1}}" for name in scores)
+
+
+def _seen(sample: FirstDocuments) -> Iterator[str]:
+    """Comments: what the first documents are like, and what could not be read."""
+    signs, failed = sample.signs, sum(sample.errors.values())
+    records = signs.documents + failed
+    if signs.documents:
+        found = [(label, number / signs.documents) for label, number in signs.languages.most_common(5)]
+        shares = ", ".join(f"{label} {share:.0%}" for label, share in found if share >= 0.01)
+        documents = f"{signs.documents:,} document{'s' * (signs.documents > 1)}"
+        yield f"# sample: {documents}, {signs.characters:,.0f} characters on average; {shares}"
+    if sample.encodings:
+        yield f"# encodings: {', '.join(f'{name} {number:,}' for name, number in sample.encodings.most_common(5))}"
+    for error, number in sample.errors.most_common(FILES):
+        yield f"# cannot be read: {number:,} of {records:,} records: {error}"
+    most = Recipe.model_fields["max_rejects"].default
+    if failed > most * records:
+        yield f"# A run stops above max_rejects ({most:.0%}): mend the input, or add a higher max_rejects."
 
 
 def input_block(paths: Sequence[str]) -> str:
     """The `input:` block for `paths`, as YAML with comments, ending in a newline. Raises
     FileNotFoundError if a path matches nothing, ValueError if a file's format is unknown."""
+    return "\n".join([*_input(paths)[0], ""])
+
+
+def _input(paths: Sequence[str]) -> tuple[list[str], dict[str, _FieldStats]]:
+    """(lines of the `input:` block, the fields that become metadata). Raises as `input_block`."""
     lines = ["input:", "  paths:", *(f"    - {_scalar(path)}" for path in paths)]
     files = [path for path in paths if path.split(":", 1)[0] != PYTHON_ENV]
     if not files:
         note = "documentation, licences, docstrings and source of the running Python"
-        return "\n".join([*lines, f"  format: {PYTHON_ENV}  # {note}", ""])
+        return [*lines, f"  format: {PYTHON_ENV}  # {note}"], {}
     entries, unread = input_files(Input(paths=tuple(paths)))
     lines += _unread_files(unread)
     formats = Counter(kind for _, kind in entries)
@@ -133,21 +214,21 @@ def input_block(paths: Sequence[str]) -> str:
     numbers = ", ".join(f"{count:,} {name}" for name, count in sorted(formats.items()))
     size = sum(max(0, entry.size) for entry, _ in entries) / 1e6
     lines.append(f"  format: {kind}  # {numbers} file{'s' if len(entries) > 1 else ''}, {size:,.1f} MB as stored")
-    signals: list[str] = []
-    structured = [(entry.uri, kind) for entry, kind in entries if kind in ("jsonl", "json", "parquet", "csv")]
+    rest: dict[str, _FieldStats] = {}
+    structured = [(entry.uri, kind) for entry, kind in entries if kind in WITH_FIELDS]
     if structured:
         sample = _Sample()
-        for uri, file_kind in structured[:FILES]:
+        for uri, file_kind in spread(structured, FILES):
             for record in islice(_records(uri, file_kind), RECORDS):
                 sample.add(record)
         fields, others = _fields(sample, min(FILES, len(structured)))
         lines += fields
-        signals += _signals(sample, others)
+        rest = {name: sample.fields[name] for name in others}
     if "text" in formats:
         lines.append("  text_unit: file  # each plain text file is a document; 'line': each line is")
     if structured and "  source:" not in "\n".join(lines):
         lines.append("  source: default  # source of documents without one; mixtures and reports group by source")
-    return "\n".join([*lines, *signals, ""])
+    return lines, rest
 
 
 def likely_text(uri: str, kind: Format) -> str | None:
@@ -190,25 +271,35 @@ def _fields(sample: _Sample, files: int) -> tuple[list[str], list[str]]:
     """The lines of `input.fields`, and the names of the other fields."""
     broken = f", {sample.broken:,} more could not be read" if sample.broken else ""
     lines = [f"  fields:  # from {sample.records:,} records of {files} file{'s' if files > 1 else ''}{broken}"]
-    used: set[str] = set()
-    for part in _NAMES:
+    pages = [name for name, stats in sorted(sample.fields.items()) if 2 * stats.pages > stats.count]
+    used = {*pages}
+    lines += [f"    html: {_scalar(name)}  # web pages, whose main text is taken as the text" for name in pages[:1]]
+    for part in _NAMES if not pages else [part for part in _NAMES if part != "text"]:
         name, note = _guess(part, sample, used)
         if name is not None:
             used.add(name)
         lines.append(f"    {part}: {'null' if name is None else _scalar(name)}  # {note}")
-    rest = [f"{name} ({_share(stats, sample)})" for name, stats in sorted(sample.fields.items()) if name not in used]
+    rest = [
+        f"{name} ({_share(stats, sample)}, e.g. {stats.example})"
+        for name, stats in sorted(sample.fields.items())
+        if name not in used
+    ]
     if rest:
         lines.append(f"  # kept as metadata: {', '.join(rest[:30])}{', …' if len(rest) > 30 else ''}")
     return lines, [name for name in sorted(sample.fields) if name not in used]
 
 
-def _signals(sample: _Sample, names: Sequence[str]) -> Iterator[str]:
-    """A comment that declares those fields of the metadata that can be signals."""
-    declared = {name: stats.signal for name in names if (stats := sample.fields[name]).signal is not None}
-    if declared:
+def _signals(fields: Mapping[str, _FieldStats], scores: Sequence[str]) -> Iterator[str]:
+    """The section `signals` for the scores, and a comment that declares the other fields that can be
+    signals."""
+    others = {name: stats.signal for name, stats in fields.items() if name not in scores and stats.signal is not None}
+    if scores or others:
         yield ""
-        yield "# signals:  # values of the metadata for thresholds, quality and orders; direction: up, down or band"
-        yield from (f"#   {_scalar(f'metadata.{name}')}: {declared[name]}" for name in list(declared)[:SIGNALS])
+        mark = "" if scores else "# "
+        yield f"{mark}signals:  # values of the metadata for thresholds, quality and orders; direction: up, down or band"
+        for name in scores:
+            yield f"  {_scalar(f'{METADATA}{name}')}: {{kind: float64, direction: {direction(name)}{fields[name].range}}}"
+        yield from (f"#   {_scalar(f'{METADATA}{name}')}: {others[name]}" for name in list(others)[:SIGNALS])
 
 
 def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]:
@@ -246,22 +337,13 @@ def _guess(part: str, sample: _Sample, used: set[str]) -> tuple[str | None, str]
                 continue  # nearly every record has another value, such as a URL
             examples = ", ".join(sorted(value[:30] for value in stats.values)[:5])
             return name, f"{_share(stats, sample)}; e.g. {examples}"
-        return name, _share(stats, sample)
+        return name, f"{_share(stats, sample)}; e.g. {stats.example}"
     return None, "no field found"
 
 
 def _share(stats: _FieldStats, sample: _Sample) -> str:
     kinds = "/".join(sorted(stats.kinds))
     return f"{kinds}, in {100 * stats.count / max(1, sample.records):.0f} %"
-
-
-def _leaves(record: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """(name, value) of all fields. Nested fields have dots in their names, as in recipes."""
-    for name, value in record.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif value is not None:
-            yield f"{prefix}{name}", value
 
 
 def _unread_files(files: Sequence[UnreadFile]) -> list[str]:

@@ -11,6 +11,8 @@ from tamis.pipelines.formatting import compact, number
 from tamis.pipelines.report.page_data import Histogram, OrderSegment
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.select.rule_blocks import THRESHOLDS, Rules
+from tamis.transforms.select.thresholds import Threshold
 
 Point = tuple[float, float]
 
@@ -54,7 +56,7 @@ class LabelledLine:
 class SignalChart:
     """A histogram. The height of a bar is the logarithm of 1 + its documents. `ticks`: (position,
     label) of values on the horizontal axis, `levels` of documents on the vertical one. `summary` says
-    in words what it shows."""
+    in words what it shows; `note` names the limits of blocks."""
 
     name: str
     unit: str
@@ -64,6 +66,7 @@ class SignalChart:
     ticks: list[tuple[float, str]]
     levels: list[tuple[float, str]]
     summary: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,17 @@ SEGMENTS = 240  # at most; more are merged, since a screen cannot show them
 SOURCES = 7  # with their own band; the others share one
 
 
-def signal_charts(histograms: Mapping[str, Histogram], recipe: Mapping[str, Any]) -> list[SignalChart]:
+def signal_charts(histograms: Mapping[str, Histogram], rules: Rules) -> list[SignalChart]:
     """A histogram for each signal."""
-    return [_signal_chart(name, histogram, recipe["thresholds"].get(name)) for name, histogram in histograms.items()]
+    return [_signal_chart(name, histogram, rules.of_signal(name)) for name, histogram in histograms.items()]
 
 
-def _signal_chart(name: str, histogram: Histogram, threshold: Mapping[str, Any] | None) -> SignalChart:
+def _signal_chart(name: str, histogram: Histogram, thresholds: Mapping[str, Threshold | None]) -> SignalChart:
+    """`thresholds`: by section. If a block sets limits, nobody can see in a histogram of all documents
+    how many fail, so none are said to."""
     edges, counts = histogram["edges"], histogram["counts"]
     most, box = max(counts, default=0), SIGNAL_BOX
-    limits = {side: threshold[side] for side in ("min", "max") if threshold[side] is not None} if threshold else {}
+    limits = _limits(thresholds.get(THRESHOLDS)) if thresholds.keys() <= {THRESHOLDS} else {}
 
     def x(value: float) -> float:
         """All bins are drawn equally wide; a value lies in proportion within its bin."""
@@ -140,16 +145,26 @@ def _signal_chart(name: str, histogram: Histogram, threshold: Mapping[str, Any] 
             height = round(box.bottom - y(count), 2)
             bars.append(Bar(x(left) + 0.5, y(count), max(x(right) - x(left) - 1, 1), height, bool(fails)))
     middle = box.x(0.5)
-    lines = [
-        LabelledLine(x(limit), f"{side} {number(limit)}", "end" if x(limit) > middle else "start")
-        for side, limit in limits.items()
-    ]
+    lines, notes = [], []
+    for section, threshold in thresholds.items():
+        marks = [(x(limit), f"{side} {number(limit)}") for side, limit in _limits(threshold).items()]
+        if section == THRESHOLDS:
+            lines += [LabelledLine(at, label, "end" if at > middle else "start") for at, label in marks]
+        else:  # too many labels to stand at their lines
+            lines += [LabelledLine(at, "", "start") for at, _ in marks]
+            notes.append(f"{section}: {', '.join(label for _, label in marks) or 'no limit'}")
     ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
     digits = len(str(most)) if most else 0
     levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
     told = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
     summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
-    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, ", ".join([summary, *told]))
+    summary = ", ".join([summary, *told])
+    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, summary, "; ".join(notes))
+
+
+def _limits(threshold: Threshold | None) -> dict[str, float]:
+    sides = {"min": threshold.min, "max": threshold.max} if threshold is not None else {}
+    return {side: limit for side, limit in sides.items() if limit is not None}
 
 
 def scurve_chart(recipe: Mapping[str, Any]) -> SCurve | None:

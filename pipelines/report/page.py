@@ -23,6 +23,8 @@ from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
+from tamis.transforms.select.rule_blocks import THRESHOLDS, Rules
+from tamis.transforms.select.thresholds import Threshold
 
 Row = dict[str, Any]  # of a table of the page
 
@@ -35,14 +37,15 @@ def write_report(release: Release, uri: str) -> None:
 def render(manifest: Manifest, data: ReportData) -> str:
     """The page about a finished run."""
     recipe = manifest["recipe"]
-    signals = charts.signal_charts(data["histograms"], recipe)
+    rules = Rules.model_validate({name: recipe[name] for name in Rules.model_fields.keys() & recipe.keys()})
+    signals = charts.signal_charts(data["histograms"], rules)
     return str(
         _environment()
         .from_string((resources.files("tamis.pipelines.report") / "page.html.j2").read_text("utf-8"))
         .render(
             run=manifest,
             outcomes=_outcomes(manifest["counts"]),
-            reasons=_reasons(manifest["counts"], recipe),
+            reasons=_reasons(manifest["counts"], rules),
             sources=_sources(manifest["counts"]),
             changes=data["changes"],
             examples={(each["decision"], each["reason"]): each["examples"] for each in data["reasons"]},
@@ -71,22 +74,26 @@ def _outcomes(counts: Mapping[str, Any]) -> list[Row]:
     return [{"name": name, "documents": counts[name], "share": _ratio(counts[name], counts["records"])} for name in names]
 
 
-def _reasons(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[Row]:
+def _reasons(counts: Mapping[str, Any], rules: Rules) -> list[Row]:
     """The counts by reason, with its rule. `width` is that of the bar, 1 for the longest."""
     longest = max((row["documents"] for row in counts["reasons"]), default=0)
     return [
         row
-        | {"rule": _rule(recipe["thresholds"].get(row["reason"]))}
+        | {"rule": "; ".join(_rule(section, rule) for section, rule in rules.of_signal(row["reason"]).items())}
         | {"share": _ratio(row["documents"], counts["records"]), "width": _ratio(row["documents"], longest)}
         for row in counts["reasons"]
     ]
 
 
-def _rule(threshold: Mapping[str, Any] | None) -> str:
+def _rule(section: str, threshold: Threshold | None) -> str:
+    """The limits in a section of the recipe."""
+    sides = {"min": threshold.min, "max": threshold.max} if threshold is not None else {}
+    limits = ", ".join(f"{name} {limit:.15g}" for name, limit in sides.items() if limit is not None)
     if threshold is None:
-        return ""
-    limits = [f"{name} {threshold[name]:.15g}" for name in ("min", "max") if threshold[name] is not None]
-    return ", ".join(limits or ["one of", *(threshold["one_of"] or ())]).replace("one of, ", "one of ")
+        limits = "no limit"
+    elif threshold.one_of is not None:
+        limits = f"one of {', '.join(threshold.one_of)}"
+    return limits if section == THRESHOLDS else f"{section}: {limits}"
 
 
 def _sources(counts: Mapping[str, Any]) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from tamis.pipelines.formatting import signal_value
+from tamis.pipelines.lookup.explanation import undeclared_values
 from tamis.pipelines.lookup.failed_rules import failed_rules
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
@@ -317,11 +318,11 @@ def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int]) -> dic
     documents: dict[int, _Document] = {}
     for ordinal in np.unique(part_of(refs)).tolist():
         part, part_refs = release.part(ordinal), refs[part_of(refs) == ordinal]
-        signals = [name for name in recipe.thresholds if name in part.schema().names]
-        for rows, batch in part.read(row_of(part_refs), ["source", "url", "text", *signals]):
+        signals = [name for name in recipe.rules.columns if name in part.schema().names]
+        for rows, batch in part.read(row_of(part_refs), ["source", "url", "text", "metadata", *signals]):
             row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
             for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
-                values = _values({name: row[name] for name in signals}, recipe)
+                values = _values(row, recipe)
                 documents[ref] = _Document(row["source"], row["url"] or "", _excerpt(row["text"]), values)
     return documents
 
@@ -332,9 +333,12 @@ def _excerpt(text: str) -> str:
     return f"{beginning}…" if len(text) > EXCERPT else beginning
 
 
-def _values(signals: Mapping[str, Any], recipe: Recipe) -> list[Value]:
-    failed = {rule.signal: rule.detail for rule in failed_rules(signals, recipe.thresholds)}
-    return [{"name": name, "value": signal_value(value), "fails": failed.get(name, "")} for name, value in signals.items()]
+def _values(row: Mapping[str, Any], recipe: Recipe) -> list[Value]:
+    """The values of a document that have limits."""
+    rule_set = recipe.rules.of_document(row["source"], {**row, **undeclared_values(row["metadata"], recipe)})
+    failed = {rule.signal: rule.detail for rule in failed_rules(row, rule_set.rules)}
+    names = [name for name in rule_set.rules if name in row]
+    return [{"name": name, "value": signal_value(row[name]), "fails": failed.get(name, "")} for name in names]
 
 
 def _example(row: SampledDocument, documents: Mapping[int, _Document]) -> Example:

@@ -269,13 +269,12 @@ def text_size(shard: pa.Table) -> tuple[int, int]:
 
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
-    """Histogram bin edges of a numeric signal: its useful range and its thresholds, with a margin.
-    Each limit is an edge, so that the documents of a bin all pass it, or all fail. None for a label,
+    """Histogram bin edges of a numeric signal: its useful range and its thresholds, those of blocks
+    included, with a margin. Each limit is an edge, so that the documents of a bin all pass it, or all fail. None for a label,
     and for a signal that has neither."""
     bounds = [signal.low, signal.high]
-    threshold = recipe.thresholds.get(signal.name)
-    if threshold is not None:
-        bounds += [threshold.min, threshold.max]
+    rules = [rule for rule in recipe.rules.of_signal(signal.name).values() if rule is not None]
+    bounds += [bound for rule in rules for bound in (rule.min, rule.max)]
     limits = [float(bound) for bound in bounds if bound is not None]
     if signal.has_labels or not limits:
         return None
@@ -284,15 +283,13 @@ def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
         high = min(high, 1.0)  # none is larger
     high = high if high > low else low + 1.0
     bins = np.geomspace(1.0, high, BINS + 1) if high > WIDE_RANGE else np.linspace(low, high, BINS + 1)
-    if threshold is not None:
-        # A value that equals the maximum passes, and is in the bin below this edge.
-        inner = [threshold.min, None if threshold.max is None else float(np.nextafter(threshold.max, np.inf))]
-        free = 1
-        for limit in inner:
-            if limit is not None and bins[0] < limit < bins[-1]:
-                nearest = free + int(np.abs(bins[free:-1] - limit).argmin()) if free < BINS else BINS - 1
-                bins[nearest] = limit
-                free = nearest + 1
+    # A value that equals a maximum passes, and is in the bin below this edge.
+    inner = {rule.min for rule in rules} | {float(np.nextafter(rule.max, np.inf)) for rule in rules if rule.max is not None}
+    free = 1
+    for limit in sorted(limit for limit in inner if limit is not None and bins[0] < limit < bins[-1]):
+        nearest = free + int(np.abs(bins[free:-1] - limit).argmin()) if free < BINS else BINS - 1
+        bins[nearest] = limit
+        free = nearest + 1
     return [float(edge) for edge in np.sort(bins)]
 
 

@@ -1,5 +1,6 @@
 """Checks a run at its end: violations of its guards, and warnings."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -75,7 +76,7 @@ def warnings(
 
 def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:
     """Reasons that take nearly all documents, and thresholds that take many."""
-    rules = {*recipe.thresholds, *(f"after_cuts.{name}" for name in recipe.after_cuts)}
+    rules = {*recipe.rules.signals, *(f"after_cuts.{name}" for name in recipe.after_cuts)}
     taken: Counter[str] = Counter()
     for row in counts["reasons"]:
         taken[row["reason"]] += row["documents"]
@@ -94,9 +95,32 @@ def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[Part
             yield LintWarning(
                 "rule-takes-many",
                 f"{reason} takes {share:.1%} of the documents{such_as}. Read some (`tamis sample RUN --reason {reason}`): "
-                f"if you would keep them, move the limit under thresholds, or take the rule away",
+                f"if you would keep them, move the limit under {_sections(recipe, reason)}, or take the rule away",
                 {"documents": documents, "share": share},
             )
+        else:
+            yield from _large_drops_of_sources(recipe, reason, summaries)
+
+
+def _large_drops_of_sources(recipe: Recipe, reason: str, summaries: list[PartSummary]) -> Iterator[LintWarning]:
+    """Sources whose own limits take many of their documents, though few of all."""
+    for source, block in recipe.per_source.items():
+        own = [row for summary in summaries for row in summary.counts if row.source == source]
+        taken, read = (sum(row.documents for row in rows) for rows in ([row for row in own if row.reason == reason], own))
+        if reason in block.thresholds and read and taken / read > RULE_SHARE and taken >= FEW:
+            yield LintWarning(
+                "rule-takes-many",
+                f"{reason} takes {taken / read:.1%} of the documents of {source}. Read some (`tamis sample RUN "
+                f"--reason {reason} --source {shlex.quote(source)}`): if you would keep them, move the limit under "
+                f"{_sections(recipe, reason)}, or set it to null there",
+                {"documents": taken, "share": taken / read},
+            )
+
+
+def _sections(recipe: Recipe, reason: str) -> str:
+    """Where the limits stand whose signal is a reason."""
+    name = reason.removeprefix("after_cuts.")
+    return "after_cuts" if name != reason else " or ".join(recipe.rules.of_signal(name))
 
 
 def lost_records(inputs: Sequence[InputEntry]) -> Iterator[LintWarning]:

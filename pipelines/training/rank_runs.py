@@ -54,6 +54,8 @@ def rank_runs(
     finished, ImportError without torch.
     """
     train, evaluate, _, shape = torch_parts(options)
+    from tamis.transforms.proxy.train import unigram_entropy
+
     if len(set(runs)) < len(runs) or len(runs) < 2:
         raise RunError("name two or more different runs to compare")
     datasets = [_dataset(run, options) for run in runs]
@@ -86,11 +88,15 @@ def rank_runs(
         if steps < MOST * length
     ]
     means = losses.mean(2)
+    entropy = unigram_entropy(held_out)
+    for rate, best in zip(options.learning_rates, means.min(1).tolist(), strict=True):
+        warnings += agreement.under_trained(rate, best, entropy)
     target_losses = _target(target, runs) if target else means.min(0)
     return {
         "validation": validation,
         "options": options.model_dump(mode="json"),
         "tokens": steps * step_tokens,
+        "unigram_entropy": entropy,
         "rates": [_ranking(rate, runs, losses[row]) for row, rate in enumerate(options.learning_rates)],
         "target": target or ("the best learning rate of each run" if len(means) > 1 else None),
         "agreement": [
@@ -104,7 +110,10 @@ def rank_runs(
 
 def lines(result: dict[str, Any]) -> Iterator[str]:
     """The result as text."""
-    yield f"{result['tokens']:,} tokens per run; validation loss on {result['validation']} in nats per token"
+    yield (
+        f"{result['tokens']:,} tokens per run; validation loss on {result['validation']} in nats per token "
+        f"({result['unigram_entropy']:.5f} by token frequencies alone)"
+    )
     for ranking in result["rates"]:
         yield f"learning rate {ranking['learning_rate']:g} (for width {agreement.WIDTH}):"
         for row in sorted(ranking["runs"], key=lambda row: row["loss"]):

@@ -160,7 +160,7 @@ def _cell(text: str) -> str:
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    if len(text) > LONGEST_DEFAULT and isinstance(value, list):
+    if len(text) > LONGEST_DEFAULT and isinstance(value, list) and len(value) > 4:
         return f"{json.dumps(value[:4], ensure_ascii=False)[:-1]}, … {len(value)} in all]"
     return text
 

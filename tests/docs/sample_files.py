@@ -1,4 +1,5 @@
-"""Makes the files that the commands of the documentation find around them: a small crawl, a benchmark, a tokenizer."""
+"""Makes the files that the commands of the documentation find around them: a small crawl, the data of
+the walks, a benchmark, a tokenizer."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from tests.docs.own_data import make_own_data
 from tests.pipelines.corpus import Record, corpus, dealt, save
 
 DOCUMENTS = 3000
@@ -21,6 +23,7 @@ _COPIES = 12
 
 def make_sample_files(folder: Path) -> None:
     """Fills `folder`, the same bytes each time."""
+    make_own_data(folder)
     records = corpus(DOCUMENTS, seed=2)
     questions = _questions(records)
     for record, question in zip(random.Random(3).sample(records, _COPIES), questions, strict=False):

@@ -1,4 +1,4 @@
-"""Prints what the shipped recipes drop and keep of 200 pages that a person has read and labelled.
+"""Prints what the shipped recipes drop and keep of 200 pages that were read and labelled.
 
     python -m tests.labels.rates [CORPORA] [--write]
 
@@ -19,6 +19,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import yaml
 
 from tamis.pipelines.measure import measure_each
 from tamis.pipelines.rate import prepared_components
+from tamis.pipelines.recipe.kinds import KINDS
 from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.read import inputs
@@ -166,11 +168,19 @@ def recipes() -> Iterator[tuple[str, Recipe]]:
             yield f"{name}, {variant}" if options else name, rules_of(name, options)
 
 
+def starters() -> Iterator[tuple[str, Recipe]]:
+    """The rules that `tamis init` writes, by kind of data."""
+    for name, kind in KINDS.items():
+        rate = {signal.split(".")[0]: {} for signal, _, _ in kind.rules}
+        rules = {signal: yaml.safe_load(limits) for signal, limits, _ in kind.rules}
+        yield f"init --kind {name}", Recipe.model_validate({"input": {"paths": ["any"]}, "rate": rate, "thresholds": rules})
+
+
 def recipe_table(pages: Labelled) -> Iterator[str]:
-    """A row for each recipe: false drops and false keeps of each group of pages."""
+    """A row for each recipe and kind of data: false drops and false keeps of each group of pages."""
     yield "| recipe | " + " | ".join(f"{group}: false drops | false keeps" for group in GROUPS) + " |"
     yield "|---" * (1 + 2 * len(GROUPS)) + "|"
-    for name, recipe in recipes():
+    for name, recipe in chain(recipes(), starters()):
         rates = [rate for corpora in GROUPS.values() for rate in pages.rates(corpora, recipe)]
         yield f"| {name} | " + " | ".join(_percent(rate) for rate in rates) + " |"
 

@@ -107,7 +107,8 @@ class TrainingPlan(Options):
         ge=0, le=1, description="share of the LR mass that the recipe's order gives the best tenth"
     )
     best_decile_weight: dict[str, float] = Field(
-        description="share of the final model's weight that each order would give the best tenth"
+        description="share of the final model's weight that each order would give the best tenth, by the formula of "
+        "lr_weighted; where it differed between ascending and lr_weighted, trainings hardly did (docs/orders.md)"
     )
     warnings: tuple[str, ...]
 

@@ -2,8 +2,9 @@
 mapped by every worker.
 
 An n-gram is n consecutive folded words (`SegmentedTexts.fold_hash`: lower case, no diacritics,
-every digit 0; words of punctuation only are left out), so case, punctuation, line breaks and
-numbers do not hide a copy. N-grams of all lengths share one table. Every n-gram begins with a
+every digit 0; words of punctuation only are left out), so case, punctuation between words, line
+breaks and other digits do not hide a copy; a number with more digits does, and so does an
+apostrophe that is left out (dont), since both change a word. N-grams of all lengths share one table. Every n-gram begins with a
 *head* of `min_ngram` words. A scan looks only at the *halves* that begin at about every fifth word
 of a document (`_half`), because every possible head covers exactly one of them. So clean text needs
 one lookup in a bit filter per five words.

@@ -18,7 +18,9 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.release import open_release
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, load_corpus, read_verified
+from tamis.transforms.feed.dataset_card import CARD, dataset_card
 from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokenizer_id
 
 Format = Literal["megatron", "mds", "parquet", "litdata", "jsonl"]
@@ -34,7 +36,8 @@ _BATCH_TEXTS = 256
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The files, in the order of the documents and then the index; the number of documents."""
+    """The files, in the order of the documents and then the index, without a dataset card; the
+    number of documents."""
 
     files: tuple[str, ...]
     documents: int
@@ -50,7 +53,7 @@ def export(
     - mds: read it with `StreamingDataset(local=output, shuffle=False)`.
     - litdata: read it with `StreamingDataset(output, shuffle=False)`.
     - parquet: read it with `datasets.load_dataset(output)`. Parquet shards are copied bytewise.
-    - jsonl: one file per shard.
+    - jsonl: one file per shard. It and parquet get a dataset card, README.md.
 
     Raises RunError if a shard does not match the manifest, `output` is not empty, or the format
     needs a tokenizer and none is given (or the reverse).
@@ -62,11 +65,14 @@ def export(
     if storage.names(output):
         raise RunError(f"{output} is not empty: give a new folder")
     if tokenizer is None:
-        files = _TEXT_WRITERS[format](corpus, output)
+        files = tuple(_TEXT_WRITERS[format](corpus, output))
     else:
         encoder = load_tokenizer(tokenizer)
-        files = _megatron(corpus, output, encoder, encoder.end if end is None else end)
-    return ExportResult(tuple(files), sum(shard.documents for shard in corpus.shards))
+        files = tuple(_megatron(corpus, output, encoder, encoder.end if end is None else end))
+    if format in ("parquet", "jsonl"):
+        card = dataset_card(open_release(run).manifest, format)
+        storage.write_bytes(storage.join(output, CARD), card.encode())
+    return ExportResult(files, sum(shard.documents for shard in corpus.shards))
 
 
 def _parquet(corpus: CorpusIndex, output: str) -> Iterator[str]:

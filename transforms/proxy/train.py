@@ -15,6 +15,8 @@ from tamis.transforms.proxy.model import Shape, Transformer
 BETAS: Final = (0.9, 0.95)
 CLIP: Final = 1.0
 
+_NOTHING: Final = "the validation data have no token to predict"
+
 StateDict = dict[str, Any]
 
 
@@ -90,17 +92,36 @@ def evaluate(model: Transformer, batches: Iterable[TokenBatch], device: str = "c
             loss, number = _loss(model, batch, device)
             total, predicted = total + float(loss), predicted + number
     if not predicted:
-        raise RunError("the validation data have no token to predict")
+        raise RunError(_NOTHING)
     return total / predicted
 
 
+def unigram_entropy(batches: Iterable[TokenBatch]) -> float:
+    """Entropy in nats of the tokens that `evaluate` predicts: the loss of a model that knows how
+    frequent each of them is, and nothing else. Raises RunError if there is no token to predict."""
+    counts = np.zeros(1, np.int64)
+    for batch in batches:
+        found = np.bincount(batch.tokens[:, 1:][_predicted(batch.segments)], minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    if not counts.sum():
+        raise RunError(_NOTHING)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _predicted(segments: Any) -> Any:
+    """Which tokens but the first of each row follow another token of their segment."""
+    return (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] != 0)
+
+
 def _loss(model: Transformer, batch: TokenBatch, device: str) -> tuple[Any, int]:
-    """(summed loss, number) of the tokens that follow another token of their segment."""
+    """(summed loss, number) of the predicted tokens."""
     tokens, segments, positions = (
         torch.as_tensor(np.asarray(values, np.int64), device=device)
         for values in (batch.tokens, batch.segments, batch.positions)
     )
-    predicted = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] != 0)
+    predicted = _predicted(segments)
     targets = torch.where(predicted, tokens[:, 1:], -100)
     logits = model(tokens[:, :-1], segments[:, :-1], positions[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum"), int(

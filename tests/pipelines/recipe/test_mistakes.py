@@ -236,18 +236,14 @@ def messages(tmp_path: Path, text: str, *overrides: str) -> list[str]:
         ("edit: [repair]\n", "1: edit.0: should be a mapping: write {repair: {}}"),
         (
             "signals: {score: {kind: float64}}\n",
-            "1: signals.score: a signal that documents bring along is called metadata.FIELD, or NAME.COLUMN of "
-            "the scores NAME",
+            "1: signals.score: a signal that documents bring along is called metadata.FIELD, or NAME.COLUMN of the scores NAME",
         ),
         (
             "signals: {metadata.score: {kind: float}}\n",
             "1: signals.metadata.score.kind: should be 'int64', 'float64', 'bool', 'string' or 'list<string>'; "
             "did you mean 'float64'?",
         ),
-        (
-            "signals: {metadata.score: {type: float64}}\n",
-            "1: signals.metadata.score.type: no such field; did you mean 'kind'?",
-        ),
+        ("signals: {metadata.score: {type: float64}}\n", "1: signals.metadata.score.type: no such field; did you mean 'kind'?"),
         ("signals: {metadata.score: float64}\n", "1: signals.metadata.score: should be a mapping: write {kind: float64}"),
         (
             "signals: {metadata.score: {kind: float64, range: [1, 5]}}\nthresholds: {metadata.scor: {min: 3}}\n",

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tamis.pipelines.recipe.kinds import KINDS
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.starter import input_block, starter
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 
@@ -85,7 +87,7 @@ def test_unreadable_records_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text"\n[1]\n\n{"text": "b", "n": 1}\n')
     block = input_block([str(tmp_path)])
     assert "from 2 records of 1 file, 2 more could not be read" in block
-    assert "kept as metadata: n (int, in 50 %)" in block
+    assert "kept as metadata: n (int, in 50 %, e.g. 1)" in block
 
 
 def test_a_missing_text_field_is_reported(tmp_path):
@@ -132,3 +134,83 @@ def test_scores_are_proposed_as_signals(tmp_path):
         "metadata.stars": ("int64", (0, 29)),
         "metadata.topics": ("list<string>", None),
     }
+
+
+# --- kinds of data -------------------------------------------------------------------------------------------------------
+
+CODE = "import os\n\n\ndef size(path):\n    return os.stat(path).st_size\n\n\nclass File:\n    mode = 0\n"
+GERMAN = "Die Sonne scheint heute sehr schön, und wir gehen mit den Kindern in den Wald. " * 9
+
+
+def site(number):
+    return {"url": f"https://{number}.example/a"}
+
+
+DATA = {
+    "pages of many sites": ([{"text": TEXT, **site(n)} for n in range(60)], "web"),
+    "pages of one site": ([{"text": TEXT, "url": f"https://docs.example/{n}"} for n in range(60)], "books"),
+    "texts without addresses": ([{"text": TEXT}] * 9, "books"),
+    "long texts": ([{"text": TEXT * 50, **site(n)} for n in range(9)], "books"),
+    "code by its lines": ([{"text": CODE}] * 3 + [{"text": TEXT}] * 9, "code"),
+    "code by its names": ([{"text": "x\n", "path": "a/b.rs"}] * 9, "code"),
+    "two languages": ([{"text": GERMAN, **site(n)} for n in range(3)] + [{"text": TEXT, **site(0)}] * 9, "multilingual"),
+    "a score": ([{"text": TEXT, "edu_score": n / 9, **site(n)} for n in range(9)], "scored"),
+    "a score in an object": ([{"text": TEXT, "meta": {"quality": n}} for n in range(9)], "scored"),
+    "a score of the language": ([{"text": TEXT, "language_score": n / 9, **site(n)} for n in range(9)], "web"),
+    "the same score everywhere": ([{"text": TEXT, "score": 1.0, **site(n)} for n in range(9)], "web"),
+    "nothing": ([], "web"),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_the_kind_is_chosen_by_what_a_sample_shows(tmp_path, name):
+    records, kind = DATA[name]
+    text = starter([str(write(tmp_path / "a.jsonl", records))])
+    assert f"# kind: {kind}, since " in text
+    (tmp_path / "recipe.yaml").write_text(text)
+    recipe = load_recipe(str(tmp_path / "recipe.yaml"))
+    assert list(recipe.thresholds) == [rule.signal for rule in KINDS[kind].rules]
+    assert [weight.signal.startswith("metadata.") for weight in recipe.quality] == [True] * (kind == "scored")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_that_is_asked_for_is_taken(tmp_path, kind):
+    text = starter([str(write(tmp_path / "a.jsonl", [{"text": TEXT}]))], kind)
+    assert f"# kind: {kind}, since you asked for it" in text
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert list(load_recipe(str(tmp_path / "recipe.yaml")).thresholds) == [rule.signal for rule in KINDS[kind].rules]
+
+
+def test_an_unknown_kind_is_named_with_the_nearest(tmp_path):
+    with pytest.raises(RunError, match=r"no kind 'book'; choose web, books, .*did you mean 'books'"):
+        starter([str(tmp_path)], "book")
+
+
+def test_a_lower_perplexity_is_better(tmp_path):
+    records = [{"text": TEXT, "perplexity": 10.5 + n, "score": n} for n in range(9)]
+    (tmp_path / "recipe.yaml").write_text(starter([str(write(tmp_path / "a.jsonl", records))]))
+    signals = load_recipe(str(tmp_path / "recipe.yaml")).signals
+    assert {name: (signal.direction, signal.range) for name, signal in signals.items()} == {
+        "metadata.perplexity": ("down", (10.5, 18.5)),
+        "metadata.score": ("up", (0, 8)),
+    }
+
+
+def test_it_says_what_cannot_be_read(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(
+        b"".join([json.dumps({"text": TEXT}).encode() + b"\n"] * 6)
+        + b'{"text": null}\n{"text": null}\n{"text": "\xe9"}\n{"text": "ab\xe9"}\n'
+    )
+    (tmp_path / "b.tmp").write_text("half")
+    text = starter([str(tmp_path)])
+    assert "# sample: 6 documents, 520 characters on average; en 100%\n" in text
+    assert "# cannot be read: 2 of 10 records: text field 'text' is null\n" in text
+    assert "# cannot be read: 2 of 10 records: invalid UTF-8 at byte 10" in text
+    assert "# A run stops above max_rejects (1%)" in text
+    assert f"not read: {tmp_path / 'b.tmp'}; it is unfinished" in text
+
+
+def test_web_pages_in_a_field_are_extracted(tmp_path):
+    page = f"<!DOCTYPE html><html><body><article><p>{TEXT}</p></article></body></html>"
+    block = parse_block(write(tmp_path / "a.jsonl", [{"page": page, "url": "https://a.example"}]))
+    assert (block["fields"]["html"], "text" in block["fields"]) == ("page", False)

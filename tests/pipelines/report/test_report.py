@@ -20,6 +20,7 @@ from tamis.pipelines.run.receipts import BINS, EXAMPLES, SAMPLES, CopyDistance, 
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum
+from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.select.thresholds import Threshold
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import run, write_recipe
@@ -302,12 +303,23 @@ def test_histograms_have_counts_and_say_in_words_what_they_show() -> None:
 def test_a_limit_is_an_edge_of_a_bin_so_that_a_bar_passes_or_fails(limits: dict[str, float], edges_: list[float]) -> None:
     unit = "share of words" if max(limits.values()) <= 1 else "words"
     signal = Signal("x", "float64", unit, "up", "", 0.0, 1.0)
-    recipe = SimpleNamespace(thresholds={"x": Threshold.model_validate(limits)})
+    recipe = SimpleNamespace(rules=Rules(thresholds={"x": Threshold.model_validate(limits)}))
     bins = edges(signal, recipe)  # type: ignore[arg-type]
     assert bins is not None
     assert len(bins) == BINS + 1
     assert bins == sorted({*bins})
     assert set(edges_) <= set(bins)
+
+
+def test_the_limits_of_every_block_are_edges() -> None:
+    limits = {f"s{number}": {"thresholds": {"x": {"min": 0.5 + number / 1000, "max": 0.6}}} for number in range(9)}
+    blocks = limits | {"code": {"thresholds": {"x": None}}}
+    rules = Rules.model_validate({"thresholds": {"x": {"min": 0.1}}, "per_source": blocks})
+    bins = edges(Signal("x", "float64", "share", "up", "", 0.0, 1.0), SimpleNamespace(rules=rules))  # type: ignore[arg-type]
+    assert bins is not None
+    assert len(bins) == BINS + 1
+    assert bins == sorted({*bins})
+    assert {0.1, *(0.5 + number / 1000 for number in range(9)), math.nextafter(0.6, 1)} <= {*bins}
 
 
 @pytest.mark.parametrize(("order", "shown"), [("uniform", False), ("ascending", True)])

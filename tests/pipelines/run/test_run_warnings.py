@@ -55,6 +55,24 @@ def test_the_examples_do_not_depend_on_the_parts(warning: dict[str, Any], tmp_pa
     assert warnings(tmp_path, files=5)["rule-takes-many"] == warning
 
 
+def test_a_rule_of_a_source_that_takes_a_tenth_of_it_is_told_though_it_takes_few_of_all(tmp_path: Path) -> None:
+    texts = [f"{SENTENCE * (n % 2 + 1)}{n}" for n in range(400)]
+    rows = [{"id": f"{n}", "text": text, "source": "my code" if n < 24 else "web"} for n, text in enumerate(texts)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sections = {
+        "input": {"paths": [str(tmp_path / "in.jsonl")]},
+        "rate": {"gopher": {}},
+        "per_source": {"my code": {"thresholds": {"gopher.word_count": {"min": 20}}}},
+    }
+    manifest = launch(Recipe.model_validate(sections), str(tmp_path / "run"), workers=1).manifest
+    (warning,) = [warning for warning in manifest["warnings"] if warning["code"] == "rule-takes-many"]
+    assert warning["numbers"] == {"documents": 12, "share": 0.5}
+    assert warning["message"] == (
+        "gopher.word_count takes 50.0% of the documents of my code. Read some (`tamis sample RUN --reason gopher.word_count "
+        "--source 'my code'`): if you would keep them, move the limit under per_source.my code, or set it to null there"
+    )
+
+
 def test_a_rule_that_takes_nearly_all_is_named_once(tmp_path: Path) -> None:
     found = warnings(tmp_path, files=1, least=20)
     assert "rule-takes-many" not in found

@@ -53,7 +53,9 @@ def test_clean_text_is_ranked_before_noise_and_rankings_are_compared(runs: list[
         assert all(row["low"] <= row["loss"] <= row["high"] for row in ranking["runs"])
     assert [row["spearman"] for row in report["agreement"]] == [pytest.approx(1)] * 2
     assert [row["regret"]["1"] for row in report["agreement"]][1] == 0
-    assert [warning.split()[0] for warning in report["warnings"]] == ["[flips]", "[cut]"]
+    assert [warning.split()[0] for warning in report["warnings"]] == ["[flips]", "[cut]", "[under-trained]"]
+    assert "At learning rate 1e-05 no model" in report["warnings"][2]  # at 3e-4 they have learned more than frequencies
+    assert report["rates"][1]["runs"][0]["loss"] < report["unigram_entropy"] < report["rates"][0]["runs"][0]["loss"]
 
 
 def test_a_target_is_what_counts(runs: list[str], tmp_path: Path) -> None:

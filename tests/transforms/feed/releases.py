@@ -76,7 +76,9 @@ def release(
 
 def write_manifest(run: str, manifest: dict[str, Any]) -> None:
     """Writes the two copies of the manifest of the first release, and its record."""
-    others = {"release": 1, "recipe": {}, "counts": {"records": 0, "kept": 0}, "inputs": [], "environment": {}}
+    counts = dict.fromkeys(("records", "kept", "dropped", "review", "rejected"), 0)
+    counts |= {"reasons": [], "sources": {}, "tokens": {"kept": 0}}
+    others = {"tamis": "1", "release": 1, "recipe": {}, "counts": counts, "inputs": [], "environment": {}}
     content = json.dumps(others | {"release_root": "cd" * 32} | manifest).encode()
     for path in ("manifest.json", "releases/000001/manifest.json"):
         storage.write_bytes(f"{run}/{path}", content)

@@ -14,7 +14,7 @@ import pytest
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.feed.export import FORMATS, export
 from tamis.transforms.feed.text_to_ids import ByteTokenizer, FunctionTokenizer
-from tests.transforms.feed.releases import release, table
+from tests.transforms.feed.releases import release, table, write_manifest
 
 TEXTS = [[f"{shard}.{number} né\n" * (number % 5) for number in range(40)] for shard in range(11)]
 TEXTS[4] = []
@@ -164,6 +164,29 @@ def test_an_altered_shard_is_not_exported(run, out, format):
     with pytest.raises(RunError, match="does not have the SHA-256 in the manifest"):
         export(run, format, out, "bytes" if format == "megatron" else None)
     assert not {"index.json", "corpus.idx", "corpus.bin"} & {path.name for path in Path(out).glob("*")}
+
+
+def test_the_dataset_card_tells_what_the_corpus_is(tmp_path, out):
+    run = release(tmp_path / "run", TEXTS)
+    manifest = json.loads(Path(run, "manifest.json").read_text())
+    counts = {"records": 9, "kept": 4, "dropped": 5, "review": 0, "rejected": 0, "tokens": {"kept": 0}}
+    counts["reasons"] = [
+        {"decision": "drop", "reason": "dedup.exact", "documents": 2, "tokens": 7},
+        {"decision": "drop", "reason": "gopher.word_count", "documents": 3, "tokens": 5},
+    ]
+    counts["sources"] = {"a|b": {"kept": 4, "dropped": 5}}
+    recipe = {"name": "mine", "seed": 7, "input": {"paths": ["/home/me/secret"]}}
+    write_manifest(run, manifest | {"counts": counts, "recipe": recipe})
+    export(run, "parquet", out)
+    card = Path(out, "README.md").read_text()
+    assert card.startswith("---\nconfigs:\n- config_name: default\n  data_files: data/train-*.parquet\n---\n")
+    assert "\n# mine\n\n4 documents, " in card
+    assert "(an estimate for cl100k_base), in training order: do not shuffle." in card
+    assert "| read | 9 |\n| kept | 4 |\n| dropped | 5 |\n\n| reason |" in card
+    assert "| gopher.word_count | 3 |\n| dedup.exact | 2 |\n" in card
+    assert "| a\\|b | 4 |" in card
+    assert '"seed": 7' in card
+    assert "secret" not in card
 
 
 def test_wrong_use_is_named(run, out):

@@ -12,7 +12,7 @@ from tamis.transforms.core.errors import RunError
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tamis.transforms.proxy.model import Shape, Transformer  # noqa: E402
-from tamis.transforms.proxy.train import average_states, evaluate, train  # noqa: E402
+from tamis.transforms.proxy.train import average_states, evaluate, train, unigram_entropy  # noqa: E402
 
 torch.set_num_threads(1)  # with more, threads wait for each other when other processes run
 SHAPE = Shape(vocabulary=16, width=32, layers=2, heads=2)
@@ -115,3 +115,13 @@ def test_one_step_moves_the_output_alike_at_every_width() -> None:
 def test_a_width_that_does_not_divide_into_heads_is_refused() -> None:
     with pytest.raises(ValueError, match="does not divide"):
         Shape(vocabulary=16, width=30, heads=4)
+
+
+def test_the_unigram_entropy_is_of_the_tokens_that_are_predicted() -> None:
+    tokens = np.array([[9, 0, 0, 1, 0, 9, 9]])
+    segments = np.array([[1, 1, 1, 1, 2, 0, 0]], np.int32)  # 0, 0 and 1 follow a token of their segment
+    two_to_one = -(2 / 3) * np.log(2 / 3) - (1 / 3) * np.log(1 / 3)
+    assert unigram_entropy([Batch(tokens, segments, np.zeros_like(segments))]) == pytest.approx(two_to_one)
+    assert unigram_entropy(batches(0, 200)) == pytest.approx(np.log(16), abs=0.01)
+    with pytest.raises(RunError, match="no token to predict"):
+        unigram_entropy([Batch(tokens, np.zeros_like(segments), np.zeros_like(segments))])

@@ -22,7 +22,7 @@ TAMIS = str(Path(sys.executable).with_name("tamis"))
 RECIPE: dict[str, Any] = {
     "rate": {"gopher": {}, "repetition": {}},
     "thresholds": {"gopher.word_count": {"min": 20}, "gopher.mean_word_length": {"min": 2, "max": 12}},
-    "dedup": {"minhash": {}},
+    "dedup": {"minhash": {"fold": True}},  # the corpus has copies with other capitals
     "quality": [{"signal": "gopher.stop_words", "range": [0, 8]}, {"signal": "repetition.top_2gram_chars", "range": [0, 0.1]}],
     "curriculum": {"order": "ascending", "schedule": {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}},
     "output": {"shard_bytes": 60_000},

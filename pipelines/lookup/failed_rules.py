@@ -31,7 +31,8 @@ def failed_rules(values: Mapping[str, Any], rules: Mapping[str, Threshold]) -> l
     for name, rule in rules.items():
         if name not in values:
             continue
-        (row,) = evaluate(pa.table({name: pa.array([values[name]])}), {name: rule}).to_pylist()
+        labels = pa.list_(pa.string()) if isinstance(values[name], list) else None  # an empty list has no type
+        (row,) = evaluate(pa.table({name: pa.array([values[name]], labels)}), {name: rule}).to_pylist()
         if row["decision"] != "keep":
             failed.append(FailedRule(name, row["decision"], row["detail"], _passing(rule, values[name])))
     return failed

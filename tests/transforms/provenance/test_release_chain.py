@@ -22,7 +22,7 @@ def finish(run: Path, number: int, *inputs: tuple[str, str]) -> None:
         "recipe": {},
         "files": [{"path": "f", "bytes": 7, "sha256": "00"}],
         "environment": {"finished": f"2026-01-{number:02d}T02:30:00Z"},
-        "counts": {"records": 10 * number, "kept": number},
+        "counts": {"records": 10 * number, "kept": number, "tokens": {"kept": 9 * number}, "reasons": [], "rejected": 0},
         "inputs": [{"uri": uri, "stamp": stamp} for uri, stamp in inputs],
     }
     content = json.dumps(manifest).encode()

@@ -93,12 +93,25 @@ def test_killed_while_rating_it_goes_on_with_the_parts_it_has(base, tmp_path):
     finishes(base.recipe, base.source, tmp_path, base.run)
 
 
-def test_a_worker_that_dies_ends_the_run_at_once_with_a_message(base, tmp_path):
+@pytest.fixture(scope="module")
+def slow_base(tmp_path_factory):
+    """(recipe, input, undisturbed run): eight files, so that there is time to interrupt between them."""
+    folder = tmp_path_factory.mktemp("slow")
+    source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
+    recipe = write_recipe(folder, output={"shard_bytes": 200_000})
+    typed(command(recipe, source, folder / "run"))
+    return recipe, source, folder / "run"
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_run_at_once_with_a_message(slow_base, tmp_path):
+    recipe, source, undisturbed = slow_base
     started = time.monotonic()
     with (tmp_path / "err").open("wb") as err:
-        argv = command(base.recipe, base.source, tmp_path / "run")
+        argv = command(recipe, source, tmp_path / "run")
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=err)
         while not any((tmp_path / "run").glob("rated/.*.tmp")):
+            assert process.poll() is None
             assert time.monotonic() < started + 60
             time.sleep(0.01)
         one_worker(process)
@@ -109,17 +122,7 @@ def test_a_worker_that_dies_ends_the_run_at_once_with_a_message(base, tmp_path):
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert not (tmp_path / "run/manifest.json").exists()
     assert not processes(str(tmp_path))
-    finishes(base.recipe, base.source, tmp_path / "run", base.run)
-
-
-@pytest.fixture(scope="module")
-def slow_base(tmp_path_factory):
-    """(recipe, input, undisturbed run): eight files, so that there is time to interrupt between them."""
-    folder = tmp_path_factory.mktemp("slow")
-    source = save(folder / "in", dealt(corpus(3000, seed=5), 8, seed=2))
-    recipe = write_recipe(folder, output={"shard_bytes": 200_000})
-    typed(command(recipe, source, folder / "run"))
-    return recipe, source, folder / "run"
+    finishes(recipe, source, tmp_path / "run", undisturbed)
 
 
 MOMENTS = [(state, everything) for state in ("first part begun", "rated", "first shard", "sealed", "recorded")]

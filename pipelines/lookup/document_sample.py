@@ -7,7 +7,6 @@ hash of its id and the seed, so the sample does not depend on how the input was 
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from tamis.pipelines.lookup.explanation import explained_entries, pieces_of
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import METADATA
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
@@ -175,7 +174,7 @@ def _condition(text: str, signals: Mapping[str, pa.Field], recipe: Recipe) -> Co
         raise RunError(f"the values of '{name}' were joined from another file, and a release does not keep them")
     names = [*_MEASURES, *signals, *recipe.undeclared]
     if name not in names and not name.startswith(METADATA):
-        raise RunError(f"no signal '{name}'{_nearest(name, names)}; `tamis explain` shows all that a document has")
+        raise RunError(f"no signal '{name}'{_did_you_mean(name, names)}; `tamis explain` shows all that a document has")
     try:
         number = float(value)
     except ValueError:
@@ -287,7 +286,7 @@ def _nothing(release: Release, query: Query) -> str:
     names: dict[str, Iterable[str]] = {"reason": [row["reason"] for row in counts["reasons"]], "source": counts["sources"]}
     for kind, existing in names.items():
         if (name := getattr(query, kind)) and name not in existing:
-            return f"no document has the {kind} '{name}'{_nearest(name, existing)}; {_outcomes(release)}"
+            return f"no document has the {kind} '{name}'{_did_you_mean(name, existing)}; {_outcomes(release)}"
     return f"no document matches all of that; {_outcomes(release)}"
 
 
@@ -297,6 +296,6 @@ def _outcomes(release: Release) -> str:
     return f"there are {counts['kept']:,} kept" + (f", and by reason {', '.join(reasons)}" if reasons else ", and no others")
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f": did you mean '{near[0]}'?" if near else ""
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = nearest(name, names)
+    return f": did you mean '{near}'?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -51,11 +52,13 @@ def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntr
     """What a release knows about documents, one after the other, without their texts."""
     for entry in entries:
         decision, document = entry.decision, entry.document
+        quality = decision["quality"]  # NaN if none of its signals is there
         signals = entry.signals | undeclared_values(document["metadata"], recipe)
         rule_set = recipe.rules.of_document(document["source"], signals)
         yield {
             "id": decision["id"],
             **{name: decision[name] for name in _DECIDED},
+            "quality": None if quality is None or math.isnan(quality) else quality,
             "epochs": decision.get("epochs"),
             "shard": release.path(decision["shard"]) if decision["shard"] else None,
             **{name: document[name] for name in ("source", "url", "licence")},

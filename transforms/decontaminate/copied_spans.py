@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.characters import EXTENDS, SPACE, UNSPACED, characters, decode
+from tamis.transforms.text.characters import EXTENDS, SPACE, UNSPACED, characters, decode, previous
 from tamis.transforms.text.hashing import text_buffer
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.splice import splice
@@ -107,18 +107,9 @@ def _merged(spans: CopiedSpans) -> CopiedSpans:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _before(data, i):
-    """Start of the code point before `data[i]`."""
-    i -= 1
-    while data[i] & 0xC0 == 0x80:
-        i -= 1
-    return i
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _between_words(data, i, word_start, flags, to_the_left):
     """Whether the text to the left, or to the right, of `data[i]` may stay without its neighbour."""
-    left = flags[decode(data, _before(data, i))[0]]
+    left = flags[decode(data, previous(data, i))[0]]
     right = flags[decode(data, i)[0]]
     # What stays on the right begins with white space, or it would go on with the word on the left.
     if right & SPACE or (left & SPACE and to_the_left):
@@ -140,7 +131,7 @@ def _widen(data, text_start, word_start, document, start, stop, margin, flags):
         i = start[k]
         chars = 0
         while i > low and (chars < margin or not _between_words(data, i, word_start, flags, True)):
-            i = _before(data, i)
+            i = previous(data, i)
             chars += 1
         wider_start[k] = i
         i = stop[k]

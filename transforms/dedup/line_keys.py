@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.characters import SPACE, characters, decode
+from tamis.transforms.text.characters import characters, strip
 from tamis.transforms.text.hashing import load64, trailing_zeros, xxh64
 
 # mypy: disable-error-code="no-untyped-def"
@@ -58,24 +58,6 @@ def _break(data, i, end):
     return end
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _stripped(data, start, end, flags):
-    """`data[start:end]` without white space at both ends: its start and end."""
-    while start < end:
-        point, size = decode(data, start)
-        if not flags[point] & SPACE:
-            break
-        start += size
-    while start < end:
-        last = end - 1
-        while data[last] & 0xC0 == 0x80:
-            last -= 1
-        if not flags[decode(data, last)[0]] & SPACE:
-            break
-        end = last
-    return start, end
-
-
 @njit(cache=True, nogil=True)
 def _lines(data, text_start, group, flags):
     n = len(text_start) - 1
@@ -95,7 +77,7 @@ def _lines(data, text_start, group, flags):
         i = origin
         while i < end:
             line_end = _break(data, i, end)
-            first, last = _stripped(data, i, line_end, flags)
+            first, last = strip(data, i, line_end, flags)
             if first < last:
                 document[size] = d
                 for half in range(2):

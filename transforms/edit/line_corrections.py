@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.edit.line_measures import LineMeasures, measure_span
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.characters import DIGIT, SPACE, UNSPACED, WORD, characters, decode, membership
+from tamis.transforms.text.characters import DIGIT, SPACE, UNSPACED, WORD, characters, decode, membership, previous
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -98,15 +98,6 @@ def words_by_document(lines: LineMeasures, words: Ints) -> Ints:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _before(data, i):
-    """Start of the code point before `data[i]`."""
-    i -= 1
-    while data[i] & 0xC0 == 0x80:
-        i -= 1
-    return i
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _part_of_word(data, i, flags):
     """Whether the code point at `data[i]` joins word characters beside it to one word."""
     return flags[decode(data, i)[0]] & (WORD | UNSPACED) == WORD
@@ -117,7 +108,7 @@ def _divides(data, i, low, high, flags):
     """Whether no word of `data[low:high]` goes on across `data[i]`."""
     if i <= low or i >= high:
         return True
-    return not (_part_of_word(data, _before(data, i), flags) and _part_of_word(data, i, flags))
+    return not (_part_of_word(data, previous(data, i), flags) and _part_of_word(data, i, flags))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -173,7 +164,7 @@ def _over_separators(data, i, high, flags, separators):
 def _back_over_separators(data, i, low, flags, separators):
     """The same to the left: where the last character that is none of these ends."""
     while i > low:
-        j = _before(data, i)
+        j = previous(data, i)
         point = decode(data, j)[0]
         if not (flags[point] & SPACE or (point < len(separators) and separators[point])):
             break
@@ -196,7 +187,7 @@ def _over_marks(data, i, high, flags):
 def _back_over_marks(data, i, low, flags):
     """The same to the left."""
     while i > low:
-        j = _before(data, i)
+        j = previous(data, i)
         if flags[decode(data, j)[0]] & WORD:
             break
         i = j

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.characters import DIGIT, EXTENDS, PUNCTUATION, SPACE, UNSPACED, UPPER, characters, decode
+from tamis.transforms.text.characters import DIGIT, EXTENDS, PUNCTUATION, SPACE, UNSPACED, UPPER, characters, decode, strip
 from tamis.transforms.text.segment import Texts
 
 # mypy: disable-error-code="no-untyped-def"
@@ -48,31 +48,11 @@ def measure_lines(texts: Texts) -> LineMeasures:
 
 
 @njit(cache=True, nogil=True)
-def _strip(data, start, stop, flags):
-    """Where `data[start:stop]` begins and ends without white space; `stop` twice if it is blank."""
-    first = np.int64(start)
-    while first < stop:
-        point, size = decode(data, first)
-        if not flags[point] & SPACE:
-            break
-        first += size
-    last = np.int64(stop)
-    while last > first:
-        i = last - 1
-        while data[i] & 0xC0 == 0x80:
-            i -= 1
-        if not flags[decode(data, i)[0]] & SPACE:
-            break
-        last = i
-    return first, last
-
-
-@njit(cache=True, nogil=True)
 def measure_span(data, start, stop, flags):
     """`first`, `last`, `chars`, `visible`, `words`, `upper`, `digits` and `punctuation` of
     `data[start:stop]`; callable from kernels."""
     chars = visible = words = upper = digits = punctuation = 0
-    first, last = _strip(data, start, stop, flags)
+    first, last = strip(data, start, stop, flags)
     apart = True  # the next character begins a word
     in_letter = False  # of a script without spaces
     i = first

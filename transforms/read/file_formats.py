@@ -34,11 +34,11 @@ _FAMILIES: dict[Format, Format] = {"wet": "warc", "json": "jsonl"}  # formats th
 _UNREADABLE = {
     "it is unfinished": (".tmp", ".temp", ".part", ".partial", ".crdownload", ".swp"),
     "it is a backup": (".bak", ".old", ".orig"),
-    "an archive is not read: unpack it": (".tar", ".tgz", ".zip", ".7z", ".rar"),
-    "that compression is not read": (".snappy", ".lzo", ".br", ".z", ".lzma"),
-    "that format is not read: convert it to Parquet or JSON Lines": (".arrow", ".feather", ".orc", ".avro", ".xlsx", ".db"),
+    "it is an archive: unpack it": (".tar", ".tgz", ".zip", ".7z", ".rar"),
+    "its compression is not supported": (".snappy", ".lzo", ".br", ".z", ".lzma"),
+    "its format is not supported: convert it to Parquet or JSON Lines": (".arrow", ".feather", ".orc", ".avro", ".xlsx", ".db"),
     "it holds no text of its own": (".wat", ".cdx", ".cdxj"),
-    "that format is not read: extract its text first": (".pdf", ".doc", ".docx", ".epub", ".html", ".htm", ".xml", ".tex"),
+    "its format is not supported: extract its text first": (".pdf", ".doc", ".docx", ".epub", ".html", ".htm", ".xml", ".tex"),
 }
 _REASONS = {suffix: reason for reason, names in _UNREADABLE.items() for suffix in names}
 _COMPANIONS = {"readme", "license", "licence", "copying", "notice", "changelog"}

@@ -117,8 +117,8 @@ def _is_environment(path: str) -> bool:
 @dataclass(frozen=True)
 class Beginning:
     """What is at the beginning of a few splits: so many records, of which some are rejected, and the
-    first `error`. `textless`: the first split, if no record of any has a text, which is the name of
-    the field, most likely."""
+    first `error`. `textless`: the first split, if no record of any has a text, most likely because the
+    field has another name; `error` is then about a text."""
 
     records: int
     rejected: int
@@ -145,4 +145,5 @@ def read_beginning(splits: Sequence[Split], options: Input) -> Beginning:
         textless &= batch is not None and not batch.num_rows and any(each.error.startswith(NO_TEXT) for each in rejects)
         records += sum(each.records for each in rejects) + (0 if batch is None else batch.num_rows)
         errors += [each.error for each in rejects for _ in range(each.records)]
-    return Beginning(records, len(errors), errors[0] if errors else "", named[0] if textless and named else None)
+    shown = [each for each in errors if each.startswith(NO_TEXT)] if textless else errors
+    return Beginning(records, len(errors), shown[0] if shown else "", named[0] if textless and named else None)

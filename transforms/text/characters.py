@@ -145,6 +145,34 @@ def decode(data: npt.NDArray[np.uint8], i: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True, inline="always")
+def previous(data: npt.NDArray[np.uint8], i: int) -> int:
+    """Where the code point before `data[i]` begins. Callable from kernels."""
+    i -= 1
+    while data[i] & 0xC0 == 0x80:
+        i -= 1
+    return i
+
+
+@njit(cache=True, nogil=True)
+def strip(data: npt.NDArray[np.uint8], start: int, stop: int, flags: npt.NDArray[np.uint16]) -> tuple[int, int]:
+    """Where `data[start:stop]` begins and ends without white space; `stop` twice if it is blank.
+    Callable from kernels."""
+    first = np.int64(start)
+    while first < stop:
+        point, size = decode(data, first)
+        if not flags[point] & SPACE:
+            break
+        first += size
+    last = np.int64(stop)
+    while last > first:
+        i = previous(data, last)
+        if not flags[decode(data, i)[0]] & SPACE:
+            break
+        last = i
+    return first, last
+
+
+@njit(cache=True, nogil=True, inline="always")
 def encode(data: npt.NDArray[np.uint8], i: int, point: int) -> int:
     """Writes the UTF-8 of `point` at `data[i]`; returns the next index. Callable from kernels."""
     if point < 0x80:

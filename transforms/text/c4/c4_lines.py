@@ -10,7 +10,7 @@ import pyarrow as pa
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.blocks import SIZE, masks
 from tamis.transforms.text.c4.c4_options import LineRules
-from tamis.transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, characters, decode, membership
+from tamis.transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, characters, decode, membership, previous, strip
 from tamis.transforms.text.hashing import PADDING, load64, text_buffer, trailing_zeros
 from tamis.transforms.text.segment import Texts
 
@@ -147,15 +147,6 @@ def _length(data, start, end):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _previous(data, i):
-    """Start of the code point before `data[i]`."""
-    i -= 1
-    while data[i] & 0xC0 == 0x80:
-        i -= 1
-    return i
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _matches(data, i, end, pattern):
     if i + len(pattern) > end:
         return False
@@ -269,7 +260,7 @@ def _ends(text, start, end, end_marks):
     """Whether `text[start:end]` ends in an end mark and not in `...`."""
     if start == end:
         return False
-    last = decode(text, _previous(text, end))[0]
+    last = decode(text, previous(text, end))[0]
     dots = end - start >= 3 and text[end - 1] == 0x2E and text[end - 2] == 0x2E and text[end - 3] == 0x2E
     return last < len(end_marks) and end_marks[last] and not dots
 
@@ -279,10 +270,10 @@ def _ends_in_initial(text, start, end, flags):
     r"""Whether `text[start:end]` ends in a letter with no `\w` before it."""
     if start == end:
         return False
-    i = _previous(text, end)
+    i = previous(text, end)
     if not flags[decode(text, i)[0]] & LETTER:
         return False
-    return i == start or not flags[decode(text, _previous(text, i))[0]] & WORD
+    return i == start or not flags[decode(text, previous(text, i))[0]] & WORD
 
 
 @njit(cache=True, nogil=True)
@@ -382,22 +373,6 @@ def _line_break(data, i, end):
 
 
 @njit(cache=True, nogil=True)
-def _strip(data, start, end, flags):
-    """`data[start:end]` without the white space around it."""
-    while start < end:
-        point, width = decode(data, start)
-        if not flags[point] & SPACE:
-            break
-        start += width
-    while start < end:
-        i = _previous(data, end)
-        if not flags[decode(data, i)[0]] & SPACE:
-            break
-        end = i
-    return start, end
-
-
-@njit(cache=True, nogil=True)
 def _most_lines(data, text_start):
     """At least the number of lines of all texts."""
     lines = len(text_start)
@@ -452,7 +427,7 @@ def _judge(data, text_start, rules):
         while after < stop:
             line_start[k] = after
             last, after = _line_break(data, after, stop)
-            start, end = _strip(data, line_start[k], last, flags)
+            start, end = strip(data, line_start[k], last, flags)
             line_text[k], line_end[k], verdict[k], line_cited[k] = start, end, BLANK, 0
             k += 1
             if start == end:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from tamis.pipelines.column_files import ColumnFiles
 from tamis.pipelines.measure import Components, measure, measure_each
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.progress import Progress
-from tamis.pipelines.run.work_plan import PartTask, input_order, rated_parts
+from tamis.pipelines.run.work_plan import PartTask, allow_more, input_order, max_rejects, rated_parts
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import MapDoFn, PartState
 from tamis.transforms.core.component import Component
@@ -213,11 +212,6 @@ class CheckRejects(beam.PTransform):
         return rated | "Number" >> beam.ParDo(MapDoFn(_part_state), ordinals).with_output_types(PartState)
 
 
-def max_rejects(recipe: Recipe, records: int) -> float:
-    """How many of the records may be unreadable."""
-    return recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
-
-
 class _PartCount(NamedTuple):
     """Documents and rejects of a part, and the file that lists the rejects."""
 
@@ -244,7 +238,7 @@ def _ordinals(counts: list[_PartCount], recipe: Recipe) -> dict[str, int]:
             f"{rejected:,} of {records:,} records could not be read; max_rejects is {recipe.max_rejects}. "
             f"The first: {_first_reject(first_file)}. "
             "All are listed with file, offset and error in rejects/ of the run directory: "
-            f"correct the input, or allow more with --set max_rejects={min(1.0, math.ceil(20 * rejected / records + 1) / 20):g}"
+            f"correct the input, or {allow_more(rejected / records)}"
         )
     return {count.name: ordinal for ordinal, count in enumerate(sorted(counts))}
 

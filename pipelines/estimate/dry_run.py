@@ -25,11 +25,10 @@ import pyarrow.parquet as pq
 from tamis.pipelines.decisions import budget
 from tamis.pipelines.estimate.sample import SamplePiece, sample
 from tamis.pipelines.formatting import duration, plural, storage_size
-from tamis.pipelines.rate import max_rejects
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.pipelines.run.progress import MovementProgress, Observer
-from tamis.pipelines.run.work_plan import PartTask, assign_parts, check_beginning, list_input
+from tamis.pipelines.run.work_plan import PartTask, assign_parts, check_beginning, list_input, max_rejects
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder
 from tamis.transforms.core.parts import PartReceipt

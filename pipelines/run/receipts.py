@@ -270,8 +270,8 @@ def text_size(shard: pa.Table) -> tuple[int, int]:
 
 def edges(signal: Signal, recipe: Recipe) -> list[float] | None:
     """Histogram bin edges of a numeric signal: its useful range and its thresholds, those of blocks
-    included, with a margin. Each limit is an edge, so that the documents of a bin all pass it, or all fail. None for a label,
-    and for a signal that has neither."""
+    included, with a margin. Each limit is an edge, so that the documents of a bin all pass it, or all
+    fail. None for a label, and for a signal that has neither."""
     bounds = [signal.low, signal.high]
     rules = [rule for rule in recipe.rules.of_signal(signal.name).values() if rule is not None]
     bounds += [bound for rule in rules for bound in (rule.min, rule.max)]

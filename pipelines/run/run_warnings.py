@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tamis.pipelines.recipe.lint_recipe import lint_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import PartSummary, ShardReceipt, ShardSegment
+from tamis.pipelines.run.receipts import PartSummary, SampledDocument, ShardReceipt, ShardSegment
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.manifest import Counts, InputEntry
 from tamis.transforms.curriculum import lint
@@ -80,9 +80,11 @@ def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[Part
     taken: Counter[str] = Counter()
     for row in counts["reasons"]:
         taken[row["reason"]] += row["documents"]
+    sampled: dict[str | None, list[SampledDocument]] = {}
+    for sample in (row for summary in summaries for row in summary.samples if row.detail):
+        sampled.setdefault(sample.reason, []).append(sample)
     for reason, documents in taken.items():
-        sampled = [row for summary in summaries for row in summary.samples if row.reason == reason and row.detail]
-        few = sorted(sampled, key=lambda row: (row.key, row.id))[: receipts.SAMPLES]
+        few = sorted(sampled.get(reason, ()), key=lambda row: (row.key, row.id))[: receipts.SAMPLES]
         such_as = f", such as {', '.join(f'{row.id} ({row.detail})' for row in few)}" if few else ""
         share = documents / read
         if share > DROP_SHARE:

@@ -230,14 +230,23 @@ def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning) -> 
     named = next((split for split in splits if split.format in WITH_FIELDS), None)
     if named is not None:
         yield from map(printable, absent_fields(recipe, named.uri, named.format))
-    share, max_rejects = beginning.rejected / max(beginning.records, 1), recipe.max_rejects
-    if beginning.rejected <= max_rejects if isinstance(max_rejects, int) else share <= max_rejects:
+    if beginning.rejected <= max_rejects(recipe, beginning.records):
         return
-    enough = min(1.0, math.ceil(20 * share + 1) / 20)
+    share = beginning.rejected / beginning.records
     yield (
         f"{share:.0%} of the first {beginning.records:,} records cannot be read ({printable(beginning.error)}), and the run "
-        f"stops above max_rejects ({max_rejects}): allow more with --set max_rejects={enough:g}"
+        f"stops above max_rejects ({recipe.max_rejects}): {allow_more(share)}"
     )
+
+
+def max_rejects(recipe: Recipe, records: int) -> float:
+    """How many of the records may be unreadable."""
+    return recipe.max_rejects if isinstance(recipe.max_rejects, int) else recipe.max_rejects * records
+
+
+def allow_more(share: float) -> str:
+    """What allows this share of rejected records, with some room."""
+    return f"allow more with --set max_rejects={min(1.0, math.ceil(20 * share + 1) / 20):g}"
 
 
 def current_release(run: str) -> Release | None:

@@ -157,13 +157,13 @@ def previous(data: npt.NDArray[np.uint8], i: int) -> int:
 def strip(data: npt.NDArray[np.uint8], start: int, stop: int, flags: npt.NDArray[np.uint16]) -> tuple[int, int]:
     """Where `data[start:stop]` begins and ends without white space; `stop` twice if it is blank.
     Callable from kernels."""
-    first = np.int64(start)
+    first = int(start)
     while first < stop:
         point, size = decode(data, first)
         if not flags[point] & SPACE:
             break
         first += size
-    last = np.int64(stop)
+    last = int(stop)
     while last > first:
         i = previous(data, last)
         if not flags[decode(data, i)[0]] & SPACE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _ANCHOR = 3
@@ -30,6 +30,16 @@ def changed(text: str, changes: Iterable[Change]) -> str:
         pieces += [text[left : change.start], change.new]
         left = change.stop
     return "".join([*pieces, text[left:]])
+
+
+def in_bytes(text: str, changes: Iterable[Change]) -> Iterator[tuple[int, int, Change]]:
+    """The changes with the bytes of the text in UTF-8 at which they start and stop."""
+    at = byte = 0
+    for change in changes:
+        start = byte + len(text[at : change.start].encode())
+        byte = start + len(text[change.start : change.stop].encode())
+        at = change.stop
+        yield start, byte, change
 
 
 def difference(before: str, after: str, reason: int = 0) -> list[Change]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tamis.transforms.core.editor import Editor, Edits
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.edit.changes_of_text import difference
+from tamis.transforms.edit.changes_of_text import difference, in_bytes
 from tamis.transforms.runtime.function_pickle import dump_function, load_function
 
 if TYPE_CHECKING:
@@ -50,12 +50,9 @@ class FunctionEditor(Editor[EditFunctionOptions]):
         spans: list[tuple[int, int, int]] = []
         inserted: list[str] = []
         for row, text in enumerate(texts.strings()):
-            at, byte = 0, int(texts.text_start[row])
-            for change in difference(text, self._edited(text)):
-                start = byte + len(text[at : change.start].encode())
-                byte = start + len(text[change.start : change.stop].encode())
-                at = change.stop
-                spans.append((row, start, byte))
+            left = int(texts.text_start[row])
+            for start, stop, change in in_bytes(text, difference(text, self._edited(text))):
+                spans.append((row, left + start, left + stop))
                 inserted.append(change.new)
         document, first, last = (np.ascontiguousarray(column) for column in np.array(spans, np.int64).reshape(-1, 3).T)
         return Edits(document, first, last, np.zeros(len(spans), np.int64), pa.array(inserted, pa.large_string()))

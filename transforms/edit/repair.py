@@ -18,22 +18,22 @@ class Repair(Options):
     """Which kinds of damage to repair. Each is also the reason of its edits."""
 
     mojibake: bool = Field(
-        True, description="UTF-8 that was read in another encoding (`cafÃ©`), and C1 controls, which are Windows-1252."
+        True, description="UTF-8 that was read in another encoding (`cafÃ©`), and C1 controls, which are Windows-1252"
     )
     entities: bool = Field(
-        True, description="HTML entities (`&amp;`, `&#8217;`), in lines without `<`: a line with one is HTML, and stays."
+        True, description="HTML entities (`&amp;`, `&#8217;`), in lines without `<`: a line with one is HTML, and stays"
     )
-    controls: bool = Field(True, description="Control characters other than white space, and terminal escapes; removed.")
-    line_ends: bool = Field(True, description="Carriage returns, U+0085, U+2028 and U+2029; each line ends in a newline.")
+    controls: bool = Field(True, description="control characters other than white space, and terminal escapes; removed")
+    line_ends: bool = Field(True, description="carriage returns, U+0085, U+2028 and U+2029; each line ends in a newline")
     zero_width: bool = Field(
         True,
-        description="Byte order marks, word joiners, zero-width spaces and joiners; removed where they do nothing. Joiners "
-        "stay in Persian, Indic scripts and emoji, zero-width spaces in Thai, Lao, Khmer and Burmese.",
+        description="byte order marks, word joiners, zero-width spaces and joiners; removed where they do nothing; joiners "
+        "stay in Persian, Indic scripts and emoji, zero-width spaces in Thai, Lao, Khmer and Burmese",
     )
     soft_hyphens: bool = Field(
-        True, description="Places where a word may be broken (U+00AD); removed, unless a line ends there."
+        True, description="places where a word may be broken (U+00AD); removed, unless a line ends there"
     )
-    normal_form: bool = Field(True, description="Characters in NFC: `e` with an accent after it is `é`.")
+    normal_form: bool = Field(True, description="characters in NFC: `e` with an accent after it is `é`")
 
 
 class RepairEditor(Editor[Repair]):
@@ -64,6 +64,7 @@ class RepairEditor(Editor[Repair]):
         import numpy as np
         import pyarrow as pa
 
+        from tamis.transforms.edit.changes_of_text import in_bytes
         from tamis.transforms.edit.repair_rules import repaired_line
         from tamis.transforms.edit.suspect_lines import find
 
@@ -73,12 +74,8 @@ class RepairEditor(Editor[Repair]):
         inserted: list[str] = []
         for row, left, right in zip(found.document.tolist(), found.start.tolist(), found.stop.tolist(), strict=True):
             line = texts.data[left:right].tobytes().decode()
-            at = byte = 0
-            for change in repaired_line(line, rules):
-                first = byte + len(line[at : change.start].encode())
-                byte = first + len(line[change.start : change.stop].encode())
-                at = change.stop
-                rows.append((row, left + first, left + byte, change.reason))
+            for start, stop, change in in_bytes(line, repaired_line(line, rules)):
+                rows.append((row, left + start, left + stop, change.reason))
                 inserted.append(change.new)
         before_newline = (texts.data[found.end_start] == 0x0D) & (texts.data[found.end_stop] == 0x0A)
         crlf = before_newline & (found.end_stop < texts.text_start[found.end_document + 1])

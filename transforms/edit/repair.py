@@ -74,8 +74,8 @@ class RepairEditor(Editor[Repair]):
         inserted: list[str] = []
         for row, left, right in zip(found.document.tolist(), found.start.tolist(), found.stop.tolist(), strict=True):
             line = texts.data[left:right].tobytes().decode()
-            for start, stop, change in in_bytes(line, repaired_line(line, rules)):
-                rows.append((row, left + start, left + stop, change.reason))
+            for first, last, change in in_bytes(line, repaired_line(line, rules)):
+                rows.append((row, left + first, left + last, change.reason))
                 inserted.append(change.new)
         before_newline = (texts.data[found.end_start] == 0x0D) & (texts.data[found.end_stop] == 0x0A)
         crlf = before_newline & (found.end_stop < texts.text_start[found.end_document + 1])

@@ -23,7 +23,7 @@ _CONTROLS = re.compile(rf"{ANSI_RE.pattern}|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u
 _ZERO_WIDTH = re.compile(
     rf"[\u2060\ufeff]|(?<![{BREAKABLE}\u200b])\u200b+(?![{BREAKABLE}\u200b])|(?<![^{PLAIN}])[\u200c\u200d]+(?![^{PLAIN}])"
 )
-_SOFT_HYPHENS = re.compile(r"\xad(?=[^\S\n]*\S)")
+_SOFT_HYPHENS = re.compile("\xad+")
 
 
 def _entities(text: str) -> Iterator[Change]:
@@ -58,6 +58,15 @@ def _removing(pattern: re.Pattern[str], any_of: str = "") -> Callable[[str], Ite
     return rule
 
 
+def _soft_hyphens(text: str) -> Iterator[Change]:
+    for start, line in _lines(text):
+        end = len(line) if "\xad" in line else 0
+        while end and (line[end - 1] == "\xad" or line[end - 1].isspace()):
+            end -= 1
+        for match in _SOFT_HYPHENS.finditer(line, 0, end):
+            yield Change(start + match.start(), start + match.end(), "")
+
+
 def _normal_form(text: str) -> Iterator[Change]:
     if not unicodedata.is_normalized("NFC", text):
         yield from difference(text, unicodedata.normalize("NFC", text))
@@ -75,7 +84,7 @@ RULES: dict[str, Callable[[str], Iterator[Change]]] = {
     "line_ends": _line_ends,
     "controls": _removing(_CONTROLS),
     "zero_width": _removing(_ZERO_WIDTH, "\u200b\u200c\u200d\u2060\ufeff"),
-    "soft_hyphens": _removing(_SOFT_HYPHENS, "\xad"),
+    "soft_hyphens": _soft_hyphens,
     "normal_form": _normal_form,
 }
 """The rules by their names, in the order in which they run. Each treats the lines of a text alike, as if each were alone."""

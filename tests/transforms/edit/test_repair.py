@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES, is_bad
 from ftfy.fixes import remove_control_chars, remove_terminal_escapes, unescape_html
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tamis.testing import EDGES, check_editor
@@ -117,6 +117,7 @@ def repair(text: str, rules: frozenset[str] = ALL) -> str:
 
 
 @settings(deadline=None, max_examples=600)
+@example(["\xad\xad", "a\xadb\xad \xad\n\xad"], ALL)
 @given(st.lists(TEXTS, max_size=6), RULE_SETS | st.just(ALL))
 def test_a_batch_is_repaired_as_a_plain_chain_of_rules_repairs_each_text(texts: list[str], rules: frozenset[str]) -> None:
     done = edited(texts, rules)

@@ -1,4 +1,4 @@
-"""What documents have of what a recipe names, so that a name that matches nothing is told."""
+"""What documents have of what a recipe names, so that a name that matches nothing is language_columns."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def named_columns(part_state: PartState, recipe: Recipe, table: pa.Table) -> dic
     labelled = {name.column for name in names if name.label is not None}
     searched = {name.column for name in names if name.column.startswith(METADATA)} - labelled
     elsewhere = {name.column for name in names} - searched - {*table.column_names, BIN, LANGUAGE}
-    told = recipe.rules.language_columns
-    columns = signal_columns(part_state, {*elsewhere, *told, *(["metadata"] if searched else [])}, recipe)
-    if told:
+    language_columns = recipe.rules.language_columns
+    columns = signal_columns(part_state, {*elsewhere, *language_columns, *(["metadata"] if searched else [])}, recipe)
+    if language_columns:
         columns = columns.append_column(LANGUAGE, recipe.rules.languages(columns))
     recorded: dict[str, NamedColumn] = {}
     for column in sorted({name.column for name in names}):
@@ -57,8 +57,8 @@ def named_columns(part_state: PartState, recipe: Recipe, table: pa.Table) -> dic
             recorded[column] = NamedColumn(pc.sum(key, min_count=0).as_py() or 0, [])
             continue
         values = (table if column in table.column_names else columns)[column].combine_chunks()
-        wanted = sorted({name.label for name in names if name.column == column and name.label is not None})
-        recorded[column] = NamedColumn(len(values) - values.null_count, _labels(values, wanted) if wanted else [])
+        named = sorted({name.label for name in names if name.column == column and name.label is not None})
+        recorded[column] = NamedColumn(len(values) - values.null_count, _labels(values, named) if named else [])
     return recorded
 
 
@@ -129,14 +129,14 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
             yield _Name(f"input.fields.{part}", part, None)
 
 
-def _labels(values: pa.Array, wanted: Sequence[str]) -> list[str]:
-    """The labels that documents have: the wanted ones, and the first of all."""
+def _labels(values: pa.Array, named: Sequence[str]) -> list[str]:
+    """The labels that documents have: the named ones, and the first of all."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_list(values.type):
         values = pc.list_flatten(values)
     labels = pc.unique(values.drop_null().cast(pa.string()))
-    there = labels.filter(pc.is_in(labels, value_set=pa.array(wanted, pa.string())))
+    there = labels.filter(pc.is_in(labels, value_set=pa.array(named, pa.string())))
     first = labels.take(pc.array_sort_indices(labels)[:OTHERS])
     return sorted({*there.to_pylist(), *first.to_pylist()})
 

@@ -261,12 +261,12 @@ def _copy_rows(split: Split, stem: str, share: float) -> _Copy:
         groups = range(split.start, last)
         end = np.cumsum([parquet.metadata.row_group(number).num_rows for number in groups])
         rows, size = int(end[-1]) if len(end) else 0, sum(parquet.metadata.row_group(n).total_byte_size for n in groups)
-        wanted = [(int(a), int(b)) for a, b in windows(rows, max(1, WINDOW_BYTES * rows // max(size, 1)), share)]
+        ranges = [(int(a), int(b)) for a, b in windows(rows, max(1, WINDOW_BYTES * rows // max(size, 1)), share)]
         copied: list[pa.RecordBatch] = []
         read = 0
         for number, stop in zip(groups, end.tolist(), strict=True):
             row = stop - parquet.metadata.row_group(number).num_rows
-            inside = [(max(a, row), min(b, stop)) for a, b in wanted if a < stop and b > row]
+            inside = [(max(a, row), min(b, stop)) for a, b in ranges if a < stop and b > row]
             if not inside:
                 continue
             read += parquet.metadata.row_group(number).total_byte_size
@@ -280,5 +280,5 @@ def _copy_rows(split: Split, stem: str, share: float) -> _Copy:
                     ]
                     row += len(batch)
         pq.write_table(pa.Table.from_batches(copied, parquet.schema_arrow), path)
-    covered = sum(b - a for a, b in wanted) / max(rows, 1)
+    covered = sum(b - a for a, b in ranges) / max(rows, 1)
     return _Copy(path if copied else "", split.size, covered, read, time.thread_time() - begun)

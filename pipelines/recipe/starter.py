@@ -240,11 +240,11 @@ def likely_text(uri: str, kind: Format) -> str | None:
 def absent_fields(recipe: Recipe, uri: str, kind: Format) -> Iterator[str]:
     """What a recipe says of fields that none of a file's first records has."""
     options, defaults = recipe.input.fields, type(recipe.input.fields).model_fields
-    wanted = {f"input.fields.{part}": names for part, names in options if names and names != defaults[part].default}
+    fields = {f"input.fields.{part}": names for part, names in options if names and names != defaults[part].default}
     uses = {name for name in (*recipe.undeclared, *recipe.signals) if name.startswith(METADATA)}
     uses |= {recipe.select.diverse.column} if recipe.select.diverse is not None else set()
-    wanted |= {name: (name.removeprefix(METADATA),) for name in sorted(uses)}
-    if not wanted:
+    fields |= {name: (name.removeprefix(METADATA),) for name in sorted(uses)}
+    if not fields:
         return
     sample = _first_records(uri, kind)
     there = {*sample.fields, *partition_fields(uri)}
@@ -252,7 +252,7 @@ def absent_fields(recipe: Recipe, uri: str, kind: Format) -> Iterator[str]:
         return
     there |= {field.removeprefix(METADATA) for field in there}
     there |= {field[:place] for field in there for place, letter in enumerate(field) if letter == "."}
-    for place, names in wanted.items():
+    for place, names in fields.items():
         if there.isdisjoint(names):
             near = nearest(names[0], there)
             hint = f"did you mean '{near}'?" if near else f"the fields are {', '.join(sorted(there)[:SIGNALS])}"

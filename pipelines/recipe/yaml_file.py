@@ -325,8 +325,8 @@ def _message(entry: Any, model: type[BaseModel]) -> str:
         return f"is {_shown(value)}, not a text: put it in quotes, as in '{written}'"
     if kind == "string_pattern_mismatch":
         field = _field_at(entry["loc"], model)
-        wanted = field.description if field is not None and field.description else f"it should match {limits['pattern']}"
-        return f"'{_shown(value)}' does not fit: {wanted}"
+        expected = field.description if field is not None and field.description else f"it should match {limits['pattern']}"
+        return f"'{_shown(value)}' does not fit: {expected}"
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", limits["expected"])
         close = nearest(str(value), names, cutoff=0.7)
@@ -366,10 +366,10 @@ def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
     names = list(models[0].model_fields) if models and models[0] is not model else []
     if isinstance(value, str) and (fields := _as_fields(value, models[0] if names else None)):
         return f"should be a mapping: write {fields}"
-    wanted = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
+    expected = f"{', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "fields"
     optional = bool(names) and not any(field.is_required() for field in models[0].model_fields.values())
     defaults = "; {} takes all defaults" if value is True and optional and len(entry["loc"]) < 3 else ""
-    return f"should be a mapping of {wanted}{defaults}"
+    return f"should be a mapping of {expected}{defaults}"
 
 
 def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:

@@ -156,9 +156,9 @@ def _signal_chart(name: str, histogram: Histogram, thresholds: Mapping[str, Thre
     ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
     digits = len(str(most)) if most else 0
     levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
-    told = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
+    failures = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
     summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
-    summary = ", ".join([summary, *told])
+    summary = ", ".join([summary, *failures])
     return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, summary, "; ".join(notes))
 
 

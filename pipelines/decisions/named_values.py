@@ -1,4 +1,4 @@
-"""What documents have of what a recipe names, so that a name that matches nothing is language_columns."""
+"""Sources, labels, bins and fields that a recipe names and no document has, as warnings of the run."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def named_columns(part_state: PartState, recipe: Recipe, table: pa.Table) -> dic
             recorded[column] = NamedColumn(pc.sum(key, min_count=0).as_py() or 0, [])
             continue
         values = (table if column in table.column_names else columns)[column].combine_chunks()
-        named = sorted({name.label for name in names if name.column == column and name.label is not None})
-        recorded[column] = NamedColumn(len(values) - values.null_count, _labels(values, named) if named else [])
+        labels = sorted({name.label for name in names if name.column == column and name.label is not None})
+        recorded[column] = NamedColumn(len(values) - values.null_count, _existing(values, labels) if labels else [])
     return recorded
 
 
@@ -129,14 +129,14 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
             yield _Name(f"input.fields.{part}", part, None)
 
 
-def _labels(values: pa.Array, named: Sequence[str]) -> list[str]:
-    """The labels that documents have: the named ones, and the first of all."""
+def _existing(values: pa.Array, names: Sequence[str]) -> list[str]:
+    """The labels of documents: those among `names`, and the first of all."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_list(values.type):
         values = pc.list_flatten(values)
     labels = pc.unique(values.drop_null().cast(pa.string()))
-    there = labels.filter(pc.is_in(labels, value_set=pa.array(named, pa.string())))
+    there = labels.filter(pc.is_in(labels, value_set=pa.array(names, pa.string())))
     first = labels.take(pc.array_sort_indices(labels)[:OTHERS])
     return sorted({*there.to_pylist(), *first.to_pylist()})
 

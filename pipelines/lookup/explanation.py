@@ -1,4 +1,4 @@
-"""What a release knows about documents: what was measured, what decided, where they are."""
+"""Explains documents of a release: their signals, the rules they fail, their decision and their place."""
 
 from __future__ import annotations
 

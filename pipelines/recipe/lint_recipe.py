@@ -1,4 +1,4 @@
-"""Warnings about a recipe that is valid and probably not meant so."""
+"""Warns about recipes that are valid and probably a mistake."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What changed in a release against the one before, in at most five lines."""
+"""Compares a release with the one before it, in at most five lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

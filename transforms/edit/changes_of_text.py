@@ -1,4 +1,4 @@
-"""Changes of one text: what differs between two texts, and changes made one after the other as one set."""
+"""Changes of one text: the difference of two texts, and the composition of changes made in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds what RefinedWeb's line rules remove: phrases in short lines, and lines that are no prose."""
+"""Finds the phrases and lines that RefinedWeb's line rules remove."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The editor `repair`: text whose characters were damaged on their way, made whole with ftfy's rules."""
+"""The editor `repair`: restores damaged characters with the rules of ftfy."""
 
 from __future__ import annotations
 

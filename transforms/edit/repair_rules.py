@@ -1,4 +1,4 @@
-"""What `repair` does to one line: ftfy's rules one by one, again until none changes anything."""
+"""The rules of `repair` for one line, from ftfy; they run in turn until none changes anything."""
 
 from __future__ import annotations
 

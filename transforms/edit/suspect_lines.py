@@ -1,4 +1,4 @@
-"""Finds the lines that a rule of `repair` could change, by looking at the bytes once; all others are as they should be."""
+"""Finds, in one pass over the bytes, the lines that a rule of `repair` could change."""
 
 from __future__ import annotations
 

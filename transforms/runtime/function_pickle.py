@@ -1,4 +1,4 @@
-"""Sends a function of the user to workers, with what it uses of modules that they may not be able to import."""
+"""Pickles a function of the user for workers, with the parts of the user's own modules that it needs."""
 
 from __future__ import annotations
 

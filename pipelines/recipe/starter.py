@@ -420,7 +420,7 @@ def _rows(uri: str) -> Iterator[dict[str, Any] | None]:
 
     with ExitStack() as stack:
         try:
-            for batch in pq.ParquetFile(open_file(uri, stack)).iter_batches(RECORDS):
+            for batch in pq.ParquetFile(open_file(uri, stack)).iter_batches(RECORDS, use_threads=False):
                 yield from plain_batch(batch).to_pylist()
         except (pa.ArrowException, ValueError, TypeError):
             yield None

@@ -167,7 +167,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
         changed = True
         uri = release.uri("decisions", name)
         with storage.open_binary(uri) as file:
-            table = pq.read_table(file)
+            table = pq.ParquetFile(file).read(use_threads=False)
         ids.update(table["id"].take(pa.array(purged)).to_pylist())
         mask = np.zeros(table.num_rows, bool)
         mask[purged] = True

@@ -126,7 +126,7 @@ def _rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
         elif kind == ".parquet":
             import pyarrow.parquet as pq
 
-            for number, row in enumerate(pq.read_table(io.BytesIO(raw)).to_pylist()):
+            for number, row in enumerate(pq.ParquetFile(io.BytesIO(raw)).read(use_threads=False).to_pylist()):
                 yield f"{uri} row {number}", row
         else:
             raise ValueError("a benchmark must be .jsonl, .ndjson, .csv, .tsv or .parquet, optionally with .gz, .zst or .bz2")

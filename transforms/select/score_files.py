@@ -108,7 +108,7 @@ def _csv(uri: str, options: ScoreFile, names: list[str]) -> Iterator[pa.RecordBa
     text = dict.fromkeys(names, pa.string())
     convert = csv.ConvertOptions(include_columns=names, column_types=text, strings_can_be_null=True)
     with _decompressed(uri) as file:
-        yield from csv.open_csv(file, parse_options=parse, convert_options=convert)
+        yield from csv.open_csv(file, csv.ReadOptions(use_threads=False), parse, convert_options=convert)
 
 
 @contextmanager

@@ -33,7 +33,8 @@ def write(table: pa.Table, sink: storage.Sink, options: Output) -> None:
 
 def read(data: bytes, _uri: str) -> pa.Table:
     """All rows; checks every page. Raises an Arrow error or OSError if the shard is damaged."""
-    return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+    # Without threads: one that still holds a buffer of `data` when Python exits would abort the process.
+    return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(use_threads=False)
 
 
 def _groups(table: pa.Table, size: int) -> Iterator[pa.Table]:

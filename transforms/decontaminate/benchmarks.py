@@ -121,7 +121,7 @@ class Benchmark(Form):
         if self.fields and set(self.paths) - {self.id}:
             raise ValueError("give either fields, or question, passage, choices and answer")
         if self.path is None and self.hub is None:
-            raise ValueError(f"give the path of its files{f', published at {self.source}' if self.source else ''}")
+            raise ValueError(f"{self.name}: give the path of its files{f', published at {self.source}' if self.source else ''}")
         if self.hub is not None and self.path is None and (self.split is None or "[" in self.split):
             raise ValueError("a data set of the hub needs a split, and a whole one")
         return self

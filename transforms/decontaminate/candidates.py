@@ -1,0 +1,419 @@
+"""Proposes which items of benchmarks a document may contain, and which words of them: no weights and
+no verdict, which need other documents.
+
+Seeds of the index that a document shares with a text of an item, near each other, are a cluster. In
+the words around it, the text is aligned: the heaviest common subsequence, without words that stand
+alone. Where a question aligns, the choices and answers of the item are aligned near it, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.transforms.decontaminate.folded_words import NUMBER, exact_word, folded_words, tables
+from tamis.transforms.decontaminate.index import CHOICES, PASSAGE, occurrences
+from tamis.transforms.runtime.kernels import njit
+
+if TYPE_CHECKING:
+    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.text.segment import SegmentedTexts
+
+# mypy: disable-error-code="no-untyped-def"
+
+LEAST_SEEDS: Final = 0.15
+"""Of the bits of a text, that the seeds of a cluster carry."""
+LEAST_ALIGNED: Final = 0.4
+"""Of the bits of a text, that its aligned words carry, to be a candidate."""
+LEAST_NEAR: Final = 0.5
+"""The same for a choice or an answer near its question."""
+
+TYPE = pa.list_(pa.binary())
+"""Of the column: for each document a list of records. A record is text, start and stop (int32, bytes
+of the document), a byte of flags, and bits by word of the text: which are matched, which of them
+follow the word before them as in the text, and, with the flag `CHANGED`, which have other digits."""
+
+BEGINS: Final = 1
+"""Flag: the copy begins where a line or sentence does."""
+ENDS: Final = 2
+"""Flag: the copy ends where a line or sentence does."""
+CHANGED: Final = 4
+
+_HEADER = 13
+_EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
+_JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as in the text
+_AROUND = 6  # words on either side of a seed that are compared before a text is aligned
+_CONTINUING = 0.3  # of them are the same
+_NEAR_WORDS = 20  # between a question and its choices
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """c candidates, by document."""
+
+    document: npt.NDArray[np.int64]
+    """[c]: row of each."""
+    text: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.uint8]
+    first: npt.NDArray[np.int64]
+    """[c + 1]: words of candidate k are `first[k]` up to `first[k + 1]` of the following."""
+    matched: npt.NDArray[np.bool_]
+    joined: npt.NDArray[np.bool_]
+    changed: npt.NDArray[np.bool_]
+
+
+def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
+    """The candidates of each text, of `TYPE`."""
+    words = folded_words(texts)
+    found = occurrences(words.first, words.fold, index.pairs, index.heads, index.longer, index.keys, index.slots)
+    source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
+    folded = (words.first, words.fold, words.begin, words.end)
+    seeds = (index.seed_first, index.seed_text, index.seed_place, index.seed_words)
+    items = (index.first, index.word, index.number, index.plain, index.plain_total, index.vocabulary)
+    shape = (index.item, index.part, index.text_first)
+    listed, offsets, data = _candidates(source, folded, found, seeds, items, shape, tables())
+    records = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return pa.ListArray.from_arrays(pa.array(listed), records)
+
+
+def unpack(column: pa.ListArray, index: Index) -> Candidates:
+    """The candidates of documents; a null has none."""
+    records = column.flatten()
+    document = np.repeat(np.arange(len(column)), column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    offsets = np.frombuffer(records.buffers()[1], np.int32)[records.offset :][: len(records) + 1].astype(np.int64)
+    buffer = records.buffers()[2]
+    data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.empty(0, np.uint8)
+    if not len(records):
+        offsets = np.zeros(1, np.int64)
+    text, start, stop, flags = _headers(offsets, data)
+    first = np.concatenate([[0], np.cumsum(index.first[text + 1] - index.first[text])])
+    return Candidates(document, text, start, stop, flags, first, *_bits(offsets, data, flags, first))
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _headers(offsets, data):
+    n = len(offsets) - 1
+    numbers = np.zeros((3, n), np.int64)
+    flags = np.empty(n, np.uint8)
+    for k in range(n):
+        for f in range(3):
+            for b in range(4):
+                numbers[f, k] |= np.int64(data[offsets[k] + 4 * f + b]) << (8 * b)
+        flags[k] = data[offsets[k] + 12]
+    return numbers[0], numbers[1], numbers[2], flags
+
+
+@njit(cache=True, nogil=True)
+def _bits(offsets, data, flags, first):
+    matched = np.zeros(first[-1], np.bool_)
+    joined = np.zeros(first[-1], np.bool_)
+    changed = np.zeros(first[-1], np.bool_)
+    for k in range(len(flags)):
+        n = first[k + 1] - first[k]
+        size = (n + 7) >> 3
+        at = offsets[k] + _HEADER
+        for i in range(n):
+            shift, byte = i & 7, i >> 3
+            matched[first[k] + i] = data[at + byte] >> shift & 1
+            joined[first[k] + i] = data[at + size + byte] >> shift & 1
+            if flags[k] & CHANGED:
+                changed[first[k] + i] = data[at + 2 * size + byte] >> shift & 1
+    return matched, joined, changed
+
+
+@njit(cache=True, nogil=True)
+def _ends_sentence(data, start, stop):
+    """Whether a line or sentence ends in the bytes between two words."""
+    for i in range(start, stop):
+        b = data[i]
+        if b == 0x0A or b == 0x2E or b == 0x3F or b == 0x21 or b == 0x3A or b == 0x3B or b == 0x3E or b == 0x22 or b == 0x2A:
+            return True
+        if b == 0xE3 and data[i + 1] == 0x80 and data[i + 2] == 0x82:  # 。
+            return True
+        if b == 0xEF and data[i + 1] == 0xBC and (data[i + 2] == 0x9F or data[i + 2] == 0x8E or data[i + 2] == 0x9A):
+            return True  # ？ ． ：
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _boundary(source, folded, low, high, t):
+    """Whether a line or sentence ends before word `t` of a document with words `low` to `high`."""
+    data, _, word_start, word_end, _ = source
+    _, _, begin, end = folded
+    if t <= low or t >= high:
+        return True
+    return _ends_sentence(data, word_end[end[t - 1]], word_start[begin[t]])
+
+
+@njit(cache=True, nogil=True)
+def _continues(fold, low, high, at, items, text, i, length):
+    """Whether enough of the words around a seed are as in the text, or shifted by one."""
+    first, word, _, _, _, vocabulary = items
+    origin = first[text]
+    n = first[text + 1] - origin
+    there, same = 0, 0
+    for k in range(max(0, i - _AROUND), min(n, i + length + _AROUND)):
+        if i <= k < i + length:
+            continue
+        h = vocabulary[word[origin + k]]
+        j = at + k - i
+        there += 1
+        same += (low <= j < high and fold[j] == h) or (low < j <= high and fold[j - 1] == h) or (
+            low - 1 <= j < high - 1 and fold[j + 1] == h
+        )
+    return same >= _CONTINUING * there
+
+
+@njit(cache=True, nogil=True)
+def _align(source, folded, items, text, low, high, aligned, digits, room, scratch, table):
+    """Aligns a text with words `low` to `high` of a document: `aligned[i]` is the word for word i of the
+    text, or −1. Words without a near neighbour are left out. Returns the eighths of bits aligned."""
+    data, _, word_start, word_end, word_kind = source
+    _, fold, begin, end = folded
+    first, word, number, plain, _, vocabulary = items
+    heads, chain, best, argument = room
+    origin = first[text]
+    n = first[text + 1] - origin
+    capacity = 1
+    while capacity < 2 * n:
+        capacity *= 2
+    heads[:capacity] = -1
+    for i in range(n):  # a table of the words of the text; equal words are chained, the last first
+        h = vocabulary[word[origin + i]]
+        slot = np.int64(h & np.uint64(capacity - 1))
+        while heads[slot] >= 0 and word[origin + heads[slot]] != word[origin + i]:
+            slot = (slot + 1) & (capacity - 1)
+        chain[i] = heads[slot]
+        heads[slot] = i
+    best[: n + 1] = 0
+    argument[: n + 1] = -1
+    size, top, top_value = 0, -1, np.float32(0.0)
+    of_text = np.empty(64, np.int64)
+    of_document = np.empty(64, np.int64)
+    before = np.empty(64, np.int64)
+    for j in range(low, high):
+        h = fold[j]
+        slot = np.int64(h & np.uint64(capacity - 1))
+        while heads[slot] >= 0 and vocabulary[word[origin + heads[slot]]] != h:
+            slot = (slot + 1) & (capacity - 1)
+        i = heads[slot]
+        while i >= 0:
+            value, last, q = np.float32(0.0), -1, i
+            while q > 0:  # the best chain that ends before word i of the text
+                if best[q] > value:
+                    value, last = best[q], argument[q]
+                q -= q & -q
+            value += np.float32(plain[origin + i])
+            if number[origin + i] == word[origin + i]:
+                value += _EXACT_BONUS
+            else:
+                if digits[j - folded[0][0]] == 0:
+                    digits[j - folded[0][0]] = exact_word(
+                        data, word_start, word_end, word_kind, h, begin[j], end[j], scratch, *table
+                    )
+                if digits[j - folded[0][0]] == vocabulary[number[origin + i]]:
+                    value += _EXACT_BONUS
+            if last >= 0 and of_text[last] == i - 1 and of_document[last] == j - 1:
+                value += _JOINED_BONUS
+            if size == len(of_text):
+                of_text = np.concatenate((of_text, np.empty_like(of_text)))
+                of_document = np.concatenate((of_document, np.empty_like(of_document)))
+                before = np.concatenate((before, np.empty_like(before)))
+            of_text[size], of_document[size], before[size] = i, j, last
+            q = i + 1
+            while q <= n:
+                if value > best[q]:
+                    best[q], argument[q] = value, size
+                q += q & -q
+            if value > top_value:
+                top, top_value = size, value
+            size += 1
+            i = chain[i]
+    aligned[:n] = -1
+    while top >= 0:
+        aligned[of_text[top]] = of_document[top]
+        top = before[top]
+    carried = np.int64(0)
+    previous, previous_at = np.int64(-9), np.int64(-9)  # the last aligned word, also if it stood alone
+    for i in range(n):
+        at = aligned[i]
+        if at < 0:
+            continue
+        near = n == 1 or (i - previous <= 2 and at - previous_at <= i - previous + 1)
+        for k in range(i + 1, min(i + 3, n)):
+            near |= aligned[k] >= 0 and aligned[k] - at <= k - i + 1
+        previous, previous_at = i, at
+        if near:
+            carried += plain[origin + i]
+        else:
+            aligned[i] = -1
+    return carried
+
+
+@njit(cache=True, nogil=True)
+def _record(source, folded, items, text, document, aligned, digits, out, size):
+    """Appends the record of an aligned text to `out`; returns the new size."""
+    data, text_start, word_start, word_end, word_kind = source
+    words_first, fold, begin, end = folded
+    first, word, number, _, _, vocabulary = items
+    origin = first[text]
+    n = first[text + 1] - origin
+    bytes_of = (n + 7) >> 3
+    low, high = words_first[document], words_first[document + 1]
+    one, last = -1, -1
+    for i in range(n):
+        if aligned[i] >= 0:
+            one = i if one < 0 else one
+            last = i
+    start = word_start[begin[aligned[one]]] - text_start[document]
+    stop = word_end[end[aligned[last]]] - text_start[document]
+    flags = 0
+    t = aligned[one] - one
+    if _boundary(source, folded, low, high, t):
+        flags |= BEGINS
+    elif one > 0 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)):
+        flags |= BEGINS
+    t = aligned[last] + n - last
+    if _boundary(source, folded, low, high, t):
+        flags |= ENDS
+    elif last < n - 1 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)):
+        flags |= ENDS
+    at = size + _HEADER
+    out[size : at + 3 * bytes_of] = 0
+    for i in range(n):
+        j = aligned[i]
+        if j < 0:
+            continue
+        bit = np.uint8(1 << (i & 7))
+        out[at + (i >> 3)] |= bit
+        if i == 0 or aligned[i - 1] == j - 1:
+            out[at + bytes_of + (i >> 3)] |= bit
+        if number[origin + i] != word[origin + i] and digits[j - words_first[0]] != vocabulary[number[origin + i]]:
+            out[at + 2 * bytes_of + (i >> 3)] |= bit
+            flags |= CHANGED
+    for k in range(4):
+        out[size + k] = text >> (8 * k) & 255
+        out[size + 4 + k] = start >> (8 * k) & 255
+        out[size + 8 + k] = stop >> (8 * k) & 255
+    out[size + 12] = flags
+    return at + (3 if flags & CHANGED else 2) * bytes_of
+
+
+@njit(cache=True, nogil=True)
+def _candidates(source, folded, found, seeds, items, shape, table):
+    data, text_start, word_start, word_end, word_kind = source
+    words_first, fold, begin, end = folded
+    document, seed, place = found
+    seed_first, seed_text, seed_place, seed_words = seeds
+    first, word, number, plain, total, vocabulary = items
+    item, part, text_first = shape
+    longest = 1
+    for text in range(len(total)):
+        longest = max(longest, first[text + 1] - first[text])
+    capacity = 1
+    while capacity < 2 * longest:
+        capacity *= 2
+    room = (
+        np.empty(capacity, np.int64),
+        np.empty(longest, np.int64),
+        np.empty(longest + 1, np.float32),
+        np.empty(longest + 1, np.int64),
+    )
+    aligned = np.empty(longest, np.int64)
+    near = np.empty(longest, np.int64)
+    covered = np.zeros(longest, np.bool_)
+    digits = np.zeros(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
+    scratch = np.zeros(1024, np.uint8)
+    listed = np.zeros(len(words_first), np.int32)
+    offsets = np.zeros(64, np.int32)
+    out = np.empty(4096, np.uint8)
+    records, size, h = 0, 0, 0
+    for d in range(len(words_first) - 1):
+        g = h
+        count = 0
+        while g < len(document) and document[g] == d:
+            count += seed_first[seed[g] + 1] - seed_first[seed[g]]
+            g += 1
+        event = np.empty(count, np.int64)
+        which = np.empty(count, np.int64)
+        k = 0
+        for x in range(h, g):
+            for q in range(seed_first[seed[x]], seed_first[seed[x] + 1]):
+                event[k] = np.int64(seed_text[q]) << 32 | place[x]
+                which[k] = q
+                k += 1
+        order = np.argsort(event, kind="mergesort")
+        low, high = words_first[d], words_first[d + 1]
+        x = 0
+        while x < count:
+            text = event[order[x]] >> 32
+            n = first[text + 1] - first[text]
+            last = event[order[x]] & 0xFFFFFFFF
+            y = x
+            while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
+                last = event[order[y]] & 0xFFFFFFFF
+                y += 1
+            covered[:n] = False
+            carried = 0
+            goes_on = False
+            a, b = np.int64(1) << 40, np.int64(0)
+            for z in range(x, y):
+                q = which[order[z]]
+                at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seed_place[q])
+                for k in range(i, i + seed_words[q]):
+                    if not covered[k]:
+                        covered[k] = True
+                        carried += plain[first[text] + k]
+                if not goes_on:
+                    goes_on = _continues(fold, low, high, low + at, items, text, i, seed_words[q])
+                a = min(a, at - i - (i >> 2) - 4)
+                b = max(b, at + (n - i) + ((n - i) >> 2) + 4)
+            x = y
+            if not goes_on or carried < LEAST_SEEDS * total[text]:
+                continue
+            a, b = low + max(0, a), min(high, low + b)
+            if _align(source, folded, items, text, a, b, aligned, digits, room, scratch, table) < LEAST_ALIGNED * total[text]:
+                continue
+            anchor = part[text]
+            around = 0
+            for other in range(text_first[item[text]], text_first[item[text] + 1]):
+                around += first[other + 1] - first[other] + 2
+            start, stop = np.int64(-1), np.int64(0)
+            for i in range(n):
+                if aligned[i] >= 0:
+                    start = aligned[i] if start < 0 else start
+                    stop = aligned[i]
+            for other in range(text_first[item[text]], text_first[item[text] + 1]):
+                m = first[other + 1] - first[other]
+                if other == text:
+                    near[:n] = aligned[:n]
+                elif anchor == PASSAGE or part[other] == PASSAGE or m == 0 or (part[other] < CHOICES) == (anchor < CHOICES):
+                    continue
+                else:
+                    if anchor < CHOICES:
+                        a, b = max(low, start - _NEAR_WORDS - m), min(high, stop + 1 + around + around // 2 + _NEAR_WORDS)
+                    else:
+                        a, b = max(low, start - around - around // 2 - _NEAR_WORDS), min(high, stop + 1 + _NEAR_WORDS + m)
+                    carried = _align(source, folded, items, other, a, b, near, digits, room, scratch, table)
+                    if carried < LEAST_NEAR * total[other] or carried == 0:
+                        continue
+                needed = size + _HEADER + 3 * ((m + 7) >> 3)
+                while needed > len(out):
+                    out = np.concatenate((out, np.empty_like(out)))
+                if records + 2 > len(offsets):
+                    offsets = np.concatenate((offsets, np.empty_like(offsets)))
+                size = _record(source, folded, items, other, d, near, digits, out, size)
+                records += 1
+                offsets[records] = size
+        listed[d + 1] = records
+        h = g
+    return listed, offsets[: records + 1], out[:size]

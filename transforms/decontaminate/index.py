@@ -326,6 +326,8 @@ def occurrences(first, fold, pairs, heads, longer, keys, slots):
     for d in range(len(first) - 1):
         longest = max(longest, first[d + 1] - first[d])
     matches = np.empty(2 * longest + 2, np.int64)
+    runs = np.empty(4 * longest + 4, np.uint64)
+    places = np.empty(4 * longest + 4, np.int64)
     for d in range(len(first) - 1):
         b, e = first[d], first[d + 1]
         matching = 0
@@ -338,31 +340,30 @@ def occurrences(first, fold, pairs, heads, longer, keys, slots):
         if e - b >= 2:
             matches[matching] = 2 * (e - 2)
             matching += _in_filter(mix64(fold[e - 2] * BASE + fold[e - 1], two), pairs)
+        running = 0
         for code in matches[:matching]:
             i = code >> 1
-            n = 2
             h = fold[i] * BASE + fold[i + 1]
-            last = 2
-            if code & 1:
-                last = LONGEST_SEED
-                h = h * BASE + fold[i + 2]
-                n = 3
-            while n <= last and i + n <= e:
+            if not code & 1:
+                runs[running], places[running] = mix64(h, two), i
+                running += 1
+                continue
+            for n in range(3, min(LONGEST_SEED, e - i) + 1):
+                h = h * BASE + fold[i + n - 1]
                 key = mix64(h, np.uint64(n))
-                slot = np.int64(key) & mask
-                while (n == 2 or _in_filter(key, longer)) and slots[slot] >= 0:
-                    if keys[slots[slot]] == key:
-                        if size == len(seed):
-                            document = np.concatenate((document, np.empty_like(document)))
-                            seed = np.concatenate((seed, np.empty_like(seed)))
-                            place = np.concatenate((place, np.empty_like(place)))
-                        document[size] = d
-                        seed[size] = slots[slot]
-                        place[size] = i - b
-                        size += 1
-                        break
-                    slot = (slot + 1) & mask
-                if i + n < e:
-                    h = h * BASE + fold[i + n]
-                n += 1
+                runs[running], places[running] = key, i
+                running += _in_filter(key, longer)
+        for k in range(running):
+            key = runs[k]
+            slot = np.int64(key) & mask
+            while slots[slot] >= 0:
+                if keys[slots[slot]] == key:
+                    if size == len(seed):
+                        document = np.concatenate((document, np.empty_like(document)))
+                        seed = np.concatenate((seed, np.empty_like(seed)))
+                        place = np.concatenate((place, np.empty_like(place)))
+                    document[size], seed[size], place[size] = d, slots[slot], places[k] - b
+                    size += 1
+                    break
+                slot = (slot + 1) & mask
     return document[:size], seed[:size], place[:size]

@@ -1,0 +1,296 @@
+"""Scores what documents have of items, from the candidates of Rate and the documents of the run.
+
+The scores of Singh et al. 2024 (arXiv 2411.03923) see a text of an item as its words, of which a
+document has some: `ngram` is the share of n-grams that are there, `token` the share of words in such
+n-grams, `extend` the share of words in spans of at least n words that may skip some (Llama 2's rule,
+arXiv 2307.09288, appendix A.6), and `longest` the longest such span. A skipped word inside a span
+counts as covered.
+
+The default, `weighted`, is (M + C + B) / (T + C + 25 bits). T is what the words of a question are
+worth, M what those are worth that the document has, with their digits. C is what the choices, answers
+and passage near it add, B 5 bits for each end that is an end of a line or sentence. The 25 bits are
+doubt: a text of few bits cannot reach a high score by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.transforms.decontaminate.candidates import BEGINS, ENDS, Candidates
+from tamis.transforms.decontaminate.folded_words import NUMBER
+from tamis.transforms.decontaminate.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
+from tamis.transforms.runtime.kernels import njit
+
+if TYPE_CHECKING:
+    from tamis.transforms.decontaminate.index import Index
+
+# mypy: disable-error-code="no-untyped-def"
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+Metric = Literal["weighted", "ngram", "token", "extend", "longest"]
+
+CLASSES: Final = ("copy", "changed", "part", "answer", "passage")
+"""A copy, also an edited one; one with other numbers; a part of a question, or a text that only begins
+as it does; an answer without its question; the passage that a question is about, or a quotation."""
+COPY, CHANGED, PART, ANSWER_ALONE, PASSAGE_ALONE = range(len(CLASSES))
+
+DOUBT: Final = 25.0
+BOUNDARY: Final = 5.0
+MOST_BITS: Final = 12.0
+"""That a word counts: names of rare words occur together far more often than by chance."""
+NUMBER_BITS: Final = 6.0
+"""That a number counts: small ones are everywhere."""
+PARTIAL: Final = 0.6
+"""Documents that have less of a text say how common its words are; those with more are copies."""
+
+_MOST_NEAR = 30.0  # bits that choices, answers and passage add to a question
+_MOST_NEAR_STEM = 45.0  # the same for a question of less than `STEM_BITS`
+_NEAR_COVERED = 0.6  # of a choice, an answer or a passage, to add something
+_LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHORT` words
+_SHORT = 4
+_OWN = 0.6  # of its own bits, that a question has where others add to it
+_CHANGED_BITS = 60.0  # of a question without its numbers, to be the same with other numbers
+_TAIL_BITS = 20.0  # missing at the end of a question: another question about the same thing
+_GAP_BITS = 30.0  # missing in one place
+_GAP_SHARE = 0.12
+_ASKED = 0.5  # score of a question that counts before its answer and its passage
+_PRIOR = 2.0  # documents, with which a word's own bits count beside the documents of the run
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What m pairs of a document and an item have in common, by document, then item."""
+
+    document: Ints
+    item: Ints
+    text: Ints
+    """The text of the item that decides."""
+    kind: Ints
+    """Position in `CLASSES`."""
+    score: Floats
+    start: Ints
+    stop: Ints
+
+
+def partial_counts(candidates: Candidates, index: Index) -> tuple[Ints, Ints, Ints]:
+    """Words of the index, ascending, and in how many documents with a part of their text they are
+    matched, and matched behind the word before them."""
+    place = np.repeat(index.first[candidates.text] - candidates.first[:-1], np.diff(candidates.first))
+    place += np.arange(candidates.first[-1])
+    plain = index.plain[place].astype(np.int64)
+    covered = totals(plain * candidates.matched, candidates.first) / np.maximum(1, totals(plain, candidates.first))
+    partial = np.repeat(covered < PARTIAL, np.diff(candidates.first)) & candidates.matched
+    words, which = np.unique(place[partial], return_inverse=True)
+    follows = candidates.joined[partial].astype(np.int64)
+    seen = np.bincount(which, minlength=len(words))
+    return words, seen, np.bincount(which, follows, minlength=len(words)).astype(np.int64)
+
+
+def word_bits(index: Index, seen: tuple[Ints, Ints, Ints]) -> Floats:
+    """[w]: the bits that each word of the index is worth in a run, of which `seen` are the
+    `partial_counts`: at most those among the items, and as surprising after the word before it as the
+    documents show that have a part of the text."""
+    bits: Floats = np.minimum(index.bits / SCALE, MOST_BITS)
+    numbers = index.vocabulary[index.word] == NUMBER
+    bits[numbers] = np.minimum(bits[numbers], NUMBER_BITS)
+    words, matched, joined = seen
+    before = np.zeros(len(bits))
+    before[words] = matched
+    before = np.concatenate([[0.0], before[:-1]]) if len(bits) else before
+    before[index.first[:-1][np.diff(index.first) > 0]] = 0
+    probability = 2.0 ** -bits[words]
+    expected = (joined + _PRIOR * probability) / (np.maximum(before[words], joined) + _PRIOR)
+    bits[words] = np.minimum(bits[words], -np.log2(np.clip(expected, probability, 1)))
+    return bits
+
+
+def weighted(candidates: Candidates, index: Index, bits: Floats) -> Matches:
+    """The weighted score of each document and item, by the text and class with the highest."""
+    plain = np.minimum(index.plain / SCALE, MOST_BITS)
+    total = totals(bits, index.first)
+    number = index.number != index.word
+    order = np.lexsort((candidates.start, candidates.text, candidates.document))
+    columns = (candidates.document, candidates.text, candidates.start, candidates.stop, candidates.flags, candidates.first)
+    bitmaps = (candidates.matched, candidates.joined, candidates.changed)
+    shape = (index.first, index.item, index.part, index.text_first)
+    return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, number))
+
+
+def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip: int) -> Matches:
+    """A score of Singh et al. of each document and item, by the text with the highest."""
+    values = np.empty(len(candidates.text))
+    for k in range(len(values)):
+        words = slice(candidates.first[k], candidates.first[k + 1])
+        matched = candidates.matched[words] & ~candidates.changed[words]
+        values[k] = score(matched, candidates.joined[words], metric, n, skip)
+    part = index.part[candidates.text]
+    values[part == CHOICES] = 0
+    item = index.item[candidates.text].astype(np.int64)
+    order = np.lexsort((candidates.text, -values, item, candidates.document))
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (np.diff(candidates.document[order]) != 0) | (np.diff(item[order]) != 0)
+    best = order[first]
+    kind = np.array([COPY, PASSAGE_ALONE, COPY, ANSWER_ALONE])[part[best]]
+    places = (candidates.start[best], candidates.stop[best])
+    return Matches(candidates.document[best], item[best], candidates.text[best], kind, values[best], *places)
+
+
+def score(matched: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], metric: Metric, n: int, skip: int = 0) -> float:
+    """A score of a text of an item, of which a document has the `matched` words, `joined` to the word
+    before them as in the text. A text of fewer than n words is one n-gram. `skip`: words of the text
+    that a span of `extend` and `longest` may lack in one place, where the document has as many others."""
+    size = len(matched)
+    if not size:
+        return 0.0
+    n = min(n, size)
+    run = np.zeros(size, np.int64)  # matched words in a row that end here
+    for k in range(size):
+        run[k] = matched[k] * (1 + (run[k - 1] if k and joined[k] else 0))
+    ends = np.flatnonzero(run >= n)
+    if metric == "ngram":
+        return len(ends) / (size - n + 1)
+    covered = np.zeros(size, np.bool_)
+    for end in ends:
+        covered[end - n + 1 : end + 1] = True
+    if metric == "token":
+        return float(covered.sum()) / size
+    spans = _spans(covered, joined, skip)
+    sizes = [stop - start for start, stop in spans]
+    return (sum(sizes) if metric == "extend" else max(sizes, default=0)) / size
+
+
+def _spans(covered: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], skip: int) -> list[tuple[int, int]]:
+    """Spans of covered words, over gaps of at most `skip` words."""
+    spans: list[tuple[int, int]] = []
+    for k in np.flatnonzero(covered).tolist():
+        if spans and k == spans[-1][1] and joined[k]:
+            spans[-1] = (spans[-1][0], k + 1)
+        elif spans and 0 < k - spans[-1][1] <= skip:
+            spans[-1] = (spans[-1][0], k + 1)
+        else:
+            spans.append((k, k + 1))
+    return spans
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _worth(k, columns, bitmaps, shape, bits, plain, number):
+    """Bits of the matched words of a candidate with their digits; without numbers; of the words that are
+    no numbers; bits missing at the end, and most in one place; whether digits are changed."""
+    _, text, _, _, _, first = columns
+    matched, joined, changed = bitmaps
+    origin = shape[0][text[k]]
+    n = first[k + 1] - first[k]
+    exact, without, other, gap, longest = 0.0, 0.0, 0.0, 0.0, 0.0
+    differs = False
+    for i in range(n):
+        w, j = origin + i, first[k] + i
+        if not number[w]:
+            other += bits[w]
+        if not matched[j]:
+            gap += bits[w]
+            longest = max(longest, gap)
+            continue
+        gap = 0.0
+        credit = bits[w] if joined[j] else min(bits[w], plain[w])
+        if changed[j]:
+            differs = True
+        else:
+            exact += credit
+        if not number[w]:
+            without += credit
+    return exact, without, other, gap, longest, differs
+
+
+@njit(cache=True, nogil=True)
+def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
+    document, text, start, stop, flags, first = columns
+    text_start, item, part, text_first = shape
+    count = len(order)
+    out = np.empty((6, count), np.int64)
+    scores = np.empty(count)
+    size = 0
+    a = 0
+    while a < count:
+        b = a
+        d, one = document[order[a]], item[text[order[a]]]
+        while b < count and document[order[b]] == d and item[text[order[b]]] == one:
+            b += 1
+        texts = text_first[one + 1] - text_first[one]
+        best = np.full(texts, -1, np.int64)  # the candidate of each text that is worth most
+        value = np.zeros(texts)
+        for x in range(a, b):
+            k = order[x]
+            t = text[k] - text_first[one]
+            worth = _worth(k, columns, bitmaps, shape, bits, plain, number)[0]
+            if best[t] < 0 or worth > value[t]:
+                best[t], value[t] = k, worth
+        stem = 0.0
+        for t in range(texts):
+            if part[text_first[one] + t] == QUESTION:
+                stem += total[text_first[one] + t]
+        top, top_kind, top_score = np.int64(-1), 0, 0.0
+        for x in range(a, b):
+            k = order[x]
+            u = text[k]
+            n = first[k + 1] - first[k]
+            exact, without, other, tail, gap, differs = _worth(k, columns, bitmaps, shape, bits, plain, number)
+            near, possible = 0.0, 0.0
+            if part[u] == QUESTION:
+                for t in range(texts):
+                    v = text_first[one] + t
+                    m = best[t]
+                    if m < 0 or v == u or value[t] < _NEAR_COVERED * total[v]:
+                        continue
+                    if part[v] == PASSAGE and start[k] < stop[m] and stop[k] > start[m]:
+                        continue  # words of the passage, not the question
+                    near += value[t]
+                if exact < _OWN * total[u]:
+                    near = 0.0
+                near = min(near, _MOST_NEAR_STEM if total[u] < STEM_BITS else _MOST_NEAR)
+                possible = near
+                if n < _SHORT and near < _LEAST_NEAR:
+                    continue
+            elif part[u] >= CHOICES and stem < STEM_BITS:
+                for t in range(texts):
+                    if part[text_first[one] + t] == QUESTION:
+                        near += value[t]
+                        possible += total[text_first[one] + t]
+            elif part[u] == CHOICES:
+                continue
+            ends = BOUNDARY * ((flags[k] & BEGINS != 0) + (flags[k] & ENDS != 0))
+            result = (exact + near + ends) / (total[u] + possible + DOUBT)
+            kind = COPY
+            if part[u] == PASSAGE:
+                kind = PASSAGE_ALONE
+            elif part[u] == ANSWER and stem >= STEM_BITS:
+                kind = ANSWER_ALONE
+            elif part[u] == QUESTION:
+                if differs and other >= _CHANGED_BITS:
+                    result = max(result, (without + near + ends) / (other + possible + DOUBT))
+                if differs:
+                    kind = CHANGED
+                elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]):
+                    kind = PART
+            result = min(1.0, result)
+            if kind == PASSAGE_ALONE or kind == ANSWER_ALONE:
+                if top >= 0 and top_kind <= PART and top_score >= _ASKED:
+                    continue  # the question says more
+            if top < 0 or result > top_score:
+                top, top_kind, top_score = k, kind, result
+        a = b
+        if top < 0:
+            continue
+        out[0, size], out[1, size], out[2, size], out[3, size] = d, one, text[top], top_kind
+        out[4, size], out[5, size] = start[top], stop[top]
+        scores[size] = top_score
+        size += 1
+    return out[0, :size], out[1, :size], out[2, :size], out[3, :size], scores[:size], out[4, :size], out[5, :size]

@@ -26,7 +26,7 @@ from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
 from tamis.transforms.core.rater import Rater, running_order
-from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.provenance.takedown import Takedown, marked, read_takedown, without_texts
 from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
 from tamis.transforms.read.decompress import WrongChecksum

@@ -23,7 +23,7 @@ RATERS = Plugins(
         "fineweb": "tamis.transforms.rate.fineweb:FineWebRater",
         "compression": "tamis.transforms.rate.compression:CompressionRater",
         "fasttext": "tamis.transforms.rate.fasttext:FastTextRater",
-        "contamination": "tamis.transforms.decontaminate.ngrams:Contamination",
+        "contamination": "tamis.transforms.decontaminate.contamination_rater:Contamination",
         "language": "tamis.transforms.rate.language:LanguageRater",
     },
 )

@@ -22,10 +22,10 @@ from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
-from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
+from tamis.transforms.core.rater import RECORDS, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
-from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
 from tamis.transforms.rate.token_count import TokenCountRater
@@ -43,8 +43,8 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
-RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 4  # raise it when the same rated parts and recipe give other decisions/ or data/
+RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or sketches/
+DECIDE_VERSION = 5  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
 LEFT_OUT = "left_out"
@@ -671,7 +671,7 @@ def _known_signals(info: ValidationInfo) -> _Signals:
     if None in editors:
         return _Signals()
     raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
-    rated = _signals([*raters, *editors])
+    rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.kind != RECORDS}
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = _Signals(rated | {signal.name: signal for each in scores.values() for signal in each})
     signals.partial = bool(_left_out(info) & _MEASURE)

@@ -12,7 +12,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import RUN_FILES, Release
-from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.decontaminate.contamination_rater import Contamination
 
 
 def check_directory(run: str) -> None:

@@ -15,7 +15,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
-from tamis.transforms.decontaminate.ngrams import SAVED_INDEX
+from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile

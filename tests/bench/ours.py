@@ -21,7 +21,7 @@ from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
-from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles

@@ -18,7 +18,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import Part, PartWriter
-from tamis.transforms.decontaminate.ngrams import Contamination
+from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.dedup.minhash import band_hashes, signatures
 from tamis.transforms.dedup.shingles import windows
 from tamis.transforms.read.inputs import plan, read

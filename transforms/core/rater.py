@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from tamis.transforms.core.component import FIELDS, METADATA, Component, OptionsT
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from tamis.transforms.text.segment import SegmentedTexts
 
-Kind = Literal["int64", "float64", "bool", "string", "list<string>"]
+Kind = Literal["int64", "float64", "bool", "string", "list<string>", "list<binary>"]
+
+RECORDS: Final = "list<binary>"
+"""The kind of a signal that only a step of Decide reads; a recipe cannot name it."""
 Direction = Literal["up", "down", "band", "none"]
 
 
@@ -61,6 +64,7 @@ class Signal:
             "bool": pa.bool_(),
             "string": pa.string(),
             "list<string>": labels,
+            RECORDS: pa.list_(pa.binary()),
         }
         return types[self.kind]
 

@@ -9,13 +9,13 @@ alone. Where a question aligns, the choices and answers of the item are aligned 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.decontaminate.folded_words import NUMBER, exact_word, folded_words, tables
+from tamis.transforms.decontaminate.folded_words import exact_word, folded_words, tables
 from tamis.transforms.decontaminate.index import CHOICES, PASSAGE, occurrences
 from tamis.transforms.runtime.kernels import njit
 
@@ -155,6 +155,12 @@ def _boundary(source, folded, low, high, t):
 
 
 @njit(cache=True, nogil=True)
+def _beside_boundary(source, folded, low, high, t):
+    """The same one word before or after: an edit there moves it."""
+    return _boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)
+
+
+@njit(cache=True, nogil=True)
 def _continues(fold, low, high, at, items, text, i, length):
     """Whether enough of the words around a seed are as in the text, or shifted by one."""
     first, word, _, _, _, vocabulary = items
@@ -167,8 +173,10 @@ def _continues(fold, low, high, at, items, text, i, length):
         h = vocabulary[word[origin + k]]
         j = at + k - i
         there += 1
-        same += (low <= j < high and fold[j] == h) or (low < j <= high and fold[j - 1] == h) or (
-            low - 1 <= j < high - 1 and fold[j + 1] == h
+        same += (
+            (low <= j < high and fold[j] == h)
+            or (low < j <= high and fold[j - 1] == h)
+            or (low - 1 <= j < high - 1 and fold[j + 1] == h)
         )
     return same >= _CONTINUING * there
 
@@ -196,7 +204,7 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
         heads[slot] = i
     best[: n + 1] = 0
     argument[: n + 1] = -1
-    size, top, top_value = 0, -1, np.float32(0.0)
+    size, top, top_value = 0, np.int64(-1), np.float32(0.0)
     of_text = np.empty(64, np.int64)
     of_document = np.empty(64, np.int64)
     before = np.empty(64, np.int64)
@@ -235,7 +243,7 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
                     best[q], argument[q] = value, size
                 q += q & -q
             if value > top_value:
-                top, top_value = size, value
+                top, top_value = np.int64(size), value
             size += 1
             i = chain[i]
     aligned[:n] = -1
@@ -251,7 +259,7 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
         near = n == 1 or (i - previous <= 2 and at - previous_at <= i - previous + 1)
         for k in range(i + 1, min(i + 3, n)):
             near |= aligned[k] >= 0 and aligned[k] - at <= k - i + 1
-        previous, previous_at = i, at
+        previous, previous_at = np.int64(i), at
         if near:
             carried += plain[origin + i]
         else:
@@ -262,8 +270,8 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
 @njit(cache=True, nogil=True)
 def _record(source, folded, items, text, document, aligned, digits, out, size):
     """Appends the record of an aligned text to `out`; returns the new size."""
-    data, text_start, word_start, word_end, word_kind = source
-    words_first, fold, begin, end = folded
+    _data, text_start, word_start, word_end, _word_kind = source
+    words_first, _fold, begin, end = folded
     first, word, number, _, _, vocabulary = items
     origin = first[text]
     n = first[text + 1] - origin
@@ -278,14 +286,14 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
     stop = word_end[end[aligned[last]]] - text_start[document]
     flags = 0
     t = aligned[one] - one
-    if _boundary(source, folded, low, high, t):
-        flags |= BEGINS
-    elif one > 0 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)):
+    if _boundary(source, folded, low, high, t) or (
+        one > 0 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1))
+    ):
         flags |= BEGINS
     t = aligned[last] + n - last
-    if _boundary(source, folded, low, high, t):
-        flags |= ENDS
-    elif last < n - 1 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)):
+    if _boundary(source, folded, low, high, t) or (
+        last < n - 1 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1))
+    ):
         flags |= ENDS
     at = size + _HEADER
     out[size : at + 3 * bytes_of] = 0
@@ -310,11 +318,11 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
 
 @njit(cache=True, nogil=True)
 def _candidates(source, folded, found, seeds, items, shape, table):
-    data, text_start, word_start, word_end, word_kind = source
-    words_first, fold, begin, end = folded
+    _data, _text_start, _word_start, _word_end, _word_kind = source
+    words_first, fold, _begin, _end = folded
     document, seed, place = found
     seed_first, seed_text, seed_place, seed_words = seeds
-    first, word, number, plain, total, vocabulary = items
+    first, _word, _number, plain, total, _vocabulary = items
     item, part, text_first = shape
     longest = 1
     for text in range(len(total)):
@@ -387,11 +395,11 @@ def _candidates(source, folded, found, seeds, items, shape, table):
             around = 0
             for other in range(text_first[item[text]], text_first[item[text] + 1]):
                 around += first[other + 1] - first[other] + 2
-            start, stop = np.int64(-1), np.int64(0)
+            start, stop = np.int64(-1), np.int64(0)  # of the alignment
             for i in range(n):
                 if aligned[i] >= 0:
                     start = aligned[i] if start < 0 else start
-                    stop = aligned[i]
+                    stop = np.int64(aligned[i])
             for other in range(text_first[item[text]], text_first[item[text] + 1]):
                 m = first[other + 1] - first[other]
                 if other == text:

@@ -1,4 +1,4 @@
-"""Measures contamination as the n-gram overlap of a document with benchmark passages."""
+"""Proposes for each document which items of benchmarks it may contain. The step `judge` decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tamis.transforms.core.options import Options, PositiveCount, fingerprint
+from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
 from tamis.transforms.decontaminate.benchmarks import Benchmarks
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -22,34 +22,55 @@ if TYPE_CHECKING:
 SAVED_INDEX = ".state/benchmarks.arrow"
 """Where a run directory has the index of the benchmarks, for its workers."""
 
-_NGRAM_SOURCE = "13-gram overlap (Brown et al. 2020, arXiv 2005.14165, appendix C)"
-_COVERAGE_SOURCE = "n-gram match of the best passage (Singh et al. 2024, arXiv 2411.03923, turned to the training side)"
+_SOURCE = "seeds of rare words, aligned with each text of an item; the scores are made in Decide"
+
+_GONE = {
+    "min_ngram": "items of all lengths are matched; leave it out",
+    "max_items": "what many items share counts for little by itself; leave it out",
+}
+
+Action = Literal["drop", "review", "report"]
+
+
+class Classes(Options):
+    """What happens to documents by what they have of an item. `drop` and `review` are as severe as the
+    score allows: one below `drop` is reviewed. `report` keeps the document and counts it."""
+
+    copied: Action = Field("drop", description="A copy of the question, also an edited one.")
+    changed: Action = Field("review", description="A copy with other numbers: a template, or a mutated item.")
+    part: Action = Field("review", description="A part of the question, such as another question about the same passage.")
+    answer: Action = Field("review", description="The answer or solution without its question.")
+    passage: Action = Field("report", description="The passage that the question is about, which is often a public page.")
+
+    def action(self, kind: str) -> Action:
+        """What happens to documents with a match of this class."""
+        found: Action = getattr(self, kind)
+        return found
+
+
+class Thresholds(Options):
+    """The limits of one benchmark."""
+
+    drop: float | None = Field(None, gt=0, description="Instead of `drop` of the section.")
+    review: float | None = Field(None, gt=0, description="Instead of `review` of the section; by default as `drop`.")
 
 
 class Decontaminate(Options):
-    """The benchmarks to look for, and how much overlap is a match."""
+    """The benchmarks to look for, and how much of an item is a match."""
 
     benchmarks: Benchmarks
-    ngram: int = Field(
-        13,
-        ge=1,
-        description="Words per n-gram. GPT-3 used 13 (Brown et al. 2020, arXiv 2005.14165, appendix C): long enough that prose "
-        "shares none by chance, short enough to match edited copies.",
+    score: Literal["weighted", "ngram", "token", "extend", "longest"] = Field(
+        "weighted",
+        description="How a match is scored from 0 to 1. `weighted`: by what each word tells, with choices and answers near "
+        "it. The others are those of Singh et al. 2024 (arXiv 2411.03923): the share of n-grams; of words in n-grams; of words "
+        "in spans that may skip words (Llama 2); the longest such span.",
     )
-    min_ngram: int = Field(
-        8,
-        ge=1,
-        description="A passage shorter than `ngram` is matched as a whole if it has at least this many words. With 13-grams "
-        "only, Marin recalled 54 % of verbatim copies, because short questions have none. GPT-3 also used 8; below that, "
-        "everyday phrases match.",
-    )
-    max_items: PositiveCount = Field(
-        10, description="An n-gram in more items of a benchmark than this is part of its template and is ignored."
-    )
+    ngram: int = Field(8, ge=1, description="Words per n-gram, for the scores that count n-grams.")
+    skip: int = Field(0, ge=0, description="Words in a row that a span may skip, for `extend` and `longest`.")
     action: Literal["drop", "cut"] = Field(
         "drop",
-        description="What happens to documents that reach `drop`: they are dropped, or every passage of which they cover at "
-        "least `review` is cut out of them with the text around it, and the rest stays.",
+        description="What happens to documents that would be dropped: they are, or the text of the item is cut out of them "
+        "with the text around it, and the rest stays.",
     )
     margin: int = Field(
         200,
@@ -58,30 +79,45 @@ class Decontaminate(Options):
         "is cut in two. GPT-3 removed 200 (Brown et al. 2020, appendix C).",
     )
     drop: float = Field(
-        0.8,
-        gt=0,
-        description="Documents that cover at least this share of a passage are dropped: copies with an edit or two. In 14 "
-        "benchmarks, every verbatim copy of at least eight words reaches it, unless it is all template or repeats fewer than "
-        "four words. Of 19,500 web pages, PEPs, mails, Wikipedia paragraphs and Python files one does, by a phrase of the "
-        "First Amendment.",
+        0.62, gt=0, description="Documents with a match of at least this score are dropped, if its class allows it."
     )
-    review: float = Field(
-        0.5,
+    review: float | None = Field(
+        None,
         gt=0,
-        description="Documents that cover at least this share, but less than `drop`, are set aside for review. Often the "
-        "benchmark quotes a public page (two of those 19,500 documents, with true copies of BoolQ passages).",
+        description="Documents with a match of at least this score, but less than `drop`, are set aside for review; by "
+        "default as `drop`, so that only the class decides.",
     )
+    thresholds: dict[str, Thresholds] = Field({}, description="Limits that differ for a benchmark, by its name.")
+    classes: Classes = Classes()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_old_options(cls, section: Any) -> Any:
+        for name, cure in _GONE.items():
+            if isinstance(section, dict) and name in section:
+                raise ValueError(f"{name} is no option any more: {cure}")
+        return section
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.review > self.drop:
-            raise ValueError(f"review {self.review} is above drop {self.drop}")
-        if self.min_ngram > self.ngram:
-            raise ValueError(f"min_ngram {self.min_ngram} is longer than ngram {self.ngram}")
         names = [benchmark.name for benchmark in self.benchmarks]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two benchmarks are named {repeated[0]!r}")
+        if unknown := sorted(self.thresholds.keys() - set(names)):
+            raise ValueError(f"thresholds of {unknown[0]!r}, which is none of the benchmarks: {', '.join(names)}")
+        for name in names:
+            drop, review = self.limits(name)
+            if review > drop:
+                where = f" for {name}" if name in self.thresholds else ""
+                raise ValueError(f"review {review} is above drop {drop}{where}")
         return self
+
+    def limits(self, benchmark: str) -> tuple[float, float]:
+        """`drop` and `review` of a benchmark."""
+        own = self.thresholds.get(benchmark, Thresholds())
+        drop = self.drop if own.drop is None else own.drop
+        review = own.review if own.review is not None else self.review if own.drop is None else None
+        return drop, drop if review is None else review
 
 
 @lru_cache(maxsize=2)
@@ -98,7 +134,7 @@ def _file_versions(options: Decontaminate) -> tuple[str, ...]:
 
 
 class Contamination(Rater[Decontaminate]):
-    """Measures what a document shares with the benchmarks: 0 n-grams and no benchmark if nothing.
+    """Lists the items that a document may contain, and which of their words (`candidates.TYPE`).
 
     `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same
     options and words (see `index.build` and `Index.save`), which workers map into memory. Without
@@ -107,17 +143,12 @@ class Contamination(Rater[Decontaminate]):
     """
 
     name = "contamination"
-    VERSION = 1
+    VERSION = 2
     own_file = True
     example: ClassVar[Mapping[str, Any]] = {
         "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
     }
-    signals = (
-        Signal("contamination.ngrams", "int64", "distinct n-grams", "down", _NGRAM_SOURCE),
-        Signal("contamination.coverage", "float64", "share of the passage's n-grams", "down", _COVERAGE_SOURCE, 0.0, 1.0),
-        Signal("contamination.benchmark", "string", "name", "none", "benchmark of the best-matching passage"),
-        Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),
-    )
+    signals = (Signal("contamination.candidates", "list<binary>", "texts of items, by word", "none", _SOURCE),)
 
     def __init__(self, options: Decontaminate, index: str | None = None, words: Words = DEFAULT_WORDS) -> None:
         super().__init__(options)
@@ -145,29 +176,14 @@ class Contamination(Rater[Decontaminate]):
     def setup(self) -> None:
         import pyarrow as pa
 
+        from tamis.transforms.decontaminate.candidates import propose
         from tamis.transforms.text.segment import segment
 
         if self._identity() != self.fingerprint:
             raise ValueError("the benchmarks changed after the run was planned; start the run again")
-        self.index.match(segment(pa.array([""], pa.large_string()), self.words))  # compiles
+        propose(segment(pa.array([""], pa.large_string()), self.words), self.index)  # compiles
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
-        import numpy as np
-        import pyarrow as pa
+        from tamis.transforms.decontaminate.candidates import propose
 
-        index = self.index
-        matches = index.match(texts)
-        ngrams = np.zeros(len(texts), np.int64)
-        coverage = np.zeros(len(texts))
-        best = np.full(len(texts), -1, np.int64)
-        ngrams[matches.document] = matches.ngrams
-        coverage[matches.document] = matches.coverage
-        best[matches.document] = matches.passage
-        passage = pa.array(best, mask=best < 0)
-        columns = [
-            pa.array(ngrams),
-            pa.array(coverage),
-            index.names.take(pa.array(index.benchmark).take(passage)).cast(pa.string()),
-            index.labels.take(passage).cast(pa.string()),
-        ]
-        return signal_batch(self.signals, columns)
+        return signal_batch(self.signals, [propose(texts, self.index)])

@@ -1,4 +1,4 @@
-"""Finds what to cut out of contaminated texts: the copies of passages, with a margin.
+"""Finds what to cut out of contaminated texts: the copies of items, with a margin.
 
 GPT-3 removed the match and 200 characters on either side of it (Brown et al. 2020, arXiv
 2005.14165, appendix C). What remained there were pieces; here they stay one document, and cutting
@@ -8,11 +8,14 @@ goes on until no copy arises where they meet.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tamis.transforms.decontaminate.candidates import propose, unpack
+from tamis.transforms.decontaminate.scores import Matches
+from tamis.transforms.decontaminate.verdicts import find, severities
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.characters import EXTENDS, SPACE, UNSPACED, characters, decode, previous
 from tamis.transforms.text.hashing import text_buffer
@@ -22,67 +25,98 @@ from tamis.transforms.text.splice import splice
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tamis.transforms.decontaminate.candidates import Candidates
+    from tamis.transforms.decontaminate.contamination_rater import Decontaminate
     from tamis.transforms.decontaminate.index import Index
     from tamis.transforms.text.words import Words
 
 # mypy: disable-error-code="no-untyped-def"
 
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedSpans:
-    """Disjoint spans of texts, by document and place, and the best covered passage in each."""
+    """Disjoint spans of texts, by document and place, and the match for which each is cut."""
 
-    document: Ints
     start: Ints
     """Byte in the own text."""
     stop: Ints
-    passage: Ints
-    coverage: npt.NDArray[np.float64]
-    """Of that passage in the whole document, when it was found."""
-
-    def ordered(self, order: npt.NDArray[np.intp]) -> CopiedSpans:
-        """Rows in this order."""
-        places = (self.document[order], self.start[order], self.stop[order])
-        return CopiedSpans(*places, self.passage[order], self.coverage[order])
+    matches: Matches
+    """`document`: the text of each span. `start` and `stop`: of the match, when it was found, in what
+    was left of the text by then."""
 
 
-def copied_spans(texts: pa.Array, index: Index, words: Words, least: float, margin: int) -> CopiedSpans:
-    """What to cut, so that no text covers a share of `least` of any passage: the copies of those
-    passages with `margin` code points on either side, and then on to white space.
+def copied_spans(texts: pa.Array, index: Index, bits: Floats, options: Decontaminate, words: Words) -> CopiedSpans:
+    """What to cut, so that no text is a copy of an item any more: the aligned texts of such items with
+    `margin` code points on either side, and then on to white space.
 
     Letters of scripts without spaces end at the words of `words` instead. If a copy arises where
-    two pieces meet, it is cut, too.
+    two pieces meet, it is cut, too. `bits`: those of `word_bits`.
     """
     data, text_start = text_buffer(texts)
-    none = np.empty(0, np.int64)
-    cut = CopiedSpans(none, none, none, none, np.empty(0))  # positions in data
+    cut = _Cut.none()  # positions in data
     current = texts
     while True:
         segmented = segment(current, words)
-        found = index.copies(segmented, least)
-        if not len(found.document):
-            origin = text_start[cut.document]
-            return CopiedSpans(cut.document, cut.start - origin, cut.stop - origin, cut.passage, cut.coverage)
+        candidates = unpack(propose(segmented, index), index)
+        matches = find(candidates, index, bits, options)
+        matches = matches.take(np.flatnonzero(severities(matches, index, options) == 2))
+        candidate, match = _of_matches(candidates, matches, index)
+        if not len(candidate):
+            origin = text_start[cut.matches.document]
+            return CopiedSpans(cut.start - origin, cut.stop - origin, cut.matches)
+        document = candidates.document[candidate]
+        origin = segmented.text_start[document]
         start, stop = _widen(
             segmented.data,
             segmented.text_start,
             segmented.word_start,
-            found.document,
-            segmented.word_start[found.first],
-            segmented.word_end[found.last],
-            margin,
+            document,
+            origin + candidates.start[candidate],
+            origin + candidates.stop[candidate],
+            options.margin,
             characters().flags,
         )
         first = segmented.text_start[0]
-        new = (found.document, *_uncut(start - first, stop - first, cut, text_start[0]), found.passage, found.coverage)
-        old = (cut.document, cut.start, cut.stop, cut.passage, cut.coverage)
-        cut = _merged(CopiedSpans(*(np.concatenate(pair) for pair in zip(old, new, strict=True))))
-        current = splice(data, text_start, cut.document, cut.start, cut.stop, None)
+        new = _Cut(*_uncut(start - first, stop - first, cut, text_start[0]), matches.take(match))
+        cut = _merged(_Cut.concatenated(cut, new))
+        current = splice(data, text_start, cut.matches.document, cut.start, cut.stop, None)
 
 
-def _uncut(start: Ints, stop: Ints, cut: CopiedSpans, first: np.int64) -> tuple[Ints, Ints]:
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    start: Ints
+    stop: Ints
+    matches: Matches
+
+    @classmethod
+    def none(cls) -> _Cut:
+        none = np.empty(0, np.int64)
+        return cls(none, none, Matches(none, none, none, none, np.empty(0), none, none))
+
+    @classmethod
+    def concatenated(cls, one: _Cut, other: _Cut) -> _Cut:
+        columns = [np.concatenate([getattr(one.matches, name), getattr(other.matches, name)]) for name in Matches.__slots__]
+        return cls(np.concatenate([one.start, other.start]), np.concatenate([one.stop, other.stop]), Matches(*columns))
+
+    def take(self, rows: npt.NDArray[Any]) -> _Cut:
+        return _Cut(self.start[rows], self.stop[rows], self.matches.take(rows))
+
+
+def _of_matches(candidates: Candidates, matches: Matches, index: Index) -> tuple[Ints, Ints]:
+    """Every candidate of the document and item of a match, but the passage of another class; and the
+    match."""
+    count = len(index.benchmark)
+    key = matches.document * count + matches.item  # ascending
+    of = candidates.document * count + index.item[candidates.text]
+    place = np.minimum(np.searchsorted(key, of), max(0, len(key) - 1))
+    found = np.flatnonzero(key[place] == of) if len(key) else np.empty(0, np.int64)
+    return found, place[found]
+
+
+def _uncut(start: Ints, stop: Ints, cut: _Cut, first: np.int64) -> tuple[Ints, Ints]:
     """Where spans of the cut texts, offsets from their first byte, were in the uncut ones."""
     size = cut.stop - cut.start
     before = np.concatenate([[0], np.cumsum(size)])
@@ -93,17 +127,18 @@ def _uncut(start: Ints, stop: Ints, cut: CopiedSpans, first: np.int64) -> tuple[
     )
 
 
-def _merged(spans: CopiedSpans) -> CopiedSpans:
-    """Joins spans of a document that touch; the passage with the highest coverage, then the
-    earliest, stands for all."""
-    spans = spans.ordered(np.lexsort((spans.stop, spans.start, spans.document)))
-    reach = np.maximum.accumulate(spans.stop)  # later documents lie behind
+def _merged(cut: _Cut) -> _Cut:
+    """Joins spans of a document that touch; the match with the highest score, then the earliest item,
+    stands for all."""
+    cut = cut.take(np.lexsort((cut.stop, cut.start, cut.matches.document)))
+    document = cut.matches.document
+    reach = np.maximum.accumulate(cut.stop)  # later documents lie behind
     begins = np.ones(len(reach), np.bool_)
-    begins[1:] = (spans.document[1:] != spans.document[:-1]) | (spans.start[1:] > reach[:-1])
+    begins[1:] = (document[1:] != document[:-1]) | (cut.start[1:] > reach[:-1])
     group = np.cumsum(begins) - 1
-    best = np.lexsort((spans.passage, -spans.coverage, group))[begins]
+    best = np.lexsort((cut.matches.item, -cut.matches.score, group))[begins]
     last = np.append(np.flatnonzero(begins)[1:], len(reach)) - 1
-    return CopiedSpans(spans.document[begins], spans.start[begins], reach[last], spans.passage[best], spans.coverage[best])
+    return _Cut(cut.start[begins], reach[last], cut.matches.take(best))
 
 
 @njit(cache=True, nogil=True, inline="always")

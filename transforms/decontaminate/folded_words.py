@@ -111,10 +111,10 @@ def hash_joined(data, word_start, word_end, word_kind, first, last, digits, scra
 @njit(cache=True, nogil=True)
 def has_digit(data, start, end):
     """Whether a span has an ASCII digit, or another that may be one."""
+    found = False
     for i in range(start, end):
-        if 0x30 <= data[i] <= 0x39:
-            return True
-    return False
+        found |= 0x30 <= data[i] <= 0x39
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -134,9 +134,8 @@ def _exact(
 @njit(cache=True, nogil=True)
 def exact_word(data, word_start, word_end, word_kind, fold, begin, end, scratch, folded, number, start, points):
     """Hash of one folded word with its digits."""
-    if fold != NUMBER:
-        if word_kind[begin] & FOLDED or not has_digit(data, word_start[begin], word_end[end]):
-            return fold
+    if fold != NUMBER and (word_kind[begin] & FOLDED or not has_digit(data, word_start[begin], word_end[end])):
+        return fold
     return hash_joined(data, word_start, word_end, word_kind, begin, end, True, scratch, folded, number, start, points)
 
 
@@ -209,9 +208,9 @@ def _fold(
                 if byte == 0x3C and j < stop:
                     skip = max(skip, _end_of_tag(data, j, stop))
                 elif byte == 0x26:
-                    if k + 2 < last and word_start[k + 1] == j and word_end[k + 1] == word_start[k + 2]:
-                        if data[word_start[k + 2]] == 0x3B:
-                            skip = word_end[k + 2]
+                    near = k + 2 < last and word_start[k + 1] == j and word_end[k + 1] == word_start[k + 2]
+                    if near and data[word_start[k + 2]] == 0x3B:
+                        skip = word_end[k + 2]
                 elif touches and k + 1 < last:
                     join = _joins(data, i, j, word_start[k + 1], fold[t - 1] == NUMBER)
                 continue

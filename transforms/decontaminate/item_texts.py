@@ -33,6 +33,15 @@ BASE = np.uint64(0xD6E8FEB86659FD93)
 _BEGIN = np.uint64(0x9E3779B97F4A7C15)  # stands before the first word of a text, by part
 _UNSEEN = 0.5  # occurrences that every word has beside those in other items
 _BIGRAM, _TRIGRAM = 4.0, 2.0  # weight of the shorter context, in occurrences
+_COMMON = (
+    "the of and to a in is that for it as was with be by on not he i this are or his from at which but have an had they "
+    "you were their one all we can her has there been if more when will would who so no she other its may these what "
+    "them than some him time into only do could new about out up any your my first made after over did most such well "
+    "how where then our also must through before should people because each just those between same two under many "
+    "like way good make see much now does very me use used long know even here while own both get"
+)
+"""The commonest words of English, the commonest first: so that few items do not make them rare."""
+_COMMON_WORDS = 200_000
 _MOST_BITS = 20.0
 _LEAST_BITS = 0.2
 
@@ -79,9 +88,20 @@ def item_texts(items: Sequence[Item], words: Words) -> ItemTexts:
 
 
 def plain_bits(texts: ItemTexts) -> Floats:
-    """−log2 of the share of each word among all words of items, at most 20."""
-    _, which, counts = np.unique(texts.fold, return_inverse=True, return_counts=True)
-    return np.minimum(np.log2(max(1, len(texts.fold)) / counts), _MOST_BITS)[which]
+    """−log2 of the share of each word among all words of items and of common English, at most 20."""
+    vocabulary, which, counts = np.unique(texts.fold, return_inverse=True, return_counts=True)
+    found: Floats = np.minimum(np.log2((len(texts.fold) + _COMMON_WORDS) / (counts + _common(vocabulary))), _MOST_BITS)
+    return found[which]
+
+
+def _common(vocabulary: Hashes) -> Floats:
+    """How often each word of an ascending vocabulary occurs in `_COMMON_WORDS` words of English."""
+    words = folded_words(segment(pa.array([_COMMON], pa.large_string()))).fold
+    counts = np.zeros(len(vocabulary))
+    place = np.minimum(np.searchsorted(vocabulary, words), max(0, len(vocabulary) - 1))
+    there = vocabulary[place] == words if len(vocabulary) else np.zeros(len(words), np.bool_)
+    counts[place[there]] = (0.12 * _COMMON_WORDS / (np.arange(len(words)) + 2))[there]
+    return counts
 
 
 def bits(texts: ItemTexts) -> Floats:
@@ -97,9 +117,9 @@ def bits(texts: ItemTexts) -> Floats:
     word[~begins] = texts.fold
     owner = np.repeat(np.arange(count), np.diff(first))
     item, place = texts.item[owner], np.arange(len(word)) - first[owner]
-    vocabulary = len(np.unique(texts.fold))
+    vocabulary, which = np.unique(word, return_inverse=True)
     one = _in_other_items(word, item)
-    probability = (one + _UNSEEN) / (len(word) + _UNSEEN * vocabulary)
+    probability = (one + _common(vocabulary)[which] + _UNSEEN) / (len(word) + _COMMON_WORDS + _UNSEEN * len(vocabulary))
     two = _shifted(_in_other_items(ngram_hashes(first, word, 2), item), 1, place)
     probability = (two + _BIGRAM * probability) / (_shifted(one, 1, place) + _BIGRAM)
     three = _shifted(_in_other_items(ngram_hashes(first, word, 3), item), 2, place)

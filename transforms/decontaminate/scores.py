@@ -14,7 +14,7 @@ doubt: a text of few bits cannot reach a high score by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -35,10 +35,10 @@ Ints = npt.NDArray[np.int64]
 
 Metric = Literal["weighted", "ngram", "token", "extend", "longest"]
 
-CLASSES: Final = ("copy", "changed", "part", "answer", "passage")
+CLASSES: Final = ("copied", "changed", "part", "answer", "passage")
 """A copy, also an edited one; one with other numbers; a part of a question, or a text that only begins
 as it does; an answer without its question; the passage that a question is about, or a quotation."""
-COPY, CHANGED, PART, ANSWER_ALONE, PASSAGE_ALONE = range(len(CLASSES))
+COPIED, CHANGED, PART, ANSWER_ALONE, PASSAGE_ALONE = range(len(CLASSES))
 
 DOUBT: Final = 25.0
 BOUNDARY: Final = 5.0
@@ -75,7 +75,12 @@ class Matches:
     """Position in `CLASSES`."""
     score: Floats
     start: Ints
+    """Byte of the document."""
     stop: Ints
+
+    def take(self, rows: npt.NDArray[Any]) -> Matches:
+        """The matches at these positions."""
+        return Matches(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def partial_counts(candidates: Candidates, index: Index) -> tuple[Ints, Ints, Ints]:
@@ -136,7 +141,7 @@ def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip
     first = np.ones(len(order), np.bool_)
     first[1:] = (np.diff(candidates.document[order]) != 0) | (np.diff(item[order]) != 0)
     best = order[first]
-    kind = np.array([COPY, PASSAGE_ALONE, COPY, ANSWER_ALONE])[part[best]]
+    kind = np.array([COPIED, PASSAGE_ALONE, COPIED, ANSWER_ALONE])[part[best]]
     places = (candidates.start[best], candidates.stop[best])
     return Matches(candidates.document[best], item[best], candidates.text[best], kind, values[best], *places)
 
@@ -169,9 +174,7 @@ def _spans(covered: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], skip: 
     """Spans of covered words, over gaps of at most `skip` words."""
     spans: list[tuple[int, int]] = []
     for k in np.flatnonzero(covered).tolist():
-        if spans and k == spans[-1][1] and joined[k]:
-            spans[-1] = (spans[-1][0], k + 1)
-        elif spans and 0 < k - spans[-1][1] <= skip:
+        if (spans and k == spans[-1][1] and joined[k]) or (spans and 0 < k - spans[-1][1] <= skip):
             spans[-1] = (spans[-1][0], k + 1)
         else:
             spans.append((k, k + 1))
@@ -213,7 +216,7 @@ def _worth(k, columns, bitmaps, shape, bits, plain, number):
 @njit(cache=True, nogil=True)
 def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
     document, text, start, stop, flags, first = columns
-    text_start, item, part, text_first = shape
+    _text_start, item, part, text_first = shape
     count = len(order)
     out = np.empty((6, count), np.int64)
     scores = np.empty(count)
@@ -268,7 +271,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                 continue
             ends = BOUNDARY * ((flags[k] & BEGINS != 0) + (flags[k] & ENDS != 0))
             result = (exact + near + ends) / (total[u] + possible + DOUBT)
-            kind = COPY
+            kind = COPIED
             if part[u] == PASSAGE:
                 kind = PASSAGE_ALONE
             elif part[u] == ANSWER and stem >= STEM_BITS:
@@ -281,9 +284,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                 elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]):
                     kind = PART
             result = min(1.0, result)
-            if kind == PASSAGE_ALONE or kind == ANSWER_ALONE:
-                if top >= 0 and top_kind <= PART and top_score >= _ASKED:
-                    continue  # the question says more
+            if kind in (PASSAGE_ALONE, ANSWER_ALONE) and top >= 0 and top_kind <= PART and top_score >= _ASKED:
+                continue  # the question says more
             if top < 0 or result > top_score:
                 top, top_kind, top_score = k, kind, result
         a = b

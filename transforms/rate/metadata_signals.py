@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options, fingerprint
-from tamis.transforms.core.rater import Direction, Kind, Rater, Signal, signal_batch
+from tamis.transforms.core.rater import Direction, Rater, Signal, signal_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ MISTYPED = "metadata.mistyped"
 class DeclaredSignal(Options):
     """A value that documents bring along. One of another type counts as missing."""
 
-    kind: Kind = Field(
+    kind: Literal["int64", "float64", "bool", "string", "list<string>"] = Field(
         "float64", description="type of the values; list<string>: several labels, of which a threshold or guard wants one"
     )
     direction: Direction = Field("none", description="which values are better; band: those inside the range")

@@ -9,7 +9,7 @@ import pytest
 
 from tamis.transforms.decontaminate.benchmark_registry import complete, entries, groups
 from tamis.transforms.decontaminate.benchmarks import Benchmark, Item, items
-from tamis.transforms.decontaminate.ngrams import Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 
 LABELLED = {"text": ["sand", "ice", "tar"], "label": ["A", "B", "C"]}
 STEM = {"stem": "What melts?", "choices": [{"label": "A", "text": "sand"}, {"label": "B", "text": "ice"}]}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
 from tamis.transforms.decontaminate.copied_spans import copied_spans
 from tamis.transforms.decontaminate.index import Index, build, load_or_build
-from tamis.transforms.decontaminate.ngrams import Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 

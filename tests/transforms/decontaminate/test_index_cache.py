@@ -10,7 +10,7 @@ import pytest
 
 from tamis.transforms.decontaminate import index
 from tamis.transforms.decontaminate.benchmarks import Benchmark
-from tamis.transforms.decontaminate.ngrams import Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from tamis.testing import check_rater
 from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
 from tamis.transforms.decontaminate.index import Index, build
-from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 

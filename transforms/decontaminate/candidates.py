@@ -395,11 +395,11 @@ def _candidates(source, folded, found, seeds, items, shape, table):
             around = 0
             for other in range(text_first[item[text]], text_first[item[text] + 1]):
                 around += first[other + 1] - first[other] + 2
-            start, stop = np.int64(-1), np.int64(0)  # of the alignment
-            for i in range(n):
-                if aligned[i] >= 0:
-                    start = aligned[i] if start < 0 else start
-                    stop = np.int64(aligned[i])
+            start, stop = np.int64(-1), np.int64(0)
+            for k in range(n):
+                if aligned[k] >= 0:
+                    start = aligned[k] if start < 0 else start
+                    stop = aligned[k]
             for other in range(text_first[item[text]], text_first[item[text] + 1]):
                 m = first[other + 1] - first[other]
                 if other == text:

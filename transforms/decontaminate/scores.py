@@ -149,7 +149,7 @@ def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip
 def score(matched: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], metric: Metric, n: int, skip: int = 0) -> float:
     """A score of a text of an item, of which a document has the `matched` words, `joined` to the word
     before them as in the text. A text of fewer than n words is one n-gram. `skip`: words of the text
-    that a span of `extend` and `longest` may lack in one place, where the document has as many others."""
+    that a span of `extend` and `longest` may lack in one place."""
     size = len(matched)
     if not size:
         return 0.0

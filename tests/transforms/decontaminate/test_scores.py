@@ -1,0 +1,117 @@
+"""Scores have the published values of Singh et al., and are monotone; the weighted one tells copies from templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tamis.transforms.decontaminate.scores import Metric, score
+from tests.transforms.decontaminate.matching import index_of, scores
+
+QUESTION = (
+    "A baker makes 12 trays of rye rolls every morning and sells each roll for 3 dollars at the harbour market. "
+    "How much does she earn on a Saturday when two trays burn?"
+)
+OTHER = "Why do copper pipes in old greenhouses turn green after several humid summers?"
+
+
+def bitmaps(words: int, copied: list[range]) -> tuple[np.ndarray, np.ndarray]:
+    matched, joined = np.zeros(words, bool), np.zeros(words, bool)
+    for run in copied:
+        matched[run.start : run.stop] = True
+        joined[run.start + 1 : run.stop] = True
+    joined[0] = matched[0]
+    return matched, joined
+
+
+@pytest.mark.parametrize(
+    ("copied", "metric", "skip", "value"),
+    [
+        ([range(9), range(10, 15)], "ngram", 0, 6 / 16),
+        ([range(9), range(10, 15)], "token", 0, 14 / 20),
+        ([range(9), range(10, 15)], "longest", 0, 9 / 20),
+        ([range(9), range(10, 15)], "extend", 0, 14 / 20),
+        ([range(9), range(10, 15)], "longest", 1, 15 / 20),
+        ([range(9), range(10, 15)], "extend", 1, 15 / 20),
+        ([range(2, 7), range(12, 17)], "token", 0, 0.5),
+        ([range(2, 7), range(12, 17)], "longest", 0, 0.25),
+        ([range(4)], "token", 0, 0.0),
+        ([range(20)], "ngram", 0, 1.0),
+    ],
+)
+def test_a_copy_of_some_of_twenty_words(copied: list[range], metric: Metric, skip: int, value: float) -> None:
+    assert score(*bitmaps(20, copied), metric, 5, skip) == pytest.approx(value)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40), st.integers(1, 8), st.integers(0, 3))
+def test_scores_are_monotone(words: list[tuple[bool, bool]], n: int, skip: int) -> None:
+    matched, follows = (np.array(column) for column in zip(*words, strict=True))
+    joined = matched & follows
+    longest, extend = (score(matched, joined, metric, n, skip) for metric in ("longest", "extend"))
+    assert 0 <= longest <= extend <= 1
+    assert score(matched, joined, "extend", n, skip + 1) >= extend
+    if n < len(words):
+        assert score(matched, joined, "token", n + 1) <= score(matched, joined, "token", n)
+    assert score(matched, joined, "token", n) <= extend
+
+
+def test_a_copy_and_an_edited_copy_are_found_and_neither_half_nor_another_text(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [QUESTION, OTHER])
+    edited = QUESTION.replace("rye ", "").replace("harbour market", "old harbour fair").replace("Saturday", "Sunday")
+    copy, changed, half, clean = scores(
+        [f"Before.\n{QUESTION}\nAfter.", f"Before. {edited} After.", QUESTION[:40], "Bakers sell rolls at the market."], index
+    )
+    assert copy == {"0": ("copied", pytest.approx(1, abs=0.15))}
+    assert changed["0"][0] == "copied"
+    assert 0.62 < changed["0"][1] < copy["0"][1]
+    assert all(value < 0.62 for _, value in half.values())
+    assert clean == {}
+
+
+def test_other_numbers_are_a_class_of_their_own(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [QUESTION])
+    other = QUESTION.replace("12 trays", "47 trays").replace("3 dollars", "19 dollars")
+    (found,) = scores([other], index)
+    assert found["0"][0] == "changed"
+    assert found["0"][1] > 0.62
+
+
+def test_the_end_of_a_question_tells_it_from_another_one_about_the_same_passage(tmp_path: Path) -> None:
+    passage = " ".join(f"{word} river flooded the lower {word} meadows again" for word in "Elbe Oder Weser Havel Spree".split())
+    index = index_of(tmp_path, [f"{passage}. Which dyke was rebuilt by Dutch engineers afterwards?"])
+    (found,) = scores([f"{passage}. Who paid for the seeds that farmers bought next spring?"], index)
+    assert found["0"][0] == "part"
+
+
+def test_a_question_of_a_template_needs_its_choices(tmp_path: Path) -> None:
+    stem = "Which of the following is true?"
+    items = [
+        {"question": stem, "choices": [f"{noun} dissolve in water", f"{noun} conduct heat", f"{noun} are soluble salts"]}
+        for noun in ("nitrates", "zeolites", "borates", "carbides", "halides", "sulfides")
+    ]
+    index = index_of(tmp_path, items)
+    alone, other, own = scores(
+        [
+            f"{stem}",
+            f"{stem}\nA. Whales sing at night\nB. Owls hunt by ear",
+            f"{stem}\nA. borates conduct heat\nB. borates dissolve in water\nC. borates are soluble salts",
+        ],
+        index,
+    )
+    assert all(value < 0.62 for _, value in [*alone.values(), *other.values()])
+    best = max(own, key=lambda item: own[item][1])
+    assert (best, own[best][0]) == ("2", "copied")
+    assert own[best][1] >= 0.62
+
+
+def test_words_that_many_documents_have_of_an_item_count_less(tmp_path: Path) -> None:
+    index = index_of(tmp_path, ["is the San Fernando Valley larger than Pasadena?"])
+    phrase = "He moved to the San Fernando Valley last year"
+    text = "So is the San Fernando Valley larger than Burbank then"
+    alone = scores([text], index)[0]["0"][1]
+    among = scores([text, *[phrase] * 60], index)[0]["0"][1]
+    assert among < alone

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 SEED_BITS: Final = 30.0
 """That a seed carries: web pages share one such run in 80 words with the items of seven benchmarks."""
-WHOLE_BITS: Final = 12.0
+WHOLE_BITS: Final = 16.0
 """That a text of up to five words carries, to be a seed as a whole."""
 MOST_SEEDS: Final = 20
 """Of a text."""

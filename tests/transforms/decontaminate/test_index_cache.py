@@ -38,9 +38,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Decontaminate]:
     return calls
 
 
-def options(file: Path, text: str, **changed: int) -> Decontaminate:
+def options(file: Path, text: str, name: str = "some", **changed: float) -> Decontaminate:
     file.write_text(json.dumps({"question": text}) + "\n")
-    return Decontaminate(benchmarks=[Benchmark(name="some", path=str(file), fields=["question"])], **changed)
+    return Decontaminate(benchmarks=[Benchmark(name=name, path=str(file), fields=["question"])], **changed)
 
 
 def test_it_is_built_once(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
@@ -50,7 +50,7 @@ def test_it_is_built_once(tmp_path: Path, cache: Path, builds: list[Decontaminat
     assert first.fingerprint == second.fingerprint == index.build(benchmarks).fingerprint
     assert (first.slots == second.slots).all()
     assert (first.heads == second.heads).all()
-    assert (first.halves == second.halves).all()
+    assert (first.longer == second.longer).all()
 
 
 def test_other_items_other_options_and_other_code_are_built(
@@ -62,7 +62,8 @@ def test_other_items_other_options_and_other_code_are_built(
     changed = options(file, ITEM.replace("twelve", "eleven"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and time
     index.load_or_build(changed)
-    index.load_or_build(options(file, ITEM, ngram=10))
+    index.load_or_build(options(file, ITEM, name="other"))
+    index.load_or_build(options(file, ITEM, drop=0.9))  # decides nothing here
     index.load_or_build(options(file, ITEM), Words(definition="whitespace"))
     monkeypatch.setattr("tamis.transforms.runtime.kernels.digest", lambda _: "other code")
     index.load_or_build(options(file, ITEM))
@@ -91,8 +92,8 @@ def test_a_damaged_one_is_built_again(tmp_path: Path, cache: Path, builds: list[
 
 
 def test_the_indexes_used_last_are_kept(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
-    for ngram in range(8, 20):
-        index.load_or_build(options(tmp_path / "items.jsonl", ITEM, ngram=ngram))
+    for number in range(12):
+        index.load_or_build(options(tmp_path / "items.jsonl", ITEM, name=f"benchmark {number}"))
     assert len(list(cache.iterdir())) == index.MOST_CACHED
 
 

@@ -365,10 +365,12 @@ def _candidates(source, folded, found, seeds, items, shape, table):
         while x < count:
             text = event[order[x]] >> 32
             n = first[text + 1] - first[text]
-            last = event[order[x]] & 0xFFFFFFFF
+            last, at = event[order[x]] & 0xFFFFFFFF, np.int64(0)
             y = x
             while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
-                last = event[order[y]] & 0xFFFFFFFF
+                if seed_place[which[order[y]]] < at - n // 3:
+                    break  # the text begins again
+                last, at = event[order[y]] & 0xFFFFFFFF, np.int64(seed_place[which[order[y]]])
                 y += 1
             covered[:n] = False
             carried = 0

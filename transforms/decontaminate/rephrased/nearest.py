@@ -52,7 +52,9 @@ class Embedded:
             return np.empty((0, self.vectors.shape[1]))
         vectors = np.asarray(self.encode(list(texts)), np.float64)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
-            raise ValueError(f"the embeddings of {len(texts):,} texts have the shape {vectors.shape}, or values that are not finite")
+            raise ValueError(
+                f"the embeddings of {len(texts):,} texts have the shape {vectors.shape}, or values that are not finite"
+            )
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
@@ -63,6 +65,7 @@ class Near:
     score: float
     document: int
     """Its number among all that went by."""
+    id: str
     start: int
     """First byte in the text of the document."""
     stop: int
@@ -84,8 +87,9 @@ class Nearest:
         self.documents = self.passages = 0
         scorer.limit(self.bound)
 
-    def add(self, texts: pa.Array) -> None:
-        """Looks at the next documents. `texts`: a string or large_string array without nulls."""
+    def add(self, texts: pa.Array, ids: pa.Array) -> None:
+        """Looks at the next documents. `texts`: a string or large_string array without nulls. A document that
+        comes again, with the same id, counts once."""
         cut = windows(texts, self.size, self.words)
         window, item, score = self.scorer.scores(cut)
         document = cut.document[window]
@@ -94,21 +98,22 @@ class Nearest:
         order = order[np.lexsort((document[order], -score[order], item[order]))]
         changed = False
         for k in order[_rank(item[order]) < self.top]:
-            changed |= self._insert(item[k], score[k], cut, window[k])
+            changed |= self._insert(item[k], score[k], cut, window[k], ids[int(document[k])].as_py())
         self.documents += len(texts)
         self.passages += len(cut)
         if changed:
             self.scorer.limit(self.bound)
 
-    def _insert(self, item: int, score: float, cut: Windows, window: int) -> bool:
+    def _insert(self, item: int, score: float, cut: Windows, window: int, identifier: str) -> bool:
         """Keeps a passage of an item if it is among the nearest. Returns whether it is."""
-        if score <= self.bound[item]:
+        near = self.found[item]
+        if score <= self.bound[item] or any(each.id == identifier and each.score >= score for each in near):
             return False
         document = int(cut.document[window])
         begin = cut.text_start[document]
         start, stop = (int(place - begin) for place in (cut.start[window], cut.stop[window]))
-        near = self.found[item]
-        near.append(Near(float(score), self.documents + document, start, stop, cut.text(window)))
+        near[:] = [each for each in near if each.id != identifier]
+        near.append(Near(float(score), self.documents + document, identifier, start, stop, cut.text(window)))
         near.sort(key=lambda each: (-each.score, each.document))
         del near[self.top :]
         if len(near) == self.top:

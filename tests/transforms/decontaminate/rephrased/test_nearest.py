@@ -21,26 +21,7 @@ from tamis.transforms.decontaminate.rephrased.tfidf import TfIdf
 from tamis.transforms.text.segment import segment
 
 ITEMS = ["How many eggs did the red hen lay in June?", "Which metal melts below the boiling point of water?"]
-WORDS = [
-    "eggs",
-    "hen",
-    "red",
-    "lay",
-    "June",
-    "metal",
-    "melts",
-    "boiling",
-    "water",
-    "point",
-    "the",
-    "of",
-    "in",
-    "a",
-    "is",
-    "we",
-    "saw",
-    "it",
-]
+WORDS = (*ITEMS[0].lower().split(), *ITEMS[1].lower().split())
 
 
 def search(items: Sequence[str], texts: Sequence[str], batch: int, top: int = 3, least: float = 0.05) -> list[list[Near]]:
@@ -172,7 +153,3 @@ def test_rephrased_problems_are_found_among_a_hundred_thousand_passages(shared: 
             verdicts[own].append(rule.judge(items[item], each).suspicious)
     assert np.mean(verdicts[True]) >= 0.93
     assert np.mean(verdicts[False]) <= 0.05
-    print(f"R@1 {np.mean([place == 0 for place in rank]):.4f}, R@5 {np.mean([place < 5 for place in rank]):.4f},")
-    print(
-        f"the rule: {np.mean(verdicts[True]):.4f} of the rephrased, {np.mean(verdicts[False]):.4f} of {len(verdicts[False])} others"
-    )

@@ -89,7 +89,7 @@ def test_a_model_judges_what_is_near(tmp_path: Path, benchmark: Path) -> None:
     server.answer = lambda number, body: (200, said("yes")) if "16 hens" in body["messages"][1]["content"] else (400, b"")
     run, output = release(tmp_path / "run", dealt(texts(), 2)), tmp_path / "found.parquet"
     arguments = [run, "--benchmark", f"gsm8k={benchmark}", "--output", output, "--endpoint", server.url, "--model", "m"]
-    result = invoke(*arguments, "--json")
+    result = invoke(*arguments, "--least", "0", "--json")
     server.http.shutdown()
     assert result.exit_code == 0, result.output
     rows = pq.read_table(output)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.decontaminate.rephrased.windows import Windows, windows
+from tamis.transforms.decontaminate.rephrased.windows import Windows, changes, windows
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +24,7 @@ class Scorer(Protocol):
     """Compares passages with n items."""
 
     def limit(self, bound: Floats) -> None:
-        """Sets the score of each item, [n], that a passage must exceed."""
+        """Sets the score of each item, [n], that a passage must exceed. It never falls."""
 
     def scores(self, cut: Windows) -> tuple[Ints, Ints, Floats]:
         """(window, item, score) of every pair above the bound of the item."""
@@ -94,7 +94,7 @@ class Nearest:
         window, item, score = self.scorer.scores(cut)
         document = cut.document[window]
         order = np.lexsort((window, -score, document, item))
-        order = order[_changes(item[order], document[order])]  # the best window of each document
+        order = order[changes(item[order], document[order])]  # the best window of each document
         order = order[np.lexsort((document[order], -score[order], item[order]))]
         changed = False
         for k in order[_rank(item[order]) < self.top]:
@@ -121,16 +121,7 @@ class Nearest:
         return True
 
 
-def _changes(*columns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """True at the first row of every run of equal rows."""
-    changes = np.zeros(len(columns[0]), np.bool_)
-    changes[:1] = True
-    for column in columns:
-        changes[1:] |= column[1:] != column[:-1]
-    return changes
-
-
 def _rank(ascending: npt.NDArray[np.int64]) -> Ints:
     """The place of each row in its run of equal values."""
-    first = np.flatnonzero(_changes(ascending))
+    first = np.flatnonzero(changes(ascending))
     return np.arange(len(ascending)) - np.repeat(first, np.diff(np.append(first, len(ascending))))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.decontaminate.rephrased.windows import Windows, windows
+from tamis.transforms.decontaminate.rephrased.windows import Windows, changes, windows
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -28,43 +28,56 @@ _PAIR = np.uint64(0xD6E8FEB86659FD93)
 _SLACK = 1 - 1e-9  # for the rounding of sums in another order
 
 
-KNOWN: Final = 0.5
-"""The share of a passage's length, as a vector, up to which its known words are few."""
+COMMON: Final = 0.01
+"""A word is common if at least this share of the items has it."""
+
+FEW: Final = 0.25
+"""The share of a passage's length, as a vector, up to which its common words are few."""
 
 
 class TfIdf:
     """The words and pairs of n items, and the lists of the items that hold each.
 
-    Two bounds of Cauchy and Schwarz save most of the work and leave the cosine exact. Of an item, the
-    light words are looked up later whose length as a vector is at most bound / KNOWN of the whole: a
-    passage reaches the bound by them alone only if more than KNOWN of its own length is of words that
-    any item has. For passages like this, the words are looked up all at once.
+    Two bounds of Cauchy and Schwarz save most of the work and leave the cosine exact. Of an item, those
+    common words are left out of the lists whose length as a vector is at most bound / FEW of the whole.
+    So a passage reaches the bound by them alone only if its own common words are more than few; then all
+    lists are looked up.
     """
 
     def __init__(self, texts: Sequence[str], words: Words = DEFAULT_WORDS) -> None:
         cut = windows(pa.array(texts, pa.large_string()), np.iinfo(np.int64).max // 4, words)
         self.items = len(texts)
         owner, gram = _grams_of(cut.terms, cut.document, cut.first, cut.last)
-        pairs = np.unique(np.stack([owner.astype(np.uint64), gram]), axis=1)
-        self.owner = pairs[0].astype(np.int64)
-        self.grams, self.gram = np.unique(pairs[1], return_inverse=True)
+        order = np.lexsort((gram, owner))
+        order = order[changes(owner[order], gram[order])]  # once in an item
+        self.owner = owner[order]
+        self.grams, self.gram = np.unique(gram[order], return_inverse=True)
         items_with = np.bincount(self.gram, minlength=len(self.grams))
         self.square = (1 + np.log((1 + self.items) / (1 + items_with))) ** 2
+        self.common = float(self.square[items_with >= COMMON * self.items].max(initial=0.0))
         self.unknown = float((1 + np.log(1 + self.items)) ** 2)
         self.norm = np.sqrt(np.bincount(self.owner, self.square[self.gram], self.items))
         self.slots = _slots(self.grams)
         self.first = np.searchsorted(self.owner, np.arange(self.items + 1))
+        self.light = np.lexsort((self.gram, self.square[self.gram], self.owner))
+        total = np.cumsum(self.square[self.gram[self.light]])
+        self.lightest = total - np.concatenate([[0.0], total])[self.first[self.owner]]
         self.all = self._lists(np.ones(len(self.gram), np.bool_))
+        self.limits = 0
         self.limit(np.zeros(self.items))
 
     def limit(self, bound: Floats) -> None:
-        """Sets `bound`, [n]: the cosine of each item that a passage must exceed."""
-        light = np.lexsort((self.gram, self.square[self.gram], self.owner))
-        total = np.cumsum(self.square[self.gram[light]])
-        before = np.concatenate([[0.0], total])[self.first]
-        rest = np.empty(len(light), np.bool_)
-        rest[light] = total - before[self.owner] <= (bound * self.norm / KNOWN)[self.owner] ** 2
-        self.bound = bound
+        """Sets `bound`, [n]: the cosine of each item that a passage must exceed. It must not fall.
+
+        The lists are those for a bound of before, until it was set twice as often.
+        """
+        self.bound = bound.copy()
+        self.limits += 1
+        if self.limits & (self.limits - 1):
+            return
+        rest = np.empty(len(self.light), np.bool_)
+        rest[self.light] = self.lightest <= (bound * self.norm / FEW)[self.owner] ** 2
+        rest &= self.square[self.gram] <= self.common
         self.heavy = self._lists(~rest)
         self.rest_norm = np.sqrt(np.bincount(self.owner[rest], self.square[self.gram[rest]], self.items))
 
@@ -76,7 +89,7 @@ class TfIdf:
 
     def scores(self, cut: Windows) -> tuple[Ints, Ints, Floats]:
         """(window, item, cosine) of every pair above the bound of the item, by window."""
-        vocabulary = (self.grams, self.slots, self.square, self.unknown)
+        vocabulary = (self.grams, self.slots, self.square, self.common, self.unknown)
         items = (self.first, self.gram, self.norm, self.bound, self.rest_norm)
         return _scores(cut.terms, cut.first, cut.last, *vocabulary, *self.heavy, *self.all, *items)
 
@@ -133,8 +146,8 @@ def _find(key, keys, slots):
 
 @njit(cache=True, nogil=True)
 def _scores(
-    terms, first, last, keys, slots, square, unknown, heavy_first, heavy, all_first, everyone, gram_first, gram_of,
-    norm, bound, rest_norm,
+    terms, first, last, keys, slots, square, common, unknown, heavy_first, heavy, all_first, everyone, gram_first,
+    gram_of, norm, bound, rest_norm,
 ):  # fmt: skip
     window = np.empty(256, np.int64)
     item = np.empty(256, np.int64)
@@ -154,21 +167,24 @@ def _scores(
     shared = np.zeros(len(norm), np.float64)
     touched = np.empty(len(norm), np.int64)
     for w in range(len(first)):
-        known = 0.0
-        strange = 0.0
+        light = 0.0  # the squared length of its common words, and of the others
+        other = 0.0
         found = 0
         for i in range(first[w], last[w]):
             for kind in range(1 + (i + 1 < last[w])):
                 gram = pair[i] if kind else word[i]
                 if gram < 0:
-                    strange += unknown
+                    other += unknown
                 elif in_window[gram] != w:
                     in_window[gram] = w
-                    known += square[gram]
+                    if square[gram] <= common:
+                        light += square[gram]
+                    else:
+                        other += square[gram]
                     grams[found] = gram
                     found += 1
-        length = np.sqrt(known + strange)
-        few = known <= KNOWN * KNOWN * (known + strange)
+        length = np.sqrt(light + other)
+        few = light <= FEW * FEW * (light + other)
         first_item = heavy_first if few else all_first
         items = heavy if few else everyone
         count = 0
@@ -179,10 +195,10 @@ def _scores(
                     touched[count] = q
                     count += 1
                 shared[q] += weight
-        known = np.sqrt(known)
+        light = np.sqrt(light)
         for q in touched[:count]:
             least = bound[q] * norm[q] * length
-            rest = rest_norm[q] * known if few else 0.0
+            rest = rest_norm[q] * light if few else 0.0
             if shared[q] + rest > least * _SLACK:
                 total = 0.0  # once more, and in one order, so that it is the same bits whatever the bound was
                 for gram in gram_of[gram_first[q] : gram_first[q + 1]]:

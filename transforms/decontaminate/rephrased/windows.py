@@ -93,3 +93,12 @@ def _windows(first_of, size):
                 break
             start += step
     return document, first, last
+
+
+def changes(*columns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """True at the first row of every run of equal rows."""
+    changes = np.zeros(len(columns[0]), np.bool_)
+    changes[:1] = True
+    for column in columns:
+        changes[1:] |= column[1:] != column[:-1]
+    return changes

@@ -31,7 +31,7 @@ _SLACK = 1 - 1e-9  # for the rounding of sums in another order
 COMMON: Final = 0.01
 """A word is common if at least this share of the items has it."""
 
-FEW: Final = 0.25
+FEW: Final = 0.35
 """The share of a passage's length, as a vector, up to which its common words are few."""
 
 
@@ -79,6 +79,7 @@ class TfIdf:
         rest[self.light] = self.lightest <= (bound * self.norm / FEW)[self.owner] ** 2
         rest &= self.square[self.gram] <= self.common
         self.heavy = self._lists(~rest)
+        self.rest = (np.searchsorted(self.owner[rest], np.arange(self.items + 1)), self.gram[rest])
         self.rest_norm = np.sqrt(np.bincount(self.owner[rest], self.square[self.gram[rest]], self.items))
 
     def _lists(self, chosen: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -90,7 +91,7 @@ class TfIdf:
     def scores(self, cut: Windows) -> tuple[Ints, Ints, Floats]:
         """(window, item, cosine) of every pair above the bound of the item, by window."""
         vocabulary = (self.grams, self.slots, self.square, self.common, self.unknown)
-        items = (self.first, self.gram, self.norm, self.bound, self.rest_norm)
+        items = (self.first, self.gram, self.norm, self.bound, self.rest_norm, *self.rest)
         return _scores(cut.terms, cut.first, cut.last, *vocabulary, *self.heavy, *self.all, *items)
 
 
@@ -147,7 +148,7 @@ def _find(key, keys, slots):
 @njit(cache=True, nogil=True)
 def _scores(
     terms, first, last, keys, slots, square, common, unknown, heavy_first, heavy, all_first, everyone, gram_first,
-    gram_of, norm, bound, rest_norm,
+    gram_of, norm, bound, rest_norm, rest_first, rest_of,
 ):  # fmt: skip
     window = np.empty(256, np.int64)
     item = np.empty(256, np.int64)
@@ -198,8 +199,11 @@ def _scores(
         light = np.sqrt(light)
         for q in touched[:count]:
             least = bound[q] * norm[q] * length
-            rest = rest_norm[q] * light if few else 0.0
-            if shared[q] + rest > least * _SLACK:
+            if few and shared[q] + rest_norm[q] * light > least * _SLACK:
+                for gram in rest_of[rest_first[q] : rest_first[q + 1]]:
+                    if in_window[gram] == w:
+                        shared[q] += square[gram]
+            if shared[q] > least * _SLACK:
                 total = 0.0  # once more, and in one order, so that it is the same bits whatever the bound was
                 for gram in gram_of[gram_first[q] : gram_first[q + 1]]:
                     if in_window[gram] == w:

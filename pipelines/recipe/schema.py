@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from tamis.pipelines.recipe.editing import EDITORS, EditStep, check_editor_objects, check_editors_differ
+from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.signal_list import hint_for_signal
-from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, Unknowable, field_messages
+from tamis.pipelines.recipe.signal_checks import (
+    KnownSignals,
+    check_column,
+    check_condition,
+    check_output,
+    check_pairs,
+    check_rule_exists,
+    check_threshold,
+    known_signal,
+    parse_order,
+    undeclared_signal,
+)
+from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
@@ -24,7 +35,7 @@ from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
-from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
+from tamis.transforms.curriculum.order import WILDCARD, Curriculum
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
@@ -37,7 +48,7 @@ from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.rule_blocks import LanguagePair, RuleBlock, Rules
 from tamis.transforms.select.score_files import ScoreFile
-from tamis.transforms.select.thresholds import Threshold, check_kind, check_labels, check_limits, check_name
+from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -194,7 +205,7 @@ class Recipe(Options):
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
         signals = _known_signals(info)
 
-        FieldErrors.collect({(name,): partial(_check_threshold, name, rules[name], signals) for name in rules if signals})
+        FieldErrors.collect({(name,): partial(check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
 
     @field_validator("per_source")
@@ -210,7 +221,7 @@ class Recipe(Options):
         checks = _block_checks(blocks, info, signals)
         pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
         if signals and blocks and pairs:
-            checks[()] = partial(_check_pairs, pairs, signals, info.data["scores"])
+            checks[()] = partial(check_pairs, pairs, signals, info.data["scores"])
             labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
             if all(labels) and signals.strict:
                 for name in blocks.keys() - {label for each in labels for label in each}:
@@ -224,7 +235,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(name: str) -> None:
-            _check_threshold(name, rules[name], signals)
+            check_threshold(name, rules[name], signals)
             if name.startswith((METADATA, PREFIX, *(f"{score}." for score in info.data["scores"]))):
                 raise ValueError(f"no cut changes '{name}': set its limits under thresholds")
 
@@ -237,7 +248,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(weight: Weight) -> None:
-            signal = _signal(weight.signal, signals, "float64")
+            signal = known_signal(weight.signal, signals, "float64")
             resolve_range(weight, signal)
             if signals.strict:
                 check_limits(weight.signal, weight.range or (), signal)
@@ -254,7 +265,7 @@ class Recipe(Options):
         columns = enumerate(select.bins) if signals else ()
         checks: dict[FieldPath, Callable[[], object]] = {}
         for index, name in columns:
-            checks["bins", index] = partial(_check_column, name, signals, True)
+            checks["bins", index] = partial(check_column, name, signals, True)
             if len(select.bins) == 1 and name in signals and signals.strict:
                 for field, bins in select.by_name.items():
                     labels = sorted(bins - {"none"})  # of documents without a label
@@ -267,7 +278,7 @@ class Recipe(Options):
     def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
         signals = _known_signals(info)
         metrics = curriculum.by.items() if signals else ()
-        FieldErrors.collect({("by", source): partial(_parse_metric, metric, signals) for source, metric in metrics})
+        FieldErrors.collect({("by", source): partial(parse_order, metric, signals) for source, metric in metrics})
         phases, expected = len(curriculum.effective_phases), info.data["select"].phases if "select" in info.data else 0
         if expected and expected != phases:
             raise ValueError(f"select.epochs has numbers for {expected} phases, but curriculum.phases has {phases}")
@@ -281,7 +292,7 @@ class Recipe(Options):
         for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
             for column, condition in guard.where.items():
-                checks[*place, "where", column] = partial(_check_condition, column, condition, signals)
+                checks[*place, "where", column] = partial(check_condition, column, condition, signals)
         FieldErrors.collect(checks if signals else {})
         return guards
 
@@ -290,7 +301,7 @@ class Recipe(Options):
     def _output_has_signals(cls, output: Output, info: ValidationInfo) -> Output:
         signals = _known_signals(info)
         named = enumerate(output.signals) if signals else ()
-        FieldErrors.collect({("signals", index): partial(_check_output, name, signals) for index, name in named})
+        FieldErrors.collect({("signals", index): partial(check_output, name, signals) for index, name in named})
         return output
 
     @model_validator(mode="after")
@@ -380,7 +391,7 @@ class Recipe(Options):
     def undeclared(self) -> dict[str, Signal]:
         """Fields of metadata that the recipe uses without declaring them, so that Decide reads them
         from the metadata, with the type that their use implies."""
-        return {name: _undeclared(name, kind) for name, kind in self._undeclared_uses()}
+        return {name: undeclared_signal(name, kind) for name, kind in self._undeclared_uses()}
 
     def _undeclared_uses(self) -> Iterator[tuple[str, Kind]]:
         for name, kind in self._uses():
@@ -405,7 +416,7 @@ class Recipe(Options):
     def metrics(self) -> dict[str, tuple[str, float]]:
         """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
-        return {source: _parse_metric(metric, _Signals(self.all_signals)) for source, metric in by}
+        return {source: parse_order(metric, KnownSignals(self.all_signals)) for source, metric in by}
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -492,27 +503,8 @@ def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal
     return {signal.name: signal for component in components for signal in component.signals}
 
 
-class _Signals(dict[str, Signal]):
-    """The signals that a recipe can name. `partial`: some of them are missing, as their raters have
-    errors; `strict`: the recipe is not that of a finished run, so limits and labels are checked."""
-
-    partial = False
-    strict = True
-
-
-def _check_threshold(name: str, rule: Threshold, signals: _Signals) -> None:
-    if name in ("quality", "source") and name not in signals:
-        other = "select.top takes the best share" if name == "quality" else "select.epochs: {NAME: 0} leaves a source out"
-        raise ValueError(f"thresholds are of signals, and '{name}' is none: {other}")
-    signal = _signal(name, signals, "float64" if rule.one_of is None else "string")
-    check_kind(name, rule, signal.has_labels)
-    if signals.strict:
-        check_limits(name, (rule.min, rule.max), signal)
-        check_labels(name, rule.one_of or (), signal)
-
-
 def _block_checks(
-    blocks: Mapping[str, RuleBlock], info: ValidationInfo, signals: _Signals
+    blocks: Mapping[str, RuleBlock], info: ValidationInfo, signals: KnownSignals
 ) -> dict[FieldPath, Callable[[], object]]:
     """The checks of the limits in blocks, by place; none without signals. What takes a rule away needs
     one in `thresholds` or in a block of a source."""
@@ -522,86 +514,10 @@ def _block_checks(
     for block, options in blocks.items():
         for name, rule in options.thresholds.items():
             if rule is not None and signals:
-                checks[block, "thresholds", name] = partial(_check_threshold, name, rule, signals)
+                checks[block, "thresholds", name] = partial(check_threshold, name, rule, signals)
             elif rule is None and not {"thresholds", "per_source"} & _left_out(info):
-                checks[block, "thresholds", name] = partial(_check_rule_exists, name, there)
+                checks[block, "thresholds", name] = partial(check_rule_exists, name, there)
     return checks
-
-
-def _check_rule_exists(name: str, rules: Collection[str]) -> None:
-    if name not in rules:
-        near = nearest(name, rules)
-        hint = f": did you mean '{near}'?" if near else f"; those with limits are {', '.join(sorted(rules))}" if rules else ""
-        raise ValueError(f"null takes the limits of a signal away, and '{name}' has none{hint}")
-
-
-def _check_pairs(pairs: Sequence[LanguagePair], signals: _Signals, scores: Collection[str]) -> None:
-    """Raises ValueError unless every pair has one label and a number that a release keeps."""
-    for pair in pairs:
-        for name in (pair.label, pair.score):
-            if name.split(".")[0] in scores:
-                raise ValueError(f"language_pairs: a release does not keep '{name}', so nobody could see why a rule held")
-        label, score = _signal(pair.label, signals, "string"), _signal(pair.score, signals, "float64")
-        if label.kind != "string":
-            raise ValueError(f"language_pairs: '{pair.label}' is no single label")
-        if score.has_labels:
-            raise ValueError(f"language_pairs: '{pair.score}' is text, not a number")
-        if signals.strict:
-            check_limits(pair.score, [pair.min], score)
-
-
-def _check_condition(name: str, condition: tuple[str, ...] | NumberRange, signals: _Signals) -> None:
-    """Raises ValueError unless documents can meet a condition of a guard."""
-    limits = (condition.min, condition.max) if isinstance(condition, NumberRange) else ()
-    _check_column(name, signals, not isinstance(condition, NumberRange))
-    signal = _QUALITY if name == "quality" else signals.get(name)
-    if signal is not None and signals.strict:
-        check_limits(name, limits, signal)
-        check_labels(name, () if isinstance(condition, NumberRange) else condition, signal)
-
-
-_QUALITY = Signal("quality", "float64", "share", "up", "the recipe", 0.0, 1.0)
-
-
-def _signal(name: str, signals: _Signals, kind: Kind) -> Signal:
-    """The signal of this name, or an undeclared field of the metadata, which is of the kind that its
-    use implies. Raises ValueError if there is no such signal."""
-    if name.startswith(METADATA) and name not in signals:
-        if not all(name.split(".")):
-            raise ValueError(f"'{name}' names no field of the metadata")
-        declared = [other for other in signals if other.startswith(METADATA)]
-        if close := nearest(name, declared, cutoff=0.8):
-            raise ValueError(f"'{name}' is not declared under signals: did you mean '{close}'?")
-        return _undeclared(name, kind)
-    _check_signal(name, signals)
-    return signals[name]
-
-
-def _check_signal(name: str, signals: _Signals, *others: str) -> None:
-    """Raises ValueError unless there is such a signal, or it is one of `others`, naming the rater to
-    add or the nearest; Unknowable if its rater has an error."""
-    if name in signals or name in others:
-        return
-    rater, *rest = name.split(".")
-    edited = {".".join(other.split(".")[:2]) for other in signals}
-    if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
-        raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
-    measured = {other.split(".")[0] for other in signals}
-    if signals.partial and rater not in measured:
-        raise Unknowable
-    if rater not in measured and (hint := hint_for_signal(name, [*signals, *others])):
-        raise ValueError(f"no signal '{name}': {hint}")
-    check_name(name, [*signals, *others])
-
-
-def _check_output(name: str, signals: _Signals) -> None:
-    if name.startswith(METADATA) and name not in signals:
-        raise ValueError(f"declare '{name}' under signals: a column has a type")
-    _check_signal(name, signals)
-
-
-def _undeclared(name: str, kind: Kind) -> Signal:
-    return Signal(name, kind, "", "none", "metadata of the input")
 
 
 def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, ScoreFile]) -> dict[str, tuple[Signal, ...]]:
@@ -637,43 +553,23 @@ def _check_declared_name(name: str, scores: Collection[str]) -> None:
         raise ValueError("this name counts the fields of another type than declared")
 
 
-def _check_column(name: str, signals: _Signals, labels: bool) -> None:
-    """Raises ValueError unless documents have this column, with labels or with numbers."""
-    if name in ("source", "licence", "quality"):
-        has_labels = name != "quality"
-    elif name.startswith(METADATA) or name in signals:
-        signal = _signal(name, signals, "string" if labels else "float64")
-        has_labels = signal.has_labels or (labels and signal.kind == "bool")  # which counts as 1 and 0, too
-    else:
-        _check_signal(name, signals, "source", "licence", "quality")
-    if labels != has_labels:
-        raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
-
-
-def _parse_metric(metric: str, signals: _Signals) -> tuple[str, float]:
-    """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
-    name = metric.lstrip("+-")
-    _check_column(name, signals, False)
-    return parse_metric(metric, "up" if name == "quality" else _signal(name, signals, "float64").direction)
-
-
 def _left_out(info: ValidationInfo) -> frozenset[str]:
     left_out: frozenset[str] = (info.context or {}).get(LEFT_OUT, frozenset())
     return left_out
 
 
-def _known_signals(info: ValidationInfo) -> _Signals:
+def _known_signals(info: ValidationInfo) -> KnownSignals:
     """The signals by name; empty if the raters have errors, which must be corrected first, or if
     some of a finished run are gone."""
     if not info.data.keys() >= _MEASURE or not info.data["rate"].complete:
-        return _Signals()
+        return KnownSignals()
     editors = [step.editor for step in info.data["edit"]]
     if None in editors:
-        return _Signals()
+        return KnownSignals()
     raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
     rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
-    signals = _Signals(rated | {signal.name: signal for each in scores.values() for signal in each})
+    signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
     signals.partial = bool(_left_out(info) & _MEASURE)
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals

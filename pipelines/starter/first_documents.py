@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from tamis.pipelines.recipe.kinds import Signs, looks_like_code
+from tamis.pipelines.starter.kinds import Signs, looks_like_code
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Input, Reject, Split
 from tamis.transforms.read.inputs import input_files, plan, read

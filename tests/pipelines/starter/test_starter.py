@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tamis.pipelines.recipe.kinds import KINDS
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.recipe.starter import input_block, starter
+from tamis.pipelines.starter.kinds import KINDS
+from tamis.pipelines.starter.starter import input_block, starter
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read

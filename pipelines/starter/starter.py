@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tamis.pipelines.recipe.first_documents import FILES, RECORDS, FirstDocuments, first_documents, leaves, spread
-from tamis.pipelines.recipe.kinds import KINDS, Kind, direction, find_kind, is_score, kind_of
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.starter.first_documents import FILES, RECORDS, FirstDocuments, first_documents, leaves, spread
+from tamis.pipelines.starter.kinds import KINDS, Kind, direction, find_kind, is_score, kind_of
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import nearest

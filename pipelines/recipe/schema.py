@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
+from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.recipe.blocks import EDIT, Block, TextBlocks
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
@@ -19,6 +21,7 @@ from tamis.pipelines.recipe.signal_checks import (
     KnownSignals,
     check_column,
     check_condition,
+    check_known_early,
     check_output,
     check_pairs,
     check_rule_exists,
@@ -46,7 +49,7 @@ from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
-from tamis.transforms.select.rule_blocks import LanguagePair, RuleBlock, Rules
+from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -64,6 +67,9 @@ error of its own. What depends on them is not checked."""
 
 _MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
 """The sections that signals come from."""
+
+_BLOCKS = ("per_source", "per_language")
+"""The sections with blocks, whose editors have signals, too."""
 
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
@@ -109,15 +115,15 @@ class Recipe(Options):
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
     )
-    per_source: dict[str, RuleBlock] = Field({}, description="limits that differ for a source, by its name")
+    per_source: dict[str, Block] = Field({}, description="what differs for a source, by its name")
     language_pairs: tuple[LanguagePair, ...] = Field(
         (LanguagePair(),),
         min_length=1,
         description="what tells the language of a document for per_language: the label of the first pair whose score is high "
         "enough",
     )
-    per_language: dict[str, RuleBlock] = Field(
-        {}, description="limits that differ for a language, by its label; they override those of per_source"
+    per_language: dict[str, Block] = Field(
+        {}, description="what differs for a language, by its label; it goes before per_source"
     )
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
@@ -144,7 +150,7 @@ class Recipe(Options):
     @classmethod
     def _add_objects(cls, sections: Any, info: ValidationInfo) -> Any:
         """Adds `rate`, so that it is checked: a default would not see the raters of the program; and
-        to `edit` the editors of the program that it does not name."""
+        to `edit` the editors of the program that neither it nor a block names."""
         if not isinstance(sections, dict):
             return sections
         objects = (info.context or {}).get(EDITOR_OBJECTS, ())
@@ -152,7 +158,7 @@ class Recipe(Options):
         sections = {"rate": {}, **sections}
         steps = sections.get("edit", ())
         if objects and isinstance(steps, list | tuple):
-            named = {name for step in steps if isinstance(step, dict) for name in step}
+            named = {name for step in chain(steps, _steps_of_blocks(sections)) if isinstance(step, dict) for name in step}
             sections["edit"] = [*steps, *({editor.name: {}} for editor in objects if editor.name not in named)]
         return sections
 
@@ -203,25 +209,31 @@ class Recipe(Options):
     @field_validator("thresholds")
     @classmethod
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
-        signals = _known_signals(info)
-
+        signals = _known_signals(info, sections=_MEASURE)
         FieldErrors.collect({(name,): partial(check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
 
     @field_validator("per_source")
     @classmethod
-    def _source_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
-        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info)))
+    def _source_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
+        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info, blocks, _MEASURE)))
         return blocks
 
     @field_validator("per_language")
     @classmethod
-    def _language_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
-        signals = _known_signals(info)
+    def _language_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
+        signals = _known_signals(info, blocks, (*_MEASURE, "per_source"))
         checks = _block_checks(blocks, info, signals)
         pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
         if signals and blocks and pairs:
             checks[()] = partial(check_pairs, pairs, signals, info.data["scores"])
+            raters = chain.from_iterable(info.data["rate"].raters.values())
+            raw = {signal.name for rater in raters if rater.raw for signal in rater.signals}
+            for name, block in blocks.items():
+                if block.words is not None:
+                    checks[name, "words"] = partial(check_known_early, pairs, raw, "this text is cut into words")
+                if block.edit is not None:
+                    checks[name, "edit"] = partial(check_known_early, pairs, (), "editors change this text")
             labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
             if all(labels) and signals.strict:
                 for name in blocks.keys() - {label for each in labels for label in each}:
@@ -315,6 +327,41 @@ class Recipe(Options):
         return self
 
     @model_validator(mode="after")
+    def _limits_are_of_editors_that_run(self, info: ValidationInfo) -> Recipe:
+        if (info.context or {}).get(FINISHED) or _left_out(info) & {EDIT, "thresholds", *_BLOCKS}:
+            return self
+        kinds = {editor.name: type(editor) for editor in self.editors}
+        messages: dict[FieldPath, str] = {
+            (*section.split(".", 1), EDIT): f"another editor is called '{editor.name}': choose another name for one of them"
+            for section, editors in self.editors_by_section.items()
+            for editor in editors
+            if type(editor) is not kinds[editor.name]
+        }
+        for source, language in product(("", *self.per_source), ("", *self.per_language)):
+            messages |= dict(self._limits_without_editor(self.rules.rule_set(source, language)))
+        if messages:
+            raise FieldErrors(messages)
+        return self
+
+    def _limits_without_editor(self, rule_set: RuleSet) -> Iterator[tuple[FieldPath, str]]:
+        """(place, message) for each limit on a signal of an editor that does not run on its documents."""
+        running = self.text_blocks.edit_section(rule_set.source, rule_set.language)
+        measured = _signals(self.editors_by_section[running])
+        for name in rule_set.rules:
+            if not name.startswith(PREFIX) or name in measured:
+                continue
+            section = rule_set.sections[name]
+            if section != THRESHOLDS:
+                what = "the editors of this block do not measure it" if section == running else f"those of {running} run here"
+                yield (*section.split(".", 1), THRESHOLDS, name), f"no document of these has a value of it: {what}"
+            else:
+                yield (
+                    (*running.split(".", 1), EDIT),
+                    f"{THRESHOLDS} has limits of '{name}', which these editors do not measure, so no document of this block "
+                    f"would pass: take them away with `{name}: null` under {running}.{THRESHOLDS}, or add the editor",
+                )
+
+    @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
         known = not (info.context or {}).get(FINISHED) and not _left_out(info)  # to look at the steps takes a second
         if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
@@ -357,9 +404,24 @@ class Recipe(Options):
         return Rules.model_construct(**{name: getattr(self, name) for name in Rules.model_fields})
 
     @cached_property
+    def text_blocks(self) -> TextBlocks:
+        """Which words and editors are for which documents."""
+        return TextBlocks(self.words, self.per_source, self.per_language)
+
+    @cached_property
+    def editors_by_section(self) -> dict[str, tuple[Editor[Any], ...]]:
+        """The editors in their order, by the section that names them: `edit`, then blocks, such as
+        per_source.web."""
+        steps = {EDIT: self.edit} | {section: block.edit for section, block in self._blocks if block.edit is not None}
+        return {section: tuple(step.editor for step in each if step.editor is not None) for section, each in steps.items()}
+
+    @cached_property
     def editors(self) -> tuple[Editor[Any], ...]:
-        """The editors, in their order."""
-        return tuple(step.editor for step in self.edit if step.editor is not None)
+        """The editors of all sections: one of each name, those of `edit` first."""
+        editors: dict[str, Editor[Any]] = {}
+        for editor in chain.from_iterable(self.editors_by_section.values()):
+            editors.setdefault(editor.name, editor)
+        return tuple(editors.values())
 
     @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
@@ -375,7 +437,7 @@ class Recipe(Options):
     @cached_property
     def rated_signals(self) -> dict[str, Signal]:
         """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
-        return _signals([*self.raters, *self.editors])
+        return _signals([*self.raters, *chain.from_iterable(self.editors_by_section.values())])
 
     @cached_property
     def score_signals(self) -> dict[str, tuple[Signal, ...]]:
@@ -441,15 +503,52 @@ class Recipe(Options):
         steps = (mark.load().of(options, self) for options, mark in marks if options)
         return tuple(step for step in steps if step is not None)
 
+    @property
+    def words_identity(self) -> dict[str, object]:
+        """Everything that determines the words of each document, by keys of a fingerprint."""
+        identity: dict[str, object] = {"words": _word_identity(self.words)}
+        blocks = {section: block.words for section, block in self._blocks if block.words is not None}
+        if blocks:
+            identities = {section: _word_identity(words.applied_to(self.words)) for section, words in blocks.items()}
+            own = {section: words.model_dump() for section, words in blocks.items()}
+            identity["words of blocks"] = [own, identities, self._languages_identity(blocks)]
+        return identity
+
+    @property
+    def editors_identity(self) -> dict[str, object]:
+        """Everything that determines what editors make of each text, by keys of a fingerprint."""
+        sections = {
+            section: [[editor.name, _fingerprint("editor", editor)] for editor in editors]
+            for section, editors in self.editors_by_section.items()
+        }
+        identity: dict[str, object] = {"editors": sections.pop(EDIT)}
+        if sections:
+            identity["editors of blocks"] = [sections, self._languages_identity(sections)]
+        return identity
+
+    def _languages_identity(self, sections: Collection[str]) -> object:
+        """What tells the language of a document, if any of these sections is for one."""
+        if not any(section.startswith("per_language.") for section in sections):
+            return None
+        measured = {signal.name: rater for rater in self.raters if rater.raw for signal in rater.signals}
+        raters = {measured[name].name: measured[name] for name in self.rules.language_columns if name in measured}
+        pairs = [pair.model_dump() for pair in self.language_pairs]
+        return [pairs, [[name, _fingerprint("rater", rater)] for name, rater in sorted(raters.items())]]
+
+    @property
+    def _blocks(self) -> Iterator[tuple[str, Block]]:
+        """The blocks by section, such as per_source.code."""
+        return ((section, block) for section, block in sorted(self.rules.blocks.items()) if isinstance(block, Block))
+
     @cached_property
     def rate_fingerprint(self) -> str:
         """Covers everything that can change rated/ and sketches/, except the input bytes."""
         minhash = self.dedup.minhash if self.dedup is not None else None
         return fingerprint(
             {
+                **self.words_identity,
+                **self.editors_identity,
                 "code": RATE_VERSION,
-                "words": _word_identity(self.words),
-                "editors": [[editor.name, _fingerprint("editor", editor)] for editor in self.editors],
                 "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.identity,
@@ -503,8 +602,16 @@ def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal
     return {signal.name: signal for component in components for signal in component.signals}
 
 
+def _steps_of_blocks(sections: Mapping[str, Any]) -> Iterator[Any]:
+    """The editors that blocks name, as they are written."""
+    for blocks in (sections.get(name) for name in sorted(_BLOCKS)):
+        for block in blocks.values() if isinstance(blocks, dict) else ():
+            steps = block.get(EDIT) if isinstance(block, dict) else None
+            yield from steps if isinstance(steps, list | tuple) else ()
+
+
 def _block_checks(
-    blocks: Mapping[str, RuleBlock], info: ValidationInfo, signals: KnownSignals
+    blocks: Mapping[str, Block], info: ValidationInfo, signals: KnownSignals
 ) -> dict[FieldPath, Callable[[], object]]:
     """The checks of the limits in blocks, by place; none without signals. What takes a rule away needs
     one in `thresholds` or in a block of a source."""
@@ -558,19 +665,24 @@ def _left_out(info: ValidationInfo) -> frozenset[str]:
     return left_out
 
 
-def _known_signals(info: ValidationInfo) -> KnownSignals:
-    """The signals by name; empty if the raters have errors, which must be corrected first, or if
-    some of a finished run are gone."""
-    if not info.data.keys() >= _MEASURE or not info.data["rate"].complete:
+def _known_signals(
+    info: ValidationInfo, blocks: Mapping[str, Block] = MappingProxyType({}), sections: Collection[str] = (*_MEASURE, *_BLOCKS)
+) -> KnownSignals:
+    """The signals by name; empty if the `sections` that they come from have errors, which must be
+    corrected first, or if some raters or editors of a finished run are gone. `blocks`: those that
+    are being checked."""
+    if not info.data.keys() >= set(sections) or not info.data["rate"].complete:
         return KnownSignals()
-    editors = [step.editor for step in info.data["edit"]]
+    every = [*(block for name in _BLOCKS for block in info.data.get(name, {}).values()), *blocks.values()]
+    steps = [*info.data["edit"], *chain.from_iterable(block.edit or () for block in every)]
+    editors = [step.editor for step in steps]
     if None in editors:
         return KnownSignals()
     raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
     rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
-    signals.partial = bool(_left_out(info) & _MEASURE)
+    signals.partial = bool(_left_out(info) & _MEASURE.union(_BLOCKS))
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals
 

@@ -61,6 +61,17 @@ def check_pairs(pairs: Sequence[LanguagePair], signals: KnownSignals, scores: Co
             check_limits(pair.score, [pair.min], score)
 
 
+def check_known_early(pairs: Sequence[LanguagePair], signals: Collection[str], when: str) -> None:
+    """Raises ValueError unless the language of a document is known before its text is rated: by fields
+    of the metadata, or by one of these signals."""
+    for name in (name for pair in pairs for name in (pair.label, pair.score)):
+        if not name.startswith(METADATA) and name not in signals:
+            raise ValueError(
+                f"the language must be known before {when}, and '{name}' is measured later: name fields of the metadata in "
+                "language_pairs, or set this for a source (per_source)"
+            )
+
+
 def check_condition(name: str, condition: tuple[str, ...] | NumberRange, signals: KnownSignals) -> None:
     """Raises ValueError unless documents can meet a condition of a guard."""
     limits = (condition.min, condition.max) if isinstance(condition, NumberRange) else ()
@@ -93,7 +104,9 @@ def check_signal(name: str, signals: KnownSignals, *others: str) -> None:
     rater, *rest = name.split(".")
     edited = {".".join(other.split(".")[:2]) for other in signals}
     if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
-        raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
+        raise ValueError(
+            f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit; if only a block has it, set the limits there"
+        )
     measured = {other.split(".")[0] for other in signals}
     if signals.partial and rater not in measured:
         raise Unknowable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from tamis.pipelines.recipe.editing import EditStep, check_editors_differ
 from tamis.transforms.select.rule_blocks import Rows, RuleBlock, split_by_blocks
@@ -24,6 +24,8 @@ EDIT = "edit"
 
 class Block(RuleBlock):
     """What differs for the documents of a source or a language. All else is as in the recipe."""
+
+    model_config = ConfigDict(extra="forbid")
 
     words: OtherWords | None = Field(
         None, description="how these texts are cut into words for raters; duplicates and benchmark items are found by `words`"

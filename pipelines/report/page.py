@@ -16,7 +16,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tamis.pipelines.formatting import compact, number, share, storage_size
-from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.report import charts
 from tamis.pipelines.report.page_data import Groups, OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
@@ -38,7 +37,7 @@ def write_report(release: Release, uri: str) -> None:
 def render(manifest: Manifest, data: ReportData) -> str:
     """The page about a finished run."""
     recipe = manifest["recipe"]
-    rules = finished_recipe(manifest).rules
+    rules = Rules.model_validate({name: recipe[name] for name in Rules.model_fields.keys() & recipe.keys()})
     signals = charts.signal_charts(data["histograms"], rules)
     return str(
         _environment()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tamis.transforms.core.options import Number, Options
 from tamis.transforms.select.thresholds import Threshold, evaluate
@@ -25,7 +25,9 @@ Rows = npt.NDArray[np.int64]
 
 
 class RuleBlock(Options):
-    """Limits that differ for the documents of a source or a language."""
+    """Limits that differ for the documents of a source or a language; what else a block has is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
     thresholds: dict[str, Threshold | None] = Field(
         {},

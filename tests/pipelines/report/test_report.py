@@ -53,7 +53,7 @@ def manifest() -> dict[str, Any]:
                 "language.label": threshold | {"min": None, "max": None, "one_of": ["en"]},
             },
             "dedup": {"exact": True, "minhash": {"bands": 14, "rows": 8, "ngram": 5, "threshold": 0.7}},
-            "decontaminate": {"benchmarks": [{"name": "b", "path": "b.jsonl", "fields": ["q"]}]},
+            "decontaminate": {"benchmarks": []},
             "guards": {
                 "synthetic": {"where": {"source": ["books"]}, "warn_above": 0.3, "fail_above": 0.5, "along": True},
                 "shares": {"good": {"where": {"quality": {"min": 0.4, "max": None}}, "warn_below": 0.1}},

@@ -70,9 +70,14 @@ class TextBlocks:
     def words_of(self, source: str, language: str) -> Words:
         """The words of documents under these blocks; "" for no block."""
         words = self.words
-        for block in self._over(source, language):
+        for block in ([self.per_source[source]] if source else []) + ([self.per_language[language]] if language else []):
             words = block.words.applied_to(words) if block.words is not None else words
         return words
+
+    def word_sections(self, source: str, language: str) -> list[str]:
+        """The blocks that change the words of documents under these blocks, such as per_source.code."""
+        named = (("per_source", source, self.per_source), ("per_language", language, self.per_language))
+        return [f"{kind}.{name}" for kind, name, blocks in named if name and blocks[name].words is not None]
 
     def edit_section(self, source: str, language: str) -> str:
         """The section with the editors of documents under these blocks: `edit`, or per_source.code."""
@@ -88,10 +93,6 @@ class TextBlocks:
     def by_editors(self, sources: pa.Array, languages: Callable[[], pa.Array]) -> Groups[str]:
         """The section with the editors of n documents."""
         return self._split("edit", self.edit_section, sources, languages)
-
-    def _over(self, source: str, language: str) -> list[Block]:
-        named = ((source, self.per_source), (language, self.per_language))
-        return [blocks[name] for name, blocks in named if name]
 
     def _split(
         self, field: str, of: Callable[[str, str], T], sources: pa.Array, languages: Callable[[], pa.Array]

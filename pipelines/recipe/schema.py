@@ -351,14 +351,14 @@ class Recipe(Options):
             if not name.startswith(PREFIX) or name in measured:
                 continue
             section = rule_set.sections[name]
-            if section != THRESHOLDS:
-                what = "the editors of this block do not measure it" if section == running else f"those of {running} run here"
-                yield (*section.split(".", 1), THRESHOLDS, name), f"no document of these has a value of it: {what}"
+            if running in (section, EDIT):
+                message = f"no document of this block has a value of it: add its editor to {section}.{EDIT}"
+                yield (*section.split(".", 1), THRESHOLDS, name), message
             else:
                 yield (
                     (*running.split(".", 1), EDIT),
-                    f"{THRESHOLDS} has limits of '{name}', which these editors do not measure, so no document of this block "
-                    f"would pass: take them away with `{name}: null` under {running}.{THRESHOLDS}, or add the editor",
+                    f"{section} has limits of '{name}', which these editors do not measure, so no document of this block would "
+                    f"pass: take them away with `{name}: null` under {running}.{THRESHOLDS}, or add the editor",
                 )
 
     @model_validator(mode="after")

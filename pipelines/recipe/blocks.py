@@ -28,7 +28,8 @@ class Block(RuleBlock):
     model_config = ConfigDict(extra="forbid")
 
     words: OtherWords | None = Field(
-        None, description="how these texts are cut into words for raters; duplicates and benchmark items are found by `words`"
+        None,
+        description="how raters see these texts cut into words; duplicates and benchmark items are found by the recipe's `words`",
     )
     edit: tuple[EditStep, ...] | None = Field(
         None, description="the editors of these documents, instead of those of the recipe; []: none"

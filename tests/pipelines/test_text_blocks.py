@@ -105,6 +105,8 @@ def test_each_document_is_measured_as_alone_by_the_words_and_editors_of_its_bloc
         assert sketch["chars_read"][row].as_py() == len(text)
         names = ["bytes", "chars", "text_hash_0", "text_hash_1", "record_hash"]
         assert sketch.select(names).slice(row, 1) == other.select(names)
+    known = {"gopher": rated.select([name for name in rated.schema.names if name.startswith("gopher.")])}
+    assert measure(whole, blocks, prepared_components(blocks, ""), known) == (rated, sketch)
     pieces = [whole.slice(0, min(cut, len(rows))), whole.slice(min(cut, len(rows)))]
     halves = [measure(piece, blocks, prepared_components(blocks, "")) for piece in pieces]
     assert pa.Table.from_batches([half[0] for half in halves]) == pa.Table.from_batches([rated])
@@ -125,18 +127,21 @@ def test_the_words_of_a_language_hold_where_the_rater_is_sure_of_it() -> None:
 
 
 PROSE = "The mayor repaired the narrow clock near the harbour, and nobody could say why it stopped again before sunrise. "
-ITEM = "Which metal that is liquid at room temperature did the alchemists of Prague keep in sealed bottles of glass?"
+ITEM = "Which well-known metal that is half-liquid at room-temperature did the old-town alchemists keep in sealed glass-bottles?"
 CORPUS = [
     {"id": "web", "source": "web", "text": f"Home\n{PROSE}Some more words, to tell them apart: one.\nMenu\n"},
     {"id": "code", "source": "code", "text": f"Home\n{PROSE}Some more words, to tell them apart: two.\nMenu\n"},
     {"id": "quiz", "source": "code", "text": f"# A comment on the subject\n{ITEM}\n# and another one\nreturn 42\n"},
     {"id": "calls", "source": "code", "text": "x = f(a, b)\ny = g(x)\n# the sum of all that is in it\n"},
+    {"id": "cut", "source": "code", "text": "# a licence of many words, which all files have\nvalue = f(a, b, c, d, e)\n"},
+    {"id": "cut, too", "source": "code", "text": "# a licence of many words, which all files have\nvalue = f a b c d e\n"},
     {"id": "book", "source": "books", "text": "Chapter one\nIt was a dark and stormy night; the rain fell in torrents.\n"},
 ]
 RUN: dict[str, Any] = {
     "rate": {"gopher": {}},
     "edit": [SHORT_LINES],
-    "dedup": {"minhash": {"rows": 2}},
+    "dedup": {"minhash": {"rows": 2}, "lines": {"within": "source", "documents": 2}},
+    "after_cuts": {"gopher.word_count": {"min": 7}},
     "thresholds": {"edit.cut_lines.removed_share": {"max": 0.9}},
     "per_source": {
         "code": {
@@ -162,7 +167,13 @@ def test_a_run_edits_by_source_and_finds_copies_and_items_across_words(tmp_path:
     decided = {row["id"]: (row["decision"], row["reason"]) for row in release.decisions.to_table().to_pylist()}
     near = {decided.pop("web"), decided.pop("code")}
     assert near == {("keep", None), ("drop", "dedup.near")}
-    assert decided == {"quiz": ("drop", "contamination"), "calls": ("keep", None), "book": ("keep", None)}
+    assert decided == {
+        "quiz": ("drop", "contamination"),
+        "calls": ("keep", None),
+        "book": ("keep", None),
+        "cut": ("drop", "after_cuts.gopher.word_count"),  # "f(a," is one word
+        "cut, too": ("keep", None),
+    }
     characters = release.manifest["counts"]["characters"]
     assert characters["editors"]["cut_lines"]["removed"] == len("Home\n") + len("Menu\n") + len("Chapter one\n")
     assert characters["read"] - characters["editors"]["cut_lines"]["removed"] == characters["rated"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipelines.column_files import Known
-from tamis.pipelines.recipe.blocks import Groups
+from tamis.pipelines.recipe.recipe_blocks import Groups
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import FIELDS, METADATA
 from tamis.transforms.core.documents import SCHEMA

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tamis.pipelines.formatting import signal_value
-from tamis.pipelines.recipe.blocks import EDIT
+from tamis.pipelines.recipe.recipe_blocks import EDIT
 from tamis.transforms.select.rule_blocks import THRESHOLDS
 
 DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}

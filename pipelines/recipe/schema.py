@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from tamis.pipelines.recipe.blocks import EDIT, Block, TextBlocks
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
+from tamis.pipelines.recipe.recipe_blocks import EDIT, Block, TextBlocks
 from tamis.pipelines.recipe.requirements import check_requirement
 from tamis.pipelines.recipe.signal_checks import (
     KnownSignals,

@@ -127,7 +127,7 @@ def test_the_words_of_a_language_hold_where_the_rater_is_sure_of_it() -> None:
 
 
 PROSE = "The mayor repaired the narrow clock near the harbour, and nobody could say why it stopped again before sunrise. "
-ITEM = "Which well-known metal that is half-liquid at room-temperature did the old-town alchemists keep in sealed glass-bottles?"
+ITEM = "Which well-known metal that is half-liquid at room-temperature did the old-town alchemists keep in glass-bottles?"
 CORPUS = [
     {"id": "web", "source": "web", "text": f"Home\n{PROSE}Some more words, to tell them apart: one.\nMenu\n"},
     {"id": "code", "source": "code", "text": f"Home\n{PROSE}Some more words, to tell them apart: two.\nMenu\n"},

@@ -145,6 +145,7 @@ class Contamination(Rater[Decontaminate]):
     name = "contamination"
     VERSION = 2
     own_file = True
+    compares = True
     example: ClassVar[Mapping[str, Any]] = {
         "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
     }

@@ -16,7 +16,7 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.text.segment import SegmentedTexts
 
 SAVED_INDEX = ".state/benchmarks.arrow"
@@ -123,7 +123,7 @@ class Decontaminate(Options):
 @lru_cache(maxsize=2)
 def _index(options: str, words: Words, versions: tuple[str, ...]) -> Index:
     """The index for options in JSON, loaded once per process and version of the files."""
-    from tamis.transforms.decontaminate.index import load_or_build
+    from tamis.transforms.decontaminate.matching.index import load_or_build
 
     return load_or_build(Decontaminate.model_validate_json(options), words)
 
@@ -158,7 +158,7 @@ class Contamination(Rater[Decontaminate]):
 
     @cached_property
     def index(self) -> Index:
-        from tamis.transforms.decontaminate.index import Index
+        from tamis.transforms.decontaminate.matching.index import Index
 
         if self.uri is not None:
             return Index.load(self.uri)
@@ -177,7 +177,7 @@ class Contamination(Rater[Decontaminate]):
     def setup(self) -> None:
         import pyarrow as pa
 
-        from tamis.transforms.decontaminate.candidates import propose
+        from tamis.transforms.decontaminate.matching.candidates import propose
         from tamis.transforms.text.segment import segment
 
         if self._identity() != self.fingerprint:
@@ -185,6 +185,6 @@ class Contamination(Rater[Decontaminate]):
         propose(segment(pa.array([""], pa.large_string()), self.words), self.index)  # compiles
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
-        from tamis.transforms.decontaminate.candidates import propose
+        from tamis.transforms.decontaminate.matching.candidates import propose
 
         return signal_batch(self.signals, [propose(texts, self.index)])

@@ -21,8 +21,8 @@ from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX, Cont
 from tamis.transforms.text.words import Words
 
 if TYPE_CHECKING:
-    from tamis.transforms.decontaminate.index import Index
-    from tamis.transforms.decontaminate.scores import Matches
+    from tamis.transforms.decontaminate.matching.index import Index
+    from tamis.transforms.decontaminate.matching.scores import Matches
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -128,17 +128,17 @@ def _candidates(part_state: PartState) -> pa.ListArray:
 
 def _count(part_state: PartState, rater: Contamination) -> Counts:
     """All documents of a part count, also those that are dropped: a release counts what it has read."""
-    from tamis.transforms.decontaminate.candidates import unpack
-    from tamis.transforms.decontaminate.scores import partial_counts
+    from tamis.transforms.decontaminate.matching.candidates import unpack
+    from tamis.transforms.decontaminate.matching.scores import partial_counts
 
     index = _index_of(part_state, rater)
     return partial_counts(unpack(_candidates(part_state), index), index)
 
 
 def _matches(part_state: PartState, seen: Counts, kept: Kept, rater: Contamination) -> Iterator[pa.RecordBatch]:
-    from tamis.transforms.decontaminate.candidates import unpack
-    from tamis.transforms.decontaminate.scores import word_bits
-    from tamis.transforms.decontaminate.verdicts import decisive, find
+    from tamis.transforms.decontaminate.matching.candidates import unpack
+    from tamis.transforms.decontaminate.matching.scores import word_bits
+    from tamis.transforms.decontaminate.matching.verdicts import decisive, find
 
     options = rater.options
     doc_ref = kept(part_state)["doc_ref"].to_numpy()
@@ -166,7 +166,7 @@ def _result(
     doc_ref: npt.NDArray[np.uint64], start: Ints, stop: Ints, action: pa.Array, matches: Matches, index: Index, metric: str
 ) -> pa.RecordBatch:
     """Rows of `MATCHES`. A detail is `copied: gsm8k 17 (weighted 0.9812, bytes 120-430)`."""
-    from tamis.transforms.decontaminate.scores import CLASSES
+    from tamis.transforms.decontaminate.matching.scores import CLASSES
 
     benchmark = index.names.take(pa.array(index.benchmark[matches.item])).cast(pa.string())
     item = index.labels.take(pa.array(matches.item)).cast(pa.string())
@@ -181,7 +181,7 @@ def _result(
 def _cuts(
     part_state: PartState, doc_ref: npt.NDArray[np.uint64], index: Index, bits: Floats, rater: Contamination
 ) -> Iterator[pa.RecordBatch]:
-    from tamis.transforms.decontaminate.copied_spans import copied_spans
+    from tamis.transforms.decontaminate.matching.copied_spans import copied_spans
 
     first, options = 0, rater.options
     for read, batch in rated_part(part_state).read(row_of(doc_ref), ["text"]):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item
-from tamis.transforms.decontaminate.folded_words import exact, folded_words
+from tamis.transforms.decontaminate.matching.folded_words import exact, folded_words
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment

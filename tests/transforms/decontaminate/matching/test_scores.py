@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.decontaminate.scores import Metric, score
-from tests.transforms.decontaminate.matching import index_of, scores
+from tamis.transforms.decontaminate.matching.scores import Metric, score
+from tests.transforms.decontaminate.matching.small_benchmarks import index_of, scores
 
 QUESTION = (
     "A baker makes 12 trays of rye rolls every morning and sells each roll for 3 dollars at the harbour market. "
@@ -81,7 +81,9 @@ def test_other_numbers_are_a_class_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_question_tells_it_from_another_one_about_the_same_passage(tmp_path: Path) -> None:
-    passage = " ".join(f"{word} river flooded the lower {word} meadows again" for word in "Elbe Oder Weser Havel Spree".split())
+    passage = " ".join(
+        f"{word} river flooded the lower {word} meadows again" for word in ["Elbe", "Oder", "Weser", "Havel", "Spree"]
+    )
     index = index_of(tmp_path, [f"{passage}. Which dyke was rebuilt by Dutch engineers afterwards?"])
     (found,) = scores([f"{passage}. Who paid for the seeds that farmers bought next spring?"], index)
     assert found["0"][0] == "part"

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import Benchmark
-from tamis.transforms.decontaminate.candidates import Candidates, propose, unpack
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-from tamis.transforms.decontaminate.index import Index, build
-from tamis.transforms.decontaminate.scores import CLASSES, partial_counts, word_bits
-from tamis.transforms.decontaminate.verdicts import find
+from tamis.transforms.decontaminate.matching.candidates import Candidates, propose, unpack
+from tamis.transforms.decontaminate.matching.index import Index, build
+from tamis.transforms.decontaminate.matching.scores import CLASSES, partial_counts, word_bits
+from tamis.transforms.decontaminate.matching.verdicts import find
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 

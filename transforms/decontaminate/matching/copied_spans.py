@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.candidates import propose, unpack
-from tamis.transforms.decontaminate.scores import Matches
-from tamis.transforms.decontaminate.verdicts import find, severities
+from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.scores import Matches
+from tamis.transforms.decontaminate.matching.verdicts import find, severities
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.characters import EXTENDS, SPACE, UNSPACED, characters, decode, previous
 from tamis.transforms.text.hashing import text_buffer
@@ -25,9 +25,9 @@ from tamis.transforms.text.splice import splice
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.decontaminate.candidates import Candidates
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.text.words import Words
 
 # mypy: disable-error-code="no-untyped-def"

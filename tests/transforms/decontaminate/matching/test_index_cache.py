@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tamis.transforms.decontaminate import index
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
+from tamis.transforms.decontaminate.matching import index
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"

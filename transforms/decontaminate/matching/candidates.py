@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.decontaminate.folded_words import exact_word, folded_words, tables
-from tamis.transforms.decontaminate.index import CHOICES, PASSAGE, occurrences
+from tamis.transforms.decontaminate.matching.folded_words import exact_word, folded_words, tables
+from tamis.transforms.decontaminate.matching.index import CHOICES, PASSAGE, occurrences
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
-    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.text.segment import SegmentedTexts
 
 # mypy: disable-error-code="no-untyped-def"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.scores import CLASSES, Matches, by_metric, weighted
+from tamis.transforms.decontaminate.matching.scores import CLASSES, Matches, by_metric, weighted
 
 if TYPE_CHECKING:
-    from tamis.transforms.decontaminate.candidates import Candidates
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.index import Index
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

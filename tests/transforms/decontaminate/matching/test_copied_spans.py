@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tamis.transforms.decontaminate.benchmarks import Benchmark, items
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-from tamis.transforms.decontaminate.copied_spans import copied_spans
-from tamis.transforms.decontaminate.index import Index, load_or_build
+from tamis.transforms.decontaminate.matching.copied_spans import copied_spans
+from tamis.transforms.decontaminate.matching.index import Index, load_or_build
 from tamis.transforms.text.words import DEFAULT_WORDS
-from tests.transforms.decontaminate.matching import bits_of, index_of, scores
+from tests.transforms.decontaminate.matching.small_benchmarks import bits_of, index_of, scores
 
 FIRST = "How many copper kettles did the tinker mend before Michaelmas if he began in August?"
 SECOND = "Which glacier feeds the turquoise lake below the abandoned monastery near Shkhara?"
@@ -135,9 +135,10 @@ def test_a_planted_item_is_gone_and_the_page_around_it_stays(shared: Path, file:
             assert before.startswith(head) or after.endswith(tail)
     left = [without(text, spans) for text, spans in zip(texts, found, strict=True)]
     assert spans_of(left, index, margin) == [[] for _ in texts]
-    assert scores(pages, index) == [{} for _ in pages] or max(
-        value for each in scores(pages, index) for _, value in each.values()
-    ) < 0.62
+    assert (
+        scores(pages, index) == [{} for _ in pages]
+        or max(value for each in scores(pages, index) for _, value in each.values()) < 0.62
+    )
 
 
 _QUESTION = {"gsm8k_test.jsonl": "question", "arc_challenge.jsonl": "query"}

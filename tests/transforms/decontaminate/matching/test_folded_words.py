@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.decontaminate.folded_words import NUMBER, exact, folded_words
+from tamis.transforms.decontaminate.matching.folded_words import NUMBER, exact, folded_words
 from tamis.transforms.text.segment import segment
 
 TEXT = "The farmers don't question 1,000 efficient ideas"

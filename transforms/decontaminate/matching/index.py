@@ -23,7 +23,7 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, items
-from tamis.transforms.decontaminate.item_texts import (
+from tamis.transforms.decontaminate.matching.item_texts import (
     BASE,
     Ints,
     ItemTexts,

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from tamis.testing import check_rater
 from tamis.transforms.decontaminate.benchmarks import items
-from tamis.transforms.decontaminate.candidates import propose, unpack
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
-from tamis.transforms.decontaminate.index import Index, load_or_build
+from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.index import Index, load_or_build
 from tamis.transforms.text.segment import segment
-from tests.transforms.decontaminate.matching import benchmark, candidates_of, index_of, scores
+from tests.transforms.decontaminate.matching.small_benchmarks import benchmark, candidates_of, index_of, scores
 
 QUESTION = "Why do copper pipes in old greenhouses turn green after 7 humid summers?"
 

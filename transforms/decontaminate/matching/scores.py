@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.candidates import BEGINS, ENDS, Candidates
-from tamis.transforms.decontaminate.folded_words import NUMBER
-from tamis.transforms.decontaminate.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
+from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, Candidates
+from tamis.transforms.decontaminate.matching.folded_words import NUMBER
+from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
-    from tamis.transforms.decontaminate.index import Index
+    from tamis.transforms.decontaminate.matching.index import Index
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -71,7 +71,8 @@ class Candidates:
 def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
     """The candidates of each text, of `TYPE`."""
     words = folded_words(texts)
-    found = occurrences(words.first, words.fold, index.pairs, index.heads, index.longer, index.keys, index.slots)
+    filters = (index.pairs, index.triples, index.heads, index.longest)
+    found = occurrences(words.first, words.fold, filters, index.keys, index.slots)
     source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
     folded = (words.first, words.fold, words.begin, words.end)
     seeds = (index.seed_first, index.seed_text, index.seed_place, index.seed_words)

@@ -3,7 +3,7 @@ built once, and mapped by every worker.
 
 A *seed* is the shortest run of two to five words from its first that carries `SEED_BITS`, or a
 whole text of so few words; at most `MOST_SEEDS` a text, those that carry most, and none that many
-items share. Its first pair or triple of words is in a bit filter, so clean text costs two lookups a
+items share. Its first two, three or four words are in a bit filter, so clean text costs three lookups a
 word.
 """
 
@@ -110,10 +110,12 @@ class Index:
     most half of it is used."""
     pairs: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every seed of two words."""
+    triples: npt.NDArray[np.uint64]
+    """The same for seeds of three words."""
     heads: npt.NDArray[np.uint64]
-    """Bit filter for the first three words of every longer seed."""
-    longer: npt.NDArray[np.uint64]
-    """Bit filter for every longer seed."""
+    """The same for the first four words of longer seeds."""
+    longest: npt.NDArray[np.uint64]
+    """The same for seeds of five words."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -208,7 +210,7 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
     keys = key[start]
     at = texts.first[text] + place
-    heads = ngram_hashes(texts.first, texts.fold, 3)[at[length > 2]]
+    heads = ngram_hashes(texts.first, texts.fold, 4)[at[length > 3]]
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
@@ -229,8 +231,9 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         seed_words=length.astype(np.uint8),
         slots=_slots(keys),
         pairs=_filter(np.unique(key[length == 2])),
+        triples=_filter(np.unique(key[length == 3])),
         heads=_filter(np.unique(heads)),
-        longer=_filter(np.unique(key[length > 2])),
+        longest=_filter(np.unique(key[length == LONGEST_SEED])),
     )
 
 
@@ -314,45 +317,50 @@ def _in_filter(h, filled):
 
 
 @njit(cache=True, nogil=True)
-def occurrences(first, fold, pairs, heads, longer, keys, slots):
-    """Every occurrence of a seed, in text order: document, position in `keys`, and word of the document."""
+def occurrences(first, fold, filters, keys, slots):
+    """Every occurrence of a seed, by document: document, position in `keys`, and word of the document."""
+    pairs, triples, heads, longest = filters
     document = np.empty(256, np.int64)
     seed = np.empty(256, np.int64)
     place = np.empty(256, np.int64)
     size = 0
     mask = np.int64(len(slots) - 1)
-    two, three = np.uint64(2), np.uint64(3)
-    longest = 0
+    two, three, four, five = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
+    most = 0
     for d in range(len(first) - 1):
-        longest = max(longest, first[d + 1] - first[d])
-    matches = np.empty(2 * longest + 2, np.int64)
-    runs = np.empty(4 * longest + 4, np.uint64)
-    places = np.empty(4 * longest + 4, np.int64)
+        most = max(most, first[d + 1] - first[d])
+    runs = np.empty(4 * most + 4, np.uint64)
+    places = np.empty(4 * most + 4, np.int64)
+    quads = np.empty(most + 1, np.int64)
     for d in range(len(first) - 1):
         b, e = first[d], first[d + 1]
-        matching = 0
-        for i in range(b, e - 2):  # without a branch, so that lookups in the filters overlap
+        running, heading = 0, 0
+        for i in range(b, e - 3):  # without a branch, so that lookups in the filters overlap
             h = fold[i] * BASE + fold[i + 1]
-            matches[matching] = 2 * i
-            matching += _in_filter(mix64(h, two), pairs)
-            matches[matching] = 2 * i + 1
-            matching += _in_filter(mix64(h * BASE + fold[i + 2], three), heads)
-        if e - b >= 2:
-            matches[matching] = 2 * (e - 2)
-            matching += _in_filter(mix64(fold[e - 2] * BASE + fold[e - 1], two), pairs)
-        running = 0
-        for code in matches[:matching]:
-            i = code >> 1
+            key = mix64(h, two)
+            runs[running], places[running] = key, i
+            running += _in_filter(key, pairs)
+            h = h * BASE + fold[i + 2]
+            key = mix64(h, three)
+            runs[running], places[running] = key, i
+            running += _in_filter(key, triples)
+            quads[heading] = i
+            heading += _in_filter(mix64(h * BASE + fold[i + 3], four), heads)
+        for i in range(max(b, e - 3), e - 1):
             h = fold[i] * BASE + fold[i + 1]
-            if not code & 1:
-                runs[running], places[running] = mix64(h, two), i
+            runs[running], places[running] = mix64(h, two), i
+            running += 1
+            if i + 2 < e:
+                runs[running], places[running] = mix64(h * BASE + fold[i + 2], three), i
                 running += 1
-                continue
-            for n in range(3, min(LONGEST_SEED, e - i) + 1):
-                h = h * BASE + fold[i + n - 1]
-                key = mix64(h, np.uint64(n))
+        for i in quads[:heading]:
+            h = ((fold[i] * BASE + fold[i + 1]) * BASE + fold[i + 2]) * BASE + fold[i + 3]
+            runs[running], places[running] = mix64(h, four), i
+            running += 1
+            if i + 4 < e:
+                key = mix64(h * BASE + fold[i + 4], five)
                 runs[running], places[running] = key, i
-                running += _in_filter(key, longer)
+                running += _in_filter(key, longest)
         for k in range(running):
             key = runs[k]
             slot = np.int64(key) & mask

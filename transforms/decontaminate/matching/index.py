@@ -62,7 +62,7 @@ LONG_ANSWER: Final = 8
 SCALE: Final = 8
 """Bits are kept in eighths."""
 
-_FILTER_BITS = 16  # at least, per run of words, with two bits set
+_FILTER_BITS = 32  # at least, per run of words, with two bits set
 MOST_CACHED = 8
 """Number of indexes in the cache; those used last are kept."""
 

@@ -54,6 +54,7 @@ _MOST_NEAR_STEM = 45.0  # the same for a question of less than `STEM_BITS`
 _NEAR_COVERED = 0.6  # of a choice, an answer or a passage, to add something
 _LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHORT` words
 _SHORT = 4
+_TELLING = 25.0  # bits of a choice that adds to such a question: not a number or a letter
 _OWN = 0.6  # of its own bits, that a question has where others add to it
 _CHANGED_BITS = 60.0  # of a question without its numbers, to be the same with other numbers
 _TAIL_BITS = 20.0  # missing at the end of a question: another question about the same thing
@@ -255,6 +256,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                         continue
                     if part[v] == PASSAGE and start[k] < stop[m] and stop[k] > start[m]:
                         continue  # words of the passage, not the question
+                    if n < _SHORT and total[v] < _TELLING:
+                        continue
                     near += value[t]
                 if exact < _OWN * total[u]:
                     near = 0.0

@@ -12,6 +12,7 @@ from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.manifest import Counts, InputEntry
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
+from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.provenance.release_chain import ReleaseRecord
 from tamis.transforms.rate.metadata_signals import MISTYPED
 from tamis.transforms.read.input_options import UnreadFile
@@ -67,11 +68,31 @@ def warnings(
             "input.fields.url, or set within: source",
             {"documents": hostless},
         )
+    yield from _unmatchable_items(recipe)
     yield from _small_sources(recipe, counts)
     read = counts["kept"] + counts["dropped"] + counts["review"]
     yield from _large_drops(recipe, counts, read, summaries)
     if not read:
         yield LintWarning("no-documents", "the input holds no documents", {})
+
+
+def _unmatchable_items(recipe: Recipe) -> Iterator[LintWarning]:
+    """Items of benchmarks that nothing can find in a document."""
+    for rater in recipe.raters:
+        if not isinstance(rater, Contamination):
+            continue
+        index = rater.index
+        for number, name in enumerate(index.names.to_pylist()):
+            ids = [index.labels[item].as_py() for item in index.unmatchable.tolist() if index.benchmark[item] == number]
+            items = int((index.benchmark == number).sum())
+            if ids:
+                named = ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+                yield LintWarning(
+                    "items-unmatchable",
+                    f"{len(ids):,} of {items:,} items of benchmark {name} have no words that tell them apart, so no copy of them "
+                    f"is found: {named}. If their answers have, name the field as `answer`",
+                    {"items": len(ids), "share": len(ids) / items},
+                )
 
 
 def _large_drops(recipe: Recipe, counts: Counts, read: int, summaries: list[PartSummary]) -> Iterator[LintWarning]:

@@ -215,3 +215,14 @@ def test_a_metric_that_cannot_order_a_source_is_an_error(tmp_path: Path, curricu
         curated(tmp_path, curriculum=curriculum)
     assert message in str(error.value)
     assert "recipe.yaml:" in str(error.value)
+
+
+def test_items_that_cannot_be_matched_are_named(tmp_path):
+    rows = [json.dumps({"question": text}) for text in ("Why?", QUESTION, "2 + 2")]
+    (tmp_path / "short.jsonl").write_text("\n".join(rows))
+    benchmark = {"name": "short", "path": str(tmp_path / "short.jsonl"), "question": "question"}
+    manifest, ledger, _ = curated(tmp_path, decontaminate={"benchmarks": [benchmark]})
+    (warning,) = (warning for warning in manifest["warnings"] if warning["code"] == "items-unmatchable")
+    assert "2 of 3 items of benchmark short" in warning["message"]
+    assert ": 0, 2." in warning["message"]
+    assert ledger["leak"]["reason"] == "contamination"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item
-from tamis.transforms.decontaminate.matching.folded_words import exact, folded_words
+from tamis.transforms.decontaminate.matching.folded_words import NUMBER, exact, folded_words
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
@@ -43,6 +43,8 @@ _COMMON = (
 """The commonest words of English, the commonest first: so that few items do not make them rare."""
 _COMMON_WORDS = 200_000
 _MOST_BITS = 20.0
+NUMBER_BITS = 6.0
+"""That a number counts: small ones are everywhere."""
 _LEAST_BITS = 0.2
 
 
@@ -91,6 +93,7 @@ def plain_bits(texts: ItemTexts) -> Floats:
     """−log2 of the share of each word among all words of items and of common English, at most 20."""
     vocabulary, which, counts = np.unique(texts.fold, return_inverse=True, return_counts=True)
     found: Floats = np.minimum(np.log2((len(texts.fold) + _COMMON_WORDS) / (counts + _common(vocabulary))), _MOST_BITS)
+    found[vocabulary == NUMBER] = np.minimum(found[vocabulary == NUMBER], NUMBER_BITS)
     return found[which]
 
 

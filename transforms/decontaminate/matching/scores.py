@@ -23,6 +23,7 @@ import numpy.typing as npt
 from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
 from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
+from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ DOUBT: Final = 25.0
 BOUNDARY: Final = 5.0
 MOST_BITS: Final = 12.0
 """That a word counts: names of rare words occur together far more often than by chance."""
-NUMBER_BITS: Final = 6.0
-"""That a number counts: small ones are everywhere."""
 PARTIAL: Final = 0.6
 """Documents that have less of a text say how common its words are; those with more are copies."""
 
@@ -54,7 +53,7 @@ _MOST_NEAR_STEM = 45.0  # the same for a question of less than `STEM_BITS`
 _NEAR_COVERED = 0.6  # of a choice, an answer or a passage, to add something
 _LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHORT` words
 _SHORT = 4
-_TELLING = 25.0  # bits of a choice that adds to such a question: not a number or a letter
+_TELLING = 25.0  # bits of a choice that adds to such a question, or is looked for by itself: not a number or a letter
 _OWN = 0.6  # of its own bits, that a question has where others add to it
 _CHANGED_BITS = 60.0  # of a question without its numbers, to be the same with other numbers
 _TAIL_BITS = 20.0  # missing at the end of a question: another question about the same thing
@@ -266,6 +265,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                 if n < _SHORT and near < _LEAST_NEAR:
                     continue
             elif part[u] >= CHOICES and stem < STEM_BITS:
+                if other < _TELLING:
+                    continue
                 for t in range(texts):
                     if part[text_first[one] + t] == QUESTION:
                         near += value[t]

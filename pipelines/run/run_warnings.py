@@ -89,8 +89,8 @@ def _unmatchable_items(recipe: Recipe) -> Iterator[LintWarning]:
                 named = ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
                 yield LintWarning(
                     "items-unmatchable",
-                    f"{len(ids):,} of {items:,} items of benchmark {name} have no words that tell them apart, so no copy of them "
-                    f"is found: {named}. If their answers have, name the field as `answer`",
+                    f"{len(ids):,} of {items:,} items of benchmark {name} have no words that tell them apart, so no copy of "
+                    f"them is found: {named}. If their answers have, name the field as `answer`",
                     {"items": len(ids), "share": len(ids) / items},
                 )
 

@@ -15,7 +15,7 @@ from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.signal_list import hint_for_signal
+from tamis.pipelines.recipe.signal_list import could_exist, hint_for_signal
 from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, Unknowable, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
@@ -47,12 +47,16 @@ RATE_VERSION = 5  # raise it when the same input and recipe give other rated/ or
 DECIDE_VERSION = 4  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
-LEFT_OUT = "left_out"
-"""Key of the context in which a recipe is checked: sections that lack something, because it has an
-error of its own. What depends on them is not checked."""
+LEFT_OUT, WRITTEN = "left_out", "written"
+"""Keys of the context in which a recipe is checked: the names of sections that lack something,
+because it has an error of its own, so what depends on it is not checked; and all sections as they
+are written."""
 
 _MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
 """The sections that signals come from."""
+
+_CUT = {"decontaminate", "dedup"}
+"""The sections whose steps may cut text."""
 
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
@@ -305,16 +309,16 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
-        known = not (info.context or {}).get(FINISHED) and not _left_out(info)  # to look at the steps takes a second
+        known = not (info.context or {}).get(FINISHED) and not _left_out(info) & _CUT  # to look at the steps takes a second
         if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
             raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 
     @model_validator(mode="after")
     def _scores_are_declared(self, info: ValidationInfo) -> Recipe:
-        if "signals" in _left_out(info):
-            return self
-        missing = (name for name, signals in self.score_signals.items() if not signals)
+        written = info.context[WRITTEN].get("signals") if info.context and "signals" in _left_out(info) else ()
+        declared = {str(name).split(".")[0] for name in written} if isinstance(written, dict) else set()
+        missing = (name for name, signals in self.score_signals.items() if not signals and name not in declared)
         messages: dict[FieldPath, str] = {
             ("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing
         }
@@ -493,10 +497,11 @@ def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal
 
 
 class _Signals(dict[str, Signal]):
-    """The signals that a recipe can name. `partial`: some of them are missing, as their raters have
-    errors; `strict`: the recipe is not that of a finished run, so limits and labels are checked."""
+    """The signals that a recipe can name. `written`: the sections of the recipe, if some signals are
+    missing, as what measures them has errors; `strict`: the recipe is not that of a finished run, so
+    limits and labels are checked."""
 
-    partial = False
+    written: Mapping[str, Any] | None = None
     strict = True
 
 
@@ -582,13 +587,13 @@ def _check_signal(name: str, signals: _Signals, *others: str) -> None:
     add or the nearest; Unknowable if its rater has an error."""
     if name in signals or name in others:
         return
+    if signals.written is not None and could_exist(name, [*signals], signals.written):
+        raise Unknowable
     rater, *rest = name.split(".")
     edited = {".".join(other.split(".")[:2]) for other in signals}
     if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
         raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
     measured = {other.split(".")[0] for other in signals}
-    if signals.partial and rater not in measured:
-        raise Unknowable
     if rater not in measured and (hint := hint_for_signal(name, [*signals, *others])):
         raise ValueError(f"no signal '{name}': {hint}")
     check_name(name, [*signals, *others])
@@ -674,7 +679,7 @@ def _known_signals(info: ValidationInfo) -> _Signals:
     rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = _Signals(rated | {signal.name: signal for each in scores.values() for signal in each})
-    signals.partial = bool(_left_out(info) & _MEASURE)
+    signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE else None
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals
 

@@ -115,7 +115,8 @@ class RecipeFile:
     ) -> T:
         """What `validate` makes of the fields. Raises RecipeError with all errors, those `found`
         before included. An error hides others, of what depends on its field: so each field with an
-        error is left out, and the rest is validated again, with the sections that lack something."""
+        error is left out, and the rest is validated again, with the names of the sections that lack
+        something."""
         problems: dict[FieldPath, Problem] = {}
         left_out: set[FieldPath] = set()
         while True:

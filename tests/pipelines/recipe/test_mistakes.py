@@ -62,6 +62,10 @@ MISTAKES = [
         "65; 65 % is written 0.65",
     ),
     (
+        RATED + "thresholds: {gopher.stop_words: {max: -1}}\n",
+        "2: thresholds.gopher.stop_words: 'gopher.stop_words' (distinct words) is never below 0, so it has no limit of -1",
+    ),
+    (
         RATED + "thresholds: {language.label: {one_of: [eng]}}\n",
         "2: thresholds.language.label: 'language.label' is never 'eng' (ISO 639 code): did you mean 'en'?",
     ),

@@ -1,9 +1,11 @@
 """The options of an input, and the types that all readers share."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tamis.transforms.core.options import BYTE_UNITS, Bytes, Options
 from tamis.transforms.read.readers import READERS
@@ -58,6 +60,14 @@ class Fields(Options):
     source: Names = Field(("source",), description="the corpus, site or collection of the document")
     licence: Names = Field(("licence", "license"), description="the licence, as written in the record")
     date: Names = Field(("date",), description="date or time, as written in the record")
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Fields:
+        if not self.text and not self.html:
+            raise ValueError(
+                "without a text, every record would be rejected: name its field under text, or a page's under html"
+            )
+        return self
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -252,6 +252,50 @@ MISTAKES = [
     ),
     ("drop_urls: http://a\n", "1: drop_urls: should be a list: write [http://a]"),
     ("requires: [tamis-foo]\n", "1: requires.0: the package tamis-foo is not installed: pip install 'tamis-foo'"),
+    ("input:\n- a.jsonl\n", "1: input: should be a mapping: write {paths: [a.jsonl]}"),
+    ("input: {paths: {a: b}}\n", "1: input.paths: should be a list of texts"),
+    ("input: {paths: [a], source: [web, books]}\n", "1: input.source: should be a text, not a list"),
+    ("path: a.jsonl\n", "1: path: no such field; did you mean 'input.paths'?"),
+    (
+        "input: {paths: [a], fields: {text: null}}\n",
+        "1: input.fields: without a text, every record would be rejected: name its field under text, or a page's under html",
+    ),
+    (
+        "input: {paths: [a], split_bytes: 48 megabytes}\n",
+        "1: input.split_bytes: should be a whole number, not 48 megabytes: write 48M",
+    ),
+    ('select: {tokens: "12,800,000"}\n', "1: select.tokens: should be a whole number, not 12,800,000: write 12800000"),
+    ("select: {tokens: 100 billion}\n", "1: select.tokens: should be a whole number, not 100 billion: write 100B"),
+    ("select: {tokens: {web: 50%}}\n", "1: select.tokens.web: should be a whole number, not 50%"),
+    ("select: {epochs: {web: two}}\n", "1: select.epochs.web: should be a number, not two"),
+    ("language: en\n", "1: language: no such field; did you mean 'rate.language'?"),
+    ("tokenizer: gpt2\n", "1: tokenizer: no such field; did you mean 'rate.tokens.tokenizer'?"),
+    ("min_words: 50\n", "1: min_words: no such field; did you mean 'thresholds.gopher.word_count.min'?"),
+    ("rate:\n- gopher: {}\n", "1: rate: should be a mapping, not a list: take the hyphens away"),
+    (
+        RATED + "thresholds: {language.probability: {one_of: [0.5]}}\n",
+        "2: thresholds.language.probability.one_of.0: is 0.5, not a text: put it in quotes, as in '0.5'; limits of a number "
+        "are min and max",
+    ),
+    (
+        RATED + "per_source: {web: {gopher.word_count: {min: 5}}}\n",
+        "2: per_source.web.gopher.word_count: no such field: it belongs under thresholds",
+    ),
+    (
+        "decontaminate: {benchmarks: [{nme: m, path: x, fields: [q]}]}\n",
+        "1: decontaminate.benchmarks.0.nme: no such field; did you mean 'name'?",
+    ),
+    (
+        RATED + "quality: {gopher.stop_words: 1}\n",
+        "2: quality: should be a list, of which each item has signal, weight, direction, range",
+    ),
+    ("curriculum: ascending\n", "1: curriculum: should be a mapping: write {order: ascending}"),
+    ("curriculum: {schedule: {warmup: 2000}}\n", "1: curriculum.schedule.warmup: should be less than 1: it is a share"),
+    (
+        "signals: {metadata.score: {kind: float64, range: 5}}\n",
+        "1: signals.metadata.score.range: should be a list: useful range [low, high], which quality maps to 0 and 1, and the "
+        "report draws",
+    ),
     ("--set seed", "--set seed: should have the form section.field=value"),
     ("--set rate.gohper={}", "--set rate.gohper={}: rate.gohper: no such rater; did you mean 'gopher'?"),
     ("--set order=ascending", "--set order=ascending: order: no such field; did you mean 'curriculum.order'?"),

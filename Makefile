@@ -18,10 +18,10 @@ run: $(VENV)/.ready  ## Run the sample job on the text in this Python environmen
 	$(BIN)/tamis run python-env --output $(RUN)
 
 # The clients, servers and linters of the tests come with WITH=dev, torch (5 GB) with WITH=ci.
-test: $(VENV)/.ready-$(WITH)  ## Run ruff, mypy and the quick tests (PYTEST=arguments, WITH=ci)
+test: $(VENV)/.ready-$(WITH)  ## Run ruff, mypy and the quick tests, on two cores (PYTEST=arguments, WITH=ci)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 # deploy/cluster downloads Flink or Spark once and starts it on the loopback.
 test-flink test-spark: test-%: $(VENV)/.ready-dev  ## Run all tests on a real Flink or Spark

@@ -76,8 +76,9 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "split": asdict(split),
         "code": RATE_VERSION,
         "input": recipe.input.identity,
-        "words": None if rater.raw else recipe.words.identity,
-        "editors": [[editor.name, editor.fingerprint] for editor in recipe.editors],
+        "words": recipe.words.identity if rater.compares else None,
+        **(recipe.words_identity if not (rater.raw or rater.compares) else {}),
+        **recipe.editors_identity,
         "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")

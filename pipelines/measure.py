@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipelines.column_files import Known
+from tamis.pipelines.recipe.recipe_blocks import Groups
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import FIELDS, METADATA
 from tamis.transforms.core.documents import SCHEMA
@@ -20,15 +22,18 @@ from tamis.transforms.core.parts import EDITS
 from tamis.transforms.core.rater import Rater
 from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.edit.apply import RECORD, BrokenContract, Edited, apply, record
+from tamis.transforms.select.rule_blocks import Rows
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
-from tamis.transforms.text.metadata import field_texts
-from tamis.transforms.text.segment import segment, unsegmented
+from tamis.transforms.text.metadata import column_of, field_texts, field_values
+from tamis.transforms.text.segment import Texts, segment, unsegmented
+from tamis.transforms.text.words import Words
 
 
 class Components(NamedTuple):
-    """The editors of a recipe in their order, and its raters in the order they run, all set up."""
+    """The editors of a recipe in their order, by the section that names them, and its raters in the
+    order they run, all set up."""
 
-    editors: Sequence[Editor[Any]]
+    editors: Mapping[str, Sequence[Editor[Any]]]
     raters: Sequence[Rater[Any]]
 
 
@@ -83,38 +88,128 @@ def _pieces(
 def _fails_always(recipe: Recipe, components: Components) -> bool:
     word = pa.RecordBatch.from_pylist([{"id": "0", "text": "word", "source": "default"}], schema=SCHEMA)
     try:
-        measure(word, recipe, components)
+        for editors in components.editors.values() or ((),):
+            measure(word, recipe, Components(dict.fromkeys(components.editors, editors), components.raters))
     except ComponentFailure:
         return True
     return False
 
 
-def measure(
-    batch: pa.RecordBatch, recipe: Recipe, components: Components, known: Known = MappingProxyType({})
-) -> Measured:
+def measure(batch: pa.RecordBatch, recipe: Recipe, components: Components, known: Known = MappingProxyType({})) -> Measured:
     """Edits the texts, then measures all signals, and what Decide needs of each document. Of some of
-    the recipe's components, only their signals are there."""
-    editors, raters = components
+    the recipe's components, only their signals are there. Documents whose blocks have other editors
+    or words are edited, or cut into words, apart; each is one row in its place."""
+    whole = _Documents(batch, batch["text"], {}, {}, known)
+    measured: list[Measured] = []
+    order = [np.empty(0, np.int64)]
+    for section, edited_rows in recipe.text_blocks.by_editors(batch["source"], partial(_languages, whole, recipe)):
+        documents = whole if edited_rows is None else whole.take(edited_rows)
+        documents = _edited(documents, components.editors.get(section, ()))
+        if raw := [rater for rater in components.raters if rater.raw]:
+            documents = _rated(documents, raw, unsegmented(documents.batch["text"]))
+        for words, rows in _by_words(documents, recipe, components):
+            measured.append(_measured(documents if rows is None else documents.take(rows), words, recipe, components))
+            rows = np.arange(documents.batch.num_rows) if rows is None else rows
+            order.append(rows if edited_rows is None else edited_rows[rows])
+    if len(measured) == 1:
+        return measured[0]
+    place = pa.array(np.argsort(np.concatenate(order)))
+    rated, sketches = zip(*measured, strict=True)
+    return pa.concat_batches(rated).take(place), pa.concat_batches(sketches).take(place)
+
+
+class _Documents(NamedTuple):
+    """Documents on their way: as they are now, their texts as they were read, the signals so far, the
+    values of signals from before an edit, and the values that a rater need not measure."""
+
+    batch: pa.RecordBatch
+    read: pa.Array
+    values: Mapping[str, pa.Array]
+    before: Mapping[str, pa.Array]
+    known: Known
+    edits: pa.Array | None = None
+
+    def take(self, rows: Rows) -> _Documents:
+        """These rows of all."""
+        place = pa.array(rows)
+        return _Documents(
+            self.batch.take(place),
+            self.read.take(place),
+            {name: values.take(place) for name, values in self.values.items()},
+            {name: values.take(place) for name, values in self.before.items()},
+            {name: values.take(place) for name, values in self.known.items()},
+            self.edits.take(place) if self.edits is not None else None,
+        )
+
+
+def _languages(documents: _Documents, recipe: Recipe) -> pa.Array:
+    """The language of each document, by fields of its metadata, and by signals so far."""
+    metadata = documents.batch["metadata"]
+    columns = {}
+    for name in recipe.rules.language_columns:
+        if name in recipe.undeclared:
+            columns[name] = column_of(metadata, recipe.undeclared[name])
+        elif name.startswith(METADATA):
+            (columns[name],), _ = field_values(metadata, [recipe.all_signals[name]])
+        else:
+            columns[name] = documents.values[name]
+    return recipe.rules.languages(pa.table(columns))
+
+
+def _by_words(documents: _Documents, recipe: Recipe, components: Components) -> Groups[Words]:
+    """The words in which raters see the documents."""
+    if all(rater.raw or rater.compares for rater in components.raters):
+        return [(recipe.words, None)]
+    return recipe.text_blocks.by_words(documents.batch["source"], partial(_languages, documents, recipe))
+
+
+def _edited(documents: _Documents, editors: Sequence[Editor[Any]]) -> _Documents:
+    """The documents after the editors."""
+    batch = documents.batch
     edited = list(_edit(batch, editors))
-    original = batch
-    if edited:
-        batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), edited[-1].texts)
+    if not edited:
+        return documents
+    batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), edited[-1].texts)
     values = {name: each.signals[name] for each in edited for name in each.signals.schema.names}
     before = {name: values[own] for editor in reversed(editors) for name, own in editor.before.items()}
-    raw = unsegmented(batch["text"]) if any(rater.raw for rater in raters) else None
-    texts = segment(batch["text"], recipe.words)
+    return documents._replace(batch=batch, values=values, before=before, edits=record(edited, batch.num_rows))
+
+
+def _rated(documents: _Documents, raters: Sequence[Rater[Any]], texts: Texts) -> _Documents:
+    """The documents with the signals of these raters."""
+    values = dict(documents.values)
     for rater in raters:
-        if rater.name in known:
-            measured = {signal.name: known[rater.name][signal.name] for signal in rater.signals}
+        if rater.name in documents.known:
+            measured = {signal.name: documents.known[rater.name][signal.name] for signal in rater.signals}
         else:
-            needs = {name: _needed_column(name, batch, values) for name in rater.needs}
-            measured = _rate(rater, (raw if rater.raw and raw is not None else texts).with_columns(needs))
-        values |= measured | {name: before[name] for name in measured.keys() & before.keys()}
-    signals = [signal for name, signal in recipe.rated_signals.items() if name in values]
+            needs = {name: _needed_column(name, documents.batch, values) for name in rater.needs}
+            measured = _rate(rater, texts.with_columns(needs))
+        values |= measured | {name: documents.before[name] for name in measured.keys() & documents.before.keys()}
+    return documents._replace(values=values)
+
+
+def _measured(documents: _Documents, words: Words, recipe: Recipe, components: Components) -> Measured:
+    """Documents with all signals, and their sketch. `words`: those in which raters see them, unless
+    they compare."""
+    batch = documents.batch
+    texts = segment(batch["text"], words)
+    bands = recipe.dedup.minhash if recipe.dedup is not None else None
+    raters = [rater for rater in components.raters if not rater.raw]
+    comparing = texts
+    if words != recipe.words and (bands is not None or any(rater.compares for rater in raters)):
+        comparing = segment(batch["text"], recipe.words)
+    for rater in raters:
+        documents = _rated(documents, [rater], comparing if rater.compares else texts)
+    values = documents.values
+    editors = [editor for each in components.editors.values() for editor in each]
+    edits = {signal.name for editor in editors for signal in editor.signals}
+    signals = [signal for name, signal in recipe.rated_signals.items() if name in values or name in edits]
     fields = [*batch.schema, *(signal.field() for signal in signals)]
-    arrays = [*batch.columns, *(values[signal.name] for signal in signals)]
+    nulls = {signal.name: pa.nulls(batch.num_rows, signal.type()) for signal in signals if signal.name not in values}
+    arrays = [*batch.columns, *((nulls if signal.name in nulls else values)[signal.name] for signal in signals)]
     if editors:
-        fields, arrays = [*fields, pa.field(EDITS, RECORD)], [*arrays, record(edited, batch.num_rows)]
+        edits_of = documents.edits if documents.edits is not None else pa.nulls(batch.num_rows, RECORD)
+        fields, arrays = [*fields, pa.field(EDITS, RECORD)], [*arrays, edits_of]
     rated = pa.record_batch(arrays, schema=pa.schema(fields))
     text_hash = hash128(batch["text"])
     columns: dict[str, pa.Array] = {
@@ -127,9 +222,9 @@ def measure(
         "record_hash": _record_hash(batch),
     }
     if editors:
-        columns["chars_read"] = pc.utf8_length(original["text"]).cast(pa.int64())
-    if recipe.dedup is not None and recipe.dedup.minhash is not None:
-        columns["bands"] = sketch(texts, recipe.dedup.minhash)
+        columns["chars_read"] = pc.utf8_length(documents.read).cast(pa.int64())
+    if bands is not None:
+        columns["bands"] = sketch(comparing, bands)
     return rated, pa.record_batch(columns)
 
 

@@ -46,7 +46,7 @@ _REJECT_CHARACTERS = 400  # of a reject in an error message; rejects/ has all of
 
 ComponentT = TypeVar("ComponentT", bound=Component[Any])
 
-_components: dict[str, dict[tuple[str, str], Any]] = {}  # by recipe, kind and name
+_components: dict[str, dict[tuple[str, str, str], Any]] = {}  # by recipe, and by kind, name and options
 _lock = threading.Lock()
 
 
@@ -157,7 +157,9 @@ def prepared_components(recipe: Recipe, index: str) -> Components:
     """The recipe's editors, and its raters in the order they run, set up once in this process:
     threads share their models, and processes map `index`, where the driver saved the benchmarks'
     n-grams, instead of each building them."""
-    editors = [_prepared(recipe, "editor", editor) for editor in recipe.editors]
+    editors = {
+        section: [_prepared(recipe, "editor", editor) for editor in each] for section, each in recipe.editors_by_section.items()
+    }
     return Components(editors, prepared_raters(recipe, index))
 
 
@@ -189,14 +191,16 @@ def _prepared(recipe: Recipe, kind: str, component: ComponentT) -> ComponentT:
         ready = _components.setdefault(recipe.rate_fingerprint, {})
         if not ready:
             keep_freed_memory()
-        if (kind, component.name) not in ready:
+        key = (kind, component.name, component.options.fingerprint())  # blocks may have editors of one name
+        if key not in ready:
             try:
                 component.setup()
             except Exception as error:  # of one word: whatever it is, every document would raise it
                 what = "" if isinstance(error, ImportError | OSError | ValueError | RunError) else f"{type(error).__name__}: "
                 raise RunError(f"{kind} '{component.name}': {what}{error}") from error
-            ready[kind, component.name] = component
-        return ready[kind, component.name]
+            ready[key] = component
+        prepared: ComponentT = ready[key]
+        return prepared
 
 
 class CheckRejects(beam.PTransform):

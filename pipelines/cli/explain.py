@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tamis.pipelines.formatting import signal_value
+from tamis.pipelines.recipe.recipe_blocks import EDIT
 from tamis.transforms.select.rule_blocks import THRESHOLDS
 
 DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
@@ -38,6 +39,10 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
         passing = [rule["passes"] and f"--set {_setting(document, rule['signal'], *rule['passes'])}" for rule in failed]
         if all(passing):
             yield f"passes all thresholds with {' '.join(passing)}"
+    if sections := document["words"]["sections"]:
+        yield f"cut into words by {document['words']['definition']}, {document['words']['unspaced']} ({', '.join(sections)})"
+    if (section := document["edit"]["section"]) != EDIT:
+        yield f"editors: {', '.join(document['edit']['editors']) or 'none'} ({section})"
     cuts: dict[str, list[int]] = {}
     for cut in document["cuts"]:
         reason = f"{cut['reason']}: {cut['detail']}" if cut["detail"] else cut["reason"]

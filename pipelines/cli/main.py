@@ -324,7 +324,7 @@ def init(
 ) -> None:
     """Look at your files, and print a commented recipe for them and their kind of data."""
     with user_errors(False):
-        from tamis.pipelines.recipe.starter import starter
+        from tamis.pipelines.starter.starter import starter
 
         try:
             typer.echo(starter(input, kind), nl=False)

@@ -93,7 +93,9 @@ def recount(part_state: PartState, recipe: Recipe, kept: Kept, cutting: Sequence
     spans = _spans(part_state, kept(part_state)["doc_ref"], cutting)
     if not len(spans):
         return part_state
-    components = Components((), prepared_raters(recipe, "", {_TOKENS, *recipe.after_cuts}))
+    blocks = recipe.per_language.values()
+    languages = recipe.rules.language_columns if any(block.words is not None for block in blocks) else ()
+    components = Components({}, prepared_raters(recipe, "", {_TOKENS, *recipe.after_cuts, *languages}))
     span_row = row_of(spans["doc_ref"].to_numpy())
     tables: dict[str, list[pa.Table]] = {}
     for rows, batch in rated_part(part_state).read(np.unique(span_row), SCHEMA.names):
@@ -206,7 +208,7 @@ def _measure(documents: pa.RecordBatch, recipe: Recipe, components: Components) 
     if errors:
         failed = np.array(sorted(errors))
         order = np.argsort(np.append(np.setdiff1d(np.arange(documents.num_rows), failed), failed))
-        unrated = (pa.Table.from_batches([batch]) for batch in measure(documents.take(failed), recipe, Components((), ())))
+        unrated = (pa.Table.from_batches([batch]) for batch in measure(documents.take(failed), recipe, Components({}, ())))
         signals, sketch = (
             pa.concat_tables([table, others], promote_options="default").take(order)
             for table, others in zip((signals, sketch), unrated, strict=True)

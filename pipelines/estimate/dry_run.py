@@ -266,7 +266,9 @@ def _one_document_recipe(recipe: Recipe, folder: str) -> Recipe:
     Path(path).write_text("The cook drew the flour through the sieve.\n")
     options = recipe.input.model_copy(update={"paths": (path,), "format": "text"})
     # Rules would leave no document.
-    no_rules: dict[str, object] = {name: {} for name in ("thresholds", "per_source", "per_language")}
+    no_rules: dict[str, object] = {"thresholds": {}}
+    for kind in ("per_source", "per_language"):
+        no_rules[kind] = {name: block.model_copy(update={"thresholds": {}}) for name, block in getattr(recipe, kind).items()}
     return recipe.model_copy(update={"input": options, **no_rules})
 
 

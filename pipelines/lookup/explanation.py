@@ -64,6 +64,7 @@ def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntr
             **{name: document[name] for name in ("source", "url", "licence")},
             "signals": signals,
             "thresholds": {name: _limits(name, rule_set) for name in rule_set.sections},
+            **_text_blocks(recipe, rule_set),
             "failed": [asdict(rule) for rule in failed_rules(signals, rule_set.rules)],
             "cuts": decision.get("cuts") or [],
         }
@@ -85,6 +86,16 @@ def _limits(name: str, rule_set: RuleSet) -> dict[str, Any]:
     rule = rule_set.rules.get(name)
     limits = rule.model_dump(mode="json") if rule is not None else {}
     return {key: limit for key, limit in limits.items() if limit is not None} | {"section": rule_set.sections[name]}
+
+
+def _text_blocks(recipe: Recipe, rule_set: RuleSet) -> dict[str, Any]:
+    """The words into which raters see a document cut, and its editors, with the sections that set them."""
+    blocks = rule_set.source, rule_set.language
+    section = recipe.text_blocks.edit_section(*blocks)
+    return {
+        "words": recipe.text_blocks.words_of(*blocks).model_dump() | {"sections": recipe.text_blocks.word_sections(*blocks)},
+        "edit": {"editors": [editor.name for editor in recipe.editors_by_section[section]], "section": section},
+    }
 
 
 Found = list[tuple[int, int]]

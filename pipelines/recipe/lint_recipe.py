@@ -36,8 +36,18 @@ def _ranges(recipe: Recipe) -> Iterator[LintWarning]:
 
 
 def _blocks(recipe: Recipe) -> Iterator[LintWarning]:
-    """Limits of a block that are those of the recipe anyway, and pairs of languages without a block."""
+    """What a block sets as the recipe does anyway, and pairs of languages without a block."""
     of_sources = {name for block in recipe.per_source.values() for name in block.thresholds}
+    for kind, blocks in (("per_source", recipe.per_source), ("per_language", recipe.per_language)):
+        others = recipe.per_source.values() if kind == "per_language" else ()
+        for name, own in blocks.items():
+            same_words = own.words is not None and own.words.applied_to(recipe.words) == recipe.words
+            if same_words and all(other.words is None for other in others):
+                message = f"{kind}.{name} cuts texts into the words that they are cut into anyway. Take words out of the block."
+                yield LintWarning("block-changes-nothing", message, {"blocks": 1})
+            if own.edit == recipe.edit and all(other.edit is None for other in others):
+                message = f"{kind}.{name} has the editors that run anyway. Take edit out of the block."
+                yield LintWarning("block-changes-nothing", message, {"blocks": 1})
     for section, block in recipe.rules.blocks.items():
         for name, rule in block.thresholds.items():
             overridden = section.startswith("per_language.") and name in of_sources

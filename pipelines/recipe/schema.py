@@ -5,18 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from tamis.pipelines.recipe.editing import EDITORS, EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
+from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
+from tamis.pipelines.recipe.recipe_blocks import EDIT, Block, TextBlocks
 from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.signal_list import could_exist, hint_for_signal
-from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, Unknowable, field_messages
+from tamis.pipelines.recipe.signal_checks import (
+    KnownSignals,
+    check_column,
+    check_condition,
+    check_known_early,
+    check_output,
+    check_pairs,
+    check_rule_exists,
+    check_threshold,
+    known_signal,
+    parse_order,
+    undeclared_signal,
+)
+from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
@@ -24,7 +38,7 @@ from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
 from tamis.transforms.core.rater import Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
-from tamis.transforms.curriculum.order import WILDCARD, Curriculum, parse_metric
+from tamis.transforms.curriculum.order import WILDCARD, Curriculum
 from tamis.transforms.decontaminate.ngrams import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
@@ -35,9 +49,9 @@ from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
-from tamis.transforms.select.rule_blocks import LanguagePair, RuleBlock, Rules
+from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
-from tamis.transforms.select.thresholds import Threshold, check_kind, check_labels, check_limits, check_name
+from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -57,6 +71,9 @@ _MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
 
 _CUT = {"decontaminate", "dedup"}
 """The sections whose steps may cut text."""
+
+_BLOCKS = ("per_source", "per_language")
+"""The sections with blocks, whose editors have signals, too."""
 
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
@@ -102,15 +119,15 @@ class Recipe(Options):
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
     )
-    per_source: dict[str, RuleBlock] = Field({}, description="limits that differ for a source, by its name")
+    per_source: dict[str, Block] = Field({}, description="what differs for a source, by its name")
     language_pairs: tuple[LanguagePair, ...] = Field(
         (LanguagePair(),),
         min_length=1,
         description="what tells the language of a document for per_language: the label of the first pair whose score is high "
         "enough",
     )
-    per_language: dict[str, RuleBlock] = Field(
-        {}, description="limits that differ for a language, by its label; they override those of per_source"
+    per_language: dict[str, Block] = Field(
+        {}, description="what differs for a language, by its label; it goes before per_source"
     )
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
@@ -137,7 +154,7 @@ class Recipe(Options):
     @classmethod
     def _add_objects(cls, sections: Any, info: ValidationInfo) -> Any:
         """Adds `rate`, so that it is checked: a default would not see the raters of the program; and
-        to `edit` the editors of the program that it does not name."""
+        to `edit` the editors of the program that neither it nor a block names."""
         if not isinstance(sections, dict):
             return sections
         objects = (info.context or {}).get(EDITOR_OBJECTS, ())
@@ -145,7 +162,7 @@ class Recipe(Options):
         sections = {"rate": {}, **sections}
         steps = sections.get("edit", ())
         if objects and isinstance(steps, list | tuple):
-            named = {name for step in steps if isinstance(step, dict) for name in step}
+            named = {name for step in chain(steps, _steps_of_blocks(sections)) if isinstance(step, dict) for name in step}
             sections["edit"] = [*steps, *({editor.name: {}} for editor in objects if editor.name not in named)]
         return sections
 
@@ -196,25 +213,31 @@ class Recipe(Options):
     @field_validator("thresholds")
     @classmethod
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
-        signals = _known_signals(info)
-
-        FieldErrors.collect({(name,): partial(_check_threshold, name, rules[name], signals) for name in rules if signals})
+        signals = _known_signals(info, sections=_MEASURE)
+        FieldErrors.collect({(name,): partial(check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
 
     @field_validator("per_source")
     @classmethod
-    def _source_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
-        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info)))
+    def _source_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
+        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info, blocks, _MEASURE)))
         return blocks
 
     @field_validator("per_language")
     @classmethod
-    def _language_blocks_fit(cls, blocks: dict[str, RuleBlock], info: ValidationInfo) -> dict[str, RuleBlock]:
-        signals = _known_signals(info)
+    def _language_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
+        signals = _known_signals(info, blocks, (*_MEASURE, "per_source"))
         checks = _block_checks(blocks, info, signals)
         pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
         if signals and blocks and pairs:
-            checks[()] = partial(_check_pairs, pairs, signals, info.data["scores"])
+            checks[()] = partial(check_pairs, pairs, signals, info.data["scores"])
+            raters = chain.from_iterable(info.data["rate"].raters.values())
+            raw = {signal.name for rater in raters if rater.raw for signal in rater.signals}
+            for name, block in blocks.items():
+                if block.words is not None:
+                    checks[name, "words"] = partial(check_known_early, pairs, raw, "this text is cut into words")
+                if block.edit is not None:
+                    checks[name, "edit"] = partial(check_known_early, pairs, (), "editors change this text")
             labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
             if all(labels) and signals.strict:
                 for name in blocks.keys() - {label for each in labels for label in each}:
@@ -228,7 +251,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(name: str) -> None:
-            _check_threshold(name, rules[name], signals)
+            check_threshold(name, rules[name], signals)
             if name.startswith((METADATA, PREFIX, *(f"{score}." for score in info.data["scores"]))):
                 raise ValueError(f"no cut changes '{name}': set its limits under thresholds")
 
@@ -241,7 +264,7 @@ class Recipe(Options):
         signals = _known_signals(info)
 
         def check(weight: Weight) -> None:
-            signal = _signal(weight.signal, signals, "float64")
+            signal = known_signal(weight.signal, signals, "float64")
             resolve_range(weight, signal)
             if signals.strict:
                 check_limits(weight.signal, weight.range or (), signal)
@@ -258,7 +281,7 @@ class Recipe(Options):
         columns = enumerate(select.bins) if signals else ()
         checks: dict[FieldPath, Callable[[], object]] = {}
         for index, name in columns:
-            checks["bins", index] = partial(_check_column, name, signals, True)
+            checks["bins", index] = partial(check_column, name, signals, True)
             if len(select.bins) == 1 and name in signals and signals.strict:
                 for field, bins in select.by_name.items():
                     labels = sorted(bins - {"none"})  # of documents without a label
@@ -271,7 +294,7 @@ class Recipe(Options):
     def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
         signals = _known_signals(info)
         metrics = curriculum.by.items() if signals else ()
-        FieldErrors.collect({("by", source): partial(_parse_metric, metric, signals) for source, metric in metrics})
+        FieldErrors.collect({("by", source): partial(parse_order, metric, signals) for source, metric in metrics})
         phases, expected = len(curriculum.effective_phases), info.data["select"].phases if "select" in info.data else 0
         if expected and expected != phases:
             raise ValueError(f"select.epochs has numbers for {expected} phases, but curriculum.phases has {phases}")
@@ -285,7 +308,7 @@ class Recipe(Options):
         for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
             for column, condition in guard.where.items():
-                checks[*place, "where", column] = partial(_check_condition, column, condition, signals)
+                checks[*place, "where", column] = partial(check_condition, column, condition, signals)
         FieldErrors.collect(checks if signals else {})
         return guards
 
@@ -294,7 +317,7 @@ class Recipe(Options):
     def _output_has_signals(cls, output: Output, info: ValidationInfo) -> Output:
         signals = _known_signals(info)
         named = enumerate(output.signals) if signals else ()
-        FieldErrors.collect({("signals", index): partial(_check_output, name, signals) for index, name in named})
+        FieldErrors.collect({("signals", index): partial(check_output, name, signals) for index, name in named})
         return output
 
     @model_validator(mode="after")
@@ -306,6 +329,41 @@ class Recipe(Options):
         except ValueError as error:
             raise FieldErrors({("rate",): str(error)}) from None
         return self
+
+    @model_validator(mode="after")
+    def _limits_are_of_editors_that_run(self, info: ValidationInfo) -> Recipe:
+        if (info.context or {}).get(FINISHED) or _left_out(info) & {EDIT, "thresholds", *_BLOCKS}:
+            return self
+        kinds = {editor.name: type(editor) for editor in self.editors}
+        messages: dict[FieldPath, str] = {
+            (*section.split(".", 1), EDIT): f"another editor is called '{editor.name}': choose another name for one of them"
+            for section, editors in self.editors_by_section.items()
+            for editor in editors
+            if type(editor) is not kinds[editor.name]
+        }
+        for source, language in product(("", *self.per_source), ("", *self.per_language)):
+            messages |= dict(self._limits_without_editor(self.rules.rule_set(source, language)))
+        if messages:
+            raise FieldErrors(messages)
+        return self
+
+    def _limits_without_editor(self, rule_set: RuleSet) -> Iterator[tuple[FieldPath, str]]:
+        """(place, message) for each limit on a signal of an editor that does not run on its documents."""
+        running = self.text_blocks.edit_section(rule_set.source, rule_set.language)
+        measured = _signals(self.editors_by_section[running])
+        for name in rule_set.rules:
+            if not name.startswith(PREFIX) or name in measured:
+                continue
+            section = rule_set.sections[name]
+            if running in (section, EDIT):
+                message = f"no document of this block has a value of it: add its editor to {section}.{EDIT}"
+                yield (*section.split(".", 1), THRESHOLDS, name), message
+            else:
+                yield (
+                    (*running.split(".", 1), EDIT),
+                    f"{section} has limits of '{name}', which these editors do not measure, so no document of this block would "
+                    f"pass: take them away with `{name}: null` under {running}.{THRESHOLDS}, or add the editor",
+                )
 
     @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
@@ -350,9 +408,24 @@ class Recipe(Options):
         return Rules.model_construct(**{name: getattr(self, name) for name in Rules.model_fields})
 
     @cached_property
+    def text_blocks(self) -> TextBlocks:
+        """Which words and editors are for which documents."""
+        return TextBlocks(self.words, self.per_source, self.per_language)
+
+    @cached_property
+    def editors_by_section(self) -> dict[str, tuple[Editor[Any], ...]]:
+        """The editors in their order, by the section that names them: `edit`, then blocks, such as
+        per_source.web."""
+        steps = {EDIT: self.edit} | {section: block.edit for section, block in self._blocks if block.edit is not None}
+        return {section: tuple(step.editor for step in each if step.editor is not None) for section, each in steps.items()}
+
+    @cached_property
     def editors(self) -> tuple[Editor[Any], ...]:
-        """The editors, in their order."""
-        return tuple(step.editor for step in self.edit if step.editor is not None)
+        """The editors of all sections: one of each name, those of `edit` first."""
+        editors: dict[str, Editor[Any]] = {}
+        for editor in chain.from_iterable(self.editors_by_section.values()):
+            editors.setdefault(editor.name, editor)
+        return tuple(editors.values())
 
     @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
@@ -368,7 +441,7 @@ class Recipe(Options):
     @cached_property
     def rated_signals(self) -> dict[str, Signal]:
         """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
-        return _signals([*self.raters, *self.editors])
+        return _signals([*self.raters, *chain.from_iterable(self.editors_by_section.values())])
 
     @cached_property
     def score_signals(self) -> dict[str, tuple[Signal, ...]]:
@@ -384,7 +457,7 @@ class Recipe(Options):
     def undeclared(self) -> dict[str, Signal]:
         """Fields of metadata that the recipe uses without declaring them, so that Decide reads them
         from the metadata, with the type that their use implies."""
-        return {name: _undeclared(name, kind) for name, kind in self._undeclared_uses()}
+        return {name: undeclared_signal(name, kind) for name, kind in self._undeclared_uses()}
 
     def _undeclared_uses(self) -> Iterator[tuple[str, Kind]]:
         for name, kind in self._uses():
@@ -409,7 +482,7 @@ class Recipe(Options):
     def metrics(self) -> dict[str, tuple[str, float]]:
         """(column, sign) that orders a source instead of quality; the wildcard comes first."""
         by = sorted(self.curriculum.by.items(), key=lambda item: (item[0] != WILDCARD, item[0]))
-        return {source: _parse_metric(metric, _Signals(self.all_signals)) for source, metric in by}
+        return {source: parse_order(metric, KnownSignals(self.all_signals)) for source, metric in by}
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -434,15 +507,52 @@ class Recipe(Options):
         steps = (mark.load().of(options, self) for options, mark in marks if options)
         return tuple(step for step in steps if step is not None)
 
+    @property
+    def words_identity(self) -> dict[str, object]:
+        """Everything that determines the words of each document, by keys of a fingerprint."""
+        identity: dict[str, object] = {"words": _word_identity(self.words)}
+        blocks = {section: block.words for section, block in self._blocks if block.words is not None}
+        if blocks:
+            identities = {section: _word_identity(words.applied_to(self.words)) for section, words in blocks.items()}
+            own = {section: words.model_dump() for section, words in blocks.items()}
+            identity["words of blocks"] = [own, identities, self._languages_identity(blocks)]
+        return identity
+
+    @property
+    def editors_identity(self) -> dict[str, object]:
+        """Everything that determines what editors make of each text, by keys of a fingerprint."""
+        sections = {
+            section: [[editor.name, _fingerprint("editor", editor)] for editor in editors]
+            for section, editors in self.editors_by_section.items()
+        }
+        identity: dict[str, object] = {"editors": sections.pop(EDIT)}
+        if sections:
+            identity["editors of blocks"] = [sections, self._languages_identity(sections)]
+        return identity
+
+    def _languages_identity(self, sections: Collection[str]) -> object:
+        """What tells the language of a document, if any of these sections is for one."""
+        if not any(section.startswith("per_language.") for section in sections):
+            return None
+        measured = {signal.name: rater for rater in self.raters if rater.raw for signal in rater.signals}
+        raters = {measured[name].name: measured[name] for name in self.rules.language_columns if name in measured}
+        pairs = [pair.model_dump() for pair in self.language_pairs]
+        return [pairs, [[name, _fingerprint("rater", rater)] for name, rater in sorted(raters.items())]]
+
+    @property
+    def _blocks(self) -> Iterator[tuple[str, Block]]:
+        """The blocks by section, such as per_source.code."""
+        return ((section, block) for section, block in sorted(self.rules.blocks.items()) if isinstance(block, Block))
+
     @cached_property
     def rate_fingerprint(self) -> str:
         """Covers everything that can change rated/ and sketches/, except the input bytes."""
         minhash = self.dedup.minhash if self.dedup is not None else None
         return fingerprint(
             {
+                **self.words_identity,
+                **self.editors_identity,
                 "code": RATE_VERSION,
-                "words": _word_identity(self.words),
-                "editors": [[editor.name, _fingerprint("editor", editor)] for editor in self.editors],
                 "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
                 "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
                 "input": self.input.identity,
@@ -496,28 +606,16 @@ def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal
     return {signal.name: signal for component in components for signal in component.signals}
 
 
-class _Signals(dict[str, Signal]):
-    """The signals that a recipe can name. `written`: the sections of the recipe, if some signals are
-    missing, as what measures them has errors; `strict`: the recipe is not that of a finished run, so
-    limits and labels are checked."""
-
-    written: Mapping[str, Any] | None = None
-    strict = True
-
-
-def _check_threshold(name: str, rule: Threshold, signals: _Signals) -> None:
-    if name in ("quality", "source") and name not in signals:
-        other = "select.top takes the best share" if name == "quality" else "select.epochs: {NAME: 0} leaves a source out"
-        raise ValueError(f"thresholds are of signals, and '{name}' is none: {other}")
-    signal = _signal(name, signals, "float64" if rule.one_of is None else "string")
-    check_kind(name, rule, signal.has_labels)
-    if signals.strict:
-        check_limits(name, (rule.min, rule.max), signal)
-        check_labels(name, rule.one_of or (), signal)
+def _steps_of_blocks(sections: Mapping[str, Any]) -> Iterator[Any]:
+    """The editors that blocks name, as they are written."""
+    for blocks in (sections.get(name) for name in sorted(_BLOCKS)):
+        for block in blocks.values() if isinstance(blocks, dict) else ():
+            steps = block.get(EDIT) if isinstance(block, dict) else None
+            yield from steps if isinstance(steps, list | tuple) else ()
 
 
 def _block_checks(
-    blocks: Mapping[str, RuleBlock], info: ValidationInfo, signals: _Signals
+    blocks: Mapping[str, Block], info: ValidationInfo, signals: KnownSignals
 ) -> dict[FieldPath, Callable[[], object]]:
     """The checks of the limits in blocks, by place; none without signals. What takes a rule away needs
     one in `thresholds` or in a block of a source."""
@@ -527,86 +625,10 @@ def _block_checks(
     for block, options in blocks.items():
         for name, rule in options.thresholds.items():
             if rule is not None and signals:
-                checks[block, "thresholds", name] = partial(_check_threshold, name, rule, signals)
+                checks[block, "thresholds", name] = partial(check_threshold, name, rule, signals)
             elif rule is None and not {"thresholds", "per_source"} & _left_out(info):
-                checks[block, "thresholds", name] = partial(_check_rule_exists, name, there)
+                checks[block, "thresholds", name] = partial(check_rule_exists, name, there)
     return checks
-
-
-def _check_rule_exists(name: str, rules: Collection[str]) -> None:
-    if name not in rules:
-        near = nearest(name, rules)
-        hint = f": did you mean '{near}'?" if near else f"; those with limits are {', '.join(sorted(rules))}" if rules else ""
-        raise ValueError(f"null takes the limits of a signal away, and '{name}' has none{hint}")
-
-
-def _check_pairs(pairs: Sequence[LanguagePair], signals: _Signals, scores: Collection[str]) -> None:
-    """Raises ValueError unless every pair has one label and a number that a release keeps."""
-    for pair in pairs:
-        for name in (pair.label, pair.score):
-            if name.split(".")[0] in scores:
-                raise ValueError(f"language_pairs: a release does not keep '{name}', so nobody could see why a rule held")
-        label, score = _signal(pair.label, signals, "string"), _signal(pair.score, signals, "float64")
-        if label.kind != "string":
-            raise ValueError(f"language_pairs: '{pair.label}' is no single label")
-        if score.has_labels:
-            raise ValueError(f"language_pairs: '{pair.score}' is text, not a number")
-        if signals.strict:
-            check_limits(pair.score, [pair.min], score)
-
-
-def _check_condition(name: str, condition: tuple[str, ...] | NumberRange, signals: _Signals) -> None:
-    """Raises ValueError unless documents can meet a condition of a guard."""
-    limits = (condition.min, condition.max) if isinstance(condition, NumberRange) else ()
-    _check_column(name, signals, not isinstance(condition, NumberRange))
-    signal = _QUALITY if name == "quality" else signals.get(name)
-    if signal is not None and signals.strict:
-        check_limits(name, limits, signal)
-        check_labels(name, () if isinstance(condition, NumberRange) else condition, signal)
-
-
-_QUALITY = Signal("quality", "float64", "share", "up", "the recipe", 0.0, 1.0)
-
-
-def _signal(name: str, signals: _Signals, kind: Kind) -> Signal:
-    """The signal of this name, or an undeclared field of the metadata, which is of the kind that its
-    use implies. Raises ValueError if there is no such signal."""
-    if name.startswith(METADATA) and name not in signals:
-        if not all(name.split(".")):
-            raise ValueError(f"'{name}' names no field of the metadata")
-        declared = [other for other in signals if other.startswith(METADATA)]
-        if close := nearest(name, declared, cutoff=0.8):
-            raise ValueError(f"'{name}' is not declared under signals: did you mean '{close}'?")
-        return _undeclared(name, kind)
-    _check_signal(name, signals)
-    return signals[name]
-
-
-def _check_signal(name: str, signals: _Signals, *others: str) -> None:
-    """Raises ValueError unless there is such a signal, or it is one of `others`, naming the rater to
-    add or the nearest; Unknowable if its rater has an error."""
-    if name in signals or name in others:
-        return
-    if signals.written is not None and could_exist(name, [*signals], signals.written):
-        raise Unknowable
-    rater, *rest = name.split(".")
-    edited = {".".join(other.split(".")[:2]) for other in signals}
-    if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
-        raise ValueError(f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit")
-    measured = {other.split(".")[0] for other in signals}
-    if rater not in measured and (hint := hint_for_signal(name, [*signals, *others])):
-        raise ValueError(f"no signal '{name}': {hint}")
-    check_name(name, [*signals, *others])
-
-
-def _check_output(name: str, signals: _Signals) -> None:
-    if name.startswith(METADATA) and name not in signals:
-        raise ValueError(f"declare '{name}' under signals: a column has a type")
-    _check_signal(name, signals)
-
-
-def _undeclared(name: str, kind: Kind) -> Signal:
-    return Signal(name, kind, "", "none", "metadata of the input")
 
 
 def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, ScoreFile]) -> dict[str, tuple[Signal, ...]]:
@@ -642,44 +664,29 @@ def _check_declared_name(name: str, scores: Collection[str]) -> None:
         raise ValueError("this name counts the fields of another type than declared")
 
 
-def _check_column(name: str, signals: _Signals, labels: bool) -> None:
-    """Raises ValueError unless documents have this column, with labels or with numbers."""
-    if name in ("source", "licence", "quality"):
-        has_labels = name != "quality"
-    elif name.startswith(METADATA) or name in signals:
-        signal = _signal(name, signals, "string" if labels else "float64")
-        has_labels = signal.has_labels or (labels and signal.kind == "bool")  # which counts as 1 and 0, too
-    else:
-        _check_signal(name, signals, "source", "licence", "quality")
-    if labels != has_labels:
-        raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
-
-
-def _parse_metric(metric: str, signals: _Signals) -> tuple[str, float]:
-    """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
-    name = metric.lstrip("+-")
-    _check_column(name, signals, False)
-    return parse_metric(metric, "up" if name == "quality" else _signal(name, signals, "float64").direction)
-
-
 def _left_out(info: ValidationInfo) -> frozenset[str]:
     left_out: frozenset[str] = (info.context or {}).get(LEFT_OUT, frozenset())
     return left_out
 
 
-def _known_signals(info: ValidationInfo) -> _Signals:
-    """The signals by name; empty if the raters have errors, which must be corrected first, or if
-    some of a finished run are gone."""
-    if not info.data.keys() >= _MEASURE or not info.data["rate"].complete:
-        return _Signals()
-    editors = [step.editor for step in info.data["edit"]]
+def _known_signals(
+    info: ValidationInfo, blocks: Mapping[str, Block] = MappingProxyType({}), sections: Collection[str] = (*_MEASURE, *_BLOCKS)
+) -> KnownSignals:
+    """The signals by name; empty if the `sections` that they come from have errors, which must be
+    corrected first, or if some raters or editors of a finished run are gone. `blocks`: those that
+    are being checked."""
+    if not info.data.keys() >= set(sections) or not info.data["rate"].complete:
+        return KnownSignals()
+    every = [*(block for name in _BLOCKS for block in info.data.get(name, {}).values()), *blocks.values()]
+    steps = [*info.data["edit"], *chain.from_iterable(block.edit or () for block in every)]
+    editors = [step.editor for step in steps]
     if None in editors:
-        return _Signals()
+        return KnownSignals()
     raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
     rated = _signals([*raters, *editors])
     scores = _score_signals(info.data["signals"], info.data["scores"])
-    signals = _Signals(rated | {signal.name: signal for each in scores.values() for signal in each})
-    signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE else None
+    signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
+    signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE.union(_BLOCKS) else None
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals
 

@@ -86,9 +86,12 @@ def could_exist(name: str, measured: Sequence[str], written: Mapping[str, Any]) 
         return section in written
     steps, rate, scores = (written.get(name) or {} for name in ("edit", "rate", "scores"))
     if section == "edit":
-        if not isinstance(steps or [], list):
+        blocks = [written.get(name) or {} for name in ("per_source", "per_language")]
+        if not isinstance(steps or [], list) or not all(isinstance(block, dict) for block in blocks):
             return True
-        named = {f"edit.{name}" for step in steps if isinstance(step, dict) for name in step}
+        more = [block.get("edit") for each in blocks for block in each.values() if isinstance(block, dict)]
+        every = [*steps, *(step for each in more if isinstance(each, list) for step in each)]
+        named = {f"edit.{name}" for step in every if isinstance(step, dict) for name in step}
     elif not isinstance(rate, dict) or not isinstance(scores, dict):
         return True
     else:

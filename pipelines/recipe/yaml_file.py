@@ -475,8 +475,9 @@ def _no_such_field(loc: FieldPath, model: type[BaseModel]) -> str:
 def _similar_field(loc: FieldPath, model: type[BaseModel]) -> str | None:
     """The field of this section that an unknown one was probably meant to be."""
     fields = [field for inner in _models_at(loc[:-1], model) for field in inner.model_fields.items()]
-    if len(fields) == 1 and "." in str(loc[-1]) and get_origin(fields[0][1].annotation) is dict:  # a block of limits
-        return fields[0][0]
+    mappings = [name for name, field in fields if get_origin(field.annotation) is dict]
+    if len(loc) > 1 and "." in str(loc[-1]) and len(mappings) == 1:  # a signal in a block, which has one place for them
+        return mappings[0]
     return nearest(str(loc[-1]), [name for name, _ in fields])
 
 

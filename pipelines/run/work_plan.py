@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.pipelines.recipe.starter import absent_fields, likely_text
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.intact_files import IntactFiles
+from tamis.pipelines.starter.starter import absent_fields, likely_text
 from tamis.transforms import storage
 from tamis.transforms.core.errors import NoInput, RunError
 from tamis.transforms.core.manifest import File

@@ -107,11 +107,14 @@ def every_rater() -> Recipe:
 def _sections() -> Iterator[str]:
     schema = Recipe.model_json_schema()
     models = schema["$defs"]
-    yield "## The top level\n\n" + "".join(_table("", schema["properties"]))
+    places: dict[str, str] = {}
     for path, name in _models_below("", schema, models):
+        places.setdefault(name, path)  # a section is explained once
+    yield "## The top level\n\n" + "".join(_table(schema["properties"], places))
+    for name, path in places.items():
         title = f"{'#' * min(2 + path.count('.'), 4)} {path}\n\n{models[name]['description']}\n"
         fields = models[name].get("properties", {})
-        yield title + ("\n" + "".join(_table(path, fields)) if fields else "")
+        yield title + ("\n" + "".join(_table(fields, places)) if fields else "")
 
 
 def _models_below(path: str, schema: Mapping[str, Any], models: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -135,16 +138,16 @@ def _references(schema: Mapping[str, Any], suffix: str = "") -> Iterator[tuple[s
         yield from _references(schema["additionalProperties"], suffix + ".NAME")
 
 
-def _table(path: str, fields: Mapping[str, Any]) -> Iterator[str]:
+def _table(fields: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
     yield "| field | type | default | meaning |\n|---|---|---|---|\n"
     for name, schema in fields.items():
         default = f"`{_short(schema['default'])}`" if "default" in schema else "**required**"
-        sections = [suffix for suffix, _ in _references(schema)]
+        sections = list(_references(schema))
         if sections and (schema.get("default") or "default" not in schema):
-            default = "" if sections == [""] else default
+            default = "" if [suffix for suffix, _ in sections] == [""] else default
         meaning = schema.get("description", "")
         if sections:
-            links = ", ".join(f"[{place}](#{anchor(place)})" for place in (f"{path}.{name}{s}".lstrip(".") for s in sections))
+            links = ", ".join(f"[{place}](#{anchor(place)})" for place in (places[model] for _, model in sections))
             meaning = f"{meaning}; see {links}" if meaning else f"see {links}"
         yield f"| `{name}` | {_cell(_type(schema))} | {_cell(default)} | {_cell(' '.join(meaning.split()))} |\n"
 

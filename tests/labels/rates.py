@@ -30,9 +30,9 @@ import yaml
 
 from tamis.pipelines.measure import measure_each
 from tamis.pipelines.rate import prepared_components
-from tamis.pipelines.recipe.kinds import KINDS
 from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.starter.kinds import KINDS
 from tamis.transforms.read import inputs
 from tamis.transforms.read.input_options import Fields, Input
 from tamis.transforms.select.thresholds import Threshold, evaluate

@@ -122,6 +122,16 @@ VARIED = {
         "output": {"format": "jsonl.zst", "shard_bytes": 60_000},
     },
     "edits and cuts": CHANGES,
+    "edits, cuts and words by source and language": {
+        **CHANGES,
+        "rate": {"gopher": {}, "repetition": {}, "language": {}},
+        "per_source": {
+            "code": {"words": {"definition": "whitespace"}, "edit": []},
+            "books": {"edit": [{"cut_lines": {"where": {"words": {"min": 18}}}}, {"repair": {}}]},
+        },
+        "language_pairs": [{"min": 0}],
+        "per_language": {"tr": {"words": {"unspaced": "clause", "definition": "whitespace"}}},
+    },
     "nothing but an order": {"dedup": None, "quality": [], "thresholds": {}, "curriculum": {"order": "uniform"}},
 }
 

@@ -81,7 +81,7 @@ def test_the_others_are_measured_as_if_it_were_not_there(
 
 def test_a_rater_that_always_fails_ends_the_run(tmp_path: Path) -> None:
     broken = recipe(tmp_path, Broken(tamis.Options()))
-    components = Components((), [rater for rater in broken.raters if rater.name != "fragile"] + [Broken(tamis.Options())])
+    components = Components({}, [rater for rater in broken.raters if rater.name != "fragile"] + [Broken(tamis.Options())])
     with pytest.raises(ValueError, match="it never works"):
         measure_each(batch(["a", "b"]), broken, components)
 

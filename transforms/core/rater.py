@@ -107,6 +107,10 @@ class Rater(Component[OptionsT], ABC):
     """Whether its values are kept in files of their own, so that changing another rater does not
     make this one rate again: for models, functions, and whatever else is dear."""
 
+    compares: ClassVar[bool] = False
+    """Whether it compares documents with texts of elsewhere. It then sees all of them in the `words`
+    of the recipe, whatever those of their block are."""
+
     def setup(self) -> None:
         """Loads models and compiles kernels, by rating one word. Called once in each process."""
         import pyarrow as pa

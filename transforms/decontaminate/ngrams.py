@@ -110,6 +110,7 @@ class Contamination(Rater[Decontaminate]):
     name = "contamination"
     VERSION = 1
     own_file = True
+    compares = True
     example: ClassVar[Mapping[str, Any]] = {
         "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
     }

@@ -1,14 +1,14 @@
-"""Thresholds that differ by source and language: blocks override those of the recipe for their documents."""
+"""Blocks for the documents of a source or a language, and the thresholds that hold for each document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tamis.transforms.core.options import Number, Options
 from tamis.transforms.select.thresholds import Threshold, evaluate
@@ -20,11 +20,17 @@ THRESHOLDS = "thresholds"
 """The section of the rules that no block overrides."""
 
 
+Rows = npt.NDArray[np.int64]
+"""Rows of documents, ascending."""
+
+
 class RuleBlock(Options):
-    """What differs for the documents of a source or a language. All else is as in the recipe."""
+    """Limits that differ for the documents of a source or a language; what else a block has is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
     thresholds: dict[str, Threshold | None] = Field(
-        min_length=1,
+        {},
         description="limits by signal, each instead of all limits of that signal in the recipe; null: none for these documents",
     )
 
@@ -41,10 +47,12 @@ class LanguagePair(Options):
 class RuleSet:
     """The rules that hold for some documents, in the order in which they are applied. `sections`: by
     signal, the section of the recipe that decides about it, such as per_source.code; also of rules
-    that a block takes away."""
+    that a block takes away. `source` and `language`: the names of the blocks, "" for none."""
 
     rules: dict[str, Threshold]
     sections: dict[str, str]
+    source: str = ""
+    language: str = ""
 
 
 class Rules(Options):
@@ -115,15 +123,11 @@ class Rules(Options):
             order.append(rows)
         return pa.concat_tables(evaluated).unify_dictionaries().take(pa.array(np.argsort(np.concatenate(order))))
 
-    def split(self, columns: pa.Table, sources: pa.ChunkedArray) -> Iterator[tuple[RuleSet, npt.NDArray[np.int64]]]:
-        """The rules that hold for any of n documents, with the rows of these, ascending. Each row once."""
-        number = _numbers(sources.combine_chunks(), self.per_source) * (len(self.per_language) + 1)
-        if self.per_language:
-            number += _numbers(self.languages(columns), self.per_language)
-        source_names, languages = ("", *self.per_source), ("", *self.per_language)
-        for each in np.unique(number).tolist():
-            source, language = divmod(each, len(languages))
-            yield self._rule_set(source_names[source], languages[language]), np.flatnonzero(number == each)
+    def split(self, columns: pa.Table, sources: pa.ChunkedArray) -> Iterator[tuple[RuleSet, Rows]]:
+        """The rules that hold for any of n documents, with the rows of these. Each row once."""
+        languages = self.languages(columns) if self.per_language else None
+        for source, language, rows in split_by_blocks(sources.combine_chunks(), self.per_source, languages, self.per_language):
+            yield self.rule_set(source, language), rows
 
     def of_document(self, source: str, values: Mapping[str, Any]) -> RuleSet:
         """The rules of one document, by its source and its signals."""
@@ -133,7 +137,7 @@ class Rules(Options):
         ((rule_set, _),) = self.split(columns, pa.chunked_array([[source]], pa.string()))
         return rule_set
 
-    def _rule_set(self, source: str, language: str) -> RuleSet:
+    def rule_set(self, source: str, language: str) -> RuleSet:
         """The rules of documents of these blocks; "": of none."""
         rules: dict[str, Threshold | None] = dict(self.thresholds)
         sections = dict.fromkeys(rules, THRESHOLDS)
@@ -142,10 +146,24 @@ class Rules(Options):
                 own = self.blocks[section].thresholds
                 rules |= own
                 sections |= dict.fromkeys(own, section)
-        return RuleSet({name: rule for name, rule in rules.items() if rule is not None}, sections)
+        return RuleSet({name: rule for name, rule in rules.items() if rule is not None}, sections, source, language)
 
 
-def _numbers(labels: pa.Array, names: Mapping[str, RuleBlock]) -> npt.NDArray[np.int64]:
+def split_by_blocks(
+    sources: pa.Array, per_source: Collection[str], languages: pa.Array | None, per_language: Collection[str]
+) -> Iterator[tuple[str, str, Rows]]:
+    """(source, language, rows) for each pair of blocks under which any of n documents fall, "" for no
+    block. `languages` may be None if there are no blocks of languages. Each row once."""
+    number = _numbers(sources, per_source) * (len(per_language) + 1)
+    if languages is not None:
+        number += _numbers(languages, per_language)
+    source_names, language_names = ("", *per_source), ("", *per_language)
+    for each in np.unique(number).tolist():
+        source, language = divmod(each, len(language_names))
+        yield source_names[source], language_names[language], np.flatnonzero(number == each)
+
+
+def _numbers(labels: pa.Array, names: Collection[str]) -> npt.NDArray[np.int64]:
     """For each label its number among `names`, from 1; 0 for others and for none."""
     import pyarrow as pa
     import pyarrow.compute as pc

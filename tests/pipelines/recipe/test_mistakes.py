@@ -373,7 +373,7 @@ def test_a_rater_that_is_off_is_told_beside_other_errors(tmp_path: Path) -> None
         "rate.fasttext.0.name: is missing",
         "thresholds.c4.sentences: no signal 'c4.sentences': add rate: {c4: {}}",
         "thresholds.edit.lines.removed_words_share: no signal 'edit.lines.removed_words_share': add the editor, "
-        "`- lines: {}`, to edit",
+        "`- lines: {}`, to edit; if only a block has it, set the limits there",
         "thresholds.edit.repair.x: no signal 'edit.repair.x': did you mean 'edit.repair.removed_share'?",
     ]
 

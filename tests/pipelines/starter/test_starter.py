@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tamis.pipelines.recipe.kinds import KINDS
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.recipe.starter import input_block, starter
+from tamis.pipelines.starter.kinds import KINDS
+from tamis.pipelines.starter.starter import input_block, starter
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
@@ -179,6 +179,38 @@ def test_a_kind_that_is_asked_for_is_taken(tmp_path, kind):
     assert f"# kind: {kind}, since you asked for it" in text
     (tmp_path / "recipe.yaml").write_text(text)
     assert list(load_recipe(str(tmp_path / "recipe.yaml")).thresholds) == [rule.signal for rule in KINDS[kind].rules]
+
+
+PROSE_RULES = [
+    "gopher.alphabetic_words",
+    "repetition.duplicate_line_chars",
+    "repetition.top_2gram_chars",
+    "repetition.top_4gram_chars",
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "prose", "blocks"),
+    [
+        ((30, 0), (0, 30), {"it's: docs": PROSE_RULES}),
+        ((30, 2), (2, 30), {"it's: docs": PROSE_RULES}),
+        ((30, 0), (9, 30), {}),  # a source that has both
+        ((20, 9), (0, 30), {}),
+        ((30, 0), (0, 9), {}),  # too few to tell
+    ],
+)
+def test_sources_of_prose_beside_code_get_rules_of_their_own(tmp_path, code, prose, blocks):
+    sources = {"code": code, "it's: docs": prose}
+    records = [
+        {"text": text, "source": source}
+        for source, numbers in sources.items()
+        for text, number in zip((CODE, TEXT), numbers, strict=True)
+        for _ in range(number)
+    ]
+    (tmp_path / "recipe.yaml").write_text(starter([str(write(tmp_path / "a.jsonl", records))]))
+    recipe = load_recipe(str(tmp_path / "recipe.yaml"))
+    assert list(recipe.thresholds) == [rule.signal for rule in KINDS["code"].rules]
+    assert {source: list(block.thresholds) for source, block in recipe.per_source.items()} == blocks
 
 
 def test_an_unknown_kind_is_named_with_the_nearest(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from tamis.pipelines.recipe.kinds import Signs, looks_like_code
+from tamis.pipelines.starter.kinds import Signs, looks_like_code
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import PYTHON_ENV, Input, Reject, Split
 from tamis.transforms.read.inputs import input_files, plan, read
@@ -40,20 +40,24 @@ def first_documents(options: Input) -> FirstDocuments:
     import orjson
 
     batches, errors = _read(options)
-    columns = ([v for batch in batches for v in batch[name].to_pylist()] for name in ("text", "url", "id", "metadata"))
-    code, encodings, sites, characters = 0, Counter[str](), Counter[str](), 0
-    for text, url, document_id, metadata in zip(*columns, strict=True):
+    names = ("text", "url", "id", "source", "metadata")
+    columns = ([v for batch in batches for v in batch[name].to_pylist()] for name in names)
+    code, documents, encodings, sites, characters = Counter[str](), Counter[str](), Counter[str](), Counter[str](), 0
+    for text, url, document_id, source, metadata in zip(*columns, strict=True):
         fields = dict(leaves(orjson.loads(metadata), "")) if metadata else {}
         path = next((value for name, value in fields.items() if name.rsplit(".", 1)[-1].lower() in _PATHS), url or document_id)
-        code += looks_like_code(text, str(path))
+        documents[source] += 1
+        code[source] += looks_like_code(text, str(path))
         if url is not None and url.startswith("http"):
             sites[urlsplit(url).netloc] += 1
         characters += len(text)
         if "page.encoding" in fields:
             encodings[str(fields["page.encoding"])] += 1
-    total = sum(batch.num_rows for batch in batches)
+    total = documents.total()
+    by_source = {source: (number, code[source]) for source, number in documents.items()}
     languages = Counter(label for batch in batches for label in _languages(batch))
-    return FirstDocuments(Signs(total, code, languages, sites, characters / max(1, total)), encodings, errors)
+    signs = Signs(total, code.total(), by_source, languages, sites, characters / max(1, total))
+    return FirstDocuments(signs, encodings, errors)
 
 
 def _read(options: Input) -> tuple[list[pa.RecordBatch], Counter[str]]:

@@ -120,13 +120,22 @@ KINDS: Mapping[str, Kind] = {
 """By the name that `--kind` takes, in the order of `tamis init --help`."""
 
 
+PROSE = tuple(rule for rule in KINDS["books"].rules if rule.signal != _WORDS.signal)
+"""Rules for the prose beside code, where short texts are useful, too."""
+
+_OTHERS = 0.1  # the share of documents of the other kind in a source of code, or of prose
+_FEW = 20  # documents of a source in the sample, of which no share is taken seriously
+
+
 @dataclass(frozen=True)
 class Signs:
-    """What a sample shows of its kind: the number of documents, how many are code, how many have
-    each language and come from each web site, and their mean length in characters."""
+    """What a sample shows of its kind: the number of documents, how many are code, by source too, how
+    many have each language and come from each web site, and their mean length in characters."""
 
     documents: int
     code: int
+    by_source: Mapping[str, tuple[int, int]]
+    """(documents, those that are code) of each source."""
     languages: Counter[str]
     sites: Counter[str]
     characters: float
@@ -161,6 +170,13 @@ def kind_of(signs: Signs, scores: Sequence[str]) -> tuple[str, str]:
     if addressed > _PER_SITE * len(signs.sites):
         return "books", f"the documents have addresses of only {len(signs.sites)} web site{'s' if len(signs.sites) > 1 else ''}"
     return "web", f"{addressed:,} of {total:,} documents have addresses, of {len(signs.sites):,} web sites"
+
+
+def prose_beside_code(signs: Signs) -> list[str]:
+    """The sources of prose, if there are sources of code, too, and none that has both; else none."""
+    shares = {source: code / documents for source, (documents, code) in signs.by_source.items() if documents >= _FEW}
+    prose = sorted(source for source, share in shares.items() if share <= _OTHERS)
+    return prose if any(share >= 1 - _OTHERS for share in shares.values()) else []
 
 
 def looks_like_code(text: str, name: str) -> bool:

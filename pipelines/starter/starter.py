@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tamis.pipelines.recipe.first_documents import FILES, RECORDS, FirstDocuments, first_documents, leaves, spread
-from tamis.pipelines.recipe.kinds import KINDS, Kind, direction, find_kind, is_score, kind_of
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.pipelines.starter.first_documents import FILES, RECORDS, FirstDocuments, first_documents, leaves, spread
+from tamis.pipelines.starter.kinds import KINDS, PROSE, Kind, Signs, direction, find_kind, is_score, kind_of, prose_beside_code
 from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import nearest
@@ -141,7 +141,9 @@ def starter(paths: Sequence[str], kind: str | None = None) -> str:
     ]
     found = documents.signs.languages.most_common(5)
     languages = [label for label, number in found if number > 0.1 * documents.signs.documents] or ["en"]
-    body = [*_signals(fields, scores), "", *_rules(KINDS[name], languages), *_LAST[:4], *_quality(scores), *_LAST[4:]]
+    prose = prose_beside_code(documents.signs) if name == "code" else []
+    rules = [*_rules(KINDS[name], languages), *_prose(prose, documents.signs)]
+    body = [*_signals(fields, scores), "", *rules, *_LAST[:4], *_quality(scores), *_LAST[4:]]
     return "\n".join([*head, "", *block, *body, ""])
 
 
@@ -166,6 +168,18 @@ def _rules(kind: Kind, languages: Sequence[str]) -> Iterator[str]:
     yield "thresholds:  # what is dropped; the first rule that fails is the reason"
     yield from (f"  {signal}: {limits}  # {why}" for signal, limits, why in kind.rules)
     yield f"  # language.label: {{one_of: [{', '.join(languages)}]}}  # to keep only the languages that you name"
+
+
+def _prose(sources: Sequence[str], signs: Signs) -> Iterator[str]:
+    """The section `per_source` with rules for sources of prose beside code."""
+    if sources:
+        yield ""
+        yield "per_source:  # rules that suit prose alone"
+    for source in sources:
+        documents, code = signs.by_source[source]
+        yield f"  {_scalar(source)}:  # {code:,} of {documents:,} documents look like source code"
+        yield "    thresholds:"
+        yield from (f"      {signal}: {limits}  # {why}" for signal, limits, why in PROSE)
 
 
 def _quality(scores: Sequence[str]) -> Iterator[str]:

@@ -58,6 +58,16 @@ ELSEWHERE = (
     Elsewhere("python -m tests.bench.orders", "needs the real corpora", "tests/bench/orders.py"),
     Elsewhere("tamis proxy ", "trains models", "tests/pipelines/training/test_rank_runs.py"),
     Elsewhere("tamis proxy-orders ", "trains models", "tests/pipelines/training/test_compare_orders.py"),
+    Elsewhere(
+        "tamis contamination rephrased run/benchmarks --output judged",
+        "needs a model behind an endpoint",
+        "tests/transforms/decontaminate/rephrased/test_chat_judge.py",
+    ),
+    Elsewhere(
+        "tamis contamination rephrased run/benchmarks --output translated",
+        "needs an embedding model",
+        "tests/pipelines/contamination/test_rephrased_items.py",
+    ),
     Elsewhere("deploy/cluster ", "needs Java, Maven and a network", "tests/pipelines/runners/clusters.py"),
     Elsewhere("deploy/spark-submit.sh ", "needs Spark", "tests/pipelines/runners/test_on_clusters.py"),
     Elsewhere("tamis run gopher --input 'crawl/*.jsonl.zst' --runner", "needs a cluster", "make test-flink"),
@@ -266,10 +276,18 @@ def check_make(words: Sequence[str]) -> None:
             assert re.search(rf"^[\w -]*(?<![\w-]){name}(?![\w-])[\w -]*:", makefile, re.MULTILINE), f"no target {name}"
 
 
+def all_commands(group: Any, prefix: str = "") -> dict[str, Any]:
+    """Every command of a group, by its words, without the groups."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        found |= all_commands(command, f"{prefix}{name} ") if hasattr(command, "commands") else {prefix + name: command}
+    return found
+
+
 def parse(arguments: Sequence[str]) -> None:
     """Parses a command line of tamis without running it. Raises a usage error for what the command does not take."""
     group = typer.main.get_command(app)
-    for command in group.commands.values():
+    for command in all_commands(group).values():
         command.callback = lambda **options: None
     group.main(list(arguments), standalone_mode=False)
 
@@ -287,14 +305,18 @@ def test_inline_commands_exist(page: Path) -> None:
         if words[0] != "tamis" or len(words) == 1:
             continue
         assert words[1] in group.commands, span
-        options = {option for parameter in group.commands[words[1]].params for option in parameter.opts}
+        command = group.commands[words[1]]
+        if hasattr(command, "commands") and len(words) > 2:
+            assert words[2] in command.commands, span
+            command = command.commands[words[2]]
+        options = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<!\S)--?[a-z][\w-]*", span):
             assert option in options, span
 
 
 def test_the_pages_know_every_command_recipe_and_rater() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    for name in typer.main.get_command(app).commands:
+    for name in all_commands(typer.main.get_command(app)):
         assert f"`tamis {name}" in text or f"$ tamis {name}" in text, name
     for name in shipped_recipes():
         assert f"`{name}`" in text, name

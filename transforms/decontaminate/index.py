@@ -221,7 +221,7 @@ def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index
 
 def _cache_key(options: Decontaminate, words: Words) -> str:
     """Covers everything that determines an index: code, options, words, and the files."""
-    entries = [entry for benchmark in options.benchmarks for entry in storage.expand([benchmark.path])]
+    entries = [entry for benchmark in options.benchmarks for entry in benchmark.files]
     files = [[entry.uri, storage.sha256(entry.uri)] for entry in entries]
     decided = options.model_dump(mode="json", exclude={"action", "drop", "review", "margin"})
     return fingerprint([kernels.digest(Path(__file__)), decided, words.identity, files])

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tamis.transforms import storage
 from tamis.transforms.core.options import Options, PositiveCount, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
-from tamis.transforms.decontaminate.benchmarks import Benchmark
+from tamis.transforms.decontaminate.benchmarks import Benchmarks
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _COVERAGE_SOURCE = "n-gram match of the best passage (Singh et al. 2024, arXiv 2
 class Decontaminate(Options):
     """The benchmarks to look for, and how much overlap is a match."""
 
-    benchmarks: list[Benchmark] = Field(min_length=1)
+    benchmarks: Benchmarks
     ngram: int = Field(
         13,
         ge=1,
@@ -94,7 +93,7 @@ def _index(options: str, words: Words, versions: tuple[str, ...]) -> Index:
 
 
 def _file_versions(options: Decontaminate) -> tuple[str, ...]:
-    entries = storage.expand([benchmark.path for benchmark in options.benchmarks])
+    entries = [entry for benchmark in options.benchmarks for entry in benchmark.files]
     return tuple(f"{entry.uri} {entry.version}" for entry in entries)
 
 

@@ -202,8 +202,15 @@ MISTAKES = [
         "1: dedup.minhash.threshold: should be less than or equal to 1: it is a share, and 70 % is written 0.7",
     ),
     ("dedup: {minhash: {num_perm: 128}}\n", "1: dedup.minhash.num_perm: no such field; did you mean 'bands'?"),
-    ("decontaminate: {benchmarks: [mmlu]}\n", "1: decontaminate.benchmarks.0: should be a mapping of name, path, fields, id"),
-    ("decontaminate: {benchmarks: [{name: m, path: x}]}\n", "1: decontaminate.benchmarks.0.fields: is missing"),
+    (
+        "decontaminate: {benchmarks: [mmlux]}\n",
+        "1: decontaminate.benchmarks: 'mmlux' has no question field, and is not in the registry; did you mean 'mmlu'?",
+    ),
+    (
+        "decontaminate: {benchmarks: [{name: g, path: x}]}\n",
+        "1: decontaminate.benchmarks: 'g' has no question field, and is not in the registry; "
+        "`tamis contamination benchmarks` lists those that are",
+    ),
     (
         "guards: {synthetic: {where: {source: synth}}}\n",
         "1: guards.synthetic.where.source: should be a list: write [synth]; or should be a mapping of min, max",

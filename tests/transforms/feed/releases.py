@@ -60,7 +60,8 @@ def release(
             rows = rows.set_column(rows.schema.get_field_index("tokens"), "tokens", pa.array(counts[index], pa.int64()))
         written = write_shard(rows, str(folder / path), output)
         tokens = sum(rows["tokens"].to_pylist())
-        entries.append({"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens})
+        entry = {"path": path, "phase": phase, "documents": len(texts), "first_token": first, "tokens": tokens}
+        entries.append(entry | {"lr_min": schedule.final, "lr_max": schedule.peak})
         files.append({"path": path, "bytes": written.bytes, "sha256": written.sha256})
         number, first = number + len(texts), first + tokens
     manifest: dict[str, Any] = {

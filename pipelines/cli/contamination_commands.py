@@ -1,0 +1,127 @@
+"""The commands about benchmark items in a corpus, such as `tamis contamination gain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tamis.pipelines.cli.messages import Json, ReleaseName, print_output, user_errors
+
+app = typer.Typer(help="Benchmark items in a corpus: which benchmarks there are, rephrased items, what they change.")
+
+
+@app.command()
+def benchmarks(as_json: Json = False) -> None:
+    """List the benchmarks that a recipe can name, and their groups."""
+    with user_errors(as_json):
+        from tamis.transforms.decontaminate.benchmark_registry import entries, groups
+
+        def lines() -> Iterable[str]:
+            for name, entry in entries().items():
+                files = f"hub: {entry['hub']}" if "hub" in entry else "needs a path"
+                yield f"{name:<14} {entry['kind']:<13} {entry['version']:<15} {entry['licence']:<38} {files}"
+            for name, members in groups().items():
+                yield f"{name:<14} group: {', '.join(members)}" if name != "all" else f"{name:<14} group: all of them"
+
+        print_output({"benchmarks": entries(), "groups": groups()}, lines(), as_json)
+
+
+@app.command()
+def gain(
+    scores: Annotated[str, typer.Argument(metavar="SCORES", help="A table of items and their scores: columns item, score.")],
+    correct: Annotated[str, typer.Argument(metavar="CORRECT", help="A table of a model's results: columns item, correct.")],
+    score: Annotated[str, typer.Option(help="The column of the scores.")] = "score",
+    threshold: Annotated[
+        list[float], typer.Option(help="Items from this score on count as contaminated; repeatable. Default: 0.05, 0.1, … 1.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show how much better a model is on contaminated items: the gain and Z over a sweep of thresholds.
+
+    Either table may have a column benchmark, and is .jsonl, .csv, .tsv or .parquet.
+    """
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.gain_of_files import gains, lines
+        from tamis.transforms.decontaminate.performance_gain import THRESHOLDS
+
+        found = gains(scores, correct, score, threshold or THRESHOLDS)
+        print_output([asdict(each) for each in found], lines(found), as_json)
+
+
+@app.command()
+def rephrased(
+    run: ReleaseName,
+    output: Annotated[str, typer.Option("--output", "-o", help="The table to write: .parquet, .jsonl or .csv.")],
+    benchmark: Annotated[
+        list[str],
+        typer.Option(help="A name of the recipe or of the registry, or name=path; repeatable. Default: those of the recipe."),
+    ] = [],  # noqa: B006
+    top: Annotated[int, typer.Option(min=1, help="Passages of each item.")] = 5,
+    least: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The score that they must exceed. Default: 0.08, or 0.5 with --embed.")
+    ] = None,
+    rule: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="The score from which the rule calls one rephrased. Default: 0.12, or 0.85 with --embed."
+        ),
+    ] = None,
+    window: Annotated[int, typer.Option(min=0, help="Words in a passage. 0: twice those of the median item.")] = 0,
+    embed: Annotated[
+        str, typer.Option(metavar="MODULE:FUNCTION", help="A Python function that embeds a list of texts, instead of TF-IDF.")
+    ] = "",
+    endpoint: Annotated[
+        str, typer.Option(metavar="URL", help="Judge by a model, as https://host/v1; the key is OPENAI_API_KEY.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="The name of the model at the endpoint.")] = "",
+    requests: Annotated[int, typer.Option(min=1, help="The most requests to the endpoint.")] = 10_000,
+    workers: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
+    log: Annotated[str, typer.Option(help="The log of the model's answers. Default: OUTPUT.verdicts.jsonl.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Find rephrased and translated benchmark items: the nearest passages of each item, and a verdict on each."""
+    with user_errors(as_json):
+        from pathlib import Path
+
+        import pyarrow.compute as pc
+
+        from tamis.pipelines.contamination.rephrased_items import (
+            Search,
+            benchmarks_of,
+            find_rephrased,
+            lines,
+            load_encoder,
+            writable,
+            write_table,
+        )
+        from tamis.transforms import storage
+        from tamis.transforms.core.errors import RunError
+        from tamis.transforms.decontaminate.rephrased.chat_judge import ChatJudge
+        from tamis.transforms.decontaminate.rephrased.judges import Judge, Rule
+
+        writable(output)
+        if bool(endpoint) != bool(model):
+            raise RunError("name both the --endpoint and its --model")
+        encode = load_encoder(embed) if embed else None
+        judge: Judge = Rule(rule if rule is not None else (0.85 if embed else 0.12))
+        if endpoint:
+            path = storage.local_path(log or f"{output}.verdicts.jsonl")
+            if path is None:
+                raise RunError(f"name a local file for the answers: --log answers.jsonl; {output} is in a store")
+            judge = ChatJudge(endpoint, model, Path(path), requests)
+        search = Search(top, least if least is not None else (0.5 if embed else 0.08), window, encode)
+        found = find_rephrased(
+            run,
+            benchmarks_of(run, benchmark),
+            search,
+            judge,
+            workers if endpoint else 1,
+            lambda line: typer.echo(line, err=True),
+        )
+        write_table(found.table, output)
+        suspicious = pc.sum(found.table["suspicious"]).as_py() or 0
+        counts = {"items": found.items, "documents": found.documents, "passages": found.passages, "suspicious": suspicious}
+        print_output({"output": output, **counts}, lines(found, output), as_json)

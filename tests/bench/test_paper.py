@@ -76,6 +76,7 @@ def test_growth() -> None:
     assert paper.growth(heavy)[1] >= 2
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_every_time() -> None:
     page = paper.page(found())
     assert page == paper.page(found())

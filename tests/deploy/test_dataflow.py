@@ -81,6 +81,7 @@ def test_every_parameter_is_read(template: ModuleType, monkeypatch: pytest.Monke
                 template.main([f"--{name}={value}" for name, value in arguments.items() if name != parameter["name"]])
 
 
+@pytest.mark.slow
 def test_the_job_finishes_the_run(template: ModuleType, tmp_path: Path) -> None:
     """It also writes manifest and report. A job without work changes nothing."""
     source, written = save(tmp_path / "in", dealt(corpus(60), 2, seed=1)), write_recipe(tmp_path)

@@ -122,6 +122,7 @@ def page_commands() -> Iterator[tuple[Path, Command]]:
                 yield from ((page, command) for command in commands(block))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", filter(runnable, PAGES), ids=name_of)
 def test_the_commands_of_a_page_run_in_its_order(page: Path, folder: Path) -> None:
     python_output: str | None = None

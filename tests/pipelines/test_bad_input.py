@@ -209,6 +209,7 @@ def test_nothing_is_lost_in_silence(ran) -> None:
     assert manifests.verify(run) == []
 
 
+@pytest.mark.slow
 def test_above_max_rejects_the_run_stops_unfinished_and_goes_on_when_more_are_allowed(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(record("a") + b"{\n" + record("b") + record("long", "word " * (LONG // 5)))
     (tmp_path / "r.yaml").write_text("rate: {}\n")
@@ -290,6 +291,7 @@ def test_an_output_that_cannot_be_written_is_named_and_left_alone(tmp_path: Path
     assert os.listdir(tmp_path / "thesis") == ["chapter.tex"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(noise("n"))
     (tmp_path / "r.yaml").write_text("rate: {}\n")
@@ -318,6 +320,7 @@ def test_a_recipe_with_a_typo_stops_before_anything_is_written(tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_error_in_a_worker_is_printed_once_and_in_words(tmp_path: Path, workers: str) -> None:
     (tmp_path / "in.jsonl").write_bytes(record("same") + record("same", "Other words."))

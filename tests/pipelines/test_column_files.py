@@ -50,6 +50,7 @@ def scores(release: tamis.Release) -> list[tuple[str, float]]:
     return sorted(zip(table["id"].to_pylist(), table["letters.score"].to_pylist(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_changed_or_added_rater_does_not_make_a_dear_one_rate_again(source, tmp_path):
     first = run(source, tmp_path / "run", slow())
     assert calls() >= 150

@@ -93,6 +93,7 @@ def test_a_count_that_is_off_is_named(release: tamis.Release, tmp_path: Path, nu
     assert any("characters" in problem for problem in conservation(manifest))
 
 
+@pytest.mark.slow
 def test_the_corpus_does_not_depend_on_files_or_workers(
     release: tamis.Release, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_functions_travel_to_worker_processes_from_a_script_and_from_a_module_beside_it(tmp_path: Path, parquet: Path) -> None:
     (tmp_path / "weights.py").write_text("FACTOR = 2\ndef weigh(text):\n    return FACTOR + len(text)\n")
     script = tmp_path / "script.py"

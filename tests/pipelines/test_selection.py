@@ -150,6 +150,7 @@ def test_a_failing_guard_leaves_no_release_and_a_warning_guard_warns(tmp_path: P
     assert set(documents[0]).isdisjoint({"guarded.synthetic", "epoch"})
 
 
+@pytest.mark.slow
 def test_a_release_has_no_fewer_real_tokens_than_the_one_before(tmp_path: Path, source: Path) -> None:
     guard = {"real_tokens": True}
     first, _, _ = selected(tmp_path, source, guards=guard)
@@ -238,6 +239,7 @@ def embedded(size: int) -> list[dict[str, object]]:
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", [None, "source", "metadata.topic"])
 def test_the_best_of_similar_documents_is_kept(tmp_path: Path, within: str | None) -> None:
     records, roots = embedded(240), set()

@@ -62,6 +62,7 @@ def write(folder: Path, text: str = RECIPE) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_passes_the_checks_of_every_rater(site: Path) -> None:
     program = (
         "from tamis.testing import check_rater; from tamis_readability import Readability, ReadabilityRater\n"
@@ -71,6 +72,7 @@ def test_it_passes_the_checks_of_every_rater(site: Path) -> None:
     subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": f"{site}:{os.getcwd()}"}, check=True)
 
 
+@pytest.mark.slow
 def test_its_editor_passes_the_checks_of_every_editor(site: Path) -> None:
     program = (
         "from tamis.testing import check_editor; from tamis_readability import Capitals, CapitalsEditor\n"
@@ -80,6 +82,7 @@ def test_its_editor_passes_the_checks_of_every_editor(site: Path) -> None:
     subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": f"{site}:{os.getcwd()}"}, check=True)
 
 
+@pytest.mark.slow
 def test_its_editor_edits_and_its_errors_name_the_line(site: Path, tmp_path: Path) -> None:
     source = save(tmp_path / "in", [[{"id": "loud", "text": "SHOUTING and more words", "source": "web"}]])
     recipe = write(
@@ -135,6 +138,7 @@ def columns(run: Path) -> list[str]:
     return list(pq.read_schema(sorted((run / "rated").rglob("*.parquet"))[0]).names)
 
 
+@pytest.mark.slow
 def test_it_decides_and_a_new_version_rates_again_and_without_it_the_package_is_named(site: Path, tmp_path: Path) -> None:
     source, run, recipe = save(tmp_path / "in", [corpus(60)]), tmp_path / "run", write(tmp_path)
 

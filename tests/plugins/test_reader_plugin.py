@@ -67,6 +67,7 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_files_are_read_by_suffix_and_again_by_a_new_version(tmp_path: Path, source: Path) -> None:
     site, plain, other = install(tmp_path, "1.0"), tmp_path / "plain.yaml", tmp_path / "other.yaml"
     plain.write_text("seed: 1\n")

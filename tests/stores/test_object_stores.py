@@ -88,6 +88,7 @@ def test_nothing_is_visible_before_it_is_complete(folder):
     assert storage.entry(uri).size == 1_000_000
 
 
+@pytest.mark.slow
 @every_store
 def test_more_keys_than_one_page_lists(folder):
     names = [f"{number:04d}.txt" for number in range(1100)]
@@ -155,6 +156,7 @@ def test_multipart(folder, monkeypatch):
     assert not client.list_multipart_uploads(Bucket="bucket").get("Uploads")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["seaweed", "gcs", "azure"])
 def test_every_fault_is_survived(servers, connect, monkeypatch, name, kind):

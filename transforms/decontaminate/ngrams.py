@@ -114,7 +114,7 @@ class Contamination(Rater[Decontaminate]):
         "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
     }
     signals = (
-        Signal("contamination.ngrams", "int64", "distinct n-grams", "down", _NGRAM_SOURCE),
+        Signal("contamination.ngrams", "int64", "distinct n-grams", "down", _NGRAM_SOURCE, least=0),
         Signal("contamination.coverage", "float64", "share of the passage's n-grams", "down", _COVERAGE_SOURCE, 0.0, 1.0),
         Signal("contamination.benchmark", "string", "name", "none", "benchmark of the best-matching passage"),
         Signal("contamination.item", "string", "item:field", "none", "best-matching passage"),

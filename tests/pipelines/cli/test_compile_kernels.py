@@ -28,6 +28,7 @@ print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer},
 """
 
 
+@pytest.mark.slow
 def test_a_second_warmup_only_looks() -> None:
     typed([TAMIS, "warmup", "--json"])
     assert compile_kernels.is_warm()

@@ -247,6 +247,7 @@ def test_where_workers_cannot_append_receipts_tell_how_far_a_run_is(tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_why_in_its_status(tmp_path: Path) -> None:
     source = save(tmp_path / "in", [corpus(30)])
     (source / "piece-00.jsonl").open("a").write("{broken\n" * 5)
@@ -269,6 +270,7 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 # --- nights ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nights_make_a_chain_of_releases(tmp_path: Path) -> None:
     records = corpus(60)
     source, recipe = save(tmp_path / "in", [records[:30]]), write_recipe(tmp_path)

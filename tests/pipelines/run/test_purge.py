@@ -166,6 +166,7 @@ def test_purging_twice_changes_no_more(nights: Path) -> None:
     assert verify(str(nights)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["_rewrite_part", "_purge_shard", "_update_manifest", "_log"])
 def test_a_purge_that_was_interrupted_is_finished_by_the_same_command(
     nights: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -187,6 +188,7 @@ def test_a_purge_that_was_interrupted_is_finished_by_the_same_command(
     assert verify(str(nights)) == []
 
 
+@pytest.mark.slow
 def test_a_run_of_an_early_version_is_purged(source: Path, tmp_path: Path) -> None:
     recipe, output = write_recipe(tmp_path, max_rejects=9), tmp_path / "run"
     run(recipe, source, output)

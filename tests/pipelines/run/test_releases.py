@@ -55,6 +55,7 @@ def told(name: Path | str) -> dict[str, object]:
     return {**explanation(str(name), KNOWN), "shard": None}
 
 
+@pytest.mark.slow
 def test_a_loader_reads_all_of_its_release_while_three_more_nights_run(recipe, source, tmp_path):
     output = tmp_path / "run"
     run(recipe, source, output)
@@ -100,6 +101,7 @@ def test_a_failed_night_leaves_the_release_and_says_so(recipe, source, tmp_path)
     assert status(str(output)).last_release.release == 1
 
 
+@pytest.mark.slow
 def test_output_inside_the_input_gives_the_same_corpus_three_times(recipe, source, tmp_path):
     results = [run(recipe, source, source / "run") for _ in range(3)]
     assert [result.unchanged for result in results] == [False, True, True]
@@ -111,6 +113,7 @@ def test_output_inside_the_input_gives_the_same_corpus_three_times(recipe, sourc
         run(recipe, f"{source}/**/*.parquet", source / "run")
 
 
+@pytest.mark.slow
 def test_another_run_is_read_by_its_manifest(recipe, source, tmp_path):
     first = run(recipe, source, tmp_path / "first")
     run(recipe, source, tmp_path / "first", "thresholds.gopher.word_count.min=200")
@@ -199,6 +202,7 @@ def test_a_damaged_run_of_an_early_version_is_named(recipe, source, tmp_path, pa
     assert path in {problem.path for problem in verify(str(output))}
 
 
+@pytest.mark.slow
 def test_a_rollback_stays_until_a_run_makes_a_new_release(recipe, source, tmp_path):
     output = tmp_path / "run"
     run(recipe, source, output)

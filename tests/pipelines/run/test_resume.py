@@ -85,6 +85,7 @@ def finishes(recipe: Path, source: Path, output: Path, undisturbed: Path) -> Non
     assert left(output) == left(undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_while_rating_it_goes_on_with_the_parts_it_has(base, tmp_path):
     code = disturbed(command(base.recipe, base.source, tmp_path), tmp_path, "first part rated", 0.0, everything)
     assert code == -signal.SIGKILL
@@ -158,6 +159,7 @@ def test_killed_again_and_again_it_ends_where_an_undisturbed_run_ends(slow_base,
     finishes(recipe, source, tmp_path / "run", undisturbed)
 
 
+@pytest.mark.slow
 def test_a_moved_threshold_runs_only_decide_and_emit_and_says_so(base, tmp_path):
     shutil.copytree(base.run, tmp_path / "run", symlinks=True)
     before = receipts(tmp_path / "run")
@@ -202,6 +204,7 @@ def test_an_unchanged_run_does_nothing_and_says_so(base):
     assert now == before
 
 
+@pytest.mark.slow
 def test_only_new_and_changed_files_are_rated(base, tmp_path):
     pieces = dealt(base.records, 3, seed=1)
     source, output = save(tmp_path / "in", pieces[:2]), tmp_path / "run"
@@ -274,6 +277,7 @@ def test_a_run_that_fails_leaves_the_last_release(base, tmp_path):
     assert not verify(str(output))
 
 
+@pytest.mark.slow
 def test_a_release_is_not_changed_by_the_next_ones(base, tmp_path):
     output = tmp_path / "run"
     shutil.copytree(base.run, output, symlinks=True)

@@ -45,6 +45,7 @@ def parts(output: Path) -> set[str]:
 # --- retention ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_release_is_removed_unless_the_recipe_says_so(tmp_path: Path, source: Path) -> None:
     output = nights(tmp_path, source)
     assert present_releases(str(output)) == [1, 2, 3]
@@ -68,6 +69,7 @@ def test_the_last_releases_stay_and_the_parts_of_no_other(tmp_path: Path, source
         open_release(f"{output}@1")
 
 
+@pytest.mark.slow
 def test_a_pinned_release_and_the_one_that_is_indexed_stay(tmp_path: Path, source: Path) -> None:
     output = nights(tmp_path, source)
     pin(str(output), 1, "the paper")
@@ -77,6 +79,7 @@ def test_a_pinned_release_and_the_one_that_is_indexed_stay(tmp_path: Path, sourc
     assert verify(str(output)) == []
 
 
+@pytest.mark.slow
 def test_a_release_that_is_young_stays(tmp_path: Path, source: Path) -> None:
     output = nights(tmp_path, source, "output.retain={releases: 1, days: 2}")
     assert present_releases(str(output)) == [1, 2, 3]
@@ -87,6 +90,7 @@ def test_a_release_that_is_young_stays(tmp_path: Path, source: Path) -> None:
     assert present_releases(str(output)) == [2, 3, 4]
 
 
+@pytest.mark.slow
 def test_the_current_release_stays_even_if_it_is_an_old_one(tmp_path: Path, source: Path) -> None:
     output = nights(tmp_path, source)
     rollback(str(output), 1)
@@ -100,6 +104,7 @@ def test_the_current_release_stays_even_if_it_is_an_old_one(tmp_path: Path, sour
 # --- refusals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_empty_corpus_is_refused_and_the_release_stays(tmp_path: Path, source: Path) -> None:
     recipe, output = write_recipe(tmp_path), tmp_path / "run"
     run(recipe, source, output)
@@ -117,6 +122,7 @@ def invoke(recipe: Path, source: Path, output: Path, *more: str) -> Any:
     return CliRunner().invoke(app, ["run", str(recipe), "-i", str(source), "-o", str(output), "--workers", "1", *more])
 
 
+@pytest.mark.slow
 def test_a_corpus_that_shrank_with_its_input_is_refused_and_the_message_says_how_to_allow_it(tmp_path: Path) -> None:
     recipe, output = write_recipe(tmp_path), tmp_path / "run"
     source = save(tmp_path / "in", dealt(corpus(120, seed=6), 6, seed=1))

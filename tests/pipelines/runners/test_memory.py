@@ -38,6 +38,7 @@ finally:
 """The command. glibc's list of heaps goes into the file of the last argument."""
 
 
+@pytest.mark.slow
 def test_the_threads_of_one_worker_and_arrow_share_one_heap(tmp_path):
     save(tmp_path / "in", dealt(corpus(200), 1, seed=1), "jsonl.zst")
     argv = command(write_recipe(tmp_path), tmp_path / "in", tmp_path / "run", workers=1)[1:]

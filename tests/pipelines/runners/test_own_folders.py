@@ -41,6 +41,7 @@ def run(project: Path, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_worker_processes_and_a_training_script(project: Path) -> None:
     save(project / "in", dealt(corpus(200), 2, seed=1))
     result = run(project, TAMIS, "run", "tamis.yaml", "--input", "in", "--output", "run", "--workers", "2", "--json")
@@ -48,6 +49,7 @@ def test_worker_processes_and_a_training_script(project: Path) -> None:
     assert run(project, sys.executable, "train.py") == "user user True\n"
 
 
+@pytest.mark.slow
 def test_web_pages(project: Path) -> None:
     with (project / "crawl.warc").open("wb") as file:
         for number, record in enumerate(corpus(20)):
@@ -59,6 +61,7 @@ def test_web_pages(project: Path) -> None:
     assert json.loads(result)["counts"]["records"] == 20
 
 
+@pytest.mark.slow
 def test_in_the_checkout_no_module_is_loaded_under_a_second_name() -> None:
     code = "import sys, tamis.pipelines.curate; print(*(name for name in sys.modules if name.split('.')[0] in sys.argv))"
     assert run(ROOT, sys.executable, "-c", code, "pipelines", "transforms").strip() == ""

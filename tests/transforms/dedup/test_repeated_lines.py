@@ -128,6 +128,7 @@ DOCUMENTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(documents=DOCUMENTS, least=st.integers(2, 4), seed=st.integers(0, 99), partitions=st.integers(1, 5))
 def test_equals_a_naive_count_for_any_cut_of_the_input(tmp_path_factory, documents, least, seed, partitions):
@@ -208,6 +209,7 @@ def test_nothing_is_cut_without_a_group_or_below_the_count(tmp_path):
     assert cuts_of(documents, [list(range(len(documents)))], tmp_path, 5) == {}
 
 
+@pytest.mark.slow
 def test_what_goes_from_real_pages_is_boilerplate(shared, tmp_path):
     """5,988 random pages of Common Crawl: few hosts have five of them, and those lose what is on every page."""
     pages = []

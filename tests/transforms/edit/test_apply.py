@@ -66,6 +66,7 @@ def test_the_cut_of_the_batches_does_not_matter(texts: list[str], data: st.DataO
     assert record([whole], len(texts)).to_pylist() == records
 
 
+@pytest.mark.slow
 def test_a_random_editor_keeps_the_contract() -> None:
     check_editor(CHAIN[0], documents=100)
 

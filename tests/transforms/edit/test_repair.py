@@ -116,6 +116,7 @@ def repair(text: str, rules: frozenset[str] = ALL) -> str:
     return edited([text], rules).texts[0].as_py()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=600)
 @example(["\xad\xad", "a\xadb\xad \xad\n\xad"], ALL)
 @given(st.lists(TEXTS, max_size=6), RULE_SETS | st.just(ALL))
@@ -244,6 +245,7 @@ def test_it_keeps_the_contract(options: Repair) -> None:
     check_editor(RepairEditor(options), documents=300)
 
 
+@pytest.mark.slow
 def test_a_long_damaged_line_takes_no_long_time() -> None:
     begun = time.process_time()
     for text in ("&amp;" * 200_000, "&" + "amp;" * 250_000, "Ã© and so on " * 80_000, "e\u0301" * 300_000, *EDGES):

@@ -66,6 +66,7 @@ def test_megatron(run, out, tokenizer):
     assert about == {"format": "tamis.export/1", "corpus": "ab" * 32, "tokenizer": recorded, "end": tokenizer.end}
 
 
+@pytest.mark.slow
 def test_megatron_by_its_own_reader(run, out):
     datasets = pytest.importorskip("megatron.core.datasets.indexed_dataset", reason="megatron-core is not installed")
     export(run, "megatron", out, "bytes")

@@ -216,6 +216,7 @@ def test_any_text_by_lid176(texts: list[str]) -> None:
     assert_agree(packaged_model(), texts)
 
 
+@pytest.mark.slow
 def test_real_texts_by_lid176(shared: Path) -> None:
     texts = [text[:2000] for text in real_texts(shared)]
     assert len(texts) > 20_000

@@ -88,6 +88,7 @@ def test_wrong_checksums_one_after_the_other(tmp_path, codec):
     assert sum(reject.records for reject in rejects) == pytest.approx(1500, abs=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CHECKED)
 def test_a_large_member_is_read_once_if_it_is_trusted_and_twice_if_not(tmp_path, codec):
     plain = b"".join(b'{"text":"document %d"}\n' % k for k in range(250_000))
@@ -130,6 +131,7 @@ def test_of_a_corrupt_member_the_loss_is_estimated_by_its_stored_bytes(tmp_path,
     assert lost == pytest.approx(3000 - len(rows), rel=0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", COMPRESS)
 def test_no_document_is_kept_that_damage_has_changed(tmp_path, codec):
     draw = random.Random(codec)

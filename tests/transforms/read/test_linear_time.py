@@ -44,6 +44,7 @@ def files(tmp_path, line, lines=60_000):
     return tmp_path / "fine.jsonl", tmp_path / "other.jsonl", tmp_path / "half.jsonl"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_lines_of_any_kind_take_about_the_time_of_fine_ones(tmp_path, kind):
     fine, other, half = map(cpu, files(tmp_path, KINDS[kind]))

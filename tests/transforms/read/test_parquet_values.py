@@ -171,6 +171,7 @@ def test_a_bad_string_costs_its_row_also_inside_others(tmp_path, nest):
     ]
 
 
+@pytest.mark.slow
 def test_half_of_the_values_may_be_bad(tmp_path):
     values = [b"\xff" if k % 2 else b"x" for k in range(20_000)]
     nested = pa.StructArray.from_arrays([pa.array(values).view(pa.string())], ["k"])

@@ -59,6 +59,7 @@ def test_ranges_cover_every_file_once():
     assert len({split.stamp for split in splits}) == 1
 
 
+@pytest.mark.slow
 def test_a_harvest_repeats():
     assert documents_of(SOME[1:2]) == documents_of(SOME[1:2])
     assert plan(Input(paths=("python-env",))) == plan(Input(paths=("python-env",)))

@@ -30,7 +30,7 @@ from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.provenance.takedown import Takedown, marked, read_takedown, without_texts
 from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
 from tamis.transforms.read.decompress import WrongChecksum
-from tamis.transforms.read.input_options import Loss, Reject, Skipped
+from tamis.transforms.read.input_options import Absent, Loss, Reject, Skipped
 from tamis.transforms.read.inputs import read
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import give_back_freed_memory, keep_freed_memory
@@ -93,6 +93,8 @@ def _write_parts(
                     if isinstance(loss, Skipped):
                         writer.skip(loss.reason, loss.count)
                         counts[last, "skipped"] += loss.count
+                    elif isinstance(loss, Absent):
+                        writer.absent[loss.part] += loss.documents
                     else:
                         counts[last, "estimated"] += loss.records * loss.estimated
                         writer.reject(takedown.redacted(asdict(replace(loss, uri=redact(loss.uri), error=redact(loss.error)))))

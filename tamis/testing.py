@@ -53,7 +53,8 @@ def check_rater(rater: Rater[Any], examples: Mapping[str, Sequence[Any]] | None 
 
     - It declares its signals in full, and returns one row for each document and one column of the
       declared type for each signal.
-    - `EDGES` raise nothing. A missing value is null, never NaN.
+    - `EDGES` raise nothing. A missing value is null, never NaN; all others are within the bounds of
+      their signal.
     - The same text has the same value again, in another process, and among other documents:
       `documents` texts have the same values in five random splits.
     - Whatever it needs beside the text may be null. `examples` gives values of it, by name.
@@ -149,9 +150,12 @@ def _values(component: Rater[Any] | Editor[Any], texts: Sequence[str], batch: pa
         column = batch[signal.name]
         assert column.type == signal.type(), f"{signal.name} is {column.type}, declared {signal.kind}"
         columns.append(column.to_pylist())
+        low, high = signal.bounds
         for text, value in zip(texts, columns[-1], strict=True):
             finite = not isinstance(value, float) or math.isfinite(value)
             assert finite, f"{signal.name} of {text[:80]!r} is {value}: null means that there is no value"
+            possible = value is None or signal.has_labels or low <= value <= high
+            assert possible, f"{signal.name} of {text[:80]!r} is {value}, declared from {low:g} to {high:g}"
     return columns
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -119,13 +119,8 @@ def proxy(
         ranking = rank_runs(
             runs, validation, _proxy_training(context, learning_rate), target, lambda line: typer.echo(line, err=True)
         )
-        if as_json:
-            print_json(ranking)
-            return
-        for line in lines(ranking):
-            typer.echo(line)
-        for warning in ranking["warnings"]:
-            typer.secho(warning, fg="yellow")
+        print_output(ranking, lines(ranking), as_json)
+        _print_warnings(ranking, as_json)
 
 
 @app.command("proxy-orders")
@@ -154,6 +149,7 @@ def proxy_orders(
 
         result = compare(run, _proxy_training(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
         print_output(result, lines(result), as_json)
+        _print_warnings(result, as_json)
 
 
 @app.command()
@@ -211,6 +207,11 @@ def export(
         exported = write(run, formats[format], output, tokenizer or None, end if end >= 0 else None)
         line = f"{exported.documents:,} documents in {len(exported.files)} files in {output}"
         print_output(asdict(exported), [line], as_json)
+
+
+def _print_warnings(result: Mapping[str, Any], as_json: bool) -> None:
+    for warning in () if as_json else result["warnings"]:
+        typer.secho(warning, fg="yellow")
 
 
 def _proxy_training(context: typer.Context, learning_rates: Sequence[float]) -> ProxyTraining:

@@ -123,10 +123,6 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
             elif column in recipe.undeclared:
                 yield _Name(f"{field}.where.{column}", column, None)
     yield from (_Name("drop_urls", "url", url) for url in recipe.drop_urls)
-    fields = recipe.input.fields
-    for part in ("url", "licence"):
-        if getattr(fields, part) and getattr(fields, part) != type(fields).model_fields[part].default:
-            yield _Name(f"input.fields.{part}", part, None)
 
 
 def _existing(values: pa.Array, names: Sequence[str]) -> list[str]:

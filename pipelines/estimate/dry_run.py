@@ -1,8 +1,9 @@
 """`tamis run --dry-run`: estimates what a run takes and keeps by rehearsing it on a sample.
 
-The sample goes through the whole DAG in a temporary directory on this machine. If it is not the
-whole input, a rehearsal of one document measures what any run costs, however small. Nothing is
-written to the run directory.
+The sample goes through the whole DAG in a temporary directory on this machine. Of a large input, a
+rehearsal of one document measures what any run costs, however small. A run of a small input takes
+little more, so its time is between that of the sample and as many times more as there is more text.
+Nothing is written to the run directory.
 """
 
 import math
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions import budget
-from tamis.pipelines.estimate.sample import SamplePiece, sample
+from tamis.pipelines.estimate.sample import SamplePiece, is_small, sample
 from tamis.pipelines.formatting import duration, plural, storage_size
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
@@ -48,8 +49,9 @@ class Estimate:
     """What a run would do, in bytes and seconds. `files`, `parts`, `reused` and `input_bytes` are
     exact; the rest are estimates. `reasons`: shares of the documents. `duplicates`: the least and
     the largest share, since a sample rarely contains both documents of a pair; the least is part of
-    `reasons`, and `documents_kept` and `tokens_kept` are with the least. `candidate_probability`: of
-    duplicates, by Jaccard."""
+    `reasons`, and `documents_kept` and `tokens_kept` are with the least. `seconds`: of each movement,
+    at most; all together take at least `least_seconds`. `candidate_probability`: of duplicates, by
+    Jaccard."""
 
     run: str
     files: int
@@ -69,6 +71,7 @@ class Estimate:
     duplicates: tuple[float, float] | None
     workers: int
     seconds: dict[str, float]
+    least_seconds: float
     disk: dict[str, int]
     disk_free: int | None
     memory: int
@@ -123,8 +126,8 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
         limits = {"max_unscored": 1.0, "max_unused": 1.0}
         update["scores"] = {name: scores.model_copy(update=limits) for name, scores in recipe.scores.items()}
         sample_recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=input_update), **update})
-        if all(piece.factor == 1 for piece in pieces):
-            idle = None  # the rehearsal takes what the run would
+        if is_small(splits):
+            idle = None
         else:
             one_document, warm = _one_document_recipe(sample_recipe, folder), is_warm()
             # The first one loads the kernels, as every run does, or compiles them, as few runs do.
@@ -181,7 +184,7 @@ def _scale(
 
     def seconds(movement: str, text_bytes: float, seconds_per_byte: float = 0.0) -> float:
         if idle is None:
-            return round(rehearsal.seconds[movement], 1)
+            return round(rehearsal.seconds[movement] * max(1.0, text_bytes / sample_text), 1)
         seconds_per_byte += max(rehearsal.seconds[movement] - idle.warm[movement], 0.0) / sample_text
         return round(idle.first[movement] + seconds_per_byte * text_bytes / workers, 1)
 
@@ -189,6 +192,12 @@ def _scale(
     disk = {name: folders.get(name, 0) / sample_text * text for name in ("rated", "sketches", "decisions", "data")}
     disk["data"] *= kept_share
     disk["temporary"] = rehearsal.spill_bytes / sample_text * text
+    taken = {
+        "rate": seconds("rate", pending_text, reading) if pending_bytes else 0.0,
+        "decide": seconds("decide", text),
+        "emit": seconds("emit", text),
+    }
+    least = {name: rehearsal.seconds[name] if idle is None else most for name, most in taken.items() if most}
     minhash = recipe.dedup.minhash if recipe.dedup is not None else None
     jaccards = sorted({*_JACCARDS, minhash.threshold}) if minhash else []
     estimated = Estimate(
@@ -209,11 +218,8 @@ def _scale(
         reasons=reasons,
         duplicates=duplicates,
         workers=workers,
-        seconds={
-            "rate": seconds("rate", pending_text, reading) if pending_bytes else 0.0,
-            "decide": seconds("decide", text),
-            "emit": seconds("emit", text),
-        },
+        seconds=taken,
+        least_seconds=round(sum(least.values()), 1),
         disk={name: round(size) for name, size in disk.items()},
         disk_free=_free_disk(run),
         memory=memory,
@@ -341,6 +347,14 @@ def _free_disk(run: str) -> int | None:
     return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
 
 
+def _margin(part: float, estimate: Estimate) -> str:
+    """How far off a share of the documents may be, with 95 % confidence; nothing if all were read."""
+    sampled, documents = estimate.sample_documents, max(estimate.documents, 1)
+    if sampled >= documents:
+        return ""
+    return f"±{2 * math.sqrt(part * (1 - part) / max(sampled, 1) * (1 - sampled / documents)):.1%}"
+
+
 def lines(estimate: Estimate) -> Iterator[str]:
     """The estimate for a person."""
     reused = f", {estimate.reused:,} rated already" if estimate.reused else ""
@@ -353,15 +367,17 @@ def lines(estimate: Estimate) -> Iterator[str]:
         yield f"rejects    about {estimate.rejects:,} records cannot be read"
     share = estimate.tokens_kept / estimate.tokens if estimate.tokens else 0.0
     kept = f"about {estimate.documents_kept:,} with {estimate.tokens_kept:,} tokens ({share:.0%})"
-    least, most = estimate.duplicates or (0.0, 0.0)
-    yield f"kept       {kept}" + (", fewer if duplicates are far apart" if most > least else "")
+    fewest, most = estimate.duplicates or (0.0, 0.0)
+    yield f"kept       {kept}" + (", fewer if duplicates are far apart" if most > fewest else "")
     for reason, part in list(estimate.reasons.items())[:8]:
-        yield f"  {part:6.1%}   {reason}"
-    if most > least:
-        yield f"duplicates {least:.1%} to {most:.1%}; a sample has few pairs that are far apart"
+        yield f"  {part:6.1%} {_margin(part, estimate):<7} {reason}".rstrip()
+    if most > fewest:
+        yield f"duplicates {fewest:.1%} to {most:.1%}; a sample has few pairs that are far apart"
     movements = ", ".join(f"{name} {duration(seconds)}" for name, seconds in estimate.seconds.items())
-    total = duration(sum(estimate.seconds.values()))
-    yield f"time       about {total} with {plural(estimate.workers, 'worker')} on this machine ({movements})"
+    least, total = duration(estimate.least_seconds), duration(sum(estimate.seconds.values()))
+    about = f"about {total}" if least == total else f"{least} to {total}"
+    movements = movements if least == total else f"at most {movements}"
+    yield f"time       {about} with {plural(estimate.workers, 'worker')} on this machine ({movements})"
     stays = sum(size for name, size in estimate.disk.items() if name != "temporary")
     free = f"; {storage_size(estimate.disk_free)} are free" if estimate.disk_free is not None else ""
     yield f"disk       about {storage_size(stays)}, and {storage_size(estimate.disk['temporary'])} during the run{free}"

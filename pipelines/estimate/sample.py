@@ -22,7 +22,9 @@ from tamis.transforms.read.input_options import AUTO, COMPRESSION_RATIO, PYTHON_
 from tamis.transforms.text.hashing import mix
 
 SAMPLE_BYTES = 16 << 20  # decompressed; about what the sample has
-WHOLE_BYTES = 28 << 20  # an input of so many bytes is its own sample
+SMALL_BYTES = 48 << 20  # of an input of so many bytes, it has this share, and at least so many
+SMALL_SHARE, SMALL_SAMPLE_BYTES = 0.25, 4 << 20
+WHOLE_BYTES = 6 << 20  # an input of so many bytes is its own sample
 WINDOW_BYTES = 64 << 10  # decompressed
 _SPLITS = 64  # that are opened, or as many as the sample needs if they are small
 _BLOCK = 1 << 20
@@ -60,8 +62,7 @@ class _Copy:
 def sample(splits: Sequence[Split], recipe: Recipe, folder: str) -> list[SamplePiece]:
     """A sample of the splits, which are sorted by place; all of a small input."""
     units = _units(splits)
-    size = sum(unit.size * (COMPRESSION_RATIO if is_compressed(unit) else 1) for unit in units)
-    share = SAMPLE_BYTES / size if size > WHOLE_BYTES else 1.0
+    share = _share(units)
     least = sum(unit.size for unit in units) / _SPLITS
     strata = defaultdict(list)
     for unit in units:
@@ -79,6 +80,22 @@ def sample(splits: Sequence[Split], recipe: Recipe, folder: str) -> list[SampleP
         factor = sum(weight) / copied if copied else 0.0
         pieces += [SamplePiece(copy.uri, copy.size, factor, copy.read, copy.seconds) for copy in copies if copy.uri]
     return pieces
+
+
+def is_small(splits: Sequence[Split]) -> bool:
+    """Whether the splits are so small that a rehearsal of one document would take longer than theirs."""
+    return _text_bytes(splits) <= SMALL_BYTES
+
+
+def _share(units: Sequence[Split]) -> float:
+    size = _text_bytes(units)
+    if size <= WHOLE_BYTES:
+        return 1.0
+    return max(SMALL_SHARE, SMALL_SAMPLE_BYTES / size) if size <= SMALL_BYTES else SAMPLE_BYTES / size
+
+
+def _text_bytes(splits: Sequence[Split]) -> int:
+    return sum(split.size * (COMPRESSION_RATIO if is_compressed(split) else 1) for split in splits)
 
 
 def spread(count: int, share: float) -> Iterator[int]:

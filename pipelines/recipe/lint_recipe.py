@@ -10,9 +10,29 @@ from tamis.transforms.select.rule_blocks import Rules
 
 def lint_recipe(recipe: Recipe) -> Iterator[LintWarning]:
     """Warnings about a recipe: its order sorts by what does not differ, or wastes data; a block changes
-    nothing. Reads no data."""
+    nothing; a limit lies outside the range that the recipe declares. Reads no data."""
+    yield from _ranges(recipe)
     yield from _blocks(recipe)
     yield from _order(recipe)
+
+
+def _ranges(recipe: Recipe) -> Iterator[LintWarning]:
+    """Limits outside the range that `signals` declares for the values. The range of a rater's signal
+    says where limits were published: those of a recipe may be others."""
+    for section, rules in recipe.rules.sections.items():
+        for name, rule in rules.items():
+            declared = recipe.signals.get(name)
+            if rule is None or declared is None or declared.range is None:
+                continue
+            low, high = declared.range
+            for limit, value in (("min", rule.min), ("max", rule.max)):
+                if value is not None and not low <= value <= high:
+                    all_pass = value < low if limit == "min" else value > high
+                    message = (
+                        f"{section}.{name}.{limit} is {value:g}, but signals declares values from {low:g} to {high:g}, "
+                        f"{'all' if all_pass else 'none'} of which would pass. Correct the limit or the range."
+                    )
+                    yield LintWarning("limit-outside-range", message, {"limit": value, "low": low, "high": high})
 
 
 def _blocks(recipe: Recipe) -> Iterator[LintWarning]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tamis.pipelines.recipe import editing
 from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
-from tamis.pipelines.recipe.schema import LEFT_OUT, Recipe
+from tamis.pipelines.recipe.schema import LEFT_OUT, WRITTEN, Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.errors import nearest
@@ -82,9 +82,11 @@ def recipe_of(
 def _checked(
     recipe: RecipeFile, raters: Sequence[Rater[Any]], editors: Sequence[Editor[Any]], found: Sequence[Problem]
 ) -> Recipe:
+    written = deepcopy(recipe.data)  # `check` leaves out what has errors
+
     def validate(fields: dict[str, Any], left_out: frozenset[str]) -> Recipe:
         sections = {section: value for section, value in fields.items() if value is not None}
-        context = {OBJECTS: raters, editing.OBJECTS: editors, LEFT_OUT: left_out}
+        context = {OBJECTS: raters, editing.OBJECTS: editors, LEFT_OUT: left_out, WRITTEN: written}
         return Recipe.model_validate(sections, context=context)
 
     return recipe.check(Recipe, validate, found)

@@ -28,8 +28,7 @@ class Block(RuleBlock):
     model_config = ConfigDict(extra="forbid")
 
     words: OtherWords | None = Field(
-        None,
-        description="how raters see these texts cut; duplicates and benchmark items are found by the recipe's `words`",
+        None, description="how raters see these texts cut; duplicates and benchmark items are found by the recipe's `words`"
     )
     edit: tuple[EditStep, ...] | None = Field(
         None, description="the editors of these documents, instead of those of the recipe; []: none"

@@ -61,12 +61,16 @@ RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or
 DECIDE_VERSION = 5  # raise it when the same rated parts and recipe give other decisions/ or data/
 
 
-LEFT_OUT = "left_out"
-"""Key of the context in which a recipe is checked: sections that lack something, because it has an
-error of its own. What depends on them is not checked."""
+LEFT_OUT, WRITTEN = "left_out", "written"
+"""Keys of the context in which a recipe is checked: the names of sections that lack something,
+because it has an error of its own, so what depends on it is not checked; and all sections as they
+are written."""
 
 _MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
 """The sections that signals come from."""
+
+_CUT = {"decontaminate", "dedup"}
+"""The sections whose steps may cut text."""
 
 _BLOCKS = ("per_source", "per_language")
 """The sections with blocks, whose editors have signals, too."""
@@ -363,16 +367,16 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
-        known = not (info.context or {}).get(FINISHED) and not _left_out(info)  # to look at the steps takes a second
+        known = not (info.context or {}).get(FINISHED) and not _left_out(info) & _CUT  # to look at the steps takes a second
         if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
             raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 
     @model_validator(mode="after")
     def _scores_are_declared(self, info: ValidationInfo) -> Recipe:
-        if "signals" in _left_out(info):
-            return self
-        missing = (name for name, signals in self.score_signals.items() if not signals)
+        written = info.context[WRITTEN].get("signals") if info.context and "signals" in _left_out(info) else ()
+        declared = {str(name).split(".")[0] for name in written} if isinstance(written, dict) else set()
+        missing = (name for name, signals in self.score_signals.items() if not signals and name not in declared)
         messages: dict[FieldPath, str] = {
             ("scores", name): f"declare a column of it under signals: {name}.COLUMN" for name in missing
         }
@@ -682,7 +686,7 @@ def _known_signals(
     rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.kind != RECORDS}
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
-    signals.partial = bool(_left_out(info) & _MEASURE.union(_BLOCKS))
+    signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE.union(_BLOCKS) else None
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from tamis.pipelines.recipe.editing import EDITORS
-from tamis.pipelines.recipe.signal_list import hint_for_signal
+from tamis.pipelines.recipe.signal_list import could_exist, hint_for_signal
 from tamis.pipelines.recipe.yaml_file import Unknowable
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import nearest
@@ -19,10 +20,11 @@ _QUALITY = Signal("quality", "float64", "share", "up", "the recipe", 0.0, 1.0)
 
 
 class KnownSignals(dict[str, Signal]):
-    """The signals that a recipe can name. `partial`: some of them are missing, as their raters have
-    errors; `strict`: the recipe is not that of a finished run, so limits and labels are checked."""
+    """The signals that a recipe can name. `written`: the sections of the recipe, if some signals are
+    missing, as what measures them has errors; `strict`: the recipe is not that of a finished run, so
+    limits and labels are checked."""
 
-    partial = False
+    written: Mapping[str, Any] | None = None
     strict = True
 
 
@@ -101,6 +103,8 @@ def check_signal(name: str, signals: KnownSignals, *others: str) -> None:
     add or the nearest; Unknowable if its rater has an error."""
     if name in signals or name in others:
         return
+    if signals.written is not None and could_exist(name, [*signals], signals.written):
+        raise Unknowable
     rater, *rest = name.split(".")
     edited = {".".join(other.split(".")[:2]) for other in signals}
     if rater == "edit" and rest and rest[0] in EDITORS.names and f"edit.{rest[0]}" not in edited:
@@ -108,8 +112,6 @@ def check_signal(name: str, signals: KnownSignals, *others: str) -> None:
             f"no signal '{name}': add the editor, `- {rest[0]}: {{}}`, to edit; if only a block has it, set the limits there"
         )
     measured = {other.split(".")[0] for other in signals}
-    if signals.partial and rater not in measured:
-        raise Unknowable
     if rater not in measured and (hint := hint_for_signal(name, [*signals, *others])):
         raise ValueError(f"no signal '{name}': {hint}")
     check_name(name, [*signals, *others])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -72,6 +72,41 @@ def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
         return f"it is a rater, with the signals {', '.join(own)}; add rate: {{{head}: {{}}}}"
     close = nearest(name, own or listed)
     return None if close is None else f"did you mean '{close}'? It needs rate: {{{listed[close]}: {{}}}}"
+
+
+def could_exist(name: str, measured: Sequence[str], written: Mapping[str, Any]) -> bool:
+    """Whether a signal that is not among the `measured` ones could be, were it not for errors in the
+    sections of the recipe as it is `written`: they name what measures it, or something alike."""
+    component, there = component_of(name), {component_of(other) for other in measured}
+    if component in there:
+        return any(entry.signal.name == name for entry in list_signals()[0])  # of an option
+    head = component.split(".")[0]
+    section = ELSEWHERE.get(head, "rate")
+    if section not in ("rate", "edit"):
+        return section in written
+    steps, rate, scores = (written.get(name) or {} for name in ("edit", "rate", "scores"))
+    if section == "edit":
+        blocks = [written.get(name) or {} for name in ("per_source", "per_language")]
+        if not isinstance(steps or [], list) or not all(isinstance(block, dict) for block in blocks):
+            return True
+        more = [block.get("edit") for each in blocks for block in each.values() if isinstance(block, dict)]
+        every = [*steps, *(step for each in more if isinstance(each, list) for step in each)]
+        named = {f"edit.{name}" for step in every if isinstance(step, dict) for name in step}
+    elif not isinstance(rate, dict) or not isinstance(scores, dict):
+        return True
+    else:
+        items = [item for value in rate.values() if isinstance(value, list) for item in value]
+        own = [str(item["name"]) for item in items if isinstance(item, dict) and "name" in item]
+        if len(own) < len(items) and head not in RATERS.names:
+            return nearest(name, measured) is None
+        named = {*map(str, rate), *map(str, scores), *own}
+    return nearest(component, named - there) is not None
+
+
+def component_of(name: str) -> str:
+    """What measures a signal: `gopher`, `edit.repair`."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] == "edit" else 1])
 
 
 def signals_as_json() -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Reads recipes as plain YAML, keeps the line of every field for errors, and applies `--set`."""
 
+import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSet, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from tamis.transforms.core.errors import RunError, nearest
+from tamis.transforms.core.errors import OTHER_NAMES, RunError, nearest
 
 FieldPath = tuple[str | int, ...]  # keys and list indices that lead to a field
 
@@ -115,14 +116,16 @@ class RecipeFile:
     ) -> T:
         """What `validate` makes of the fields. Raises RecipeError with all errors, those `found`
         before included. An error hides others, of what depends on its field: so each field with an
-        error is left out, and the rest is validated again, with the sections that lack something."""
+        error is left out, and the rest is validated again, with the names of the sections that lack
+        something."""
         problems: dict[FieldPath, Problem] = {}
         left_out: set[FieldPath] = set()
+        meant: set[FieldPath] = set()  # fields that are missing because they are misspelt
         while True:
             try:
                 valid = validate(self.data, frozenset(str(path[0]) for path in left_out))
             except ValidationError as error:
-                new = self._problems(error, model)
+                new = self._problems(error, model, meant)
                 follows = {
                     path for path in new if any(path[: len(gone)] == gone or path == gone[: len(path)] for gone in left_out)
                 }
@@ -150,11 +153,13 @@ class RecipeFile:
             del container[path[-1]]
         return path
 
-    def _problems(self, error: ValidationError, model: type[BaseModel]) -> dict[FieldPath, Problem]:
-        """pydantic's errors as problems by their place."""
+    def _problems(
+        self, error: ValidationError, model: type[BaseModel], meant: MutableSet[FieldPath]
+    ) -> dict[FieldPath, Problem]:
+        """pydantic's errors as problems by their place. Adds the fields that misspelt ones were `meant`
+        to be, which are not told to be missing."""
         messages: dict[FieldPath, list[str]] = {}
         guesses: set[FieldPath] = set()
-        meant: set[FieldPath] = set()  # fields that are missing because they are misspelt
         for entry in error.errors():
             path = _within(self.data, entry["loc"])
             if entry["type"] == "missing":
@@ -320,9 +325,10 @@ def _message(entry: Any, model: type[BaseModel]) -> str:
         return _should_be_mapping(entry, model)
     if kind == "string_type":
         if not isinstance(value, int | float):
-            return "should be a text"
+            return f"should be a text, not a {'list' if isinstance(value, list) else 'mapping'}"
         written = ("yes" if value else "no") if isinstance(value, bool) else str(value)
-        return f"is {_shown(value)}, not a text: put it in quotes, as in '{written}'"
+        number = "; limits of a number are min and max" if "one_of" in entry["loc"] and not isinstance(value, bool) else ""
+        return f"is {_shown(value)}, not a text: put it in quotes, as in '{written}'{number}"
     if kind == "string_pattern_mismatch":
         field = _field_at(entry["loc"], model)
         expected = field.description if field is not None and field.description else f"it should match {limits['pattern']}"
@@ -333,12 +339,28 @@ def _message(entry: Any, model: type[BaseModel]) -> str:
         return f"should be {limits['expected']}" + (f"; did you mean '{close}'?" if close else "")
     text = _WORDS.get(kind) or str(entry["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     if kind in ("int_parsing", "float_parsing") and isinstance(value, str):
-        share = re.fullmatch(r"([\d.]+)\s?%", value)
-        return f"{text}, not {_shown(value)}" + (f": a share is written {float(share[1]) / 100:g}" if share else "")
+        share = re.fullmatch(r"([\d.]+)\s?%", value) if kind == "float_parsing" else None
+        return f"{text}, not {_shown(value)}" + (
+            f": a share is written {float(share[1]) / 100:g}" if share else _written(value)
+        )
     above_one = kind in ("less_than", "less_than_equal") and limits.get("le", limits.get("lt")) == 1
-    if above_one and isinstance(value, (int, float)) and 2 <= value <= 100:
-        return f"{text}: it is a share, and {value:g} % is written {value / 100:g}"
+    if above_one and isinstance(value, (int, float)) and value >= 2:
+        return f"{text}: it is a share" + (f", and {value:g} % is written {value / 100:g}" if value <= 100 else "")
     return text
+
+
+_LETTERS = {"thousand": "k", "million": "M", "billion": "B", "trillion": "T"} | {
+    f"{unit}byte{s}": unit[0].upper() for unit in ("kilo", "mega", "giga", "tera") for s in ("", "s")
+}
+"""How units are written, by their words."""
+
+
+def _written(number: str) -> str:
+    """How a number with a unit in words, or with commas, is written; nothing for other texts."""
+    match = re.fullmatch(r"([\d.]+|\d{1,3}(?:,\d{3})+)\s*([A-Za-z]*)", number.strip())
+    letter = _LETTERS.get(match[2].lower(), "") if match else ""
+    plain = match is not None and not match[2] and "," in match[1]
+    return f": write {match[1].replace(',', '')}{letter}" if match and (letter or plain) else ""
 
 
 def _should_be_list(entry: Any, model: type[BaseModel]) -> str:
@@ -346,19 +368,31 @@ def _should_be_list(entry: Any, model: type[BaseModel]) -> str:
     value = entry["input"]
     field = _field_at(entry["loc"], model)
     items = [] if field is None else [inner for inner in _models(field.annotation) if not hasattr(inner, "all_fields")]
-    if isinstance(value, dict):
-        return "should be a list: begin each item with a hyphen, as in `- NAME: …`"
+    if isinstance(value, dict) and (not items or items[0].model_fields.keys() >= value.keys()):
+        texts = field is not None and not items and str in get_args(field.annotation)
+        return "should be a list of texts" if texts else "should be a list: begin each item with a hyphen, as in `- NAME: …`"
     if items:
         return f"should be a list, of which each item has {', '.join(items[0].model_fields)}"
     item = f"'{_shown(value)}'" if isinstance(value, bool) else _shown(value)
-    return f"should be a list: write [{item}]" if isinstance(value, str | bool) else "should be a list"
+    if isinstance(value, str | bool):
+        return f"should be a list: write [{item}]"
+    return (
+        f"should be a list: {field.description.removeprefix('list of ')}"
+        if field is not None and field.description
+        else "should be a list"
+    )
 
 
 def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
     """What fields, or what kind of names, there should be instead of the value."""
     value = entry["input"]
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        texts = _field_of_texts(_models_at(entry["loc"], model))
+        if texts is not None:
+            return f"should be a mapping: write {{{texts}: [{', '.join(value[:3])}]}}"
         return f"should be a mapping: write {{{', '.join(f'{item}: …' for item in value[:3])}}}"
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return "should be a mapping, not a list: take the hyphens away"
     if entry["type"] == "dict_type":
         example = f", as in {{NAME: {_shown(value)}}}" if isinstance(value, int | float) else ""
         return f"should be a mapping from names{example}"
@@ -372,6 +406,15 @@ def _should_be_mapping(entry: Any, model: type[BaseModel]) -> str:
     return f"should be a mapping of {expected}{defaults}"
 
 
+def _field_of_texts(models: Sequence[type[BaseModel]]) -> str | None:
+    """The first field of a section that is a list of texts."""
+    for inner in models[:1]:
+        for name, field in inner.model_fields.items():
+            if field.annotation == tuple[str, ...]:
+                return name
+    return None
+
+
 def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:
     """How the fields of a section are written in the place of one value, if that can be told."""
     if model is None or value in model.model_fields:
@@ -379,7 +422,9 @@ def _as_fields(value: str, model: type[BaseModel] | None) -> str | None:
     for name, field in model.model_fields.items():
         if field.annotation == tuple[str, ...]:
             return f"{{{name}: [{_shown(value)}]}}"
-        if get_origin(field.annotation) is Literal and value in get_args(field.annotation):
+        schemas = [mark.json_schema or {} for mark in field.metadata if isinstance(mark, WithJsonSchema)]
+        names = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        if value in names or any(value in schema.get("enum", ()) for schema in schemas):
             return f"{{{name}: {value}}}"
     return None
 
@@ -400,7 +445,7 @@ def _one_of(texts: Iterable[str]) -> str:
     if any(text.startswith("should be a number") for text in unique):
         unique = [text for text in unique if not text.startswith("should be a whole number")]
     if any(text.startswith(_NOT_THIS_NUMBER) for text in unique):
-        unique = [text for text in unique if not text.startswith("should be a mapping")]
+        unique = [text for text in unique if not text.startswith(("should be a mapping", "should be a list"))]
     return "; or ".join(unique)
 
 
@@ -413,26 +458,36 @@ def _no_such_field(loc: FieldPath, model: type[BaseModel]) -> str:
         if hasattr(inner, "unknown_field"):
             return str(inner.unknown_field(str(loc[-1]))) + (f"; there is {places[0]}" if places else "")
     close = _similar_field(loc, model)
-    if places and len(loc) == 1 and nearest(str(loc[0]), model.model_fields, cutoff=0.8) is None:
+    alike = str(loc[0]) in OTHER_NAMES or difflib.get_close_matches(str(loc[0]), model.model_fields, n=1, cutoff=0.85)
+    if places and len(loc) == 1 and not alike:
         return f"no such field; did you mean '{places[0]}'?"
+    if close is not None and "." in str(loc[-1]):
+        return f"no such field: it belongs under {close}"
     if close is not None:
         return f"no such field; did you mean '{close}'?"
+    other = OTHER_NAMES.get(str(loc[-1]), "").rsplit(".", 1)[-1]
+    if len(loc) == 1 and other and (places := list(_places_of(other, model, ""))):
+        return f"no such field; did you mean '{places[0]}'?"
     names = [name for model in models for name in model.model_fields]
     return "no such field" + (f"; fields are {', '.join(names)}" if names else "")
 
 
 def _similar_field(loc: FieldPath, model: type[BaseModel]) -> str | None:
     """The field of this section that an unknown one was probably meant to be."""
-    name, names = str(loc[-1]), [name for inner in _models_at(loc[:-1], model) for name in inner.model_fields]
-    return nearest(name, names)
+    fields = [field for inner in _models_at(loc[:-1], model) for field in inner.model_fields.items()]
+    mappings = [name for name, field in fields if get_origin(field.annotation) is dict]
+    if len(loc) > 1 and "." in str(loc[-1]) and len(mappings) == 1:  # a signal in a block, which has one place for them
+        return mappings[0]
+    return nearest(str(loc[-1]), [name for name, _ in fields])
 
 
 def _places_of(name: str, model: type[BaseModel], prefix: str, depth: int = 3) -> Iterator[str]:
     """The dotted paths of the fields of this name, those of the upper sections first."""
-    if name in model.model_fields:
+    fields = _all_fields(model)
+    if name in fields:
         yield prefix + name
     if depth > 1:
-        for field, info in model.model_fields.items():
+        for field, info in fields.items():
             for inner in _models(info.annotation):
                 yield from _places_of(name, inner, f"{prefix}{field}.", depth - 1)
 

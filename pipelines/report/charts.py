@@ -109,8 +109,8 @@ class OrderChart:
 SIGNAL_BOX = Box(30, 18, 300, 104)
 LEVELS = 4  # labels on the vertical axis of a histogram, at most
 SCURVE_BOX = Box(34, 12, 400, 214)
-QUALITY_BOX = Box(40, 24, 944, 230)
-SOURCE_BOX = Box(40, 10, 944, 120)
+QUALITY_BOX = Box(48, 24, 944, 230)
+SOURCE_BOX = Box(48, 10, 944, 120)
 SEGMENTS = 240  # at most; more are merged, since a screen cannot show them
 SOURCES = 7  # with their own band; the others share one
 

@@ -65,6 +65,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     warnings = run_warnings.warnings(recipe, counts, summaries, shards, segments)
     inputs = _inputs(parts)
     input_warnings = [*run_warnings.lost_records(inputs), *run_warnings.unread_files(plan.unread)]
+    input_warnings += run_warnings.absent_fields(recipe, [receipt for _, receipt in parts])
     input_warnings += run_warnings.unmatched_scores(recipe, plan.receipts)
     saved_recipe = _without_credentials(recipe.model_dump(mode="json"))
     refuse_empty(counts, causes)

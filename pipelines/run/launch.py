@@ -132,16 +132,16 @@ def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:
 
 class _Monitor:
     """Reads the progress files while the DAG runs, for the observer, the attempt and the metrics.
-    A movement lasts until the last progress it made; the next one starts there."""
+    A movement lasts until the last progress it made, as its files say; the next one starts there."""
 
     def __init__(self, attempt: Attempt, run: str, observer: Observer) -> None:
         self.attempt, self._run, self._observer = attempt, run, observer
-        self._last_progress = dict.fromkeys(MOVEMENTS, 0.0)
+        self._last_progress = dict.fromkeys(MOVEMENTS, 0.0)  # since the start
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> _Monitor:
-        self._start = time.monotonic()
+        self._start, self._began = time.monotonic(), time.time()
         self._record({})
         self._thread.start()
         return self
@@ -150,7 +150,7 @@ class _Monitor:
         """Stops reading when the DAG has finished."""
         self._stop.set()
         self._thread.join()
-        self._observer.progress(progress.read_progress(self._run, self.attempt.text_per_byte))
+        self._observer.progress(self._read())
         self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -158,21 +158,22 @@ class _Monitor:
         self._thread.join()
         if kind is not None:
             self.attempt = self.attempt.model_copy(update={"error": redact(str(error)) or kind.__name__})
-            self._record(progress.read_progress(self._run, self.attempt.text_per_byte))
+            self._record(self._read())
 
     def _poll(self) -> None:
-        last: dict[str, MovementProgress] = {}
         recorded = self._start
         while not self._stop.wait(0.2):
-            movements = progress.read_progress(self._run, self.attempt.text_per_byte)
-            for name, movement in movements.items():
-                if movement != last.get(name):
-                    self._last_progress[name] = time.monotonic() - self._start
-            last = movements
+            movements = self._read()
             self._observer.progress(movements)
             if time.monotonic() > recorded + UPDATE_SECONDS:
                 recorded = time.monotonic()
                 self._record(movements)
+
+    def _read(self) -> dict[str, MovementProgress]:
+        movements = progress.read_progress(self._run, self.attempt.text_per_byte)
+        for name, movement in movements.items():
+            self._last_progress[name] = max(0.0, movement.updated - self._began)
+        return movements
 
     def _record(self, movements: Mapping[str, MovementProgress]) -> None:
         current = next((name for name in reversed(MOVEMENTS) if self._last_progress[name]), MOVEMENTS[0])
@@ -183,6 +184,8 @@ class _Monitor:
 
     def _seconds(self, current: str) -> dict[str, float]:
         """Wall time of each movement up to the current one, which is still going on."""
+        if storage.local_path(self._run) is None:
+            return {"run": round(time.monotonic() - self._start, 2)}
         start, seconds = 0.0, {}
         for name in MOVEMENTS[: MOVEMENTS.index(current) + 1]:
             end = time.monotonic() - self._start if name == current else max(start, self._last_progress[name])

@@ -54,13 +54,15 @@ class Progress:
 @dataclass(frozen=True)
 class MovementProgress:
     """The progress of a movement. `finished` and `total` (0: not known yet) count work, `underway` is
-    an estimate of what is done of unfinished parts."""
+    an estimate of what is done of unfinished parts. `updated`: when it made its last progress, in
+    seconds since 1970."""
 
     documents: int = 0
     text_bytes: int = 0
     finished: int = 0
     total: int = 0
     underway: int = 0
+    updated: float = 0.0
 
     def done(self, total: int | None) -> int:
         """The work that is done, the estimate included, which never makes it all of it."""
@@ -75,12 +77,14 @@ def read_progress(run: str, text_per_byte: float = 1.0) -> dict[str, MovementPro
     folder = storage.local_path(storage.join(run, FOLDER))
     sums: dict[str, Counter[str]] = {}
     shown: Counter[str] = Counter()  # work of parts that were rated, and the text in it
+    updated: dict[str, float] = {}
     underway = 0
     for file in sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []:
         movement = file.name.split(".")[0]
         if movement not in MOVEMENTS:
             continue
         counts = sums.setdefault(movement, Counter())
+        updated[movement] = max(updated.get(movement, 0.0), file.stat().st_mtime)
         text = 0
         for line in file.read_text().splitlines():
             numbers = line.split()
@@ -96,7 +100,7 @@ def read_progress(run: str, text_per_byte: float = 1.0) -> dict[str, MovementPro
     if MOVEMENTS[0] in sums:
         ratio = shown["text"] / shown["work"] if shown["work"] and shown["text"] else text_per_byte
         sums[MOVEMENTS[0]]["underway"] = int(underway / ratio)
-    return {movement: MovementProgress(**counts) for movement, counts in sums.items()}
+    return {movement: MovementProgress(**counts, updated=updated[movement]) for movement, counts in sums.items()}
 
 
 class Observer:
@@ -115,7 +119,8 @@ class Observer:
 class Attempt(JsonModel):
     """The driver's record of one attempt at a run. Times are in seconds since 1970, sizes in bytes
     as stored, of which each has about `text_per_byte` bytes of text. `seconds` is the time in each
-    movement so far, `error` why the attempt failed."""
+    movement so far (on an object store, which does not tell them apart, of the `run`), `error` why
+    the attempt failed."""
 
     started: float
     updated: float

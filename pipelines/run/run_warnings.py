@@ -10,6 +10,7 @@ from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import PartSummary, SampledDocument, ShardReceipt, ShardSegment
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.manifest import Counts, InputEntry
+from tamis.transforms.core.parts import PartReceipt
 from tamis.transforms.curriculum import lint
 from tamis.transforms.curriculum.lint import LintWarning
 from tamis.transforms.decontaminate.contamination_rater import Contamination
@@ -173,6 +174,23 @@ def unread_files(files: Sequence[UnreadFile]) -> Iterator[LintWarning]:
     for reason, uris in sorted(by_reason.items()):
         names = ", ".join(uris[:NAMED]) + (f" and {len(uris) - NAMED:,} more" if len(uris) > NAMED else "")
         yield LintWarning("files-not-read", f"{names}: not read, since {reason}", {"files": len(uris)})
+
+
+def absent_fields(recipe: Recipe, parts: Sequence[PartReceipt]) -> Iterator[LintWarning]:
+    """A warning for each part of a document whose field the recipe names and some documents lack."""
+    instead = {"id": "their ids are hashes", "source": f"their source is '{recipe.input.source}'"}
+    absent: Counter[str] = Counter()
+    for part in parts:
+        absent.update(part.absent)
+    documents = sum(part.documents for part in parts)
+    for name, lacking in sorted(absent.items()):
+        fields = " or ".join(getattr(recipe.input.fields, name))
+        yield LintWarning(
+            "field-missing",
+            f"input.fields.{name}: {lacking:,} of {documents:,} documents have no {fields}, so "
+            f"{instead.get(name, f'they have no {name}')}. Check the name, or list another field behind it",
+            {"documents": lacking},
+        )
 
 
 def _declared_signals(summaries: list[PartSummary]) -> Iterator[LintWarning]:

@@ -142,6 +142,8 @@ def compare(
     `output` after each. Raises RunError if the run is too small or has no quality, ImportError
     without torch."""
     train, evaluate, average_states, shape = torch_parts(options)
+    from tamis.transforms.proxy.train import unigram_entropy
+
     corpus = read_corpus(run, options.tokenizer)
     validation = held_out(corpus)
     documents = np.flatnonzero(~validation)
@@ -158,8 +160,10 @@ def compare(
         "options": options.model_dump(mode="json"),
         "tokens": steps * options.batch_size * options.sequence_length,
         "validation_tokens": sequences * options.sequence_length,
+        "unigram_entropy": unigram_entropy(best),
         "checkpoints": points,
         "cells": [],
+        "warnings": [],
     }
     baseline = np.zeros(0)
     for (name, schedule), (order, ordering) in product(
@@ -185,6 +189,8 @@ def compare(
         if (order, name) == BASELINE[:2]:
             baseline = np.array(losses[BASELINE[2]])
         result["cells"] += [_cell((order, name, kind), np.array(values), baseline) for kind, values in losses.items()]
+        lowest = min(cell["loss"] for cell in result["cells"])
+        result["warnings"] = agreement.under_trained(options.learning_rates[0], lowest, result["unigram_entropy"])
         storage.write_bytes(storage.join(output, "orders.json"), (json.dumps(result, indent=1) + "\n").encode())
         storage.write_bytes(storage.join(output, "orders.svg"), draw(result).encode())
     return result

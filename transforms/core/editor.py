@@ -85,10 +85,10 @@ def standard_signals(editor: Editor[OptionsT]) -> tuple[Signal, ...]:
     name, source = f"{PREFIX}{editor.name}", f"counted by Tamis, of the editor {editor.name}"
     kinds = ("removed", "inserted") if editor.inserts else ("removed",)
     return (
-        *(Signal(f"{name}.{kind}_chars", "int64", "characters", "none", source) for kind in kinds),
+        *(Signal(f"{name}.{kind}_chars", "int64", "characters", "none", source, least=0) for kind in kinds),
         Signal(f"{name}.removed_share", "float64", "share of characters", "down", source, 0, 1),
         *(
-            Signal(f"{name}.{reason}.{kind}_chars", "int64", "characters", "none", source)
+            Signal(f"{name}.{reason}.{kind}_chars", "int64", "characters", "none", source, least=0)
             for reason in editor.reasons
             for kind in kinds
         ),

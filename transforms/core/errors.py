@@ -25,6 +25,8 @@ OTHER_NAMES = {
     **dict.fromkeys(("max_lr", "lr", "learning_rate"), "peak"),
     **dict.fromkeys(("minimum", "gte"), "min"),
     **dict.fromkeys(("maximum", "lte"), "max"),
+    "min_words": "thresholds.gopher.word_count.min",
+    "max_words": "thresholds.gopher.word_count.max",
     **dict.fromkeys(("in", "values", "allowed"), "one_of"),
     **dict.fromkeys(("remove", "delete", "discard"), "drop"),
     "type": "kind",

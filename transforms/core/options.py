@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
@@ -72,10 +72,29 @@ Bytes = Annotated[int, Field(ge=1), BYTE_UNITS]
 """A size in bytes: 48000000, 48M, 48MB; 48MiB is 48 · 2^20."""
 
 
+NAMES = "should be of small letters, digits and _, and begin with a letter"
+"""What the name of a function is."""
+
+
 class Options(BaseModel):
     """The options of one capability. A misspelt field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of_call(cls, **arguments: Any) -> Self:
+        """The options that are the arguments of a call. Raises ValueError naming those that are wrong."""
+        try:
+            return cls(**arguments)
+        except ValidationError as error:
+            messages = []
+            for entry in error.errors():
+                name = str(entry["loc"][0]) if entry["loc"] else ""
+                field = cls.model_fields.get(name)
+                expected = field.description if field and "pattern" in entry["type"] else None
+                message = entry["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+                messages.append(f"{name}={arguments[name]!r} {expected or message}" if name else message)
+            raise ValueError("; ".join(messages)) from None
 
     def fingerprint(self) -> str:
         """16 hex digits over all options, defaults included."""

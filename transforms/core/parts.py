@@ -107,7 +107,8 @@ class Characters:
 class PartReceipt(JsonModel):
     """A finished part: number `number` of those that its task gives, and whether it is the last.
     `inputs`: its splits in the order of their rows; a large split is in several parts. `skipped`:
-    records that are no documents on purpose, by reason."""
+    records that are no documents on purpose, by reason. `absent`: documents without a value of a
+    part whose field the recipe names, by part."""
 
     fingerprint: str
     number: int = 0
@@ -116,6 +117,7 @@ class PartReceipt(JsonModel):
     documents: int
     rejected: int
     skipped: dict[str, int] = Field(default_factory=dict)
+    absent: dict[str, int] = Field(default_factory=dict)
     text_bytes: int
     characters: Characters = Field(default_factory=Characters)
     files: list[File]
@@ -210,6 +212,7 @@ class PartWriter:
         self.part = part
         self.documents = self.rejected = self.text_bytes = 0
         self.skipped: Counter[str] = Counter()
+        self.absent: Counter[str] = Counter()
         self.characters = Characters()
         self._stack = ExitStack()
         self._sinks: dict[str, storage.Sink] = {}
@@ -281,6 +284,7 @@ class PartWriter:
             documents=self.documents,
             rejected=self.rejected,
             skipped=dict(sorted(self.skipped.items())),
+            absent=dict(sorted(self.absent.items())),
             text_bytes=self.text_bytes,
             characters=self.characters,
             files=files,

@@ -31,7 +31,8 @@ class Signal:
     `direction`: which values are better: up, down, band (inside a range), none (a label or a fact).
     `low` and `high`: the useful range in `unit`, which fusion maps to 0 and 1 unless the recipe
     gives another one. `source`: the definition's paper and section, or peer and file. `labels`: all
-    that there can be, if they are known.
+    that there can be, if they are known. `least` and `most`: the lowest and the highest value that
+    there can be; shares and probabilities are from 0 to 1 unless they say otherwise.
     """
 
     name: str
@@ -42,11 +43,14 @@ class Signal:
     low: float | None = None
     high: float | None = None
     labels: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the largest value that there can be: 0 and 1 of shares and probabilities."""
-        return (0.0, 1.0) if self.unit.startswith("share") or self.unit == "probability" else (-inf, inf)
+        """The lowest and the highest value that there can be."""
+        least, most = (0.0, 1.0) if self.unit.startswith("share") or self.unit == "probability" else (-inf, inf)
+        return least if self.least is None else self.least, most if self.most is None else self.most
 
     @property
     def has_labels(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.errors import nearest
@@ -98,6 +98,17 @@ class Curriculum(Ordering):
         description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all",
     )
 
+    @field_validator("phases")
+    @classmethod
+    def _phases_fill_the_run(cls, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+        names = [phase.name for phase in phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two phases have the same name: {', '.join(names)}")
+        total = sum(phase.share for phase in phases)
+        if phases and abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of the phases sum to {total:g}, not 1")
+        return phases
+
     @model_validator(mode="after")
     def _metrics_meet_in_ranks(self) -> Curriculum:
         if self.interleave_by == "none" and self.by.keys() - {WILDCARD}:
@@ -107,7 +118,7 @@ class Curriculum(Ordering):
         return self
 
     @model_validator(mode="after")
-    def _phases_fill_the_run(self) -> Curriculum:
+    def _phases_have_own_orders(self) -> Curriculum:
         for phase in self.effective_phases:
             self.curvature(phase)
         if not self.phases:
@@ -116,12 +127,6 @@ class Curriculum(Ordering):
         extra = [name for name, field in Ordering.model_fields.items() if getattr(self, name) != field.default]
         if extra:
             raise ValueError(f"{', '.join(extra)}: set it in each phase, not beside 'phases'")
-        names = [phase.name for phase in self.phases]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two phases have the same name: {', '.join(names)}")
-        total = sum(phase.share for phase in self.phases)
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares of the phases sum to {total:g}, not 1")
         return self
 
     @property

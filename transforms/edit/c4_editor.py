@@ -42,12 +42,12 @@ class C4LinesEditor(Editor[C4Lines]):
     measures = (
         Signal("edit.c4_lines.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
         Signal("edit.c4_lines.kept_chars_share", "float64", "share of characters", "up", _SOURCE, 0, 1),
-        Signal("edit.c4_lines.longest_word", "int64", "characters", "down", _SOURCE, 0, 1000),
-        Signal("edit.c4_lines.policy_lines", "int64", "lines", "down", _SOURCE, 0, 1),
-        Signal("edit.c4_lines.javascript_lines", "int64", "lines", "down", _SOURCE, 0, 1),
-        Signal("edit.c4_lines.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
-        Signal("edit.c4_lines.curly", "int64", "lines", "down", _SOURCE, 0, 1),
-        Signal("edit.c4_lines.lorem_ipsum", "int64", "lines", "down", _SOURCE, 0, 1),
+        Signal("edit.c4_lines.longest_word", "int64", "characters", "down", _SOURCE, 0, 1000, least=0),
+        Signal("edit.c4_lines.policy_lines", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
+        Signal("edit.c4_lines.javascript_lines", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
+        Signal("edit.c4_lines.characters", "int64", "characters", "band", _SOURCE, 0, 190_000, least=0),
+        Signal("edit.c4_lines.curly", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
+        Signal("edit.c4_lines.lorem_ipsum", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
     )
     before = MappingProxyType({f"c4.{measure}": f"edit.c4_lines.{measure}" for measure in _BEFORE})
 

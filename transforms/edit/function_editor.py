@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tamis.transforms.core.editor import Editor, Edits
-from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.options import NAMES, Options, fingerprint
 from tamis.transforms.edit.changes_of_text import difference, in_bytes
 from tamis.transforms.runtime.function_pickle import dump_function, load_function
 
@@ -21,9 +21,9 @@ EditFunction = Callable[[str], str]
 class EditFunctionOptions(Options):
     """What a run records of a function: not its code, which has no stable fingerprint."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description=NAMES)
     version: str = Field(min_length=1)
-    reason: str = Field("function", pattern=r"^[a-z][a-z0-9_]*$")
+    reason: str = Field("function", pattern=r"^[a-z][a-z0-9_]*$", description=NAMES)
 
 
 class FunctionEditor(Editor[EditFunctionOptions]):
@@ -80,5 +80,5 @@ def editor(*, name: str, version: str, reason: str = "function") -> Callable[[Ed
     workers with what it uses of its own module; other modules must be installed there. A document on
     which it fails is a reject. Raises ValueError if an argument is wrong.
     """
-    options = EditFunctionOptions(name=name, version=version, reason=reason)
+    options = EditFunctionOptions.of_call(name=name, version=version, reason=reason)
     return lambda function: FunctionEditor(options, function)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SOURCE = "Raffel et al. 2020, 2.2; TFDS text/c4_utils.py"
 
-_BAD_WORDS = Signal("c4.bad_words", "int64", "occurrences", "down", _SOURCE, 0, 1)
+_BAD_WORDS = Signal("c4.bad_words", "int64", "occurrences", "down", _SOURCE, 0, 1, least=0)
 
 
 class C4(LineRules):
@@ -61,15 +61,15 @@ class C4Rater(Rater[C4]):
     VERSION = 2
     example: ClassVar[Mapping[str, Any]] = {"bad_words": "bad_words.txt"}
     signals: tuple[Signal, ...] = (
-        Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3),
+        Signal("c4.sentences", "int64", "sentences", "up", _SOURCE, 0, 3, least=0),
         Signal("c4.kept_lines_share", "float64", "share of lines", "up", _SOURCE, 0, 1),
         Signal("c4.kept_chars_share", "float64", "share of characters", "up", _SOURCE, 0, 1),
-        Signal("c4.curly", "int64", "curly brackets", "down", _SOURCE, 0, 1),
-        Signal("c4.lorem_ipsum", "int64", "occurrences", "down", _SOURCE, 0, 1),
-        Signal("c4.longest_word", "int64", "characters", "down", _SOURCE, 0, 1000),
-        Signal("c4.policy_lines", "int64", "lines", "down", _SOURCE, 0, 1),
-        Signal("c4.javascript_lines", "int64", "lines", "down", _SOURCE, 0, 1),
-        Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000),
+        Signal("c4.curly", "int64", "curly brackets", "down", _SOURCE, 0, 1, least=0),
+        Signal("c4.lorem_ipsum", "int64", "occurrences", "down", _SOURCE, 0, 1, least=0),
+        Signal("c4.longest_word", "int64", "characters", "down", _SOURCE, 0, 1000, least=0),
+        Signal("c4.policy_lines", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
+        Signal("c4.javascript_lines", "int64", "lines", "down", _SOURCE, 0, 1, least=0),
+        Signal("c4.characters", "int64", "characters", "band", _SOURCE, 0, 190_000, least=0),
     )
 
     def __init__(self, options: C4) -> None:

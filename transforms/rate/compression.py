@@ -42,7 +42,7 @@ class CompressionRater(Rater[Compression]):
 
     name = "compression"
     VERSION = 1
-    signals = (Signal("compression.ratio", "float64", "compressed bytes / UTF-8 bytes", "band", _SOURCE, 0.3, 0.9),)
+    signals = (Signal("compression.ratio", "float64", "compressed bytes / UTF-8 bytes", "band", _SOURCE, 0.3, 0.9, least=0),)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -58,7 +58,7 @@ class FineWebRater(Rater[FineWeb]):
         Signal("fineweb.line_punctuation", "float64", "share of lines", "up", _SOURCE, 0.12, 1),
         Signal("fineweb.short_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.67),
         Signal("fineweb.duplicate_line_chars", "float64", "share of characters", "down", _SOURCE, 0, 0.01),
-        Signal("fineweb.newlines_per_word", "float64", "newlines a word", "down", _SOURCE, 0, 0.3),
+        Signal("fineweb.newlines_per_word", "float64", "newlines a word", "down", _SOURCE, 0, 0.3, least=0),
     )
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:

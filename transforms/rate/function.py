@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from tamis.transforms.core.options import Options, fingerprint
+from tamis.transforms.core.options import NAMES, Options, fingerprint
 from tamis.transforms.core.rater import Direction, Rater, Signal, signal_batch
 from tamis.transforms.runtime.function_pickle import dump_function, load_function
 
@@ -23,12 +23,19 @@ Function = Callable[[str], float | None]
 class FunctionOptions(Options):
     """What a run records of a function: not its code, which has no stable fingerprint."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description=NAMES)
     version: str = Field(min_length=1)
     kind: Literal["float64", "int64", "bool"] = "float64"
     direction: Direction = "none"
     range: tuple[float, float] | None = None
     unit: str = ""
+
+    @field_validator("range")
+    @classmethod
+    def _range_is_one(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and not ends[0] < ends[1]:
+            raise ValueError("should be (low, high) with low below high")
+        return ends
 
 
 class FunctionRater(Rater[FunctionOptions]):
@@ -88,5 +95,5 @@ def rater(
     must be installed there. A document on which it fails is a reject. `direction` and `range` are
     what `quality` uses. Raises ValueError if an argument is wrong.
     """
-    options = FunctionOptions(name=name, version=version, kind=kind, direction=direction, range=range, unit=unit)
+    options = FunctionOptions.of_call(name=name, version=version, kind=kind, direction=direction, range=range, unit=unit)
     return lambda function: FunctionRater(options, function)

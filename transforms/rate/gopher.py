@@ -55,14 +55,14 @@ class GopherRater(Rater[Gopher]):
     name = "gopher"
     VERSION = 2
     signals = (
-        Signal("gopher.word_count", "int64", "words", "band", _SOURCE, 50, 100_000),
-        Signal("gopher.mean_word_length", "float64", "characters", "band", _SOURCE, 3, 10),
-        Signal("gopher.hash_ratio", "float64", "# a word", "down", _SOURCE, 0, 0.1),
-        Signal("gopher.ellipsis_ratio", "float64", "ellipses a word", "down", _SOURCE, 0, 0.1),
+        Signal("gopher.word_count", "int64", "words", "band", _SOURCE, 50, 100_000, least=0),
+        Signal("gopher.mean_word_length", "float64", "characters", "band", _SOURCE, 3, 10, least=0),
+        Signal("gopher.hash_ratio", "float64", "# a word", "down", _SOURCE, 0, 0.1, least=0),
+        Signal("gopher.ellipsis_ratio", "float64", "ellipses a word", "down", _SOURCE, 0, 0.1, least=0),
         Signal("gopher.bullet_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.9),
         Signal("gopher.ellipsis_lines", "float64", "share of lines", "down", _SOURCE, 0, 0.3),
         Signal("gopher.alphabetic_words", "float64", "share of words", "up", _SOURCE, 0.8, 1),
-        Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2),
+        Signal("gopher.stop_words", "int64", "distinct words", "up", _SOURCE, 0, 2, least=0),
     )
 
     def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:

@@ -61,7 +61,9 @@ class MetadataRater(Rater[DeclaredSignals]):
     def __init__(self, options: DeclaredSignals) -> None:
         super().__init__(options)
         declared = (declaration.signal(name, "metadata of the input") for name, declaration in sorted(options.signals.items()))
-        mistyped = Signal(MISTYPED, "int64", "fields of another type than declared", "down", "metadata of the input", 0, 1)
+        mistyped = Signal(
+            MISTYPED, "int64", "fields of another type than declared", "down", "metadata of the input", 0, 1, least=0
+        )
         self.signals = (*declared, mistyped)
 
     @property

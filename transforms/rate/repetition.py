@@ -33,7 +33,7 @@ class RepetitionRater(Rater[Repetition]):
     Runs of newlines separate lines, and two or more newlines separate the paragraphs of the
     stripped text. Both are compared unstripped, and all but the first of equal ones are duplicates.
     Characters are divided by those of the whole text. A top n-gram counts every occurrence, with
-    one space between its words, so overlapping ones may add up to more than 1; of equally frequent
+    one space between its n words, so overlapping ones may add up to 2n - 1; of equally frequent
     n-grams the first counts. Duplicate n-grams are read from left to right, without spaces; an
     n-gram that was read before is skipped whole. Words are those of
     `tamis.transforms.text.segment`, without symbols (words of punctuation marks only).
@@ -56,7 +56,7 @@ class RepetitionRater(Rater[Repetition]):
         Signal("repetition.duplicate_paragraph_share", "float64", "share of paragraphs", "down", _SOURCE, 0, 0.3),
         Signal("repetition.duplicate_paragraph_chars", "float64", "share of characters", "down", _SOURCE, 0, 0.2),
         *(
-            Signal(f"repetition.top_{n}gram_chars", "float64", "share of characters", "down", _SOURCE, 0, limit)
+            Signal(f"repetition.top_{n}gram_chars", "float64", "share of characters", "down", _SOURCE, 0, limit, most=2 * n - 1)
             for n, limit in ((2, 0.20), (3, 0.18), (4, 0.16))
         ),
         *(

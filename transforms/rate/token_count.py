@@ -53,7 +53,7 @@ class TokenCountRater(Rater[TokenCount]):
     def __init__(self, options: TokenCount) -> None:
         super().__init__(options)
         source = "estimate of cl100k_base" if options.tokenizer is None else os.path.basename(options.tokenizer)
-        self.signals = (Signal("tokens.count", "int64", "tokens", "none", source),)
+        self.signals = (Signal("tokens.count", "int64", "tokens", "none", source, least=0),)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms.core import documents
-from tamis.transforms.read.input_options import Fields, Input, Loss, Reject, Skipped
+from tamis.transforms.read.input_options import Absent, Fields, Input, Loss, Reject, Skipped
 from tamis.transforms.read.web.pages import extract_text
 
 _JSON_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
@@ -73,7 +73,7 @@ class BatchBuilder:
         metadata: str | None = None,
     ) -> None:
         """Adds one document; `size` is its approximate number of bytes."""
-        self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
+        self._rows.append((id or None, text, source or None, url, licence, date, metadata))
         self._bytes += size
 
     def add_record(self, record: object, size: int) -> None:
@@ -86,7 +86,7 @@ class BatchBuilder:
         if self._fields.html:
             self._extract_page(record)
         text, id, url, source, licence, date, metadata = self._mapper.extract(record)
-        self._rows.append((id or None, text, source or self._source, url, licence, date, metadata))
+        self._rows.append((id or None, text, source or None, url, licence, date, metadata))
         self._bytes += size
 
     def _extract_page(self, record: dict[str, Any]) -> None:
@@ -125,11 +125,14 @@ class BatchBuilder:
         if self._rows:
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(column, field.type) for column, field in zip(columns, documents.SCHEMA, strict=True)]
-            arrays[0] = fill_ids(arrays[0], arrays[2], arrays[1])
+            absent = absent_parts(arrays, self._fields)
+            arrays = fill(arrays, self._source)
         else:  # pa.array would import pandas, for a second in which a misnamed field could have been told
+            absent = []
             arrays = [pa.nulls(0, field.type) for field in documents.SCHEMA]
         batch = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA)
-        losses = [*self._rejects, *(Skipped(reason, count) for reason, count in sorted(self._skipped.items()))]
+        skipped = (Skipped(reason, count) for reason, count in sorted(self._skipped.items()))
+        losses = [*self._rejects, *skipped, *absent]
         self._rows, self._rejects, self._bytes = [], [], 0
         self._skipped.clear()
         return batch, losses
@@ -331,6 +334,21 @@ def _type_name(value: Any) -> str:
     return {dict: "an object", list: "a list", bool: "a boolean", int: "an integer", float: "a number"}.get(
         type(value), f"of type {type(value).__name__}"
     )
+
+
+def absent_parts(arrays: Sequence[pa.Array], fields: Fields) -> list[Absent]:
+    """How many documents lack each part that the options name. `arrays`: the columns of
+    `documents.SCHEMA`, before ids and sources are filled."""
+    nulls = {part: arrays[documents.SCHEMA.get_field_index(part)].null_count for part in fields.chosen}
+    return [Absent(part, count) for part, count in nulls.items() if count]
+
+
+def fill(arrays: Sequence[pa.Array], source: str) -> list[pa.Array]:
+    """The columns of `documents.SCHEMA` with `source` for each null of the sources, then a hash for
+    each null of the ids."""
+    ids, texts, sources, *others = arrays
+    sources = pc.fill_null(sources, source)
+    return [fill_ids(ids, sources, texts), texts, sources, *others]
 
 
 def fill_ids(ids: pa.Array, sources: pa.Array, texts: pa.Array) -> pa.Array:

@@ -1,9 +1,11 @@
 """The options of an input, and the types that all readers share."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tamis.transforms.core.options import BYTE_UNITS, Bytes, Options
 from tamis.transforms.read.readers import READERS
@@ -44,6 +46,10 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_typ
 """Names of a field: the first with a value counts, `a.b` is field b of object a, null is none."""
 
 
+OPTIONAL = ("id", "url", "source", "licence", "date")
+"""The parts that a document can lack."""
+
+
 class Fields(Options):
     """Which fields of a record hold the parts of a document. All other fields become metadata."""
 
@@ -54,6 +60,20 @@ class Fields(Options):
     source: Names = Field(("source",), description="the corpus, site or collection of the document")
     licence: Names = Field(("licence", "license"), description="the licence, as written in the record")
     date: Names = Field(("date",), description="date or time, as written in the record")
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Fields:
+        if not self.text and not self.html:
+            raise ValueError(
+                "without a text, every record would be rejected: name its field under text, or a page's under html"
+            )
+        return self
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The parts that a document can lack whose fields are not those by default."""
+        defaults = type(self).model_fields
+        return tuple(part for part in OPTIONAL if getattr(self, part) not in ((), defaults[part].default))
 
 
 class Input(Options):
@@ -164,4 +184,12 @@ class Skipped:
     count: int
 
 
-Loss = Reject | Skipped
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Documents, which are read, without a value of a part whose field the options name (`Fields.chosen`)."""
+
+    part: str
+    documents: int
+
+
+Loss = Reject | Skipped | Absent

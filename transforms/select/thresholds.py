@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -80,6 +81,8 @@ def check_limits(name: str, limits: Iterable[float | None], signal: Signal) -> N
     low, high = signal.bounds
     for limit in limits:
         if limit is not None and not low <= limit <= high:
+            if high == inf:
+                raise ValueError(f"'{name}' ({signal.unit}) is never below {low:g}, so it has no limit of {limit:g}")
             percent = f"; {limit:g} % is written {limit / 100:g}" if 10 <= limit <= 100 else ""
             raise ValueError(f"'{name}' is a {signal.unit}, from {low:g} to {high:g}, never {limit:g}{percent}")
 

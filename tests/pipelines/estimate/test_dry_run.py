@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.estimate import sample
-from tamis.pipelines.estimate.dry_run import estimate, selected_tokens
-from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.estimate.dry_run import estimate, lines, selected_tokens
+from tamis.pipelines.recipe.load import load_recipe, recipe_of
 from tamis.pipelines.recipe.schema import Recipe
 from tests.pipelines.corpus import corpus, dealt, save
+from tests.pipelines.estimate.inputs import skewed_lengths
 from tests.pipelines.running import write_recipe
 
 
@@ -37,6 +38,24 @@ def test_a_small_input_is_counted_exactly_and_nothing_is_written(tmp_path: Path)
     assert all(size > 0 for size in estimated["disk"].values())
     assert any(warning.startswith("[rejects] about 1 of 61 records") for warning in estimated["warnings"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "recipe.yaml"]
+
+
+def test_a_sample_of_a_small_input_says_how_far_off_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"WHOLE_BYTES": 1, "SMALL_SAMPLE_BYTES": 200_000, "WINDOW_BYTES": 4 << 10}.items():
+        monkeypatch.setattr(sample, name, size)
+    (tmp_path / "in").mkdir()
+    skewed_lengths(tmp_path / "in", 900_000)
+    texts = [json.loads(line)["text"] for line in (tmp_path / "in" / "all.jsonl").read_text().splitlines()]
+    recipe = recipe_of({"rate": {"gopher": {}}, "thresholds": {"gopher.word_count": {"min": 50}}}, [str(tmp_path / "in")])
+    estimated = estimate(recipe, str(tmp_path / "run"), 1)
+    assert estimated.sample_documents < len(texts) / 3
+    assert estimated.documents == pytest.approx(len(texts), rel=0.1)
+    short = sum(text.count(" ") < 49 for text in texts) / len(texts)
+    (line,) = (line for line in lines(estimated) if "±" in line)
+    share, margin, _ = line.replace("±", "").replace("%", "").split()
+    assert 1 < float(margin) < 10
+    assert float(share) == pytest.approx(100 * short, abs=1.5 * float(margin))
+    assert 0 < estimated.least_seconds < sum(estimated.seconds.values())
 
 
 def test_a_budget_bounds_what_is_kept() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tamis.pipelines.recipe.lint_recipe import lint_recipe
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
@@ -120,3 +121,15 @@ def test_only_what_changes_a_value_is_rated_again(tmp_path: Path) -> None:
         assert load(tmp_path, DECLARED, same).rate_fingerprint == base.rate_fingerprint
     for other in ("signals.metadata.score.kind=int64", "signals.metadata.more.kind=int64"):
         assert load(tmp_path, DECLARED, other).rate_fingerprint != base.rate_fingerprint
+
+
+def test_a_limit_outside_the_declared_range_is_warned_about(tmp_path: Path) -> None:
+    rules = "rate: {gopher: {}}\nthresholds: {metadata.score: {min: 60, max: 80}, gopher.word_count: {min: 5}}\n"
+    blocks = "per_source: {web: {thresholds: {metadata.score: {min: -1, max: 5}}}}\n"
+    warnings = list(lint_recipe(load(tmp_path, DECLARED + rules + blocks)))
+    assert {warning.code for warning in warnings} == {"limit-outside-range"}
+    assert [warning.message.split(". ")[0] for warning in warnings] == [
+        "thresholds.metadata.score.min is 60, but signals declares values from 0 to 5, none of which would pass",
+        "thresholds.metadata.score.max is 80, but signals declares values from 0 to 5, all of which would pass",
+        "per_source.web.metadata.score.min is -1, but signals declares values from 0 to 5, all of which would pass",
+    ]

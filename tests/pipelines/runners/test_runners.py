@@ -63,7 +63,7 @@ def test_without_a_job_server_a_run_says_how_to_start_one_and_leaves_nothing(bas
     _, stderr = typed(command(base.recipe, base.source, tmp_path / "run", *option, workers=0), code=1)
     assert f"deploy/cluster {name} start" in stderr
     assert "Traceback" not in stderr
-    assert time.monotonic() < start + 10
+    assert time.monotonic() < start + 45  # Beam alone would wait for a minute
     assert not (tmp_path / "run").exists()
 
 

@@ -123,6 +123,8 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     drawing = ET.parse(tmp_path / "out/orders.svg").getroot()
     assert len(drawing.findall("{*}circle")) == 48
     assert "gain over uniform, wsd, none" in first.stdout
+    assert min(cell["loss"] for cell in cells.values()) < result["unigram_entropy"]
+    assert result["warnings"] == []
     before, trainings = (tmp_path / "out/orders.json").read_bytes(), sorted((tmp_path / "out/trainings").iterdir())
     assert len(trainings) == (4 * 4 - len(same)) * 2  # equal orders are trained once
     trainings[0].unlink()
@@ -132,6 +134,12 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "out/orders.json").read_bytes() == before
     assert trainings[0].exists()
     assert {one: one.stat().st_mtime_ns for one in trainings[1:]} == written
+    for one in trainings:  # as models that learned nothing would have left them
+        one.write_text(json.dumps(dict.fromkeys(json.loads(one.read_text()), 5.5)))
+    untrained = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
+    warning = "[under-trained] At learning rate 0.0006 no model predicts the validation text better (lowest loss 5.500)"
+    assert warning in json.loads((tmp_path / "out/orders.json").read_text())["warnings"][0]
+    assert warning in untrained.stdout
 
 
 def test_a_run_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -83,3 +84,17 @@ def test_a_breach_is_found(kind: type[Faulty], message: str) -> None:
     check_rater(Faulty(tamis.Options()))
     with pytest.raises(AssertionError, match=message):
         check_rater(kind(tamis.Options()), documents=50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "Odd"}, "name='Odd' should be of small letters, digits and _, and begin with a letter"),
+        ({"version": ""}, "version='' should have at least 1 character"),
+        ({"direction": "higher"}, "direction='higher' should be 'up', 'down', 'band' or 'none'"),
+        ({"range": (1, 0)}, "range=(1, 0) should be (low, high) with low below high"),
+    ],
+)
+def test_a_wrong_argument_of_a_function_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        tamis.rater(**{"name": "odd", "version": "1", **arguments})

@@ -19,16 +19,17 @@ from tamis.transforms.core.errors import damage
 from tamis.transforms.read.batch_builder import (
     NO_TEXT,
     InvalidRecord,
+    absent_parts,
     as_text,
     canonical,
     decimal_id,
-    fill_ids,
+    fill,
     float_id,
     partition_fields,
     pop,
     unwrap_metadata,
 )
-from tamis.transforms.read.input_options import TYPICAL_RECORD, Fields, Input, Reject, Split, split_count
+from tamis.transforms.read.input_options import TYPICAL_RECORD, Fields, Input, Loss, Reject, Split, split_count
 from tamis.transforms.read.web.pages import extract_text
 
 _MOST_ROWS = 1 << 16
@@ -36,7 +37,7 @@ _MOST_ROWS_PER_BYTE = 1 << 20  # the footer is damaged if it claims more, even o
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 _BAD_VALUES = (pa.ArrowException, ValueError, TypeError, OverflowError, KeyError)
 
-Batch = tuple[pa.RecordBatch, list[Reject]]
+Batch = tuple[pa.RecordBatch, list[Loss]]
 Path = list[int]
 """The places of a column and of the fields of structs inside it."""
 
@@ -124,7 +125,7 @@ class _Columns:
 
     def __init__(self, schema: pa.Schema, options: Input, uri: str) -> None:
         self._uri, self._source, self._longest = uri, options.source, options.max_record_bytes
-        self._extractor = options.extractor
+        self._extractor, self._fields = options.extractor, options.fields
         self._schema, self._names = schema, _unique(schema.names)
         fields = {part: getattr(options.fields, part) for part in Fields.model_fields}
         self._paths = {part: [path for name in names for path in _paths(schema, name)] for part, names in fields.items()}
@@ -157,13 +158,16 @@ class _Columns:
         if errors:
             batch = batch.take(pa.array(rows))
         pieces = list(self._sound_rows(batch, rows, errors))
-        rejects = [Reject(self._uri, first_row + row, None, errors[row], "") for row in sorted(errors)]
-        return pieces[0] if len(pieces) == 1 else pa.concat_batches([_EMPTY, *pieces]), rejects
+        arrays = (pieces[0] if len(pieces) == 1 else pa.concat_batches([_EMPTY, *pieces])).columns
+        losses: list[Loss] = [Reject(self._uri, first_row + row, None, errors[row], "") for row in sorted(errors)]
+        losses += absent_parts(arrays, self._fields)
+        return pa.RecordBatch.from_arrays(fill(arrays, self._source), schema=documents.SCHEMA), losses
 
     def _sound_rows(
         self, batch: pa.RecordBatch, rows: npt.NDArray[np.int64], errors: dict[int, str]
     ) -> Iterator[pa.RecordBatch]:
-        """The documents of `batch`, in halves around rows that cannot be converted. Adds `errors`."""
+        """The documents of `batch`, with null for an absent id or source, in halves around rows that
+        cannot be converted. Adds `errors`."""
         try:
             yield self._convert(batch, rows, errors)
         except _BAD_VALUES as error:
@@ -181,7 +185,7 @@ class _Columns:
         if self._paths["html"]:
             texts, pages = self._page_texts(columns, texts, bad)
         length = pc.fill_null(pc.binary_length(texts), -1).to_numpy()
-        sources = pc.fill_null(_empty_to_null(self._part("source", columns, bad)), self._source)
+        sources = _empty_to_null(self._part("source", columns, bad))
         optional = [self._part(part, columns, bad) for part in ("url", "licence", "date")]
         ids = _empty_to_null(self._part("id", columns, bad))
         for row in np.flatnonzero(length < 0):
@@ -195,8 +199,7 @@ class _Columns:
             optional = [column.filter(valid) for column in optional]
             pages = [page for row, page in enumerate(pages) if row not in bad]
         metadata = self._metadata(columns, pages)
-        arrays = [fill_ids(ids, sources, texts), texts, sources, *optional, metadata]
-        found = pa.RecordBatch.from_arrays(arrays, schema=documents.SCHEMA)
+        found = pa.RecordBatch.from_arrays([ids, texts, sources, *optional, metadata], schema=documents.SCHEMA)
         errors |= {int(rows[row]): error for row, error in bad.items()}
         return found
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import Editor
-from tamis.transforms.core.rater import Direction, Kind, Rater
+from tamis.transforms.core.rater import RECORDS, Direction, Kind, Rater
 from tamis.transforms.edit.apply import apply, record
 from tamis.transforms.text.segment import segment, unsegmented
 
@@ -154,7 +154,7 @@ def _values(component: Rater[Any] | Editor[Any], texts: Sequence[str], batch: pa
         for text, value in zip(texts, columns[-1], strict=True):
             finite = not isinstance(value, float) or math.isfinite(value)
             assert finite, f"{signal.name} of {text[:80]!r} is {value}: null means that there is no value"
-            possible = value is None or signal.has_labels or low <= value <= high
+            possible = value is None or signal.has_labels or signal.kind == RECORDS or low <= value <= high
             assert possible, f"{signal.name} of {text[:80]!r} is {value}, declared from {low:g} to {high:g}"
     return columns
 

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from tamis.transforms.decontaminate.benchmarks import Benchmark
-from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Decontaminate
+from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.index import load_or_build
+from tamis.transforms.decontaminate.matching.scores import by_metric
 from tamis.transforms.decontaminate.rephrased.judges import Rule
 from tamis.transforms.decontaminate.rephrased.nearest import Embedded, Near, Nearest
 from tamis.transforms.decontaminate.rephrased.tfidf import TfIdf
@@ -120,9 +122,12 @@ def test_rephrased_problems_are_found_among_a_hundred_thousand_passages(shared: 
     others += [row["text"] for row in lines(shared / "near_benchmarks" / "near.jsonl")]
     assert len(pairs) == 1315
 
-    options = {"name": "gsm8k", "path": str(shared / "benchmarks" / "gsm8k_test.jsonl"), "question": "question"}
-    grams = Contamination(Decontaminate(benchmarks=[Benchmark.model_validate(options)], min_ngram=13))
-    assert len(grams.index.match(segment(pa.array([text for _, text in pairs], pa.large_string()))).document) == 0
+    options = Decontaminate.model_validate(
+        {"benchmarks": [{"name": "gsm8k", "path": str(shared / "benchmarks" / "gsm8k_test.jsonl"), "question": "question"}]}
+    )
+    index = load_or_build(options)
+    candidates = unpack(propose(segment(pa.array([text for _, text in pairs], pa.large_string())), index), index)
+    assert not by_metric(candidates, index, "ngram", 13, 0).score.any()
 
     def ranks(texts: list[str]) -> tuple[Nearest, list[int]]:
         """The search, and the rank from 0 of the rephrasing of each item; 99 if it is not there."""

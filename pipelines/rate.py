@@ -153,14 +153,14 @@ def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], 
     )
 
 
-def prepared_components(recipe: Recipe, index: str) -> Components:
+def prepared_components(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> Components:
     """The recipe's editors, and its raters in the order they run, set up once in this process:
     threads share their models, and processes map `index`, where the driver saved the benchmarks'
-    n-grams, instead of each building them."""
+    n-grams, instead of each building them. `signals`: of the raters, only those for these signals."""
     editors = {
         section: [_prepared(recipe, "editor", editor) for editor in each] for section, each in recipe.editors_by_section.items()
     }
-    return Components(editors, prepared_raters(recipe, index))
+    return Components(editors, prepared_raters(recipe, index, signals))
 
 
 def prepared_raters(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> list[Rater[Any]]:

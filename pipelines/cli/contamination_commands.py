@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from tamis.pipelines.cli.messages import Json, ReleaseName, print_output, user_errors
+from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_output, user_errors
 
-app = typer.Typer(help="Benchmark items in a corpus: which benchmarks there are, rephrased items, what they change.")
+app = typer.Typer(
+    help="Benchmark items in a corpus: which there are, what a recipe finds, rephrased items, what they change."
+)
 
 
 @app.command()
@@ -125,3 +127,41 @@ def rephrased(
         suspicious = pc.sum(found.table["suspicious"]).as_py() or 0
         counts = {"items": found.items, "documents": found.documents, "passages": found.passages, "suspicious": suspicious}
         print_output({"output": output, **counts}, lines(found, output), as_json)
+
+
+@app.command()
+def probe(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
+    input: Annotated[
+        list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
+    ] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Override a field of the recipe; repeatable.")] = [],  # noqa: B006
+    documents: Annotated[int, typer.Option(min=1, help="Documents of the input, at most.")] = 3000,
+    items: Annotated[int, typer.Option(min=1, help="Items of each benchmark by each mutation, at most.")] = 60,
+    mutation: Annotated[list[str], typer.Option(help="Only this mutation, as verbatim; repeatable.")] = [],  # noqa: B006
+    negatives: Annotated[
+        list[str],
+        typer.Option(metavar="PATH", help="A file of other items, as of another split: a path, or benchmark=path; repeatable."),
+    ] = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    fail_below: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with 1 if the recall of a benchmark, or the precision, is lower.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a recipe finds: plants mutated benchmark items into documents of its input. Writes nothing."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.probe_recipe import Probe, probe_recipe
+        from tamis.pipelines.contamination.recall_table import failures, lines, summary
+        from tamis.pipelines.recipe.load import load_recipe
+        from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
+
+        mutations = tuple(dict.fromkeys(mutation)) or tuple(MUTATIONS)
+        probed = probe_recipe(load_recipe(recipe, set_, input), Probe(documents, items, seed, mutations, negatives))
+        found = summary(probed)
+        print_output(found, lines(found), as_json)
+        failed = failures(found, fail_below) if fail_below is not None else []
+        for failure in failed:
+            typer.secho(failure, fg="red", err=True)
+        if failed:
+            raise typer.Exit(PROBLEM)

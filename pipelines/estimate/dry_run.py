@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions import budget
-from tamis.pipelines.estimate.sample import SamplePiece, is_small, sample
+from tamis.pipelines.estimate.sample import SamplePiece, is_small, sample, sampled_input
 from tamis.pipelines.formatting import duration, plural, storage_size
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
@@ -118,14 +118,11 @@ def estimate(recipe: Recipe, run: str, workers: int) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="tamis-dry-run-") as folder:
         pieces = sample(sorted(splits, key=lambda split: (split.uri, split.start)), recipe, folder)
         peak = _peak_memory()
-        # A sampled distribution must not yield more than it does as one of many.
-        harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or recipe.input.harvest_bytes
-        input_update = {"paths": tuple(piece.uri for piece in pieces), "format": "auto", "harvest_bytes": harvest}
         update: dict[str, object] = {"max_rejects": 1.0, "select": allocation.Selection(), "guards": Guards()}
         # Of a sample, and of one document, most scores belong to no document.
         limits = {"max_unscored": 1.0, "max_unused": 1.0}
         update["scores"] = {name: scores.model_copy(update=limits) for name, scores in recipe.scores.items()}
-        sample_recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=input_update), **update})
+        sample_recipe = recipe.model_copy(update={"input": sampled_input(recipe.input, pieces), **update})
         if is_small(splits):
             idle = None
         else:

@@ -18,7 +18,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import is_compressed
 from tamis.transforms import storage
 from tamis.transforms.read.decompress import ByteStream, WrongChecksum, is_plain
-from tamis.transforms.read.input_options import AUTO, COMPRESSION_RATIO, PYTHON_ENV, Split
+from tamis.transforms.read.input_options import AUTO, COMPRESSION_RATIO, PYTHON_ENV, Input, Split
 from tamis.transforms.text.hashing import mix
 
 SAMPLE_BYTES = 16 << 20  # decompressed; about what the sample has
@@ -80,6 +80,14 @@ def sample(splits: Sequence[Split], recipe: Recipe, folder: str) -> list[SampleP
         factor = sum(weight) / copied if copied else 0.0
         pieces += [SamplePiece(copy.uri, copy.size, factor, copy.read, copy.seconds) for copy in copies if copy.uri]
     return pieces
+
+
+def sampled_input(options: Input, pieces: Sequence[SamplePiece]) -> Input:
+    """The options that read the pieces of a sample as the input is read."""
+    # A sampled distribution must not yield more than it does as one of many.
+    harvest = sum(piece.size for piece in pieces if piece.uri.startswith(PYTHON_ENV)) or options.harvest_bytes
+    paths = tuple(piece.uri for piece in pieces)
+    return options.model_copy(update={"paths": paths, "format": AUTO, "harvest_bytes": harvest})
 
 
 def is_small(splits: Sequence[Split]) -> bool:

@@ -1,0 +1,115 @@
+"""Sums up a probe: recall by benchmark, mutation and length, false flags, and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from tamis.pipelines.contamination.probe_recipe import CLEAN, NEGATIVE, Planted, Probed
+from tamis.pipelines.formatting import plural
+
+LENGTHS: Final = ("< 8", "8-20", "> 20")
+"""Of questions, in words."""
+
+_EXAMPLES = 10
+
+
+def summary(probed: Probed) -> dict[str, Any]:
+    """The numbers of a probe. `recall`: the share of the plants of which the recipe flags the document for
+    the planted item; `precision`: of all flagged documents, the share with a plant."""
+    plants = [each for each in probed.documents if each.mutation not in (CLEAN, NEGATIVE)]
+    clean = [each for each in probed.documents if each.mutation == CLEAN]
+    negatives = [each for each in probed.documents if each.mutation == NEGATIVE]
+    right = sum(each.found for each in plants)
+    wrong = sum(each.found for each in (*clean, *negatives))
+    return {
+        "recipe": probed.recipe,
+        "seed": probed.seed,
+        "benchmarks": {
+            name: {"items": number, **_recalls([each for each in plants if each.benchmark == name])}
+            for name, number in probed.items.items()
+        },
+        "pooled": _recalls(plants),
+        "clean": _false_flags(clean),
+        "negatives": {
+            name: _false_flags([each for each in negatives if each.benchmark == name])
+            for name in probed.items
+            if any(each.benchmark == name for each in negatives)
+        },
+        "precision": right / (right + wrong) if right + wrong else None,
+    }
+
+
+def failures(found: dict[str, Any], least: float) -> list[str]:
+    """What is below a limit: the recall of each benchmark, over all its plants, and the precision."""
+    recalls = {f"recall of {name}": each["recall"] for name, each in found["benchmarks"].items()}
+    values = {**recalls, "precision": found["precision"]}
+    below = [
+        f"{name} is {_share(value)}, below {least:g}" for name, value in values.items() if value is not None and value < least
+    ]
+    without = [name for name, each in found["benchmarks"].items() if each["recall"] is None]
+    return below + [f"nothing was planted of {name}: no item of it has what the mutations change" for name in without]
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """What a person reads."""
+    documents, plants = found["clean"]["documents"], found["pooled"]["plants"]
+    yield f"{found['recipe']}, seed {found['seed']}: {plural(plants, 'plant')} in {plural(documents, 'document')} of the input"
+    tables = {f"{name}, {plural(each['items'], 'item')}": each for name, each in found["benchmarks"].items()}
+    if len(tables) > 1:
+        tables["all benchmarks"] = found["pooled"]
+    for title, table in tables.items():
+        yield ""
+        heads = "".join(f"{head:>9}" for head in (*LENGTHS, "all", "dropped", "plants"))
+        yield f"{title:<22}{heads}"
+        for mutation, row in (*table["mutations"].items(), ("all", table)):
+            cells = [_share(row["by_length"][length]["recall"]) for length in LENGTHS]
+            cells += [_share(row["recall"]), _share(row["dropped"] / row["plants"] if row["plants"] else None)]
+            yield f"  {mutation:<20}" + "".join(f"{cell:>9}" for cell in cells) + f"{row['plants']:>9,}"
+    yield ""
+    yield from _flag_lines("without a plant", found["clean"])
+    for name, flags in found["negatives"].items():
+        yield from _flag_lines(f"with other items of {name}", flags)
+    yield f"precision {_share(found['precision'])}"
+
+
+def _recalls(plants: Sequence[Planted]) -> dict[str, Any]:
+    mutations = dict.fromkeys(each.mutation for each in plants)
+    return {
+        **_recall(plants),
+        "mutations": {name: _recall([each for each in plants if each.mutation == name]) for name in mutations},
+    }
+
+
+def _recall(plants: Sequence[Planted]) -> dict[str, Any]:
+    by_length = {length: _counts(each for each in plants if _length(each.words) == length) for length in LENGTHS}
+    return {**_counts(plants), "by_length": by_length}
+
+
+def _counts(plants: Iterable[Planted]) -> dict[str, Any]:
+    plants = list(plants)
+    found = sum(each.found for each in plants)
+    recall = found / len(plants) if plants else None
+    return {"plants": len(plants), "found": found, "dropped": sum(each.dropped for each in plants), "recall": recall}
+
+
+def _length(words: int) -> str:
+    return LENGTHS[0] if words < 8 else LENGTHS[1] if words <= 20 else LENGTHS[2]
+
+
+def _false_flags(documents: Sequence[Planted]) -> dict[str, Any]:
+    flagged = sorted((each for each in documents if each.found), key=lambda each: (not each.dropped, each.document, each.item))
+    examples = [{"document": each.document, "item": each.item, "detail": each.detail} for each in flagged[:_EXAMPLES]]
+    dropped = sum(each.dropped for each in documents)
+    return {"documents": len(documents), "flagged": len(flagged), "dropped": dropped, "examples": examples}
+
+
+def _flag_lines(what: str, flags: dict[str, Any]) -> Iterator[str]:
+    yield f"{flags['flagged']:,} of {plural(flags['documents'], 'document')} {what} flagged, {flags['dropped']:,} dropped"
+    for example in flags["examples"]:
+        planted = f", item {example['item']}" if example["item"] else ""
+        yield f"  {example['document']}{planted}: {example['detail']}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -71,9 +71,7 @@ def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> 
         return _write_parts(task, recipe, components, advance, trust=False)
 
 
-def _write_parts(
-    task: PartTask, recipe: Recipe, components: Components, advance: Advance, trust: bool
-) -> list[RatedPart]:
+def _write_parts(task: PartTask, recipe: Recipe, components: Components, advance: Advance, trust: bool) -> list[RatedPart]:
     # One thread reads, a second measures, this one writes: nearly all of it without Python's lock.
     takedown = read_takedown(task.run)
     measured = _measure(task, recipe, components, trust, takedown)

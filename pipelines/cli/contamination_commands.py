@@ -11,7 +11,7 @@ import typer
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_output, user_errors
 
 app = typer.Typer(
-    help="Benchmark items in a corpus: which there are, what a recipe finds, rephrased items, what they change."
+    help="Benchmark items in a corpus: what a release has met, what a recipe finds, rephrased items, what they change."
 )
 
 
@@ -127,6 +127,21 @@ def rephrased(
         suspicious = pc.sum(found.table["suspicious"]).as_py() or 0
         counts = {"items": found.items, "documents": found.documents, "passages": found.passages, "suspicious": suspicious}
         print_output({"output": output, **counts}, lines(found, output), as_json)
+
+
+@app.command()
+def show(
+    run: ReleaseName,
+    benchmark: Annotated[list[str], typer.Option(help="Only this benchmark; repeatable.")] = [],  # noqa: B006
+    top: Annotated[int, typer.Option(min=0, help="Documents of each benchmark that are named.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Show which benchmark items a release has met: items and documents by class and action, the highest scores."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.contaminated_documents import contaminated_documents, lines
+
+        found = contaminated_documents(run, benchmark, top)
+        print_output([asdict(each) for each in found], lines(found), as_json)
 
 
 @app.command()

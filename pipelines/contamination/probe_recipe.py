@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.estimate.sample import sample, sampled_input
+from tamis.pipelines.estimate.sample import SAMPLE_BYTES, sample, sampled_input
 from tamis.pipelines.measure import Components, measure_each
 from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.schema import Recipe
@@ -173,7 +173,7 @@ def _documents(recipe: Recipe, probe: Probe) -> pa.Table:
     splits, _ = list_input(recipe, "")
     check_beginning(recipe, splits)
     with tempfile.TemporaryDirectory(prefix="tamis-probe-") as folder:
-        pieces = sample(sorted(splits, key=lambda split: (split.uri, split.start)), recipe, folder)
+        pieces = sample(sorted(splits, key=lambda split: (split.uri, split.start)), recipe, folder, SAMPLE_BYTES)
         options = sampled_input(recipe.input, pieces)
         batches = [batch for split in plan(options)[0] for batch, _ in read(split, options)]
     table = pa.Table.from_batches(batches, SCHEMA).combine_chunks()

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tamis.pipelines.contamination.probe_recipe import CLEAN, NEGATIVE, Planted, Probed
 from tamis.pipelines.formatting import plural
+from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
 
 LENGTHS: Final = ("< 8", "8-20", "> 20")
 """Of questions, in words."""
@@ -61,11 +62,12 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for title, table in tables.items():
         yield ""
         heads = "".join(f"{head:>9}" for head in (*LENGTHS, "all", "dropped", "plants"))
-        yield f"{title:<22}{heads}"
+        width = max(22, len(title))
+        yield f"{title:<{width}}{heads}"
         for mutation, row in (*table["mutations"].items(), ("all", table)):
             cells = [_share(row["by_length"][length]["recall"]) for length in LENGTHS]
             cells += [_share(row["recall"]), _share(row["dropped"] / row["plants"] if row["plants"] else None)]
-            yield f"  {mutation:<20}" + "".join(f"{cell:>9}" for cell in cells) + f"{row['plants']:>9,}"
+            yield f"{f'  {mutation}':<{width}}" + "".join(f"{cell:>9}" for cell in cells) + f"{row['plants']:>9,}"
     yield ""
     yield from _flag_lines("without a plant", found["clean"])
     for name, flags in found["negatives"].items():
@@ -74,11 +76,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _recalls(plants: Sequence[Planted]) -> dict[str, Any]:
-    mutations = dict.fromkeys(each.mutation for each in plants)
-    return {
-        **_recall(plants),
-        "mutations": {name: _recall([each for each in plants if each.mutation == name]) for name in mutations},
-    }
+    by_mutation = {name: [each for each in plants if each.mutation == name] for name in MUTATIONS}
+    return {**_recall(plants), "mutations": {name: _recall(each) for name, each in by_mutation.items() if each}}
 
 
 def _recall(plants: Sequence[Planted]) -> dict[str, Any]:

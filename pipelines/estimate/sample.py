@@ -59,10 +59,11 @@ class _Copy:
     seconds: float = 0.0
 
 
-def sample(splits: Sequence[Split], recipe: Recipe, folder: str) -> list[SamplePiece]:
-    """A sample of the splits, which are sorted by place; all of a small input."""
+def sample(splits: Sequence[Split], recipe: Recipe, folder: str, size: int | None = None) -> list[SamplePiece]:
+    """A sample of the splits, which are sorted by place; all of a small input. `size`: decompressed
+    bytes of the sample, about; by default as many as a rehearsal pays for."""
     units = _units(splits)
-    share = _share(units)
+    share = _share(units) if size is None else min(1.0, size / max(_text_bytes(units), 1))
     least = sum(unit.size for unit in units) / _SPLITS
     strata = defaultdict(list)
     for unit in units:

@@ -139,7 +139,7 @@ def _s3(port: int) -> Server:
         region_name="us-east-1",
     )
     _wait(lambda: client.create_bucket(Bucket="bucket"))
-    _wait(lambda: client.put_object(Bucket="bucket", Key="warm", Body=b""))
+    _wait(lambda: client.put_object(Bucket="bucket", Key="warm", Body=bytes(100_000)))  # needs a volume of SeaweedFS
     client.delete_object(Bucket="bucket", Key="warm")
     return Server(environment, "s3://bucket", port)
 

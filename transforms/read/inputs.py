@@ -117,8 +117,8 @@ def _is_environment(path: str) -> bool:
 @dataclass(frozen=True)
 class Beginning:
     """What is at the beginning of a few splits: so many records, of which some are rejected, and the
-    first `error`. `textless`: the first split, if no record of any has a text, most likely because the
-    field has another name; `error` is then about a text."""
+    first `error`. `textless`: the first split with records without a text, if no record of any has one,
+    most likely because the field has another name; `error` is then about a text."""
 
     records: int
     rejected: int
@@ -134,16 +134,18 @@ def read_beginning(splits: Sequence[Split], options: Input) -> Beginning:
 
     named = [split for split in splits if split.format in WITH_FIELDS]
     chosen = {split.uri: split for split in (*named[:1], *named[len(named) // 2 :][:1], *named[-1:])}
-    records, errors, textless = 0, list[str](), len(named) == len(splits)
+    records, errors, some_text, textless = 0, list[str](), len(named) < len(splits), list[Split]()
     for split in chosen.values():
         try:
             batch, losses = next(read(split, options, trust=True), (None, []))
-        except WrongChecksum:
-            textless = False
+        except WrongChecksum:  # of documents
+            some_text = True
             continue
         rejects = [loss for loss in losses if isinstance(loss, Reject) and not loss.estimated]
-        textless &= batch is not None and not batch.num_rows and any(each.error.startswith(NO_TEXT) for each in rejects)
+        some_text |= batch is not None and batch.num_rows > 0
+        textless += [split] if any(each.error.startswith(NO_TEXT) for each in rejects) else []
         records += sum(each.records for each in rejects) + (0 if batch is None else batch.num_rows)
         errors += [each.error for each in rejects for _ in range(each.records)]
-    shown = [each for each in errors if each.startswith(NO_TEXT)] if textless else errors
-    return Beginning(records, len(errors), shown[0] if shown else "", named[0] if textless and named else None)
+    if some_text or not textless:
+        return Beginning(records, len(errors), errors[0] if errors else "", None)
+    return Beginning(records, len(errors), next(each for each in errors if each.startswith(NO_TEXT)), textless[0])

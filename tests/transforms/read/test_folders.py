@@ -196,3 +196,13 @@ def test_a_misnamed_field_is_told_before_everything_is_read(tmp_path, name):
     assert "input.fields.text" in beginning.error
     write(tmp_path, **{"z.jsonl": LINE})
     assert read_beginning(plan(options)[0], options).textless is None
+
+
+def test_empty_and_broken_files_do_not_hide_a_misnamed_field(tmp_path):
+    data = b'{"content": "text"}\n' * 10
+    write(tmp_path, **{"a.jsonl": b"{broken\n", "m.jsonl": data, "z.jsonl": b""})
+    options = Input(paths=(str(tmp_path),))
+    beginning = read_beginning(plan(options)[0], options)
+    assert beginning.textless is not None
+    assert beginning.textless.uri.endswith("m.jsonl")
+    assert beginning.error.startswith("no text field")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.recipe.schema import RATE_VERSION, Recipe
+from tamis.pipelines.recipe.fingerprints import RATE_VERSION, editors_identity, words_identity
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam.step import one_batch
 from tamis.transforms.core.options import fingerprint
@@ -77,8 +78,8 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "code": RATE_VERSION,
         "input": recipe.input.identity,
         "words": recipe.words.identity if rater.compares else None,
-        **(recipe.words_identity if not (rater.raw or rater.compares) else {}),
-        **recipe.editors_identity,
+        **(words_identity(recipe) if not (rater.raw or rater.compares) else {}),
+        **editors_identity(recipe),
         "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")

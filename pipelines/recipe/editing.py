@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from tamis.pipelines.recipe.field_messages import FieldErrors
 from tamis.pipelines.recipe.raters import check_declared, component_type, example_options, make_component
 from tamis.pipelines.recipe.rating import FINISHED
-from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Options

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from tamis.pipelines.recipe.field_messages import FieldErrors
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, check_names, make_rater, rater_type, unknown_rater
-from tamis.pipelines.recipe.yaml_file import FieldErrors
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.rater import Rater
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, product
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
+from tamis.pipelines.recipe.field_messages import FieldErrors, FieldPath, field_messages
+from tamis.pipelines.recipe.fingerprints import decide_fingerprint, rate_fingerprint
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
 from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
 from tamis.pipelines.recipe.recipe_blocks import EDIT, Block, TextBlocks
@@ -30,12 +32,10 @@ from tamis.pipelines.recipe.signal_checks import (
     parse_order,
     undeclared_signal,
 )
-from tamis.pipelines.recipe.yaml_file import FieldErrors, FieldPath, field_messages
-from tamis.transforms import storage
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
-from tamis.transforms.core.errors import RunError, nearest
-from tamis.transforms.core.options import Count, Options, StepOf, fingerprint
+from tamis.transforms.core.errors import nearest
+from tamis.transforms.core.options import Count, Options, StepOf
 from tamis.transforms.core.rater import RECORDS, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum
@@ -57,10 +57,6 @@ from tamis.transforms.text.words import DEFAULT_WORDS, Words
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
-RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 5  # raise it when the same rated parts and recipe give other decisions/ or data/
-
-
 LEFT_OUT, WRITTEN = "left_out", "written"
 """Keys of the context in which a recipe is checked: the names of sections that lack something,
 because it has an error of its own, so what depends on it is not checked; and all sections as they
@@ -74,12 +70,6 @@ _CUT = {"decontaminate", "dedup"}
 
 _BLOCKS = ("per_source", "per_language")
 """The sections with blocks, whose editors have signals, too."""
-
-_DECIDES_NOTHING: Final[Any] = {
-    **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
-    "output": {"retain"},
-}
-"""Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
 
 
 class Recipe(Options):
@@ -416,7 +406,7 @@ class Recipe(Options):
     def editors_by_section(self) -> dict[str, tuple[Editor[Any], ...]]:
         """The editors in their order, by the section that names them: `edit`, then blocks, such as
         per_source.web."""
-        steps = {EDIT: self.edit} | {section: block.edit for section, block in self._blocks if block.edit is not None}
+        steps = {EDIT: self.edit} | {section: block.edit for section, block in self.blocks if block.edit is not None}
         return {section: tuple(step.editor for step in each if step.editor is not None) for section, each in steps.items()}
 
     @cached_property
@@ -508,68 +498,19 @@ class Recipe(Options):
         return tuple(step for step in steps if step is not None)
 
     @property
-    def words_identity(self) -> dict[str, object]:
-        """Everything that determines the words of each document, by keys of a fingerprint."""
-        identity: dict[str, object] = {"words": _word_identity(self.words)}
-        blocks = {section: block.words for section, block in self._blocks if block.words is not None}
-        if blocks:
-            identities = {section: _word_identity(words.applied_to(self.words)) for section, words in blocks.items()}
-            own = {section: words.model_dump() for section, words in blocks.items()}
-            identity["words of blocks"] = [own, identities, self._languages_identity(blocks)]
-        return identity
-
-    @property
-    def editors_identity(self) -> dict[str, object]:
-        """Everything that determines what editors make of each text, by keys of a fingerprint."""
-        sections = {
-            section: [[editor.name, _fingerprint("editor", editor)] for editor in editors]
-            for section, editors in self.editors_by_section.items()
-        }
-        identity: dict[str, object] = {"editors": sections.pop(EDIT)}
-        if sections:
-            identity["editors of blocks"] = [sections, self._languages_identity(sections)]
-        return identity
-
-    def _languages_identity(self, sections: Collection[str]) -> object:
-        """What tells the language of a document, if any of these sections is for one."""
-        if not any(section.startswith("per_language.") for section in sections):
-            return None
-        measured = {signal.name: rater for rater in self.raters if rater.raw for signal in rater.signals}
-        raters = {measured[name].name: measured[name] for name in self.rules.language_columns if name in measured}
-        pairs = [pair.model_dump() for pair in self.language_pairs]
-        return [pairs, [[name, _fingerprint("rater", rater)] for name, rater in sorted(raters.items())]]
-
-    @property
-    def _blocks(self) -> Iterator[tuple[str, Block]]:
+    def blocks(self) -> Iterator[tuple[str, Block]]:
         """The blocks by section, such as per_source.code."""
         return ((section, block) for section, block in sorted(self.rules.blocks.items()) if isinstance(block, Block))
 
     @cached_property
     def rate_fingerprint(self) -> str:
         """Covers everything that can change rated/ and sketches/, except the input bytes."""
-        minhash = self.dedup.minhash if self.dedup is not None else None
-        return fingerprint(
-            {
-                **self.words_identity,
-                **self.editors_identity,
-                "code": RATE_VERSION,
-                "raters": [[rater.name, _fingerprint("rater", rater)] for rater in self.raters],
-                "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
-                "input": self.input.identity,
-            }
-        )
+        return rate_fingerprint(self)
 
     @cached_property
     def decide_fingerprint(self) -> str:
         """Covers all that can change decisions/ and data/ or stop the run (`max_rejects`)."""
-        return fingerprint(
-            {
-                "code": DECIDE_VERSION,
-                "rate": self.rate_fingerprint,
-                "recipe": self.model_dump(mode="json", exclude=_DECIDES_NOTHING),
-                "scores": [_score_versions(name, scores) for name, scores in self.scores.items()],
-            }
-        )
+        return decide_fingerprint(self)
 
 
 def _check_format(name: str) -> None:
@@ -640,15 +581,6 @@ def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, 
     }
 
 
-def _score_versions(name: str, scores: ScoreFile) -> list[str]:
-    """Changes whenever the files may have changed. Raises RunError if there is none."""
-    try:
-        paths = [scores.path, *([scores.ids] if scores.ids is not None else [])]
-        return [f"{entry.uri} {entry.version}" for entry in storage.expand(paths)]
-    except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"scores.{name}: {error}") from None
-
-
 def _check_score_name(name: str, taken: Collection[str]) -> None:
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ValueError("a name of scores is of small letters, digits and _")
@@ -689,22 +621,3 @@ def _known_signals(
     signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE.union(_BLOCKS) else None
     signals.strict = not (info.context or {}).get(FINISHED)
     return signals
-
-
-def _word_identity(words: Words) -> dict[str, object]:
-    try:
-        return words.identity
-    except ImportError as error:
-        raise RunError(str(error)) from None
-
-
-def _fingerprint(kind: str, component: Rater[Any] | Editor[Any]) -> str:
-    """The fingerprint of a rater or an editor. This reads its model or benchmarks."""
-    try:
-        return component.fingerprint
-    except RunError:
-        raise
-    except (FileNotFoundError, ValueError) as error:
-        raise RunError(f"{kind} '{component.name}': {error}") from None
-    except Exception as error:  # of another package
-        raise RunError(f"{kind} '{component.name}': {type(error).__name__}: {error}") from error

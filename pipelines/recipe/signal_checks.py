@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tamis.pipelines.recipe.editing import EDITORS
+from tamis.pipelines.recipe.field_messages import Unknowable
 from tamis.pipelines.recipe.signal_list import could_exist, hint_for_signal
-from tamis.pipelines.recipe.yaml_file import Unknowable
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.rater import Kind, Signal

@@ -7,7 +7,8 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from tamis.pipelines.recipe.yaml_file import RecipeFile, field_messages
+from tamis.pipelines.recipe.field_messages import field_messages
+from tamis.pipelines.recipe.yaml_file import RecipeFile
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint

@@ -157,10 +157,7 @@ def test_names_of_blocks_that_match_nothing_are_told(tmp_path: Path) -> None:
         ),
         ({"per_source": {"code": {}}}, "per_source.code: sets nothing: give thresholds, words or edit"),
         ({"per_source": {"code": {"treshold": {}}}}, "per_source.code.treshold: no such field; did you mean 'thresholds'?"),
-        (
-            {"language_pairs": None},
-            "per_language: no signal 'language.label': add rate: {language: {}}",
-        ),
+        ({"language_pairs": None}, "per_language: no signal 'language.label': add rate: {language: {}}"),
         (
             {"language_pairs": None, "rate": {"gopher": {}, "language": {}}, "per_language": {"dee": {"thresholds": GERMAN}}},
             "per_language.dee: 'language.label' is never 'dee' (ISO 639 code): did you mean 'de'?",

@@ -25,6 +25,9 @@ _PRIME_4 = np.uint64(0x85EBCA77C2B2AE63)
 _PRIME_5 = np.uint64(0x27D4EB2F165667C5)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_UPPER = np.uint64(0xFFFFFFFF00000000)
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""A slot of `slots_of` without a key."""
 
 
 def _loader(bits: int) -> Any:
@@ -155,6 +158,34 @@ def word_hash64(data: npt.NDArray[np.uint8], start: int, end: int) -> np.uint64:
         h = word_step(h, load64(data, i))
         i += 8
     return word_finish(h, load64(data, end - 8))
+
+
+@njit(cache=True, nogil=True)
+def slots_of(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A hash table of distinct keys for `find`, with linear probing: the upper half of a key and its
+    position, or `EMPTY`. Its size is a power of two, and at most half of it is used. Keys must be hashes."""
+    capacity = 2
+    while capacity < 2 * len(keys):
+        capacity *= 2
+    slots = np.full(capacity, EMPTY, np.uint64)
+    for k in range(len(keys)):
+        slot = np.int64(keys[k] & np.uint64(capacity - 1))
+        while slots[slot] != EMPTY:
+            slot = (slot + 1) & (capacity - 1)
+        slots[slot] = (keys[k] & _UPPER) | np.uint64(k)
+    return slots
+
+
+@njit(cache=True, nogil=True, inline="always")
+def find(key: np.uint64, keys: npt.NDArray[np.uint64], slots: npt.NDArray[np.uint64]) -> np.int64:
+    """The position of a key in `keys`, or -1. Callable from kernels."""
+    slot = np.int64(key & np.uint64(len(slots) - 1))
+    while slots[slot] != EMPTY:
+        k = np.int64(slots[slot] & ~_UPPER)
+        if (slots[slot] ^ key) & _UPPER == 0 and keys[k] == key:
+            return k
+        slot = (slot + 1) & (len(slots) - 1)
+    return np.int64(-1)
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.matching.folded_words import exact_word, folded_words, tables
-from tamis.transforms.decontaminate.matching.index import CHOICES, PASSAGE, occurrences
+from tamis.transforms.decontaminate.matching.index import BESIDE, CHOICES, PASSAGE, PLACE, SEED_WORDS, TEXT, occurrences
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -71,14 +71,13 @@ class Candidates:
 def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
     """The candidates of each text, of `TYPE`."""
     words = folded_words(texts)
-    filters = (index.pairs, index.triples, index.heads, index.longest)
-    found = occurrences(words.first, words.fold, filters, index.keys, index.slots)
+    filters, table = (index.pairs, index.triples), (index.keys, index.slots)
+    found = occurrences(words.first, words.fold, filters, table, index.seed_first, index.seeds)
     source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
     folded = (words.first, words.fold, words.begin, words.end)
-    seeds = (index.seed_first, index.seed_text, index.seed_place, index.seed_words)
     items = (index.first, index.word, index.number, index.plain, index.plain_total, index.vocabulary)
     shape = (index.item, index.part, index.text_first)
-    listed, offsets, data = _candidates(source, folded, found, seeds, items, shape, tables())
+    listed, offsets, data = _candidates(source, folded, found, index.seeds, items, shape, tables())
     records = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     return pa.ListArray.from_arrays(pa.array(listed), records)
 
@@ -322,8 +321,7 @@ def _candidates(source, folded, found, seeds, items, shape, table):
     _data, _text_start, _word_start, _word_end, _word_kind = source
     words_first, fold, _begin, _end = folded
     document, seed, place = found
-    seed_first, seed_text, seed_place, seed_words = seeds
-    first, _word, _number, plain, total, _vocabulary = items
+    first, word, _number, plain, total, vocabulary = items
     item, part, text_first = shape
     longest = 1
     for text in range(len(total)):
@@ -348,18 +346,12 @@ def _candidates(source, folded, found, seeds, items, shape, table):
     records, size, h = 0, 0, 0
     for d in range(len(words_first) - 1):
         g = h
-        count = 0
         while g < len(document) and document[g] == d:
-            count += seed_first[seed[g] + 1] - seed_first[seed[g]]
             g += 1
+        count = g - h
         event = np.empty(count, np.int64)
-        which = np.empty(count, np.int64)
-        k = 0
-        for x in range(h, g):
-            for q in range(seed_first[seed[x]], seed_first[seed[x] + 1]):
-                event[k] = np.int64(seed_text[q]) << 32 | place[x]
-                which[k] = q
-                k += 1
+        for x in range(count):
+            event[x] = np.int64(seeds[4 * seed[h + x] + TEXT]) << 32 | place[h + x]
         order = np.argsort(event, kind="mergesort")
         low, high = words_first[d], words_first[d + 1]
         x = 0
@@ -369,23 +361,23 @@ def _candidates(source, folded, found, seeds, items, shape, table):
             last, at = event[order[x]] & 0xFFFFFFFF, np.int64(0)
             y = x
             while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
-                if seed_place[which[order[y]]] < at - n // 3:
+                if np.int64(seeds[4 * seed[h + order[y]] + PLACE]) < at - n // 3:
                     break  # the text begins again
-                last, at = event[order[y]] & 0xFFFFFFFF, np.int64(seed_place[which[order[y]]])
+                last, at = event[order[y]] & 0xFFFFFFFF, np.int64((seeds[4 * seed[h + order[y]] + PLACE]))
                 y += 1
             covered[:n] = False
             carried = 0
             goes_on = False
             a, b = np.int64(1) << 40, np.int64(0)
             for z in range(x, y):
-                q = which[order[z]]
-                at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seed_place[q])
-                for k in range(i, i + seed_words[q]):
-                    if not covered[k]:
+                at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[z]] + PLACE])
+                for k in range(max(0, i - BESIDE), min(n, i + SEED_WORDS + BESIDE)):
+                    j = low + at + k - i
+                    if not covered[k] and low <= j < high and fold[j] == vocabulary[word[first[text] + k]]:
                         covered[k] = True
                         carried += plain[first[text] + k]
                 if not goes_on:
-                    goes_on = _continues(fold, low, high, low + at, items, text, i, seed_words[q])
+                    goes_on = _continues(fold, low, high, low + at, items, text, i, min(n, SEED_WORDS))
                 a = min(a, at - i - (i >> 2) - 4)
                 b = max(b, at + (n - i) + ((n - i) >> 2) + 4)
             x = y

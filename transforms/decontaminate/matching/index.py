@@ -1,10 +1,10 @@
 """The index of benchmark items: their words, and the runs of words by which a scan finds them. It is
 built once, and mapped by every worker.
 
-A *seed* is the shortest run of two to five words from its first that carries `SEED_BITS`, or a
-whole text of so few words; at most `MOST_SEEDS` a text, those that carry most, and none that many
-items share. Its first two, three or four words are in a bit filter, so clean text costs three lookups a
-word.
+A *seed* is three words in a row, or a whole text of two, that few items share. It counts where enough of
+the two words on either side are there too, so that `SEED_BITS` come together: an edit beside it does
+not hide it. A text has about `MOST_SEEDS`, spread over it. A bit filter tells the first words of
+clean text from seeds, so a word costs one lookup.
 """
 
 from __future__ import annotations
@@ -24,18 +24,16 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, items
 from tamis.transforms.decontaminate.matching.item_texts import (
-    BASE,
     Ints,
     ItemTexts,
     bits,
     item_texts,
     items_with,
-    ngram_hashes,
     plain_bits,
 )
 from tamis.transforms.runtime import caches, kernels
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.hashing import mix64
+from tamis.transforms.text.hashing import EMPTY, find, slots_of
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -43,16 +41,24 @@ if TYPE_CHECKING:
 
 # mypy: disable-error-code="no-untyped-def"
 
-SEED_BITS: Final = 30.0
-"""That a seed carries: web pages share one such run in 80 words with the items of seven benchmarks."""
+SEED_BITS: Final = 36.0
+"""That a seed and the words beside it carry together, or `SEED_SHARE` of the text if that is less."""
+SEED_SHARE: Final = 0.8
 WHOLE_BITS: Final = 16.0
-"""That a text of up to five words carries, to be a seed as a whole."""
+"""That they carry at least."""
+SEED_WORDS: Final = 3
+BESIDE: Final = 2
+"""Words on either side of a seed that count."""
+RARE_BITS: Final = 28.0
+"""That the words of a seed carry by themselves; web pages have one in 100 words with fewer. A text with
+few such seeds has its `FEWEST_SEEDS` heaviest."""
+LEAST_BITS: Final = 14.0
+FEWEST_SEEDS: Final = 6
 MOST_SEEDS: Final = 20
-"""Of a text."""
+"""Of a text, or one in `SPACING` words if that is more."""
+SPACING: Final = 16
 MOST_SHARED: Final = 16
-"""Items that share a seed; a run of words that more of them have is part of a template."""
-LONGEST_SEED: Final = 5
-"""Words of a seed."""
+"""Items that share a seed; words that more of them have are part of a template."""
 STEM_BITS: Final = 45.0
 """Of a question. One that carries less is found by its choices and its answer, too."""
 CHOICE_BITS: Final = 25.0
@@ -62,11 +68,15 @@ LONG_ANSWER: Final = 8
 SCALE: Final = 8
 """Bits are kept in eighths."""
 
-_FILTER_BITS = 32  # at least, per run of words, with two bits set
+_FILTER_BITS = 16  # at least, per seed, with two bits set
+_PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
+_ROUNDING = 1e-6
 MOST_CACHED = 8
 """Number of indexes in the cache; those used last are kept."""
 
 QUESTION, PASSAGE, CHOICES, ANSWER = range(len(PARTS))
+TEXT, PLACE, _BESIDE, _ENOUGH = range(4)
+"""The numbers of an occurrence of a seed."""
 
 
 @dataclass(frozen=True)
@@ -99,30 +109,24 @@ class Index:
     """[b]: of the benchmarks."""
     keys: npt.NDArray[np.uint64]
     """[s]: hash of the words of each seed, ascending."""
-    seed_first: npt.NDArray[np.int64]
-    """[s + 1]: occurrences of seed k are `seed_text[seed_first[k]:seed_first[k + 1]]`."""
-    seed_text: npt.NDArray[np.int32]
-    seed_place: npt.NDArray[np.int32]
-    """Its first word among those of the text."""
-    seed_words: npt.NDArray[np.uint8]
-    slots: npt.NDArray[np.int32]
-    """Hash table with linear probing: positions in `keys`, or -1; its size is a power of two, at
-    most half of it is used."""
+    seed_first: npt.NDArray[np.int32]
+    """[s + 1]: occurrences of seed k are `seed_first[k]` up to `seed_first[k + 1]`."""
+    seeds: npt.NDArray[np.uint32]
+    """[4 × occurrences], four numbers of each: its text; its first word there; a byte of the hash of each of
+    the words beside it; a bit for each set of these, whether enough bits come together."""
+    slots: npt.NDArray[np.uint64]
+    """Hash table of `keys` (`hashing.slots_of`)."""
     pairs: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every seed of two words."""
     triples: npt.NDArray[np.uint64]
     """The same for seeds of three words."""
-    heads: npt.NDArray[np.uint64]
-    """The same for the first four words of longer seeds."""
-    longest: npt.NDArray[np.uint64]
-    """The same for seeds of five words."""
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over everything that can change the candidates of a document."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(json.dumps([self.names.to_pylist(), self.labels.to_pylist()]).encode())
-        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "keys", "seed_text"):
+        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "seeds"):
             column = getattr(self, name)
             digest.update(len(column).to_bytes(8, "little") + column.tobytes())
         return digest.hexdigest()
@@ -136,7 +140,7 @@ class Index:
     def unmatchable(self) -> Ints:
         """Items of which no text has a seed."""
         found = np.zeros(len(self.benchmark), np.bool_)
-        found[self.item[self.seed_text]] = True
+        found[self.item[self.seeds[TEXT::4]]] = True
         return np.flatnonzero(~found)
 
     def save(self, uri: str) -> None:
@@ -206,11 +210,9 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     texts = item_texts(every, words)
     plain, among_items = plain_bits(texts), bits(texts)
     vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
-    key, text, place, length = _seeds(texts, plain)
+    key, text, place, beside, enough = _seeds(texts, plain)
     start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
-    keys = key[start]
-    at = texts.first[text] + place
-    heads = ngram_hashes(texts.first, texts.fold, 4)[at[length > 3]]
+    keys, whole = key[start], texts.words_of[text] < SEED_WORDS
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
@@ -225,46 +227,54 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         labels=pa.array([item.id for item in every], pa.large_string()),
         names=pa.array([benchmark.name for benchmark in options.benchmarks], pa.large_string()),
         keys=keys,
-        seed_first=np.append(start, len(key)),
-        seed_text=text.astype(np.int32),
-        seed_place=place.astype(np.int32),
-        seed_words=length.astype(np.uint8),
-        slots=_slots(keys),
-        pairs=_filter(np.unique(key[length == 2])),
-        triples=_filter(np.unique(key[length == 3])),
-        heads=_filter(np.unique(heads)),
-        longest=_filter(np.unique(key[length == LONGEST_SEED])),
+        seed_first=np.append(start, len(key)).astype(np.int32),
+        seeds=np.stack([text, place, beside, enough], axis=1).astype(np.uint32).ravel(),
+        slots=slots_of(keys),
+        pairs=_filter(np.unique(key[whole])),
+        triples=_filter(np.unique(key[~whole])),
     )
 
 
-def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Ints]:
-    """Key, text, place and number of words of every occurrence of a seed, by key, then text."""
+def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any]:
+    """Key, text, place, `beside` and `enough` of every occurrence of a seed, by key, then text."""
     words_of, total = texts.words_of, totals(plain, texts.first)
     question = np.zeros(texts.item[-1] + 1 if len(texts.item) else 0)
     np.add.at(question, texts.item[texts.part == QUESTION], total[texts.part == QUESTION])
     stem = question[texts.item] < STEM_BITS
     wanted = (texts.part <= PASSAGE) | ((texts.part == ANSWER) & (words_of >= LONG_ANSWER))
     wanted |= (texts.part >= CHOICES) & stem & (total >= CHOICE_BITS)
-    length, key = np.zeros(len(texts.fold), np.int64), np.zeros(len(texts.fold), np.uint64)
-    sums = np.concatenate([[0.0], np.cumsum(plain)])
-    for n in range(2, LONGEST_SEED + 1):
-        hashes = ngram_hashes(texts.first, texts.fold, n)
-        at = np.flatnonzero(hashes)
-        if not len(at):
-            continue
-        owner, carried = texts.owner[at], sums[at + n] - sums[at]
-        enough = (carried >= SEED_BITS) | ((words_of[owner] == n) & (carried >= WHOLE_BITS))
-        shared = items_with(hashes[at], texts.item[owner])
-        found = at[enough & (shared <= MOST_SHARED) & (length[at] == 0) & wanted[owner]]
-        length[found], key[found] = n, hashes[found]
-    at = np.flatnonzero(length)
-    carried = sums[at + length[at]] - sums[at]
-    order = np.lexsort((at, -carried, texts.owner[at]))
-    owner = texts.owner[at][order]
-    at = np.sort(at[order[np.arange(len(at)) - np.searchsorted(owner, owner) < MOST_SEEDS]])
-    at = at[np.argsort(key[at], kind="stable")]
-    owner = texts.owner[at]
-    return key[at], owner, at - texts.first[owner], length[at]
+    needed = np.clip(SEED_SHARE * total, WHOLE_BITS, SEED_BITS)
+    key, carried, bits_beside, beside = _runs(texts.first, texts.fold, plain)
+    owner = texts.owner
+    place = np.arange(len(key)) - texts.first[owner]
+    whole = words_of[owner] <= SEED_WORDS
+    found = np.flatnonzero(
+        (key != 0)
+        & wanted[owner]
+        & (carried + bits_beside.sum(axis=1) >= needed[owner] - _ROUNDING)
+        & ((carried >= LEAST_BITS) | whole)
+        & (items_with(key, texts.item[owner]) <= MOST_SHARED)
+    )
+    # The heaviest one of each stretch of the text.
+    most = np.maximum(MOST_SEEDS, words_of // SPACING)[owner[found]]
+    stretch = place[found] * most // np.maximum(most, words_of[owner[found]])
+    order = np.lexsort((place[found], -carried[found], stretch, owner[found]))
+    found = found[order]
+    same = np.zeros(len(found), np.bool_)
+    same[1:] = (owner[found[1:]] == owner[found[:-1]]) & (stretch[order[1:]] == stretch[order[:-1]])
+    found = found[~same]
+    found = found[np.lexsort((place[found], -carried[found], owner[found]))]
+    rank = np.arange(len(found)) - np.searchsorted(owner[found], owner[found])
+    found = np.sort(found[(carried[found] >= RARE_BITS) | (rank < FEWEST_SEEDS)])
+    found = found[np.argsort(key[found], kind="stable")]
+    enough = np.zeros(len(found), np.uint16)
+    for chosen in range(1 << (2 * BESIDE)):
+        together = carried[found].copy()
+        for k in range(2 * BESIDE):
+            if chosen >> k & 1:
+                together += bits_beside[found, k]
+        enough |= (together >= needed[owner[found]] - _ROUNDING).astype(np.uint16) << np.uint16(chosen)
+    return key[found], owner[found], place[found], beside[found], enough
 
 
 def _one_row(column: object) -> pa.Array:
@@ -280,18 +290,45 @@ def _from_row(column: pa.Array) -> Any:
 # --- kernels ----------------------------------------------------------------------------------------------------------
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _rotated(h, bits):
+    return (h << np.uint64(bits)) | (h >> np.uint64(64 - bits))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pair(a, b):
+    """The key of two words: their hashes are mixed already."""
+    return a ^ _rotated(b, 21) ^ _PAIR
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _triple(a, b, c):
+    return a ^ _rotated(b, 21) ^ _rotated(c, 42)
+
+
 @njit(cache=True, nogil=True)
-def _slots(keys):
-    capacity = 2
-    while capacity < 2 * len(keys):
-        capacity *= 2
-    slots = np.full(capacity, -1, np.int32)
-    for k in range(len(keys)):
-        slot = np.int64(keys[k] & np.uint64(capacity - 1))
-        while slots[slot] >= 0:
-            slot = (slot + 1) & (capacity - 1)
-        slots[slot] = k
-    return slots
+def _runs(first, fold, plain):
+    """Of the words from each: the key, 0 if the text ends before; their bits; the bits of each word beside
+    them; `beside`."""
+    key = np.zeros(len(fold), np.uint64)
+    carried = np.zeros(len(fold), np.float64)
+    bits_beside = np.zeros((len(fold), 2 * BESIDE), np.float64)
+    beside = np.zeros(len(fold), np.uint32)
+    for k in range(len(first) - 1):
+        low, high = first[k], first[k + 1]
+        n = min(SEED_WORDS, high - low)
+        if n < 2:
+            continue
+        for i in range(low, high - n + 1):
+            key[i] = _pair(fold[i], fold[i + 1]) if n == 2 else _triple(fold[i], fold[i + 1], fold[i + 2])
+            for j in range(i, i + n):
+                carried[i] += plain[j]
+            for k in range(2 * BESIDE):
+                j = i - BESIDE + k if k < BESIDE else i + n + k - BESIDE
+                if low <= j < high:
+                    bits_beside[i, k] = plain[j]
+                    beside[i] |= np.uint32(fold[j] & np.uint64(255)) << np.uint32(8 * k)
+    return key, carried, bits_beside, beside
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -316,62 +353,67 @@ def _in_filter(h, filled):
     return filled[np.int64((h >> np.uint64(12)) & np.uint64(len(filled) - 1))] & both == both
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _has(fold, low, high, at, byte):
+    """Whether a word from `at` - 1 to `at` + 1 may be one of which the hash has this byte."""
+    found = False
+    for j in range(max(low, at - 1), min(high, at + 2)):
+        found |= fold[j] & np.uint64(255) == byte
+    return found
+
+
 @njit(cache=True, nogil=True)
-def occurrences(first, fold, filters, keys, slots):
-    """Every occurrence of a seed, by document: document, position in `keys`, and word of the document."""
-    pairs, triples, heads, longest = filters
+def occurrences(first, fold, filters, table, seed_first, seeds):
+    """Every occurrence of a seed with enough of the words beside it, by document: document, occurrence in
+    `seeds`, and word of the document."""
+    pairs, triples = filters
+    keys, slots = table
     document = np.empty(256, np.int64)
     seed = np.empty(256, np.int64)
     place = np.empty(256, np.int64)
     size = 0
-    mask = np.int64(len(slots) - 1)
-    two, three, four, five = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
     most = 0
+    mask = np.uint64(len(slots) - 1)
     for d in range(len(first) - 1):
         most = max(most, first[d + 1] - first[d])
-    runs = np.empty(4 * most + 4, np.uint64)
-    places = np.empty(4 * most + 4, np.int64)
-    quads = np.empty(most + 1, np.int64)
+    hits = np.empty(most + 1, np.int64)
+    runs = np.empty(2 * most + 2, np.uint64)
+    places = np.empty(2 * most + 2, np.int64)
     for d in range(len(first) - 1):
         b, e = first[d], first[d + 1]
-        running, heading = 0, 0
-        for i in range(b, e - 3):  # without a branch, so that lookups in the filters overlap
-            h = fold[i] * BASE + fold[i + 1]
-            key = mix64(h, two)
+        hit, running = 0, 0
+        for i in range(b, e - 2):  # without a branch, so that lookups overlap
+            hits[hit] = i
+            hit += _in_filter(_triple(fold[i], fold[i + 1], fold[i + 2]), triples)
+        for i in hits[:hit]:
+            key = _triple(fold[i], fold[i + 1], fold[i + 2])
+            runs[running], places[running] = key, i
+            running += slots[np.int64(key & mask)] != EMPTY
+        three = running
+        for i in range(b, e - 1):
+            key = _pair(fold[i], fold[i + 1])
             runs[running], places[running] = key, i
             running += _in_filter(key, pairs)
-            h = h * BASE + fold[i + 2]
-            key = mix64(h, three)
-            runs[running], places[running] = key, i
-            running += _in_filter(key, triples)
-            quads[heading] = i
-            heading += _in_filter(mix64(h * BASE + fold[i + 3], four), heads)
-        for i in range(max(b, e - 3), e - 1):
-            h = fold[i] * BASE + fold[i + 1]
-            runs[running], places[running] = mix64(h, two), i
-            running += 1
-            if i + 2 < e:
-                runs[running], places[running] = mix64(h * BASE + fold[i + 2], three), i
-                running += 1
-        for i in quads[:heading]:
-            h = ((fold[i] * BASE + fold[i + 1]) * BASE + fold[i + 2]) * BASE + fold[i + 3]
-            runs[running], places[running] = mix64(h, four), i
-            running += 1
-            if i + 4 < e:
-                key = mix64(h * BASE + fold[i + 4], five)
-                runs[running], places[running] = key, i
-                running += _in_filter(key, longest)
         for k in range(running):
-            key = runs[k]
-            slot = np.int64(key) & mask
-            while slots[slot] >= 0:
-                if keys[slots[slot]] == key:
-                    if size == len(seed):
-                        document = np.concatenate((document, np.empty_like(document)))
-                        seed = np.concatenate((seed, np.empty_like(seed)))
-                        place = np.concatenate((place, np.empty_like(place)))
-                    document[size], seed[size], place[size] = d, slots[slot], places[k] - b
-                    size += 1
-                    break
-                slot = (slot + 1) & mask
+            found = find(runs[k], keys, slots)
+            if found < 0:
+                continue
+            i, n = places[k], 3 if k < three else 2
+            for q in range(seed_first[found], seed_first[found + 1]):
+                beside, enough = seeds[4 * q + _BESIDE], seeds[4 * q + _ENOUGH]
+                if not enough & np.uint32(1):
+                    chosen = np.uint32(0)
+                    for m in range(2 * BESIDE):
+                        at = i - BESIDE + m if m < BESIDE else i + n + m - BESIDE
+                        low, high = (b, i) if m < BESIDE else (i + n, e)
+                        byte = np.uint64(beside >> np.uint32(8 * m)) & np.uint64(255)
+                        chosen |= np.uint32(_has(fold, low, high, at, byte)) << np.uint32(m)
+                    if not enough >> chosen & np.uint32(1):
+                        continue
+                if size == len(seed):
+                    document = np.concatenate((document, np.empty_like(document)))
+                    seed = np.concatenate((seed, np.empty_like(seed)))
+                    place = np.concatenate((place, np.empty_like(place)))
+                document[size], seed[size], place[size] = d, q, i - b
+                size += 1
     return document[:size], seed[:size], place[:size]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tamis.transforms.decontaminate.rephrased.windows import Windows, changes, windows
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.hashing import mix64
+from tamis.transforms.text.hashing import find, mix64, slots_of
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 # mypy: disable-error-code="no-untyped-def"
@@ -57,7 +57,7 @@ class TfIdf:
         self.common = float(self.square[items_with >= COMMON * self.items].max(initial=0.0))
         self.unknown = float((1 + np.log(1 + self.items)) ** 2)
         self.norm = np.sqrt(np.bincount(self.owner, self.square[self.gram], self.items))
-        self.slots = _slots(self.grams)
+        self.slots = slots_of(self.grams)
         self.first = np.searchsorted(self.owner, np.arange(self.items + 1))
         self.light = np.lexsort((self.gram, self.square[self.gram], self.owner))
         total = np.cumsum(self.square[self.gram[self.light]])
@@ -122,30 +122,6 @@ def _grams_of(terms, document, first, last):
 
 
 @njit(cache=True, nogil=True)
-def _slots(keys):
-    capacity = 2
-    while capacity < 2 * len(keys):
-        capacity *= 2
-    slots = np.full(capacity, -1, np.int32)
-    for k in range(len(keys)):
-        slot = np.int64(keys[k] & np.uint64(capacity - 1))
-        while slots[slot] >= 0:
-            slot = (slot + 1) & (capacity - 1)
-        slots[slot] = k
-    return slots
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _find(key, keys, slots):
-    slot = np.int64(key & np.uint64(len(slots) - 1))
-    while slots[slot] >= 0:
-        if keys[slots[slot]] == key:
-            return np.int64(slots[slot])
-        slot = (slot + 1) & (len(slots) - 1)
-    return np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
 def _scores(
     terms, first, last, keys, slots, square, common, unknown, heavy_first, heavy, all_first, everyone, gram_first,
     gram_of, norm, bound, rest_norm, rest_first, rest_of,
@@ -158,9 +134,9 @@ def _scores(
     pair = np.full(len(terms), -1, np.int64)
     longest = 0
     for i in range(len(terms)):
-        word[i] = _find(terms[i], keys, slots)
+        word[i] = find(terms[i], keys, slots)
         if i + 1 < len(terms):
-            pair[i] = _find(_pair(terms[i], terms[i + 1]), keys, slots)
+            pair[i] = find(_pair(terms[i], terms[i + 1]), keys, slots)
     for w in range(len(first)):
         longest = max(longest, last[w] - first[w])
     grams = np.empty(2 * longest, np.int64)

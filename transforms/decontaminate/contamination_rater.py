@@ -37,7 +37,7 @@ class Classes(Options):
     score allows: one below `drop` is reviewed. `report` keeps the document and counts it."""
 
     copied: Action = Field("drop", description="A copy of the question, also an edited one.")
-    changed: Action = Field("review", description="A copy with other numbers: a template, or a mutated item.")
+    changed: Action = Field("review", description="A copy with other numbers, names or letters: a template, or a mutated item.")
     part: Action = Field("review", description="A part of the question, such as another question about the same passage.")
     answer: Action = Field("review", description="The answer or solution without its question.")
     passage: Action = Field("report", description="The passage that the question is about, which is often a public page.")
@@ -143,7 +143,7 @@ class Contamination(Rater[Decontaminate]):
     """
 
     name = "contamination"
-    VERSION = 2
+    VERSION = 3
     own_file = True
     compares = True
     example: ClassVar[Mapping[str, Any]] = {

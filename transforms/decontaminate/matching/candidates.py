@@ -49,6 +49,7 @@ _JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as
 _AROUND = 6  # words on either side of a seed that are compared before a text is aligned
 _CONTINUING = 0.3  # of them are the same
 _NEAR_WORDS = 20  # between a question and its choices
+_GAP = 4  # words of the document in one place of a text, and one for eight of its words
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
     data, _, word_start, word_end, word_kind = source
     _, fold, begin, end = folded
     first, word, number, plain, _, vocabulary = items
-    heads, chain, best, argument = room
+    heads, chain, best, argument, latest = room
     origin = first[text]
     n = first[text + 1] - origin
     capacity = 1
@@ -208,6 +209,8 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
     of_text = np.empty(64, np.int64)
     of_document = np.empty(64, np.int64)
     before = np.empty(64, np.int64)
+    values = np.empty(64, np.float32)
+    latest[:n] = -1
     for j in range(low, high):
         h = fold[j]
         slot = np.int64(h & np.uint64(capacity - 1))
@@ -220,6 +223,9 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
                 if best[q] > value:
                     value, last = best[q], argument[q]
                 q -= q & -q
+            before_it = latest[i - 1] if i else np.int64(-1)  # the word before, right before it: rather than words elsewhere
+            if before_it >= 0 and of_document[before_it] == j - 1 and values[before_it] + _JOINED_BONUS > value:
+                value, last = values[before_it] + _JOINED_BONUS, before_it
             value += np.float32(plain[origin + i])
             if number[origin + i] == word[origin + i]:
                 value += _EXACT_BONUS
@@ -230,13 +236,13 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
                     )
                 if digits[j - folded[0][0]] == vocabulary[number[origin + i]]:
                     value += _EXACT_BONUS
-            if last >= 0 and of_text[last] == i - 1 and of_document[last] == j - 1:
-                value += _JOINED_BONUS
             if size == len(of_text):
                 of_text = np.concatenate((of_text, np.empty_like(of_text)))
                 of_document = np.concatenate((of_document, np.empty_like(of_document)))
                 before = np.concatenate((before, np.empty_like(before)))
-            of_text[size], of_document[size], before[size] = i, j, last
+                values = np.concatenate((values, np.empty_like(values)))
+            of_text[size], of_document[size], before[size], values[size] = i, j, last, value
+            latest[i] = size
             q = i + 1
             while q <= n:
                 if value > best[q]:
@@ -250,7 +256,6 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
     while top >= 0:
         aligned[of_text[top]] = of_document[top]
         top = before[top]
-    carried = np.int64(0)
     previous, previous_at = np.int64(-9), np.int64(-9)  # the last aligned word, also if it stood alone
     for i in range(n):
         at = aligned[i]
@@ -259,12 +264,31 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
         near = n == 1 or (i - previous <= 2 and at - previous_at <= i - previous + 1)
         for k in range(i + 1, min(i + 3, n)):
             near |= aligned[k] >= 0 and aligned[k] - at <= k - i + 1
+        if number[origin + i] != word[origin + i]:  # a number elsewhere is another number
+            near &= at - previous_at == i - previous or (i + 1 < n and aligned[i + 1] == at + 1)
         previous, previous_at = np.int64(i), at
-        if near:
-            carried += plain[origin + i]
-        else:
+        if not near:
             aligned[i] = -1
-    return carried
+    return _without_strays(aligned, n, plain, origin)
+
+
+@njit(cache=True, nogil=True)
+def _without_strays(aligned, n, plain, origin):
+    """Leaves the heaviest stretch of aligned words without a wide gap in the document; returns its bits."""
+    most, heaviest, heaviest_stop = np.int64(0), 0, 0
+    carried, begin, previous = np.int64(0), 0, -1
+    for i in range(n):
+        if aligned[i] < 0:
+            continue
+        if previous >= 0 and aligned[i] - aligned[previous] - (i - previous) > _GAP + (n >> 3):
+            carried, begin = np.int64(0), i
+        carried += plain[origin + i]
+        if carried > most:
+            most, heaviest, heaviest_stop = carried, begin, i + 1
+        previous = i
+    aligned[:heaviest] = -1
+    aligned[heaviest_stop:n] = -1
+    return most
 
 
 @njit(cache=True, nogil=True)
@@ -334,6 +358,7 @@ def _candidates(source, folded, found, seeds, items, shape, table):
         np.empty(longest, np.int64),
         np.empty(longest + 1, np.float32),
         np.empty(longest + 1, np.int64),
+        np.empty(longest, np.int64),
     )
     aligned = np.empty(longest, np.int64)
     near = np.empty(longest, np.int64)

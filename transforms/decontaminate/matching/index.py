@@ -1,7 +1,7 @@
 """The index of benchmark items: their words, and the runs of words by which a scan finds them. It is
 built once, and mapped by every worker.
 
-A *seed* is three words in a row, or a whole text of two, that few items share. It counts where enough of
+A *seed* is three words in a row that few items share, or two of a text of up to `SHORT` words. It counts where enough of
 the two words on either side are there too, so that `SEED_BITS` come together: an edit beside it does
 not hide it. A text has about `MOST_SEEDS`, spread over it. A bit filter tells the first words of
 clean text from seeds, so a word costs one lookup.
@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 
 SEED_BITS: Final = 36.0
 """That a seed and the words beside it carry together, or `SEED_SHARE` of the text if that is less."""
-SEED_SHARE: Final = 0.8
+SEED_SHARE: Final = 0.6
 WHOLE_BITS: Final = 16.0
 """That they carry at least."""
 SEED_WORDS: Final = 3
+SHORT: Final = 9
+PAIR_BITS: Final = 20.0
+"""That two words carry, to be a seed."""
 BESIDE: Final = 2
 """Words on either side of a seed that count."""
 RARE_BITS: Final = 28.0
@@ -93,6 +96,9 @@ class Index:
     """[w]: eighths of a bit that a word is worth by itself."""
     bits: npt.NDArray[np.uint8]
     """[w]: eighths of a bit that a word is worth among other items."""
+    varies: npt.NDArray[np.uint8]
+    """[(w + 7) // 8]: a bit for each word that others replace within a template: numbers, also as words,
+    names and single letters."""
     vocabulary: npt.NDArray[np.uint64]
     """Hashes of words, ascending."""
     item: npt.NDArray[np.int32]
@@ -210,15 +216,16 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     texts = item_texts(every, words)
     plain, among_items = plain_bits(texts), bits(texts)
     vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
-    key, text, place, beside, enough = _seeds(texts, plain)
+    key, text, place, beside, enough, pair = _seeds(texts, plain)
     start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
-    keys, whole = key[start], texts.words_of[text] < SEED_WORDS
+    keys = key[start]
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
         number=np.searchsorted(vocabulary, texts.exact).astype(np.int32),
         plain=np.round(plain * SCALE).astype(np.uint8),
         bits=np.maximum(1, np.round(among_items * SCALE)).astype(np.uint8),
+        varies=np.packbits(texts.varies, bitorder="little"),
         vocabulary=vocabulary,
         item=texts.item.astype(np.int32),
         part=texts.part,
@@ -230,13 +237,13 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         seed_first=np.append(start, len(key)).astype(np.int32),
         seeds=np.stack([text, place, beside, enough], axis=1).astype(np.uint32).ravel(),
         slots=slots_of(keys),
-        pairs=_filter(np.unique(key[whole])),
-        triples=_filter(np.unique(key[~whole])),
+        pairs=_filter(np.unique(key[pair])),
+        triples=_filter(np.unique(key[~pair])),
     )
 
 
-def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any]:
-    """Key, text, place, `beside` and `enough` of every occurrence of a seed, by key, then text."""
+def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any, Any]:
+    """Key, text, place, `beside`, `enough`, and whether it is of two words, of every occurrence of a seed, by key, then text."""
     words_of, total = texts.words_of, totals(plain, texts.first)
     question = np.zeros(texts.item[-1] + 1 if len(texts.item) else 0)
     np.add.at(question, texts.item[texts.part == QUESTION], total[texts.part == QUESTION])
@@ -244,28 +251,32 @@ def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints,
     wanted = (texts.part <= PASSAGE) | ((texts.part == ANSWER) & (words_of >= LONG_ANSWER))
     wanted |= (texts.part >= CHOICES) & stem & (total >= CHOICE_BITS)
     needed = np.clip(SEED_SHARE * total, WHOLE_BITS, SEED_BITS)
-    key, carried, bits_beside, beside = _runs(texts.first, texts.fold, plain)
-    owner = texts.owner
-    place = np.arange(len(key)) - texts.first[owner]
-    whole = words_of[owner] <= SEED_WORDS
+    key, carried, bits_beside, beside = (
+        np.concatenate(both) for both in zip(*(_runs(texts.first, texts.fold, plain, n) for n in (3, 2)), strict=True)
+    )
+    owner = np.concatenate([texts.owner, texts.owner])
+    place = np.concatenate([np.arange(len(texts.fold)) - texts.first[texts.owner]] * 2)
+    pair = np.arange(len(key)) >= len(texts.fold)
+    enough_words = np.where(pair, (words_of[owner] <= SHORT) & ((carried >= PAIR_BITS) | (words_of[owner] == 2)), True)
     found = np.flatnonzero(
         (key != 0)
         & wanted[owner]
+        & enough_words
         & (carried + bits_beside.sum(axis=1) >= needed[owner] - _ROUNDING)
-        & ((carried >= LEAST_BITS) | whole)
+        & ((carried >= LEAST_BITS) | (words_of[owner] <= SEED_WORDS))
         & (items_with(key, texts.item[owner]) <= MOST_SHARED)
     )
     # The heaviest one of each stretch of the text.
     most = np.maximum(MOST_SEEDS, words_of // SPACING)[owner[found]]
-    stretch = place[found] * most // np.maximum(most, words_of[owner[found]])
+    stretch = place[found] * most // np.maximum(most, words_of[owner[found]]) + most * pair[found]
     order = np.lexsort((place[found], -carried[found], stretch, owner[found]))
     found = found[order]
     same = np.zeros(len(found), np.bool_)
-    same[1:] = (owner[found[1:]] == owner[found[:-1]]) & (stretch[order[1:]] == stretch[order[:-1]])
+    same[1:] = (owner[found[1:]] == owner[found[:-1]]) & (np.diff(stretch[order]) == 0)
     found = found[~same]
     found = found[np.lexsort((place[found], -carried[found], owner[found]))]
     rank = np.arange(len(found)) - np.searchsorted(owner[found], owner[found])
-    found = np.sort(found[(carried[found] >= RARE_BITS) | (rank < FEWEST_SEEDS)])
+    found = np.sort(found[(carried[found] >= RARE_BITS) | (rank < FEWEST_SEEDS) | pair[found]])
     found = found[np.argsort(key[found], kind="stable")]
     enough = np.zeros(len(found), np.uint16)
     for chosen in range(1 << (2 * BESIDE)):
@@ -274,7 +285,7 @@ def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints,
             if chosen >> k & 1:
                 together += bits_beside[found, k]
         enough |= (together >= needed[owner[found]] - _ROUNDING).astype(np.uint16) << np.uint16(chosen)
-    return key[found], owner[found], place[found], beside[found], enough
+    return key[found], owner[found], place[found], beside[found], enough, pair[found]
 
 
 def _one_row(column: object) -> pa.Array:
@@ -307,8 +318,8 @@ def _triple(a, b, c):
 
 
 @njit(cache=True, nogil=True)
-def _runs(first, fold, plain):
-    """Of the words from each: the key, 0 if the text ends before; their bits; the bits of each word beside
+def _runs(first, fold, plain, n):
+    """Of the n words from each: the key, 0 if the text ends before; their bits; the bits of each word beside
     them; `beside`."""
     key = np.zeros(len(fold), np.uint64)
     carried = np.zeros(len(fold), np.float64)
@@ -316,9 +327,6 @@ def _runs(first, fold, plain):
     beside = np.zeros(len(fold), np.uint32)
     for k in range(len(first) - 1):
         low, high = first[k], first[k + 1]
-        n = min(SEED_WORDS, high - low)
-        if n < 2:
-            continue
         for i in range(low, high - n + 1):
             key[i] = _pair(fold[i], fold[i + 1]) if n == 2 else _triple(fold[i], fold[i + 1], fold[i + 2])
             for j in range(i, i + n):

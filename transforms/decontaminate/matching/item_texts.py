@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item
-from tamis.transforms.decontaminate.matching.folded_words import NUMBER, exact, folded_words
+from tamis.transforms.decontaminate.matching.folded_words import NUMBER, FoldedWords, exact, folded_words
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
-from tamis.transforms.text.segment import segment
+from tamis.transforms.text.segment import FOLDED, SegmentedTexts, segment
 from tamis.transforms.text.words import Words
 
 # mypy: disable-error-code="no-untyped-def"
@@ -42,6 +42,12 @@ _COMMON = (
 )
 """The commonest words of English, the commonest first: so that few items do not make them rare."""
 _COMMON_WORDS = 200_000
+_NUMBERS = (
+    "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million"
+)
+"""Without one, which is more than a number."""
+_TWO_BYTES = 0xC3
 _MOST_BITS = 20.0
 NUMBER_BITS = 6.0
 """That a number counts: small ones are everywhere."""
@@ -62,6 +68,8 @@ class ItemTexts:
     """[u]: position in `PARTS`."""
     owner: Ints
     """[words]: the text of each word."""
+    varies: npt.NDArray[np.bool_]
+    """[words]: whether it is a number, also as a word, a name, or a single letter."""
 
     @property
     def words_of(self) -> Ints:
@@ -85,8 +93,29 @@ def item_texts(items: Sequence[Item], words: Words) -> ItemTexts:
     folded = folded_words(segmented)
     owner = np.repeat(np.arange(len(texts)), np.diff(folded.first))
     return ItemTexts(
-        folded.first, folded.fold, exact(segmented, folded), np.array(item, np.int64), np.array(part, np.uint8), owner
+        folded.first,
+        folded.fold,
+        exact(segmented, folded),
+        np.array(item, np.int64),
+        np.array(part, np.uint8),
+        owner,
+        _varies(segmented, folded),
     )
+
+
+def _varies(texts: SegmentedTexts, words: FoldedWords) -> npt.NDArray[np.bool_]:
+    """Whether each word is one that others replace within a template. A name is a word that has a capital,
+    and never a small letter, in any text."""
+    start = texts.word_start[words.begin]
+    initial = texts.data[start]
+    capital = (initial >= ord("A")) & (initial <= ord("Z"))
+    capital |= (initial >= _TWO_BYTES) & (texts.word_kind[words.begin] & FOLDED == 0)
+    small = np.unique(words.fold[~capital])
+    place = np.minimum(np.searchsorted(small, words.fold), max(0, len(small) - 1))
+    name = capital & (small[place] != words.fold) if len(small) else capital
+    letter = (texts.word_end[words.end] - start == 1) & ((initial | 32) != ord("a")) & (initial != ord("I"))
+    number = folded_words(segment(pa.array([_NUMBERS], pa.large_string()))).fold
+    return name | letter | (words.fold == NUMBER) | np.isin(words.fold, number)
 
 
 def plain_bits(texts: ItemTexts) -> Floats:

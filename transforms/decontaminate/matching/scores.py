@@ -9,7 +9,8 @@ counts as covered.
 The default, `weighted`, is (M + C + B) / (T + C + 25 bits). T is what the words of a question are
 worth, M what those are worth that the document has, with their digits. C is what the choices, answers
 and passage near it add, B 5 bits for each end that is an end of a line or sentence. The 25 bits are
-doubt: a text of few bits cannot reach a high score by itself.
+doubt: a text of few bits cannot reach a high score by itself. They are fewer for more than ten words,
+and 5 from twenty on.
 """
 
 from __future__ import annotations
@@ -55,8 +56,18 @@ _LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHOR
 _SHORT = 4
 _TELLING = 25.0  # bits of a choice that adds to such a question, or is looked for by itself: not a number or a letter
 _OWN = 0.6  # of its own bits, that a question has where others add to it
-_CHANGED_BITS = 60.0  # of a question without its numbers, to be the same with other numbers
+_CHANGED_BITS = 60.0  # of a question without its numbers and names, to be the same with other ones
 _TAIL_BITS = 20.0  # missing at the end of a question: another question about the same thing
+_TAIL_WORDS = 12  # the end of a question of at least `_TAIL_OF` words
+_TAIL_OF = 40
+_TAIL_SHARE = 0.35  # of its bits missing
+_LOW_NEAR = 10.0  # bits that must be added to a question of less than `_LOW_BITS`
+_LOW_BITS = 22.0  # of a question, that cannot be told from ordinary prose without its choices or answer
+_EDITED = 8  # words of a question that may be a common phrase if one of them is missing
+_EDITED_BITS = 32.0  # that it must have then
+_SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
+_COMPLETE = 5  # words of a question that is there word for word, for which both ends count
+_SURE = 20  # words of a question that nothing but a copy has; of half as many, chance is as likely as ever
 _GAP_BITS = 30.0  # missing in one place
 _GAP_SHARE = 0.12
 _ASKED = 0.5  # score of a question that counts before its answer and its passage
@@ -119,12 +130,12 @@ def weighted(candidates: Candidates, index: Index, bits: Floats) -> Matches:
     """The weighted score of each document and item, by the text and class with the highest."""
     plain = np.minimum(index.plain / SCALE, MOST_BITS)
     total = totals(bits, index.first)
-    number = index.number != index.word
+    varies = np.unpackbits(index.varies, count=len(bits), bitorder="little").view(np.bool_)
     order = np.lexsort((candidates.start, candidates.text, candidates.document))
     columns = (candidates.document, candidates.text, candidates.start, candidates.stop, candidates.flags, candidates.first)
     bitmaps = (candidates.matched, candidates.joined, candidates.changed)
     shape = (index.first, index.item, index.part, index.text_first)
-    return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, number))
+    return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, varies))
 
 
 def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip: int) -> Matches:
@@ -185,36 +196,54 @@ def _spans(covered: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], skip: 
 
 
 @njit(cache=True, nogil=True)
-def _worth(k, columns, bitmaps, shape, bits, plain, number):
-    """Bits of the matched words of a candidate with their digits; without numbers; of the words that are
-    no numbers; bits missing at the end, and most in one place; whether digits are changed."""
+def _worth(k, columns, bitmaps, shape, bits, plain, varies):
+    """Bits of the matched words of a candidate with their digits; without the words that vary; of all words
+    that do not; bits missing at the end, and most in one place; whether only words that vary differ, and
+    whether any word does."""
     _, text, _, _, _, first = columns
     matched, joined, changed = bitmaps
     origin = shape[0][text[k]]
     n = first[k + 1] - first[k]
-    exact, without, other, gap, longest = 0.0, 0.0, 0.0, 0.0, 0.0
-    differs = False
+    exact, without, other, gap, longest, tail, of_tail = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    differs, edited, broken = False, False, False
     for i in range(n):
         w, j = origin + i, first[k] + i
-        if not number[w]:
+        if not varies[w]:
             other += bits[w]
+        if i >= n - _TAIL_WORDS:
+            of_tail += bits[w]
         if not matched[j]:
+            differs |= varies[w]
+            edited |= not varies[w]
             gap += bits[w]
             longest = max(longest, gap)
+            if i >= n - _TAIL_WORDS:
+                tail += bits[w]
             continue
         gap = 0.0
         credit = bits[w] if joined[j] else min(bits[w], plain[w])
+        broken |= not joined[j] and i > 0 and matched[j - 1]
         if changed[j]:
             differs = True
         else:
             exact += credit
-        if not number[w]:
+        if not varies[w]:
             without += credit
-    return exact, without, other, gap, longest, differs
+    if n >= _TAIL_OF and tail >= _TAIL_SHARE * of_tail:
+        gap = max(gap, _TAIL_BITS)
+    return exact, without, other, gap, longest, differs, edited, broken
 
 
 @njit(cache=True, nogil=True)
-def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
+def _digits_changed(k, columns, bitmaps):
+    found = False
+    for j in range(columns[5][k], columns[5][k + 1]):
+        found |= bitmaps[2][j]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
     document, text, start, stop, flags, first = columns
     _text_start, item, part, text_first = shape
     count = len(order)
@@ -233,7 +262,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
         for x in range(a, b):
             k = order[x]
             t = text[k] - text_first[one]
-            worth = _worth(k, columns, bitmaps, shape, bits, plain, number)[0]
+            worth = _worth(k, columns, bitmaps, shape, bits, plain, varies)[0]
             if best[t] < 0 or worth > value[t]:
                 best[t], value[t] = k, worth
         stem = 0.0
@@ -245,8 +274,10 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
             k = order[x]
             u = text[k]
             n = first[k + 1] - first[k]
-            exact, without, other, tail, gap, differs = _worth(k, columns, bitmaps, shape, bits, plain, number)
+            exact, without, other, tail, gap, differs, edited, broken = _worth(k, columns, bitmaps, shape, bits, plain, varies)
+            differs = _digits_changed(k, columns, bitmaps) or (differs and not edited and not broken)
             near, possible = 0.0, 0.0
+            ends = BOUNDARY * ((flags[k] & BEGINS != 0) + (flags[k] & ENDS != 0))
             if part[u] == QUESTION:
                 for t in range(texts):
                     v = text_first[one] + t
@@ -262,8 +293,17 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                     near = 0.0
                 near = min(near, _MOST_NEAR_STEM if total[u] < STEM_BITS else _MOST_NEAR)
                 possible = near
+                complete = not edited and not broken and not differs
                 if n < _SHORT and near < _LEAST_NEAR:
                     continue
+                if total[u] < _LOW_BITS and near < _LOW_NEAR:
+                    continue
+                if n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS:
+                    continue
+                if n >= _COMPLETE and complete:
+                    ends = 2 * BOUNDARY
+                if n < _SENTENCE and edited and ends == 0:
+                    ends = -BOUNDARY
             elif part[u] >= CHOICES and stem < STEM_BITS:
                 if other < _TELLING:
                     continue
@@ -273,8 +313,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                         possible += total[text_first[one] + t]
             elif part[u] == CHOICES:
                 continue
-            ends = BOUNDARY * ((flags[k] & BEGINS != 0) + (flags[k] & ENDS != 0))
-            result = (exact + near + ends) / (total[u] + possible + DOUBT)
+            doubt = DOUBT - (DOUBT - BOUNDARY) * min(1.0, max(0.0, 2.0 * n / _SURE - 1.0))
+            result = (exact + near + ends) / (total[u] + possible + doubt)
             kind = COPIED
             if part[u] == PASSAGE:
                 kind = PASSAGE_ALONE
@@ -282,7 +322,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, number):
                 kind = ANSWER_ALONE
             elif part[u] == QUESTION:
                 if differs and other >= _CHANGED_BITS:
-                    result = max(result, (without + near + ends) / (other + possible + DOUBT))
+                    result = max(result, (without + near + ends) / (other + possible + doubt))
                 if differs:
                     kind = CHANGED
                 elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]):

@@ -218,12 +218,13 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
             slot = (slot + 1) & (capacity - 1)
         i = heads[slot]
         while i >= 0:
-            value, last, q = np.float32(0.0), -1, i
+            value, last, q = np.float32(0.0), np.int64(-1), i
             while q > 0:  # the best chain that ends before word i of the text
                 if best[q] > value:
                     value, last = best[q], argument[q]
                 q -= q & -q
-            before_it = latest[i - 1] if i else np.int64(-1)  # the word before, right before it: rather than words elsewhere
+            before_it = latest[i - 1] if i else np.int64(-1)
+            # The word before that is right before it, rather than words elsewhere.
             if before_it >= 0 and of_document[before_it] == j - 1 and values[before_it] + _JOINED_BONUS > value:
                 value, last = values[before_it] + _JOINED_BONUS, before_it
             value += np.float32(plain[origin + i])
@@ -275,17 +276,17 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
 @njit(cache=True, nogil=True)
 def _without_strays(aligned, n, plain, origin):
     """Leaves the heaviest stretch of aligned words without a wide gap in the document; returns its bits."""
-    most, heaviest, heaviest_stop = np.int64(0), 0, 0
-    carried, begin, previous = np.int64(0), 0, -1
+    most, heaviest, heaviest_stop = np.int64(0), np.int64(0), np.int64(0)
+    carried, begin, previous = np.int64(0), np.int64(0), np.int64(-1)
     for i in range(n):
         if aligned[i] < 0:
             continue
         if previous >= 0 and aligned[i] - aligned[previous] - (i - previous) > _GAP + (n >> 3):
-            carried, begin = np.int64(0), i
-        carried += plain[origin + i]
+            carried, begin = np.int64(0), np.int64(i)
+        carried += np.int64(plain[origin + i])
         if carried > most:
-            most, heaviest, heaviest_stop = carried, begin, i + 1
-        previous = i
+            most, heaviest, heaviest_stop = carried, begin, np.int64(i + 1)
+        previous = np.int64(i)
     aligned[:heaviest] = -1
     aligned[heaviest_stop:n] = -1
     return most
@@ -388,7 +389,7 @@ def _candidates(source, folded, found, seeds, items, shape, table):
             while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
                 if np.int64(seeds[4 * seed[h + order[y]] + PLACE]) < at - n // 3:
                     break  # the text begins again
-                last, at = event[order[y]] & 0xFFFFFFFF, np.int64((seeds[4 * seed[h + order[y]] + PLACE]))
+                last, at = event[order[y]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[y]] + PLACE])
                 y += 1
             covered[:n] = False
             carried = 0
@@ -396,7 +397,7 @@ def _candidates(source, folded, found, seeds, items, shape, table):
             a, b = np.int64(1) << 40, np.int64(0)
             for z in range(x, y):
                 at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[z]] + PLACE])
-                for k in range(max(0, i - BESIDE), min(n, i + SEED_WORDS + BESIDE)):
+                for k in range(max(np.int64(0), i - BESIDE), min(n, i + SEED_WORDS + BESIDE)):
                     j = low + at + k - i
                     if not covered[k] and low <= j < high and fold[j] == vocabulary[word[first[text] + k]]:
                         covered[k] = True

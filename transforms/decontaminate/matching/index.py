@@ -23,14 +23,7 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, items
-from tamis.transforms.decontaminate.matching.item_texts import (
-    Ints,
-    ItemTexts,
-    bits,
-    item_texts,
-    items_with,
-    plain_bits,
-)
+from tamis.transforms.decontaminate.matching.item_texts import Ints, ItemTexts, bits, item_texts, items_with, plain_bits
 from tamis.transforms.runtime import caches, kernels
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import EMPTY, find, slots_of
@@ -243,7 +236,7 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
 
 
 def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any, Any]:
-    """Key, text, place, `beside`, `enough`, and whether it is of two words, of every occurrence of a seed, by key, then text."""
+    """Key, text, place, `beside`, `enough` and whether it has two words, of every occurrence, by key, then text."""
     words_of, total = texts.words_of, totals(plain, texts.first)
     question = np.zeros(texts.item[-1] + 1 if len(texts.item) else 0)
     np.add.at(question, texts.item[texts.part == QUESTION], total[texts.part == QUESTION])

@@ -62,7 +62,7 @@ _TAIL_WORDS = 12  # the end of a question of at least `_TAIL_OF` words
 _TAIL_OF = 40
 _TAIL_SHARE = 0.35  # of its bits missing
 _LOW_NEAR = 10.0  # bits that must be added to a question of less than `_LOW_BITS`
-_LOW_BITS = 22.0  # of a question, that cannot be told from ordinary prose without its choices or answer
+_LOW_BITS = 18.0  # of a question that other texts ask, too, and that is no copy without its choices or answer
 _EDITED = 8  # words of a question that may be a common phrase if one of them is missing
 _EDITED_BITS = 32.0  # that it must have then
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
@@ -198,8 +198,8 @@ def _spans(covered: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], skip: 
 @njit(cache=True, nogil=True)
 def _worth(k, columns, bitmaps, shape, bits, plain, varies):
     """Bits of the matched words of a candidate with their digits; without the words that vary; of all words
-    that do not; bits missing at the end, and most in one place; whether only words that vary differ, and
-    whether any word does."""
+    that do not; bits missing at the end, and most in one place; whether words that vary are missing or
+    other ones, whether other words are missing, and whether the document has words in between."""
     _, text, _, _, _, first = columns
     matched, joined, changed = bitmaps
     origin = shape[0][text[k]]
@@ -296,8 +296,6 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                 complete = not edited and not broken and not differs
                 if n < _SHORT and near < _LEAST_NEAR:
                     continue
-                if total[u] < _LOW_BITS and near < _LOW_NEAR:
-                    continue
                 if n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS:
                     continue
                 if n >= _COMPLETE and complete:
@@ -321,11 +319,12 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
             elif part[u] == ANSWER and stem >= STEM_BITS:
                 kind = ANSWER_ALONE
             elif part[u] == QUESTION:
+                low = total[u] < _LOW_BITS and near < _LOW_NEAR
                 if differs and other >= _CHANGED_BITS:
                     result = max(result, (without + near + ends) / (other + possible + doubt))
                 if differs:
                     kind = CHANGED
-                elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]):
+                elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]) or low:
                     kind = PART
             result = min(1.0, result)
             if kind in (PASSAGE_ALONE, ANSWER_ALONE) and top >= 0 and top_kind <= PART and top_score >= _ASKED:

@@ -49,8 +49,7 @@ def test_it_is_built_once(tmp_path: Path, cache: Path, builds: list[Decontaminat
     assert len(builds) == 1
     assert first.fingerprint == second.fingerprint == index.build(benchmarks).fingerprint
     assert (first.slots == second.slots).all()
-    assert (first.heads == second.heads).all()
-    assert (first.longest == second.longest).all()
+    assert (first.triples == second.triples).all()
 
 
 def test_other_items_other_options_and_other_code_are_built(

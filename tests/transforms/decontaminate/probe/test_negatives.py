@@ -17,9 +17,7 @@ ITEMS = [
     Item(
         "b",
         str(place),
-        (
-            f"Read the text with care. A trader makes {place + 2} {thing} every morning and sells them at the {where} for profit.",
-        ),
+        (f"Read the text with care. A trader makes {place + 2} {thing} each morning and sells them at the {where}.",),
         choices=(f"all {thing}", f"none at the {where}"),
     )
     for place, (thing, where) in enumerate((thing, where) for thing in THINGS for where in PLACES)
@@ -56,7 +54,7 @@ def test_a_template_keeps_what_many_questions_have() -> None:
     words, old = of("template", 5).split("\n")[0].split(), question_of(ITEMS[5]).split()
     assert len(words) == len(old)
     kept = [word for word, before in zip(words, old, strict=True) if word == before]
-    assert {"Read", "trader", "makes", "every", "morning"} <= {*kept}
+    assert {"Read", "trader", "makes", "each", "morning"} <= {*kept}
     assert {word for word in words if word not in old} <= {*VOCABULARY}
     assert "7" not in words
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from tamis.transforms.decontaminate.benchmarks import Item
 from tamis.transforms.decontaminate.probe.containment import Containment
+from tamis.transforms.decontaminate.probe.draws import Draws
 from tamis.transforms.decontaminate.probe.mutations import question_of
 from tamis.transforms.decontaminate.probe.negatives import NEGATIVES, Family, negative
 from tamis.transforms.text.words import DEFAULT_WORDS
@@ -18,7 +19,7 @@ ITEMS = [
         "b",
         str(place),
         (f"Read the text with care. A trader makes {place + 2} {thing} each morning and sells them at the {where}.",),
-        choices=(f"all {thing}", f"none at the {where}"),
+        choices=(f"all {thing}", f"only the {where}"),
     )
     for place, (thing, where) in enumerate((thing, where) for thing in THINGS for where in PLACES)
 ]
@@ -36,9 +37,9 @@ def of(kind: str, place: int, seed: int = 0, family: Family = FAMILY) -> str:
 
 
 def test_a_topic_has_the_words_of_the_question_and_not_their_order() -> None:
-    family = Family([*ITEMS, Item("b", "x", ("Who tunes carillon bells in Mechelen today?",))])
+    family = Family([*ITEMS, Item("b", "x", ("Who tunes carillon chimes in Mechelen today?",))])
     words = of("topic", len(ITEMS), family=family).split()
-    assert Counter(words[::3]) == Counter(["Who", "tunes", "carillon", "in", "Mechelen", "today?", "bells"])
+    assert Counter(words[::3]) == Counter(["Who", "tunes", "carillon", "in", "Mechelen", "today?", "chimes"])
     assert {*words[1::3], *words[2::3]} <= {*VOCABULARY}
 
 
@@ -72,7 +73,7 @@ def test_boilerplate_is_what_several_items_have() -> None:
 
 def test_the_seed_decides() -> None:
     for kind in ("topic", "recombined", "template", "quote"):
-        family = FAMILY if kind != "topic" else Family([*ITEMS, Item("b", "x", ("Who tunes carillon bells in Mechelen?",))])
+        family = FAMILY if kind != "topic" else Family([*ITEMS, Item("b", "x", ("Who tunes carillon chimes in Mechelen?",))])
         texts = [
             [negative(family, place, kind, seed, VOCABULARY) for place in (0, len(family.items) - 1)] for seed in (1, 1, 2)
         ]
@@ -81,10 +82,17 @@ def test_the_seed_decides() -> None:
 
 def test_most_negatives_of_a_benchmark_have_no_item() -> None:
     """Otherwise the rule would leave nothing; those that have one are what it is for."""
-    containment = Containment(ITEMS, DEFAULT_WORDS)
-    for kind, least in {"recombined": 0.9, "quote": 1.0, "boilerplate": 1.0}.items():
-        held = containment.holds([of(kind, place) for place in range(len(ITEMS))])
-        assert held.mean() <= 1 - least, kind
+    words = [
+        first + second for first in ("ba", "de", "fi", "go", "lu", "ma", "ne", "pi") for second in ("rt", "sk", "lm", "nd", "x")
+    ]
+    draws = Draws("words")
+    items = [Item("w", str(place), (" ".join(draws.choice(words) for _ in range(16)),)) for place in range(60)]
+    containment = Containment(items, DEFAULT_WORDS)
+    quotes = [of("quote", place, family=Family(items)) for place in range(60)]
+    recombined = [of("recombined", place, family=Family(items)) for place in range(60)]
+    assert containment.holds(quotes).mean() == 0
+    assert containment.holds(recombined).mean() <= 0.1
+    assert containment.holds([question_of(item) for item in items]).all()
 
 
 def test_odd_items_have_none_or_one() -> None:

@@ -67,8 +67,8 @@ class Weight(Options):
 
 
 class Quality(Options):
-    """The signals that make up quality, and how their scores are combined. `quality: [...]` is short for
-    the weighted mean."""
+    """The signals that make up quality, and how their scores are combined. A list instead of this section is
+    short for their weighted mean."""
 
     combine: Literal["mean", "product", "min", "and"] = Field(
         default="mean",

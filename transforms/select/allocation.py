@@ -142,10 +142,12 @@ class Selection(Options):
                     raise ValueError(f"rehydrate and {name} both set how often a document is seen: give only one")
         if self.curve is None:
             return self
-        if self.top != 1 or self.max_epochs != 1 or self.phases:
-            other = "top" if self.top != 1 else "max_epochs" if self.max_epochs != 1 else "a list of epochs"
-            cure = {"top": "curve.drop leaves the worst out", "max_epochs": "curve.cap limits how often it repeats"}
-            raise ValueError(f"a curve takes no {other}: {cure.get(other, 'it is one for all phases')}")
+        if self.top != 1:
+            raise ValueError("a curve takes no top: curve.drop leaves the worst out")
+        if self.max_epochs != 1:
+            raise ValueError("a curve takes no max_epochs: curve.cap limits how often it repeats")
+        if self.phases:
+            raise ValueError("a curve takes no lists of epochs: it is one for all phases")
         for name, times in self.epochs.items():
             if np.max(times) > self.curve.most_epochs:
                 raise ValueError(

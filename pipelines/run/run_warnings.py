@@ -257,7 +257,7 @@ def _phases_and_copies(
     seen: Counter[str] = Counter()
     for segment in receipts.segments(shards):
         seen.update(segment.sources)
-    once = {name: source["kept_tokens"] for name, source in counts["sources"].items() if source["kept_tokens"]}
+    once = {name: source["kept_tokens"] for name, source in counts["sources"].items() if source.get("kept_tokens")}
     yield from lint.lint_epochs({name: seen[name] / tokens for name, tokens in once.items()})
     for phase in recipe.curriculum.effective_phases if recipe.select.phases else ():
         share = tokens[phase.name] / max(tokens.total(), 1)

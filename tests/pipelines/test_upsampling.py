@@ -16,6 +16,7 @@ from tamis.pipelines.cli.explain import head
 from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.transforms.select.allocation import Selection, allocate
 from tamis.transforms.select.upsampling.quality_curve import QualityCurve, drawn_copies
 from tamis.transforms.text.hashing import hash128, mix
 from tests.pipelines.corpus import corpus, dealt, save
@@ -92,16 +93,17 @@ def test_a_curve_repeats_the_best_and_drops_the_worst_of_each_bin(tmp_path: Path
 
 
 def test_a_mixture_shares_the_budget_and_a_curve_divides_it(tmp_path: Path, records: list[dict[str, object]]) -> None:
-    select = {"tokens": 30_000, "mixture": {"weights": {"web": 1, "books": 1, "code": 0}}, "curve": {"cap": 4, "drop": 0.25}}
+    curve = {"cap": 4, "drop": 0.25}
+    select = {"tokens": 30_000, "mixture": {"weights": {"web": 1, "books": 5, "code": 0}}, "curve": curve}
     manifest, ledger, documents = selected(tmp_path, save(tmp_path / "in", dealt(records, 2, seed=1)), select=select)
     assert_emitted_as_decided(manifest, ledger, documents)
     rows = eligible(ledger)
-    assert {row["epochs"] for row in rows["code"]} == {0}
-    for name in ("web", "books"):
-        whole = sum(row["tokens"] for row in rows[name])
-        target = 15_000 if name == "web" else min(15_000, int(whole * QualityCurve(cap=4, drop=0.25).most_epochs))
-        assert target > 0.1 * whole
-    assert sum(row["tokens"] for row in documents) == pytest.approx(30_000, rel=0.2)
+    sizes = {name: sum(row["tokens"] for row in each) for name, each in rows.items()}
+    budgets = allocate(sizes, Selection.model_validate(select))
+    assert budgets["books"] == int(sizes["books"] * QualityCurve.model_validate(curve).most_epochs) < 25_000
+    for name, each in rows.items():
+        expected = expected_copies(each, budgets[name] / sizes[name], QualityCurve.model_validate(curve))
+        assert {row["id"]: row["epochs"] for row in each} == expected
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,9 @@ def _detail(taken: Taken, documents: Mapping[str, pa.Array], select: Selection, 
     if select.curve is not None:
         assert taken.times is not None
         times = rounded(pa.array(taken.times / MILLION).take(rows))
-        return pc.binary_join_element_wise(place, pc.binary_join_element_wise(times, "times on average", " "), ", ")
+        if "bin" in documents:
+            place = pc.binary_join_element_wise(place, " (", documents["bin"].take(rows), ")", "")
+        return pc.binary_join_element_wise(place, ", ", times, " times on average", "")
     if select.rehydrate is None:
         return place
     sizes = documents["copies"].take(rows).cast(pa.string())

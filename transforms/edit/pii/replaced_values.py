@@ -1,0 +1,89 @@
+"""Replaces the personal data of a batch of texts, and counts them by document."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tamis.transforms.core.editor import Edits
+from tamis.transforms.edit.changes_of_text import in_bytes
+from tamis.transforms.edit.pii.found_value import KINDS, FoundValue
+from tamis.transforms.edit.pii.personal_lines import PRIVATE_KEY, PersonalLines, personal_lines
+from tamis.transforms.edit.pii.personal_values import Finder
+from tamis.transforms.edit.pii.secret_values import private_keys
+from tamis.transforms.text.segment import Texts
+
+_SECRET = KINDS.index("secret")
+
+_CV_HEADING = re.compile(
+    r"(?im)^[\W\d_]{0,8}(curriculum vitae|résumé|(?:professional |work |relevant )?(?:experience|history)|employment(?: history)?"
+    r"|education(?:al background)?|academic qualifications|qualifications|(?:key |technical |core )?skills|career objective|objective"
+    r"|professional summary|(?:personal )?references|personal (?:details|information|data|profile)|date of birth|nationality"
+    r"|marital status|languages|hobbies|interests(?: and hobbies)?|certifications|berufserfahrung|ausbildung|lebenslauf"
+    r"|expérience professionnelle|formation|experiencia laboral|formación)(?=\W*$|:)"
+)
+"""Lines, or their beginnings, that head the sections of a curriculum vitae."""
+
+
+def replaced_values(texts: Texts, finder: Finder) -> Edits:
+    """The edits, and the values of `PiiEditor.measures`."""
+    documents = len(texts)
+    found = personal_lines(texts.data, texts.text_start)
+    counts = np.zeros((len(KINDS), documents), np.int64)
+    different: dict[int, set[tuple[str, str]]] = {}
+    rows: list[tuple[int, int, int, int]] = []
+    inserted: list[str] = []
+
+    def count(document: int, value: FoundValue) -> None:
+        counts[KINDS.index(value.kind), document] += 1
+        different.setdefault(document, set()).add((value.kind, value.value))
+
+    keys: list[tuple[int, int]] = []
+    if "secret" in finder.kinds:
+        for document in np.unique(found.document[found.kinds & PRIVATE_KEY != 0]).tolist():
+            first, end = texts.text_start[document : document + 2].tolist()
+            block = texts.data[first:end].tobytes()
+            for start, stop in private_keys(block):
+                value = FoundValue("secret", start, stop, block[start:stop].decode())
+                keys.append((first + start, first + stop))
+                rows.append((document, first + start, first + stop, _SECRET))
+                inserted.append(finder.replacement(value))
+                count(document, value)
+    for document, left, right, kinds in zip(*(column.tolist() for column in _apart(found, keys)), strict=True):
+        line = texts.data[left:right].tobytes().decode()
+        changes, values = finder.replace(line, kinds)
+        for first, last, change in in_bytes(line, changes):
+            rows.append((document, left + first, left + last, change.reason))
+            inserted.append(change.new)
+        for value in values:
+            count(document, value)
+    edits = np.array(rows, np.int64).reshape(-1, 4)
+    order = np.argsort(edits[:, 1], kind="stable")
+    document, start, stop, reason = (np.ascontiguousarray(column) for column in edits[order].T)
+    distinct = np.zeros(documents, np.int64)
+    headings = np.zeros(documents, np.int64)
+    for row, seen in different.items():
+        distinct[row] = len(seen)
+        text = texts.data[texts.text_start[row] : texts.text_start[row + 1]].tobytes().decode()
+        headings[row] = len({match[1].lower() for match in _CV_HEADING.finditer(text)})
+    new = pa.array(inserted, pa.large_string()).take(pa.array(order))
+    return Edits(document, start, stop, reason, new, [*counts, distinct, headings])
+
+
+def _apart(found: PersonalLines, keys: list[tuple[int, int]]) -> tuple[npt.NDArray[np.int64], ...]:
+    """The pieces of the lines that lie outside the private keys, with their documents and kinds."""
+    if not keys:
+        return found
+    pieces: list[tuple[int, int, int, int]] = []
+    for document, start, stop, kinds in zip(*(column.tolist() for column in found), strict=True):
+        for first, last in keys:
+            if first < stop and start < last:
+                if start < first:
+                    pieces.append((document, start, first, kinds))
+                start = max(start, last)
+        if start < stop:
+            pieces.append((document, start, stop, kinds))
+    return tuple(np.array(pieces, np.int64).reshape(-1, 4).T)

@@ -14,14 +14,14 @@ _WIDE = rf"[{_UNSPACED}]"
 
 _AT = re.compile(r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at ")
 _LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
-_SPACED_LOCAL = re.compile(rf"(?<!\w){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")
+_SPACED_LOCAL = re.compile(rf"(?<!\w)(?![0-9]+ \.){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")
 _LONGEST_LOCAL = 64
 
 _DOT = r"(?:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
 _LABEL = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}|{_WIDE}{{1,62}})"
 _GLUED = r"(?:com|net|org|edu|gov|info)(?=[A-Z0-9])"
 """An end to which the next word sticks: `name@host.comPhone`."""
-_LAST = rf"(?:{_GLUED}|(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_{_UNSPACED}]{{2,24}})(?!{_LETTER})|{_WIDE}{{2,12}})"
+_LAST = rf"(?:{_GLUED}|[^\W\d_{_UNSPACED}]{{2,12}}(?=https?://|www\.)|(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_{_UNSPACED}]{{2,24}})(?!{_LETTER})|{_WIDE}{{2,12}})"
 _DOMAIN = re.compile(rf"(?i:(?:{_LABEL}{_DOT}){{1,8}})(?:{_LAST})")
 _NEXT_SENTENCE = re.compile(r"(?<=\.(?:com|net|org|edu|gov))\.[A-Z][a-z]+\Z")
 _WORDED_DOMAIN = re.compile(rf"(?i)(?:{_LABEL} dot ){{1,4}}[a-z]{{2,12}}(?!\w)")

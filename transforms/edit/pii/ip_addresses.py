@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tamis.transforms.edit.pii.found_value import FoundValue
 
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _V4 = re.compile(rf"(?<![\w.])(?<!\w-)(?<![A-Za-z]/)(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\w)(?!-[A-Za-z])")
 _V6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]{3,45}(?:%[A-Za-z0-9._-]{1,16})?(?![\w:])")
 

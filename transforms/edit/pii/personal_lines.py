@@ -17,16 +17,18 @@ from tamis.transforms.text.hashing import trailing_zeros
 EMAIL = 1
 IP = 2
 NUMBER = 4
-"""A telephone or a card: seven digits in a row, but for separators."""
+"""A telephone: seven digits in a row, but for separators."""
 IBAN = 8
 SECRET = 16
-PRIVATE_KEY = 32
+CARD = 32
+"""Thirteen digits in a row, but for separators."""
+PRIVATE_KEY = 64
 """The first line of a private key."""
-ALL = EMAIL | IP | NUMBER | IBAN | SECRET
+ALL = EMAIL | IP | NUMBER | IBAN | SECRET | CARD
 
 _STRIDE = SIZE - 4
 """Bytes between blocks: a mask is looked at up to four bytes further."""
-_LEAST_DIGITS = 7
+_LEAST_DIGITS, _CARD_DIGITS = 7, 13
 _LEAST_RUN = 16
 
 _signs = masks(
@@ -139,6 +141,8 @@ def _number(data, i, end):
     kinds = 0
     if digits >= _LEAST_DIGITS:
         kinds |= NUMBER
+    if digits >= _CARD_DIGITS:
+        kinds |= CARD
     if dots >= 3:
         kinds |= IP
     if foreign and digits >= 4:

@@ -30,6 +30,9 @@ class Finder:
     replacement: Callable[[FoundValue], str]
     replacements: re.Pattern[str]
     """Matches all that `replacement` returns; nothing inside such a text is a value."""
+    inert: bool
+    """Whether all that `replacement` returns begins with `<` and ends with `>`, so that it makes no
+    sign of a value together with what is beside it."""
 
     def values(self, line: str, kinds: int = lines.ALL) -> list[FoundValue]:
         """The values in a line, in order, of the kinds that the kernel saw signs of.
@@ -56,7 +59,7 @@ class Finder:
             yield from email_addresses(dashed)
         if kinds & lines.IBAN and "iban" in wanted:
             yield from ibans(dashed)
-        if kinds & lines.NUMBER and "card" in wanted:
+        if kinds & lines.CARD and "card" in wanted:
             yield from card_numbers(dashed)
         if kinds & lines.IP and "ip" in wanted:
             yield from ip_addresses(dashed, self.public_only)
@@ -77,5 +80,5 @@ class Finder:
             changes = composed(line, changes, step) if changes else step
             current = changed(line, changes)
             replaced += values
-            kinds = lines.ALL
+            kinds = kinds if self.inert else lines.ALL
         return changes, replaced

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, format_number, is_valid_number, parse
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberFormat, format_number, parse
 
 from tamis.transforms.edit.pii.found_value import FoundValue
 
 _SEPARATOR = r"(?: ?[-./·] ?| ?\) ?[-./]? ?| ?\( ?| {1,2})"
-_DIGITS = rf"\d(?:{_SEPARATOR}?\d)"
-_BEFORE = r"(?<![\w$€£¥#=~^&_])(?<!\d[.,:/-])(?<!\w[./-])"
-_AFTER = r"(?![\w%°€£$])(?![.,:/-]\d)"
-_EXTENSION = re.compile(r"(?i),? {0,2}(?:\(? ?(?:extension|extn|ext|x|durchwahl|poste|anexo|ramal|int)\.?:? ?|# ?)\d{1,6}(?!\d) ?\)?")
+_DIGITS = rf"[0-9](?:{_SEPARATOR}?[0-9])"
+_BEFORE = r"(?<![\w$€£¥#=~^&_])(?<![0-9][.,:/-])(?<!\w[./-])"
+_AFTER = r"(?![\w%°€£$])(?![.,:/-][0-9])"
+_EXTENSION = re.compile(r"(?i),? {0,2}(?:\(? ?(?:extension|extn|ext|x|durchwahl|poste|anexo|ramal|int)\.?:? ?|# ?)[0-9]{1,6}(?![0-9]) ?\)?")
 
-_INTERNATIONAL = re.compile(rf"(?<![\w+])(?:\(? ?\+ ?|00 ?|011[ -])(?=[1-9 (]){_DIGITS}{{6,14}}(?!\d)")
+_INTERNATIONAL = re.compile(rf"(?:(?<![0-9+])\+ ?|(?<![\w+])(?<!\w[./-])(?:00 ?|011[ -]))(?=[1-9 (]){_DIGITS}{{6,14}}(?![0-9])")
 _AMERICAN = re.compile(
-    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9]\d\d ?\) ?[-./]? ?|[2-9]\d\d ?[-.·/] ?)\d{{3}} ?[-.· ] ?\d{{4}}{_AFTER}(?! ?-\d)"
+    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9][0-9][0-9] ?\) ?[-./]? ?|[2-9][0-9][0-9] ?[-.·/] ?)[0-9]{{3}} ?[-.· ] ?[0-9]{{4}}{_AFTER}(?! ?-[0-9])"
 )
-_SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9]\d\d [2-9]\d\d[ -]\d{{4}}{_AFTER}(?! \d)")
-_NATIONAL = re.compile(rf"{_BEFORE}(?:\( ?\d{{1,5}} ?\)|0\d|8 \()(?:{_SEPARATOR}?\d){{5,12}}{_AFTER}")
-_TOLD = re.compile(rf"\(?{_DIGITS}{{6,14}}(?!\d)")
+_SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9][0-9][0-9] [2-9][0-9][0-9][ -][0-9]{{4}}{_AFTER}(?! [0-9])")
+_NATIONAL = re.compile(
+    rf"{_BEFORE}(?<!\+)(?<![0-9] [-/.:] )(?<![0-9][-/.:] )(?<![0-9] [-/.:])(?:(?:8 )?\( ?(?!(?:19|20)[0-9][0-9] ?\))[0-9]{{1,5}} ?\) ?[-./]? ?[0-9]|0[0-9])"
+    rf"(?:(?: ?[-./·] ?| )?[0-9]){{5,12}}{_AFTER}"
+)
+_RUN = re.compile(rf"{_DIGITS}{{6,}}")
+_DIGIT = re.compile("[0-9]")
 
-_WORDS = re.compile(
-    r"(?i)(?:(?<![^\W\d_])(?:tele?(?:ph|f)one?s?|telefono|teléfonos?|téléphone|telefon(?:nummer|szám)?|telefax|tel[eé]?f|tels?|tél"
-    r"|t[eé]l[eé]c|phones?|ph|fax|mobiles?|mob|m[oó]vil(?:es)?|mobil(?:nummer)?|portable|cellulare?|celular(?:es)?|cell|cel"
-    r"|handy|gsm|whats ?app|viber|sms|pager|hotline|helpline|toll[ -]?free|freephone|landline|voicemail|rufnummer|puhelin|tlf"
-    r"|mobiel|telefoon|puh|gsm|tlfn|telepon|hp|call|dial|reach|ring|text|t/f|τηλ(?:έφωνο)?|тел(?:ефон)?|моб(?:ильный)?|факс"
-    r"|هاتف|الهاتف|جوال|تلفن|موبایل|טל|טלפון|נייד|फोन|मोबाइल|โทร|điện thoại|đt)(?![^\W\d_])|電話|电话|手机|手機|传真|傳真"
-    r"|携帯|전화|휴대폰|연락처|[☎☏✆📞📱📠℡]|(?:(?<=\W)|^)[TFPM](?=[:.]))"
-    r"(?: ?(?:nummer|numbers?|no|nr|num|n°|nº|№|us|me|him|her|them|at|on|is|are|to|番号|号码|번호|und|and|&|/|or|\+|fax|phone|toll[ -]free"
-    r"|free|line|today|now|office|home|work|direct|mobile|cell)(?![^\W\d_]))*[ .:：/()\-–=#\"'>|]*\Z"
+_WORDS = frozenset(
+    "tel tél tele phone phones telephone telephones telefon telefono teléfono teléfonos telefone telefones téléphone telefonnummer"
+    " telefonszám telefax téléc telef telf ph fax mobile mobiles mob móvil moviles mobil mobilnummer mobiel cell cellular cellulare"
+    " cel celular celulares handy gsm whatsapp viber sms pager hotline helpline toll freephone landline voicemail voice rufnummer"
+    " puhelin puh tlf tlfn telefoon telepon hp call dial fon τηλ τηλέφωνο тел телефон моб мобильный факс هاتف الهاتف جوال تلفن موبایل"
+    " טל טלפון נייד फोन मोबाइल โทร đt".split()
 )
-"""What introduces a number. Behind `call` and its like a number is one of a telephone if it is long enough."""
+_SIGNS = tuple("電話 电话 手机 手機 传真 傳真 携帯 전화 휴대폰 연락처 โทร ☎ ☏ ✆ 📞 📱 📠 ℡ ☎️".split())
+_LETTERS = frozenset("TFPM")
+"""Abbreviations when a colon or a dot follows: `T: 01483 424506`."""
+_BETWEEN = frozenset(
+    "number numbers no nr num nos n nummer us me him her them at on is are to and und or free line today now office home work direct"
+    " phone fax app toll mobile the our my your".split()
+)
+"""Words that may stand between one of `_WORDS` and the number."""
+_TOKEN = re.compile(r"[^\W_]+")
+_WORDS_BETWEEN = 4
+"""At most."""
+_CONTEXT = 48
+"""Characters before a number that are looked at."""
 _ANOTHER = re.compile(r"(?i) ?(?:/|,|;|\||&|or|and|und|oder|ou|et|y|o|e|или|и) ?\(?\Z")
 _DATE = re.compile(
-    r"(?:19|20)\d\d ?[-./ ] ?[01]?\d ?[-./ ] ?[0-3]?\d(?!\d)|[0-3]?\d ?[-./ ] ?[0-3]?\d ?[-./ ] ?(?:19|20)?\d\d(?:(?!\d)| \d\d )"
-    r"|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d(?!\d)|(?:\d{1,3}\.){3}\d{1,3}(?!\d)"
+    r"(?:19|20)[0-9][0-9] ?[-./ ] ?[01]?[0-9] ?[-./ ] ?[0-3]?[0-9](?![0-9])|[0-3]?[0-9] ?[-./ ] ?[0-3]?[0-9] ?[-./ ] ?(?:19|20)[0-9][0-9](?![0-9])"
+    r"|[0-3]?[0-9] ?[-./] ?[0-3]?[0-9] ?[-./] ?[0-9][0-9](?![0-9-])|(?:19|20)[0-9][0-9] ?[-/] ?(?:19|20)[0-9][0-9](?![0-9])|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9])"
+    r"|[0-9]{3}-[0-9][0-9]-[0-9]{4}(?![0-9])|[0-9]{5}-[0-9]{4}(?![0-9])|[0-9]-[0-9]{2,5}-[0-9]{3,6}-[0-9X](?![0-9])|97[89]-[0-9]"
 )
-"""Dates, ranges of years, and IP addresses."""
-_MOST_TOLD = 15
+"""Dates, ranges of years, IP addresses, US social security numbers and postcodes, ISBN."""
+_KINDS = (
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail"),
+)
+"""The kinds of numbers, each with a pattern, in the metadata of a country."""
+_LEAST_DIGITS, _MOST_DIGITS = 7, 15
+_LONGEST = 48
+"""Characters of a number that are looked at."""
+_AHEAD = 4
+"""Characters behind a run of digits that tell whether a number ends there."""
 
 
 def phone_numbers(text: str, countries: Sequence[str]) -> Iterator[FoundValue]:
@@ -62,24 +85,65 @@ def phone_numbers(text: str, countries: Sequence[str]) -> Iterator[FoundValue]:
 
 
 def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    for match in _INTERNATIONAL.finditer(text):
-        if found := _international(match):
+    american = not {"US", "CA"}.isdisjoint(countries)
+    told, done = -1, 0
+    for run in _RUN.finditer(text):
+        first, end = max(run.start() - 5, done), run.end()
+        done = end
+        written = text[first:end]
+        if "+" in written or "00" in written or "011" in written:
+            for match in _inside(_INTERNATIONAL, text, first, end):
+                if found := _international(match):
+                    yield found
+        if american and end - run.start() >= 10:
+            for match in _inside(_AMERICAN, text, first, end):
+                yield (*match.span(), f"+1{_digits(match[0])[-10:]}")
+            if " " in written:
+                for match in _inside(_SPACED_AMERICAN, text, first, end):
+                    if _valid(_digits(match[0])[-10:], "US"):
+                        yield (*match.span(), f"+1{_digits(match[0])[-10:]}")
+        if "0" in written or "(" in written:
+            for match in _inside(_NATIONAL, text, first, end):
+                if not _DATE.match(match[0]) and (found := _national(match, countries)):
+                    yield found
+        start = run.start()
+        while rest := _RUN.match(text, start):
+            before = start - text.endswith("(", 0, start)
+            if not _introduced(text, before) and not (told >= 0 and _ANOTHER.fullmatch(text, told, start)):
+                break
+            found = _told(rest, before, countries)
+            if found is None:
+                break
             yield found
-    if not {"US", "CA"}.isdisjoint(countries):
-        for match in (*_AMERICAN.finditer(text), *_SPACED_AMERICAN.finditer(text)):
-            digits = _digits(match[0])[-10:]
-            if match.re is _AMERICAN or _valid(digits, "US"):
-                yield (*match.span(), f"+1{digits}")
-    for match in _NATIONAL.finditer(text):
-        if not _DATE.match(match[0]) and (found := _national(match, countries)):
-            yield found
-    told = None
-    for match in _TOLD.finditer(text):
-        before = text[max(0, match.start() - 40) : match.start()]
-        another = told is not None and text[told : match.start()] and _ANOTHER.fullmatch(text[told : match.start()])
-        if (another or _WORDS.search(before)) and (found := _told(match, countries)):
             told = found[1]
-            yield found
+            following = _DIGIT.search(text, told, end)
+            if following is None:
+                break
+            start = following.start()
+
+
+def _introduced(text: str, start: int) -> bool:
+    """Whether the words before a place say that a telephone number follows."""
+    before = text[max(0, start - _CONTEXT) : start]
+    if before.rstrip(" .:()-=>|\ufe0f").endswith(_SIGNS):
+        return True
+    words = list(_TOKEN.finditer(before))[-1 - _WORDS_BETWEEN :][::-1]
+    for word in words:
+        written = word[0]
+        if written in _LETTERS and word is words[0] and before[word.end() : word.end() + 1] in (":", "."):
+            return True
+        if written.lower() in _WORDS:
+            return True
+        if written.lower() not in _BETWEEN:
+            return False
+    return False
+
+
+def _inside(pattern: re.Pattern[str], text: str, first: int, end: int) -> Iterator[re.Match[str]]:
+    """The matches that begin between these places."""
+    while (match := pattern.search(text, first, end + _AHEAD)) and match.start() < end:
+        yield match
+        first = match.end()
 
 
 def _international(match: re.Match[str]) -> tuple[int, int, str] | None:
@@ -90,50 +154,67 @@ def _international(match: re.Match[str]) -> tuple[int, int, str] | None:
         digits = _digits(match[0][lead:stop])
         if len(digits) < 7:
             return None
-        number = _parsed(f"+{digits}", None)
         american = plus and len(digits) == 11 and digits[0] == "1" and digits[1] > "1"
-        if number is not None and (is_valid_number(number) or american):
-            return match.start(), match.start() + stop, _written(number)
+        if number := f"+{digits}" if american else _of_the_world(digits):
+            return match.start(), match.start() + stop, number
+    return None
+
+
+def _of_the_world(digits: str) -> str | None:
+    """The number, if it is valid in one of the countries that have its first digits."""
+    for size in (1, 2, 3):
+        for country in COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:size]), ()):
+            if country.isalpha() and (number := _valid(digits[size:], country)):
+                return number
     return None
 
 
 def _national(match: re.Match[str], countries: Sequence[str]) -> tuple[int, int, str] | None:
     """The longest part from the start, of two groups or more, that is valid in the first country for which one is."""
-    for stop in _ends(match[0]):
+    for stop in _ends(match[0], at_spaces=True):
         written = match[0][:stop]
         digits = _digits(written)
-        groups = re.findall(r"\d+", written)
-        if not 8 <= len(digits) <= 12 or len(groups) < 2 or (len(groups[0]) < 2 and written[0] not in "(8"):
+        groups = re.findall(r"[0-9]+", written)
+        if not 9 <= len(digits) <= 12 or len(groups) < 2 or not (1 < len(groups[0]) < 6 or written[0] in "(8"):
             continue
         for country in countries:
-            if country not in ("US", "CA") and (number := _parsed(digits, country)) and is_valid_number(number):
-                return match.start(), match.start() + stop, _written(number)
+            number = _valid(digits, country) if country not in ("US", "CA") else None
+            if number and _grouped(groups, number):
+                return match.start(), match.start() + stop, number
     return None
 
 
-def _told(match: re.Match[str], countries: Sequence[str]) -> tuple[int, int, str] | None:
-    """The longest part that is valid in a country, or else all of it."""
+def _told(match: re.Match[str], start: int, countries: Sequence[str]) -> tuple[int, int, str] | None:
+    """The longest part that is valid in a country, or else all of it; it begins at `start`."""
     if _DATE.match(match[0]):
         return None
     first = None
     for stop in _ends(match[0]):
         digits = _digits(match[0][:stop])
-        if not 7 <= len(digits) <= _MOST_TOLD:
+        if not _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS:
             continue
-        first = first or (match.start(), match.start() + stop, digits)
+        first = first or (start, match.start() + stop, digits)
         for country in countries:
-            if (number := _parsed(digits, country)) and is_valid_number(number):
-                return match.start(), match.start() + stop, _written(number)
+            if number := _valid(digits, country):
+                return start, match.start() + stop, number
     return first
 
 
-def _ends(written: str) -> list[int]:
-    """Where a number may end, the longest first: behind its groups."""
-    return [group.end() for group in re.finditer(r"\d+(?: ?\))?", written)][::-1]
+def _ends(written: str, at_spaces: bool = False) -> list[int]:
+    """Where a number may end, the longest first: behind its groups, or only where a space follows."""
+    ends = [group.end() for group in re.finditer(r"[0-9]+(?: ?\))?", written[:_LONGEST])]
+    return [end for end in reversed(ends) if not (at_spaces and re.match(" ?[-./·]", written[end:]))]
+
+
+def _grouped(groups: Sequence[str], number: str) -> bool:
+    """Whether its area code is the first group, and the rest one group or groups of two to four."""
+    national = re.findall(r"[0-9]+", format_number(parse(number), PhoneNumberFormat.NATIONAL))
+    same = groups[0].lstrip("0") == national[0].lstrip("0") or groups[0] == "8"
+    return same and (len(groups) == 2 or all(1 < len(group) < 5 for group in groups[1:]))
 
 
 def _digits(written: str) -> str:
-    return re.sub(r"\D", "", written)
+    return re.sub("[^0-9]", "", written)
 
 
 def _parsed(number: str, country: str | None) -> PhoneNumber | None:
@@ -143,10 +224,21 @@ def _parsed(number: str, country: str | None) -> PhoneNumber | None:
         return None
 
 
-def _valid(number: str, country: str) -> bool:
-    parsed = _parsed(number, country)
-    return parsed is not None and is_valid_number(parsed)
+@functools.cache
+def _form(country: str) -> tuple[re.Pattern[str], str, int]:
+    """What valid numbers of a country match: without the digits that stand before one at home, which
+    are the second value; the third is its code."""
+    metadata = PhoneMetadata.metadata_for_region(country)
+    assert metadata is not None
+    kinds = [getattr(metadata, kind) for kind in _KINDS]
+    patterns = dict.fromkeys(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)), metadata.national_prefix or "", metadata.country_code
 
 
-def _written(number: PhoneNumber) -> str:
-    return format_number(number, PhoneNumberFormat.E164)
+def _valid(number: str, country: str) -> str | None:
+    """The number as the world dials it, if it is valid in this country."""
+    form, prefix, code = _form(country)
+    for first in (0, len(prefix)) if prefix and number.startswith(prefix) else (0,):
+        if form.fullmatch(number, first):
+            return f"+{code}{number[first:]}"
+    return None

@@ -16,6 +16,7 @@ from tamis.transforms.core.rater import Signal
 from tamis.transforms.edit.pii.found_value import KINDS, Kind
 
 if TYPE_CHECKING:
+    from tamis.transforms.edit.pii.found_value import FoundValue
     from tamis.transforms.edit.pii.personal_values import Finder
     from tamis.transforms.text.segment import Texts
 
@@ -122,10 +123,15 @@ class PiiEditor(Editor[Pii]):
         from tamis.transforms.edit.pii.placeholders import PLACEHOLDER, placeholder, placeholder_key
 
         options = self.options
-        kinds = frozenset(options.kinds)
         if options.replace == "placeholders":
             key = placeholder_key(options.seed, options.key_file)
-            return Finder(kinds, options.ips == "public", options.countries, lambda found: placeholder(found, key), PLACEHOLDER)
-        tokens = {kind: options.tokens.get(kind, f"<{kind.upper()}>") for kind in KINDS}
-        own = re.compile("|".join(map(re.escape, sorted(tokens.values(), key=len, reverse=True))))
-        return Finder(kinds, options.ips == "public", options.countries, lambda found: tokens[found.kind], own)
+            replacement, replacements, inert = functools.partial(placeholder, key=key), PLACEHOLDER, True
+        else:
+            tokens = {kind: options.tokens.get(kind, f"<{kind.upper()}>") for kind in KINDS}
+            replacements = re.compile("|".join(map(re.escape, sorted(tokens.values(), key=len, reverse=True))))
+            inert = all(re.fullmatch("<[A-Za-z_]+>", token) for token in tokens.values())
+
+            def replacement(found: FoundValue) -> str:
+                return tokens[found.kind]
+
+        return Finder(frozenset(options.kinds), options.ips == "public", options.countries, replacement, replacements, inert)

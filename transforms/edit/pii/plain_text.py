@@ -20,6 +20,8 @@ _PLAIN = (
     | dict.fromkeys(map(ord, SPACES), ord(" "))
 )
 _ONE_DASH = dict.fromkeys(map(ord, DASHES), ord("-"))
+_OTHER = re.compile(f"[{INVISIBLE}{SPACES}\uff01-\uff5e\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]")
+_DASH = re.compile(f"[{DASHES}]")
 _ANY_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(f"[^{INVISIBLE}]")
 
@@ -41,12 +43,12 @@ class PlainText:
     @property
     def dashed(self) -> str:
         """The text with every dash as a hyphen."""
-        return self.text if self.text.isascii() else self.text.translate(_ONE_DASH)
+        return self.text if _DASH.search(self.text) is None else self.text.translate(_ONE_DASH)
 
 
 def plain(text: str) -> PlainText:
     """The text with full-width ASCII, digits of four scripts and spaces as ASCII."""
-    if text.isascii() and "\t" not in text:
+    if _OTHER.search(text) is None:
         return PlainText(text, None)
     written = text.translate(_PLAIN)
     if not _ANY_INVISIBLE.search(written):

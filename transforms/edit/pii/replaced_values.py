@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -18,14 +16,21 @@ from tamis.transforms.text.segment import Texts
 
 _SECRET = KINDS.index("secret")
 
-_CV_HEADING = re.compile(
-    r"(?im)^[\W\d_]{0,8}(curriculum vitae|résumé|(?:professional |work |relevant )?(?:experience|history)|employment(?: history)?"
-    r"|education(?:al background)?|academic qualifications|qualifications|(?:key |technical |core )?skills|career objective|objective"
-    r"|professional summary|(?:personal )?references|personal (?:details|information|data|profile)|date of birth|nationality"
-    r"|marital status|languages|hobbies|interests(?: and hobbies)?|certifications|berufserfahrung|ausbildung|lebenslauf"
-    r"|expérience professionnelle|formation|experiencia laboral|formación)(?=\W*$|:)"
+_CV_HEADINGS = frozenset(
+    [
+        *("curriculum vitae", "résumé", "resume", "experience", "professional experience", "work experience", "relevant experience"),
+        *("work history", "employment", "employment history", "education", "educational background", "academic qualifications"),
+        *("qualifications", "skills", "key skills", "technical skills", "core skills", "career objective", "objective"),
+        *("professional summary", "references", "personal references", "personal details", "personal information"),
+        *("personal data", "personal profile", "languages", "hobbies"),
+        *("interests", "hobbies and interests", "certifications", "lebenslauf", "persönliche daten", "berufserfahrung"),
+        *("ausbildung", "expérience professionnelle", "formation", "compétences", "experiencia laboral", "formación"),
+    ]
 )
-"""Lines, or their beginnings, that head the sections of a curriculum vitae."""
+"""What heads the sections of a curriculum vitae, alone on a line."""
+_LONGEST_HEADING = 40
+_AROUND = " \t\r\xa0•*-–—:#.|_"
+"""What may stand around a heading."""
 
 
 def replaced_values(texts: Texts, finder: Finder) -> Edits:
@@ -68,7 +73,8 @@ def replaced_values(texts: Texts, finder: Finder) -> Edits:
     for row, seen in different.items():
         distinct[row] = len(seen)
         text = texts.data[texts.text_start[row] : texts.text_start[row + 1]].tobytes().decode()
-        headings[row] = len({match[1].lower() for match in _CV_HEADING.finditer(text)})
+        short = {line.strip(_AROUND) for line in text.lower().split("\n") if len(line) < _LONGEST_HEADING}
+        headings[row] = len(_CV_HEADINGS & short)
     new = pa.array(inserted, pa.large_string()).take(pa.array(order))
     return Edits(document, start, stop, reason, new, [*counts, distinct, headings])
 

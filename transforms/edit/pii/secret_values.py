@@ -33,17 +33,24 @@ _ISSUED = re.compile(
             r"[MNO][A-Za-z\d_-]{23,25}\.[\w-]{6}\.[\w-]{27,}",  # Discord
         ]
     )
-    + r")(?![A-Za-z0-9])"
+    + r")(?![A-Za-z0-9])",
+    re.ASCII,
 )
 _NAMED = re.compile(
     r"(?i)(?<![a-z])(?:[a-z]{0,12}[_-])?(?:api[_ -]?key|apikey|secret(?:[_ -]?(?:access[_ -]?)?key)?|(?:access|auth|refresh|bearer|session|id)?"
     r"[_ -]?token|passw(?:or)?d|passphrase|pwd|(?:private|access|account|signing|encryption|master|license)[_ -]?key"
-    r"|client[_ -]?secret|credentials?)s?[\"'`]?\s{0,3}(?:=>|:=|==?|:|%3D)\s{0,3}(?:Bearer\s|Basic\s)?[\"'`]?([A-Za-z0-9+/_=.~-]{16,512})"
+    r"|client[_ -]?secret|credentials?)s?[\"'`]?\s{0,3}(?:=>|:=|==?|:|%3D)\s{0,3}(?:Bearer\s|Basic\s)?[\"'`]?([A-Za-z0-9+/_=.~-]{16,512})",
+    re.ASCII,
 )
-_BEARER = re.compile(r"(?<!\w)(?:Bearer|bearer|Basic) +([A-Za-z0-9+/_=.~-]{16,2048})")
-_URL_PASSWORD = re.compile(r"(?<![A-Za-z])[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"'<>]{0,64}:([^\s@/\"'<>]{3,128})@(?=[\w\[])")
+_BEARER = re.compile(r"(?<!\w)(?:Bearer|bearer|Basic) +([A-Za-z0-9+/_=.~-]{16,2048})", re.ASCII)
+_URL_PASSWORD = re.compile(r"(?<![A-Za-z])[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"'<>]{0,64}:([^\s@/\"'<>]{3,128})@(?=[\w\[])", re.ASCII)
 _PLACEHOLDER = re.compile(r"(?i)x{6}|\.{3}|your|example|<|\*{3}|changeme|placeholder")
 
+_LETTER, _DIGIT = re.compile("[A-Za-z]"), re.compile("[0-9]")
+_BEFORE_RUN = 12
+"""Characters of a key that may stand before its run: `123456789:` of Telegram's tokens."""
+_BEFORE_VALUE = 64
+"""Characters before a run in which its name may begin."""
 _LEAST_ENTROPY = 3.0
 """Bits for each character of a value that has a name: words and dates have less than keys."""
 
@@ -53,15 +60,17 @@ def secret_values(text: str) -> Iterator[FoundValue]:
     value, and its value is one if it has 16 characters or more, letters, digits, and 3 bits of
     entropy a character."""
     found: list[FoundValue] = []
-    runs = [run.span() for run in _RUN.finditer(text) if re.search("[A-Za-z]", run[0]) and re.search(r"\d", run[0])]
-    if runs:
-        for match in _ISSUED.finditer(text):
-            if any(first < match.end() and match.start() < end for first, end in runs):
-                found.append(FoundValue("secret", *match.span(), match[0]))
+    done = 0
+    for run in _RUN.finditer(text):
+        if not (_LETTER.search(run[0]) and _DIGIT.search(run[0])):
+            continue
+        for match in _ISSUED.finditer(text, max(done, run.start() - _BEFORE_RUN), run.end()):
+            found.append(FoundValue("secret", *match.span(), match[0]))
         for pattern in (_NAMED, _BEARER):
-            for match in pattern.finditer(text):
+            for match in pattern.finditer(text, max(done, run.start() - _BEFORE_VALUE), run.end()):
                 if _random(match[1]):
                     found.append(FoundValue("secret", *match.span(1), match[1]))
+        done = run.end()
     if "@" in text:
         for match in _URL_PASSWORD.finditer(text):
             if not match[1].startswith(("<", "{", "$")):
@@ -74,7 +83,7 @@ def secret_values(text: str) -> Iterator[FoundValue]:
 
 
 def _random(value: str) -> bool:
-    if not re.search(r"\d", value) or not re.search("[A-Za-z]", value) or _PLACEHOLDER.search(value):
+    if not _DIGIT.search(value) or not _LETTER.search(value) or _PLACEHOLDER.search(value):
         return False
     counts = Counter(value)
     entropy = -sum(number / len(value) * math.log2(number / len(value)) for number in counts.values())

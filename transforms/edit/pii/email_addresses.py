@@ -12,7 +12,9 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\u
 _LETTER = rf"[^\W{_UNSPACED}]"
 _WIDE = rf"[{_UNSPACED}]"
 
-_AT = re.compile(r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at ")
+_AT = re.compile(
+    r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at "
+)
 _LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
 _SPACED_LOCAL = re.compile(rf"(?<!\w)(?![0-9]+ \.){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")
 _LONGEST_LOCAL = 64
@@ -75,7 +77,9 @@ def _address(text: str, at: re.Match[str], last: int) -> FoundValue | None:
     before = text[max(0, local.start() - 2) : local.start()]
     if before == "//" or (local[0] == "git" and text[end : end + 1] == ":"):
         return None
-    host = re.sub(r"(?i)[\[\](){}]|\bdot\b| ", lambda match: "." if match[0].lower() == "dot" else "", text[domain.start() : end]).lower()
+    host = re.sub(
+        r"(?i)[\[\](){}]|\bdot\b| ", lambda match: "." if match[0].lower() == "dot" else "", text[domain.start() : end]
+    ).lower()
     if host.rpartition(".")[2] in _FILES:
         return None
     return FoundValue("email", local.start(), end, f"{local[0].replace(' ', '').lower()}@{host}")

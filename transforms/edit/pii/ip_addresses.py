@@ -74,4 +74,6 @@ def _numbered(text: str, match: re.Match[str]) -> bool:
     if _NOT_AN_ADDRESS.search(before):
         return True
     small = all(int(octet) <= 30 for octet in match[0].split("."))
-    return small and match.start() <= 4 and _HEADING.match(before) is not None and re.match(r"\)? +[^\W\d_a-z]", after) is not None
+    return (
+        small and match.start() <= 4 and _HEADING.match(before) is not None and re.match(r"\)? +[^\W\d_a-z]", after) is not None
+    )

@@ -33,7 +33,15 @@ _LEAST_RUN = 16
 
 _signs = masks(
     (
-        *((0x30, 10, 0), (0x40, 1, 0), (0x25, 2, 0), (0x28, 1, 0), (0x3A, 1, 0), (0x3C, 1, 0), (0x5B, 1, 0x20)),  # digits @%&(:<[{
+        *(
+            (0x30, 10, 0),
+            (0x40, 1, 0),
+            (0x25, 2, 0),
+            (0x28, 1, 0),
+            (0x3A, 1, 0),
+            (0x3C, 1, 0),
+            (0x5B, 1, 0x20),
+        ),  # digits @%&(:<[{
         *((0xC2, 1, 0), (0xD9, 1, 0), (0xDB, 1, 0), (0xE0, 1, 0), (0xE2, 1, 0), (0xEF, 1, 0)),
     ),
     ((0x20, 1, 0),),
@@ -257,7 +265,15 @@ def _anything(data, start, stop):
     """What a line with invisible characters may hold: everything, if it has any sign of it."""
     for k in range(start, stop):
         byte = data[k]
-        if _digit(data, k, stop) or byte == 0x40 or byte == 0x25 or byte == 0x26 or byte == 0x28 or byte == 0x5B or byte == 0x7B:
+        if (
+            _digit(data, k, stop)
+            or byte == 0x40
+            or byte == 0x25
+            or byte == 0x26
+            or byte == 0x28
+            or byte == 0x5B
+            or byte == 0x7B
+        ):
             return ALL
         if byte == 0x3C or (byte == 0xEF and data[k + 1] == 0xBC and data[k + 2] == 0xA0):
             return ALL
@@ -287,7 +303,9 @@ def _find(data, text_start):
                 signs, space, letter_d, letter_o, letter_t, dash, letter_b = _signs(data, i)
                 dots = space & (letter_d >> np.uint64(1)) & (letter_o >> np.uint64(2)) & (letter_t >> np.uint64(3))
                 dots &= space >> np.uint64(4)
-                begins = dash & (dash >> np.uint64(1)) & (dash >> np.uint64(2)) & (dash >> np.uint64(3)) & (letter_b >> np.uint64(4))
+                begins = (
+                    dash & (dash >> np.uint64(1)) & (dash >> np.uint64(2)) & (dash >> np.uint64(3)) & (letter_b >> np.uint64(4))
+                )
                 left = (signs | dots | begins) & np.uint64((1 << _STRIDE) - 1)
                 size = _STRIDE
             else:
@@ -313,7 +331,15 @@ def _find(data, text_start):
                 elif byte == 0x20 or byte == 0x2D:
                     found = _tail(data, at, end)
                 elif byte < 0x80:
-                    if byte == 0x40 or byte == 0x25 or byte == 0x26 or byte == 0x28 or byte == 0x3C or byte == 0x5B or byte == 0x7B:
+                    if (
+                        byte == 0x40
+                        or byte == 0x25
+                        or byte == 0x26
+                        or byte == 0x28
+                        or byte == 0x3C
+                        or byte == 0x5B
+                        or byte == 0x7B
+                    ):
                         found = _email(data, at, end)
                 elif byte == 0xEF and at + 2 < end and data[at + 1] == 0xBC and data[at + 2] == 0xA0:
                     found = EMAIL

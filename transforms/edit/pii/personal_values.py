@@ -19,6 +19,9 @@ from tamis.transforms.edit.pii.secret_values import secret_values
 ROUNDS = 8
 """How often a line is searched at most; one is left alone as soon as nothing is found in it."""
 
+_MASK = "\u02cd"
+"""A letter in no address or number stands for each character of a replacement, which is a word of no finder then."""
+
 
 @dataclass(frozen=True)
 class Finder:
@@ -40,8 +43,8 @@ class Finder:
         They do not overlap: of two that would, the secret stays, then the address, IBAN, card, IP
         address, and the telephone number last.
         """
-        text = plain(line)
         taken = [match.span() for match in self.replacements.finditer(line)]
+        text = plain(self.replacements.sub(lambda match: _MASK * len(match[0]), line) if taken else line)
         found: list[FoundValue] = []
         for value in self._candidates(text, kinds):
             start, stop = text.original(value.start, value.stop)

@@ -14,17 +14,21 @@ _SEPARATOR = r"(?: ?[-./·] ?| ?\) ?[-./]? ?| ?\( ?| {1,2})"
 _DIGITS = rf"[0-9](?:{_SEPARATOR}?[0-9])"
 _BEFORE = r"(?<![\w$€£¥#=~^&_])(?<![0-9][.,:/-])(?<!\w[./-])"
 _AFTER = r"(?![\w%°€£$])(?![.,:/-][0-9])"
-_EXTENSION = re.compile(r"(?i),? {0,2}(?:\(? ?(?:extension|extn|ext|x|durchwahl|poste|anexo|ramal|int)\.?:? ?|# ?)[0-9]{1,6}(?![0-9]) ?\)?")
+_EXTENDED = r"(?:(?:extension|extn|ext|x|durchwahl|poste|anexo|ramal|int)\.? ?:? ?|# ?)[0-9]{1,6}(?![0-9])"
+_EXTENSION = re.compile(rf"(?i),? {{0,2}}(?:\( ?{_EXTENDED} ?\)|{_EXTENDED})")
 
 _INTERNATIONAL = re.compile(rf"(?:(?<![0-9+])\+ ?|(?<![\w+])(?<!\w[./-])(?:00 ?|011[ -]))(?=[1-9 (]){_DIGITS}{{6,14}}(?![0-9])")
+_MARK = r"(?: ?- ?| ?/ ?|[.·]| \. )"
 _AMERICAN = re.compile(
-    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9][0-9][0-9] ?\) ?[-./]? ?|[2-9][0-9][0-9] ?[-.·/] ?)[0-9]{{3}} ?[-.· ] ?[0-9]{{4}}{_AFTER}(?! ?-[0-9])"
+    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9][0-9][0-9] ?\) ?[-./]? ?|[2-9][0-9][0-9]{_MARK})[0-9]{{3}}(?:{_MARK}| )[0-9]{{4}}{_AFTER}"
+    r"(?! ?-[0-9])"
 )
 _SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9][0-9][0-9] [2-9][0-9][0-9][ -][0-9]{{4}}{_AFTER}(?! [0-9])")
 _NATIONAL = re.compile(
     rf"{_BEFORE}(?<!\+)(?<![0-9] [-/.:] )(?<![0-9][-/.:] )(?<![0-9] [-/.:])(?:(?:8 )?\( ?(?!(?:19|20)[0-9][0-9] ?\))[0-9]{{1,5}} ?\) ?[-./]? ?[0-9]|0[0-9])"
     rf"(?:(?: ?[-./·] ?| )?[0-9]){{5,12}}{_AFTER}"
 )
+_GOES_ON = re.compile(r" ?[-.·] ?[0-9]|/")
 _RUN = re.compile(rf"{_DIGITS}{{6,}}")
 _DIGIT = re.compile("[0-9]")
 
@@ -52,11 +56,25 @@ _ANOTHER = re.compile(r"(?i) ?(?:/|,|;|\||&|or|and|und|oder|ou|et|y|o|e|или|�
 _DATE = re.compile(
     r"(?:19|20)[0-9][0-9] ?[-./ ] ?[01]?[0-9] ?[-./ ] ?[0-3]?[0-9](?![0-9])|[0-3]?[0-9] ?[-./ ] ?[0-3]?[0-9] ?[-./ ] ?(?:19|20)[0-9][0-9](?![0-9])"
     r"|[0-3]?[0-9] ?[-./] ?[0-3]?[0-9] ?[-./] ?[0-9][0-9](?![0-9-])|(?:19|20)[0-9][0-9] ?[-/] ?(?:19|20)[0-9][0-9](?![0-9])|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9])"
-    r"|[0-9]{3}-[0-9][0-9]-[0-9]{4}(?![0-9])|[0-9]{5}-[0-9]{4}(?![0-9])|[0-9]-[0-9]{2,5}-[0-9]{3,6}-[0-9X](?![0-9])|97[89]-[0-9]"
 )
-"""Dates, ranges of years, IP addresses, US social security numbers and postcodes, ISBN."""
+"""Dates, ranges of years, and IP addresses."""
+_OTHER = re.compile(
+    r"[0-9]{3}-[0-9][0-9]-[0-9]{4}(?![0-9])|[0-9]{5}-[0-9]{4}(?![0-9])|[0-9]-[0-9]{2,5}-[0-9]{3,6}-[0-9X](?![0-9])|97[89]-[0-9]"
+)
+"""US social security numbers and postcodes, and ISBN."""
 _KINDS = (
-    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan", "voicemail"),
+    *(
+        "fixed_line",
+        "mobile",
+        "toll_free",
+        "premium_rate",
+        "shared_cost",
+        "personal_number",
+        "voip",
+        "pager",
+        "uan",
+        "voicemail",
+    ),
 )
 """The kinds of numbers, each with a pattern, in the metadata of a country."""
 _LEAST_DIGITS, _MOST_DIGITS = 7, 15
@@ -66,7 +84,7 @@ _AHEAD = 4
 """Characters behind a run of digits that tell whether a number ends there."""
 
 
-def phone_numbers(text: str, countries: Sequence[str]) -> Iterator[FoundValue]:
+def phone_numbers(text: str, countries: Sequence[str]) -> list[FoundValue]:
     """The telephone numbers of a line; their digits, with the code of the country if it is known, are
     their values. An extension belongs to its number.
 
@@ -74,17 +92,27 @@ def phone_numbers(text: str, countries: Sequence[str]) -> Iterator[FoundValue]:
     `CA` is among the countries; numbers in groups that begin with 0 or a bracket and are valid in one
     of the countries; and 7 to 15 digits behind a word such as `Tel.` or `call`.
     """
-    last = 0
-    for start, stop, value in sorted(_candidates(text, countries), key=lambda found: (found[0], -found[1])):
-        if start < last:
-            continue
-        if extension := _EXTENSION.match(text, stop):
-            stop = extension.end()
-        last = stop
-        yield FoundValue("phone", start, stop, value)
+    found: list[FoundValue] = []
+    for _, start, stop, value in sorted(_candidates(text, countries)):
+        if all(stop <= other.start or other.stop <= start for other in found):
+            if extension := _EXTENSION.match(text, stop):
+                stop = extension.end()
+            found.append(FoundValue("phone", *_with_brackets(text, start, stop), value))
+    return sorted(found, key=lambda each: each.start)
 
 
-def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+def _with_brackets(text: str, start: int, stop: int) -> tuple[int, int]:
+    """The span with both brackets, or neither, if one of them is at its end."""
+    opened = text.count("(", start, stop) - text.count(")", start, stop)
+    if opened > 0 and text[start] == "(":
+        return (start, stop + 1) if text[stop : stop + 1] == ")" else (start + 1, stop)
+    if opened < 0 and text[max(start - 1, 0)] == "(":
+        return start - 1, stop
+    return start, stop
+
+
+def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+    """Numbers that may overlap, each with a rank: of two, the lower one stays."""
     american = not {"US", "CA"}.isdisjoint(countries)
     told, done = -1, 0
     for run in _RUN.finditer(text):
@@ -94,18 +122,19 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
         if "+" in written or "00" in written or "011" in written:
             for match in _inside(_INTERNATIONAL, text, first, end):
                 if found := _international(match):
-                    yield found
+                    yield 0, *found
         if american and end - run.start() >= 10:
             for match in _inside(_AMERICAN, text, first, end):
-                yield (*match.span(), f"+1{_digits(match[0])[-10:]}")
+                yield 1, *match.span(), f"+1{_digits(match[0])[-10:]}"
             if " " in written:
                 for match in _inside(_SPACED_AMERICAN, text, first, end):
                     if _valid(_digits(match[0])[-10:], "US"):
-                        yield (*match.span(), f"+1{_digits(match[0])[-10:]}")
+                        yield 1, *match.span(), f"+1{_digits(match[0])[-10:]}"
         if "0" in written or "(" in written:
             for match in _inside(_NATIONAL, text, first, end):
-                if not _DATE.match(match[0]) and (found := _national(match, countries)):
-                    yield found
+                number = match[0].rpartition(")")[2].lstrip()
+                if not _DATE.match(number) and not _OTHER.match(match[0]) and (found := _national(match, countries)):
+                    yield 2, *found
         start = run.start()
         while rest := _RUN.match(text, start):
             before = start - text.endswith("(", 0, start)
@@ -114,7 +143,7 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
             found = _told(rest, before, countries)
             if found is None:
                 break
-            yield found
+            yield 3, *found
             told = found[1]
             following = _DIGIT.search(text, told, end)
             if following is None:
@@ -132,7 +161,7 @@ def _introduced(text: str, start: int) -> bool:
         written = word[0]
         if written in _LETTERS and word is words[0] and before[word.end() : word.end() + 1] in (":", "."):
             return True
-        if written.lower() in _WORDS:
+        if written.lower() in _WORDS and written != "pH":
             return True
         if written.lower() not in _BETWEEN:
             return False
@@ -175,7 +204,7 @@ def _national(match: re.Match[str], countries: Sequence[str]) -> tuple[int, int,
         written = match[0][:stop]
         digits = _digits(written)
         groups = re.findall(r"[0-9]+", written)
-        if not 9 <= len(digits) <= 12 or len(groups) < 2 or not (1 < len(groups[0]) < 6 or written[0] in "(8"):
+        if not 9 <= len(digits) <= 12 or len(groups) < 2 or not (1 < len(groups[0]) < 7 or written[0] in "(8"):
             continue
         for country in countries:
             number = _valid(digits, country) if country not in ("US", "CA") else None
@@ -186,7 +215,7 @@ def _national(match: re.Match[str], countries: Sequence[str]) -> tuple[int, int,
 
 def _told(match: re.Match[str], start: int, countries: Sequence[str]) -> tuple[int, int, str] | None:
     """The longest part that is valid in a country, or else all of it; it begins at `start`."""
-    if _DATE.match(match[0]):
+    if _DATE.match(match[0]) or _OTHER.match(match[0]):
         return None
     first = None
     for stop in _ends(match[0]):
@@ -194,7 +223,7 @@ def _told(match: re.Match[str], start: int, countries: Sequence[str]) -> tuple[i
         if not _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS:
             continue
         first = first or (start, match.start() + stop, digits)
-        for country in countries:
+        for country in countries if not _GOES_ON.match(match[0], stop) else ():
             if number := _valid(digits, country):
                 return start, match.start() + stop, number
     return first
@@ -203,14 +232,15 @@ def _told(match: re.Match[str], start: int, countries: Sequence[str]) -> tuple[i
 def _ends(written: str, at_spaces: bool = False) -> list[int]:
     """Where a number may end, the longest first: behind its groups, or only where a space follows."""
     ends = [group.end() for group in re.finditer(r"[0-9]+(?: ?\))?", written[:_LONGEST])]
-    return [end for end in reversed(ends) if not (at_spaces and re.match(" ?[-./·]", written[end:]))]
+    return [end for end in reversed(ends) if not (at_spaces and _GOES_ON.match(written, end))]
 
 
 def _grouped(groups: Sequence[str], number: str) -> bool:
     """Whether its area code is the first group, and the rest one group or groups of two to four."""
     national = re.findall(r"[0-9]+", format_number(parse(number), PhoneNumberFormat.NATIONAL))
     same = groups[0].lstrip("0") == national[0].lstrip("0") or groups[0] == "8"
-    return same and (len(groups) == 2 or all(1 < len(group) < 5 for group in groups[1:]))
+    short = all(1 < len(group) < 5 for group in groups[1:-1]) and len(groups[-1]) < 5
+    return same and (len(groups) == 2 or short or groups == national)
 
 
 def _digits(written: str) -> str:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 _SOURCE = "counted by Tamis"
 
-COUNTRIES = tuple("US GB IE DE FR IT ES NL BE CH AT SE FI GR UA RU TR IL AU NZ IN PK CN JP KR TH VN ID MY PH ZA NG KE EG BR AR".split())
+COUNTRIES = tuple(
+    "US GB IE DE FR IT ES NL BE CH AT SE FI GR UA RU TR IL AU NZ IN PK CN JP KR TH VN ID MY PH ZA NG KE EG BR AR".split()
+)
 """The countries whose national numbers are looked for by default."""
 
 Token = Annotated[str, Field(min_length=1, pattern=r"^[^\n\r]+$")]
@@ -116,9 +118,10 @@ class PiiEditor(Editor[Pii]):
     def edit(self, texts: Texts) -> Edits:
         from tamis.transforms.edit.pii.replaced_values import replaced_values
 
-        return replaced_values(texts, self._finder())
+        return replaced_values(texts, self.finder())
 
-    def _finder(self) -> Finder:
+    def finder(self) -> Finder:
+        """What finds and replaces, as these options say."""
         from tamis.transforms.edit.pii.personal_values import Finder
         from tamis.transforms.edit.pii.placeholders import PLACEHOLDER, placeholder, placeholder_key
 

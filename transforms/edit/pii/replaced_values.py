@@ -18,7 +18,15 @@ _SECRET = KINDS.index("secret")
 
 _CV_HEADINGS = frozenset(
     [
-        *("curriculum vitae", "résumé", "resume", "experience", "professional experience", "work experience", "relevant experience"),
+        *(
+            "curriculum vitae",
+            "résumé",
+            "resume",
+            "experience",
+            "professional experience",
+            "work experience",
+            "relevant experience",
+        ),
         *("work history", "employment", "employment history", "education", "educational background", "academic qualifications"),
         *("qualifications", "skills", "key skills", "technical skills", "core skills", "career objective", "objective"),
         *("professional summary", "references", "personal references", "personal details", "personal information"),

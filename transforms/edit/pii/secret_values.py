@@ -43,7 +43,9 @@ _NAMED = re.compile(
     re.ASCII,
 )
 _BEARER = re.compile(r"(?<!\w)(?:Bearer|bearer|Basic) +([A-Za-z0-9+/_=.~-]{16,2048})", re.ASCII)
-_URL_PASSWORD = re.compile(r"(?<![A-Za-z])[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"'<>]{0,64}:([^\s@/\"'<>]{3,128})@(?=[\w\[])", re.ASCII)
+_URL_PASSWORD = re.compile(
+    r"(?<![A-Za-z])[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"'<>]{0,64}:([^\s@/\"'<>]{3,128})@(?=[\w\[])", re.ASCII
+)
 _PLACEHOLDER = re.compile(r"(?i)x{6}|\.{3}|your|example|<|\*{3}|changeme|placeholder")
 
 _LETTER, _DIGIT = re.compile("[A-Za-z]"), re.compile("[0-9]")

@@ -34,9 +34,49 @@ _SPACED_DOMAIN = re.compile(
 _FREE_MAIL = re.compile(r"(?i) ?(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|protonmail|msn)\b")
 
 _FILES = frozenset(
-    "png jpg jpeg gif svg webp bmp ico css js jsx tsx mjs htm html php asp aspx jsp json xml yaml yml txt pdf doc docx xls xlsx "
-    "csv zip gz tar tgz exe dll jar class cpp hpp lock local localdomain localhost internal".split()
+    [
+        *(
+            "png",
+            "jpg",
+            "jpeg",
+            "gif",
+            "svg",
+            "webp",
+            "bmp",
+            "ico",
+            "css",
+            "js",
+            "jsx",
+            "tsx",
+            "mjs",
+            "htm",
+            "html",
+            "php",
+            "asp",
+        ),
+        *(
+            "aspx",
+            "jsp",
+            "json",
+            "xml",
+            "yaml",
+            "yml",
+            "txt",
+            "pdf",
+            "doc",
+            "docx",
+            "xls",
+            "xlsx",
+            "csv",
+            "zip",
+            "gz",
+            "tar",
+            "tgz",
+        ),
+        *("exe", "dll", "jar", "class", "cpp", "hpp", "lock", "local", "localdomain", "localhost", "internal"),
+    ]
 )
+"""Endings of files and of hosts in a local network, which are no domains."""
 _MESSAGE_IDS = re.compile(r"(?i)\W*(?:(?:resent-)?message-?id|in-reply-to|references|content-id)\s*:")
 """Headers whose values look like addresses and are none: they name a message or a part of it."""
 

@@ -43,13 +43,19 @@ class Finder:
         They do not overlap: of two that would, the secret stays, then the address, IBAN, card, IP
         address, and the telephone number last.
         """
-        taken = [match.span() for match in self.replacements.finditer(line)]
-        text = plain(self.replacements.sub(lambda match: _MASK * len(match[0]), line) if taken else line)
+        covered = bytearray(len(line))
+        text, covers = line, False
+        for match in self.replacements.finditer(line):
+            covered[match.start() : match.end()] = b"\1" * len(match[0])
+            covers = True
+        if covers:
+            text = self.replacements.sub(lambda match: _MASK * len(match[0]), line)
+        written = plain(text)
         found: list[FoundValue] = []
-        for value in self._candidates(text, kinds):
-            start, stop = text.original(value.start, value.stop)
-            if not any(start < end and first < stop for first, end in taken):
-                taken.append((start, stop))
+        for value in self._candidates(written, kinds):
+            start, stop = written.original(value.start, value.stop)
+            if not any(covered[start:stop]):
+                covered[start:stop] = b"\1" * (stop - start)
                 found.append(FoundValue(value.kind, start, stop, value.value))
         return sorted(found, key=lambda value: value.start)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberFormat, format_number, parse
 
+from tamis.transforms.edit.pii import phone_words
 from tamis.transforms.edit.pii.found_value import FoundValue
 
 _SEPARATOR = r"(?: ?[-./·] ?| ?\) ?[-./]? ?| ?\( ?| {1,2})"
@@ -20,33 +21,21 @@ _EXTENSION = re.compile(rf"(?i),? {{0,2}}(?:\( ?{_EXTENDED} ?\)|{_EXTENDED})")
 _INTERNATIONAL = re.compile(rf"(?:(?<![0-9+])\+ ?|(?<![\w+])(?<!\w[./-])(?:00 ?|011[ -]))(?=[1-9 (]){_DIGITS}{{6,14}}(?![0-9])")
 _MARK = r"(?: ?- ?| ?/ ?|[.·]| \. )"
 _AMERICAN = re.compile(
-    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9][0-9][0-9] ?\) ?[-./]? ?|[2-9][0-9][0-9]{_MARK})[0-9]{{3}}(?:{_MARK}| )[0-9]{{4}}{_AFTER}"
+    rf"{_BEFORE}(?:\+?1(?: ?[-./] ?| )?)?(?:\( ?[2-9][0-9][0-9] ?\) ?[-./]? ?|[2-9][0-9][0-9]{_MARK})"
+    rf"[0-9]{{3}}(?:{_MARK}| )[0-9]{{4}}{_AFTER}"
     r"(?! ?-[0-9])"
 )
 _SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9][0-9][0-9] [2-9][0-9][0-9][ -][0-9]{{4}}{_AFTER}(?! [0-9])")
 _NATIONAL = re.compile(
-    rf"{_BEFORE}(?<!\+)(?<![0-9] [-/.:] )(?<![0-9][-/.:] )(?<![0-9] [-/.:])(?:(?:8 )?\( ?(?!(?:19|20)[0-9][0-9] ?\))[0-9]{{1,5}} ?\) ?[-./]? ?[0-9]|0[0-9])"
+    rf"{_BEFORE}(?<!\+)(?<![0-9] [-/.:] )(?<![0-9][-/.:] )(?<![0-9] [-/.:])"
+    rf"(?:(?:8 )?\( ?(?!(?:19|20)[0-9][0-9] ?\))[0-9]{{1,5}} ?\) ?[-./]? ?[0-9]|0[0-9])"
     rf"(?:(?: ?[-./·] ?| )?[0-9]){{5,12}}{_AFTER}"
 )
 _GOES_ON = re.compile(r" ?[-.·] ?[0-9]|/")
 _RUN = re.compile(rf"{_DIGITS}{{6,}}")
+_FIRST_DIGITS = re.compile(rf"{_DIGITS}{{6,47}}")
 _DIGIT = re.compile("[0-9]")
 
-_WORDS = frozenset(
-    "tel tél tele phone phones telephone telephones telefon telefono teléfono teléfonos telefone telefones téléphone telefonnummer"
-    " telefonszám telefax téléc telef telf ph fax mobile mobiles mob móvil moviles mobil mobilnummer mobiel cell cellular cellulare"
-    " cel celular celulares handy gsm whatsapp viber sms pager hotline helpline toll freephone landline voicemail voice rufnummer"
-    " puhelin puh tlf tlfn telefoon telepon hp call dial fon τηλ τηλέφωνο тел телефон моб мобильный факс هاتف الهاتف جوال تلفن موبایل"
-    " טל טלפון נייד फोन मोबाइल โทร đt".split()
-)
-_SIGNS = tuple("電話 电话 手机 手機 传真 傳真 携帯 전화 휴대폰 연락처 โทร ☎ ☏ ✆ 📞 📱 📠 ℡ ☎️".split())
-_LETTERS = frozenset("TFPM")
-"""Abbreviations when a colon or a dot follows: `T: 01483 424506`."""
-_BETWEEN = frozenset(
-    "number numbers no nr num nos n nummer us me him her them at on is are to and und or free line today now office home work direct"
-    " phone fax app toll mobile the our my your".split()
-)
-"""Words that may stand between one of `_WORDS` and the number."""
 _TOKEN = re.compile(r"[^\W_]+")
 _WORDS_BETWEEN = 4
 """At most."""
@@ -54,8 +43,10 @@ _CONTEXT = 48
 """Characters before a number that are looked at."""
 _ANOTHER = re.compile(r"(?i) ?(?:/|,|;|\||&|or|and|und|oder|ou|et|y|o|e|или|и) ?\(?\Z")
 _DATE = re.compile(
-    r"(?:19|20)[0-9][0-9] ?[-./ ] ?[01]?[0-9] ?[-./ ] ?[0-3]?[0-9](?![0-9])|[0-3]?[0-9] ?[-./ ] ?[0-3]?[0-9] ?[-./ ] ?(?:19|20)[0-9][0-9](?![0-9])"
-    r"|[0-3]?[0-9] ?[-./] ?[0-3]?[0-9] ?[-./] ?[0-9][0-9](?![0-9-])|(?:19|20)[0-9][0-9] ?[-/] ?(?:19|20)[0-9][0-9](?![0-9])|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9])"
+    r"(?:19|20)[0-9][0-9] ?[-./ ] ?[01]?[0-9] ?[-./ ] ?[0-3]?[0-9](?![0-9])"
+    r"|[0-3]?[0-9] ?[-./ ] ?[0-3]?[0-9] ?[-./ ] ?(?:19|20)[0-9][0-9](?![0-9])"
+    r"|[0-3]?[0-9] ?[-./] ?[0-3]?[0-9] ?[-./] ?[0-9][0-9](?![0-9-])"
+    r"|(?:19|20)[0-9][0-9] ?[-/] ?(?:19|20)[0-9][0-9](?![0-9])|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9])"
 )
 """Dates, ranges of years, and IP addresses."""
 _OTHER = re.compile(
@@ -93,10 +84,12 @@ def phone_numbers(text: str, countries: Sequence[str]) -> list[FoundValue]:
     of the countries; and 7 to 15 digits behind a word such as `Tel.` or `call`.
     """
     found: list[FoundValue] = []
+    covered = bytearray(len(text))
     for _, start, stop, value in sorted(_candidates(text, countries)):
-        if all(stop <= other.start or other.stop <= start for other in found):
+        if not any(covered[start:stop]):
             if extension := _EXTENSION.match(text, stop):
                 stop = extension.end()
+            covered[start:stop] = b"\1" * (stop - start)
             found.append(FoundValue("phone", *_with_brackets(text, start, stop), value))
     return sorted(found, key=lambda each: each.start)
 
@@ -136,7 +129,7 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
                 if not _DATE.match(number) and not _OTHER.match(match[0]) and (found := _national(match, countries)):
                     yield 2, *found
         start = run.start()
-        while rest := _RUN.match(text, start):
+        while rest := _FIRST_DIGITS.match(text, start):
             before = start - text.endswith("(", 0, start)
             if not _introduced(text, before) and not (told >= 0 and _ANOTHER.fullmatch(text, told, start)):
                 break
@@ -154,16 +147,16 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
 def _introduced(text: str, start: int) -> bool:
     """Whether the words before a place say that a telephone number follows."""
     before = text[max(0, start - _CONTEXT) : start]
-    if before.rstrip(" .:()-=>|\ufe0f").endswith(_SIGNS):
+    if before.rstrip(" .:()-=>|\ufe0f").endswith(phone_words.SIGNS):
         return True
     words = list(_TOKEN.finditer(before))[-1 - _WORDS_BETWEEN :][::-1]
     for word in words:
         written = word[0]
-        if written in _LETTERS and word is words[0] and before[word.end() : word.end() + 1] in (":", "."):
+        if written in phone_words.LETTERS and word is words[0] and before[word.end() : word.end() + 1] in (":", "."):
             return True
-        if written.lower() in _WORDS and written != "pH":
+        if written.lower() in phone_words.WORDS and written != "pH":
             return True
-        if written.lower() not in _BETWEEN:
+        if written.lower() not in phone_words.BETWEEN:
             return False
     return False
 
@@ -217,9 +210,12 @@ def _told(match: re.Match[str], start: int, countries: Sequence[str]) -> tuple[i
     """The longest part that is valid in a country, or else all of it; it begins at `start`."""
     if _DATE.match(match[0]) or _OTHER.match(match[0]):
         return None
+    written = match[0]
+    if (one := written.partition(" / ")[0]) != written and len(_digits(one)) >= _LEAST_DIGITS:
+        written = one
     first = None
-    for stop in _ends(match[0]):
-        digits = _digits(match[0][:stop])
+    for stop in _ends(written):
+        digits = _digits(written[:stop])
         if not _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS:
             continue
         first = first or (start, match.start() + stop, digits)
@@ -245,13 +241,6 @@ def _grouped(groups: Sequence[str], number: str) -> bool:
 
 def _digits(written: str) -> str:
     return re.sub("[^0-9]", "", written)
-
-
-def _parsed(number: str, country: str | None) -> PhoneNumber | None:
-    try:
-        return parse(number, country)
-    except NumberParseException:
-        return None
 
 
 @functools.cache

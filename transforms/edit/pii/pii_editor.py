@@ -22,8 +22,31 @@ if TYPE_CHECKING:
 
 _SOURCE = "counted by Tamis"
 
-COUNTRIES = tuple(
-    "US GB IE DE FR IT ES NL BE CH AT SE FI GR UA RU TR IL AU NZ IN PK CN JP KR TH VN ID MY PH ZA NG KE EG BR AR".split()
+COUNTRIES = (
+    *(
+        "US",
+        "GB",
+        "IE",
+        "DE",
+        "FR",
+        "IT",
+        "ES",
+        "NL",
+        "BE",
+        "CH",
+        "AT",
+        "SE",
+        "FI",
+        "GR",
+        "UA",
+        "RU",
+        "TR",
+        "IL",
+        "AU",
+        "NZ",
+        "IN",
+    ),
+    *("PK", "CN", "JP", "KR", "TH", "VN", "ID", "MY", "PH", "ZA", "NG", "KE", "EG", "BR", "AR"),
 )
 """The countries whose national numbers are looked for by default."""
 

@@ -92,12 +92,16 @@ def _apart(found: PersonalLines, keys: list[tuple[int, int]]) -> tuple[npt.NDArr
     if not keys:
         return found
     pieces: list[tuple[int, int, int, int]] = []
+    at = 0
     for document, start, stop, kinds in zip(*(column.tolist() for column in found), strict=True):
-        for first, last in keys:
-            if first < stop and start < last:
-                if start < first:
-                    pieces.append((document, start, first, kinds))
-                start = max(start, last)
+        while at < len(keys) and keys[at][0] < stop:
+            first, last = keys[at]
+            if start < first:
+                pieces.append((document, start, first, kinds))
+            start = max(start, last)
+            if last > stop:
+                break
+            at += 1
         if start < stop:
             pieces.append((document, start, stop, kinds))
     return tuple(np.array(pieces, np.int64).reshape(-1, 4).T)

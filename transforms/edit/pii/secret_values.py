@@ -24,7 +24,7 @@ _ISSUED = re.compile(
             r"AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{28}",  # Google
             r"sk-(?:[a-z0-9]{2,12}-)*[\w-]{20,}|xai-\w{40,}|gsk_\w{40,}|pplx-\w{40,}|r8_\w{36,}|hf_[A-Za-z0-9]{30,}",  # models
             r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{20,}",  # Stripe
-            r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*",  # JSON Web Tokens
+            r"eyJ[\w-]{8,2000}\.eyJ[\w-]{8,8000}\.[\w-]{0,2000}",  # JSON Web Tokens
             r"npm_[A-Za-z0-9]{36}|pypi-AgEI[\w-]{50,}|rubygems_[0-9a-f]{48}|dckr_pat_[\w-]{20,}",
             r"SG\.[\w-]{16,}\.[\w-]{16,}|key-[0-9a-f]{32}|(?:SK|AC)[0-9a-f]{32}",  # SendGrid, Mailgun, Twilio
             r"do[opr]_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|shp(?:at|ss|pa|ca)_[0-9a-fA-F]{32}|sq0[a-z]{3}-[\w-]{22,}",
@@ -37,9 +37,10 @@ _ISSUED = re.compile(
     re.ASCII,
 )
 _NAMED = re.compile(
-    r"(?i)(?<![a-z])(?:[a-z]{0,12}[_-])?(?:api[_ -]?key|apikey|secret(?:[_ -]?(?:access[_ -]?)?key)?|(?:access|auth|refresh|bearer|session|id)?"
-    r"[_ -]?token|passw(?:or)?d|passphrase|pwd|(?:private|access|account|signing|encryption|master|license)[_ -]?key"
-    r"|client[_ -]?secret|credentials?)s?[\"'`]?\s{0,3}(?:=>|:=|==?|:|%3D)\s{0,3}(?:Bearer\s|Basic\s)?[\"'`]?([A-Za-z0-9+/_=.~-]{16,512})",
+    r"(?i)(?<![a-z])(?:[a-z]{0,12}[_-])?(?:api[_ -]?key|apikey|secret(?:[_ -]?(?:access[_ -]?)?key)?|client[_ -]?secret"
+    r"|(?:access|auth|refresh|bearer|session|id)?[_ -]?token|passw(?:or)?d|passphrase|pwd|credentials?"
+    r"|(?:private|access|account|signing|encryption|master|license)[_ -]?key)s?[\"'`]?\s{0,3}(?:=>|:=|==?|:|%3D)\s{0,3}"
+    r"(?:Bearer\s|Basic\s)?[\"'`]?([A-Za-z0-9+/_=.~-]{16,512})",
     re.ASCII,
 )
 _BEARER = re.compile(r"(?<!\w)(?:Bearer|bearer|Basic) +([A-Za-z0-9+/_=.~-]{16,2048})", re.ASCII)
@@ -105,10 +106,9 @@ def private_keys(data: bytes | memoryview) -> Iterator[tuple[int, int]]:
     for begin in _BEGIN.finditer(data):
         if begin.start() < last:
             continue
-        end = _END.search(data, begin.end(), begin.end() + _LONGEST_BLOCK)
         following = _BEGIN.search(data, begin.end(), begin.end() + _LONGEST_BLOCK)
-        if end is None or (following is not None and following.start() < end.start()):
-            end = _BODY.match(data, begin.end())
+        limit = following.start() if following is not None else begin.end() + _LONGEST_BLOCK
+        end = _END.search(data, begin.end(), limit) or _BODY.match(data, begin.end(), limit)
         assert end is not None
         last = end.end()
         yield begin.start(), last

@@ -204,7 +204,7 @@ FOUND: dict[Kind, list[str]] = {
         "password=Xk29fjQ8sLpT03vZ",
         'secret: "a8f5f167f44f4964e6c998dee827110c"',
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\nabc=\n-----END RSA PRIVATE KEY-----",
-        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAA\n-----END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----",
         "Authorization: Bearer mF_9.B5f-4.1JqMabcdef",
         "postgres://user:s3cr3tpw@db.host.com/x",
         "hf_abcdefghijKLMNOP1234567890qrstuvwx",

@@ -149,15 +149,18 @@ class PiiEditor(Editor[Pii]):
         from tamis.transforms.edit.pii.placeholders import PLACEHOLDER, placeholder, placeholder_key
 
         options = self.options
-        if options.replace == "placeholders":
-            key = placeholder_key(options.seed, options.key_file)
-            replacement, replacements, inert = functools.partial(placeholder, key=key), PLACEHOLDER, True
-        else:
-            tokens = {kind: options.tokens.get(kind, f"<{kind.upper()}>") for kind in KINDS}
-            replacements = re.compile("|".join(map(re.escape, sorted(tokens.values(), key=len, reverse=True))))
-            inert = all(re.fullmatch("<[A-Za-z_]+>", token) for token in tokens.values())
+        key = placeholder_key(options.seed, options.key_file) if options.replace == "placeholders" else b""
+        tokens = {kind: options.tokens.get(kind, f"<{kind.upper()}>") for kind in KINDS}
+        written = re.compile("|".join(map(re.escape, sorted(tokens.values(), key=len, reverse=True))))
 
-            def replacement(found: FoundValue) -> str:
-                return tokens[found.kind]
+        def replacement(found: FoundValue) -> str:
+            return placeholder(found, key) if key else tokens[found.kind]
 
-        return Finder(frozenset(options.kinds), options.ips == "public", options.countries, replacement, replacements, inert)
+        return Finder(
+            frozenset(options.kinds),
+            options.ips == "public",
+            options.countries,
+            replacement,
+            PLACEHOLDER if key else written,
+            inert=all(re.fullmatch("<[A-Za-z_]+>", token) for token in tokens.values()),
+        )

@@ -75,7 +75,7 @@ def replaced_values(texts: Texts, finder: Finder) -> Edits:
             count(document, value)
     edits = np.array(rows, np.int64).reshape(-1, 4)
     order = np.argsort(edits[:, 1], kind="stable")
-    document, start, stop, reason = (np.ascontiguousarray(column) for column in edits[order].T)
+    columns = [np.ascontiguousarray(column) for column in edits[order].T]
     distinct = np.zeros(documents, np.int64)
     headings = np.zeros(documents, np.int64)
     for row, seen in different.items():
@@ -84,7 +84,7 @@ def replaced_values(texts: Texts, finder: Finder) -> Edits:
         short = {line.strip(_AROUND) for line in text.lower().split("\n") if len(line) < _LONGEST_HEADING}
         headings[row] = len(_CV_HEADINGS & short)
     new = pa.array(inserted, pa.large_string()).take(pa.array(order))
-    return Edits(document, start, stop, reason, new, [*counts, distinct, headings])
+    return Edits(*columns, new, [*counts, distinct, headings])
 
 
 def _apart(found: PersonalLines, keys: list[tuple[int, int]]) -> tuple[npt.NDArray[np.int64], ...]:

@@ -248,7 +248,8 @@ def _form(country: str) -> tuple[re.Pattern[str], str, int]:
     """What valid numbers of a country match: without the digits that stand before one at home, which
     are the second value; the third is its code."""
     metadata = PhoneMetadata.metadata_for_region(country)
-    assert metadata is not None and metadata.country_code is not None
+    assert metadata is not None
+    assert metadata.country_code is not None
     kinds = [getattr(metadata, kind) for kind in _KINDS]
     patterns = dict.fromkeys(kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern)
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns)), metadata.national_prefix or "", metadata.country_code

@@ -84,7 +84,7 @@ def replaced_values(texts: Texts, finder: Finder) -> Edits:
         short = {line.strip(_AROUND) for line in text.lower().split("\n") if len(line) < _LONGEST_HEADING}
         headings[row] = len(_CV_HEADINGS & short)
     new = pa.array(inserted, pa.large_string()).take(pa.array(order))
-    return Edits(*columns, new, [*counts, distinct, headings])
+    return Edits(columns[0], columns[1], columns[2], columns[3], new, [*counts, distinct, headings])
 
 
 def _apart(found: PersonalLines, keys: list[tuple[int, int]]) -> tuple[npt.NDArray[np.int64], ...]:

@@ -71,12 +71,11 @@ def probe_recipe(recipe: Recipe, probe: Probe) -> Probed:
     made = probe_documents(recipe, options, probe)
     components = prepared_components(recipe, "", {CANDIDATES})
     candidates = [_candidates(batch, recipe, components) for batch in made.batches()]
-    index = _index(components)
-    found = outcomes(pa.concat_arrays(candidates), made.plants(), index, options)
-    return Probed(recipe.name, probe.seed, made.items, _judged(made, found, _details(found, index, options)))
+    found = outcomes(pa.concat_arrays(candidates), made.plants(), _index(components), options)
+    return Probed(recipe.name, probe.seed, made.items, _judged(made, found))
 
 
-def _judged(made: ProbeDocuments, found: Outcomes, details: list[str]) -> list[Planted]:
+def _judged(made: ProbeDocuments, found: Outcomes) -> list[Planted]:
     """Without negatives in documents that are flagged without them: nothing could be said of these."""
     ids = made.hosts["id"].to_pylist()
     flagged, dropped = (found.severity >= least for least in (1, 2))
@@ -85,10 +84,10 @@ def _judged(made: ProbeDocuments, found: Outcomes, details: list[str]) -> list[P
         right = bool(flagged[place] if copy.number < 0 else found.own[place])
         item, words = copy.item, len(question_of(copy.item).split())
         return Planted(
-            ids[copy.host], item.benchmark, item.id, copy.mutation, words, right, bool(dropped[place]), details[place]
+            ids[copy.host], item.benchmark, item.id, copy.mutation, words, right, bool(dropped[place]), found.detail[place]
         )
 
-    clean = [Planted(name, "", "", CLEAN, 0, bool(flagged[k]), bool(dropped[k]), details[k]) for k, name in enumerate(ids)]
+    clean = [Planted(name, "", "", CLEAN, 0, bool(flagged[k]), bool(dropped[k]), found.detail[k]) for k, name in enumerate(ids)]
     return clean + [
         planted(place, copy) for place, copy in enumerate(made.copies, len(ids)) if copy.number >= 0 or not flagged[copy.host]
     ]
@@ -118,14 +117,3 @@ def _candidates(batch: pa.RecordBatch, recipe: Recipe, components: Components) -
 def _index(components: Components) -> Index:
     (rater,) = (rater for rater in components.raters if isinstance(rater, Contamination))
     return rater.index
-
-
-def _details(found: Outcomes, index: Index, options: Decontaminate) -> list[str]:
-    """The match that decides about each document, as decisions/ names it."""
-    return [
-        f"{CLASSES[found.kind[k]]}: {index.names[int(index.benchmark[found.item[k]])]} {index.labels[int(found.item[k])]} "
-        f"({options.score} {found.score[k]:.4f}, bytes {found.start[k]}-{found.stop[k]})"
-        if found.severity[k] >= 1
-        else ""
-        for k in range(len(found.severity))
-    ]

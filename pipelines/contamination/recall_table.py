@@ -95,8 +95,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         width = max(22, len(f"{name}, negatives"))
         yield f"{f'{name}, negatives':<{width}}" + "".join(f"{head:>10}" for head in ("flagged", "dropped", "documents"))
         for kind, flags in kinds.items():
-            cells = (flags[column] for column in ("flagged", "dropped", "documents"))
-            yield f"{f'  {kind}':<{width}}" + "".join(f"{cell:>10,}" for cell in cells)
+            counts = [flags[column] for column in ("flagged", "dropped", "documents")]
+            yield f"{f'  {kind}':<{width}}" + "".join(f"{cell:>10,}" for cell in counts)
             yield from _examples(flags)
     yield ""
     yield f"precision {_share(found['precision'])}"

@@ -24,7 +24,7 @@ ITEMS = [
     for place, (thing, where) in enumerate((thing, where) for thing in THINGS for where in PLACES)
 ]
 READING = [
-    Item("r", str(place), (f"Which of the {word} sank?",), (f"The {word} left at dawn. It sank near Skagen. Nobody saw it.",))
+    Item("r", str(place), (f"Which of the {word} sank?",), (f"The {word} left at dawn. It sank there. Nobody saw it.",))
     for place, word in enumerate(["barge", "yawl", "ketch"])
 ]
 FAMILY = Family(ITEMS)
@@ -61,7 +61,7 @@ def test_a_template_keeps_what_many_questions_have() -> None:
 
 
 def test_a_quote_is_a_sentence_of_the_passage_or_a_quarter_of_the_question() -> None:
-    assert of("quote", 0, family=Family(READING)) in {"The barge left at dawn.", "It sank near Skagen.", "Nobody saw it."}
+    assert of("quote", 0, family=Family(READING)) in {"The barge left at dawn.", "It sank there.", "Nobody saw it."}
     assert of("quote", 3) in question_of(ITEMS[3])
     assert len(of("quote", 3).split()) == len(question_of(ITEMS[3]).split()) // 4
 

@@ -69,8 +69,10 @@ def test_plants_are_found_and_clean_documents_are_not_flagged(probed: dict[str, 
     assert recalls["substituted-20"] <= recalls["substituted-5"]
     assert probed["clean"] == {"documents": 40, "flagged": 0, "dropped": 0, "examples": []}
     assert probed["precision"] == 1.0
-    assert probed["negatives"]["b"].keys() == {"topic", "quote"}  # of six questions that share nothing
-    assert all(flags["documents"] >= 3 and flags["flagged"] == 0 for flags in probed["negatives"]["b"].values())
+    negatives = probed["negatives"]["b"]
+    assert negatives.keys() == {"topic", "recombined", "template", "quote"}  # these questions have no sentence in common
+    assert {kind: flags["flagged"] for kind, flags in negatives.items() if flags["flagged"]} == {}
+    assert negatives["topic"]["documents"] >= 4
 
 
 def test_every_plant_is_counted_once_in_each_table(probed: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, MapDoFn, Sprea
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
 from tamis.transforms.select.join_scores import JoinScores
+from tamis.transforms.select.quality.bucket_quality import BucketQuality
 
 
 class Curate(beam.PTransform):
@@ -92,6 +93,10 @@ class Decide(beam.PTransform):
             record = partial(record_scores, release=self.release, name=name)
             parts |= f"Join {name}" >> JoinScores(
                 name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
+            )
+        if recipe.fusion is not None and (buckets := recipe.fusion.number_of_buckets):
+            parts |= "Quality" >> BucketQuality(
+                buckets, rows(decide.score_rows), rows(decide.scores), spill, ranges(partitions)
             )
         pending: list[str] = []  # steps that decide before the next one looks
         for step in recipe.steps:

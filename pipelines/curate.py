@@ -95,9 +95,8 @@ class Decide(beam.PTransform):
                 name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
             )
         if recipe.fusion is not None and (buckets := recipe.fusion.number_of_buckets):
-            parts |= "Quality" >> BucketQuality(
-                buckets, rows(decide.score_rows), rows(decide.scores), spill, ranges(partitions)
-            )
+            columns = rows(decide.score_rows), rows(decide.scores)
+            parts |= "Quality" >> BucketQuality(buckets, *columns, spill, ranges(partitions))
         pending: list[str] = []  # steps that decide before the next one looks
         for step in recipe.steps:
             transform = step.transform(partial(kept_documents, recipe=recipe), spill, partitions)

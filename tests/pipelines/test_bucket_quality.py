@@ -67,10 +67,7 @@ def test_quality_is_the_highest_bucket_however_the_input_is_split(tmp_path: Path
     ("changed", "message"),
     [
         ({"signals": [{"signal": "gopher.word_count"}]}, "quality needs a direction for 'gopher.word_count': up or down"),
-        (
-            {"signals": [{"signal": "metadata.a", "direction": "band"}]},
-            "quality needs a direction for 'metadata.a': up or down",
-        ),
+        ({"signals": [{"signal": "metadata.a", "direction": "band"}]}, "a direction for 'metadata.a': up or down"),
         ({"signals": [{"signal": "gopher.stop_words", "range": [0, 1]}]}, "range of 'gopher.stop_words' has no effect"),
         ({"signals": [{"signal": "gopher.stop_words", "weight": 2}]}, "weight of 'gopher.stop_words' has no effect"),
         ({"combine": "mean", "signals": [{"signal": "gopher.stop_words"}]}, "buckets has no effect without combine: buckets"),

@@ -127,6 +127,7 @@ def fuse(columns: pa.Table | pa.RecordBatch, quality: Quality | None, signals: M
 
     if quality is None:
         return np.full(columns.num_rows, DEFAULT_QUALITY, np.float32)
+    assert quality.combine != "buckets"
     if twice := [name for name, times in Counter(weight.signal for weight in quality.signals).items() if times > 1]:
         raise ValueError(f"quality weighs '{twice[0]}' twice")
     weights = sorted(quality.signals, key=lambda weight: weight.signal)

@@ -33,8 +33,9 @@ EXACT: Final = 4
 PREFIX: Final = 8
 """A rule that holds for all paths that begin with its path, as in robots.txt: `/a` for `/ab`."""
 
-_SUFFIX, _WILDCARD, _EXCEPTION = 1, 2, 4  # kinds of rules of the public suffix list
+_PLAIN, _WILDCARD, _EXCEPTION = 1, 2, 4  # kinds of rules of the public suffix list
 _PRIME = np.uint64(0x9E3779B185EBCA87)
+_TAG, _POSITION = np.uint64(0xFFFFFFFF00000000), np.uint64(0xFFFFFFFF)
 
 _SCHEMA = pa.schema(
     [
@@ -60,9 +61,9 @@ class Matches(NamedTuple):
 class HostRules:
     """h hosts with r rules, by host, path and label."""
 
-    slots: npt.NDArray[np.int32]
-    """Hash table with linear probing: positions of hosts, or -1; its size is a power of two, at most
-    half of it is used."""
+    slots: npt.NDArray[np.uint64]
+    """Hash table with linear probing: 32 bits of the hash, then 1 + position of the host; 0 is empty.
+    Its size is a power of two, at most half of it is used."""
     names: npt.NDArray[np.uint8]
     """The names of the hosts, one behind the other."""
     name_start: Ints
@@ -182,7 +183,7 @@ def _suffix_table() -> tuple[Any, ...]:
             rule = line.split()[0] if line.strip() and not line.startswith("//") else ""
             if not rule:
                 continue
-            kind = _EXCEPTION if rule[0] == "!" else _WILDCARD if rule.startswith("*.") else _SUFFIX
+            kind = _EXCEPTION if rule[0] == "!" else _WILDCARD if rule.startswith("*.") else _PLAIN
             name = rule.removeprefix("!").removeprefix("*.").encode("idna" if not rule.isascii() else "ascii").decode()
             kinds[name] = kinds.get(name, 0) | kind
     names, name_start = _packed(pa.array(list(kinds), pa.large_string()))
@@ -198,9 +199,8 @@ def _step(h, byte):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _slot(h, mask):
-    h ^= h >> np.uint64(32)
-    return np.int64((h * _PRIME) >> np.uint64(20)) & mask
+def _mixed(h):
+    return (h ^ (h >> np.uint64(32))) * _PRIME
 
 
 @njit(cache=True, nogil=True)
@@ -209,15 +209,16 @@ def _slots(names, name_start):
     capacity = 2
     while capacity < 2 * hosts:
         capacity *= 2
-    slots = np.full(capacity, -1, np.int32)
+    slots = np.zeros(capacity, np.uint64)
     for k in range(hosts):
         h = np.uint64(0)
         for i in range(name_start[k + 1] - 1, name_start[k] - 1, -1):
             h = _step(h, names[i])
-        slot = _slot(h, capacity - 1)
-        while slots[slot] >= 0:
+        h = _mixed(h)
+        slot = np.int64(h >> np.uint64(20)) & (capacity - 1)
+        while slots[slot]:
             slot = (slot + 1) & (capacity - 1)
-        slots[slot] = k
+        slots[slot] = (h & _TAG) | np.uint64(k + 1)
     return slots
 
 
@@ -225,16 +226,18 @@ def _slots(names, name_start):
 def _find(data, start, end, h, slots, names, name_start):
     """The position of the host `data[start:end]` with the hash `h`; -1 if it is not there."""
     mask = np.int64(len(slots) - 1)
-    slot = _slot(h, mask)
-    while slots[slot] >= 0:
-        k = np.int64(slots[slot])
-        first = name_start[k]
-        if name_start[k + 1] - first == end - start:
-            i = np.int64(0)
-            while i < end - start and names[first + i] == data[start + i]:
-                i += 1
-            if i == end - start:
-                return k
+    h = _mixed(h)
+    slot = np.int64(h >> np.uint64(20)) & mask
+    while slots[slot]:
+        if (slots[slot] ^ h) & _TAG == 0:
+            k = np.int64(slots[slot] & _POSITION) - 1
+            first = name_start[k]
+            if name_start[k + 1] - first == end - start:
+                i = np.int64(0)
+                while i < end - start and names[first + i] == data[start + i]:
+                    i += 1
+                if i == end - start:
+                    return k
         slot = (slot + 1) & mask
     return np.int64(-1)
 
@@ -262,8 +265,7 @@ def _registrable(data, start, end, suffixes):
         if k >= 0:
             if kinds[k] & _EXCEPTION:
                 return here
-            if kinds[k] & _SUFFIX:
-                suffix = here
+            suffix = here  # the parent of a wildcard is one, too: nobody registers kawasaki.jp
             wildcard = kinds[k] & _WILDCARD != 0
         label = here
         if i >= start:
@@ -379,5 +381,8 @@ def _matches(data, host_start, path_start, ends, table, suffixes):
                 limit = stop + size - 1
                 if size == 0:
                     break
-            rule[begun:count] = rule[begun:count][::-1].copy()
+            left, right = begun, count - 1  # the shortest path first
+            while left < right:
+                rule[left], rule[right] = rule[right], rule[left]
+                left, right = left + 1, right - 1
     return address[:count], rule[:count]

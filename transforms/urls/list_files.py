@@ -21,6 +21,9 @@ LIST_NAMES: Final = ("domains", "urls", "hosts")
 """The files of a category that are lists; so is every file with one of `LIST_SUFFIXES`."""
 LIST_SUFFIXES: Final = (".txt", ".list", ".lst", ".hosts", ".domains", ".urls")
 
+_ABOUT = ("usage", "README", "readme", "LICEN", "cc-by", "global_usage")
+"""How files begin that tell about lists; UT1 has `usage` in every category."""
+
 EXAMPLES: Final = 3
 """Lines of each kind that are named."""
 
@@ -92,7 +95,7 @@ def list_files(path: str) -> tuple[dict[str, list[str]], list[str]]:
             bare = posixpath.basename(name)
         if bare in LIST_NAMES or bare.endswith(LIST_SUFFIXES):
             categories.setdefault(posixpath.dirname(name), []).append(entry.uri)
-        else:
+        elif not bare.startswith(_ABOUT):
             passed_over.append(name)
     if not categories:
         wanted = f"files named {', '.join(LIST_NAMES)}, or with {', '.join(LIST_SUFFIXES)}, are lists"
@@ -101,7 +104,7 @@ def list_files(path: str) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def read_list(uris: list[str]) -> tuple[Entries, ReadLines]:
-    """The entries of files. Raises ValueError if no line names a host, and OSError for a damaged file."""
+    """The entries of files. Raises ValueError if no line names a host, or a file is damaged."""
     lines = ReadLines()
     hosts, paths, addresses, belows = [], [], [], []
     for uri in uris:
@@ -133,8 +136,13 @@ _Flags = npt.NDArray[np.bool_]
 
 def _entries_of(uri: str, lines: ReadLines) -> Iterator[tuple[pa.Array, pa.Array, _Flags, _Flags]]:
     """Entries of one file: first the hosts that are written as they are kept, then all others."""
-    with storage.open_decompressed(uri) as file:
-        text = file.read().decode("utf-8-sig", "replace")
+    try:
+        with storage.open_decompressed(uri) as file:
+            text = file.read().decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{uri}: unreadable list: {error}") from error
     written = pa.array(text.split("\n"), pa.large_string())
     written = pc.ascii_trim_whitespace(written)
     lower = pc.ascii_lower(written)

@@ -113,15 +113,17 @@ def _unread_lines(recipe: Recipe) -> Iterator[LintWarning]:
                 kinds = (f"{count:,}: {reason}, as in {', '.join(named)}" for reason, (count, named) in lines.unread.items())
                 yield LintWarning(
                     "list-lines-unread",
-                    redact(f"{lines.refused:,} lines or rows of {name} are not used as they are ({'; '.join(kinds)}). Correct them"),
+                    redact(
+                        f"{lines.refused:,} lines or rows of {name} are not used as they are ({'; '.join(kinds)}). Correct them"
+                    ),
                     {"lines": lines.refused, "entries": lines.entries},
                 )
             if lines.passed_over:
                 files = ", ".join(lines.passed_over[:NAMED]) + (", …" if len(lines.passed_over) > NAMED else "")
                 yield LintWarning(
                     "files-not-lists",
-                    f"{len(lines.passed_over):,} files in the folder of {name} are no lists of hosts: {files}. Regular expressions "
-                    "are not read; a list has a name such as domains, urls or NAME.txt",
+                    f"{len(lines.passed_over):,} files in the folder of {name} are no lists of hosts: {files}. Regular "
+                    "expressions are not read; a list has a name such as domains, urls or NAME.txt",
                     {"files": len(lines.passed_over)},
                 )
 

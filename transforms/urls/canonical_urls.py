@@ -198,7 +198,7 @@ def _authority(data, start, end, kinds, trusted):
                 if k < last:
                     dots += 1
                     if k + 1 < last:
-                        label = k + 1
+                        label = np.int64(k + 1)
         if kinds[data[label]] & _DIGIT:  # WHATWG reads a host as a number if its last label is one
             return _UNUSUAL, start, start, start
         if not has_scheme and dots == 0:

@@ -257,7 +257,7 @@ def _registrable(data, start, end, suffixes):
         if i >= start and data[i] != 0x2E:
             h = _step(h, data[i])
             continue
-        here = i + 1
+        here = np.int64(i + 1)
         if label == end or wildcard:
             suffix = here
         wildcard = False
@@ -272,10 +272,10 @@ def _registrable(data, start, end, suffixes):
             h = _step(h, 0x2E)
     if suffix == start:
         return np.int64(-1)
-    i = suffix - 2
-    while i >= start and data[i] != 0x2E:
-        i -= 1
-    return i + 1 if i + 1 < suffix - 1 else np.int64(-1)
+    before = suffix - 2
+    while before >= start and data[before] != 0x2E:
+        before -= 1
+    return before + 1 if before + 1 < suffix - 1 else np.int64(-1)
 
 
 @njit(cache=True, nogil=True)

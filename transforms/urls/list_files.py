@@ -106,7 +106,10 @@ def list_files(path: str) -> tuple[dict[str, list[str]], list[str]]:
 def read_list(uris: list[str]) -> tuple[Entries, ReadLines]:
     """The entries of files. Raises ValueError if no line names a host, or a file is damaged."""
     lines = ReadLines()
-    hosts, paths, addresses, belows = [], [], [], []
+    hosts: list[pa.Array] = []
+    paths: list[pa.Array] = []
+    addresses: list[_Flags] = []
+    belows: list[_Flags] = []
     for uri in uris:
         for host, path, is_address, below in _entries_of(uri, lines):
             hosts.append(host)
@@ -162,34 +165,37 @@ def _entries_of(uri: str, lines: ReadLines) -> Iterator[tuple[pa.Array, pa.Array
 
 def _parsed(uri: str, texts: list[str], rows: list[int], lines: ReadLines) -> tuple[pa.Array, pa.Array, _Flags, _Flags]:
     """The entries of lines that are looked at one by one."""
-    names, row_of, is_address, below = [], [], [], []
+    names: list[str] = []
+    row_of: list[int] = []
+    is_address: list[bool] = []
+    below: list[bool] = []
     for text, row in zip(texts, rows, strict=True):
         found = line_entries(text)
         if isinstance(found, str):
             lines.refuse(found, [_place(uri, row, text)])
             continue
-        for name, address, wild in found:
+        for name, has_path, wild in found:
             names.append(name)
             row_of.append(row)
-            is_address.append(address)
+            is_address.append(has_path)
             below.append(wild)
     urls = canonical_urls(pa.array(names, pa.string()))
     hosts, paths = urls.texts()
     address = np.array(is_address, np.bool_)
-    wild = np.array(below, np.bool_)
+    anything = np.array(below, np.bool_)
     number = np.array(row_of, np.int64)
     kept = urls.found.copy()
     for k in np.flatnonzero(~kept).tolist():
         lines.refuse("no host", [_place(uri, row_of[k], names[k])])
     for k in np.flatnonzero(kept).tolist():
-        if "." not in hosts[k] and hosts[k][0] != "[" and not wild[k]:
+        if "." not in hosts[k] and hosts[k][0] != "[" and not anything[k]:
             kept[k] = False
             lines.refuse("a name without a dot; write *.name for all hosts below it", [_place(uri, row_of[k], names[k])])
     host = pa.array(hosts, pa.large_string())
-    kept[kept] = _without_suffixes(uri, host.filter(pa.array(kept)), (wild | address)[kept], number[kept], lines)
+    kept[kept] = _without_suffixes(uri, host.filter(pa.array(kept)), (anything | address)[kept], number[kept], lines)
     chosen = pa.array(kept)
     path = pa.array([path if is_path else "" for path, is_path in zip(paths, is_address, strict=True)], pa.large_string())
-    return host.filter(chosen), path.filter(chosen), address[kept], wild[kept]
+    return host.filter(chosen), path.filter(chosen), address[kept], anything[kept]
 
 
 def line_entries(text: str) -> list[tuple[str, bool, bool]] | str:

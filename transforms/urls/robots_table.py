@@ -54,9 +54,9 @@ class RobotsTable:
         """Reads a saved table; processes share a local file. Raises ValueError for other files."""
         arrays = map_arrays(uri)
         try:
-            own = [arrays.pop(name) for name in ("first_day", "last_day", "details")]
+            first_day, last_day, details = (arrays.pop(name) for name in ("first_day", "last_day", "details"))
             notes = ReadLines(**json.loads(arrays.pop("notes")[0].as_py()))
-            return cls(HostRules(**arrays), *own, notes)
+            return cls(HostRules(**arrays), first_day, last_day, details, notes)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{uri}: no table of robots: {error}") from None
 

@@ -10,14 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from publicsuffixlist import PSLFILE, PublicSuffixList
 
-from tests.transforms.urls.url_strategies import hosts
 from tamis.transforms.urls.canonical_urls import canonical_url, canonical_urls
 from tamis.transforms.urls.host_rules import BELOW, DOMAIN, EXACT, PREFIX, HostRules, registrable_domains
+from tests.transforms.urls.url_strategies import hosts
 
 SUFFIXES = PublicSuffixList(only_icann=True)
 
 paths = st.text("ab/?", max_size=6).map(lambda path: f"/{path}").map(lambda path: canonical_url(f"http://x{path}")[1])
-rules = st.tuples(hosts, st.one_of(st.just(""), paths), st.integers(0, 2), st.sampled_from([0, BELOW, DOMAIN, EXACT, PREFIX, BELOW | PREFIX]))
+rules = st.tuples(
+    hosts, st.one_of(st.just(""), paths), st.integers(0, 2), st.sampled_from([0, BELOW, DOMAIN, EXACT, PREFIX, BELOW | PREFIX])
+)
 Rule = tuple[str, str, int, int]
 
 
@@ -57,7 +59,11 @@ def test_the_rules_that_hold_are_those_of_a_search(rules: list[Rule], addresses:
     found = [
         (number, text, label, flags)
         for number, text, label, flags in zip(
-            address.tolist(), index.entries(rule).to_pylist(), index.label[rule].tolist(), index.flags[rule].tolist(), strict=True
+            address.tolist(),
+            index.entries(rule).to_pylist(),
+            index.label[rule].tolist(),
+            index.flags[rule].tolist(),
+            strict=True,
         )
     ]
     expected = {
@@ -73,7 +79,9 @@ def test_the_rules_that_hold_are_those_of_a_search(rules: list[Rule], addresses:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(hosts, max_size=8))
-@example(["city.kawasaki.jp", "a.city.kawasaki.jp", "x.a.kawasaki.jp", "a.kawasaki.jp", "kawasaki.jp", "www.ck", "a.b.ck", "com"])
+@example(
+    ["city.kawasaki.jp", "a.city.kawasaki.jp", "x.a.kawasaki.jp", "a.kawasaki.jp", "kawasaki.jp", "www.ck", "a.b.ck", "com"]
+)
 def test_registrable_domains_are_those_of_the_list(names: list[str]) -> None:
     urls = canonical_urls(pa.array([f"http://{name}" for name in names], pa.string()))
     assert registrable_domains(urls).to_pylist() == [domain_of(host) if host else None for host in urls.texts()[0]]

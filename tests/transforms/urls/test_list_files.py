@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transforms.urls.url_strategies import addresses, hosts
 from tamis.transforms.urls.canonical_urls import canonical_url
 from tamis.transforms.urls.list_files import list_files, read_list
+from tests.transforms.urls.url_strategies import addresses, hosts
 
 
 def read(tmp_path: Path, text: str | bytes, name: str = "list.txt") -> tuple[list[tuple[str, str, bool, bool]], dict[str, int]]:
@@ -105,7 +105,13 @@ def test_no_line_is_lost(tmp_path_factory: pytest.TempPathFactory, texts: list[s
 
 
 def test_folders_of_categories(tmp_path: Path) -> None:
-    for name, text in {"adult/domains": b"a.com\n", "adult/urls": b"b.com/x\n", "adult/usage": b"black", "adult/expressions": b"(a|b)", "top.txt": b"d.com"}.items():
+    for name, text in {
+        "adult/domains": b"a.com\n",
+        "adult/urls": b"b.com/x\n",
+        "adult/usage": b"black",
+        "adult/expressions": b"(a|b)",
+        "top.txt": b"d.com",
+    }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(text)
     (tmp_path / "games").mkdir()

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
-from tests.transforms.urls.url_strategies import addresses, hosts
+from tamis.testing import check_rater
 from tamis.transforms.beam.step import Documents
 from tamis.transforms.text.segment import unsegmented
 from tamis.transforms.urls.canonical_urls import canonical_url
 from tamis.transforms.urls.judge_urls import JudgeUrls
 from tamis.transforms.urls.list_options import UrlLists
 from tamis.transforms.urls.url_lists import UrlListRater
+from tests.transforms.urls.url_strategies import addresses, hosts
 
 SUFFIXES = PublicSuffixList(only_icann=True)
 
@@ -34,7 +35,9 @@ def decisions(options: UrlLists, urls: Sequence[str | None]) -> list[tuple[str, 
     """(decision, reason, detail) of each address."""
     rated = rate(UrlListRater(options), urls)
     nulls = pa.nulls(len(urls), pa.string())
-    documents = Documents({name: rated[name] for name in rated.schema.names}, pa.array(["keep"] * len(urls)), nulls, nulls, True)
+    documents = Documents(
+        {name: rated[name] for name in rated.schema.names}, pa.array(["keep"] * len(urls)), nulls, nulls, True
+    )
     JudgeUrls(options).decide(documents, None)
     columns = [list(column.to_pylist()) for column in (documents.decision, documents.reason, documents.detail)]
     return list(zip(*columns, strict=True))
@@ -49,7 +52,9 @@ def lists(folder: Path, **files: str) -> dict[str, str]:
 def holds(entry: str, match: str, host: str, path: str) -> bool:
     name, begin = canonical_url(entry)
     if "/" in entry:
-        return host == name and (path == begin or (match == "below" and (begin == "/" or path[len(begin) :][:1] in "/?") and path.startswith(begin)))
+        return host == name and (
+            path == begin or (match == "below" and (begin == "/" or path[len(begin) :][:1] in "/?") and path.startswith(begin))
+        )
     same = host == name
     if match == "below":
         return same or (host.endswith(f".{name}") and not host[-1].isdigit())
@@ -63,7 +68,9 @@ entries = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(entries, min_size=1, max_size=8), st.sampled_from(["below", "domain", "exact"]), st.lists(addresses, max_size=8))
+@given(
+    st.lists(entries, min_size=1, max_size=8), st.sampled_from(["below", "domain", "exact"]), st.lists(addresses, max_size=8)
+)
 def test_lists_hold_what_a_search_finds(
     tmp_path_factory: pytest.TempPathFactory, written: list[str], match: str, urls: list[str]
 ) -> None:
@@ -72,7 +79,9 @@ def test_lists_hold_what_a_search_finds(
     known = [entry for entry in written if "/" in entry or SUFFIXES.privatesuffix(canonical_url(entry)[0])]
     rater = UrlListRater(UrlLists.model_validate({"deny": {"one": {"path": str(file), "match": match}}}))
     rated = rate(rater, urls)
-    for url, count, found in zip(urls, rated["url_lists.matches"].to_pylist(), rated["url_lists.entries"].to_pylist(), strict=True):
+    for url, count, found in zip(
+        urls, rated["url_lists.matches"].to_pylist(), rated["url_lists.entries"].to_pylist(), strict=True
+    ):
         host, path = canonical_url(url)
         expected = {"".join(canonical_url(entry)).rstrip("/") for entry in known if host and holds(entry, match, host, path)}
         if not host:
@@ -112,7 +121,9 @@ def test_decisions_name_list_category_and_entry(tmp_path: Path) -> None:
     (tmp_path / "ut1" / "games").mkdir()
     (tmp_path / "ut1" / "adult" / "domains").write_text("bad.com\n")
     (tmp_path / "ut1" / "games" / "urls").write_text("fun.org/play\n")
-    paths = lists(tmp_path, mine="fun.org\nonly.me\n", allow="good.bad.com\nbad.com/about\n", strict="xyzzy", soft="cam\nlive\n")
+    paths = lists(
+        tmp_path, mine="fun.org\nonly.me\n", allow="good.bad.com\nbad.com/about\n", strict="xyzzy", soft="cam\nlive\n"
+    )
     options = UrlLists.model_validate(
         {
             "deny": {"mine": {"path": paths["mine"], "action": "review"}, "ut1": {"path": str(tmp_path / "ut1")}},
@@ -199,6 +210,14 @@ def test_workers_map_what_the_driver_read(tmp_path: Path) -> None:
     late = pickle.loads(sent)
     with pytest.raises(FileNotFoundError):
         late.setup()
+
+
+def test_it_keeps_the_contract(tmp_path: Path) -> None:
+    paths = lists(tmp_path, mine="a.com\n", soft="a\nb\n")
+    deny = {"mine": {"path": paths["mine"]}}
+    check_rater(
+        UrlListRater(UrlLists.model_validate({"deny": deny, "allow": [paths["mine"]], "words": {"soft": paths["soft"]}}))
+    )
 
 
 def test_empty_and_odd_batches(tmp_path: Path) -> None:

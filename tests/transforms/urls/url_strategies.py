@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-LABELS = ["a", "b", "www", "example", "co", "uk", "com", "org", "kawasaki", "jp", "city", "blogspot", "ck", "münchen", "xn--p1ai", "1"]
+LABELS = [
+    "a",
+    "b",
+    "www",
+    "example",
+    "co",
+    "uk",
+    "com",
+    "org",
+    "kawasaki",
+    "jp",
+    "city",
+    "blogspot",
+    "ck",
+    "münchen",
+    "xn--p1ai",
+    "1",
+]
 
 hosts = st.lists(st.sampled_from(LABELS), min_size=1, max_size=5).map(".".join)
 """Hosts that often lie in each other, and below rules of the public suffix list."""
 
-segments = st.lists(st.sampled_from(["a", "b", "ab", "", ".", "..", "%2e", "%7E", "é", "x y", "%", "%zz", "%c3", "'", "|"]), max_size=4)
+segments = st.lists(
+    st.sampled_from(["a", "b", "ab", "", ".", "..", "%2e", "%7E", "é", "x y", "%", "%zz", "%c3", "'", "|"]), max_size=4
+)
 paths = segments.map(lambda parts: "".join(f"/{part}" for part in parts))
 
 addresses = st.builds(

@@ -36,7 +36,14 @@ class ConsentRater(Rater[Consent]):
     index_file = "robots.arrow"
     example: ClassVar[Mapping[str, Any]] = {"robots": "robots.parquet", "agents": ["GPTBot"]}
     signals = (
-        Signal("consent.status", "string", "", "none", _SOURCE, labels=("allowed", "disallowed", "missing")),
+        Signal(
+            "consent.status",
+            "string",
+            "what the table says of the host",
+            "none",
+            _SOURCE,
+            labels=("allowed", "disallowed", "missing"),
+        ),
         Signal("consent.row", "string", "row of the table that disallows", "none", _SOURCE),
     )
 

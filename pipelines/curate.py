@@ -43,7 +43,7 @@ class Curate(beam.PTransform):
         recipe, plan = self.recipe, self.plan
 
         # Rate: the splits of each task become parts.
-        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, index=plan.index))
+        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, indexes=plan.indexes))
         parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
 
         parts |= Decide(recipe, plan.folder, plan.spill, plan.partitions)

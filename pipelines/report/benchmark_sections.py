@@ -100,6 +100,8 @@ def _units(text: str, words: Words) -> list[tuple[str, str]]:
     segmented = segment(pa.array([text], pa.large_string()), words)
     data = text.encode()
     starts, ends = segmented.word_start.tolist(), segmented.word_end.tolist()
+    if not starts:
+        return [("", text)] if text else []
     units: list[tuple[str, str]] = []
     for start, end, following in zip([0, *starts[1:]], ends, [*starts[1:], len(data)], strict=True):
         word = "".join(character for character in data[start:end].decode().casefold() if character.isalnum())
@@ -108,7 +110,7 @@ def _units(text: str, words: Words) -> list[tuple[str, str]]:
             units.append((word, whole))
         else:  # a mark goes with the word before it
             units[-1] = (units[-1][0], units[-1][1] + whole)
-    return units or ([("", text)] if text else [])
+    return units
 
 
 def _edges(benchmark: BenchmarkItems) -> list[float]:

@@ -13,7 +13,7 @@ import yaml
 import tamis
 from tamis.pipelines.rater_training.evaluation import agreement, auc, calibration_error
 from tamis.pipelines.rater_training.labelled_texts import LabelledTexts, of_files, of_labels, of_run
-from tamis.pipelines.rater_training.train_rater import Training, card, recipe_lines, train_rater
+from tamis.pipelines.rater_training.train_rater import Training, recipe_lines, train_rater
 from tamis.transforms.core.errors import RunError
 
 GOOD = ("theorem", "proof", "energy", "symmetry", "because", "therefore")
@@ -100,7 +100,7 @@ def test_labels_by_id_and_conditions_on_a_run_name_the_same_documents(files: tup
 def test_what_cannot_be_learnt_is_named(files: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--negative"):
         of_files([files[0]], [], "source", 10, 0)
-    with pytest.raises(RunError, match="all .* labels are the same"):
+    with pytest.raises(RunError, match=r"all .* labels are the same"):
         of_files([files[0]], [files[0]], "source", 1000, 0)  # each text with both labels
     with pytest.raises(RunError, match=r"ends in \.bin"):
         train_rater(texts_of(files), Training(kind="fasttext"), str(tmp_path / "m.safetensors"), "source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -24,7 +25,7 @@ def keys_of(documents: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cells_of(keys: list[int]) -> Counter[int]:
-    pairs = np.array([(a * PAIR + b) % 2**64 for a, b in zip(keys, keys[1:], strict=False)], np.uint64)
+    pairs = np.array([(a * PAIR + b) % 2**64 for a, b in itertools.pairwise(keys)], np.uint64)
     return Counter([key % CELLS for key in keys] + [int(cell) % CELLS for cell in mix(pairs, PAIR)])
 
 

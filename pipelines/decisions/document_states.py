@@ -21,7 +21,7 @@ from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import bins, guards, join_scores
-from tamis.transforms.select.fuse import fuse
+from tamis.transforms.select.quality.fuse import fuse
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.metadata import column_of
@@ -124,7 +124,7 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     rules = Rules() if settled else recipe.rules
     of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
-    names = {*rules.columns, *(weight.signal for weight in recipe.quality), "tokens.count", *of_steps}
+    names = {*rules.columns, *(weight.signal for weight in recipe.weights), "tokens.count", *of_steps}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
     signals = signal_columns(part_state, names - {"quality"}, recipe)
     evaluated = rules.evaluate(signals, sketch["source"], explain)
@@ -142,7 +142,7 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
             columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
     columns |= {name: signals[name] for name in of_steps}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
-    columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.all_signals | recipe.undeclared))
+    columns["quality"] = pa.array(fuse(signals, recipe.fusion, recipe.all_signals | recipe.undeclared))
     if recipe.metrics:
         columns["metric"] = _metrics(columns, signals, recipe)
 

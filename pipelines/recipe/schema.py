@@ -47,8 +47,8 @@ from tamis.transforms.read.input_options import AUTO, Input
 from tamis.transforms.read.readers import READERS, options_type
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
-from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
+from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, resolve_range
 from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
@@ -130,8 +130,10 @@ class Recipe(Options):
     after_cuts: dict[str, Threshold] = Field(
         {}, description="limits by signal for documents that lost text to a step that cuts; measured again on what is left"
     )
-    quality: list[Weight] = Field(
-        [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
+    quality: QualityOptions = Field(
+        [],
+        description="the signals that make up quality, from 0 to 1: a list for their weighted mean, or a section; without any, "
+        "all documents have the same quality",
     )
     select: Annotated[
         Selection, StepOf("tamis.transforms.select.similar:DropSimilar"), StepOf("tamis.pipelines.decisions.budget:TakeBudget")
@@ -250,8 +252,9 @@ class Recipe(Options):
 
     @field_validator("quality")
     @classmethod
-    def _weights_fit(cls, weights: list[Weight], info: ValidationInfo) -> list[Weight]:
+    def _weights_fit(cls, quality: list[Weight] | Quality, info: ValidationInfo) -> list[Weight] | Quality:
         signals = _known_signals(info)
+        weights, place = (quality.signals, ("signals",)) if isinstance(quality, Quality) else (quality, ())
 
         def check(weight: Weight) -> None:
             signal = known_signal(weight.signal, signals, "float64")
@@ -261,8 +264,8 @@ class Recipe(Options):
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
-        FieldErrors.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
-        return weights
+        FieldErrors.collect({(*place, index): partial(check, weight) for index, weight in enumerate(weights) if signals})
+        return quality
 
     @field_validator("select")
     @classmethod
@@ -464,11 +467,23 @@ class Recipe(Options):
         for pair in self.language_pairs if self.per_language else ():
             yield pair.label, "string"
             yield pair.score, "float64"
-        yield from ((weight.signal, "float64") for weight in self.quality)
+        yield from ((weight.signal, "float64") for weight in self.weights)
         yield from ((metric.lstrip("+-"), "float64") for metric in self.curriculum.by.values())
         yield from ((name, "string") for name in (self.select.bins if self.select.by_bin else ()))
         for guard in self.guards.by_name.values():
             yield from ((name, "float64" if isinstance(kind, NumberRange) else "string") for name, kind in guard.where.items())
+
+    @property
+    def fusion(self) -> Quality | None:
+        """How signals become quality; None if all documents have the same."""
+        if isinstance(self.quality, Quality):
+            return self.quality
+        return Quality(signals=tuple(self.quality)) if self.quality else None
+
+    @property
+    def weights(self) -> Sequence[Weight]:
+        """The signals that make up quality."""
+        return self.quality.signals if isinstance(self.quality, Quality) else self.quality
 
     @cached_property
     def metrics(self) -> dict[str, tuple[str, float]]:

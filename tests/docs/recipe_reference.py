@@ -130,12 +130,17 @@ def _references(schema: Mapping[str, Any], suffix: str = "") -> Iterator[tuple[s
     """(suffix of the path, name) of the models that a field may hold."""
     if "$ref" in schema:
         yield suffix, schema["$ref"].rsplit("/", 1)[1]
-    for choice in schema.get("anyOf", ()):
+    for choice in _choices(schema):
         yield from _references(choice, suffix)
     if isinstance(schema.get("items"), dict):
         yield from _references(schema["items"], suffix + "[]")
     if isinstance(schema.get("additionalProperties"), dict):
         yield from _references(schema["additionalProperties"], suffix + ".NAME")
+
+
+def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The schemas of a field that may have several types."""
+    return [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
 
 
 def _table(fields: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
@@ -171,10 +176,10 @@ def _short(value: object) -> str:
 def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return "section"
-    if "anyOf" in schema:
-        numbers = any(choice.get("type") in ("integer", "number") for choice in schema["anyOf"])
+    if _choices(schema):
+        numbers = any(choice.get("type") in ("integer", "number") for choice in _choices(schema))
         # Beside a number stands the pattern by which it may be written with a unit: the page says so once.
-        choices = (choice for choice in schema["anyOf"] if not (numbers and "pattern" in choice))
+        choices = (choice for choice in _choices(schema) if not (numbers and "pattern" in choice))
         return " or ".join(dict.fromkeys(map(_type, choices)))
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -69,7 +69,7 @@ def train(
         else:
             texts = of_files(positive, negative, split_by, most, seed)
         training = Training(
-            kind=kind, held_out=held_out, keep=keep, epochs=epochs, dimension=dimension, buckets=buckets, seed=seed
+            kind=cast(Any, kind), held_out=held_out, keep=keep, epochs=epochs, dimension=dimension, buckets=buckets, seed=seed
         )
 
         def observe(line: str) -> None:

@@ -204,7 +204,7 @@ def _model(texts: LabelledTexts, training: Training) -> TrainedModel:
     known = np.bincount(of, rows < len(vocabulary), len(words))[there] / words[there]
     shortest, longest = np.quantile(words[there], [0.01, 0.99])
     description = Description(
-        kind=training.kind,  # type: ignore[arg-type]
+        kind=training.kind,
         positive=f"label {texts.grades[-1]:g}",
         documents=len(texts.target),
         shortest=float(shortest),

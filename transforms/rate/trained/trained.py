@@ -36,7 +36,7 @@ class TrainedRater(Rater[Trained]):
     VERSION = 1
     own_file = True
     repeatable = True
-    example: ClassVar[Mapping[str, Any]] = {"name": "name", "model": "model.safetensors"}
+    example: ClassVar[Mapping[str, Any]] = {"name": "trained", "model": "model.safetensors"}
 
     def __init__(self, options: Trained) -> None:
         super().__init__(options)

@@ -3,6 +3,7 @@ PYTHON ?= python3
 RUN ?= run/python-env
 WITH ?= dev
 VENV := .venv
+unexport PYTHONDONTWRITEBYTECODE  # a test run starts hundreds of processes, which import the same modules
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header

@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
 
 
 def of_peers(recipe: Recipe, probe: Probe) -> Iterator[tuple[str, Probed]]:
-    """What decon and corpus-assay flag of the same documents. Prints their speed."""
+    """What decon and corpus-assay flag of the same documents. Prints their speed, and that of Tamis."""
     options = recipe.decontaminate
     assert options is not None
     made = probe_documents(recipe, options, probe)
@@ -131,17 +131,25 @@ def of_peers(recipe: Recipe, probe: Probe) -> Iterator[tuple[str, Probed]]:
         with gzip.open(folder / "jsonl" / "part-00000.jsonl.gz", "wt", 1, encoding="utf-8") as file:
             file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
         (folder / "corpus.json").write_text(json.dumps({"mb": sum(len(text.encode()) for text in texts) / 1e6}))
-        write_items(
-            folder / "benchmarks" / "items.jsonl", [item for benchmark in options.benchmarks for item in items(benchmark)]
-        )
+        found = [item for benchmark in options.benchmarks for item in items(benchmark)]
+        write_items(folder / "benchmarks" / "items.jsonl", found)
+        block = {"benchmarks": [benchmark.model_dump() for benchmark in options.benchmarks]}
+        (folder / "benchmarks" / "recipe.yaml").write_text(yaml.safe_dump(block))
+        _measured("Tamis", [sys.executable, str(HERE / "ours.py"), "contamination", name])
         for peer, package in PEERS.items():
-            command = [python, str(HERE / "peers/decontaminators/works.py"), "contamination", str(folder), package]
-            done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(HERE / "peers")}, capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{peer}: {done.stderr}")
-            line = json.loads(done.stdout.splitlines()[-1])
-            print(f"{peer} {line['version']}: {line['mb'] / line['cpu_s']:.2f} MB/s a core", file=sys.stderr)
-            yield peer, _flagged(made, recipe, probe, set(line["flagged"]))
+            command = [python, str(HERE / "peers/decontaminators/works.py"), "contamination", name, package]
+            yield peer, _flagged(made, recipe, probe, _measured(peer, command))
+
+
+def _measured(tool: str, command: Sequence[str]) -> set[int]:
+    """The places of the documents that a tool flags. Prints its speed."""
+    paths = os.pathsep.join(map(str, (HERE / "peers", ROOT)))
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{tool}: {done.stderr}")
+    line = json.loads(done.stdout.splitlines()[-1])
+    print(f"{tool} {line['version']}: {line['mb'] / line['cpu_s']:.2f} MB/s a core", file=sys.stderr)
+    return {*line["flagged"]}
 
 
 def _flagged(made: ProbeDocuments, recipe: Recipe, probe: Probe, flagged: set[int]) -> Probed:

@@ -48,11 +48,15 @@ from tamis.transforms.read.readers import READERS, options_type
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.guards import Guards, NumberRange
-from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, resolve_range
+from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, better, resolve_range
 from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
+from tamis.transforms.urls.consent import ConsentRater
+from tamis.transforms.urls.consent_options import Consent
+from tamis.transforms.urls.list_options import UrlLists
+from tamis.transforms.urls.url_lists import UrlListRater
 
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
@@ -62,7 +66,7 @@ LEFT_OUT, WRITTEN = "left_out", "written"
 because it has an error of its own, so what depends on it is not checked; and all sections as they
 are written."""
 
-_MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
+_MEASURE = {"edit", "rate", "scores", "signals", "url_lists", "consent", "decontaminate"}
 """The sections that signals come from."""
 
 _CUT = {"decontaminate", "dedup"}
@@ -105,6 +109,8 @@ class Recipe(Options):
         description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a, or "
         "NAME.COLUMN of the scores",
     )
+    url_lists: Annotated[UrlLists | None, StepOf("tamis.transforms.urls.judge_urls:JudgeUrls")] = None
+    consent: Annotated[Consent | None, StepOf("tamis.transforms.urls.judge_urls:JudgeConsent")] = None
     decontaminate: Annotated[Decontaminate | None, StepOf("tamis.transforms.decontaminate.judge:JudgeContamination")] = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
@@ -258,7 +264,7 @@ class Recipe(Options):
 
         def check(weight: Weight) -> None:
             signal = known_signal(weight.signal, signals, "float64")
-            resolve_range(weight, signal)
+            (better if isinstance(quality, Quality) and quality.combine == "buckets" else resolve_range)(weight, signal)
             if signals.strict:
                 check_limits(weight.signal, weight.range or (), signal)
             if sum(weight.signal == other.signal for other in weights) > 1:
@@ -425,7 +431,7 @@ class Recipe(Options):
     @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
-        return _raters(self.rate, self.signals, self.decontaminate, self.words)
+        return _raters({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
     def tokens(self) -> TokenCountRater:
@@ -549,13 +555,16 @@ def _check_reader_options(options: Input) -> None:
         raise FieldErrors({("options", *place): message for place, message in field_messages(error, model).items()}) from None
 
 
-def _raters(
-    rate: Rating, declared: Mapping[str, DeclaredSignal], decontaminate: Decontaminate | None, words: Words
-) -> tuple[Rater[Any], ...]:
-    by_key = dict(rate.raters)
-    if decontaminate is not None:
-        by_key["contamination"] = (Contamination(decontaminate, words=words),)
-    if own := {name: signal for name, signal in declared.items() if name.startswith(METADATA)}:
+def _raters(sections: Mapping[str, Any]) -> tuple[Rater[Any], ...]:
+    """The raters that the sections of a recipe set up, in the order of their columns."""
+    by_key = dict(sections["rate"].raters)
+    if sections["decontaminate"] is not None:
+        by_key["contamination"] = (Contamination(sections["decontaminate"], words=sections.get("words", DEFAULT_WORDS)),)
+    if sections["url_lists"] is not None:
+        by_key["url_lists"] = (UrlListRater(sections["url_lists"]),)
+    if sections["consent"] is not None:
+        by_key["consent"] = (ConsentRater(sections["consent"]),)
+    if own := {name: signal for name, signal in sections["signals"].items() if name.startswith(METADATA)}:
         by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=own)),)
     return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
@@ -636,7 +645,7 @@ def _known_signals(
     editors = [step.editor for step in steps]
     if None in editors:
         return KnownSignals()
-    raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
+    raters = _raters(info.data)
     rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.kind != RECORDS}
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})

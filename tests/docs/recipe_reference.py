@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tamis.pipelines.recipe.raters import RATERS, example_rater, rater_type
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_rater, rater_type
 from tamis.pipelines.recipe.schema import Recipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
@@ -101,7 +101,8 @@ def every_rater() -> Recipe:
     """A recipe with every shipped rater. It reads no file."""
     examples = {plugin.name: example_rater(plugin).options for plugin in RATERS.shipped.values()}
     rate = {name: [options] if rater_type(RATERS.shipped[name]).repeatable else options for name, options in examples.items()}
-    return Recipe.model_validate({"decontaminate": rate.pop("contamination"), "rate": rate})
+    sections = {section: rate.pop(name) for name, section in ELSEWHERE.items() if name in rate}
+    return Recipe.model_validate({**sections, "rate": rate})
 
 
 def _sections() -> Iterator[str]:

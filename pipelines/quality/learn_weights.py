@@ -12,7 +12,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.decontaminate.benchmark_files import Row, rows
-from tamis.transforms.mixture.draws import draw_mixtures
+from tamis.transforms.mixture.drawn_mixtures import draw_mixtures
 from tamis.transforms.mixture.log_linear_law import LogLinearLaw, least_loss
 from tamis.transforms.mixture.search import mean_of_best
 from tamis.transforms.select.quality.learned_weights import LearnedWeights

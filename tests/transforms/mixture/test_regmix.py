@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from tamis.transforms.core.arrays import Floats
-from tamis.transforms.mixture.draws import draw_mixtures
+from tamis.transforms.mixture.drawn_mixtures import draw_mixtures
 from tamis.transforms.mixture.log_linear_law import LogLinearLaw, least_loss
 from tamis.transforms.mixture.search import mean_of_best
 

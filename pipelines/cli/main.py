@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from tamis.pipelines.cli import contamination_commands, release_commands, training_commands
+from tamis.pipelines.cli import contamination_commands, rate_commands, release_commands, training_commands
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, RunDirectory, print_json, print_output, user_errors
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.add_typer(release_commands.app)
 app.add_typer(training_commands.app)
 app.add_typer(contamination_commands.app, name="contamination")
+app.add_typer(rate_commands.app, name="rate")
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe (see tamis recipes).")

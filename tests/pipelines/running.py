@@ -44,7 +44,7 @@ def write_recipe(folder: Path, **changed: object) -> Path:
     return path
 
 
-def run(recipe_file: Path, source: Path, output: Path, *sets: str, fresh: bool = False) -> Result:
+def run(recipe_file: Path, source: Path | str, output: Path | str, *sets: str, fresh: bool = False) -> Result:
     """A run in this process, by one worker."""
     return launch(load_recipe(str(recipe_file), sets, [str(source)]), str(output), workers=1, fresh=fresh)
 

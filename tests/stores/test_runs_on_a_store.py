@@ -10,14 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from tamis.pipelines.cli.main import app
 from tamis.pipelines.run import run_lock
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import LATEST
 from tests.pipelines.corpus import corpus, dealt, save
-from tests.pipelines.running import RECIPE, TAMIS, command, typed, write_recipe
+from tests.pipelines.running import RECIPE, command, run, typed, write_recipe
 from tests.stores.faulty import Faults, proxy
 from tests.stores.runs import same, upload
 from tests.stores.servers import SECRET
@@ -29,7 +31,7 @@ def local(tmp_path_factory):
     folder = tmp_path_factory.mktemp("local")
     source = save(folder / "in", dealt(corpus(300, seed=8), 4, seed=1))
     recipe = write_recipe(folder, output=RECIPE["output"] | {"shard_bytes": 120_000})
-    typed([TAMIS, "run", str(recipe), "--input", str(source), "--output", str(folder / "run"), "--workers", "2"])
+    run(recipe, source, folder / "run")
     return recipe, source, folder / "run"
 
 
@@ -51,8 +53,9 @@ def test_a_run_in_a_store_is_the_run_on_disk(servers, connect, local, tmp_path, 
     assert SECRET not in out + err
     for file in ("manifest.json", "releases/000001/report.html"):
         assert SECRET.encode() not in storage.read_bytes(f"{bucket}/run/{file}")
-    assert "sound: 300 records" in typed([TAMIS, "verify", f"{bucket}/run"])[0]
-    assert "nothing changed since release 1" in typed(command(recipe, f"{bucket}/in", f"{bucket}/run"))[1]
+    assert "sound: 300 records" in CliRunner().invoke(app, ["verify", f"{bucket}/run"]).stdout
+    again = CliRunner().invoke(app, command(recipe, f"{bucket}/in", f"{bucket}/run")[1:])
+    assert "nothing changed since release 1" in again.stderr
 
 
 @pytest.mark.slow
@@ -75,6 +78,7 @@ def test_two_workers_survive_a_store_that_fails_one_request_in_ten(servers, conn
 def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(servers, connect, local, monkeypatch, marker):
     recipe, source, undisturbed = local
     monkeypatch.setenv("TAMIS_LEASE", "6")
+    monkeypatch.setattr(run_lock, "LEASE_SECONDS", 6.0)
     bucket = connect(servers("seaweed"))
     output = f"{bucket}/killed-{marker.split('/')[-2]}"
     argv = command(recipe, upload(source, bucket), output)
@@ -88,7 +92,7 @@ def test_killed_in_a_store_the_same_command_finishes_when_the_lease_has_ended(se
         assert process.wait() == -signal.SIGKILL
     assert storage.exists(f"{output}/.lease")
     started = time.monotonic()
-    typed(argv)
+    run(recipe, f"{bucket}/in", output)
     assert time.monotonic() > started + 6
     equal(output, undisturbed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from tamis.pipelines.cli import compile_kernels
+from tamis.pipelines.cli.main import app
 from tamis.pipelines.recipe.load import recipe_source, shipped_recipes
 from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import TAMIS, typed
@@ -28,24 +31,37 @@ print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer},
 """
 
 
+@pytest.fixture(scope="module")
+def warm() -> Path:
+    """The folder of the kernels, all of them compiled."""
+    return Path(json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["folder"])
+
+
 @pytest.mark.slow
-def test_a_second_warmup_only_looks() -> None:
-    typed([TAMIS, "warmup", "--json"])
+def test_a_second_warmup_only_looks(warm: Path) -> None:
     assert compile_kernels.is_warm()
-    assert "nothing to compile" in typed([TAMIS, "warmup"])[0]
+    assert "nothing to compile" in CliRunner().invoke(app, ["warmup"]).stdout
 
 
 @pytest.mark.slow
-def test_warmup_names_the_kernels_that_it_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warmup_names_the_kernels_that_it_compiles(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of some modules are missing from a copy of the folder. To compile all of them takes minutes."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    copy = tmp_path / "tamis-kernels" / warm.name
+    shutil.copytree(warm, copy)
+    missing = {"beam.cuts", "dedup.survivors", "edit.line_measures", "select.similarity", "text.prefix"}
+    for module in missing:
+        folders = list(copy.glob(f"{module.split('.')[1]}-*"))
+        assert folders
+        for folder in folders:
+            shutil.rmtree(folder)
     first, second = (json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["compiled"] for _ in range(2))
-    assert len(first) > 20
-    assert all(name.split(".")[0] in {"text", "edit", "rate", "beam", "dedup", "decontaminate", "select"} for name in first)
+    assert {name.rpartition(".")[0] for name in first} == missing
     assert second == []
 
 
 @pytest.mark.slow
-def test_a_warm_run_compiles_nothing(tmp_path: Path) -> None:
+def test_a_warm_run_compiles_nothing(warm: Path, tmp_path: Path) -> None:
     fasttext = pytest.importorskip("fasttext_new")
     (tmp_path / "train.txt").write_text("__label__hq good words\n__label__cc bad ones\n" * 50)
     model = fasttext.train_supervised(str(tmp_path / "train.txt"), dim=4, bucket=100, wordNgrams=2, thread=1, verbose=0)
@@ -71,7 +87,6 @@ def test_a_warm_run_compiles_nothing(tmp_path: Path) -> None:
     multiply.write_text("dedup: {minhash: {scheme: multiply}}\n")
     runs = [(name, lines) for name in [*names, str(multiply)]]
     runs += [("fineweb", parquet), ("fineweb", others), ("gopher", plain)]
-    typed([TAMIS, "warmup"])
     arguments = [str(argument) for run in runs for argument in run]
     process = subprocess.run(
         [sys.executable, "-c", RUNS, str(tmp_path), *arguments], capture_output=True, text=True, check=True, timeout=300

@@ -145,6 +145,30 @@ def show(
 
 
 @app.command()
+def calibrate(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
+    input: Annotated[
+        list[str], typer.Option("--input", "-i", help="Files, folders, globs or @lists; overrides input.paths.")
+    ] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Override a field of the recipe; repeatable.")] = [],  # noqa: B006
+    rate: Annotated[float, typer.Option(min=0, max=1, help="The share of the documents that may be flagged.")] = 0.001,
+    documents: Annotated[int, typer.Option(min=1, help="Documents of the input, at most.")] = 3000,
+    seed: Annotated[int, typer.Option(help="Of the sample of documents.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Find the threshold of each benchmark for a rate of false flags on your documents, as YAML for the recipe.
+
+    The input should have no benchmark items in it. Writes nothing.
+    """
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.calibrate_recipe import calibrate_recipe, lines
+        from tamis.pipelines.recipe.load import load_recipe
+
+        found = calibrate_recipe(load_recipe(recipe, set_, input), rate, documents, seed)
+        print_output(asdict(found), lines(found), as_json)
+
+
+@app.command()
 def probe(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
     input: Annotated[

@@ -100,7 +100,7 @@ def probe_documents(recipe: Recipe, options: Decontaminate, probe: Probe) -> Pro
     listed = [_items(benchmark) for benchmark in options.benchmarks]
     siblings = [found for benchmark in _negatives(options, probe.negatives) for found in [_items(benchmark)]]
     translated = list(_translations(options, listed, probe.translations))
-    hosts = _hosts(recipe, probe)
+    hosts = sample_of(recipe, probe)
     vocabulary = _vocabulary(hosts)
     count = len(hosts)
     copies = [
@@ -171,7 +171,7 @@ def _rows(path: str) -> Iterator[tuple[str, Row]]:
         raise RunError(str(error)) from None
 
 
-def _hosts(recipe: Recipe, probe: Probe) -> pa.Table:
+def sample_of(recipe: Recipe, probe: Probe) -> pa.Table:
     """A sample of the input, by hashes of ids: the same however the input is cut into files, as far as
     it is small enough to be read as a whole."""
     splits, _ = list_input(recipe, "")

@@ -66,12 +66,12 @@ def probe_recipe(recipe: Recipe, probe: Probe) -> Probed:
     Raises RunError if the recipe names no benchmarks or flags nothing, for an unknown mutation, and for
     files that cannot be read.
     """
-    options = _checked(recipe, probe)
+    options = checked_options(recipe, probe)
     recipe = recipe.model_copy(update={"dedup": None})  # no hashes of what is not compared
     made = probe_documents(recipe, options, probe)
     components = prepared_components(recipe, "", {CANDIDATES})
-    candidates = [_candidates(batch, recipe, components) for batch in made.batches()]
-    found = outcomes(pa.concat_arrays(candidates), made.plants(), _index(components), options)
+    candidates = [candidates_of(batch, recipe, components) for batch in made.batches()]
+    found = outcomes(pa.concat_arrays(candidates), made.plants(), index_of(components), options)
     return Probed(recipe.name, probe.seed, made.items, _judged(made, found))
 
 
@@ -93,7 +93,7 @@ def _judged(made: ProbeDocuments, found: Outcomes) -> list[Planted]:
     ]
 
 
-def _checked(recipe: Recipe, probe: Probe) -> Decontaminate:
+def checked_options(recipe: Recipe, probe: Probe) -> Decontaminate:
     options = recipe.decontaminate
     if options is None:
         raise RunError(f"the recipe {recipe.name} has no benchmarks to look for: add the section decontaminate")
@@ -107,13 +107,13 @@ def _checked(recipe: Recipe, probe: Probe) -> Decontaminate:
     return options
 
 
-def _candidates(batch: pa.RecordBatch, recipe: Recipe, components: Components) -> pa.ListArray:
+def candidates_of(batch: pa.RecordBatch, recipe: Recipe, components: Components) -> pa.ListArray:
     """The candidates of each document; none of one on which an editor fails."""
     (rated, _), errors = measure_each(batch, recipe, components)
     good = np.array([row not in errors for row in range(batch.num_rows)])
     return rated[CANDIDATES].take(pa.array(np.cumsum(good) - 1, mask=~good))
 
 
-def _index(components: Components) -> Index:
+def index_of(components: Components) -> Index:
     (rater,) = (rater for rater in components.raters if isinstance(rater, Contamination))
     return rater.index

@@ -68,7 +68,7 @@ def test_scores_and_spans_are_those_of_the_decisions(release: str) -> None:
     details = {row["id"]: row["detail"] for row in decisions if row["reason"] == "contamination"}
     assert details.keys() == {"both", "numbers"}
     for document, detail in details.items():
-        rows = [f"{row.kind}: b {row.item} (weighted {row.score}, bytes {row.start}-{row.stop})" for row in found.top
+        rows = [f"{row.kind}: b {row.item} (weighted {row.score:g}, bytes {row.start}-{row.stop})" for row in found.top
                 if row.id == document]  # fmt: skip
         assert detail in rows
     scores = [row.score for row in found.top]

@@ -57,6 +57,7 @@ _SHORT = 4
 _TELLING = 25.0  # bits of a choice that adds to such a question, or is looked for by itself: not a number or a letter
 _OWN = 0.6  # of its own bits, that a question has where others add to it
 _CHANGED_BITS = 60.0  # of a question without its numbers and names, to be the same with other ones
+_CHANGED_SHARE = 0.8  # of them, that are there
 _TAIL_BITS = 20.0  # missing at the end of a question: another question about the same thing
 _TAIL_WORDS = 12  # the end of a question of at least `_TAIL_OF` words
 _TAIL_OF = 40
@@ -66,6 +67,7 @@ _LOW_BITS = 18.0  # of a question that other texts ask, too, and that is no copy
 _EDITED = 8  # words of a question that may be a common phrase if one of them is missing
 _EDITED_BITS = 32.0  # that it must have then
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
+_MOST_ENDS = 0.8  # of the doubt, that the ends take away
 _COMPLETE = 5  # words of a question that is there word for word, for which both ends count
 _SURE = 20  # words of a question that nothing but a copy has; of half as many, chance is as likely as ever
 _GAP_BITS = 30.0  # missing in one place
@@ -312,6 +314,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
             elif part[u] == CHOICES:
                 continue
             doubt = DOUBT - (DOUBT - BOUNDARY) * min(1.0, max(0.0, 2.0 * n / _SURE - 1.0))
+            ends = min(ends, _MOST_ENDS * doubt)
             result = (exact + near + ends) / (total[u] + possible + doubt)
             kind = COPIED
             if part[u] == PASSAGE:
@@ -320,7 +323,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                 kind = ANSWER_ALONE
             elif part[u] == QUESTION:
                 low = total[u] < _LOW_BITS and near < _LOW_NEAR
-                if differs and other >= _CHANGED_BITS:
+                if differs and other >= _CHANGED_BITS and without >= _CHANGED_SHARE * other:
                     result = max(result, (without + near + ends) / (other + possible + doubt))
                 if differs:
                     kind = CHANGED

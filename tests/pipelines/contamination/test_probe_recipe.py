@@ -108,7 +108,7 @@ def test_the_seed_decides_and_the_files_of_the_input_do_not(folder: Path) -> Non
 def test_the_recipe_s_own_limits_and_editors_count(folder: Path) -> None:
     recipe = recipe_of(folder)
     assert (
-        found(recipe, ["decontaminate.drop=0.99", "decontaminate.review=0.6"], mutations=["question"])["pooled"]["dropped"] == 0
+        found(recipe, ["decontaminate.drop=2", "decontaminate.review=0.6"], mutations=["question"])["pooled"]["dropped"] == 0
     )
     (folder / "edited").mkdir()
     edited = recipe_of(folder / "edited", edit=[{"cut_lines": {"where": {"words": {"max": 10_000}}}}])

@@ -9,8 +9,7 @@ counts as covered.
 The default, `weighted`, is (M + C + B) / (T + C + 25 bits). T is what the words of a question are
 worth, M what those are worth that the document has, with their digits. C is what the choices, answers
 and passage near it add, B 5 bits for each end that is an end of a line or sentence. The 25 bits are
-doubt: a text of few bits cannot reach a high score by itself. They are fewer for more than ten words,
-and 5 from twenty on.
+doubt: a text of few bits cannot reach a high score by itself.
 """
 
 from __future__ import annotations
@@ -67,9 +66,7 @@ _LOW_BITS = 18.0  # of a question that other texts ask, too, and that is no copy
 _EDITED = 8  # words of a question that may be a common phrase if one of them is missing
 _EDITED_BITS = 32.0  # that it must have then
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
-_MOST_ENDS = 0.8  # of the doubt, that the ends take away
 _COMPLETE = 5  # words of a question that is there word for word, for which both ends count
-_SURE = 20  # words of a question that nothing but a copy has; of half as many, chance is as likely as ever
 _GAP_BITS = 30.0  # missing in one place
 _GAP_SHARE = 0.12
 _ASKED = 0.5  # score of a question that counts before its answer and its passage
@@ -313,9 +310,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                         possible += total[text_first[one] + t]
             elif part[u] == CHOICES:
                 continue
-            doubt = DOUBT - (DOUBT - BOUNDARY) * min(1.0, max(0.0, 2.0 * n / _SURE - 1.0))
-            ends = min(ends, _MOST_ENDS * doubt)
-            result = (exact + near + ends) / (total[u] + possible + doubt)
+            result = (exact + near + ends) / (total[u] + possible + DOUBT)
             kind = COPIED
             if part[u] == PASSAGE:
                 kind = PASSAGE_ALONE
@@ -324,7 +319,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
             elif part[u] == QUESTION:
                 low = total[u] < _LOW_BITS and near < _LOW_NEAR
                 if differs and other >= _CHANGED_BITS and without >= _CHANGED_SHARE * other:
-                    result = max(result, (without + near + ends) / (other + possible + doubt))
+                    result = max(result, (without + near + ends) / (other + possible + DOUBT))
                 if differs:
                     kind = CHANGED
                 elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]) or low:

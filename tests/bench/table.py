@@ -23,6 +23,8 @@ WORKS = {
     "duplicates multiply": "near-duplicates, scheme multiply: text to the documents removed",
     "benchmarks": "n-grams of 20 benchmarks matched",
     "language": "language identification, first 2,000 characters",
+    "hosts": "addresses looked up in a list of a million hosts",
+    "words": "stop words of English counted, 1,298",
     "rate": "Rate pass, every rule of recipe fineweb",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",
     "run jsonl": "end to end, jsonl.gz → Parquet",

@@ -48,7 +48,7 @@ from tamis.transforms.read.readers import READERS, options_type
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.guards import Guards, NumberRange
-from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, resolve_range
+from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, better, resolve_range
 from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
@@ -264,7 +264,7 @@ class Recipe(Options):
 
         def check(weight: Weight) -> None:
             signal = known_signal(weight.signal, signals, "float64")
-            resolve_range(weight, signal)
+            (better if isinstance(quality, Quality) and quality.combine == "buckets" else resolve_range)(weight, signal)
             if signals.strict:
                 check_limits(weight.signal, weight.range or (), signal)
             if sum(weight.signal == other.signal for other in weights) > 1:

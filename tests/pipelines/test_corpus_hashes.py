@@ -31,7 +31,7 @@ WRITERS = ("pyarrow", "zstandard")
 SMALL = ("output.shard_bytes=40000", "max_rejects=20")
 """Several shards, and room for the lines that are no documents."""
 
-SHIPPED: dict[str, tuple[str, ...]] = dict.fromkeys(("dclm", "olmo3"), ("rate.fasttext.0.model=quality.bin",))
+SHIPPED: dict[str, tuple[str, ...]] = dict.fromkeys(("dclm", "nemotron-cc", "olmo3"), ("rate.fasttext.0.model=quality.bin",))
 """What a shipped recipe needs set besides."""
 
 SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}

@@ -13,11 +13,15 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.options import Options
 from tamis.transforms.select.quality.calibration import Calibration, read_calibration
+from tamis.transforms.select.quality.learned_weights import LearnedWeights, read_weights
+from tamis.transforms.select.quality.score_buckets import Scores
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tamis.transforms.core.rater import Signal
+
+_BUCKETS = 20
 
 DEFAULT_QUALITY = 0.5
 """Quality of every document if the recipe weighs no signal."""
@@ -70,21 +74,59 @@ class Quality(Options):
     """The signals that make up quality, and how their scores are combined. A list instead of this section is
     short for their weighted mean."""
 
-    combine: Literal["mean", "product", "min", "and"] = Field(
+    combine: Literal["mean", "product", "min", "and", "buckets"] = Field(
         default="mean",
         description="mean: weighted mean; product: weighted geometric mean, in order of the product; min: the lowest score; "
-        "and: probability that all signals are good enough, which a single bad one makes small",
+        "and: probability that all signals are good enough, which a single bad one makes small; "
+        "buckets: the highest bucket of equal tokens that any signal puts the document in (Nemotron-CC)",
+    )
+    buckets: int | None = Field(
+        default=None, ge=2, le=1000, description="for combine: buckets, their number; null: 20, as in Nemotron-CC"
     )
     signals: tuple[Weight, ...] = Field(min_length=1, description="the signals")
+    weights: Annotated[LearnedWeights | None, _PATH] = Field(
+        default=None,
+        description="file of tamis rate fuse, with a weight of each signal, where below 0 less is better; a release keeps it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_weights(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(fields.get("weights"), str):
+            return fields | {"weights": read_weights(fields["weights"])}
+        return fields
+
+    @property
+    def by_signal(self) -> dict[str, float]:
+        """The weight of each signal."""
+        return {
+            each.signal: each.weight if self.weights is None else self.weights.weights[each.signal] for each in self.signals
+        }
 
     @model_validator(mode="after")
     def _options_have_an_effect(self) -> Quality:
+        if self.weights is not None:
+            named = {each.signal for each in self.signals}
+            if others := sorted(named ^ self.weights.weights.keys()):
+                where = "signals, but not in the file" if others[0] in named else "the file, but not under signals"
+                raise ValueError(f"weights: '{others[0]}' is under {where}: the weights were learned for all of them together")
+            if self.combine in ("min", "buckets") or any(each.weight != 1 for each in self.signals):
+                raise ValueError("weights come from the file: give no weight to a signal, and combine by mean, product or and")
         for weight in self.signals:
             if weight.reference is not None and self.combine != "and":
                 raise ValueError(f"reference of '{weight.signal}' has no effect without combine: and")
-            if weight.weight != 1 and self.combine == "min":
-                raise ValueError(f"weight of '{weight.signal}' has no effect with combine: min")
+            if weight.weight != 1 and self.combine in ("min", "buckets"):
+                raise ValueError(f"weight of '{weight.signal}' has no effect with combine: {self.combine}")
+            if weight.range is not None and self.combine == "buckets":
+                raise ValueError(f"range of '{weight.signal}' has no effect with combine: buckets")
+        if self.buckets is not None and self.combine != "buckets":
+            raise ValueError("buckets has no effect without combine: buckets")
         return self
+
+    @property
+    def number_of_buckets(self) -> int:
+        """The number of buckets; 0 if quality is not by buckets."""
+        return (self.buckets or _BUCKETS) if self.combine == "buckets" else 0
 
 
 def _is_section(value: object) -> str:
@@ -100,7 +142,8 @@ QualityOptions = Annotated[
 
 def fuse(columns: pa.Table | pa.RecordBatch, quality: Quality | None, signals: Mapping[str, Signal]) -> npt.NDArray[np.float32]:
     """Quality of n documents: float32[n] in [0, 1]. A missing signal does not count; NaN if all are
-    missing; `DEFAULT_QUALITY` for all without a `quality`.
+    missing; `DEFAULT_QUALITY` for all without a `quality`. Not for buckets, which need all documents
+    of a corpus (`bucket_quality.py`).
 
     Sums run in float64 over the signals by name, so that the
     order of the recipe's lines changes no bit. Raises ValueError, naming the signal, if neither
@@ -110,12 +153,36 @@ def fuse(columns: pa.Table | pa.RecordBatch, quality: Quality | None, signals: M
 
     if quality is None:
         return np.full(columns.num_rows, DEFAULT_QUALITY, np.float32)
+    assert quality.combine != "buckets"
     if twice := [name for name, times in Counter(weight.signal for weight in quality.signals).items() if times > 1]:
         raise ValueError(f"quality weighs '{twice[0]}' twice")
-    weights = sorted(quality.signals, key=lambda weight: weight.signal)
-    scores = np.stack([_score(weight, columns, signals[weight.signal]) for weight in weights], axis=1)
-    references = np.array([_reference(weight) for weight in weights])
-    return combine(scores, np.array([weight.weight for weight in weights]), quality.combine, references).astype(np.float32)
+    options = sorted(quality.signals, key=lambda weight: weight.signal)
+    scores = np.stack([_score(weight, columns, signals[weight.signal]) for weight in options], axis=1)
+    references = np.array([_reference(weight) for weight in options])
+    weights = np.array([quality.by_signal[weight.signal] for weight in options])
+    # Σ w s with w < 0 orders as Σ |w| (1 − s) does.
+    scores, references = np.where(weights < 0, 1 - scores, scores), np.where(weights < 0, 1 - references, references)
+    return combine(scores, np.abs(weights), quality.combine, references).astype(np.float32)
+
+
+def directed_values(columns: pa.Table | pa.RecordBatch, quality: Quality, signals: Mapping[str, Signal]) -> Scores:
+    """The values of the signals of n documents: f32[n, signals], higher is better, NaN if missing."""
+    values = []
+    for weight in quality.signals:
+        own = _values(columns, weight.signal)
+        sign = better(weight, signals[weight.signal])
+        values.append(sign * own if weight.calibration is None else weight.calibration.apply(own))
+    return np.stack(values, axis=1).astype(np.float32)
+
+
+def better(weight: Weight, signal: Signal) -> float:
+    """1 if more is better, -1 if less is. Raises ValueError if neither the recipe nor the rater says so."""
+    direction = "up" if weight.calibration is not None else weight.direction or signal.direction
+    if signal.has_labels:
+        raise ValueError(f"quality cannot weigh '{weight.signal}': it is text")
+    if direction not in ("up", "down"):
+        raise ValueError(f"quality needs a direction for '{weight.signal}': up or down")
+    return 1.0 if direction == "up" else -1.0
 
 
 def _score(weight: Weight, columns: pa.Table | pa.RecordBatch, signal: Signal) -> Floats:

@@ -82,7 +82,12 @@ def test_a_warm_run_compiles_nothing(warm: Path, tmp_path: Path) -> None:
     plain.mkdir()
     (plain / "one.txt").write_text(str(records[0]["text"]))
 
-    names = [str(dclm) if name == "dclm" else name for name in shipped_recipes()]
+    (tmp_path / "en.yml").write_text("stopwords: [the, of]\n")
+    fineweb2 = tmp_path / "fineweb2.yaml"
+    limits = recipe_source("fineweb2")[1].replace("fineweb2/*.yml", str(tmp_path / "en.yml"))
+    fineweb2.write_text(limits.replace("{model: glotlid.bin}", "{}"))
+    changed = {"dclm": str(dclm), "fineweb2": str(fineweb2)}
+    names = [changed.get(name, name) for name in shipped_recipes()]
     multiply = tmp_path / "multiply.yaml"
     multiply.write_text("dedup: {minhash: {scheme: multiply}}\n")
     runs = [(name, lines) for name in [*names, str(multiply)]]

@@ -33,8 +33,10 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"
     if document["copies"] and document["copies"] > 1:
         yield f"stands for {document['copies']} copies, itself included"
-    if document["epochs"] and document["epochs"] > 1:
-        yield f"is in the corpus {document['epochs']} times"
+    why = detail if document["decision"] == "keep" else ""  # a curve or a cluster of duplicates says how often
+    if document["epochs"] and (document["epochs"] > 1 or why):
+        times = "once" if document["epochs"] == 1 else f"{document['epochs']} times"
+        yield f"is in the corpus {times}{why}"
     if failed := document["failed"]:
         passing = [rule["passes"] and f"--set {_setting(document, rule['signal'], *rule['passes'])}" for rule in failed]
         if all(passing):

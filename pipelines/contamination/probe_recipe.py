@@ -27,7 +27,7 @@ from tamis.transforms.decontaminate.matching.index import Index
 from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.probe.draws import Draws, key_of
 from tamis.transforms.decontaminate.probe.mutations import DILUTED, MUTATIONS, mutated, planted, question_of, whole
-from tamis.transforms.decontaminate.probe.planted_outcomes import Outcomes, outcomes
+from tamis.transforms.decontaminate.probe.planted_outcomes import outcomes
 from tamis.transforms.provenance.ledger import sample_keys
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.text.hashing import hash_texts, mix
@@ -117,16 +117,14 @@ def probe_recipe(recipe: Recipe, probe: Probe) -> Probed:
         for batch in batches
     ]
     plant = np.array([-1] * len(documents) + [copy.number for copy in copies], np.int64)
-    index = _index(components)
-    found = outcomes(pa.concat_arrays(candidates), plant, index, options)
-    details = _details(found, index, options)
+    found = outcomes(pa.concat_arrays(candidates), plant, _index(components), options)
     ids = documents["id"].to_pylist()
     flagged, dropped = (found.severity >= least for least in (1, 2))
     rows = [
-        Planted(name, "", "", CLEAN, 0, bool(flagged[k]), bool(dropped[k]), details[k]) for k, name in enumerate(ids)
+        Planted(name, "", "", CLEAN, 0, bool(flagged[k]), bool(dropped[k]), found.detail[k]) for k, name in enumerate(ids)
     ] + [
         Planted(ids[copy.host], copy.item.benchmark, copy.item.id, copy.mutation, len(question_of(copy.item).split()),
-                bool(flagged[k] if copy.number < 0 else found.own[k]), bool(dropped[k]), details[k])
+                bool(flagged[k] if copy.number < 0 else found.own[k]), bool(dropped[k]), found.detail[k])
         for k, copy in enumerate(copies, len(ids))
     ]  # fmt: skip
     names = [benchmark.name for benchmark in options.benchmarks]
@@ -270,14 +268,3 @@ def _candidates(batch: pa.RecordBatch, recipe: Recipe, components: Components) -
 def _index(components: Components) -> Index:
     (rater,) = (rater for rater in components.raters if isinstance(rater, Contamination))
     return rater.index
-
-
-def _details(found: Outcomes, index: Index, options: Decontaminate) -> list[str]:
-    """The match that decides about each document, as decisions/ names it."""
-    return [
-        f"{CLASSES[found.kind[k]]}: {index.names[int(index.benchmark[found.item[k]])]} {index.labels[int(found.item[k])]} "
-        f"({options.score} {found.score[k]:.4f}, bytes {found.start[k]}-{found.stop[k]})"
-        if found.severity[k] >= 1
-        else ""
-        for k in range(len(found.severity))
-    ]

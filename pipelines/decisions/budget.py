@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,43 @@ import pyarrow.compute as pc
 from tamis.pipelines.decisions.ranks import SELECTION, rank_column, ranking_rows
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.ranking import Rank, ranges
-from tamis.transforms.beam.step import Documents, Kept, Step
+from tamis.transforms.beam.step import Documents, Kept, Step, rounded
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.order import Ordering, sort_value
 from tamis.transforms.select import allocation
 from tamis.transforms.select.allocation import Selection
+from tamis.transforms.select.upsampling.quality_curve import MILLION, QualityCurve, document_times, drawn_copies
+from tamis.transforms.select.upsampling.rehydration import copies_of_clusters
 
 if TYPE_CHECKING:
     import apache_beam as beam
 
     from tamis.pipelines.recipe.schema import Recipe
 
+TAKEN_COLUMNS = ("doc_ref", "tokens", "tie_break", "bin", "copies")
+"""Columns of documents that say how often they are taken; `bin` if they are ranked by bin, `copies`
+(how many documents it stands for) if duplicates count."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is taken of n documents. `rank` and `pool` are tokens (i64[n]); `rank` is -1 where a
+    document was not ranked. `copies` and `most`, the largest number of copies of any document of
+    the bin, are i64[n, phases]: a column for each phase of `select.epochs`, or one. `times`: how
+    often a curve sees each, in millionths (i64[n])."""
+
+    rank: np.ndarray
+    pool: np.ndarray
+    budget: np.ndarray
+    copies: np.ndarray
+    most: np.ndarray
+    times: np.ndarray | None = None
+
 
 class TakeBudget(Step):
-    """Drops documents beyond the budget of their bin. Adds epochs (how often a document is taken)
-    and, if `select.epochs` has one number for each phase, phase."""
+    """Drops documents beyond the budget of their bin, and those that a curve or their cluster of
+    duplicates takes no copy of. Adds epochs (how often a document is taken) and, if `select.epochs`
+    has one number for each phase, phase."""
 
     name = SELECTION
     lasting = True
@@ -40,42 +63,96 @@ class TakeBudget(Step):
         return cls(options)
 
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
-        if not self.select.is_active:
+        if not self.select.is_ranked:
             return None
         budgets = partial(mixture_budgets, select=self.select) if self.select.mixture is not None else None
         return Rank(self.name, partial(_rows, kept=kept, select=self.select), spill, ranges(partitions), budgets)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
         select, rows = self.select, documents.columns
-        if not select.is_active or results is None:
-            rows["epochs"] = pc.equal(documents.decision, "keep").cast(pa.int64())
+        kept = pc.equal(documents.decision, "keep")
+        if not select.is_active or (select.is_ranked and results is None):
+            rows["epochs"] = kept.cast(pa.int64())
             return
-        rank = rank_column(rows["doc_ref"], results, "rank")
-        pool, budget, copies = copies_by_phase(rows, results, select)
-        epochs, limit = copies.sum(axis=1), np.minimum(budget.max(axis=1), pool)
-        option = "mixture" if select.mixture is not None else "epochs" if select.epochs else "tokens"
-        reason = pc.if_else(pa.array((rank > pool) & (select.top != 1)), "select.top", f"select.{option}")
-
-        def detail(rows: pa.Array) -> pa.Array:
-            token, limits = (pa.array(values).take(rows).cast(pa.string()) for values in (rank, limit))
-            return pc.binary_join_element_wise("token", token, "of", limits, " ")
-
-        documents.end((rank >= 0) & (epochs == 0), "drop", reason, detail)
+        taken = taken_documents(rows, results, select)
+        epochs = taken.copies.sum(axis=1)
+        if not select.is_ranked:
+            epochs = np.where(kept.to_numpy(zero_copy_only=False), epochs, 0)
+        documents.end((epochs == 0) & (taken.rank >= 0), "drop", _reason(taken, select), partial(_detail, taken, rows, select))
+        if documents.explain and (select.curve is not None or select.rehydrate is not None):
+            documents.tell(partial(_detail, taken, rows, select))
         rows["epochs"] = pa.array(epochs)
         if select.phases:
-            rows["phase"] = pa.array((copies > 0).argmax(axis=1).astype(np.int64))
+            rows["phase"] = pa.array((taken.copies > 0).argmax(axis=1).astype(np.int64))
 
 
-def copies_by_phase(
-    rows: Mapping[str, pa.Array], results: pa.Table | None, select: Selection
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pool (i64[n]), budget and copies (i64[n, phases]) of each document; 0 copies if not ranked.
-    There is a column for each phase of `select.epochs`, or one. `results`: those of `SELECTION`."""
+def taken_documents(rows: Mapping[str, pa.Array], results: pa.Table | None, select: Selection) -> Taken:
+    """What is taken of documents, by their `TAKEN_COLUMNS`; 0 copies if they were not ranked.
+    `results`: those of `SELECTION`."""
+    if not select.is_ranked:
+        everything = np.zeros(len(rows["doc_ref"]), np.int64)
+        return Taken(everything, everything, everything[:, None], *_rehydrated(rows, select))
     rank, bin_tokens = (rank_column(rows["doc_ref"], results, name) for name in ("rank", "group_tokens"))
     bin_ = rows.get("bin", pa.repeat(pa.scalar(""), len(rank)))
     allocated = rank_column(rows["doc_ref"], results, "group_value") if select.mixture is not None else None
     pool, budget = allocation.pools_and_budgets(bin_, bin_tokens, allocated, select)
-    return pool, budget, np.where(rank[:, None] < 0, 0, allocation.copies(rank, pool, budget))
+    unranked, times = rank[:, None] < 0, None
+    if select.curve is not None:
+        times, copies, most = _curved(rows, np.maximum(rank, 0), pool, budget[:, 0], select.curve)
+    elif select.rehydrate is not None:
+        copies, most = _rehydrated(rows, select)
+        copies = np.where(rank[:, None] > pool[:, None], 0, copies)
+    else:
+        copies = allocation.copies(rank, pool, budget)
+        most = -(-budget // np.maximum(pool, 1)[:, None])
+    return Taken(rank, pool, budget, np.where(unranked, 0, copies), most, times)
+
+
+def _rehydrated(rows: Mapping[str, pa.Array], select: Selection) -> tuple[np.ndarray, np.ndarray]:
+    """Copies by cluster of duplicates, and the most that there are: i64[n, 1] each."""
+    assert select.rehydrate is not None
+    copies = copies_of_clusters(rows["copies"].to_numpy(), select.rehydrate)[:, None]
+    return copies, np.full(copies.shape, max(select.rehydrate.values()))
+
+
+def _curved(
+    rows: Mapping[str, pa.Array], rank: np.ndarray, pool: np.ndarray, budget: np.ndarray, curve: QualityCurve
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times in millionths (i64[n]), copies and the most copies of the bin (i64[n, 1])."""
+    bins, code = np.unique(np.stack([pool, budget], axis=1), axis=0, return_inverse=True)
+    by_bin = [curve.bucket_times(min(tokens / max(size, 1), curve.most_epochs)) for size, tokens in bins.tolist()]
+    of_bucket = np.array(by_bin, np.int64).reshape(len(bins), curve.buckets)
+    code = code.reshape(-1)
+    times = document_times(rows["tokens"].to_numpy(), rank, pool, of_bucket[code])
+    times = np.where(pool > 0, times, MILLION)  # a bin without tokens is kept
+    most = -(-of_bucket.max(axis=1, initial=0) // MILLION)
+    return times, drawn_copies(times, rows["tie_break"].to_numpy())[:, None], most[code][:, None]
+
+
+def _reason(taken: Taken, select: Selection) -> str | pa.Array:
+    if select.curve is not None:
+        return "select.curve"
+    beyond = pa.array((taken.rank > taken.pool) & (select.top != 1))
+    option = "mixture" if select.mixture is not None else "epochs" if select.epochs else "tokens"
+    return pc.if_else(beyond, "select.top", "select.rehydrate" if select.rehydrate is not None else f"select.{option}")
+
+
+def _detail(taken: Taken, documents: Mapping[str, pa.Array], select: Selection, rows: pa.Array) -> pa.Array:
+    """Why documents are seen as often as they are, for those in the rows."""
+    limit = np.minimum(taken.budget.max(axis=1), taken.pool) if select.curve is None else taken.pool
+    token, limits = (pa.array(values).take(rows).cast(pa.string()) for values in (taken.rank, limit))
+    place = pc.binary_join_element_wise("token", token, "of", limits, " ")
+    if select.curve is not None:
+        assert taken.times is not None
+        times = rounded(pa.array(taken.times / MILLION).take(rows))
+        if "bin" in documents:
+            place = pc.binary_join_element_wise(place, " (", documents["bin"].take(rows), ")", "")
+        return pc.binary_join_element_wise(place, ", ", times, " times on average", "")
+    if select.rehydrate is None:
+        return place
+    sizes = documents["copies"].take(rows).cast(pa.string())
+    cluster = pc.binary_join_element_wise("for a cluster of", sizes, " ")
+    return pc.if_else(pa.array(taken.rank > taken.pool).take(rows), place, cluster)
 
 
 def mixture_budgets(bin_tokens: Mapping[str, int], select: Selection) -> dict[str, int]:

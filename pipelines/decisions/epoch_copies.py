@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from tamis.pipelines.decisions.budget import copies_by_phase
+from tamis.pipelines.decisions.budget import TAKEN_COLUMNS, taken_documents
 from tamis.pipelines.decisions.document_states import kept_documents
 from tamis.pipelines.decisions.ranks import COPY_ORDER, ORDER, SELECTION, rank_column, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
@@ -21,9 +21,9 @@ def per_phase_rows(part_state: PartState, recipe: Recipe, complete: bool = False
     table = kept_documents(part_state, recipe, complete)
     if not recipe.select.repeats:
         return table.append_column("phase_copies", pa.repeat(pa.scalar(1, pa.int64()), len(table)))
-    rows = {name: table[name].combine_chunks() for name in ("doc_ref", "bin") if name in table.column_names}
-    pool, budget, copies = copies_by_phase(rows, part_state.result(SELECTION), recipe.select)
-    max_copies = -(-budget // np.maximum(pool, 1)[:, None])
+    rows = {name: table[name].combine_chunks() for name in TAKEN_COLUMNS if name in table.column_names}
+    taken = taken_documents(rows, part_state.result(SELECTION), recipe.select)
+    copies, max_copies = taken.copies, taken.most
     if not recipe.select.phases:  # all copies are in the phase of the document
         in_phase = table["phase"].to_numpy()[:, None] == np.arange(len(recipe.curriculum.effective_phases))
         copies, max_copies = copies * in_phase, max_copies * in_phase

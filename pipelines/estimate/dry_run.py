@@ -240,12 +240,13 @@ def _limit_warnings(estimate: Estimate, recipe: Recipe) -> Iterator[str]:
 def selected_tokens(recipe: Recipe, sources: Mapping[str, Mapping[str, int]], tokens: float) -> float:
     """Tokens that the selection makes of the `tokens` that pass all thresholds, repeats included.
     `sources` are the counts of a sample's manifest. For bins other than sources a sample says too
-    little: the result is then the budget, or all tokens."""
+    little: the result is then the budget, or all tokens. Nor does it say how many duplicates documents
+    have, so all are counted once."""
     select = recipe.select
-    if not select.is_active:
+    if not select.is_ranked:
         return tokens
     if select.bins != ("source",):
-        return min(tokens * select.max_epochs, select.tokens) if isinstance(select.tokens, int) else tokens
+        return min(tokens * select.most_epochs, select.tokens) if isinstance(select.tokens, int) else tokens
     kept = {name: source.get("kept_tokens", 0) for name, source in sources.items()} if select.by_bin else {"": 1}
     scale = tokens / max(sum(kept.values()), 1)
     bins = {name: round(count * scale) for name, count in kept.items()}

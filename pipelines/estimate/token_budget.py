@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.options import UNITS
-from tamis.transforms.select.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
+from tamis.transforms.select.upsampling.repetition_law import Buckets, CutDepth, LossCurve, cut_depths, fit_buckets
 
 COLUMNS = ("bucket", "epoch_tokens", "tokens", "loss")
 

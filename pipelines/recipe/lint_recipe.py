@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.transforms.curriculum.lint import LintWarning, lint
+from tamis.transforms.curriculum.lint import LintWarning, lint, lint_epochs
 from tamis.transforms.curriculum.order import WILDCARD
 from tamis.transforms.select.rule_blocks import Rules
 
 
 def lint_recipe(recipe: Recipe) -> Iterator[LintWarning]:
-    """Warnings about a recipe: its order sorts by what does not differ, or wastes data; a block changes
-    nothing; a limit lies outside the range that the recipe declares. Reads no data."""
+    """Warnings about a recipe: its order or its curve sorts by what does not differ, or wastes data; it
+    repeats too often; a block changes nothing; a limit lies outside the range that the recipe
+    declares. Reads no data."""
     yield from _ranges(recipe)
     yield from _blocks(recipe)
     yield from _order(recipe)
+    yield from _repetition(recipe)
 
 
 def _ranges(recipe: Recipe) -> Iterator[LintWarning]:
@@ -72,3 +76,17 @@ def _order(recipe: Recipe) -> Iterator[LintWarning]:
         "(order: uniform).",
         {"orders": len(orders)},
     )
+
+
+def _repetition(recipe: Recipe) -> Iterator[LintWarning]:
+    """Bins that the recipe itself repeats too often, and a curve over what does not differ. How often
+    sources are seen otherwise, a run says."""
+    select = recipe.select
+    yield from lint_epochs({name: float(np.sum(times)) for name, times in select.epochs.items()})
+    if select.curve is not None and not recipe.quality:
+        yield LintWarning(
+            "curve-without-quality",
+            "select.curve repeats documents by quality, but the recipe has no section quality, so all have the same, and which "
+            "are repeated is random. Weigh signals under quality.",
+            {"cap": select.curve.cap},
+        )

@@ -294,6 +294,8 @@ class Recipe(Options):
         signals = _known_signals(info)
         columns = enumerate(select.bins) if signals else ()
         checks: dict[FieldPath, Callable[[], object]] = {}
+        if select.rehydrate is not None and "dedup" in info.data and "dedup" not in _left_out(info):
+            checks["rehydrate",] = partial(_check_duplicates_are_counted, info.data["dedup"])
         for index, name in columns:
             checks["bins", index] = partial(check_column, name, signals, True)
             if len(select.bins) == 1 and name in signals and signals.strict:
@@ -610,6 +612,11 @@ def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, 
         )
         for score in scores
     }
+
+
+def _check_duplicates_are_counted(dedup: Dedup | None) -> None:
+    if dedup is None or not dedup.exact:
+        raise ValueError("it repeats documents by their duplicates, and this recipe looks for none: add dedup: {exact: true}")
 
 
 def _check_score_name(name: str, taken: Collection[str]) -> None:

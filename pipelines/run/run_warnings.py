@@ -254,6 +254,11 @@ def _phases_and_copies(
     """Copies that are too close, beyond the size of a document; phases that missed their share."""
     distance, tokens = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
     yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large_document(counts)))
+    seen: Counter[str] = Counter()
+    for segment in receipts.segments(shards):
+        seen.update(segment.sources)
+    once = {name: source["kept_tokens"] for name, source in counts["sources"].items() if source.get("kept_tokens")}
+    yield from lint.lint_epochs({name: seen[name] / tokens for name, tokens in once.items()})
     for phase in recipe.curriculum.effective_phases if recipe.select.phases else ():
         share = tokens[phase.name] / max(tokens.total(), 1)
         if abs(share - phase.share) > lint.DRIFT:

@@ -65,6 +65,11 @@ class Documents:
         if self.explain:
             self.detail = pc.replace_with_mask(self.detail, mask, detail(pc.indices_nonzero(mask)))
 
+    def tell(self, detail: Details) -> None:
+        """Gives the kept documents a detail: why they are kept so."""
+        mask = pc.equal(self.decision, "keep")
+        self.detail = pc.replace_with_mask(self.detail, mask, detail(pc.indices_nonzero(mask)))
+
 
 class Step(ABC):
     """One step. `name` is that of its results in the part states. `signals`: columns of the rated

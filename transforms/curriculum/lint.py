@@ -32,6 +32,13 @@ Interleaved sources stay within a document or two."""
 CORRELATED = 0.5
 """Spearman's ρ of quality and length above which an order by quality is one by length."""
 
+EPOCHS_ALONE = 4.0
+"""Epochs of a corpus of one source above which repeating it loses (Muennighoff et al. 2023,
+arXiv 2305.16264)."""
+
+EPOCHS_IN_MIXTURE = 20.0
+"""The same for a source among others: scarce data can be repeated 15 to 20 times (arXiv 2605.12715)."""
+
 FEWEST = 30
 """Documents needed for a correlation to mean anything."""
 
@@ -119,6 +126,26 @@ def lint_repeats(closest: int | None, distance: int) -> list[LintWarning]:
             f"Two copies of a document are only {closest:,} tokens apart, not {distance:,}: the second teaches little so soon "
             "after the first. Repeat less (select), or set a smaller select.distance.",
             {"closest": closest, "distance": distance},
+        )
+    ]
+
+
+def lint_epochs(epochs: Mapping[str, float]) -> list[LintWarning]:
+    """A warning for the source that is seen most often, if that is too often. `epochs`: tokens of all
+    copies as a multiple of the tokens of the documents, by source."""
+    if not epochs:
+        return []
+    most = max(epochs.values())
+    limit, where = (EPOCHS_IN_MIXTURE, "among others") if len(epochs) > 1 else (EPOCHS_ALONE, "alone")
+    if most <= limit:
+        return []
+    name = min(name for name, times in epochs.items() if times == most)
+    return [
+        LintWarning(
+            "repeats-many",
+            f"Source '{name}' is seen {most:.3g} times: above {limit:g} times, a source {where} teaches little more. Repeat it "
+            "less (select), or add other data.",
+            {"epochs": most, "threshold": limit},
         )
     ]
 

@@ -346,6 +346,8 @@ def _texts(row: Row, paths: Iterable[str]) -> tuple[str, ...]:
 
 def _values(row: object, path: str) -> list[Any] | None:
     """The values at a dotted path, with lists flattened; None if the row has no such field."""
+    if isinstance(row, dict) and not isinstance(value := row.get(path, row), dict | list):
+        return [value]  # most fields
     level: list[Any] = [row]
     for key in [None, *path.split(".")]:
         if key is not None:

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from tamis.transforms import storage
 from tamis.transforms.beam.exchange import FlatMapDoFn, JoinResults, MapDoFn, PartState, result_column
-from tamis.transforms.beam.step import CUTS, Documents, Kept, Step, rated_part, rounded
+from tamis.transforms.beam.step import CUTS, Documents, Kept, Step, rated_part
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.decontaminate.benchmarks import PARTS
 from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX, Contamination, Decontaminate
 from tamis.transforms.text.words import Words
 
@@ -28,21 +29,30 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Counts = tuple[Ints, Ints, Ints]
 
+DROP = 2
+"""The severity of matches of which a document is dropped, or cut."""
+
 STEP = "contamination"
 CANDIDATES = "contamination.candidates"
 
 MATCHES = pa.schema(
     [
         *CUTS,
-        pa.field("action", pa.string(), nullable=False),  # drop, review, report or cut
+        pa.field("action", pa.string(), nullable=False),  # drop, cut, review, report or none
         pa.field("benchmark", pa.string(), nullable=False),
         pa.field("item", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),  # of the item in its benchmark, from 0
+        pa.field("part", pa.string(), nullable=False),  # of the item: question, passage, choices or answer
         pa.field("class", pa.string(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
+        pa.field("match_start", pa.int64(), nullable=False),  # byte in the rated text
+        pa.field("match_stop", pa.int64(), nullable=False),
+        pa.field("decides", pa.bool_(), nullable=False),
     ]
 )
-"""Results of the step: one row for each document with a match, whose start and stop are equal, and
-with `action: cut` one for each span to cut."""
+"""Results of the step: one row for each match that is recorded, whose start and stop are equal, of all
+documents; one of each document that was kept until now `decides`. With `action: cut`, also one for each
+span to cut."""
 
 
 class JudgeContamination(Step):
@@ -66,7 +76,7 @@ class JudgeContamination(Step):
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
         doc_ref = documents.columns["doc_ref"]
         if results is not None:
-            results = results.filter(pc.equal(results["start"], results["stop"]))
+            results = results.filter(results["decides"])
         action, benchmark, details = (
             result_column(doc_ref, results, name, None) if results is not None else pa.nulls(len(doc_ref), pa.string())
             for name in ("action", "benchmark", "detail")
@@ -138,21 +148,25 @@ def _count(part_state: PartState, rater: Contamination) -> Counts:
 def _matches(part_state: PartState, seen: Counts, kept: Kept, rater: Contamination) -> Iterator[pa.RecordBatch]:
     from tamis.transforms.decontaminate.matching.candidates import unpack
     from tamis.transforms.decontaminate.matching.scores import word_bits
-    from tamis.transforms.decontaminate.matching.verdicts import decisive, find
+    from tamis.transforms.decontaminate.matching.verdicts import deciding, find, recorded, severities
 
     options = rater.options
-    doc_ref = kept(part_state)["doc_ref"].to_numpy()
-    listed = _candidates(part_state).take(pa.array(row_of(doc_ref)))
-    doc_ref, listed = _with_candidates(doc_ref, listed)
+    doc_ref = rated_part(part_state).sketch([])["doc_ref"].to_numpy()
+    doc_ref, listed = _with_candidates(doc_ref, _candidates(part_state))
     if not len(doc_ref):
         return
     index = _index_of(part_state, rater)
     bits = word_bits(index, seen)
-    matches, severity = decisive(find(unpack(listed, index), index, bits, options), index, options)
-    words = pa.array(["report", "review", "cut" if options.action == "cut" else "drop"])
-    none = np.zeros(len(severity), np.int64)
-    yield _result(doc_ref[matches.document], none, none, words.take(pa.array(severity)), matches, index, options.score)
-    copies = matches.document[severity == len(words) - 1]
+    matches = find(unpack(listed, index), index, bits, options)
+    severity = severities(matches, index, options)
+    undecided = np.isin(doc_ref, kept(part_state)["doc_ref"].to_numpy())[matches.document]
+    decides = np.zeros(len(severity), np.bool_)
+    decides[deciding(matches, np.where(undecided, severity, -1))] = True
+    rows = recorded(matches, severity, index, options)
+    none = np.zeros(len(rows), np.int64)
+    shown, actions = matches.take(rows), severity[rows]
+    yield _result(doc_ref[shown.document], none, none, actions, decides[rows], shown, index, options)
+    copies = matches.document[decides & (severity == DROP)]
     if options.action == "cut" and len(copies):
         yield from _cuts(part_state, doc_ref[copies], index, bits, rater)
 
@@ -163,19 +177,40 @@ def _with_candidates(doc_ref: npt.NDArray[np.uint64], listed: pa.ListArray) -> t
 
 
 def _result(
-    doc_ref: npt.NDArray[np.uint64], start: Ints, stop: Ints, action: pa.Array, matches: Matches, index: Index, metric: str
+    doc_ref: npt.NDArray[np.uint64],
+    start: Ints,
+    stop: Ints,
+    severity: Ints,
+    decides: npt.NDArray[np.bool_],
+    matches: Matches,
+    index: Index,
+    options: Decontaminate,
 ) -> pa.RecordBatch:
-    """Rows of `MATCHES`. A detail is `copied: gsm8k 17 (weighted 0.9812, bytes 120-430)`."""
+    """Rows of `MATCHES`."""
     from tamis.transforms.decontaminate.matching.scores import CLASSES
+    from tamis.transforms.decontaminate.matching.verdicts import details
 
-    benchmark = index.names.take(pa.array(index.benchmark[matches.item])).cast(pa.string())
-    item = index.labels.take(pa.array(matches.item)).cast(pa.string())
-    kind, score = pa.array(CLASSES).take(pa.array(matches.kind)), pa.array(matches.score)
-    places = (pa.array(place).cast(pa.string()) for place in (matches.start, matches.stop))
-    pieces = [kind, ": ", benchmark, " ", item, f" ({metric} ", rounded(score), ", bytes "]
-    detail = pc.binary_join_element_wise(*pieces, pc.binary_join_element_wise(*places, "-"), ")", "")
-    columns = [pa.array(doc_ref), pa.array(start), pa.array(stop), pa.repeat(STEP, len(doc_ref)), detail]
-    return pa.record_batch([*columns, action, benchmark, item, kind, score], schema=MATCHES)
+    words = pa.array(["none", "report", "review", options.action])
+    first = np.searchsorted(index.benchmark, np.arange(len(index.names)))
+    benchmark = index.benchmark[matches.item]
+    columns = {
+        "doc_ref": doc_ref,
+        "start": start,
+        "stop": stop,
+        "reason": pa.repeat(pa.scalar(STEP), len(doc_ref)),
+        "detail": details(matches, index, options.score),
+        "action": words.take(pa.array(severity + 1)),
+        "benchmark": index.names.take(pa.array(benchmark)).cast(pa.string()),
+        "item": index.labels.take(pa.array(matches.item)).cast(pa.string()),
+        "number": (matches.item - first[benchmark]).astype(np.int32),
+        "part": pa.array(PARTS).take(pa.array(index.part[matches.text])),
+        "class": pa.array(CLASSES).take(pa.array(matches.kind)),
+        "score": matches.score,
+        "match_start": matches.start,
+        "match_stop": matches.stop,
+        "decides": decides,
+    }
+    return pa.record_batch([pa.array(columns[name]) for name in MATCHES.names], schema=MATCHES)
 
 
 def _cuts(
@@ -188,8 +223,8 @@ def _cuts(
         spans = copied_spans(batch["text"], index, bits, options, rater.words)
         reference = doc_ref[first : first + len(read)][spans.matches.document]
         first += len(read)
-        action = pa.repeat("cut", len(reference))
-        yield _result(reference, spans.start, spans.stop, action, spans.matches, index, options.score)
+        severity, none = np.full(len(reference), DROP), np.zeros(len(reference), np.bool_)
+        yield _result(reference, spans.start, spans.stop, severity, none, spans.matches, index, options)
 
 
 def _index_of(part_state: PartState, rater: Contamination) -> Index:

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 class DropDuplicates(Step):
     """Drops every duplicate but the best. Adds representative (the id of the one that is kept),
-    jaccard, and copies (how many documents a kept one stands for)."""
+    jaccard, and copies (how many documents a kept one stands for), which last if the selection
+    repeats documents by them."""
 
     name = STEP
 
-    def __init__(self, options: Dedup, words: Words) -> None:
-        self.options, self.words = options, words
+    def __init__(self, options: Dedup, words: Words, lasting: bool = False) -> None:
+        self.options, self.words, self.lasting = options, words, lasting
 
     @classmethod
     def of(cls, options: Dedup, recipe: Any) -> DropDuplicates:
-        return cls(options, recipe.words)
+        return cls(options, recipe.words, lasting=recipe.select.rehydrate is not None)
 
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
         if not self.options.exact:

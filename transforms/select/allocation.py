@@ -3,7 +3,8 @@
 Documents are ranked within their bin, the best first; the rank counts tokens up to and including
 the document. With a pool of W tokens and a budget of B, a document is in epoch e = 0, 1, … if e·W
 + rank ≤ B. So a budget below W takes the best, one above W repeats, the best first again, and
-neither depends on how the corpus is split into files.
+neither depends on how the corpus is split into files. A quality curve divides the same budget
+otherwise (`upsampling/quality_curve.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pydantic import Field, model_validator
 
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.options import Count, Options, PositiveCount
+from tamis.transforms.select.upsampling.quality_curve import QualityCurve
+from tamis.transforms.select.upsampling.rehydration import check_copies_by_size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +97,16 @@ class Selection(Options):
     max_epochs: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = Field(
         default=1.0, description="how often a bin may be repeated to fill its budget; Muennighoff et al.: up to 4 is harmless"
     )
+    curve: QualityCurve | None = Field(
+        default=None,
+        description="repeats documents by quality: none of the worst, most of the best. Tokens, a mixture or epochs set what "
+        "a bin gives, as always; without them, as much as it has",
+    )
+    rehydrate: dict[PositiveCount, Count] | None = Field(
+        default=None,
+        description="repeats documents by how many duplicates they stand for: the least size of a cluster, and its copies. "
+        "FineWeb-2: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1}",
+    )
     temperature: float = Field(
         default=0.0,
         ge=0,
@@ -120,15 +133,49 @@ class Selection(Options):
             raise ValueError("bins have no effect without epochs, a mixture, or tokens or top by bin")
         return self
 
+    @model_validator(mode="after")
+    def _one_way_to_repeat(self) -> Selection:
+        if self.rehydrate is not None:
+            check_copies_by_size(self.rehydrate)
+            for name, option in {"tokens": self.tokens, "epochs": self.epochs, "curve": self.curve}.items():
+                if option:
+                    raise ValueError(f"rehydrate and {name} both set how often a document is seen: give only one")
+        if self.curve is None:
+            return self
+        if self.top != 1:
+            raise ValueError("a curve takes no top: curve.drop leaves the worst out")
+        if self.max_epochs != 1:
+            raise ValueError("a curve takes no max_epochs: curve.cap limits how often it repeats")
+        if self.phases:
+            raise ValueError("a curve takes no lists of epochs: it is one for all phases")
+        for name, times in self.epochs.items():
+            if np.max(times) > self.curve.most_epochs:
+                raise ValueError(
+                    f"a curve with cap {self.curve.cap:g} that drops {self.curve.drop:g} takes a bin at most "
+                    f"{self.curve.most_epochs:.4g} times, and epochs asks for {np.max(times):g} times '{name}': raise the cap"
+                )
+        return self
+
     @property
     def is_active(self) -> bool:
         """Whether any document may be left out or repeated."""
-        return self.tokens is not None or bool(self.epochs) or self.top != 1
+        return self.is_ranked or self.rehydrate is not None
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether what is taken depends on the rank of a document by quality."""
+        return self.tokens is not None or bool(self.epochs) or self.top != 1 or self.curve is not None
 
     @property
     def by_bin(self) -> bool:
         """Whether documents are ranked within their bins, not all together."""
-        return isinstance(self.tokens, dict) or isinstance(self.top, dict) or bool(self.epochs) or self.mixture is not None
+        by_name = isinstance(self.tokens, dict) or isinstance(self.top, dict) or bool(self.epochs)
+        return by_name or self.mixture is not None or (self.curve is not None and self.tokens is None)
+
+    @property
+    def most_epochs(self) -> float:
+        """The most tokens that a bin can give, as a multiple of its pool."""
+        return self.max_epochs if self.curve is None else self.curve.most_epochs
 
     @property
     def by_name(self) -> dict[str, set[str]]:
@@ -145,6 +192,10 @@ class Selection(Options):
     @property
     def repeats(self) -> bool:
         """Whether a document may be seen more than once."""
+        if self.rehydrate is not None:
+            return any(copies > 1 for copies in self.rehydrate.values())
+        if self.curve is not None:
+            return True
         if self.epochs:
             return self.phases > 1 or any(np.max(times) > 1 for times in self.epochs.values())
         return self.tokens is not None and self.max_epochs > 1
@@ -152,7 +203,7 @@ class Selection(Options):
 
 def allocate(sizes: Mapping[str, int], selection: Selection) -> dict[str, int]:
     """Divides the budget of a mixture: tokens for each bin, from the tokens in each. No bin gets
-    more than `max_epochs` of its pool; the rest goes to the others by weight. Rounded down, so that
+    more than `most_epochs` of its pool; the rest goes to the others by weight. Rounded down, so that
     the budget is never exceeded. Raises ValueError if a weight names a bin that does not exist."""
     assert isinstance(selection.tokens, int)
     mixture = selection.mixture
@@ -166,7 +217,7 @@ def allocate(sizes: Mapping[str, int], selection: Selection) -> dict[str, int]:
         weight = {name: mixture.weights.get(name, rest * sizes[name]) for name in names}
     else:
         weight = {name: sizes[name] ** (1 / mixture.temperature) for name in names}
-    room = {name: int(_pool(sizes[name], _top_share(selection.top, name)) * selection.max_epochs) for name in names}
+    room = {name: int(_pool(sizes[name], _top_share(selection.top, name)) * selection.most_epochs) for name in names}
     tokens: dict[str, int] = {name: 0 for name in names if not weight[name]}
     while rest_names := [name for name in names if name not in tokens]:
         left, total = selection.tokens - sum(tokens.values()), sum(weight[name] for name in rest_names)
@@ -182,7 +233,7 @@ def pools_and_budgets(bins: pa.Array, sizes: Ints, allocated: Ints | None, selec
     labels = bins.dictionary_encode()
     names, code = labels.dictionary.to_pylist(), labels.indices.to_numpy()
     pool = _pool(sizes, np.array([_top_share(selection.top, name) for name in names])[code] if names else 1.0)
-    most = np.floor(pool * selection.max_epochs).astype(np.int64)
+    most = np.floor(pool * selection.most_epochs).astype(np.int64)
     if allocated is not None:
         budget = np.minimum(allocated, most)[:, None]
     elif selection.epochs:
@@ -194,7 +245,7 @@ def pools_and_budgets(bins: pa.Array, sizes: Ints, allocated: Ints | None, selec
         budget = np.where(tokens < 0, pool, np.minimum(tokens, most))[:, None]
     else:
         budget = (pool if selection.tokens is None else np.minimum(selection.tokens, most))[:, None]
-    return pool, budget
+    return pool, budget if selection.curve is None else np.minimum(budget, most[:, None])
 
 
 def copies(rank: Ints, pool: Ints, budget: Ints) -> Ints:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _CLIENTS = ("botocore", "boto3", "google", "azure", "requests", "urllib3", "ftplib", "paramiko", "smart_open")
+_CLIENTS += ("huggingface_hub", "httpx", "httpx2")
 
 
 @contextmanager

@@ -86,7 +86,9 @@ def test_a_warm_run_compiles_nothing(warm: Path, tmp_path: Path) -> None:
     fineweb2 = tmp_path / "fineweb2.yaml"
     limits = recipe_source("fineweb2")[1].replace("fineweb2/*.yml", str(tmp_path / "en.yml"))
     fineweb2.write_text(limits.replace("{model: glotlid.bin}", "{}"))
-    changed = {"dclm": str(dclm), "fineweb2": str(fineweb2)}
+    olmo3 = tmp_path / "olmo3.yaml"
+    olmo3.write_text(recipe_source("olmo3")[1].replace("model: quality.bin", f"model: {tmp_path / 'dense.bin'}"))
+    changed = {"dclm": str(dclm), "fineweb2": str(fineweb2), "olmo3": str(olmo3)}
     names = [changed.get(name, name) for name in shipped_recipes()]
     multiply = tmp_path / "multiply.yaml"
     multiply.write_text("dedup: {minhash: {scheme: multiply}}\n")

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.transforms.select.repetition_law import Bucket, loss
+from tamis.transforms.select.upsampling.repetition_law import Bucket, loss
 
 LAWS = """
 scale: 0.02

@@ -16,6 +16,7 @@ from tamis.transforms.curriculum.lint import (
     best_decile_mass,
     best_decile_weights,
     lint,
+    lint_epochs,
     lint_length,
     lint_repeats,
     lint_shares,
@@ -214,6 +215,14 @@ def test_repeats_too_close_are_flagged() -> None:
     assert lint_repeats(10, 10) == []
     (warning,) = lint_repeats(9, 10)
     assert (warning.code, warning.numbers) == ("repeats-too-close", {"closest": 9, "distance": 10})
+
+
+def test_a_source_alone_repeats_up_to_four_times_and_one_among_others_twenty() -> None:
+    assert lint_epochs({}) == lint_epochs({"web": 4.0}) == lint_epochs({"web": 1.0, "books": 20.0}) == []
+    (alone,), (among,) = lint_epochs({"web": 4.1}), lint_epochs({"web": 1.0, "books": 20.5})
+    assert (alone.code, alone.numbers) == ("repeats-many", {"epochs": 4.1, "threshold": 4.0})
+    assert (among.code, among.numbers) == ("repeats-many", {"epochs": 20.5, "threshold": 20.0})
+    assert "'books' is seen 20.5 times" in among.message
 
 
 def test_a_quality_that_is_length_is_flagged() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.transforms.select.repetition_law import Bucket, Buckets, Form, LossCurve, cut_depths, fit_buckets, loss
+from tamis.transforms.select.upsampling.repetition_law import Bucket, Buckets, Form, LossCurve, cut_depths, fit_buckets, loss
 
 S = 12_800_000
 PUBLISHED = {0.5: 1.056165, 1: 0.973169, 2.5: 0.888978, 5: 0.849445, 10: 0.832460, 50: 0.828561}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.decontaminate.matching.candidates import unpack
 from tamis.transforms.decontaminate.matching.scores import partial_counts, word_bits
-from tamis.transforms.decontaminate.matching.verdicts import decisive, find, severities
+from tamis.transforms.decontaminate.matching.verdicts import decisive, details, find, severities
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,15 +31,8 @@ class Outcomes:
     """[n]: `DROPPED` (or cut), `REVIEWED`, `REPORTED`, or -1."""
     own: npt.NDArray[np.bool_]
     """[n]: whether the item that is planted there is a match that alone would drop or review it."""
-    item: Ints
-    """[n]: the item that decides, or -1."""
-    kind: Ints
-    """[n]: position of its class in `CLASSES`, or -1."""
-    score: npt.NDArray[np.float64]
-    """[n]: its score, or -1."""
-    start: Ints
-    """[n]: bytes of the document, or -1."""
-    stop: Ints
+    detail: list[str]
+    """[n]: the match that decides about a document that is flagged, as decisions/ name it; else empty."""
 
 
 def outcomes(listed: pa.ListArray, plant: Ints, index: Index, options: Decontaminate) -> Outcomes:
@@ -51,12 +44,9 @@ def outcomes(listed: pa.ListArray, plant: Ints, index: Index, options: Decontami
     own = np.zeros(len(plant), np.bool_)
     own[matches.document[flagged & (matches.item == plant[matches.document])]] = True
     deciding, severity = decisive(matches, index, options)
-    columns = (severity, deciding.item, deciding.kind, deciding.score, deciding.start, deciding.stop)
-    severity, *decided = (_by_document(column, deciding.document, len(plant)) for column in columns)
-    return Outcomes(severity, own, *decided)
-
-
-def _by_document(column: npt.NDArray[Any], document: Ints, count: int) -> npt.NDArray[Any]:
-    found = np.full(count, -1, column.dtype)
-    found[document] = column
-    return found
+    severity_of, detail = np.full(len(plant), -1), [""] * len(plant)
+    severity_of[deciding.document] = severity
+    shown = deciding.take(severity >= REVIEWED)
+    for document, text in zip(shown.document.tolist(), details(shown, index, options.score).to_pylist(), strict=True):
+        detail[document] = text
+    return Outcomes(severity_of, own, detail)

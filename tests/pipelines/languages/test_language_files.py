@@ -138,13 +138,13 @@ def test_documents_are_decided_as_by_the_filters_of_fineweb_2(tmp_path: Path) ->
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
     recipe = load_recipe("fineweb2", [*FIELDS, save(tmp_path / "files", **files)], [str(tmp_path / "in.jsonl")])
     launch(recipe, str(tmp_path / "run"), workers=1)
-    table = Release.open(str(tmp_path / "run")).table("id", "decision", "reason")
+    table = Release.open(str(tmp_path / "run")).table()
     decided = dict(zip(table["id"].to_pylist(), table["decision"].to_pylist(), strict=True))
     for each in documents:
         expected = each["lang"] in files and passes(each["text"], each["score"], files[each["lang"]])
         assert decided[each["id"]] == ("keep" if expected else "drop"), each
     kept = Counter(each["lang"] for each in documents if decided[each["id"]] == "keep")
-    assert min(kept["fra_Latn"], kept["tur_Latn"]) > 20
+    assert min(kept["fra_Latn"], kept["tur_Latn"]) > 10
     reasons = set(table["reason"].drop_null().to_pylist())
     limits = {name for block in recipe.per_language.values() for name in block.thresholds}
     assert limits <= {reason.removesuffix(".missing") for reason in reasons} | {"repetition.duplicate_10gram_chars"}

@@ -28,6 +28,7 @@ from tamis.transforms.beam.exchange import Exchange, FlatMapDoFn, MapDoFn, Sprea
 from tamis.transforms.beam.ranking import Rank, ranges
 from tamis.transforms.beam.unique_ids import Identify
 from tamis.transforms.select.join_scores import JoinScores
+from tamis.transforms.select.quality.bucket_quality import BucketQuality
 
 
 class Curate(beam.PTransform):
@@ -42,7 +43,7 @@ class Curate(beam.PTransform):
         recipe, plan = self.recipe, self.plan
 
         # Rate: the splits of each task become parts.
-        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, index=plan.index))
+        rate = FlatMapDoFn(partial(rate_task, recipe=recipe, indexes=plan.indexes))
         parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
 
         parts |= Decide(recipe, plan.folder, plan.spill, plan.partitions)
@@ -93,6 +94,9 @@ class Decide(beam.PTransform):
             parts |= f"Join {name}" >> JoinScores(
                 name, scores, recipe.score_signals[name], decide.id_rows, record, spill, partitions
             )
+        if recipe.fusion is not None and (buckets := recipe.fusion.number_of_buckets):
+            columns = rows(decide.score_rows), rows(decide.scores)
+            parts |= "Quality" >> BucketQuality(buckets, *columns, spill, ranges(partitions))
         pending: list[str] = []  # steps that decide before the next one looks
         for step in recipe.steps:
             transform = step.transform(partial(kept_documents, recipe=recipe), spill, partitions)

@@ -6,14 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.document_states import kept_documents, order_metric
+from tamis.pipelines.decisions.document_states import kept_documents, order_metric, signal_columns
 from tamis.pipelines.decisions.epoch_copies import copy_numbers, per_phase_rows, spaced_copies
 from tamis.pipelines.decisions.ranks import QUANTILES, ranking_rows, ranks_of
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import one_batch, rated_part
+from tamis.transforms.core.documents import row_of
 from tamis.transforms.curriculum.order import Ordering, quantile, sort_value
+from tamis.transforms.select.quality.fuse import directed_values
+from tamis.transforms.select.quality.score_buckets import Scores
 from tamis.transforms.text.hashing import hash128, mix
 
 _SEPARATOR = "\x1f"  # of phase and source in the name of a group
@@ -30,6 +33,24 @@ def unique_id_rows(part_state: PartState) -> pa.RecordBatch:
 def id_rows(part_state: PartState) -> pa.RecordBatch:
     """The rows that `JoinScores` reads: the ids of the input, not numbered."""
     return one_batch(rated_part(part_state).sketch(["id"]))
+
+
+def scores(part_state: PartState, recipe: Recipe) -> tuple[pa.Array, Scores]:
+    """doc_ref and the values of the signals of quality of all documents of a part, higher is better."""
+    assert recipe.fusion is not None
+    signals = signal_columns(part_state, {weight.signal for weight in recipe.weights}, recipe)
+    doc_ref = rated_part(part_state).sketch([])["doc_ref"].combine_chunks()
+    return doc_ref, directed_values(signals, recipe.fusion, recipe.all_signals | recipe.undeclared)
+
+
+def score_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:
+    """Ranks the values of each signal of quality, the lowest first, of the documents that thresholds keep."""
+    table = kept_documents(part_state, recipe)
+    values = scores(part_state, recipe)[1][row_of(table["doc_ref"].to_numpy())]
+    document, number = np.nonzero(~np.isnan(values))
+    table = table.take(pa.array(document))
+    major = sort_value(Ordering(order="ascending"), values[document, number], table["tie_break"].to_numpy())
+    return ranking_rows(table, pa.array(number.astype(str), pa.string()), major, copy_no=pa.array(number))
 
 
 def phase_rows(part_state: PartState, recipe: Recipe) -> pa.RecordBatch:

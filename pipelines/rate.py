@@ -26,7 +26,6 @@ from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.parts import Part, PartReceipt, PartWriter, SplitCounts
 from tamis.transforms.core.rater import Rater, running_order
-from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.provenance.takedown import Takedown, marked, read_takedown, without_texts
 from tamis.transforms.read.batch_builder import EXCERPT_CHARS, printable
 from tamis.transforms.read.decompress import WrongChecksum
@@ -50,17 +49,17 @@ _components: dict[str, dict[tuple[str, str, str], Any]] = {}  # by recipe, and b
 _lock = threading.Lock()
 
 
-def rate_task(task: PartTask, recipe: Recipe, index: str) -> Iterator[RatedPart]:
+def rate_task(task: PartTask, recipe: Recipe, indexes: str) -> Iterator[RatedPart]:
     """The parts of a task, which are rated unless an earlier attempt has finished them."""
     progress = Progress(task.run, "rate")
-    yield from rated_parts(task) or rate_parts(task, recipe, index, progress.advance)
+    yield from rated_parts(task) or rate_parts(task, recipe, indexes, progress.advance)
     progress.finish(task.size)
 
 
-def rate_parts(task: PartTask, recipe: Recipe, index: str, advance: Advance) -> list[RatedPart]:
+def rate_parts(task: PartTask, recipe: Recipe, indexes: str, advance: Advance) -> list[RatedPart]:
     """Reads the splits of a task, measures all signals on one segmentation of each batch, and
     commits parts of bounded size: one for most tasks, several for a large split."""
-    components = prepared_components(recipe, index)
+    components = prepared_components(recipe, indexes)
     try:
         return _write_parts(task, recipe, components, advance, trust=True)
     except WrongChecksum:  # rare, so no sound file is decoded twice
@@ -151,21 +150,22 @@ def _split_counts(task: PartTask, number: int, counts: Mapping[tuple[int, str], 
     )
 
 
-def prepared_components(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> Components:
+def prepared_components(recipe: Recipe, indexes: str, signals: Collection[str] | None = None) -> Components:
     """The recipe's editors, and its raters in the order they run, set up once in this process:
-    threads share their models, and processes map `index`, where the driver saved the benchmarks'
-    n-grams, instead of each building them. `signals`: of the raters, only those for these signals."""
+    threads share their models, and processes map what the driver saved in the folder `indexes`,
+    such as benchmarks and lists, instead of each reading them ("": there is none). `signals`: of
+    the raters, only those for these signals."""
     editors = {
         section: [_prepared(recipe, "editor", editor) for editor in each] for section, each in recipe.editors_by_section.items()
     }
-    return Components(editors, prepared_raters(recipe, index, signals))
+    return Components(editors, prepared_raters(recipe, indexes, signals))
 
 
-def prepared_raters(recipe: Recipe, index: str, signals: Collection[str] | None = None) -> list[Rater[Any]]:
+def prepared_raters(recipe: Recipe, indexes: str, signals: Collection[str] | None = None) -> list[Rater[Any]]:
     """The raters of `prepared_components`. `signals`: only those that measure them, and those whose
     signals they need; no other is set up."""
     raters = running_order(
-        Contamination(rater.options, index, rater.words) if index and isinstance(rater, Contamination) else rater
+        rater.with_index(storage.join(indexes, rater.index_file)) if indexes and rater.index_file else rater
         for rater in recipe.raters
     )
     if signals is not None:

@@ -94,18 +94,31 @@ def lines(warmup: Warmup) -> Iterator[str]:
         yield f"cannot be used: {problem}"
 
 
+def _lists(scratch: Path) -> dict[str, Any]:
+    """The sections that decide by lists, with small ones."""
+    (scratch / "list.txt").write_text("example.com\nexample.com/a\n")
+    (scratch / "robots.csv").write_text("host,agents\nexample.com,tamis\n")
+    listed = {"path": str(scratch / "list.txt"), "match": "domain", "action": "report"}
+    return {
+        "url_lists": {"deny": {"some": listed}, "words": {"strict": str(scratch / "list.txt"), "action": "report"}},
+        "consent": {"robots": str(scratch / "robots.csv"), "agents": ["another"]},
+    }
+
+
 def _run_all(scratch: Path) -> Iterator[str]:
     """Runs every step, every editor, and every rater that needs no options. Yields what raters and
     editors of packages failed with: each has a run of its own."""
     source, benchmark = scratch / "in.jsonl", scratch / "benchmark.jsonl"
-    source.write_bytes(b"".join(orjson.dumps({"text": text, "embedding": [1, 0]}) + b"\n" for text in _TEXTS))
+    source.write_bytes(
+        b"".join(orjson.dumps({"text": text, "url": "http://www.example.com/", "embedding": [1, 0]}) + b"\n" for text in _TEXTS)
+    )
     benchmark.write_bytes(orjson.dumps({"question": _PROSE}))
     decontaminate = {
         "benchmarks": [{"name": "some", "path": str(benchmark), "fields": ["question"]}],
         "drop": 2,
         "review": 2,  # more than any share, so that the document reaches the later steps
     }
-    common = {**_RECIPE, "input": {"paths": [str(source)]}}
+    common = {**_RECIPE, "input": {"paths": [str(source)]}, **_lists(scratch)}
     shipped: dict[str, Any] = {
         name: {} for name, plugin in RATERS.shipped.items() if name not in ELSEWHERE and not _options_required(plugin)
     }

@@ -21,7 +21,9 @@ from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
 from tamis.transforms.provenance.takedown import PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import bins, guards, join_scores
-from tamis.transforms.select.fuse import fuse
+from tamis.transforms.select.quality import bucket_quality
+from tamis.transforms.select.quality.fuse import fuse
+from tamis.transforms.select.quality.score_buckets import ABSTAINS
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.metadata import column_of
@@ -75,7 +77,8 @@ def settle(part_state: PartState, recipe: Recipe, steps: Sequence[str], spill: s
 def _cached(part_state: PartState, recipe: Recipe, settled: bool, steps: frozenset[str] | None = None) -> pa.Table:
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
-    key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint)
+    buckets = part_state.results.get(bucket_quality.STEP)
+    key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint, buckets)
     state = tuple(sorted(part_state.results.items())), part_state.kept if settled else None, steps
     last = _cache.last  # read once: other threads replace it
     if last[0] != (key, state):
@@ -124,7 +127,7 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     rules = Rules() if settled else recipe.rules
     of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
-    names = {*rules.columns, *(weight.signal for weight in recipe.quality), "tokens.count", *of_steps}
+    names = {*rules.columns, *(weight.signal for weight in recipe.weights), "tokens.count", *of_steps}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
     signals = signal_columns(part_state, names - {"quality"}, recipe)
     evaluated = rules.evaluate(signals, sketch["source"], explain)
@@ -142,7 +145,7 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
             columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
     columns |= {name: signals[name] for name in of_steps}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
-    columns["quality"] = pa.array(fuse(signals, recipe.quality, recipe.all_signals | recipe.undeclared))
+    columns["quality"] = pa.array(_quality(part_state, signals, recipe))
     if recipe.metrics:
         columns["metric"] = _metrics(columns, signals, recipe)
 
@@ -155,6 +158,16 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     for name, guard in recipe.guards.by_name.items():
         columns[GUARD_PREFIX + name] = pa.array(guards.matching(guard_columns, guard))
     return pa.table(columns).combine_chunks()
+
+
+def _quality(part_state: PartState, signals: pa.Table, recipe: Recipe) -> np.ndarray:
+    """The quality of each document: float32[n], NaN where it has none, or if its bucket is not found yet."""
+    buckets = 0 if recipe.fusion is None else recipe.fusion.number_of_buckets
+    if not buckets:
+        return fuse(signals, recipe.fusion, recipe.all_signals | recipe.undeclared)
+    doc_ref = rated_part(part_state).sketch([])["doc_ref"].combine_chunks()
+    bucket = result_column(doc_ref, part_state.result(bucket_quality.STEP), "bucket", ABSTAINS).to_numpy(zero_copy_only=False)
+    return np.where(bucket == ABSTAINS, np.nan, bucket / (buckets - 1)).astype(np.float32)
 
 
 def signal_columns(part_state: PartState, names: Collection[str], recipe: Recipe) -> pa.Table:

@@ -101,7 +101,7 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
     yield from (_Name("per_source", "source", source) for source in rules.per_source)
     yield from (_Name("language_pairs", name, None) for name in rules.language_columns if name in recipe.undeclared)
     yield from (_Name("per_language", LANGUAGE, language) for language in rules.per_language)
-    yield from (_Name("quality", weight.signal, None) for weight in recipe.quality if weight.signal in recipe.undeclared)
+    yield from (_Name("quality", weight.signal, None) for weight in recipe.weights if weight.signal in recipe.undeclared)
     for source, metric in recipe.curriculum.by.items():
         if source != WILDCARD:
             yield _Name("curriculum.by", "source", source)

@@ -27,6 +27,7 @@ EDITORS = Plugins(
         "c4_lines": "tamis.transforms.edit.c4_editor:C4LinesEditor",
         "lines": "tamis.transforms.edit.refinedweb_lines:LinesEditor",
         "cut_lines": "tamis.transforms.edit.cut_lines:CutLinesEditor",
+        "pii": "tamis.transforms.edit.pii.pii_editor:PiiEditor",
     },
 )
 """The shipped editors, and where they are."""

@@ -60,6 +60,7 @@ def field_messages(error: ValidationError, model: type[BaseModel]) -> dict[Field
 
 
 def messages_of(entry: Any, model: type[BaseModel]) -> Iterator[tuple[FieldPath, str]]:
+    entry = {**entry, "loc": tuple(key for key in entry["loc"] if not str(key).startswith("["))}  # tags of unions
     raised = entry.get("ctx", {}).get("error")
     if isinstance(raised, FieldErrors):
         yield from raised.messages.items()

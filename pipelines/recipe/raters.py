@@ -25,11 +25,19 @@ RATERS = Plugins(
         "fasttext": "tamis.transforms.rate.fasttext:FastTextRater",
         "contamination": "tamis.transforms.decontaminate.contamination_rater:Contamination",
         "language": "tamis.transforms.rate.language:LanguageRater",
+        "url_lists": "tamis.transforms.urls.url_lists:UrlListRater",
+        "consent": "tamis.transforms.urls.consent:ConsentRater",
     },
 )
 """The shipped raters in the order of their columns, which fingerprints cover, and where they are."""
 
-ELSEWHERE = {"contamination": "decontaminate", "metadata": "signals", "edit": "edit"}
+ELSEWHERE = {
+    "contamination": "decontaminate",
+    "metadata": "signals",
+    "edit": "edit",
+    "url_lists": "url_lists",
+    "consent": "consent",
+}
 """Raters that another section of the recipe sets up. No rater in `rate` has these names."""
 
 

@@ -48,12 +48,16 @@ from tamis.transforms.read.input_options import AUTO, Input
 from tamis.transforms.read.readers import READERS, options_type
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.allocation import Selection
-from tamis.transforms.select.fuse import Weight, resolve_range
 from tamis.transforms.select.guards import Guards, NumberRange
+from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, better, resolve_range
 from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules, RuleSet
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
+from tamis.transforms.urls.consent import ConsentRater
+from tamis.transforms.urls.consent_options import Consent
+from tamis.transforms.urls.list_options import UrlLists
+from tamis.transforms.urls.url_lists import UrlListRater
 
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
@@ -63,7 +67,7 @@ LEFT_OUT, WRITTEN = "left_out", "written"
 because it has an error of its own, so what depends on it is not checked; and all sections as they
 are written."""
 
-_MEASURE = {"edit", "rate", "scores", "signals", "decontaminate"}
+_MEASURE = {"edit", "rate", "scores", "signals", "url_lists", "consent", "decontaminate"}
 """The sections that signals come from."""
 
 _CUT = {"decontaminate", "dedup"}
@@ -107,6 +111,8 @@ class Recipe(Options):
         description="values that documents bring along, by name: metadata.FIELD, where a.b is field b of object a, or "
         "NAME.COLUMN of the scores",
     )
+    url_lists: Annotated[UrlLists | None, StepOf("tamis.transforms.urls.judge_urls:JudgeUrls")] = None
+    consent: Annotated[Consent | None, StepOf("tamis.transforms.urls.judge_urls:JudgeConsent")] = None
     decontaminate: Annotated[Decontaminate | None, StepOf("tamis.transforms.decontaminate.judge:JudgeContamination")] = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"
@@ -137,8 +143,10 @@ class Recipe(Options):
     after_cuts: dict[str, Threshold] = Field(
         {}, description="limits by signal for documents that lost text to a step that cuts; measured again on what is left"
     )
-    quality: list[Weight] = Field(
-        [], description="the signals that make up quality, from 0 to 1; without any, all documents have the same quality"
+    quality: QualityOptions = Field(
+        [],
+        description="the signals that make up quality, from 0 to 1: a list for their weighted mean, or a section; without any, "
+        "all documents have the same quality",
     )
     select: Annotated[
         Selection, StepOf("tamis.transforms.select.similar:DropSimilar"), StepOf("tamis.pipelines.decisions.budget:TakeBudget")
@@ -274,19 +282,20 @@ class Recipe(Options):
 
     @field_validator("quality")
     @classmethod
-    def _weights_fit(cls, weights: list[Weight], info: ValidationInfo) -> list[Weight]:
+    def _weights_fit(cls, quality: list[Weight] | Quality, info: ValidationInfo) -> list[Weight] | Quality:
         signals = _known_signals(info)
+        weights, place = (quality.signals, ("signals",)) if isinstance(quality, Quality) else (quality, ())
 
         def check(weight: Weight) -> None:
             signal = known_signal(weight.signal, signals, "float64")
-            resolve_range(weight, signal)
+            (better if isinstance(quality, Quality) and quality.combine == "buckets" else resolve_range)(weight, signal)
             if signals.strict:
                 check_limits(weight.signal, weight.range or (), signal)
             if sum(weight.signal == other.signal for other in weights) > 1:
                 raise ValueError(f"'{weight.signal}' is weighed twice")
 
-        FieldErrors.collect({(index,): partial(check, weight) for index, weight in enumerate(weights) if signals})
-        return weights
+        FieldErrors.collect({(*place, index): partial(check, weight) for index, weight in enumerate(weights) if signals})
+        return quality
 
     @field_validator("select")
     @classmethod
@@ -446,7 +455,7 @@ class Recipe(Options):
     @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
-        return _raters(self.rate, self.signals, self.decontaminate, self.words)
+        return _raters({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
     def tokens(self) -> TokenCountRater:
@@ -488,11 +497,23 @@ class Recipe(Options):
         for pair in self.language_pairs if self.per_language else ():
             yield pair.label, "string"
             yield pair.score, "float64"
-        yield from ((weight.signal, "float64") for weight in self.quality)
+        yield from ((weight.signal, "float64") for weight in self.weights)
         yield from ((metric.lstrip("+-"), "float64") for metric in self.curriculum.by.values())
         yield from ((name, "string") for name in (self.select.bins if self.select.by_bin else ()))
         for guard in self.guards.by_name.values():
             yield from ((name, "float64" if isinstance(kind, NumberRange) else "string") for name, kind in guard.where.items())
+
+    @property
+    def fusion(self) -> Quality | None:
+        """How signals become quality; None if all documents have the same."""
+        if isinstance(self.quality, Quality):
+            return self.quality
+        return Quality(signals=tuple(self.quality)) if self.quality else None
+
+    @property
+    def weights(self) -> Sequence[Weight]:
+        """The signals that make up quality."""
+        return self.quality.signals if isinstance(self.quality, Quality) else self.quality
 
     @cached_property
     def metrics(self) -> dict[str, tuple[str, float]]:
@@ -558,13 +579,16 @@ def _check_reader_options(options: Input) -> None:
         raise FieldErrors({("options", *place): message for place, message in field_messages(error, model).items()}) from None
 
 
-def _raters(
-    rate: Rating, declared: Mapping[str, DeclaredSignal], decontaminate: Decontaminate | None, words: Words
-) -> tuple[Rater[Any], ...]:
-    by_key = dict(rate.raters)
-    if decontaminate is not None:
-        by_key["contamination"] = (Contamination(decontaminate, words=words),)
-    if own := {name: signal for name, signal in declared.items() if name.startswith(METADATA)}:
+def _raters(sections: Mapping[str, Any]) -> tuple[Rater[Any], ...]:
+    """The raters that the sections of a recipe set up, in the order of their columns."""
+    by_key = dict(sections["rate"].raters)
+    if sections["decontaminate"] is not None:
+        by_key["contamination"] = (Contamination(sections["decontaminate"], words=sections.get("words", DEFAULT_WORDS)),)
+    if sections["url_lists"] is not None:
+        by_key["url_lists"] = (UrlListRater(sections["url_lists"]),)
+    if sections["consent"] is not None:
+        by_key["consent"] = (ConsentRater(sections["consent"]),)
+    if own := {name: signal for name, signal in sections["signals"].items() if name.startswith(METADATA)}:
         by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=own)),)
     return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
 
@@ -652,7 +676,7 @@ def _known_signals(
     editors = [step.editor for step in steps]
     if None in editors:
         return KnownSignals()
-    raters = _raters(info.data["rate"], info.data["signals"], info.data["decontaminate"], DEFAULT_WORDS)
+    raters = _raters(info.data)
     rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.kind != RECORDS}
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})

@@ -12,7 +12,6 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import RUN_FILES, Release
-from tamis.transforms.decontaminate.contamination_rater import Contamination
 
 
 def check_directory(run: str) -> None:
@@ -50,8 +49,8 @@ def prepare(recipe: Recipe, plan: WorkPlan) -> None:
     remove_temporary_files(plan)
     if plan.reused < len(plan.tasks) or any(step.cuts for step in recipe.steps):
         for rater in recipe.raters:
-            if isinstance(rater, Contamination):
-                rater.index.save(plan.index)
+            if rater.index_file:
+                rater.save_index(storage.join(plan.indexes, rater.index_file))
 
 
 def _remove_unfinished_parts(plan: WorkPlan) -> None:

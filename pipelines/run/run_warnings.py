@@ -19,6 +19,8 @@ from tamis.transforms.rate.metadata_signals import MISTYPED
 from tamis.transforms.read.input_options import UnreadFile
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select import guards
+from tamis.transforms.urls.consent import ConsentRater
+from tamis.transforms.urls.url_lists import UrlListRater
 
 NAMED = 10  # files of each kind in warnings; the manifest names all
 LARGE = 5  # a document of this many mean lengths is large; sources may be ahead by one of these
@@ -70,6 +72,7 @@ def warnings(
             {"documents": hostless},
         )
     yield from _unmatchable_items(recipe)
+    yield from _unread_lines(recipe)
     yield from _small_sources(recipe, counts)
     read = counts["kept"] + counts["dropped"] + counts["review"]
     yield from _large_drops(recipe, counts, read, summaries)
@@ -93,6 +96,35 @@ def _unmatchable_items(recipe: Recipe) -> Iterator[LintWarning]:
                     f"{len(ids):,} of {items:,} items of benchmark {name} have no words that tell them apart, so no copy of "
                     f"them is found: {named}. If their answers have, name the field as `answer`",
                     {"items": len(ids), "share": len(ids) / items},
+                )
+
+
+def _unread_lines(recipe: Recipe) -> Iterator[LintWarning]:
+    """Lines of lists and rows of tables that decide about no document."""
+    for rater in recipe.raters:
+        if isinstance(rater, UrlListRater):
+            read = {f"the list {name}": lines for name, lines in rater.index.lines.items()}
+        elif isinstance(rater, ConsentRater):
+            read = {f"the table {redact(rater.options.robots)}": rater.index.notes}
+        else:
+            continue
+        for name, lines in read.items():
+            if lines.refused:
+                kinds = (f"{count:,}: {reason}, as in {', '.join(named)}" for reason, (count, named) in lines.unread.items())
+                yield LintWarning(
+                    "list-lines-unread",
+                    redact(
+                        f"{lines.refused:,} lines or rows of {name} are not used as they are ({'; '.join(kinds)}). Correct them"
+                    ),
+                    {"lines": lines.refused, "entries": lines.entries},
+                )
+            if lines.passed_over:
+                files = ", ".join(lines.passed_over[:NAMED]) + (", …" if len(lines.passed_over) > NAMED else "")
+                yield LintWarning(
+                    "files-not-lists",
+                    f"{len(lines.passed_over):,} files in the folder of {name} are no lists of hosts: {files}. Regular "
+                    "expressions are not read; a list has a name such as domains, urls or NAME.txt",
+                    {"files": len(lines.passed_over)},
                 )
 
 

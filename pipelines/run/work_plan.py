@@ -15,7 +15,6 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
-from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
@@ -119,9 +118,9 @@ class WorkPlan:
         return storage.join(self.run, ".spill")
 
     @property
-    def index(self) -> str:
-        """Where the workers find the benchmarks' n-grams."""
-        return storage.join(self.run, SAVED_INDEX)
+    def indexes(self) -> str:
+        """The folder in which the workers find benchmarks and lists."""
+        return storage.join(self.run, ".state")
 
     @property
     def receipts(self) -> str:

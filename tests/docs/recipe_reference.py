@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tamis.pipelines.recipe.raters import RATERS, example_rater, rater_type
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_rater, rater_type
 from tamis.pipelines.recipe.schema import Recipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
@@ -101,7 +101,8 @@ def every_rater() -> Recipe:
     """A recipe with every shipped rater. It reads no file."""
     examples = {plugin.name: example_rater(plugin).options for plugin in RATERS.shipped.values()}
     rate = {name: [options] if rater_type(RATERS.shipped[name]).repeatable else options for name, options in examples.items()}
-    return Recipe.model_validate({"decontaminate": rate.pop("contamination"), "rate": rate})
+    sections = {section: rate.pop(name) for name, section in ELSEWHERE.items() if name in rate}
+    return Recipe.model_validate({**sections, "rate": rate})
 
 
 def _sections() -> Iterator[str]:
@@ -130,12 +131,17 @@ def _references(schema: Mapping[str, Any], suffix: str = "") -> Iterator[tuple[s
     """(suffix of the path, name) of the models that a field may hold."""
     if "$ref" in schema:
         yield suffix, schema["$ref"].rsplit("/", 1)[1]
-    for choice in schema.get("anyOf", ()):
+    for choice in _choices(schema):
         yield from _references(choice, suffix)
     if isinstance(schema.get("items"), dict):
         yield from _references(schema["items"], suffix + "[]")
     if isinstance(schema.get("additionalProperties"), dict):
         yield from _references(schema["additionalProperties"], suffix + ".NAME")
+
+
+def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The schemas of a field that may have several types."""
+    return [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
 
 
 def _table(fields: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
@@ -171,10 +177,10 @@ def _short(value: object) -> str:
 def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return "section"
-    if "anyOf" in schema:
-        numbers = any(choice.get("type") in ("integer", "number") for choice in schema["anyOf"])
+    if _choices(schema):
+        numbers = any(choice.get("type") in ("integer", "number") for choice in _choices(schema))
         # Beside a number stands the pattern by which it may be written with a unit: the page says so once.
-        choices = (choice for choice in schema["anyOf"] if not (numbers and "pattern" in choice))
+        choices = (choice for choice in _choices(schema) if not (numbers and "pattern" in choice))
         return " or ".join(dict.fromkeys(map(_type, choices)))
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))

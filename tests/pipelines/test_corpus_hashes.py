@@ -32,7 +32,7 @@ SMALL = ("output.shard_bytes=40000", "max_rejects=20")
 """Several shards, and room for the lines that are no documents."""
 
 SHIPPED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("dclm", "olmo3"), ("rate.fasttext.0.model=quality.bin",)),
+    **dict.fromkeys(("dclm", "nemotron-cc", "olmo3"), ("rate.fasttext.0.model=quality.bin",)),
     "fineweb2": ("rate.language.model=null",),
 }
 """What a shipped recipe needs set besides."""

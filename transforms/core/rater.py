@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from tamis.transforms.core.component import FIELDS, METADATA, Component, OptionsT
 
@@ -114,6 +114,18 @@ class Rater(Component[OptionsT], ABC):
     compares: ClassVar[bool] = False
     """Whether it compares documents with texts of elsewhere. It then sees all of them in the `words`
     of the recipe, whatever those of their block are."""
+
+    index_file: ClassVar[str] = ""
+    """Name of the file in which the driver saves what it has read once, such as lists, and where
+    workers map it; "" if there is none."""
+
+    def save_index(self, uri: str) -> None:
+        """Writes what the driver has read, for `with_index`."""
+        raise NotImplementedError(f"{self.name} has no index")
+
+    def with_index(self, uri: str) -> Self:
+        """The same rater, which takes from a file what `save_index` wrote there."""
+        return self
 
     def setup(self) -> None:
         """Loads models and compiles kernels, by rating one word. Called once in each process."""

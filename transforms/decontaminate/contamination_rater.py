@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tamis.transforms.text.segment import SegmentedTexts
 
 SAVED_INDEX = ".state/benchmarks.arrow"
-"""Where a run directory has the index of the benchmarks, for its workers."""
+"""Where a run directory has the index of the benchmarks, for its workers: `Contamination.index_file`."""
 
 _SOURCE = "seeds of rare words, aligned with each text of an item; the scores are made in Decide"
 
@@ -146,6 +146,7 @@ class Contamination(Rater[Decontaminate]):
     VERSION = 2
     own_file = True
     compares = True
+    index_file = "benchmarks.arrow"
     example: ClassVar[Mapping[str, Any]] = {
         "benchmarks": [{"name": "benchmark", "path": "items.jsonl", "fields": ["question"]}]
     }
@@ -173,6 +174,12 @@ class Contamination(Rater[Decontaminate]):
 
     def __getstate__(self) -> dict[str, object]:
         return {"options": self.options, "uri": self.uri, "words": self.words, "fingerprint": self.fingerprint}
+
+    def save_index(self, uri: str) -> None:
+        self.index.save(uri)
+
+    def with_index(self, uri: str) -> Self:
+        return type(self)(self.options, uri, self.words)
 
     def setup(self) -> None:
         import pyarrow as pa

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,22 +101,13 @@ def _csv(uri: str, options: ScoreFile, names: list[str]) -> Iterator[pa.RecordBa
     from pyarrow import csv
 
     parse = csv.ParseOptions(delimiter="\t" if ".tsv" in storage.suffixes(uri) else ",")
-    with _decompressed(uri) as file:
+    with storage.open_decompressed(uri) as file:
         header = file.read(_HEADER).decode("utf-8-sig").split("\n", 1)[0]
     _require(names, [name.strip().strip('"') for name in header.split(parse.delimiter)], uri)
     text = dict.fromkeys(names, pa.string())
     convert = csv.ConvertOptions(include_columns=names, column_types=text, strings_can_be_null=True)
-    with _decompressed(uri) as file:
+    with storage.open_decompressed(uri) as file:
         yield from csv.open_csv(file, csv.ReadOptions(use_threads=False), parse, convert_options=convert)
-
-
-@contextmanager
-def _decompressed(uri: str) -> Iterator[Any]:
-    import pyarrow as pa
-
-    codec = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}.get(storage.suffixes(uri)[-1])
-    with storage.open_binary(uri) as file:
-        yield pa.CompressedInputStream(file, codec) if codec else file
 
 
 def _npy(uri: str, options: ScoreFile, names: list[str]) -> Iterator[pa.RecordBatch]:

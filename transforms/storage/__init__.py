@@ -7,7 +7,7 @@ repeats cut reads and has conditional puts), or, read only, `http(s)://`, `ftp(s
 
 from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, By, Listing, expand, files, list_files, names
 from tamis.transforms.storage.object_store import TIMEOUT, Entry
-from tamis.transforms.storage.reading import entry, exists, open_binary, read_bytes, read_json, sha256
+from tamis.transforms.storage.reading import entry, exists, open_binary, open_decompressed, read_bytes, read_json, sha256
 from tamis.transforms.storage.removal import remove, remove_tree, sweep
 from tamis.transforms.storage.uris import join, local_path, suffixes
 from tamis.transforms.storage.writing import Sink, commit, swap, write_bytes
@@ -29,6 +29,7 @@ __all__ = [
     "local_path",
     "names",
     "open_binary",
+    "open_decompressed",
     "read_bytes",
     "read_json",
     "remove",

@@ -4,13 +4,15 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.object_store import Entry
 from tamis.transforms.storage.os_errors import as_os_error
-from tamis.transforms.storage.uris import local_path
+from tamis.transforms.storage.uris import local_path, suffixes
 
 
 def entry(uri: str) -> Entry:
@@ -41,6 +43,17 @@ def open_binary(uri: str) -> BinaryIO:
         return open(path, "rb")
     with as_os_error(uri):
         return connect(uri).open(uri)
+
+
+@contextmanager
+def open_decompressed(uri: str) -> Iterator[Any]:
+    """The bytes of a file, decompressed if its name ends in .gz, .zst, .bz2 or .lz4, as a file of
+    Arrow."""
+    import pyarrow as pa
+
+    codec = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}.get((suffixes(uri) or [""])[-1])
+    with open_binary(uri) as file:
+        yield pa.CompressedInputStream(file, codec) if codec else file
 
 
 def read_bytes(uri: str) -> bytes:

@@ -189,9 +189,24 @@ MISTAKES = [
     (RATED + "curriculum: {by: {web: language.label}}\n", "2: curriculum.by.web: 'language.label' is text, not a number"),
     (
         RATED + "quality: gopher.stop_words\n",
-        "2: quality: should be a list, of which each item has signal, weight, direction, range",
+        "2: quality: should be a list, of which each item has signal, weight, direction, range, calibration, reference",
     ),
-    (RATED + "quality: [gopher.stop_words]\n", "2: quality.0: should be a mapping of signal, weight, direction, range"),
+    (
+        RATED + "quality: {combine: and, signals: [{signal: gopher.stop_wrds}]}\n",
+        "2: quality.signals.0: no signal 'gopher.stop_wrds': did you mean 'gopher.stop_words'?",
+    ),
+    (
+        RATED + "quality: {combine: all, signals: [{signal: gopher.stop_words}]}\n",
+        "2: quality.combine: should be 'mean', 'product', 'min' or 'and'",
+    ),
+    (
+        RATED + "quality: [{signal: gopher.stop_words, calibration: gone.json}]\n",
+        "2: quality.0: there is no file gone.json; tamis rate calibrate writes one",
+    ),
+    (
+        RATED + "quality: [gopher.stop_words]\n",
+        "2: quality.0: should be a mapping of signal, weight, direction, range, calibration, reference",
+    ),
     (
         RATED + "quality: [{signal: metadata.score}]\n",
         "2: quality.0: quality needs a direction for 'metadata.score': up, down or band",
@@ -294,7 +309,7 @@ MISTAKES = [
     ),
     (
         RATED + "quality: {gopher.stop_words: 1}\n",
-        "2: quality: should be a list, of which each item has signal, weight, direction, range",
+        "2: quality: should be a list, of which each item has signal, weight, direction, range, calibration, reference",
     ),
     ("curriculum: ascending\n", "1: curriculum: should be a mapping: write {order: ascending}"),
     ("curriculum: {schedule: {warmup: 2000}}\n", "1: curriculum.schedule.warmup: should be less than 1: it is a share"),

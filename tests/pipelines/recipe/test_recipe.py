@@ -157,7 +157,7 @@ def test_overrides_reach_every_field(tmp_path: Path) -> None:
     )
     assert (changed.thresholds["gopher.word_count"].min, changed.thresholds["gopher.word_count"].max) == (80, 90)
     assert changed.thresholds["gopher.hash_ratio"].max == 0.1
-    assert changed.quality[0].weight == 3
+    assert changed.weights[0].weight == 3
     assert changed.dedup is not None
     assert changed.dedup.minhash is not None
     assert changed.dedup.minhash.threshold == 0.8

@@ -170,7 +170,7 @@ def test_the_kind_is_chosen_by_what_a_sample_shows(tmp_path, name):
     (tmp_path / "recipe.yaml").write_text(text)
     recipe = load_recipe(str(tmp_path / "recipe.yaml"))
     assert list(recipe.thresholds) == [rule.signal for rule in KINDS[kind].rules]
-    assert [weight.signal.startswith("metadata.") for weight in recipe.quality] == [True] * (kind == "scored")
+    assert [weight.signal.startswith("metadata.") for weight in recipe.weights] == [True] * (kind == "scored")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.select.fuse import Weight, fuse
+from tamis.transforms.select.quality.fuse import Quality, Weight, fuse
 
 SIGNALS = {
     signal.name: signal
@@ -30,7 +30,7 @@ SIGNALS = {
 
 def quality(weights: list[Weight], **columns: list[float | None]) -> list[float]:
     table = pa.table({name: pa.array(values, pa.float64()) for name, values in columns.items()})
-    return fuse(table, weights, SIGNALS).tolist()
+    return fuse(table, Quality(signals=tuple(weights)) if weights else None, SIGNALS).tolist()
 
 
 def test_ranges_map_to_zero_and_one_and_clip() -> None:
@@ -52,7 +52,9 @@ def test_the_recipe_overrides_direction_and_range() -> None:
 
 def test_a_flag_is_nought_or_one() -> None:
     table = pa.table({"flag": [True, False, None]})
-    np.testing.assert_array_equal(fuse(table, [Weight(signal="flag")], SIGNALS), np.array([0, 1, np.nan], np.float32))
+    np.testing.assert_array_equal(
+        fuse(table, Quality(signals=(Weight(signal="flag"),)), SIGNALS), np.array([0, 1, np.nan], np.float32)
+    )
 
 
 def test_a_missing_signal_leaves_its_weight_out() -> None:
@@ -111,7 +113,7 @@ def test_the_order_of_the_lines_changes_no_bit(rows: list[tuple[float, float, fl
 def test_signals_that_cannot_be_weighed_are_named(weights: list[Weight], words: str) -> None:
     table = pa.table({name: pa.array([1.0]) for name in ("open", "fact", "up")})
     with pytest.raises(ValueError, match=words):
-        fuse(table, weights, SIGNALS)
+        fuse(table, Quality(signals=tuple(weights)) if weights else None, SIGNALS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,359 @@
+"""Finds, in one pass over the bytes, the lines that may hold personal data, and of which kinds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.transforms.core.arrays import Ints
+from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.blocks import SIZE, masks
+from tamis.transforms.text.hashing import trailing_zeros
+
+# mypy: disable-error-code="no-untyped-def"
+
+EMAIL = 1
+IP = 2
+NUMBER = 4
+"""A telephone: seven digits in a row, but for separators."""
+IBAN = 8
+SECRET = 16
+CARD = 32
+"""Thirteen digits in a row, but for separators."""
+PRIVATE_KEY = 64
+"""The first line of a private key."""
+ALL = EMAIL | IP | NUMBER | IBAN | SECRET | CARD
+
+_STRIDE = SIZE - 4
+"""Bytes between blocks: a mask is looked at up to four bytes further."""
+_LEAST_DIGITS, _CARD_DIGITS = 7, 13
+_LEAST_RUN = 16
+
+_signs = masks(
+    (
+        *(
+            (0x30, 10, 0),
+            (0x40, 1, 0),
+            (0x25, 2, 0),
+            (0x28, 1, 0),
+            (0x3A, 1, 0),
+            (0x3C, 1, 0),
+            (0x5B, 1, 0x20),
+        ),  # digits @%&(:<[{
+        *((0xC2, 1, 0), (0xD9, 1, 0), (0xDB, 1, 0), (0xE0, 1, 0), (0xE2, 1, 0), (0xEF, 1, 0)),
+    ),
+    ((0x20, 1, 0),),
+    ((0x64, 1, 0x20),),
+    ((0x6F, 1, 0x20),),
+    ((0x74, 1, 0x20),),
+    ((0x2D, 1, 0),),
+    ((0x42, 1, 0),),
+)
+"""Masks of what may begin a sign of personal data, of a space, `d`, `o`, `t`, a dash and `B`."""
+
+
+class PersonalLines(NamedTuple):
+    """Lines, `text.split("\\n")`, that a finder must look at; all others hold nothing."""
+
+    document: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    """Bytes of the batch."""
+    kinds: npt.NDArray[np.int64]
+    """EMAIL, IP, …: bits."""
+
+
+def personal_lines(data: npt.NDArray[np.uint8], text_start: Ints) -> PersonalLines:
+    """The lines in the order of the texts."""
+    return PersonalLines(*_find(data, text_start))
+
+
+@njit(cache=True, nogil=True)
+def _letter(byte):
+    return 0x61 <= byte | 0x20 <= 0x7A
+
+
+@njit(cache=True, nogil=True)
+def _ascii_digit(byte):
+    return 0x30 <= byte <= 0x39
+
+
+@njit(cache=True, nogil=True)
+def _hex(byte):
+    return _ascii_digit(byte) or 0x61 <= byte | 0x20 <= 0x66
+
+
+@njit(cache=True, nogil=True)
+def _digit(data, i, end):
+    """The bytes of the digit at `i`, of one of the scripts of `plain_text.DIGITS`; 0 if there is none."""
+    byte = data[i]
+    if byte < 0x80:
+        return 1 if _ascii_digit(byte) else 0
+    if i + 1 < end:
+        if byte == 0xD9 and 0xA0 <= data[i + 1] <= 0xA9:
+            return 2
+        if byte == 0xDB and 0xB0 <= data[i + 1] <= 0xB9:
+            return 2
+    if i + 2 < end:
+        if byte == 0xEF and data[i + 1] == 0xBC and 0x90 <= data[i + 2] <= 0x99:
+            return 3
+        if byte == 0xE0 and data[i + 1] == 0xA5 and 0xA6 <= data[i + 2] <= 0xAF:
+            return 3
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _separator(data, i, end):
+    """The bytes of what may stand between the digits of a number; 0 if it is nothing of that."""
+    byte = data[i]
+    if byte < 0x80:
+        separates = byte == 0x20 or byte == 0x09 or byte == 0x2D or byte == 0x2E or byte == 0x2F or byte == 0x28 or byte == 0x29
+        return 1 if separates else 0
+    if byte == 0xC2:
+        return 2 if i + 1 < end and (data[i + 1] == 0xA0 or data[i + 1] == 0xB7) else 0
+    if i + 2 >= end:
+        return 0
+    a, b = data[i + 1], data[i + 2]
+    if byte == 0xE2:
+        general = a == 0x80 and (b <= 0x8A or 0x90 <= b <= 0x95 or b == 0xAF)
+        return 3 if general or (a == 0x81 and b == 0x9F) or (a == 0x88 and b == 0x92) else 0
+    if byte == 0xEF:
+        return 3 if a == 0xBC and (0x88 <= b <= 0x89 or 0x8D <= b <= 0x8F) else 0
+    return 3 if (byte == 0xE3 and a == 0x80 and b == 0x80) or (byte == 0xE1 and a == 0x9A and b == 0x80) else 0
+
+
+@njit(cache=True, nogil=True)
+def _number(data, i, end):
+    """Behind the last digit of the digits and separators from `i` on, and what they may be."""
+    digits = dots = gap = 0
+    foreign = False
+    last = i
+    while i < end:
+        size = _digit(data, i, end)
+        if size:
+            digits += 1
+            foreign = foreign or size > 1
+            gap = 0
+            i += size
+            last = i
+            continue
+        size = _separator(data, i, end)
+        if size == 0 or gap == 6:
+            break
+        gap += 1
+        if gap == 1 and (data[i] == 0x2E or (data[i] == 0xEF and data[i + 2] == 0x8E)):
+            dots += 1
+        i += size
+    kinds = 0
+    if digits >= _LEAST_DIGITS:
+        kinds |= NUMBER
+    if digits >= _CARD_DIGITS:
+        kinds |= CARD
+    if dots >= 3:
+        kinds |= IP
+    if foreign and digits >= 4:
+        kinds |= IBAN | SECRET | IP
+    return last, kinds
+
+
+@njit(cache=True, nogil=True)
+def _in_key(byte):
+    """Whether a key may contain it: ASCII letters, digits, and `+/_=.~-`."""
+    return _letter(byte) or 0x2D <= byte <= 0x39 or byte == 0x2B or byte == 0x3D or byte == 0x5F or byte == 0x7E
+
+
+@njit(cache=True, nogil=True)
+def _key(data, i, first, end):
+    """Where the run of characters of a key around the digit at `i` ends, and whether it may be one."""
+    start, stop = i, i + 1
+    while start > first and _in_key(data[start - 1]):
+        start -= 1
+    while stop < end and _in_key(data[stop]):
+        stop += 1
+    if stop - start >= _LEAST_RUN:
+        for k in range(start, stop):
+            if _letter(data[k]):
+                return stop, SECRET
+    return stop, 0
+
+
+@njit(cache=True, nogil=True)
+def _iban(data, i, first, end):
+    """Whether two letters, the two digits at `i`, and eleven letters and digits follow each other."""
+    if i - 2 < first or i + 1 >= end or not (_letter(data[i - 1]) and _letter(data[i - 2]) and _ascii_digit(data[i + 1])):
+        return 0
+    if i - 3 >= first and (_letter(data[i - 3]) or _ascii_digit(data[i - 3])):
+        return 0
+    count = 0
+    i += 2
+    while i < end and count < 11:
+        if not (_letter(data[i]) or _ascii_digit(data[i])):
+            size = _separator(data, i, end)
+            if size == 0 or i + size >= end:
+                return 0
+            i += size
+            if not (_letter(data[i]) or _ascii_digit(data[i])):
+                return 0
+        count += 1
+        i += 1
+    return IBAN if count == 11 else 0
+
+
+@njit(cache=True, nogil=True)
+def _colons(data, i, first, end):
+    """Where the run of hexadecimal digits and colons from the colon at `i` ends, and whether it may be an IPv6 address."""
+    colons, double, stop = 0, False, i
+    while stop < end and (data[stop] == 0x3A or _hex(data[stop])):
+        if data[stop] == 0x3A:
+            colons += 1
+            double = double or (stop > i and data[stop - 1] == 0x3A)
+        stop += 1
+    return stop, IP if (double and stop - i > 2) or (double and i > first and _hex(data[i - 1])) or colons >= 5 else 0
+
+
+@njit(cache=True, nogil=True)
+def _same(data, i, end, byte):
+    """Whether the byte at `i` is this one, letters in any case."""
+    return i < end and data[i] | 0x20 == byte
+
+
+@njit(cache=True, nogil=True)
+def _email(data, i, end):
+    """Whether the sign at `i` may stand for the @ of an address."""
+    byte = data[i]
+    if byte == 0x40:
+        return EMAIL
+    if byte == 0x25:
+        return EMAIL if i + 2 < end and data[i + 1] == 0x34 and data[i + 2] == 0x30 else 0
+    if byte == 0x26:
+        return EMAIL if i + 1 < end and (data[i + 1] == 0x23 or data[i + 1] | 0x20 == 0x63) else 0
+    j = i + 1
+    size = _separator(data, j, end) if j < end else 0
+    j += size
+    return EMAIL if _same(data, j, end, 0x61) and _same(data, j + 1, end, 0x74) else 0
+
+
+@njit(cache=True, nogil=True)
+def _invisible(data, i, end):
+    """Whether one of `plain_text.INVISIBLE` is at `i`."""
+    byte = data[i]
+    if byte == 0xC2:
+        return i + 1 < end and data[i + 1] == 0xAD
+    if i + 2 >= end:
+        return False
+    a, b = data[i + 1], data[i + 2]
+    if byte == 0xE2:
+        return (a == 0x80 and (0x8B <= b <= 0x8F or 0xAA <= b <= 0xAE)) or (a == 0x81 and (b == 0xA0 or 0xA6 <= b <= 0xA9))
+    return byte == 0xEF and a == 0xBB and b == 0xBF
+
+
+@njit(cache=True, nogil=True)
+def _line(data, i, first, end):
+    """Where the line around `i` starts and stops."""
+    start, stop = i, i
+    while start > first and data[start - 1] != 0x0A:
+        start -= 1
+    while stop < end and data[stop] != 0x0A:
+        stop += 1
+    return start, stop
+
+
+@njit(cache=True, nogil=True)
+def _anything(data, start, stop):
+    """What a line with invisible characters may hold: everything, if it has any sign of it."""
+    for k in range(start, stop):
+        byte = data[k]
+        if (
+            _digit(data, k, stop)
+            or byte == 0x40
+            or byte == 0x25
+            or byte == 0x26
+            or byte == 0x28
+            or byte == 0x5B
+            or byte == 0x7B
+        ):
+            return ALL
+        if byte == 0x3C or (byte == 0xEF and data[k + 1] == 0xBC and data[k + 2] == 0xA0):
+            return ALL
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _tail(data, i, end):
+    """What a sign of several plain bytes at `i` may be: ` dot ` or `----B`."""
+    if data[i] == 0x20:
+        dot = i + 4 < end and _same(data, i + 1, end, 0x64) and _same(data, i + 2, end, 0x6F) and _same(data, i + 3, end, 0x74)
+        return EMAIL if dot and data[i + 4] == 0x20 else 0
+    if data[i] == 0x2D and i + 4 < end and data[i + 4] == 0x42:
+        return PRIVATE_KEY if data[i + 1] == 0x2D and data[i + 2] == 0x2D and data[i + 3] == 0x2D else 0
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _find(data, text_start):
+    document, start, stop, kinds = [0], [0], [0], [0]
+    for d in range(len(text_start) - 1):
+        first, end = text_start[d], text_start[d + 1]
+        number_end = key_end = colon_end = looked = line_stop = first
+        i = first
+        while i < end:
+            if i + SIZE <= end:
+                signs, space, letter_d, letter_o, letter_t, dash, letter_b = _signs(data, i)
+                dots = space & (letter_d >> np.uint64(1)) & (letter_o >> np.uint64(2)) & (letter_t >> np.uint64(3))
+                dots &= space >> np.uint64(4)
+                begins = (
+                    dash & (dash >> np.uint64(1)) & (dash >> np.uint64(2)) & (dash >> np.uint64(3)) & (letter_b >> np.uint64(4))
+                )
+                left = (signs | dots | begins) & np.uint64((1 << _STRIDE) - 1)
+                size = _STRIDE
+            else:
+                size = min(_STRIDE, end - i)
+                left = np.uint64((1 << _STRIDE) - 1) >> np.uint64(_STRIDE - size)
+            while left:
+                at = i + np.int64(trailing_zeros(left))
+                left &= left - np.uint64(1)
+                byte = data[at]
+                found = 0
+                digit = _digit(data, at, end)
+                if digit:
+                    if at >= number_end:
+                        number_end, found = _number(data, at, end)
+                    if digit == 1:
+                        if at >= key_end:
+                            key_end, key = _key(data, at, first, end)
+                            found |= key
+                        found |= _iban(data, at, first, end)
+                elif byte == 0x3A:
+                    if at >= colon_end:
+                        colon_end, found = _colons(data, at, first, end)
+                elif byte == 0x20 or byte == 0x2D:
+                    found = _tail(data, at, end)
+                elif byte < 0x80:
+                    if (
+                        byte == 0x40
+                        or byte == 0x25
+                        or byte == 0x26
+                        or byte == 0x28
+                        or byte == 0x3C
+                        or byte == 0x5B
+                        or byte == 0x7B
+                    ):
+                        found = _email(data, at, end)
+                elif byte == 0xEF and at + 2 < end and data[at + 1] == 0xBC and data[at + 2] == 0xA0:
+                    found = EMAIL
+                elif at >= looked and _invisible(data, at, end):
+                    left_end, looked = _line(data, at, first, end)
+                    found = _anything(data, left_end, looked)
+                if found:
+                    if at >= line_stop or len(document) == 1 or document[-1] != d:
+                        line_start, line_stop = _line(data, at, first, end)
+                        document.append(d)
+                        start.append(line_start)
+                        stop.append(line_stop)
+                        kinds.append(found)
+                    else:
+                        kinds[-1] |= found
+            i += size
+    return np.array(document[1:]), np.array(start[1:]), np.array(stop[1:]), np.array(kinds[1:])

@@ -25,6 +25,7 @@ RATERS = Plugins(
         "fasttext": "tamis.transforms.rate.fasttext:FastTextRater",
         "contamination": "tamis.transforms.decontaminate.contamination_rater:Contamination",
         "language": "tamis.transforms.rate.language:LanguageRater",
+        "trained": "tamis.transforms.rate.trained.trained:TrainedRater",
         "url_lists": "tamis.transforms.urls.url_lists:UrlListRater",
         "consent": "tamis.transforms.urls.consent:ConsentRater",
     },

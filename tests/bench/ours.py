@@ -22,6 +22,7 @@ from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.decontaminate.contamination_rater import Contamination
+from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outcomes
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
@@ -151,6 +152,29 @@ def benchmarks(corpus: Path) -> Task:
     return Task(mb, lambda: [rater.rate(words) for words in texts].clear())
 
 
+def contamination(corpus: Path) -> Task:
+    """From compressed lines of JSON to the documents that are flagged, in one process."""
+    options = recipe(corpus, decontaminate=True).decontaminate
+    assert options is not None
+    rater = Contamination(options)
+    rater.setup()
+    source = Input(paths=(str(corpus / "jsonl"),))
+    keep_freed_memory()
+
+    def run() -> dict[str, object]:
+        listed = [
+            rater.rate(segment(batch["text"]))["contamination.candidates"]
+            for split in plan(source)[0]
+            for batch, _ in read(split, source)
+            if batch.num_rows
+        ]
+        candidates = pa.concat_arrays(listed)
+        found = outcomes(candidates, np.full(len(candidates), -1), rater.index, options)
+        return {"flagged": np.flatnonzero(found.severity >= REVIEWED).tolist()}
+
+    return Task(megabytes(corpus), run)
+
+
 def language(corpus: Path) -> Task:
     """The first `prefix_chars` of every text, which is all that the rater looks at."""
     options = Language()
@@ -228,6 +252,7 @@ WORKS = {
     "duplicates": partial(duplicates, scheme="fss"),
     "duplicates multiply": partial(duplicates, scheme="multiply"),
     "benchmarks": benchmarks,
+    "contamination": contamination,
     "language": language,
     "rate": partial(rate_pass, decontaminate=False),
     "rate+benchmarks": partial(rate_pass, decontaminate=True),

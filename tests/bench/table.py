@@ -22,6 +22,7 @@ WORKS = {
     "duplicates": "near-duplicates: text to the documents removed",
     "duplicates multiply": "near-duplicates, scheme multiply: text to the documents removed",
     "benchmarks": "n-grams of 20 benchmarks matched",
+    "contamination": "text to the documents with items of 20 benchmarks",
     "language": "language identification, first 2,000 characters",
     "rate": "Rate pass, every rule of recipe fineweb",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",

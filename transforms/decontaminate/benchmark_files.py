@@ -16,6 +16,9 @@ from tamis.transforms.storage import Entry
 Row = dict[str, Any]
 
 FORMATS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .arrow or .txt"
+OTHER_SPLITS = ("train", "validation", "dev")
+"""Splits beside that of a benchmark, whose items are like its own."""
+
 _SUFFIXES = tuple(FORMATS.replace(" or", ",").split(", "))
 
 
@@ -25,18 +28,33 @@ def local_files(path: str, split: str | None) -> list[Entry]:
 
     Raises FileNotFoundError if there is none.
     """
-    local = storage.local_path(path)
-    if not (path.endswith("/") if local is None else local.is_dir()):
+    if not _is_folder(path):
         return storage.expand([path])
-    known = {name: entry for name, entry in storage.files(path).items() if format_of(name) in _SUFFIXES}
+    known = _known_files(path)
     if not known:
         raise FileNotFoundError(f"{path}: none of its files is {FORMATS}")
-    of_split = {
-        name: entry
-        for name, entry in known.items()
-        if split is not None and re.search(rf"(?:^|[/_.-]){re.escape(split)}(?:[/_.-]|$)", name)
-    }
-    return list((of_split or known).values())
+    return list((_of_split(known, split) or known).values())
+
+
+def has_split(path: str, split: str) -> bool:
+    """Whether a path is a folder with files of which the names say `split`."""
+    return _is_folder(path) and bool(_of_split(_known_files(path), split))
+
+
+def _is_folder(path: str) -> bool:
+    local = storage.local_path(path)
+    return path.endswith("/") if local is None else local.is_dir()
+
+
+def _known_files(path: str) -> dict[str, Entry]:
+    """The files of a folder that have a known format."""
+    return {name: entry for name, entry in storage.files(path).items() if format_of(name) in _SUFFIXES}
+
+
+def _of_split(known: dict[str, Entry], split: str | None) -> dict[str, Entry]:
+    if split is None:
+        return {}
+    return {name: entry for name, entry in known.items() if re.search(rf"(?:^|[/_.-]){re.escape(split)}(?:[/_.-]|$)", name)}
 
 
 def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None) -> list[Entry]:

@@ -15,7 +15,7 @@ _WIDE = rf"[{_UNSPACED}]"
 _AT = re.compile(
     r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at "
 )
-_LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
+_LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+%'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
 _DOT = r"(?:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
 _SPOKEN_LOCAL = re.compile(rf"(?i){_LETTER}(?:{_LETTER}|[.+'-])*(?:{_DOT}{_LETTER}(?:{_LETTER}|[.+'-])*){{0,4}}\Z")
 _SPACED_LOCAL = re.compile(rf"(?<!\w)(?![0-9]+ \.){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")

@@ -123,7 +123,7 @@ def _curved(
     by_bin = [curve.bucket_times(min(tokens / max(size, 1), curve.most_epochs)) for size, tokens in bins.tolist()]
     of_bucket = np.array(by_bin, np.int64).reshape(len(bins), curve.buckets)
     code = code.reshape(-1)
-    times = document_times(rows["tokens"].to_numpy(), rank, pool, of_bucket[code])
+    times = document_times(rows["tokens"].to_numpy(), rank, pool, code, of_bucket)
     times = np.where(pool > 0, times, MILLION)  # a bin without tokens is kept
     most = -(-of_bucket.max(axis=1, initial=0) // MILLION)
     return times, drawn_copies(times, rows["tie_break"].to_numpy())[:, None], most[code][:, None]

@@ -158,6 +158,12 @@ def probe(
         list[str],
         typer.Option(metavar="PATH", help="A file of other items, as of another split: a path, or benchmark=path; repeatable."),
     ] = [],  # noqa: B006
+    translations: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH", help="A file of translated items, with id and text: a path, or benchmark=path; repeatable."
+        ),
+    ] = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
     fail_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with 1 if the recall of a benchmark, or the precision, is lower.")
@@ -166,13 +172,15 @@ def probe(
 ) -> None:
     """Measure what a recipe finds: plants mutated benchmark items into documents of its input. Writes nothing."""
     with user_errors(as_json):
-        from tamis.pipelines.contamination.probe_recipe import Probe, probe_recipe
+        from tamis.pipelines.contamination.probe_documents import Probe
+        from tamis.pipelines.contamination.probe_recipe import probe_recipe
         from tamis.pipelines.contamination.recall_table import failures, lines, summary
         from tamis.pipelines.recipe.load import load_recipe
         from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
 
         mutations = tuple(dict.fromkeys(mutation)) or tuple(MUTATIONS)
-        probed = probe_recipe(load_recipe(recipe, set_, input), Probe(documents, items, seed, mutations, negatives))
+        wanted = Probe(documents, items, seed, mutations, negatives, translations)
+        probed = probe_recipe(load_recipe(recipe, set_, input), wanted)
         found = summary(probed)
         print_output(found, lines(found), as_json)
         failed = failures(found, fail_below) if fail_below is not None else []

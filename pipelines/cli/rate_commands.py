@@ -1,17 +1,18 @@
-"""The commands about scores of documents: `tamis rate calibrate`, `tamis rate thresholds` and others."""
+"""The commands about raters and their scores, such as `tamis rate train`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, print_output, user_errors
+from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
 app = typer.Typer(
-    help="Scores of documents: calibrate them, learn how to combine them, choose limits, and check what they measure.",
+    help="Raters and their scores: train one, calibrate, learn how to combine, choose limits, check what they measure.",
     no_args_is_help=True,
 )
 
@@ -20,6 +21,63 @@ Sources = Annotated[
 ]
 Signals = Annotated[list[str], typer.Option("--signal", help="The name of a signal, or of a column of the files; repeatable.")]
 Decision = Annotated[str, typer.Option(help="Only documents of the run with this decision: keep, drop or review.")]
+
+
+@app.command()
+def train(
+    output: Annotated[str, typer.Option("--output", "-o", help="The model to write: .safetensors, or .bin for fastText.")],
+    positive: Annotated[
+        list[str], typer.Option(help="Files of good documents, or with --run a condition, as for sample --where; repeatable.")
+    ] = [],  # noqa: B006
+    negative: Annotated[list[str], typer.Option(help="The same for bad documents; repeatable.")] = [],  # noqa: B006
+    run: Annotated[str, typer.Option(metavar="RUN[@N]", help="Take the documents of a release.")] = "",
+    labels: Annotated[
+        str, typer.Option(metavar="FILE", help="A table of id and label (.csv, .parquet), for the documents of --input.")
+    ] = "",
+    column: Annotated[str, typer.Option(help="The column of the labels, which are numbers.")] = "label",
+    documents: Annotated[
+        list[str], typer.Option("--input", help="With --labels: the files of the documents; repeatable.")
+    ] = [],  # noqa: B006
+    kind: Annotated[str, typer.Option(help="pooled (needs torch to train), linear or fasttext.")] = "pooled",
+    split_by: Annotated[
+        str, typer.Option(help="What is held out together: source, id, or metadata.FIELD, such as the article of a text.")
+    ] = "source",
+    held_out: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the documents that is held out.")] = 0.2,
+    keep: Annotated[float, typer.Option(min=0.001, max=1, help="Share that you would select; for the precision.")] = 0.1,
+    most: Annotated[int, typer.Option(min=10, help="Documents of each label, at most.")] = 20_000,
+    epochs: Annotated[int, typer.Option(min=0, help="0: 20 at most for pooled, 3 for fastText.")] = 0,
+    dimension: Annotated[int, typer.Option(min=1, help="Of fastText's vectors.")] = 256,
+    buckets: Annotated[
+        int, typer.Option(min=1, help="Of fastText's n-grams; the model has dimension × 4 bytes for each.")
+    ] = 2_000_000,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a rater on labelled documents, measure it on documents held out, and write it with a card.
+
+    The same documents and options give the same model on a machine.
+    """
+    with user_errors(as_json):
+        from tamis.pipelines.rater_training.labelled_texts import of_files, of_labels, of_run
+        from tamis.pipelines.rater_training.train_rater import KINDS, Training, lines, recipe_lines, train_rater
+
+        if kind not in KINDS:
+            raise RunError(f"--kind {kind}: it is {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        if labels:
+            texts = of_labels(labels, column, documents, split_by, most, seed)
+        elif run:
+            texts = of_run(run, positive, negative, split_by, most, seed)
+        else:
+            texts = of_files(positive, negative, split_by, most, seed)
+        training = Training(
+            kind=cast(Any, kind), held_out=held_out, keep=keep, epochs=epochs, dimension=dimension, buckets=buckets, seed=seed
+        )
+
+        def observe(line: str) -> None:
+            typer.echo(line, err=True)
+
+        result = train_rater(texts, training, output, split_by, observe)
+        print_output(result.as_json(), [*lines(result), *recipe_lines(result)], as_json)
 
 
 @app.command()
@@ -75,6 +133,49 @@ def thresholds(
         print_output([asdict(each) for each in found], lines(found, signal or score), as_json)
         if any(each.min is None for each in found):
             raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def fuse(
+    mixtures: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="A table with a row for each proxy: index, and its weights.")
+    ],
+    losses: Annotated[str, typer.Argument(metavar="LOSSES", help="A table with a row for each proxy: index, and its losses.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The file that a recipe names: NAME.json.")],
+    target: Annotated[list[str], typer.Option(help="Only this column of losses; repeatable.")] = [],  # noqa: B006
+    law: Annotated[str, typer.Option(help="What predicts losses: trees (needs lightgbm) or log-linear.")] = "trees",
+    draws: Annotated[int, typer.Option(min=128, help="Mixtures that the trees judge.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 42,
+    cap: Annotated[float, typer.Option(min=0, help="The most of a weight, in multiples of its mean. 0: no limit.")] = 0.0,
+    divergence: Annotated[float, typer.Option(min=0, help="For log-linear: what a distance from the mean costs.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Learn the best weights of signals or domains from the losses of proxies that were trained with some weights."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.learn_weights import learn_weights, lines
+
+        _one_of("--law", law, ("trees", "log-linear"))
+        if divergence and law == "trees":
+            raise RunError("--divergence is for --law log-linear")
+        found = learn_weights(mixtures, losses, target, law, draws, seed, cap, divergence)
+        storage.write_bytes(output, found.model_dump_json().encode())
+        print_output({"output": output, **found.model_dump(mode="json")}, lines(found), as_json)
+
+
+@app.command()
+def draw(
+    signal: Annotated[list[str], typer.Option(help="The name of a signal or domain; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The table: NAME.csv.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Proxies.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 0,
+    signed: Annotated[bool, typer.Option("--signed", help="Let weights be below 0, too.")] = False,
+) -> None:
+    """Draw weights for proxies, evenly from all that sum to 1, for `tamis rate fuse`."""
+    with user_errors(False):
+        from tamis.pipelines.quality.learn_weights import write_draws
+
+        write_draws(list(dict.fromkeys(signal)), n, seed, signed, output)
+        typer.echo(f"{output}: {n:,} draws of {len(set(signal))} weights")
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from tamis.pipelines.contamination.probe_recipe import CLEAN, NEGATIVE, Planted, Probed
+from tamis.pipelines.contamination.probe_documents import SIBLING, TRANSLATED
+from tamis.pipelines.contamination.probe_recipe import CLEAN, Planted, Probed
 from tamis.pipelines.formatting import plural
 from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
+from tamis.transforms.decontaminate.probe.negatives import NEGATIVES
 
 LENGTHS: Final = ("< 8", "8-20", "> 20")
 """Of questions, in words."""
@@ -18,9 +20,10 @@ _EXAMPLES = 10
 def summary(probed: Probed) -> dict[str, Any]:
     """The numbers of a probe. `recall`: the share of the plants of which the recipe flags the document for
     the planted item; `precision`: of all flagged documents, the share with a plant."""
-    plants = [each for each in probed.documents if each.mutation not in (CLEAN, NEGATIVE)]
+    plants = [each for each in probed.documents if each.mutation in MUTATIONS]
     clean = [each for each in probed.documents if each.mutation == CLEAN]
-    negatives = [each for each in probed.documents if each.mutation == NEGATIVE]
+    translated = [each for each in probed.documents if each.mutation == TRANSLATED]
+    negatives = [each for each in probed.documents if each.mutation in (*NEGATIVES, SIBLING)]
     right = sum(each.found for each in plants)
     wrong = sum(each.found for each in (*clean, *negatives))
     return {
@@ -31,14 +34,25 @@ def summary(probed: Probed) -> dict[str, Any]:
             for name, number in probed.items.items()
         },
         "pooled": _recalls(plants),
+        "translated": {name: _counts(some) for name, some in _by_benchmark(probed, translated)},
         "clean": _false_flags(clean),
         "negatives": {
-            name: _false_flags([each for each in negatives if each.benchmark == name])
-            for name in probed.items
-            if any(each.benchmark == name for each in negatives)
+            name: {
+                kind: _false_flags([each for each in some if each.mutation == kind])
+                for kind in (*NEGATIVES, SIBLING)
+                if any(each.mutation == kind for each in some)
+            }
+            for name, some in _by_benchmark(probed, negatives)
         },
         "precision": right / (right + wrong) if right + wrong else None,
     }
+
+
+def _by_benchmark(probed: Probed, documents: Sequence[Planted]) -> Iterator[tuple[str, list[Planted]]]:
+    """The benchmarks that have some of the documents."""
+    for name in probed.items:
+        if some := [each for each in documents if each.benchmark == name]:
+            yield name, some
 
 
 def failures(found: dict[str, Any], least: float) -> list[str]:
@@ -69,9 +83,22 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             cells += [_share(row["recall"]), _share(row["dropped"] / row["plants"] if row["plants"] else None)]
             yield f"{f'  {mutation}':<{width}}" + "".join(f"{cell:>9}" for cell in cells) + f"{row['plants']:>9,}"
     yield ""
-    yield from _flag_lines("without a plant", found["clean"])
-    for name, flags in found["negatives"].items():
-        yield from _flag_lines(f"with other items of {name}", flags)
+    for name, counts in found["translated"].items():
+        yield f"{counts['found']:,} of {plural(counts['plants'], 'translated item')} of {name} found"
+    if found["translated"]:
+        yield "n-grams find no translation; `tamis contamination rephrased --embed` does"
+    clean = found["clean"]
+    yield f"{clean['flagged']:,} of {plural(documents, 'document')} without a plant flagged, {clean['dropped']:,} dropped"
+    yield from _examples(clean)
+    for name, kinds in found["negatives"].items():
+        yield ""
+        width = max(22, len(f"{name}, negatives"))
+        yield f"{f'{name}, negatives':<{width}}" + "".join(f"{head:>10}" for head in ("flagged", "dropped", "documents"))
+        for kind, flags in kinds.items():
+            counts = [flags[column] for column in ("flagged", "dropped", "documents")]
+            yield f"{f'  {kind}':<{width}}" + "".join(f"{cell:>10,}" for cell in counts)
+            yield from _examples(flags)
+    yield ""
     yield f"precision {_share(found['precision'])}"
 
 
@@ -103,11 +130,10 @@ def _false_flags(documents: Sequence[Planted]) -> dict[str, Any]:
     return {"documents": len(documents), "flagged": len(flagged), "dropped": dropped, "examples": examples}
 
 
-def _flag_lines(what: str, flags: dict[str, Any]) -> Iterator[str]:
-    yield f"{flags['flagged']:,} of {plural(flags['documents'], 'document')} {what} flagged, {flags['dropped']:,} dropped"
+def _examples(flags: dict[str, Any]) -> Iterator[str]:
     for example in flags["examples"]:
         planted = f", item {example['item']}" if example["item"] else ""
-        yield f"  {example['document']}{planted}: {example['detail']}"
+        yield f"    {example['document']}{planted}: {example['detail']}"
 
 
 def _share(value: float | None) -> str:

@@ -214,12 +214,17 @@ RECIPES = [
 ]
 
 
+WITH_MODELS = ("fasttext", "trained")
+"""Raters of a model, which a recipe names itself."""
+
+
 @pytest.mark.parametrize("text", RECIPES)
 def test_recipes_load(text: str, tmp_path: Path) -> None:
     raters = every_rater().model_dump(mode="json")["rate"]
     recipe: dict[str, Any] = {"rate": raters, **yaml.safe_load(text)}
     if "rate" in recipe:
-        recipe["rate"] = {**{name: options for name, options in raters.items() if name != "fasttext"}, **recipe["rate"]}
+        own = {name: options for name, options in raters.items() if name not in WITH_MODELS}
+        recipe["rate"] = {**own, **recipe["rate"]}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     load_recipe(str(path), [])

@@ -25,18 +25,34 @@ def local_files(path: str, split: str | None) -> list[Entry]:
 
     Raises FileNotFoundError if there is none.
     """
-    local = storage.local_path(path)
-    if not (path.endswith("/") if local is None else local.is_dir()):
+    if not _is_folder(path):
         return storage.expand([path])
-    known = {name: entry for name, entry in storage.files(path).items() if format_of(name) in _SUFFIXES}
+    known = _known_files(path)
     if not known:
         raise FileNotFoundError(f"{path}: none of its files is {FORMATS}")
-    of_split = {
-        name: entry
-        for name, entry in known.items()
-        if split is not None and re.search(rf"(?:^|[/_.-]){re.escape(split)}(?:[/_.-]|$)", name)
-    }
-    return list((of_split or known).values())
+    return list((_of_split(known, split) or known).values())
+
+
+def local_splits(path: str, splits: Sequence[str]) -> set[str]:
+    """Those of some splits that the names of files in a folder say; none if the path is no folder."""
+    known = _known_files(path) if _is_folder(path) else {}
+    return {split for split in splits if _of_split(known, split)}
+
+
+def _is_folder(path: str) -> bool:
+    local = storage.local_path(path)
+    return path.endswith("/") if local is None else local.is_dir()
+
+
+def _known_files(path: str) -> dict[str, Entry]:
+    """The files of a folder that have a known format."""
+    return {name: entry for name, entry in storage.files(path).items() if format_of(name) in _SUFFIXES}
+
+
+def _of_split(known: dict[str, Entry], split: str | None) -> dict[str, Entry]:
+    if split is None:
+        return {}
+    return {name: entry for name, entry in known.items() if re.search(rf"(?:^|[/_.-]){re.escape(split)}(?:[/_.-]|$)", name)}
 
 
 def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None) -> list[Entry]:
@@ -45,6 +61,18 @@ def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None
 
     Raises ImportError without the package `datasets`, and ValueError or OSError if it cannot load the data.
     """
+    found = [_load(hub, config, split, revision) for config in configs or (None,)]
+    return [storage.entry(file["filename"]) for loaded in found for file in loaded.cache_files]
+
+
+def hub_splits(hub: str, configs: Sequence[str], split: str, revision: str | None) -> set[str]:
+    """The splits that every configuration of a data set has beside `split`. Raises as `hub_files` does."""
+    found = [set(_load(hub, config, split, revision).info.splits) for config in configs or (None,)]
+    return set.intersection(*found) - {split}
+
+
+def _load(hub: str, config: str | None, split: str, revision: str | None) -> Any:
+    """The `datasets.Dataset`."""
     try:
         import datasets
     except ImportError:
@@ -52,16 +80,12 @@ def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None
             missing_package(f"the benchmark {hub} of the Hugging Face hub", "datasets")
             + "; or download it, and name its `path`"
         ) from None
-    entries = []
-    for config in configs or (None,):
-        try:
-            loaded = datasets.load_dataset(hub, config, split=split, revision=revision)
-        except OSError:
-            raise
-        except Exception as error:  # any library that it calls
-            raise ValueError(f"datasets cannot load {hub}{f' ({config})' if config else ''}, split {split}: {error}") from error
-        entries += [storage.entry(file["filename"]) for file in loaded.cache_files]
-    return entries
+    try:
+        return datasets.load_dataset(hub, config, split=split, revision=revision)
+    except OSError:
+        raise
+    except Exception as error:  # any library that it calls
+        raise ValueError(f"datasets cannot load {hub}{f' ({config})' if config else ''}, split {split}: {error}") from error
 
 
 def rows(uri: str, names: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:

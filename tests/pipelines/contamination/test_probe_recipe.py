@@ -12,9 +12,11 @@ import yaml
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.contamination.probe_recipe import Probe, probe_recipe
+from tamis.pipelines.contamination.probe_documents import SIBLING, TRANSLATED, Probe
+from tamis.pipelines.contamination.probe_recipe import Probed, probe_recipe
 from tamis.pipelines.contamination.recall_table import LENGTHS, failures, lines, summary
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.transforms.core.errors import RunError
 from tests.pipelines.corpus import corpus, dealt, save
 
 QUESTIONS = [
@@ -67,7 +69,10 @@ def test_plants_are_found_and_clean_documents_are_not_flagged(probed: dict[str, 
     assert recalls["substituted-20"] <= recalls["substituted-5"]
     assert probed["clean"] == {"documents": 40, "flagged": 0, "dropped": 0, "examples": []}
     assert probed["precision"] == 1.0
-    assert probed["negatives"] == {}
+    negatives = probed["negatives"]["b"]
+    assert negatives.keys() == {"topic", "recombined", "template", "quote"}  # these questions have no sentence in common
+    assert {kind: flags["flagged"] for kind, flags in negatives.items() if flags["flagged"]} == {}
+    assert negatives["topic"]["documents"] >= 4
 
 
 def test_every_plant_is_counted_once_in_each_table(probed: dict[str, Any]) -> None:
@@ -114,13 +119,57 @@ def test_items_of_another_split_are_false_flags_unless_they_are_the_same(folder:
     recipe = recipe_of(folder)
     others = write(folder / "others.jsonl", OTHERS)
     table = found(recipe, mutations=["verbatim"], negatives=[others])
-    assert table["negatives"]["b"] == {"documents": 2, "flagged": 0, "dropped": 0, "examples": []}
+    assert table["negatives"]["b"]["sibling"] == {"documents": 2, "flagged": 0, "dropped": 0, "examples": []}
     same = write(folder / "same.jsonl", [*OTHERS, QUESTIONS[4]])
     table = found(recipe, mutations=["verbatim"], negatives=[f"b={same}"])
-    flags = table["negatives"]["b"]
+    flags = table["negatives"]["b"]["sibling"]
     assert (flags["documents"], flags["flagged"], flags["examples"][0]["item"]) == (3, 1, "2")
     assert flags["examples"][0]["detail"].startswith("copied: b 4 (weighted ")
     assert table["precision"] == 4 / 5
+
+
+@pytest.mark.parametrize("form", ["path", "hub"])
+def test_other_splits_of_a_benchmark_are_negatives(
+    folder: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder, and of a data set as `datasets` loads it, here from a folder."""
+    if form == "hub":
+        pytest.importorskip("datasets")
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b" / "test.jsonl", QUESTIONS)
+    write(tmp_path / "b" / "train.jsonl", OTHERS)
+    benchmark = {"name": "b", form: str(tmp_path / "b"), "split": "test", "question": "question"}
+    probed = found(recipe_of(folder, decontaminate={"benchmarks": [benchmark]}), mutations=["verbatim"])
+    assert probed["benchmarks"]["b"]["items"] == len(QUESTIONS)
+    assert probed["negatives"]["b"][SIBLING]["documents"] == len(OTHERS)
+
+
+def test_a_negative_in_a_document_that_is_flagged_anyway_does_not_count(folder: Path, tmp_path: Path) -> None:
+    """Its flag would say nothing about the negative."""
+    (tmp_path / "crawl.jsonl").write_text("".join(json.dumps({"text": f"{word}\n{QUESTIONS[0]}"}) + "\n" for word in "abc"))
+    probed = found(recipe_of(folder), [f"input.paths=['{tmp_path}/crawl.jsonl']"], mutations=["verbatim"])
+    assert probed["clean"]["flagged"] == 3
+    assert probed["negatives"] == {}
+
+
+def test_translations_are_counted_apart(folder: Path) -> None:
+    def probed(*rows: dict[str, object]) -> Probed:
+        path = folder / "german.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return probe_recipe(load_recipe(str(recipe_of(folder))), Probe(40, 2, 0, ("verbatim",), translations=[str(path)]))
+
+    german = "Welcher Leuchtturm an der Ostsee verbrannte bis 1911 Heringsöl?"
+    result = probed({"id": "2", "text": german}, {"id": 4, "text": QUESTIONS[4]})
+    assert [(each.item, each.found) for each in result.documents if each.mutation == TRANSLATED] == [("2", False), ("4", True)]
+    table = summary(result)
+    assert (table["translated"]["b"]["plants"], table["translated"]["b"]["found"]) == (2, 1)
+    assert table["pooled"]["plants"] == 2
+    assert "1 of 2 translated items of b found" in list(lines(table))
+    with pytest.raises(RunError, match="b has no item '9'"):
+        probed({"id": "9", "text": german})
+    with pytest.raises(RunError, match="no fields id and text; it has id, german"):
+        probed({"id": "2", "german": german})
 
 
 def test_a_recipe_that_finds_nothing_fails(folder: Path) -> None:

@@ -181,8 +181,8 @@ def probe(
     with user_errors(as_json):
         from tamis.pipelines.contamination.probe_documents import Probe
         from tamis.pipelines.contamination.probe_recipe import probe_recipe
-        from tamis.pipelines.contamination.rephrased_items import load_encoder
         from tamis.pipelines.contamination.recall_table import failures, lines, summary
+        from tamis.pipelines.contamination.rephrased_items import load_encoder
         from tamis.pipelines.recipe.load import load_recipe
         from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
 

@@ -96,10 +96,10 @@ def lines(found: Sequence[BenchmarkComparison], a: str, b: str) -> Iterator[str]
             yield f"  {name:<10} {counts.both:>8,} {counts.only_a:>8,} {counts.only_b:>8,}"
         yield from _shift_lines(each.shifts)
         for side, field in (("A", "only_a"), ("B", "only_b")):
-            counts = {row: int(getattr(row, field)) for row in each.differences if getattr(row, field)}
-            if counts:
-                items = sorted(counts, key=lambda row: (-counts[row], row.number))
-                named = ", ".join(f"{row.item} ({counts[row]:,})" for row in items[:_NAMED])
+            changed_by = {row: int(getattr(row, field)) for row in each.differences if getattr(row, field)}
+            if changed_by:
+                items = sorted(changed_by, key=lambda row: (-changed_by[row], row.number))
+                named = ", ".join(f"{row.item} ({changed_by[row]:,})" for row in items[:_NAMED])
                 more = f" and {len(items) - _NAMED:,} more" if len(items) > _NAMED else ""
                 yield f"  items with documents only in {side}: {named}{more}"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, print_output, user_errors
+from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
 app = typer.Typer(
@@ -132,6 +133,49 @@ def thresholds(
         print_output([asdict(each) for each in found], lines(found, signal or score), as_json)
         if any(each.min is None for each in found):
             raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def fuse(
+    mixtures: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="A table with a row for each proxy: index, and its weights.")
+    ],
+    losses: Annotated[str, typer.Argument(metavar="LOSSES", help="A table with a row for each proxy: index, and its losses.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The file that a recipe names: NAME.json.")],
+    target: Annotated[list[str], typer.Option(help="Only this column of losses; repeatable.")] = [],  # noqa: B006
+    law: Annotated[str, typer.Option(help="What predicts losses: trees (needs lightgbm) or log-linear.")] = "trees",
+    draws: Annotated[int, typer.Option(min=128, help="Mixtures that the trees judge.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 42,
+    cap: Annotated[float, typer.Option(min=0, help="The most of a weight, in multiples of its mean. 0: no limit.")] = 0.0,
+    divergence: Annotated[float, typer.Option(min=0, help="For log-linear: what a distance from the mean costs.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Learn the best weights of signals or domains from the losses of proxies that were trained with some weights."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.learn_weights import learn_weights, lines
+
+        _one_of("--law", law, ("trees", "log-linear"))
+        if divergence and law == "trees":
+            raise RunError("--divergence is for --law log-linear")
+        found = learn_weights(mixtures, losses, target, law, draws, seed, cap, divergence)
+        storage.write_bytes(output, found.model_dump_json().encode())
+        print_output({"output": output, **found.model_dump(mode="json")}, lines(found), as_json)
+
+
+@app.command()
+def draw(
+    signal: Annotated[list[str], typer.Option(help="The name of a signal or domain; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The table: NAME.csv.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Proxies.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 0,
+    signed: Annotated[bool, typer.Option("--signed", help="Let weights be below 0, too.")] = False,
+) -> None:
+    """Draw weights for proxies, evenly from all that sum to 1, for `tamis rate fuse`."""
+    with user_errors(False):
+        from tamis.pipelines.quality.learn_weights import write_draws
+
+        write_draws(list(dict.fromkeys(signal)), n, seed, signed, output)
+        typer.echo(f"{output}: {n:,} draws of {len(set(signal))} weights")
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -128,13 +128,18 @@ def test_items_of_another_split_are_false_flags_unless_they_are_the_same(folder:
     assert table["precision"] == 4 / 5
 
 
-def test_other_splits_in_the_folder_of_a_benchmark_are_negatives(folder: Path) -> None:
-    splits = folder / "splits"
-    splits.mkdir()
-    benchmark = {"name": "b", "path": f"{splits}/", "split": "test", "question": "question"}
-    write(splits / "test.jsonl", QUESTIONS)
-    write(splits / "train.jsonl", OTHERS)
-    write(splits / "prompts.jsonl", OTHERS)
+@pytest.mark.parametrize("form", ["path", "hub"])
+def test_other_splits_of_a_benchmark_are_negatives(
+    folder: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder, and of a data set as `datasets` loads it, here from a folder."""
+    if form == "hub":
+        pytest.importorskip("datasets")
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b" / "test.jsonl", QUESTIONS)
+    write(tmp_path / "b" / "train.jsonl", OTHERS)
+    benchmark = {"name": "b", form: str(tmp_path / "b"), "split": "test", "question": "question"}
     probed = found(recipe_of(folder, decontaminate={"benchmarks": [benchmark]}), mutations=["verbatim"])
     assert probed["benchmarks"]["b"]["items"] == len(QUESTIONS)
     assert probed["negatives"]["b"][SIBLING]["documents"] == len(OTHERS)

@@ -27,10 +27,16 @@ _LAST = rf"(?:{_GLUED}|[^\W\d_{_UNSPACED}]{{2,12}}(?=https?://|www\.)|(?:xn--[A-
 _DOMAIN = re.compile(rf"(?i:(?:{_LABEL}{_DOT}){{1,8}})(?:{_LAST})")
 _NEXT_SENTENCE = re.compile(r"(?<=\.(?:com|net|org|edu|gov))\.[A-Z][a-z]+\Z")
 _WORDED_DOMAIN = re.compile(rf"(?i)(?:{_LABEL} dot ){{1,4}}[a-z]{{2,12}}(?!\w)")
+_COUNTRIES = (
+    "ar|au|bg|br|ch|cl|cn|co|cz|de|dk|ee|eg|es|eu|fi|fr|gr|hk|hr|hu|il|ir|jp|ke|kr|lt|lv|mx|ng|nl|nz|pk|pl|pt|ro|ru|se|sg|si|sk"
+    "|tr|tv|tw|ua|uk|za"
+)
+"""Ends of domains that are no English words."""
 _SPACED_DOMAIN = re.compile(
     rf"(?i) ?{_LABEL}(?: ?[.-] ?{_LABEL})*? ?\. ?"
-    r"(?:com|net|org|edu|gov|mil|info|biz|co)(?: ?\. ?(?:au|uk|br|jp|nz|za|mx|ar|cn|hk|sg|tw|tr|kr|il))?(?!\w)"
+    rf"(?:(?:com|net|org|edu|gov|mil|info|biz)(?: ?\. ?(?:{_COUNTRIES}))?|{_COUNTRIES})(?!\w)"
 )
+
 _FREE_MAIL = re.compile(r"(?i) ?(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|protonmail|msn)\b")
 
 _FILES = frozenset(

@@ -114,6 +114,7 @@ def rephrased(
         import pyarrow.compute as pc
 
         from tamis.pipelines.contamination.rephrased_items import (
+            LEAST_COSINE,
             Search,
             benchmarks_of,
             find_rephrased,
@@ -137,7 +138,7 @@ def rephrased(
             if path is None:
                 raise RunError(f"name a local file for the answers: --log answers.jsonl; {output} is in a store")
             judge = ChatJudge(endpoint, model, Path(path), requests)
-        search = Search(top, least if least is not None else (0.5 if embed else 0.08), window, encode)
+        search = Search(top, least if least is not None else (LEAST_COSINE if embed else 0.08), window, encode)
         found = find_rephrased(
             run,
             benchmarks_of(run, benchmark),
@@ -202,6 +203,12 @@ def probe(
             metavar="PATH", help="A file of translated items, with id and text: a path, or benchmark=path; repeatable."
         ),
     ] = [],  # noqa: B006
+    embed: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="A Python function that embeds texts, to compare items with translations."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
     fail_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with 1 if the recall of a benchmark, or the precision, is lower.")
@@ -213,11 +220,13 @@ def probe(
         from tamis.pipelines.contamination.probe_documents import Probe
         from tamis.pipelines.contamination.probe_recipe import probe_recipe
         from tamis.pipelines.contamination.recall_table import failures, lines, summary
+        from tamis.pipelines.contamination.rephrased_items import load_encoder
         from tamis.pipelines.recipe.load import load_recipe
         from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
 
         mutations = tuple(dict.fromkeys(mutation)) or tuple(MUTATIONS)
-        wanted = Probe(documents, items, seed, mutations, negatives, translations)
+        encode = load_encoder(embed) if embed else None
+        wanted = Probe(documents, items, seed, mutations, negatives, translations, encode)
         probed = probe_recipe(load_recipe(recipe, set_, input), wanted)
         found = summary(probed)
         print_output(found, lines(found), as_json)

@@ -17,6 +17,7 @@ from apache_beam.transforms.combiners import ToListCombineFn
 from tamis.pipelines import decide
 from tamis.pipelines.decisions import ranks
 from tamis.pipelines.decisions.document_states import kept_documents, settle
+from tamis.pipelines.decisions.match_rows import sent_rows, write_record
 from tamis.pipelines.decisions.part_summary import write_decisions
 from tamis.pipelines.decisions.shard_layout import emitted_sizes, plan_layout
 from tamis.pipelines.emit import emit_shard, scatter
@@ -50,9 +51,17 @@ class Curate(beam.PTransform):
         measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
         lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
         sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
-        layout = beam.pvalue.AsSingleton(sizes | "Layout" >> beam.ParDo(lay_out))
+        layouts = sizes | "Layout" >> beam.ParDo(lay_out)
+        layout = beam.pvalue.AsSingleton(layouts)
         write = MapDoFn(partial(write_decisions, recipe=recipe, release=plan.folder, fingerprint=plan.fingerprint))
         decisions = parts | "Decisions" >> beam.ParDo(write, layout)
+
+        if recipe.decontaminate is not None:
+            rows = FlatMapDoFn(partial(sent_rows, recipe=recipe))
+            record = MapDoFn(partial(write_record, recipe=recipe, release=plan.folder))
+            matches = parts | "Matches" >> beam.ParDo(rows).with_output_types(pa.RecordBatch) | "Gather" >> Exchange(plan.spill)
+            # For the one layout, so that there is a file without matches, too.
+            _ = layouts | "Record" >> beam.ParDo(record, beam.pvalue.AsList(matches))
 
         # Emit: the text of kept documents moves once, into its shard.
         address = FlatMapDoFn(partial(scatter, recipe=recipe, run=plan.run, finished=plan.finished_shards))

@@ -138,6 +138,14 @@ class Release:
         names = storage.names(self._release.uri("decisions"))
         return self._dataset(self._release.uri("decisions"), names)
 
+    def contamination(self, *benchmarks: str) -> pa.Table:
+        """Every match of a benchmark item, one row for each item of a document: benchmark, item, class, action,
+        score, id, the bytes of the match, and what was decided about the document. `benchmarks`: only these.
+        Raises RunError if the recipe names no benchmarks, or not these."""
+        from tamis.pipelines.contamination.recorded_items import recorded_items
+
+        return recorded_items(self._release, benchmarks).rows
+
     def table(self, *columns: str, decision: str = "", reason: str = "", limit: int = 0) -> pa.Table:
         """Documents as they were decided, with columns of the rated parts: `text`, `url`, `metadata`,
         or signals such as `gopher.word_count`.

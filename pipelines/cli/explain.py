@@ -1,12 +1,15 @@
 """`tamis explain`: what is known about a document, as text."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tamis.pipelines.formatting import signal_value
 from tamis.pipelines.recipe.recipe_blocks import EDIT
+from tamis.transforms.decontaminate.record import NO_ACTION
 from tamis.transforms.select.rule_blocks import THRESHOLDS
+
+_ITEMS = 10  # of benchmarks, that are named
 
 DECISIONS = {"keep": "kept", "drop": "dropped", "review": "set aside for review"}
 
@@ -19,8 +22,19 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from head(document)
     if document["shard"]:
         yield f"place {document['place']:.6f} of its source, row {document['row']} of {document['shard']}"
+    yield from _item_lines(document["contamination"])
     yield from signal_lines(document, document["signals"])
     yield f"text: {document['excerpt']!r}"
+
+
+def _item_lines(matches: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The benchmark items that a document has, those with the highest scores."""
+    for match in matches[:_ITEMS]:
+        action = "near miss" if match["action"] == NO_ACTION else match["action"]
+        where = f"{match['part']}, {match['metric']} {match['score']:.4f}, bytes {match['start']}-{match['stop']}"
+        yield f"benchmark item {match['benchmark']} {match['item']}: {match['class']}, {action} ({where})"
+    if len(matches) > _ITEMS:
+        yield f"and {len(matches) - _ITEMS:,} more benchmark items"
 
 
 def head(document: Mapping[str, Any]) -> Iterator[str]:

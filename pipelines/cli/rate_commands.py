@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, print_output, user_errors
+from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
 app = typer.Typer(
@@ -132,6 +133,122 @@ def thresholds(
         print_output([asdict(each) for each in found], lines(found, signal or score), as_json)
         if any(each.min is None for each in found):
             raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def fuse(
+    mixtures: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="A table with a row for each proxy: index, and its weights.")
+    ],
+    losses: Annotated[str, typer.Argument(metavar="LOSSES", help="A table with a row for each proxy: index, and its losses.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The file that a recipe names: NAME.json.")],
+    target: Annotated[list[str], typer.Option(help="Only this column of losses; repeatable.")] = [],  # noqa: B006
+    law: Annotated[str, typer.Option(help="What predicts losses: trees (needs lightgbm) or log-linear.")] = "trees",
+    draws: Annotated[int, typer.Option(min=128, help="Mixtures that the trees judge.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 42,
+    cap: Annotated[float, typer.Option(min=0, help="The most of a weight, in multiples of its mean. 0: no limit.")] = 0.0,
+    divergence: Annotated[float, typer.Option(min=0, help="For log-linear: what a distance from the mean costs.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Learn the best weights of signals or domains from the losses of proxies that were trained with some weights."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.learn_weights import learn_weights, lines
+
+        _one_of("--law", law, ("trees", "log-linear"))
+        if divergence and law == "trees":
+            raise RunError("--divergence is for --law log-linear")
+        found = learn_weights(mixtures, losses, target, law, draws, seed, cap, divergence)
+        storage.write_bytes(output, found.model_dump_json().encode())
+        print_output({"output": output, **found.model_dump(mode="json")}, lines(found), as_json)
+
+
+@app.command()
+def draw(
+    signal: Annotated[list[str], typer.Option(help="The name of a signal or domain; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="The table: NAME.csv.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Proxies.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 32) - 1, help="Of the draws.")] = 0,
+    signed: Annotated[bool, typer.Option("--signed", help="Let weights be below 0, too.")] = False,
+) -> None:
+    """Draw weights for proxies, evenly from all that sum to 1, for `tamis rate fuse`."""
+    with user_errors(False):
+        from tamis.pipelines.quality.learn_weights import write_draws
+
+        write_draws(list(dict.fromkeys(signal)), n, seed, signed, output)
+        typer.echo(f"{output}: {n:,} draws of {len(set(signal))} weights")
+
+
+@app.command()
+def bins(
+    sources: Sources,
+    score: Annotated[str, typer.Option(help="The score: a signal, quality, or a column of the files.")],
+    by: Annotated[list[str], typer.Option(help="A column that makes up the bin, as source or metadata.topic; repeatable.")],
+    against: Annotated[str, typer.Option(help="Another score: show what the first has over it.")] = "",
+    tokens: Annotated[
+        str, typer.Option(help="The column with the size of a document. Default: its tokens, or 1 in files.")
+    ] = "",
+    strength: Annotated[float, typer.Option(help="A bin one deviation above the mean gets e^STRENGTH of its share.")] = 1.0,
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Average a score over bins of documents, with errors, and print sampling weights for a recipe."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.score_bins import lines, score_bins
+
+        found = score_bins(sources, score, by, against, tokens, strength, decision)
+        print_output(found.rows(), lines(found, strength), as_json)
+
+
+@app.command()
+def check(
+    sources: Sources,
+    score: Annotated[
+        str, typer.Option(help="The score that is checked: a signal, quality, or a column of the files.")
+    ] = "quality",
+    top: Annotated[float, typer.Option(min=0.001, max=0.999, help="The share of the documents that counts as high.")] = 0.15,
+    by: Annotated[str, typer.Option(help="The column of the sources; '' for none.")] = "source",
+    rater: Annotated[list[str], typer.Option(help="Another score, to compare with; repeatable.")] = [],  # noqa: B006
+    confounder: Annotated[
+        list[str], typer.Option(help="A number or label that the score should not follow, as tokens; repeatable.")
+    ] = [],  # noqa: B006
+    category: Annotated[list[str], typer.Option(help="Labels by a rater; each pair is compared; repeatable.")] = [],  # noqa: B006
+    labels: Annotated[
+        str, typer.Option(help="A file with id and label, 0 to 1: each document as an example of its kind.")
+    ] = "",
+    judged: Annotated[str, typer.Option(help="The column with the share of the bytes that the rater saw.")] = "",
+    against: Annotated[str, typer.Option(help="The column with the scores of the old model, for drift.")] = "",
+    benchmark: Annotated[str, typer.Option(help="A file with old and new scores of a frozen set of documents.")] = "",
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Check what a score measures: fairness across sources, confounders, agreement, drift. Exits with 1 at an alarm."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.check_scores import Limits, check_scores, lines
+
+        found = check_scores(
+            sources, score, rater, confounder, category, top, by, labels, judged, against, benchmark, decision, Limits()
+        )
+        print_output(found.as_json(), lines(found), as_json)
+        if found.alarms:
+            raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def residual(
+    sources: Sources,
+    score: Annotated[str, typer.Option(help="The score: a signal, quality, or a column of the files.")],
+    confounder: Annotated[list[str], typer.Option(help="A number or label that is taken out, as tokens; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A table of id and residual: NAME.parquet.")],
+    decision: Decision = "",
+) -> None:
+    """Take length, language or other things out of a score, and write what is left, for `scores` of a recipe."""
+    with user_errors(False):
+        from tamis.pipelines.contamination.rephrased_items import write_table
+        from tamis.pipelines.quality.check_scores import residual_table
+
+        table = residual_table(sources, score, confounder, decision)
+        write_table(table, output)
+        typer.echo(f"{output}: {table.num_rows:,} documents")
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

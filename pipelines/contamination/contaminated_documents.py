@@ -1,48 +1,39 @@
-"""Shows which benchmark items the documents of a release have, and what happened to these documents.
-
-decisions/ names one item of each document that was dropped, cut or reviewed. Here the candidates of
-all documents are judged again, so all items count, and documents that were only reported.
-"""
+"""Shows which benchmark items the documents of a release have, and what happened to these documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.contamination.recorded_items import RecordedItems, recorded_items
 from tamis.pipelines.formatting import plural
-from tamis.pipelines.recipe.load import finished_recipe
-from tamis.pipelines.recipe.schema import Recipe
-from tamis.transforms import storage
-from tamis.transforms.core.errors import RunError, nearest
-from tamis.transforms.core.release import Release, open_release
-from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX, Contamination, Decontaminate
-from tamis.transforms.decontaminate.judge import CANDIDATES, STEP
-from tamis.transforms.decontaminate.matching.candidates import unpack
-from tamis.transforms.decontaminate.matching.index import Index
-from tamis.transforms.decontaminate.matching.scores import CLASSES, Matches, partial_counts, word_bits
-from tamis.transforms.decontaminate.matching.verdicts import find, severities
-from tamis.transforms.provenance import ledger
+from tamis.pipelines.run.receipts import BenchmarkItems
+from tamis.transforms.core.release import open_release
+from tamis.transforms.decontaminate.matching.scores import CLASSES
+from tamis.transforms.decontaminate.record import NO_ACTION, matches
 
-ACTIONS = ("drop", "cut", "review", "report", "other reason")
-"""What happened to a document; the last: it was dropped or set aside for another reason."""
+ACTIONS = ("drop", "cut", "review", "report")
+"""What limits and class ask for, the severest first."""
 
-_OTHERWISE = 0.01
-"""The share of the flagged documents whose match may be gone: others were purged since, and count no more."""
+_OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
+_HAPPENED = _OUTCOMES | {"review": "set aside for review"}
 
 
 @dataclass(frozen=True)
 class Touched:
-    """Items and documents with a match of a class, by what happened to the documents."""
+    """Items and documents with a match of a class that asks for an action, and what happened to the documents."""
 
     kind: str
     action: str
     items: int
     documents: int
+    kept: int
+    review: int
+    dropped: int
 
 
 @dataclass(frozen=True)
@@ -51,11 +42,15 @@ class Contaminated:
 
     id: str
     item: str
+    number: int
+    part: str
     kind: str
     action: str
     score: float
     start: int
     stop: int
+    decision: str
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -68,126 +63,97 @@ class BenchmarkContamination:
     """Items that some document has."""
     documents: int
     """Documents that have one."""
+    unmatchable: list[str]
+    """Ids of items that nothing can find."""
     by_class: list[Touched]
+    near_items: int
+    """Items that no document has, but that some document nearly has."""
+    near_documents: int
     top: list[Contaminated]
-    """Those with the highest scores."""
+    """Matches with the highest scores."""
 
 
 def contaminated_documents(name: str, benchmarks: Sequence[str] = (), top: int = 5) -> list[BenchmarkContamination]:
-    """The matches that reach the limits of the recipe in a release, `RUN` or `RUN@41`, by benchmark: all, or those
-    named. Reads one column of its parts. A document with items of several classes counts in each.
+    """What the record of a release, `RUN` or `RUN@41`, says of each benchmark: of all, or of those named. A
+    document with items of several classes counts in each. Raises as `recorded_items` does."""
+    return by_benchmark(recorded_items(open_release(name), benchmarks), top)
 
-    Raises RunError if the recipe has no such benchmark, and if the benchmarks have changed since.
-    """
-    release = open_release(name)
-    recipe = finished_recipe(release.manifest)
-    options = recipe.decontaminate
-    if options is None:
-        raise RunError(f"the recipe of {name} names no benchmarks: add the section decontaminate, and run it again")
-    names = [benchmark.name for benchmark in options.benchmarks]
-    for one in benchmarks:
-        if one not in names:
-            hint = nearest(one, names)
-            raise RunError(
-                f"{name} has no benchmark {one!r}" + (f"; did you mean {hint!r}?" if hint else f": {', '.join(names)}")
-            )
-    documents, listed = _documents(release)
-    index, matches = _judged(release, recipe, options, documents, listed)
-    shown = [number for number, each in enumerate(index.names.to_pylist()) if not benchmarks or each in benchmarks]
-    return [_of_benchmark(number, index, matches, documents, top) for number in shown]
+
+def by_benchmark(recorded: RecordedItems, top: int) -> list[BenchmarkContamination]:
+    """A record by benchmark, with the `top` matches of each."""
+    return [_of_benchmark(benchmark, recorded.of(benchmark.name), top) for benchmark in recorded.benchmarks]
 
 
 def lines(found: Sequence[BenchmarkContamination]) -> Iterator[str]:
     """What a person reads."""
     for each in found:
         items = plural(each.items, "item")
-        if not each.touched:
-            yield f"{each.benchmark}: none of {items}"
-            continue
-        yield f"{each.benchmark}: {each.touched:,} of {items} in {plural(each.documents, 'document')}"
-        yield f"  {'class':<8} {'action':<12} {'items':>8} {'documents':>10}"
-        yield from (f"  {row.kind:<8} {row.action:<12} {row.items:>8,} {row.documents:>10,}" for row in each.by_class)
+        touched = f"{each.touched:,} of {items} in {plural(each.documents, 'document')}" if each.touched else f"none of {items}"
+        yield f"{each.benchmark}: {touched}"
+        if each.by_class:
+            yield f"  {'class':<8} {'action':<8} {'items':>8} {'documents':>10} {'kept':>8} {'review':>8} {'dropped':>8}"
+        for row in each.by_class:
+            counts = f"{row.items:>8,} {row.documents:>10,} {row.kept:>8,} {row.review:>8,} {row.dropped:>8,}"
+            yield f"  {row.kind:<8} {row.action:<8} {counts}"
+        if each.near_documents:
+            yield f"  near misses: {plural(each.near_items, 'other item')} in {plural(each.near_documents, 'document')}"
+        if each.unmatchable:
+            yield f"  unmatchable: {plural(len(each.unmatchable), 'item')}, such as {', '.join(each.unmatchable[:5])}"
         if each.top:
             yield "  highest scores"
         for one in each.top:
-            yield f"  {one.score:.4f} {one.id}: item {one.item}, {one.kind}, {one.action}, bytes {one.start}-{one.stop}"
+            place = f"item {one.item}, {one.kind}, {one.action}, bytes {one.start}-{one.stop}"
+            yield f"  {one.score:.4f} {one.id}: {place}; {outcome(one.action, one.decision, one.reason)}"
 
 
-def _documents(release: Release) -> tuple[pa.Table, pa.ListArray]:
-    """Id and action of the documents that have candidates, and these."""
-    tables = [pa.table({"id": pa.array([], pa.string()), "action": pa.array([], pa.string())})]
-    columns: list[pa.ListArray] = []
-    for ordinal in ledger.decided_parts(release):
-        part = release.part(ordinal)
-        if CANDIDATES not in part.schema().names:
-            raise RunError(
-                f"release {release.number} of {release.run} has no {CANDIDATES}: an earlier version made it; run it again"
-            )
-        listed = part.columns([CANDIDATES])[CANDIDATES].combine_chunks()
-        some = pc.fill_null(pc.greater(pc.list_value_length(listed), 0), False)
-        decided = ledger.decisions(release, ordinal, ["id", "decision", "reason", "cuts"]).filter(some)
-        tables.append(_actions(decided.combine_chunks()))
-        columns.append(listed.filter(some))
-    return pa.concat_tables(tables).combine_chunks(), pa.concat_arrays(columns) if columns else pa.array(
-        [], pa.list_(pa.binary())
-    )
+def outcome(action: str, decision: str, reason: str | None) -> str:
+    """What happened to a document with a match."""
+    if action == "cut" and decision == "keep":
+        return "kept without it"
+    return f"{_HAPPENED[decision]}{f' because of {reason}' if reason else ''}"
 
 
-def _actions(decided: pa.Table) -> pa.Table:
-    own = pc.fill_null(pc.equal(decided["reason"], STEP), False)
-    kept = pc.equal(decided["decision"], "keep")
-    cut = [any(span["reason"] == STEP for span in spans or ()) for spans in decided["cuts"].to_pylist()]
-    action = pc.if_else(
-        own, decided["decision"], pc.if_else(pa.array(cut, pa.bool_()), "cut", pc.if_else(kept, "report", "other reason"))
-    )
-    return pa.table({"id": decided["id"], "action": action})
-
-
-def _judged(
-    release: Release, recipe: Recipe, options: Decontaminate, documents: pa.Table, listed: pa.ListArray
-) -> tuple[Index, Matches]:
-    """The matches that reach a limit, with the index by which the release was made: the one that the run
-    saved, else that of the files."""
-    flagged = np.flatnonzero(pc.is_in(documents["action"], pa.array(ACTIONS[:3])).to_numpy())
-    saved = storage.join(release.run, SAVED_INDEX)
-    for uri in dict.fromkeys([saved if storage.exists(saved) else None, None]):
-        index = Contamination(options, uri, recipe.words).index
-        if index.names.to_pylist() != [benchmark.name for benchmark in options.benchmarks]:
-            continue
-        try:
-            candidates = unpack(listed, index)
-        except IndexError:  # of fewer items
-            continue
-        matches = find(candidates, index, word_bits(index, partial_counts(candidates, index)), options)
-        severity = severities(matches, index, options)
-        if np.isin(flagged, matches.document[severity > 0], invert=True).sum() <= _OTHERWISE * len(flagged):
-            return index, matches.take(severity >= 0)
-    raise RunError(f"the benchmarks have changed since release {release.number} of {release.run}; run its recipe again")
-
-
-def _of_benchmark(number: int, index: Index, matches: Matches, documents: pa.Table, top: int) -> BenchmarkContamination:
-    own = matches.take(index.benchmark[matches.item] == number)
-    ids, action = (documents[column].combine_chunks() for column in ("id", "action"))
-    place = pc.index_in(action, value_set=pa.array(ACTIONS)).to_numpy()[own.document]
-    by_class = [
-        Touched(kind, ACTIONS[act], _different(own.item[rows]), _different(own.document[rows]))
-        for k, kind in enumerate(CLASSES)
-        for act in range(len(ACTIONS))
-        if (rows := (own.kind == k) & (place == act)).any()
-    ]
-    order = sorted(range(len(own.item)), key=lambda k: (-own.score[k], ids[int(own.document[k])].as_py(), own.item[k]))[:top]
-    highest = [
-        Contaminated(
-            ids[int(own.document[k])].as_py(), index.labels[int(own.item[k])].as_py(), CLASSES[own.kind[k]],
-            ACTIONS[place[k]], round(float(own.score[k]), 4), int(own.start[k]), int(own.stop[k]),
-        )
-        for k in order
-    ]  # fmt: skip
-    items = int((index.benchmark == number).sum())
+def _of_benchmark(benchmark: BenchmarkItems, rows: pa.Table, top: int) -> BenchmarkContamination:
+    found = matches(rows)
+    near = rows.filter(pc.equal(rows["action"], NO_ACTION))
+    near_items = near["number"].filter(pc.invert(pc.is_in(near["number"], value_set=found["number"].combine_chunks())))
+    highest = found.sort_by([("score", "descending"), ("id", "ascending"), ("number", "ascending")]).slice(0, top)
     return BenchmarkContamination(
-        index.names[number].as_py(), items, _different(own.item), _different(own.document), by_class, highest
+        benchmark.name,
+        benchmark.items,
+        _different(found["number"]),
+        _different(found["id"]),
+        benchmark.unmatchable,
+        _by_class(found),
+        _different(near_items),
+        _different(near["id"]),
+        [contaminated(row) for row in highest.to_pylist()],
     )
 
 
-def _different(values: npt.NDArray[np.int64]) -> int:
-    return len(np.unique(values))
+def contaminated(row: dict[str, Any]) -> Contaminated:
+    """A row of the record."""
+    fields = {name: row[name] for name in Contaminated.__dataclass_fields__ if name not in ("kind", "score")}
+    return Contaminated(**fields, kind=row["class"], score=round(row["score"], 4))
+
+
+def _by_class(rows: pa.Table) -> list[Touched]:
+    touched = []
+    for kind in _known_first(rows["class"].unique().to_pylist(), CLASSES):
+        of_class = rows.filter(pc.equal(rows["class"], kind))
+        for action in _known_first(of_class["action"].unique().to_pylist(), ACTIONS):
+            own = of_class.filter(pc.equal(of_class["action"], action))
+            outcomes = {
+                name: _different(own["id"].filter(pc.equal(own["decision"], value))) for value, name in _OUTCOMES.items()
+            }
+            touched.append(Touched(kind, action, _different(own["number"]), _different(own["id"]), **outcomes))
+    return touched
+
+
+def _known_first(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """The names in the given order, then those that it lacks, as another version writes them."""
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def _different(values: pa.ChunkedArray) -> int:
+    return len(values.unique())

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 
 from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_documents, signal_columns
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
+from tamis.pipelines.decisions.match_rows import match_rows
 from tamis.pipelines.decisions.named_values import named_columns
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
@@ -19,7 +20,6 @@ from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
-from tamis.transforms.decontaminate import judge
 from tamis.transforms.provenance.ledger import sample_keys
 
 COLUMNS = [  # of decisions/
@@ -47,6 +47,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
     groups, uncounted = group_counts(table, part)
     renamed = part_state.result(unique_ids.STEP)
+    matched = match_rows(part_state, table, recipe)
     summary = receipts.PartSummary(
         fingerprint=fingerprint,
         file=File(path, sink.size, sink.sha256),
@@ -57,7 +58,8 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         histograms=_histograms(part_state, recipe),
         lengths=_lengths(table),
         clusters=_largest_clusters(table),
-        contamination=_contamination(table, spans),
+        matches=len(matched),
+        sampled_matches=_sampled_matches(matched, recipe.seed),
         renamed=0 if renamed is None else pc.sum(pc.invert(renamed["copy"]), min_count=0).as_py(),
         cut=cut_counts(table),
         hostless=_hostless(table, recipe),
@@ -250,24 +252,11 @@ def _hostless(table: pa.Table, recipe: Recipe) -> int:
     return hosts(table["url"].combine_chunks()).null_count
 
 
-def _contamination(table: pa.Table, spans: pa.Table | None) -> dict[str, receipts.BenchmarkCount]:
-    """Documents with benchmark items: those that ended for them, and those that they were cut out of."""
-    if spans is not None:
-        table = _with_cut_items(table, spans.filter(pc.equal(spans["reason"], judge.STEP)))
-    contaminated = table.filter(pc.equal(table["reason"], judge.STEP)).sort_by("id")
-    counts: dict[str, receipts.BenchmarkCount] = {}
-    for name in pc.unique(contaminated["benchmark"]).to_pylist():
-        documents = contaminated.filter(pc.equal(contaminated["benchmark"], name))
-        examples = documents.slice(0, receipts.EXAMPLES).select(["doc_ref", "id", "decision", "detail"]).to_pylist()
-        counts[name] = receipts.BenchmarkCount(len(documents), [receipts.ContaminatedDocument(**row) for row in examples])
-    return counts
-
-
-def _with_cut_items(table: pa.Table, spans: pa.Table) -> pa.Table:
-    """Decision, reason and detail of documents that items were cut out of: cut, and what."""
-    place = pc.index_in(table["doc_ref"], value_set=spans["doc_ref"])  # the first span of each document
-    is_cut = pc.and_(pc.is_valid(place), pc.not_equal(table["reason"].fill_null(""), judge.STEP))
-    changed = {"decision": "cut", "reason": judge.STEP, "detail": spans["detail"].combine_chunks().take(place)}
-    for name, value in changed.items():
-        table = table.set_column(table.column_names.index(name), name, pc.if_else(is_cut, value, table[name]))
-    return table
+def _sampled_matches(rows: pa.Table, seed: int) -> list[receipts.SampledMatch]:
+    """Matches of each benchmark, class and action, from the `match_rows` of the part."""
+    keys = sample_keys(pc.binary_join_element_wise(rows["id"], rows["number"].cast(pa.string()), " ").combine_chunks(), seed)
+    outcome = pc.binary_join_element_wise(rows["benchmark"], rows["class"], rows["action"], "\x1f").combine_chunks()
+    chosen = _smallest(keys, outcome.dictionary_encode().indices.to_numpy(), receipts.MATCH_SAMPLES)
+    sampled = rows.drop_columns(["metric"]).append_column("key", pa.array(keys)).take(pa.array(np.sort(chosen)))
+    names = ["kind" if name == "class" else name for name in sampled.column_names]
+    return [receipts.SampledMatch(**row) for row in sampled.rename_columns(names).to_pylist()]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.contamination.recorded_items import matches_of_document
 from tamis.pipelines.lookup.failed_rules import failed_rules
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
@@ -42,6 +43,7 @@ def explanation(name: str, identifier: str = "", diff: bool = False, text: str =
     (ordinal, row), others = found[0], found[1 : 1 + _OTHERS]
     (entry,) = ledger.entries(release, ordinal, np.array([row]))
     (explained,) = explained_entries(release, finished_recipe(release.manifest), [entry])
+    explained["contamination"] = matches_of_document(release, explained["id"])
     explained |= {"row": ledger.row_in_shard(release, entry), "excerpt": (entry.document["text"] or "")[:300]}
     if others:
         explained["others"] = [_outcome(release, *place) for place in others]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, group_counts, repeated_count, samples
+from tamis.pipelines.decisions.part_summary import PURGED, cut_counts, decision_counts, group_counts, repeated_count, samples
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release
@@ -34,6 +34,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.core.shards import Output, read_shard, write_shard
+from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.provenance import purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
@@ -177,9 +178,28 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
         _update_summary(release, ordinal, name, table)
     if not changed:
         return None
+    _purge_record(release, ids)
     removed = sum(_purge_shard(release, receipt, ids) for receipt in receipts.shards(release.receipts))
     _update_manifest(release)
     return removed
+
+
+def _purge_record(release: Release, ids: set[str]) -> None:
+    """Removes the matches of the documents, where the release has a record of contamination."""
+    uri, receipt_uri = release.uri(RECORD_FILE), receipts.contamination_uri(release.folder)
+    receipt = receipts.ContaminationReceipt.read(receipt_uri)
+    if receipt is None or not storage.exists(uri):
+        return
+    with storage.open_binary(uri) as file:
+        table = pq.ParquetFile(file).read(use_threads=False)
+    left = table.filter(pc.invert(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string()))))
+    with storage.commit(uri) as sink:
+        pq.write_table(left, sink, compression="zstd", write_page_checksum=True)
+    benchmarks = [
+        replace(benchmark, samples=[sample for sample in benchmark.samples if sample.id not in ids])
+        for benchmark in receipt.benchmarks
+    ]
+    receipts.ContaminationReceipt(benchmarks=benchmarks).write(receipt_uri)
 
 
 def _purged_decisions(table: pa.Table, mask: pa.Array) -> pa.Table:
@@ -199,10 +219,12 @@ def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) 
     if summary is None:
         raise RunError(f"{uri} is damaged; run the same `tamis run` again first")
     kept = table.filter(pc.equal(table["decision"], "keep"))
+    purged = set(table["id"].filter(pc.fill_null(pc.equal(table["reason"], PURGED), False)).to_pylist())
     update: dict[str, object] = {
         "file": File.read(release.folder, f"decisions/{name}"),
         "counts": decision_counts(table),
         "repeated": repeated_count(table),
+        "sampled_matches": [sample for sample in summary.sampled_matches if sample.id not in purged],
         "real_tokens": min(summary.real_tokens, pc.sum(kept["tokens"], min_count=0).as_py()),
     }
     if "cuts" in table.column_names:  # not in early releases

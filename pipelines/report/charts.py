@@ -1,6 +1,6 @@
 """The geometry of the report's charts, in units of their viewBox. page.html.j2 draws them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tamis.pipelines.formatting import compact, number
+from tamis.pipelines.report.benchmark_sections import BenchmarkSection
 from tamis.pipelines.report.page_data import Histogram, OrderSegment
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.dedup.minhash import MinHash
@@ -154,12 +155,46 @@ def _signal_chart(name: str, histogram: Histogram, thresholds: Mapping[str, Thre
             lines += [LabelledLine(at, "", "start") for at, _ in marks]
             notes.append(f"{section}: {', '.join(label for _, label in marks) or 'no limit'}")
     ticks = [(box.x(share), number(edges[round(share * (len(edges) - 1))])) for share in (0, 0.5, 1)]
-    digits = len(str(most)) if most else 0
-    levels = [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
     failures = [f"{failing[side]:,} fail {side} {number(limit)}" for side, limit in limits.items()]
     summary = f"{name}: {sum(counts):,} documents from {number(edges[0])} to {number(edges[-1])}"
     summary = ", ".join([summary, *failures])
-    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, summary, "; ".join(notes))
+    levels, note = _levels(most, y), "; ".join(notes)
+    return SignalChart(name, histogram["unit"], histogram["missing"], bars, lines, ticks, levels, summary, note)
+
+
+def score_chart(section: BenchmarkSection) -> SignalChart:
+    """A histogram of the matches of a benchmark by score. Grey bars reach no limit."""
+    edges, counts, box = section["edges"], section["counts"], SIGNAL_BOX
+    most = max(counts, default=0)
+    limits = {name: limit for name, limit in (("drop", section["drop"]), ("review", section["review"])) if limit <= 1}
+    lowest = min(section["drop"], section["review"])
+
+    def y(count: float) -> float:
+        return box.y(float(np.log1p(count) / np.log1p(most)))
+
+    bars = [
+        Bar(box.x(left) + 0.5, y(count), max(box.x(right) - box.x(left) - 1, 1), round(box.bottom - y(count), 2), left < lowest)
+        for (left, right), count in zip(pairwise(edges), counts, strict=True)
+        if count
+    ]
+    by_value: dict[float, list[str]] = {}
+    for name, limit in limits.items():
+        by_value.setdefault(limit, []).append(name)
+    marks = [(box.x(limit), f"{' and '.join(names)} from {number(limit)}") for limit, names in sorted(by_value.items())]
+    # The labels of two limits stand on either side of their lines.
+    anchors = ["end", "start"] if len(marks) == 2 else ["end"]
+    lines = [LabelledLine(at, label, anchor) for (at, label), anchor in zip(marks, anchors, strict=False)]
+    ticks = [(box.x(share), number(share)) for share in (0.0, 0.5, 1.0)]
+    name = section["found"]["benchmark"]
+    reached = sum(count for left, count in zip(edges, counts, strict=False) if left >= lowest)
+    summary = f"{name}: {sum(counts):,} matches by score, {reached:,} of them from {number(lowest)} on"
+    return SignalChart("Score", "matches", 0, bars, lines, ticks, _levels(most, y), summary, "")
+
+
+def _levels(most: int, y: Callable[[float], float]) -> list[tuple[float, str]]:
+    """Labels of a logarithmic axis up to `most`."""
+    digits = len(str(most)) if most else 0
+    return [(y(10**power), compact(10**power)) for power in range(0, digits, -(-digits // LEVELS) or 1)]
 
 
 def _limits(threshold: Threshold | None) -> dict[str, float]:

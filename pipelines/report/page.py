@@ -56,7 +56,7 @@ def render(manifest: Manifest, data: ReportData) -> str:
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),
             clusters=data["clusters"],
-            contamination=data["contamination"],
+            contamination=[(section, charts.score_chart(section)) for section in data["contamination"]],
             order=charts.order_chart(manifest["curriculum"], data["segments"]),
             repeats=data["repeats"],
             guards=_guards(manifest, data["segments"]),

@@ -2,27 +2,27 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, TypedDict
 
 import numpy as np
 
+from tamis.pipelines.contamination.recorded_items import find_record
 from tamis.pipelines.formatting import signal_value
 from tamis.pipelines.lookup.explanation import undeclared_values
 from tamis.pipelines.lookup.failed_rules import failed_rules
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.comparison import comparison, lines
+from tamis.pipelines.report.benchmark_sections import BenchmarkSection, benchmark_sections, sampled_documents
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
     CLUSTERS,
-    EXAMPLES,
     QUALITY_BINS,
     SAMPLES,
     ClusterSize,
-    ContaminatedDocument,
     CopyDistance,
     PartSummary,
     SampledDocument,
@@ -55,23 +55,6 @@ class Cluster(TypedDict):
     copies: int
     source: str
     excerpt: str
-
-
-class ContaminatedExample(TypedDict):
-    """A document that contains items of a benchmark."""
-
-    id: str
-    decision: str
-    detail: str
-    excerpt: str
-
-
-class BenchmarkMatches(TypedDict):
-    """The documents that contain items of a benchmark: their number, and a few examples."""
-
-    name: str
-    documents: int
-    examples: list[ContaminatedExample]
 
 
 class Value(TypedDict):
@@ -151,7 +134,7 @@ class ReportData(TypedDict):
     groups: dict[str, Groups]
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
-    contamination: list[BenchmarkMatches]
+    contamination: list[BenchmarkSection]
     segments: list[OrderSegment]
     repeats: CopyDistance
     real_before: int | None
@@ -162,11 +145,12 @@ def load_report_data(release: Release) -> ReportData:
     recipe = finished_recipe(release.manifest)
     summaries, shards = receipts.summaries(release.receipts), receipts.shards(release.receipts)
     before = release_chain.before(release) if recipe.guards.real_tokens else None
-    clusters, contaminated = _clusters(summaries), _contaminated(recipe, summaries)
+    clusters, recorded = _clusters(summaries), find_record(release)
+    matched = sampled_documents(recorded)
     reasons, kept = _reasons(summaries), _kept(summaries)
     sampled = [*chain.from_iterable(reasons.values()), *chain.from_iterable(rows for *_, rows in kept)]
-    refs = [*(row.doc_ref for row in clusters), *(row.doc_ref for row in chain.from_iterable(contaminated.values()))]
-    documents = _documents(release, recipe, [*refs, *(row.doc_ref for row in sampled)])
+    refs = [*(row.doc_ref for row in clusters), *matched, *(row.doc_ref for row in sampled)]
+    documents = _documents(release, recipe, refs, matched)
     compared = comparison(release)
     return {
         "changes": [] if compared is None else list(lines(compared)),
@@ -189,24 +173,7 @@ def load_report_data(release: Release) -> ReportData:
             }
             for row in clusters
         ],
-        "contamination": [
-            {
-                "name": name,
-                "documents": sum(
-                    summary.contamination[name].documents for summary in summaries if name in summary.contamination
-                ),
-                "examples": [
-                    {
-                        "id": row.id,
-                        "decision": row.decision,
-                        "detail": row.detail or "",
-                        "excerpt": documents[row.doc_ref].excerpt,
-                    }
-                    for row in rows
-                ],
-            }
-            for name, rows in contaminated.items()
-        ],
+        "contamination": benchmark_sections(recorded, {ref: documents[ref].text for ref in matched}, recipe.words),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.real_tokens if before is not None else None,
@@ -231,15 +198,6 @@ def _histograms(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, Histo
 def _clusters(summaries: list[PartSummary]) -> list[ClusterSize]:
     rows = [row for summary in summaries for row in summary.clusters]
     return sorted(rows, key=lambda row: (-row.copies, row.id))[:CLUSTERS]
-
-
-def _contaminated(recipe: Recipe, summaries: list[PartSummary]) -> dict[str, list[ContaminatedDocument]]:
-    """The first documents with items of each benchmark."""
-    names = [benchmark.name for benchmark in recipe.decontaminate.benchmarks] if recipe.decontaminate is not None else []
-    examples: dict[str, list[ContaminatedDocument]] = {name: [] for name in names}
-    for name, counts in (item for summary in summaries for item in summary.contamination.items()):
-        examples[name] = sorted(examples[name] + counts.examples, key=lambda row: row.id)[:EXAMPLES]
-    return examples
 
 
 def _reasons(summaries: list[PartSummary]) -> dict[tuple[str, str], list[SampledDocument]]:
@@ -304,15 +262,16 @@ def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
 
 @dataclass(frozen=True)
 class _Document:
-    """What is read of a document for the report."""
+    """What is read of a document for the report. `text`: its whole text, if it is one with a benchmark item."""
 
     source: str
     url: str
     excerpt: str
     values: list[Value]
+    text: str
 
 
-def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int]) -> dict[int, _Document]:
+def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int], matched: Collection[int]) -> dict[int, _Document]:
     """Documents by doc_ref. Reads each row group that holds one, once."""
     refs = np.unique(np.fromiter(doc_refs, np.uint64))
     documents: dict[int, _Document] = {}
@@ -323,7 +282,9 @@ def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int]) -> dic
             row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
             for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
                 values = _values(row, recipe)
-                documents[ref] = _Document(row["source"], row["url"] or "", _excerpt(row["text"]), values)
+                documents[ref] = _Document(
+                    row["source"], row["url"] or "", _excerpt(row["text"]), values, row["text"] if ref in matched else ""
+                )
     return documents
 
 

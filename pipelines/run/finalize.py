@@ -8,7 +8,9 @@ from importlib.metadata import version
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
+import pyarrow.parquet as pq
 
+from tamis.pipelines.contamination.benchmark_receipt import write_benchmark_receipt
 from tamis.pipelines.decisions.named_values import unmatched_names
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
@@ -33,6 +35,7 @@ from tamis.transforms.core.manifest import (
 from tamis.transforms.core.parts import Characters, Part, PartReceipt
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum import lint
+from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
@@ -44,6 +47,9 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     or (unless `allow_shrink`) it shrank for no reason that can be seen."""
     parts = _rated_parts(plan)
     summaries, shards = receipts.summaries(plan.receipts), receipts.shards(plan.receipts)
+    if recipe.decontaminate is not None:
+        _check_record(plan, summaries)
+        write_benchmark_receipt(recipe, summaries, plan.folder)
     if plan.mended is not None:
         return mend_release(plan.mended, plan.damaged, plan.folder)
     skipped: Counter[str] = Counter()
@@ -97,8 +103,21 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     shared = [File.read(part.run, part.path("rated", "json")) for part, _ in parts]
     shared += [file for _, receipt in parts for file in receipt.files]
     own = [File.read(plan.folder, f"{receipts.FOLDER}/{name}") for name in storage.names(plan.receipts)]
+    own += [File.read(plan.folder, RECORD_FILE)] if recipe.decontaminate is not None else []
     own += [*(summary.file for summary in summaries), *(shard.file for shard in shards)]
     return seal_release(plan.run, plan.number, body, shared, own)
+
+
+def _check_record(plan: WorkPlan, summaries: Sequence[PartSummary]) -> None:
+    """Raises RunError unless the record of contamination has the matches of all parts."""
+    uri = storage.join(plan.folder, RECORD_FILE)
+    written, found = -1, sum(summary.matches for summary in summaries)
+    if storage.exists(uri):
+        with storage.open_binary(uri) as file:
+            written = pq.ParquetFile(file).metadata.num_rows
+    if written != found:
+        state = f"has {written:,} matches" if written >= 0 else "is missing"
+        raise RunError(f"{uri} {state}, and the parts have {found:,}; run the same command again")
 
 
 def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:

@@ -22,7 +22,7 @@ FOLDER = "receipts"  # of a release; the manifest and the report are made from i
 BINS = 40  # of a signal's histogram, over its useful range and its thresholds
 WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a constant factor
 QUALITY_BINS = 100
-CLUSTERS, EXAMPLES = 10, 5  # in the report: clusters, contaminated documents of a benchmark
+CLUSTERS, MATCH_SAMPLES = 10, 2  # in the report: clusters, matches of a benchmark with one class and action
 SAMPLES = 3  # in the report: documents for each reason
 GROUPS = 100  # of a part that are counted: the largest hosts, the largest languages
 
@@ -103,21 +103,25 @@ class ClusterSize:
 
 
 @dataclass(frozen=True)
-class ContaminatedDocument:
-    """A document that contains items of a benchmark."""
+class SampledMatch:
+    """A match of a benchmark item, as the record has it. The smaller its `key`, the sooner it is chosen.
+    `text`: that part of the item, in the sample of a release."""
 
     doc_ref: DocRef
+    key: int
+    benchmark: str
+    item: str
+    number: int
+    part: str
+    kind: str
+    action: str
+    score: float
     id: str
+    start: int
+    stop: int
     decision: str
-    detail: str | None
-
-
-@dataclass(frozen=True)
-class BenchmarkCount:
-    """Documents that contain items of one benchmark, and the first of them."""
-
-    documents: int
-    examples: list[ContaminatedDocument]
+    reason: str | None
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,11 +160,12 @@ class PartSummary(JsonModel):
     """What was decided about the documents of a part. `real_tokens`: of kept documents that are not
     synthetic, each counted once. `closest`: fewest tokens between two copies of a document.
     `lengths`: kept documents by bin of quality and bin of length. `clusters`: the largest.
-    `contamination`: by benchmark. `renamed`: documents whose id one with another text had. `cut`:
+    `matches`: rows of the record of contamination. `renamed`: documents whose id one with another text had. `cut`:
     what was cut out of documents, whatever became of them later, by reason. `hostless`: documents
     without a host, if their lines are compared within one. `named`: what there is in the columns in
     which the recipe names something. `samples`: up to `SAMPLES` documents for each decision and
-    reason, and one kept document in each bin of quality. `groups`: by `host` and `language`, the
+    reason, and one kept document in each bin of quality; `sampled_matches`: up to `MATCH_SAMPLES` for
+    each benchmark, class and action. `groups`: by `host` and `language`, the
     largest `GROUPS`; `uncounted`: the documents in smaller ones. `aligned`: whether limits are edges
     of the bins of histograms, as they were not in older runs."""
 
@@ -173,7 +178,8 @@ class PartSummary(JsonModel):
     histograms: dict[str, SignalCounts]
     lengths: dict[int, dict[int, int]]
     clusters: list[ClusterSize]
-    contamination: dict[str, BenchmarkCount]
+    matches: int = 0
+    sampled_matches: list[SampledMatch] = Field(default_factory=list)
     renamed: int
     cut: dict[str, CutCount] = Field(default_factory=dict)
     hostless: int = 0
@@ -207,6 +213,29 @@ def read_scores(folder: str, name: str) -> ScoreCounts | None:
     """How the scores of this name met the documents, from the receipts folder of a release."""
     receipt = ScoreReceipt.read(storage.join(folder, f"scores-{name}.json"))
     return receipt.counts if receipt is not None else None
+
+
+@dataclass(frozen=True)
+class BenchmarkItems:
+    """A benchmark that a release has looked for. `unmatchable`: ids of the items that nothing can find;
+    `drop` and `review`: the limits."""
+
+    name: str
+    items: int
+    unmatchable: list[str]
+    drop: float
+    review: float
+    samples: list[SampledMatch]
+
+
+class ContaminationReceipt(JsonModel):
+    """What the record of contamination does not say by itself: its rows are matches of these benchmarks."""
+
+    benchmarks: list[BenchmarkItems]
+
+
+def contamination_uri(release: str) -> str:
+    return storage.join(release, FOLDER, "contamination.json")
 
 
 def shard_receipt_uri(release: str, destination: int) -> str:

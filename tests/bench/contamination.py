@@ -4,13 +4,19 @@
 
 The halves share no page, and each draws its own items by its own seed. The negatives of GSM8K and MMLU are items of their other
 splits. A plant is found if its document is dropped, cut or reviewed for its item; wrong flags are shown as flagged/dropped.
+
+With --peers, decon and corpus-assay look for the same items in the same documents. A plant of theirs is found if its document
+is flagged, for whatever item.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,16 +27,24 @@ from typing import Any
 
 import yaml
 
-from tamis.pipelines.contamination.probe_documents import SIBLING, Probe
+from tamis.pipelines.contamination.probe_documents import SIBLING, Probe, ProbeDocuments, probe_documents
 from tamis.pipelines.contamination.probe_recipe import CLEAN, Planted, Probed, probe_recipe
 from tamis.pipelines.contamination.recall_table import summary
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
+from tamis.transforms.decontaminate.benchmarks import Benchmark, items
 from tamis.transforms.decontaminate.matching.index import load_or_build
-from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
+from tamis.transforms.decontaminate.probe.mutations import MUTATIONS, question_of
 from tamis.transforms.decontaminate.probe.negatives import NEGATIVES
+from tests.bench.corpus import write_items
+from tests.bench.install import python_of
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+PEERS = {"decon": "decontaminate", "corpus-assay": "corpus-assay"}
+"""Their packages."""
 
 BENCHMARKS = {
     "gsm8k": "gsm8k_test.jsonl",
@@ -76,6 +90,8 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
     parser.add_argument("--mutation", nargs="+", choices=MUTATIONS, default=list(MUTATIONS))
     parser.add_argument("--benchmark", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--items", type=int, default=60, help="of a benchmark by each mutation (%(default)s)")
+    parser.add_argument("--documents", type=int, default=3000, help="of a half, at most (%(default)s)")
+    parser.add_argument("--peers", action="store_true", help="also decon and corpus-assay")
     parser.add_argument("--set", nargs="+", default=[], metavar="a.b=c", help="fields of the recipe")
     parser.add_argument("--missed", action="store_true", help="list what is missed and what is flagged wrongly")
     options = parser.parse_args(arguments)
@@ -88,14 +104,66 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
             if options.half in (None, half):
                 begun = time.process_time()
                 recipe = recipe_of(half, options.benchmark, options.set)
-                found[half] = probe_recipe(recipe, Probe(3000, options.items, number, options.mutation, near))
+                probe = Probe(options.documents, options.items, number, options.mutation, near)
+                found[half] = probe_recipe(recipe, probe)
                 print(f"{half}: {time.process_time() - begun:.0f} CPU seconds", file=sys.stderr)
+                if options.peers:
+                    found |= {f"{half}, {peer}": probed for peer, probed in of_peers(recipe, probe)}
         print("\n".join(table(found, options.benchmark)))
         unmatchable = unmatchable_shares(recipe)
     print("\nunmatchable items: " + ", ".join(f"{name} {share:.1%}" for name, share in unmatchable.items()))
     if options.missed:
         for half, probed in found.items():
             print(f"\n{half}\n" + "\n".join(mistakes(probed)))
+
+
+def of_peers(recipe: Recipe, probe: Probe) -> Iterator[tuple[str, Probed]]:
+    """What decon and corpus-assay flag of the same documents. Prints their speed, and that of Tamis."""
+    options = recipe.decontaminate
+    assert options is not None
+    made = probe_documents(recipe, options, probe)
+    python = python_of("decontaminators", ROOT / ".venv-bench")
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(Path(folder), [text for batch in made.batches() for text in batch["text"].to_pylist()], options.benchmarks)
+        flagged_by("Tamis", [sys.executable, str(HERE / "ours.py"), "contamination", folder])
+        for peer, package in PEERS.items():
+            command = [python, str(HERE / "peers/decontaminators/works.py"), "contamination", folder, package]
+            yield peer, _flagged(made, recipe, probe, flagged_by(peer, command))
+
+
+def write_corpus(folder: Path, texts: Sequence[str], benchmarks: Sequence[Benchmark]) -> None:
+    """Documents and benchmarks as the scripts of `make bench` read them."""
+    for part in ("jsonl", "benchmarks"):
+        (folder / part).mkdir()
+    with gzip.open(folder / "jsonl" / "part-00000.jsonl.gz", "wt", 1, encoding="utf-8") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+    (folder / "corpus.json").write_text(json.dumps({"mb": sum(len(text.encode()) for text in texts) / 1e6}))
+    write_items(folder / "benchmarks" / "items.jsonl", [item for benchmark in benchmarks for item in items(benchmark)])
+    block = {"benchmarks": [benchmark.model_dump() for benchmark in benchmarks]}
+    (folder / "benchmarks" / "recipe.yaml").write_text(yaml.safe_dump(block))
+
+
+def flagged_by(tool: str, command: Sequence[str]) -> set[int]:
+    """The places of the documents that a tool flags. Prints its speed."""
+    paths = os.pathsep.join(map(str, (HERE / "peers", ROOT)))
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{tool}: {done.stderr}")
+    line = json.loads(done.stdout.splitlines()[-1])
+    print(f"{tool} {line['version']}: {line['mb'] / line['cpu_s']:.2f} MB/s a core", file=sys.stderr)
+    return {*line["flagged"]}
+
+
+def _flagged(made: ProbeDocuments, recipe: Recipe, probe: Probe, flagged: set[int]) -> Probed:
+    """The documents as `probe_recipe` returns them, if those with these places are flagged."""
+    ids = made.hosts["id"].to_pylist()
+    rows = [Planted(name, "", "", CLEAN, 0, place in flagged, place in flagged, "") for place, name in enumerate(ids)]
+    for place, copy in enumerate(made.copies, len(ids)):
+        if copy.number >= 0 or copy.host not in flagged:
+            item, words = copy.item, len(question_of(copy.item).split())
+            hit = place in flagged
+            rows.append(Planted(ids[copy.host], item.benchmark, item.id, copy.mutation, words, hit, hit, ""))
+    return Probed(recipe.name, probe.seed, made.items, rows, {})
 
 
 def recipe_of(half: str, benchmarks: Sequence[str], sets: Sequence[str]) -> Recipe:
@@ -132,17 +200,17 @@ def table(found: dict[str, Probed], benchmarks: Sequence[str]) -> Iterator[str]:
     """Recall by row and benchmark of each half, then what is flagged wrongly."""
     for half, probed in found.items():
         plants = [each for each in probed.documents if each.mutation in MUTATIONS]
-        yield f"{half:<18}{'wanted':>8}{'all':>8}" + "".join(f"{name[:13]:>14}" for name in benchmarks) + f"{'plants':>8}"
+        yield f"{half:<22}{'wanted':>8}{'all':>8}" + "".join(f"{name[:13]:>14}" for name in benchmarks) + f"{'plants':>8}"
         for name, (mutations, wanted) in ROWS.items():
             yield from _row(name, [each for each in plants if each.mutation in mutations], wanted, benchmarks)
         short = [each for each in plants if each.words < 8 and each.mutation not in SHORT_EXCLUDED]
         yield from _row("< 8 words", short, 0.95, benchmarks)
-        yield f"flagged wrongly   {'':>16}" + "".join(f"{name[:13]:>14}" for name in benchmarks)
+        yield f"flagged wrongly       {'':>16}" + "".join(f"{name[:13]:>14}" for name in benchmarks)
         for kind in (CLEAN, *NEGATIVES, SIBLING):
             some = [each for each in probed.documents if each.mutation == kind]
             cells = [_flags([each for each in some if each.benchmark == benchmark]) for benchmark in benchmarks]
             yield (
-                f"{kind or 'clean pages':<18}{'':>8}{_flags(some):>8}"
+                f"{kind or 'clean pages':<22}{'':>8}{_flags(some):>8}"
                 + "".join(f"{cell:>14}" for cell in cells)
                 + f"{len(some):>8,}"
             )
@@ -155,7 +223,7 @@ def _row(name: str, plants: Sequence[Planted], wanted: float | None, benchmarks:
     cells = [_share([each for each in plants if each.benchmark == benchmark]) for benchmark in benchmarks]
     limit = "" if wanted is None else f"{wanted:.3f}"
     mark = "" if wanted is None or sum(each.found for each in plants) >= wanted * len(plants) else "  low"
-    yield f"{name:<18}{limit:>8}{_share(plants):>8}" + "".join(f"{cell:>14}" for cell in cells) + f"{len(plants):>8,}{mark}"
+    yield f"{name:<22}{limit:>8}{_share(plants):>8}" + "".join(f"{cell:>14}" for cell in cells) + f"{len(plants):>8,}{mark}"
 
 
 def _flags(documents: Sequence[Planted]) -> str:

@@ -4,7 +4,8 @@
 
 jsonl/part-*.jsonl.gz, parquet/part-*.parquet   the same documents, `id`, `source` and `text`
 truth.tsv                                       row, row, exact Jaccard similarity of every pair with `FLOOR` or more
-benchmarks/                                     items for decontamination, and the recipe's block that names them
+benchmarks/                                     items for decontamination, and the recipe's block that names them; items.jsonl
+                                                has their texts, for peers
 lid.176.ftz                                     the language model, for peers that would download one
 corpus.json                                     MB of text, documents, how they were made; written last
 
@@ -22,7 +23,8 @@ import random
 import re
 import shutil
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from tamis.transforms.decontaminate.benchmarks import Benchmark, passages
+from tamis.transforms.decontaminate.benchmarks import Benchmark, Item, items, passages
 from tamis.transforms.dedup.shingles import jaccard, shingles
 from tamis.transforms.rate.language import packaged_model
 from tamis.transforms.text.segment import segment
@@ -73,7 +75,7 @@ def main() -> None:
 
 def build(folder: Path, mb: float, text: str, with_truth: bool, seed: int = 20261121) -> None:
     """Writes the corpus, unless `folder` holds it already."""
-    made_of = {"text": text, "seed": seed, "mb": mb, "truth": with_truth}
+    made_of = {"text": text, "seed": seed, "mb": mb, "truth": with_truth, "items": True}
     stamp = folder / "corpus.json"
     if stamp.exists() and json.loads(stamp.read_text())["made_of"] == made_of:
         return
@@ -247,11 +249,17 @@ def write_benchmarks(folder: Path, words: Words) -> list[str]:
         named.append(Benchmark(name=path.name.split(".")[0], path=str(path), fields=fields))
     for number in range(len(named), BENCHMARKS):
         path = folder / f"generated-{number}.jsonl"
-        items = [{"question": " ".join(words.draw(40)), "answer": " ".join(words.draw(12))} for _ in range(1500)]
-        path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
+        rows = [{"question": " ".join(words.draw(40)), "answer": " ".join(words.draw(12))} for _ in range(1500)]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         named.append(Benchmark(name=path.stem, path=str(path), fields=["question", "answer"]))
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"benchmarks": [one.model_dump() for one in named]}))
+    write_items(folder / "items.jsonl", [item for one in named for item in items(one)])
     return [passage.text for benchmark in named for passage in passages(benchmark)[:200] if len(passage.text) > 100]
+
+
+def write_items(path: Path, found: Sequence[Item]) -> None:
+    """The texts of items as peers/decontaminators/works.py reads them."""
+    path.write_text("".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in found), "utf-8")
 
 
 def _text_fields(path: Path) -> list[str]:

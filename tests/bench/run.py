@@ -65,6 +65,8 @@ PEERS = (
     _peer("rensa", ("minhash", "duplicates")),
     _peer("datasketch", ("minhash", "duplicates"), slow=True),
     _peer("text-dedup", ("minhash",), "text_dedup", slow=True),
+    _peer("decon", ("contamination",), "decontaminators", ("decontaminate",), slow=True),
+    _peer("corpus-assay", ("contamination",), "decontaminators", ("corpus-assay",), slow=True),
     _peer("fastText binding", ("language",), "fasttext"),
 )
 PARTS = Tool(table.OURS, HERE / "stages.py", (STAGES,))
@@ -173,6 +175,7 @@ def _scored(line: Line, corpus: Path) -> Line:
     Recall: of the pairs with a similarity of at least 0.8, those of which a document is removed. Precision: of the documents
     removed, those with another that is similar by at least 0.7.
     """
+    line.pop("flagged", None)
     removed = set(line.pop("removed", ()))
     if removed:
         rows = (pair.split("\t") for pair in (corpus / "truth.tsv").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""`tamis contamination show` counts the items of a release as its decisions say, and those that were only reported."""
+"""`tamis contamination show` and `explain` say what the record of a release has: all items, whatever became of documents."""
 
 from __future__ import annotations
 
@@ -15,38 +15,17 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.contamination.contaminated_documents import contaminated_documents, lines
+from tamis.pipelines.lookup.explanation import explanation
 from tamis.transforms.core.errors import RunError
-from tests.pipelines.corpus import corpus
+from tamis.transforms.provenance.verify import verify
+from tests.pipelines.contamination.crawl_with_items import ITEMS, documents
 from tests.pipelines.running import run
-
-PASSAGE = (
-    "The carillon of Mechelen has 49 bells, which were cast by Pieter Hemony of Amsterdam in 1679. Its clapper wires were "
-    "replaced by Jef Denyn, who founded a school for bell players beside the tower, and whose pupils toured as far as Florida."
-)
-ITEMS = [
-    {"question": "A baker makes 12 trays of rye rolls every morning and sells each roll for 3 dollars at the harbour market, "
-     "except on 15 Sundays. How much does she earn in a leap year?"},
-    {"question": "Why do copper pipes in old greenhouses turn green after several humid summers?"},
-    {"question": "is the founder of the bell school a native of Amsterdam", "passage": PASSAGE},
-    {"question": "Which Baltic lighthouse burned herring oil until 1911?"},
-]  # fmt: skip
-TEXTS = {
-    "both": f"{ITEMS[0]['question']}\n{ITEMS[1]['question']}",
-    "numbers": ITEMS[0]["question"].replace("12", "47").replace("3 d", "9 d").replace("15", "26"),
-    "passage": PASSAGE,
-    "short": ITEMS[1]["question"],
-}
 
 
 def made(folder: Path, **decontaminate: object) -> str:
     """A run of a small crawl, of which four documents have items; one of them is too short for its thresholds."""
-    records = [{"id": record["id"], "text": record["text"]} for record in corpus(40, seed=3)]
-    hosts = dict(zip(TEXTS, records, strict=False))
-    planted = [
-        {"id": name, "text": f"{hosts[name]['text'] if name != 'short' else ''}\n{text}"} for name, text in TEXTS.items()
-    ]
     source, benchmark = folder / "crawl.jsonl", folder / "b.jsonl"
-    source.write_text("".join(json.dumps(record) + "\n" for record in [*records, *planted]))
+    source.write_text("".join(json.dumps(record) + "\n" for record in documents(copies=False)))
     benchmark.write_text("".join(json.dumps({"passage": "", **item}) + "\n" for item in ITEMS))
     section = {"name": "b", "path": str(benchmark), "question": "question", "passage": "passage"}
     recipe = folder / "recipe.yaml"
@@ -71,16 +50,16 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_items_and_documents_by_class_and_action(release: str) -> None:
     (found,) = contaminated_documents(release)
     assert (found.benchmark, found.items, found.touched, found.documents) == ("b", 4, 3, 4)
-    rows = {(row.kind, row.action): (row.items, row.documents) for row in found.by_class}
+    rows = {(row.kind, row.action): (row.items, row.documents, row.kept, row.review, row.dropped) for row in found.by_class}
     assert rows == {
-        ("copied", "drop"): (2, 1),  # one document with two items
-        ("copied", "other reason"): (1, 1),
-        ("changed", "review"): (1, 1),
-        ("passage", "report"): (1, 1),
+        ("copied", "drop"): (2, 2, 0, 0, 2),  # one of them has two items, the other is too short for its thresholds
+        ("changed", "review"): (1, 1, 0, 1, 0),
+        ("passage", "report"): (1, 1, 1, 0, 0),
     }
     text = "\n".join(lines([found]))
     assert "b: 3 of 4 items in 4 documents" in text
-    assert re.search(r"copied +drop +2 +1\n", text)
+    assert re.search(r"copied +drop +2 +2 +0 +0 +2\n", text)
+    assert "dropped because of gopher.word_count" in text
 
 
 def test_scores_and_spans_are_those_of_the_decisions(release: str) -> None:
@@ -99,10 +78,22 @@ def test_scores_and_spans_are_those_of_the_decisions(release: str) -> None:
     assert shortest.top == found.top[:2]
 
 
+def test_explain_names_items_that_were_only_reported(release: str) -> None:
+    (match,) = explanation(release, "passage")["contamination"]
+    assert (match["class"], match["action"], match["part"], match["decision"]) == ("passage", "report", "passage", "keep")
+    text = (Path(release) / "latest" / "report.html").read_text()
+    assert "passage of item" in text
+    output = CliRunner().invoke(app, ["explain", release, "passage"]).output
+    assert f"benchmark item b {match['item']}: passage, report (passage, weighted {match['score']:.4f}, bytes" in output
+    assert len(explanation(release, "both")["contamination"]) == 2
+
+
 def test_a_document_out_of_which_an_item_was_cut(tmp_path: Path) -> None:
     (found,) = contaminated_documents(made(tmp_path, action="cut", margin=0))
-    assert {(row.kind, row.action) for row in found.by_class} >= {("copied", "cut"), ("passage", "report")}
-    assert not [row for row in found.by_class if row.action == "drop"]
+    rows = {(row.kind, row.action): (row.kept, row.dropped) for row in found.by_class}
+    assert rows["copied", "cut"] == (1, 1)
+    assert rows["passage", "report"] == (1, 0)
+    assert "kept without it" in "\n".join(lines([found]))
 
 
 def test_the_command_prints_what_was_found(release: str) -> None:
@@ -116,13 +107,25 @@ def test_the_command_prints_what_was_found(release: str) -> None:
     assert "has no benchmark 'c': b" in wrong.output
 
 
-def test_a_benchmark_that_changed_since_is_an_error(tmp_path: Path) -> None:
+def test_the_record_needs_no_benchmark_files(tmp_path: Path) -> None:
     name = made(tmp_path)
+    before = contaminated_documents(name)
     (tmp_path / "run" / ".state" / "benchmarks.arrow").unlink()
-    assert contaminated_documents(name)[0].touched == 3  # by the files
-    (tmp_path / "b.jsonl").write_text(json.dumps({"question": "Who tunes carillon bells?", "passage": "In Ghent."}) + "\n")
-    with pytest.raises(RunError, match="the benchmarks have changed since release 1"):
+    (tmp_path / "b.jsonl").unlink()
+    assert contaminated_documents(name) == before
+
+
+def test_a_release_of_an_earlier_version_has_no_record(tmp_path: Path) -> None:
+    name = made(tmp_path)
+    (tmp_path / "run" / "latest" / "contamination.parquet").unlink()
+    with pytest.raises(RunError, match=r"contamination\.parquet is missing or damaged; run its recipe again"):
         contaminated_documents(name)
+    assert explanation(name, "both")["contamination"] == []
+    (problem,) = verify(name)
+    assert problem.path.endswith("contamination.parquet")
+    run(tmp_path / "recipe.yaml", tmp_path / "crawl.jsonl", tmp_path / "run")  # mends it
+    assert contaminated_documents(name)[0].touched == 3
+    assert verify(name) == []
 
 
 def test_a_recipe_without_benchmarks_is_an_error(tmp_path: Path) -> None:

@@ -13,15 +13,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tamis.pipelines.report.benchmark_sections import BenchmarkSection, side_by_side
 from tamis.pipelines.report.page import render
 from tamis.pipelines.report.page_data import ReportData, load_report_data
-from tamis.pipelines.run.receipts import BINS, EXAMPLES, SAMPLES, CopyDistance, edges
+from tamis.pipelines.run.receipts import BINS, MATCH_SAMPLES, SAMPLES, CopyDistance, edges
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.select.thresholds import Threshold
+from tamis.transforms.text.words import DEFAULT_WORDS
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import run, write_recipe
 
@@ -110,6 +114,26 @@ def example(**changed: Any) -> dict[str, Any]:
     return made | changed
 
 
+def section(text: str = "gsm8k") -> BenchmarkSection:
+    """What the report has of a benchmark. `text`: in place of every text of it."""
+    piece = [
+        {"text": text, "kind": "same"},
+        {"text": "sold 9 clips", "kind": "differs"},
+        {"text": "Read on.", "kind": "around"},
+    ]
+    match = {"id": text, "item": text, "part": "question", "kind": "copied", "action": "drop", "score": 0.93}
+    by_class = [{"kind": "copied", "action": "drop", "items": 2, "documents": 2, "kept": 0, "review": 0, "dropped": 2}]
+    found = {"benchmark": text, "items": 20, "touched": 2, "documents": 2, "unmatchable": [text], "near_documents": 1}
+    return {
+        "found": {**found, "by_class": by_class},
+        "edges": [0.0, 0.62, 1.0],
+        "counts": [1, 2],
+        "drop": 0.62,
+        "review": 0.62,
+        "examples": [{**match, "outcome": "dropped", "item_text": piece, "document_text": piece}],  # type: ignore[typeddict-item]
+    }
+
+
 def data() -> ReportData:
     return {
         "changes": ["since release 1: the same input files", "kept 5 → 6 (+1) documents, 700 → 800 (+100) tokens"],
@@ -132,15 +156,7 @@ def data() -> ReportData:
             "gopher.stop_words": {"unit": "words", "edges": [0.0, 1.0, 2.0], "counts": [4, 7], "missing": 0},
         },
         "clusters": [{"id": "doc-7", "copies": 42, "source": "web", "excerpt": "Permission is hereby granted"}],
-        "contamination": [
-            {
-                "name": "gsm8k",
-                "documents": 2,
-                "examples": [
-                    {"id": "doc-9", "decision": "drop", "detail": "0.93 of gsm8k 118", "excerpt": "Natalia sold clips"}
-                ],
-            }
-        ],
+        "contamination": [section()],
         "segments": [
             {"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}}
             | {"guarded": {"synthetic": 40, "good": 100 * (i > 3)}}
@@ -253,7 +269,7 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "words, 1 without a value",
         "14 bands of 8 rows",
         "doc-7",
-        "gsm8k 2 documents",
+        "copied drop 2 2 0 0 2",
         "learning rate (wsd)",
         "data/phase-1/shard-00001.parquet",
         "0.003 to 0.001",
@@ -271,7 +287,7 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
 
 
 def test_threshold_lines_lie_in_the_right_bins() -> None:
-    html = render(manifest(), data())
+    html = render(manifest(), {**data(), "contamination": []})
     # Four bins of equal width from 30 to 300: 50 lies 4/9 into the second, 100000 ends the third.
     (low, high) = re.findall(r'class="limit" d="M([\d.]+) 15V108"', html)
     assert float(low) == pytest.approx(30 + 270 * (1 + 40 / 90) / 4, abs=0.01)
@@ -373,13 +389,7 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     run["warnings"][0]["message"] = HOSTILE
     facts["histograms"] = {HOSTILE: facts["histograms"]["gopher.stop_words"] | {"unit": HOSTILE}}  # type: ignore[dict-item]
     facts["clusters"] = [{"id": HOSTILE, "copies": 2, "source": HOSTILE, "excerpt": HOSTILE}]
-    facts["contamination"] = [
-        {
-            "name": HOSTILE,
-            "documents": 1,
-            "examples": [{"id": HOSTILE, "decision": "drop", "detail": HOSTILE, "excerpt": HOSTILE}],
-        }
-    ]
+    facts["contamination"] = [section(HOSTILE)]
     hostile = example(
         id=HOSTILE,
         source=HOSTILE,
@@ -422,7 +432,7 @@ def test_a_run_that_keeps_nothing() -> None:
     facts["histograms"]["gopher.word_count"]["counts"] = [0, 0, 0, 0]
     html = render(run, facts)
     assert "No duplicates were found." in inert(html).text
-    assert not {"Training order", "Repeats", "Contamination"} & {*headings(html)}
+    assert not {"Training order", "Repeats", "Benchmark items"} & {*headings(html)}
 
 
 def test_a_run_that_keeps_everything() -> None:
@@ -470,19 +480,43 @@ def test_equal_runs_have_equal_pages() -> None:
     assert render(manifest(), data()) == render(copy.deepcopy(manifest()), copy.deepcopy(data()))
 
 
-def test_contaminated_documents_are_all_counted_and_the_first_of_all_parts_shown(tmp_path: Path) -> None:
+def test_items_are_counted_and_shown_beside_documents_however_the_input_is_cut(tmp_path: Path) -> None:
     records = corpus(40)
     leaking = [record for record in records if record["trap"] == "plain"][:9]
     (tmp_path / "benchmark.jsonl").write_text("".join(json.dumps({"question": leak["text"]}) + "\n" for leak in leaking))
     benchmark = {"name": "leaked", "path": str(tmp_path / "benchmark.jsonl"), "fields": ["question"]}
     recipe_file = write_recipe(tmp_path, decontaminate={"benchmarks": [benchmark]})
-    result = run(recipe_file, save(tmp_path / "in", dealt(records, 4, seed=1)), tmp_path / "run")
-    (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
-    ledger = pq.read_table(result.release.uri("decisions"), columns=["id", "reason"]).to_pylist()
-    ids = sorted(row["id"] for row in ledger if row["reason"] == "contamination")
-    (matches,) = load_report_data(result.release)["contamination"]
-    assert matches["documents"] == counted["documents"] == len(ids) >= 9
-    assert [example["id"] for example in matches["examples"]] == ids[:EXAMPLES]
+    sections = []
+    for files in (1, 4):
+        result = run(recipe_file, save(tmp_path / f"in-{files}", dealt(records, files, seed=1)), tmp_path / f"run-{files}")
+        (counted,) = (row for row in result.manifest["counts"]["reasons"] if row["reason"] == "contamination")  # type: ignore[index]
+        (one,) = load_report_data(result.release)["contamination"]
+        (row,) = one["found"]["by_class"]
+        assert row["dropped"] >= counted["documents"] >= 9
+        assert sum(one["counts"]) >= row["documents"]
+        assert len(one["examples"]) == MATCH_SAMPLES
+        for each in one["examples"]:
+            shown = "".join(piece["text"] for piece in each["item_text"])
+            assert shown.rstrip("…") in leaking[int(each["item"])]["text"]
+        sections.append(one)
+    assert sections[0] == sections[1]
+
+
+WORDS = st.text(st.sampled_from("ab  .,!?Ä1日語ا\n"), max_size=60)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(WORDS, WORDS)
+def test_texts_beside_each_other_are_whole_and_only_words_differ(one: str, other: str) -> None:
+    pieces = side_by_side(one, other, DEFAULT_WORDS)
+    assert ["".join(piece["text"] for piece in each) for each in pieces] == [one, other]
+    same = [
+        "".join(character for piece in each if piece["kind"] == "same" for character in piece["text"].casefold())
+        for each in pieces
+    ]
+    letters = [[character for character in each if character.isalnum()] for each in same]
+    assert letters[0] == letters[1]
+    assert all(piece["kind"] == "same" for each in side_by_side(one, one.upper(), DEFAULT_WORDS) for piece in each)
 
 
 def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp_path: Path) -> None:

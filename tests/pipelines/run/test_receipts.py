@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tamis.pipelines.run import receipts
-from tamis.pipelines.run.receipts import FOLDER, BenchmarkCount, ClusterSize, ContaminatedDocument, PartSummary, RepeatedCount
+from tamis.pipelines.run.receipts import FOLDER, ClusterSize, PartSummary, RepeatedCount
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 
@@ -21,7 +21,6 @@ SUMMARY = PartSummary(
     histograms={},
     lengths={7: {-4: 2}},
     clusters=[ClusterSize(1, "a", 2)],
-    contamination={"b": BenchmarkCount(1, [ContaminatedDocument(1, "a", "drop", None)])},
     renamed=0,
 )
 

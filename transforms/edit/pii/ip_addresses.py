@@ -9,13 +9,19 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from tamis.transforms.edit.pii.found_value import FoundValue
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_V4 = re.compile(rf"(?<![\w.])(?<!\w-)(?<![A-Za-z]/)(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\w)(?!-[A-Za-z])")
+_V4 = re.compile(
+    rf"(?<![\w.])(?<!\w-)(?<![A-Za-z]/)(?:(?:{_OCTET}\.){{3}}{_OCTET}(?!\.?\w)(?!-[A-Za-z])"
+    rf"|(?<![0-9] \. )(?:{_OCTET} \. ){{3}}{_OCTET}(?!\w)(?! ?\. ?[0-9]))"
+)
 _V6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]{3,45}(?:%[A-Za-z0-9._-]{1,16})?(?![\w:])")
 
 _NOT_AN_ADDRESS = re.compile(
     r"(?i)(?:\bver(?:sion|s)?|\brelease|\brel|\bbuild|\bfirmware|\brev(?:ision)?|\bupdate|\bpatch|\bkernel|\bdriver|\bsdk|\bapi"
     r"|\bsections?|\bsect?|§|\bchapter|\bclause|\barticle|\bfig(?:ure)?|\btable|\bappendix|\bparagraph|\boid|\bstep|\bitem"
-    r"|\bpart|\bec|\bopus)s?[.:]? ?(?:no\.? ?)?(?:\(|v\.? ?)?\Z"
+    r"|\bpart|\bec|\bopus|\bagent|\bmailer"
+    r"|\bwindows|\bmacos|\bos x|\bios|\bandroid|\blinux|\bubuntu|\bdebian|\bchrome|\bchromium|\bfirefox|\bsafari|\bopera|\bedge"
+    r"|\bpython|\bjava|\bphp|\bruby|\bnode(?:\.?js)?|\bmysql|\bpostgres(?:ql)?|\bapache|\bnginx|\bopenssl|\bphotoshop|\bacrobat"
+    r"|\breader|\bplayer|\bitunes|\bflash|\bvlc|\bwinamp|\bnero)s?[.:]? ?(?:no\.? ?)?(?:\(|v\.? ?)?\Z"
 )
 """What stands before a version, a section, an object identifier or an enzyme."""
 _HEADING = re.compile(r"\W*\Z")
@@ -42,7 +48,7 @@ def ip_addresses(text: str, public_only: bool) -> Iterator[FoundValue]:
     multicast and reserved ones.
     """
     for match in _V4.finditer(text):
-        address = IPv4Address(match[0])
+        address = IPv4Address(match[0].replace(" ", ""))
         blocks = _LOCAL_V4 if public_only else _NOBODYS
         if not any(address in block for block in blocks) and not _numbered(text, match):
             yield FoundValue("ip", *match.span(), str(address))

@@ -143,7 +143,7 @@ def _number(data, i, end):
         if size == 0 or gap == 6:
             break
         gap += 1
-        if gap == 1 and (data[i] == 0x2E or (data[i] == 0xEF and data[i + 2] == 0x8E)):
+        if data[i] == 0x2E or (data[i] == 0xEF and data[i + 2] == 0x8E):
             dots += 1
         i += size
     kinds = 0

@@ -25,7 +25,9 @@ _AMERICAN = re.compile(
     rf"[0-9]{{3}}(?:{_MARK}| )[0-9]{{4}}{_AFTER}"
     r"(?! ?-[0-9])"
 )
-_SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9][0-9][0-9] [2-9][0-9][0-9][ -][0-9]{{4}}{_AFTER}(?! [0-9])")
+_SPACED_AMERICAN = re.compile(rf"{_BEFORE}(?:1 )?[2-9][0-9][0-9] [2-9][0-9][0-9](?: - |[ -])[0-9]{{4}}{_AFTER}(?! [0-9])")
+_LOCAL = re.compile(rf"(?<=\bat )[2-9][0-9][0-9] ?- ?[0-9]{{4}}{_AFTER}(?! ?(?:rpm|feet|ft|mm|km|m|k?hz|degrees|[ap]\.?m)\b)")
+"""`reception at 447-3167`"""
 _NATIONAL = re.compile(
     rf"{_BEFORE}(?<!\+)(?<![0-9] [-/.:] )(?<![0-9][-/.:] )(?<![0-9] [-/.:])"
     rf"(?:(?:8 )?\( ?(?!(?:19|20)[0-9][0-9] ?\))[0-9]{{1,5}} ?\) ?[-./]? ?[0-9]|0[0-9])"
@@ -69,6 +71,13 @@ _KINDS = (
 )
 """The kinds of numbers, each with a pattern, in the metadata of a country."""
 _LEAST_DIGITS, _MOST_DIGITS = 7, 15
+_UNKNOWN_DIGITS = 9
+"""Digits of an international number that is not valid, or no longer."""
+_CALLING_CODE = re.compile(
+    "(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|7|8[1246]|9[0-58]|2[1-689][0-9]|3[578][0-9]|42[0-9]|5[09][0-9]|6[7-9][0-9]"
+    "|8[058][0-9]|9[679][0-9])[1-9]"
+)
+"""A country's code but North America's, and a digit that is not 0."""
 _LONGEST = 48
 """Characters of a number that are looked at."""
 _AHEAD = 4
@@ -111,17 +120,21 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
     for run in _RUN.finditer(text):
         first, end = max(run.start() - 5, done), run.end()
         done = end
+        if _DATE.fullmatch(text, run.start(), end):
+            continue
         written = text[first:end]
         if "+" in written or "00" in written or "011" in written:
             for match in _inside(_INTERNATIONAL, text, first, end):
                 if found := _international(match):
                     yield 0, *found
+        if american and (local := _LOCAL.match(text, run.start(), end + _AHEAD)):
+            yield 1, *local.span(), _digits(local[0])
         if american and end - run.start() >= 10:
             for match in _inside(_AMERICAN, text, first, end):
                 yield 1, *match.span(), f"+1{_digits(match[0])[-10:]}"
             if " " in written:
                 for match in _inside(_SPACED_AMERICAN, text, first, end):
-                    if _valid(_digits(match[0])[-10:], "US"):
+                    if _of_the_world(f"1{_digits(match[0])[-10:]}"):
                         yield 1, *match.span(), f"+1{_digits(match[0])[-10:]}"
         if "0" in written or "(" in written:
             for match in _inside(_NATIONAL, text, first, end):
@@ -174,11 +187,14 @@ def _international(match: re.Match[str]) -> tuple[int, int, str] | None:
     lead = 0 if plus else re.match("00 ?|011[ -]", match[0]).end()  # type: ignore[union-attr]
     for stop in _ends(match[0]):
         digits = _digits(match[0][lead:stop])
-        if len(digits) < 7:
-            return None
+        if len(digits) < _LEAST_DIGITS:
+            break
         american = plus and len(digits) == 11 and digits[0] == "1" and digits[1] > "1"
         if number := f"+{digits}" if american else _of_the_world(digits):
             return match.start(), match.start() + stop, number
+    whole = _digits(match[0])
+    if plus and len(whole) >= _UNKNOWN_DIGITS and _CALLING_CODE.match(whole):
+        return match.start(), match.end(), f"+{whole}"  # countries change their numbers
     return None
 
 

@@ -8,7 +8,7 @@ WORDS = frozenset(
         *("mobil", "mobilnummer", "mobiel", "cell", "cellular", "cellulare", "cel", "celular", "celulares"),
         *("handy", "gsm", "whatsapp", "viber", "sms", "pager", "hotline", "helpline", "toll", "freephone"),
         *("landline", "voicemail", "voice", "rufnummer", "puhelin", "puh", "tlf", "tlfn", "telefoon"),
-        *("telepon", "hp", "call", "dial", "fon", "τηλ", "τηλέφωνο", "тел", "телефон", "моб", "мобильный"),
+        *("telepon", "hp", "call", "dial", "reach", "reached", "fon", "τηλ", "τηλέφωνο", "тел", "телефон", "моб", "мобильный"),
         *("факс", "هاتف", "الهاتف", "جوال", "تلفن", "موبایل", "טל", "טלפון", "נייד", "फोन", "मोबाइल", "โทร"),
         *("đt",),
     ]

@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.options import Options
 from tamis.transforms.select.quality.calibration import Calibration, read_calibration
+from tamis.transforms.select.quality.learned_weights import LearnedWeights, read_weights
 from tamis.transforms.select.quality.score_buckets import Scores
 
 if TYPE_CHECKING:
@@ -83,9 +84,34 @@ class Quality(Options):
         default=None, ge=2, le=1000, description="for combine: buckets, their number; null: 20, as in Nemotron-CC"
     )
     signals: tuple[Weight, ...] = Field(min_length=1, description="the signals")
+    weights: Annotated[LearnedWeights | None, _PATH] = Field(
+        default=None,
+        description="file of tamis rate fuse, with a weight of each signal, where below 0 less is better; a release keeps it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_weights(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(fields.get("weights"), str):
+            return fields | {"weights": read_weights(fields["weights"])}
+        return fields
+
+    @property
+    def by_signal(self) -> dict[str, float]:
+        """The weight of each signal."""
+        return {
+            each.signal: each.weight if self.weights is None else self.weights.weights[each.signal] for each in self.signals
+        }
 
     @model_validator(mode="after")
     def _options_have_an_effect(self) -> Quality:
+        if self.weights is not None:
+            named = {each.signal for each in self.signals}
+            if others := sorted(named ^ self.weights.weights.keys()):
+                where = "signals, but not in the file" if others[0] in named else "the file, but not under signals"
+                raise ValueError(f"weights: '{others[0]}' is under {where}: the weights were learned for all of them together")
+            if self.combine in ("min", "buckets") or any(each.weight != 1 for each in self.signals):
+                raise ValueError("weights come from the file: give no weight to a signal, and combine by mean, product or and")
         for weight in self.signals:
             if weight.reference is not None and self.combine != "and":
                 raise ValueError(f"reference of '{weight.signal}' has no effect without combine: and")
@@ -130,10 +156,13 @@ def fuse(columns: pa.Table | pa.RecordBatch, quality: Quality | None, signals: M
     assert quality.combine != "buckets"
     if twice := [name for name, times in Counter(weight.signal for weight in quality.signals).items() if times > 1]:
         raise ValueError(f"quality weighs '{twice[0]}' twice")
-    weights = sorted(quality.signals, key=lambda weight: weight.signal)
-    scores = np.stack([_score(weight, columns, signals[weight.signal]) for weight in weights], axis=1)
-    references = np.array([_reference(weight) for weight in weights])
-    return combine(scores, np.array([weight.weight for weight in weights]), quality.combine, references).astype(np.float32)
+    options = sorted(quality.signals, key=lambda weight: weight.signal)
+    scores = np.stack([_score(weight, columns, signals[weight.signal]) for weight in options], axis=1)
+    references = np.array([_reference(weight) for weight in options])
+    weights = np.array([quality.by_signal[weight.signal] for weight in options])
+    # Σ w s with w < 0 orders as Σ |w| (1 − s) does.
+    scores, references = np.where(weights < 0, 1 - scores, scores), np.where(weights < 0, 1 - references, references)
+    return combine(scores, np.abs(weights), quality.combine, references).astype(np.float32)
 
 
 def directed_values(columns: pa.Table | pa.RecordBatch, quality: Quality, signals: Mapping[str, Signal]) -> Scores:

@@ -163,7 +163,7 @@ def _flagged(made: ProbeDocuments, recipe: Recipe, probe: Probe, flagged: set[in
             item, words = copy.item, len(question_of(copy.item).split())
             hit = place in flagged
             rows.append(Planted(ids[copy.host], item.benchmark, item.id, copy.mutation, words, hit, hit, ""))
-    return Probed(recipe.name, probe.seed, made.items, rows)
+    return Probed(recipe.name, probe.seed, made.items, rows, {})
 
 
 def recipe_of(half: str, benchmarks: Sequence[str], sets: Sequence[str]) -> Recipe:

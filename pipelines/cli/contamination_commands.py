@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_output, user_errors
 
+
+class _ShowByDefault(TyperGroup):
+    """`tamis contamination RUN` is `tamis contamination show RUN`, if a run or a release is there."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-") and _is_run(args[0]):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+def _is_run(name: str) -> bool:
+    from tamis.transforms import storage
+    from tamis.transforms.core.release import MANIFEST, parse_name
+
+    try:
+        return storage.exists(storage.join(parse_name(name)[0], MANIFEST))
+    except (ImportError, OSError, ValueError):
+        return False  # `show` says what is wrong with it
+
+
 app = typer.Typer(
-    help="Benchmark items in a corpus: what a release has met, what a recipe finds, rephrased items, what they change."
+    cls=_ShowByDefault,
+    help="Benchmark items in a corpus: what a release has met, what a recipe finds, rephrased items, what they change. "
+    "`tamis contamination RUN` shows what RUN has met.",
 )
 
 
@@ -143,6 +166,21 @@ def show(
 
         found = contaminated_documents(run, benchmark, top)
         print_output([asdict(each) for each in found], lines(found), as_json)
+
+
+@app.command()
+def compare(
+    run: Annotated[str, typer.Argument(metavar="A[@N]", help="A run directory, or release N of it.")],
+    other: Annotated[str, typer.Argument(metavar="B[@N]", help="Another one, or another release of the same.")],
+    benchmark: Annotated[list[str], typer.Option(help="Only this benchmark; repeatable.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Compare the benchmark items of two releases: items and documents that only one has met, and shifts of scores."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.compare_records import compare_records, lines
+
+        found = compare_records(run, other, benchmark)
+        print_output([asdict(each) for each in found], lines(found, run, other), as_json)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from tamis.transforms.decontaminate.probe.containment import Containment
 from tamis.transforms.decontaminate.probe.draws import Draws, key_of
 from tamis.transforms.decontaminate.probe.mutations import DILUTED, MUTATIONS, mutated, planted, whole
 from tamis.transforms.decontaminate.probe.negatives import NEGATIVES, QUOTED, Family, negative
+from tamis.transforms.decontaminate.rephrased.nearest import Encode
 from tamis.transforms.provenance.ledger import sample_keys
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.text.hashing import hash_texts, mix
@@ -54,6 +55,8 @@ class Probe:
     """Files of items that are not in the benchmarks: a path, or benchmark=path."""
     translations: Sequence[str] = ()
     """Files of translated items, with the fields `id` and `text`: a path, or benchmark=path."""
+    encode: Encode | None = None
+    """Embeds texts, to compare items with translations; without it, TF-IDF does."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tamis.pipelines.contamination.probe_recipe import Probed, probe_recipe
 from tamis.pipelines.contamination.recall_table import LENGTHS, failures, lines, summary
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.decontaminate.rephrased.nearest import Encode
 from tests.pipelines.corpus import corpus, dealt, save
 
 QUESTIONS = [
@@ -154,18 +155,32 @@ def test_a_negative_in_a_document_that_is_flagged_anyway_does_not_count(folder: 
 
 
 def test_translations_are_counted_apart(folder: Path) -> None:
-    def probed(*rows: dict[str, object]) -> Probed:
+    def encode(texts: list[str]) -> list[list[float]]:
+        """By a lighthouse, hens, and what else there is."""
+        return [
+            [float(any(word in text for word in words)) for words in (("ghthouse", "euchtturm"), ("hens",), ("e",))]
+            for text in texts
+        ]
+
+    def probed(*rows: dict[str, object], encode: Encode | None = None) -> Probed:
         path = folder / "german.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return probe_recipe(load_recipe(str(recipe_of(folder))), Probe(40, 2, 0, ("verbatim",), translations=[str(path)]))
+        return probe_recipe(
+            load_recipe(str(recipe_of(folder))), Probe(40, 2, 0, ("verbatim",), translations=[str(path)], encode=encode)
+        )
 
-    german = "Welcher Leuchtturm an der Ostsee verbrannte bis 1911 Heringsöl?"
+    german = "Welcher Leuchtturm der Ostsee verbrannte Heringsöl?"
     result = probed({"id": "2", "text": german}, {"id": 4, "text": QUESTIONS[4]})
     assert [(each.item, each.found) for each in result.documents if each.mutation == TRANSLATED] == [("2", False), ("4", True)]
     table = summary(result)
     assert (table["translated"]["b"]["plants"], table["translated"]["b"]["found"]) == (2, 1)
     assert table["pooled"]["plants"] == 2
     assert "1 of 2 translated items of b found" in list(lines(table))
+    assert table["translated"]["b"]["nearby"] == 1  # TF-IDF finds the words that are the same
+    assert summary(probed({"id": "2", "text": german}, {"id": 4, "text": QUESTIONS[4]}, encode=encode))["translated"]["b"] == {
+        **table["translated"]["b"],
+        "nearby": 2,
+    }
     with pytest.raises(RunError, match="b has no item '9'"):
         probed({"id": "9", "text": german})
     with pytest.raises(RunError, match="no fields id and text; it has id, german"):

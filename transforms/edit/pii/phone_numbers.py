@@ -120,6 +120,8 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
     for run in _RUN.finditer(text):
         first, end = max(run.start() - 5, done), run.end()
         done = end
+        if _DATE.fullmatch(text, run.start(), end):
+            continue
         written = text[first:end]
         if "+" in written or "00" in written or "011" in written:
             for match in _inside(_INTERNATIONAL, text, first, end):

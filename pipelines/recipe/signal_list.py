@@ -58,8 +58,8 @@ def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
     head = name.split(".")[0]
     if head in ELSEWHERE:
         plugin = RATERS.shipped.get(head)
-        own = example_rater(plugin).signals if plugin is not None else ()
-        there = any(signal.name == name and signal.kind != RECORDS for signal in own)
+        signals = example_rater(plugin).signals if plugin is not None else ()
+        there = any(signal.name == name and signal.kind != RECORDS for signal in signals)
         return f"the section {ELSEWHERE[head]} measures it: add it, or its option that this signal needs" if there else None
     plugin = RATERS.find(head) if head in RATERS.names else None
     if plugin is not None and rater_type(plugin).repeatable:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.quality.calibrate_signals import join_labels
 from tamis.pipelines.quality.value_table import numbers_of, read_values
 from tamis.transforms.assess.confounders import partial_correlations, residual_scores
 from tamis.transforms.assess.drift import Drift, drift
@@ -95,7 +96,7 @@ def check_scores(
     limit = float(np.nanquantile(values, 1 - top))
     found = ScoreChecks(limit)
     if by:
-        verdicts = _verdicts(table["id"].combine_chunks(), labels) if labels else None
+        verdicts = join_labels(table["id"].combine_chunks(), labels) if labels else None
         seen = numbers_of(table, judged) if judged else None
         found.fairness = fairness(values, _labels(table, by, "none"), limit, verdicts, seen)
         found.alarms += _fairness_alarms(found.fairness, limits)
@@ -182,15 +183,6 @@ def _kinds(sources: Sequence[str], confounders: Sequence[str], decision: str) ->
 def _labels(table: pa.Table, name: str, missing: str | None) -> np.ndarray:
     values = table[name].combine_chunks()
     return np.array((values if missing is None else pc.fill_null(values, missing)).to_pylist(), object)
-
-
-def _verdicts(ids: pa.Array, uri: str) -> Floats:
-    table = read_values([uri], ["label"], ["id"])
-    index = pc.index_in(ids, value_set=table["id"].combine_chunks())
-    if index.null_count == len(ids):
-        raise RunError(f"{uri}: no document has one of its ids, such as {table['id'][0]}")
-    found = numbers_of(table, "label")[index.fill_null(0).to_numpy(zero_copy_only=False)]
-    return np.where(index.is_valid().to_numpy(zero_copy_only=False), found, np.nan)
 
 
 def _drift(old: Floats, new: Floats, top: float) -> Drift:

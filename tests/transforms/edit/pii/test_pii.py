@@ -216,6 +216,15 @@ def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[
         assert original_text(result, edits or []) == text
 
 
+@pytest.mark.parametrize("before", ["", "a word of prose, and another, " * 3])
+@pytest.mark.parametrize("behind", ["", " and more words of prose follow it, and others," * 3])
+def test_values_are_found_anywhere_in_a_long_line(before: str, behind: str) -> None:
+    """The kernel reads long texts in blocks, and their ends byte by byte."""
+    for kind, texts in FOUND.items():
+        for text, result in zip(texts, after([f"{before}{text}{behind}" for text in texts]), strict=True):
+            assert f"<{kind.upper()}>" in result, (text, result)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_lines_that_hold_nothing_are_not_looked_at_twice(texts: list[str]) -> None:

@@ -204,6 +204,7 @@ def test_numbers_of_listed_countries_are_found_as_they_are_written_at_home() -> 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(TEXTS, max_size=4), st.sampled_from([EVERYTHING, Pii(), FINEWEB]))
+@example(["john.doe@example.com" * 5 + "DE89 3704 0044 0532 0130 00"], EVERYTHING)
 @example(["tel <PHONE> 12345678 <PHONE> 12345678"], EVERYTHING)
 @example(["1" * 400 + "\n" + "1.1." * 99 + "\n" + "a@" * 99 + "\n" + "::" * 99], EVERYTHING)
 def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[str], options: Pii) -> None:

@@ -251,6 +251,33 @@ def residual(
         typer.echo(f"{output}: {table.num_rows:,} documents")
 
 
+@app.command()
+def review(
+    sources: Sources,
+    rater: Annotated[list[str], typer.Option(help="A score: a signal, or a column of the files; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A table of id, verdict and score: NAME.parquet.")],
+    limit: Annotated[float, typer.Option(help="Keep documents with this mean score or more.")] = 0.5,
+    margin: Annotated[float, typer.Option(min=0, help="Review documents nearer to the limit than this.")] = 0.05,
+    disagreement: Annotated[float, typer.Option(min=0, help="Review documents whose raters differ by more than this.")] = 0.5,
+    calibration: Annotated[
+        str, typer.Option(help="A file of calibrate: makes scores of values, and reviews documents outside its range.")
+    ] = "",
+    labels: Annotated[str, typer.Option(help="A file with id and label, 0 to 1: shows coverage against precision.")] = "",
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Say which documents to keep, to drop, or to review as raters are not sure, for `scores` of a recipe."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.rephrased_items import write_table
+        from tamis.pipelines.quality.review_documents import lines
+        from tamis.pipelines.quality.review_documents import review as review_documents
+
+        found = review_documents(sources, rater, limit, margin, disagreement, calibration, labels, decision)
+        write_table(found.table, output)
+        result = {"output": output, "counts": found.counts, "curve": [asdict(point) for point in found.curve]}
+        print_output(result, lines(found), as_json)
+
+
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise RunError(f"{option} is {' or '.join(filter(None, choices))}, not '{value}'")

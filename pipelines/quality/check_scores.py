@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.quality.calibrate_signals import join_labels
 from tamis.pipelines.quality.value_table import numbers_of, read_values
 from tamis.transforms.assess.confounders import partial_correlations, residual_scores
 from tamis.transforms.assess.drift import Drift, drift
@@ -50,6 +51,9 @@ class ScoreChecks:
     """What was found. `alarms`: for a person; the command fails if there are any."""
 
     limit: float
+    """Scores from here on are high."""
+    high: float
+    """The share of the documents that are; more than was asked for if many have the score of the limit."""
     fairness: Fairness | None = None
     confounders: dict[str, float] = field(default_factory=dict)
     correlations: dict[str, float] = field(default_factory=dict)
@@ -93,9 +97,9 @@ def check_scores(
     if np.isnan(values).all():
         raise RunError(f"no document has a value of '{score}'")
     limit = float(np.nanquantile(values, 1 - top))
-    found = ScoreChecks(limit)
+    found = ScoreChecks(limit, float(np.mean(values[~np.isnan(values)] >= limit)))
     if by:
-        verdicts = _verdicts(table["id"].combine_chunks(), labels) if labels else None
+        verdicts = join_labels(table["id"].combine_chunks(), labels) if labels else None
         seen = numbers_of(table, judged) if judged else None
         found.fairness = fairness(values, _labels(table, by, "none"), limit, verdicts, seen)
         found.alarms += _fairness_alarms(found.fairness, limits)
@@ -129,7 +133,7 @@ def check_scores(
 
 def lines(found: ScoreChecks) -> Iterator[str]:
     """What a person reads."""
-    yield f"high: {found.limit:g} or above"
+    yield f"high: {found.limit:g} or above, {found.high:.1%} of the documents"
     if found.fairness is not None:
         yield f"source → high score: AUC {found.fairness.auc:.3f}"
         yield f"  {'source':<24} {'documents':>10} {'mean':>8} {'sd':>8} {'high':>7} {'agreement':>10} {'judged':>7}"
@@ -182,15 +186,6 @@ def _kinds(sources: Sequence[str], confounders: Sequence[str], decision: str) ->
 def _labels(table: pa.Table, name: str, missing: str | None) -> np.ndarray:
     values = table[name].combine_chunks()
     return np.array((values if missing is None else pc.fill_null(values, missing)).to_pylist(), object)
-
-
-def _verdicts(ids: pa.Array, uri: str) -> Floats:
-    table = read_values([uri], ["label"], ["id"])
-    index = pc.index_in(ids, value_set=table["id"].combine_chunks())
-    if index.null_count == len(ids):
-        raise RunError(f"{uri}: no document has one of its ids, such as {table['id'][0]}")
-    found = numbers_of(table, "label")[index.fill_null(0).to_numpy(zero_copy_only=False)]
-    return np.where(index.is_valid().to_numpy(zero_copy_only=False), found, np.nan)
 
 
 def _drift(old: Floats, new: Floats, top: float) -> Drift:

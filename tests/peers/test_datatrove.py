@@ -210,9 +210,9 @@ def test_the_same_lines_as_in_fineweb(compared: Compared) -> None:
 def test_the_same_addresses_are_masked_as_in_fineweb(
     datatrove: Datatrove, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On 5,988 pages and 5,172 mails. datatrove finds no e-mail address that Tamis left, but for an unlike form of a value.
+    """On the web pages, with one replacement a kind. Neither masks much that the other leaves.
 
-    Intended differences, each counted: an IP address of datatrove's is any four numbers, also in a version or a longer number;
+    Intended differences: an IP address of datatrove's is any four numbers, also in a version or a longer number;
     it takes `/?u=` and other marks of a URL into the name; it takes the word that sticks to a domain; Tamis finds
     `name (at) host.org`, `%40`, other alphabets, and no files (`logo@2x.png`).
     """

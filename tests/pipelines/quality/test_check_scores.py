@@ -101,14 +101,31 @@ def test_raters_and_categories_are_compared(tmp_path: Path) -> None:
     assert "kind ~ other: κ 1.000, NMI 1.000" in printed
 
 
+def test_doubtful_documents_are_named_and_labels_show_the_gain(tmp_path: Path) -> None:
+    quality = np.random.default_rng(1).random(2000)
+    path = scored(tmp_path, other=np.where(np.arange(2000) < 100, 1 - quality, quality))
+    (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"d{n},{v > 0.5}\n" for n, v in enumerate(quality)))
+    output = str(tmp_path / "review.parquet")
+    arguments = ("--rater", "quality", "--rater", "other", "--labels", str(tmp_path / "labels.csv"), "--output", output)
+    found = json.loads(rate("review", path, *arguments, "--margin", "0.1", "--json"))
+    assert sum(found["counts"].values()) == pq.read_metadata(output).num_rows == 2000
+    assert found["counts"]["review: disagreement"] > 20
+    assert found["curve"][2]["accuracy"] == 1.0 > found["curve"][0]["accuracy"]
+    calibrated = str(tmp_path / "calibration.json")
+    half = tmp_path / "half.csv"
+    half.write_text("quality\n" + "".join(f"{v / 2}\n" for v in quality))
+    rate("calibrate", str(half), "--signal", "quality", "--better", "up", "--output", calibrated)
+    again = rate("review", path, "--rater", "quality", "--calibration", calibrated, "--output", output)
+    assert "review: range" in again
+
+
 def test_weights_of_bins_are_a_mixture_of_a_recipe(tmp_path: Path) -> None:
     save(tmp_path / "input", [corpus(150, seed=1)])
-    first = run(write_recipe(tmp_path, dedup={}, curriculum={}), tmp_path / "input", tmp_path / "run")
+    run(write_recipe(tmp_path, dedup={}, curriculum={}), tmp_path / "input", tmp_path / "run")
     printed = rate("bins", str(tmp_path / "run"), "--score", "gopher.stop_words", "--by", "source")
     section = yaml.safe_load(printed[printed.index("select:") :])["select"]
     assert sum(section["mixture"]["weights"].values()) == pytest.approx(1, abs=1e-3)
-    tokens = first.release.manifest["counts"]["kept_tokens"] // 3 if "kept_tokens" in first.release.manifest["counts"] else 2000
-    recipe = write_recipe(tmp_path, dedup={}, curriculum={}, select={"tokens": tokens, **section})
+    recipe = write_recipe(tmp_path, dedup={}, curriculum={}, select={"tokens": 2000, **section})
     assert run(recipe, tmp_path / "input", tmp_path / "run").release.number == 2
     rows = json.loads(rate("bins", str(tmp_path / "run"), "--score", "gopher.stop_words", "--by", "source", "--json"))
     assert {"bin", "documents", "mean", "se", "shrunk", "weight", "tokens"} == rows[0].keys()

@@ -51,6 +51,9 @@ class ScoreChecks:
     """What was found. `alarms`: for a person; the command fails if there are any."""
 
     limit: float
+    """Scores from here on are high."""
+    high: float
+    """The share of the documents that are; more than was asked for if many have the score of the limit."""
     fairness: Fairness | None = None
     confounders: dict[str, float] = field(default_factory=dict)
     correlations: dict[str, float] = field(default_factory=dict)
@@ -94,7 +97,7 @@ def check_scores(
     if np.isnan(values).all():
         raise RunError(f"no document has a value of '{score}'")
     limit = float(np.nanquantile(values, 1 - top))
-    found = ScoreChecks(limit)
+    found = ScoreChecks(limit, float(np.mean(values[~np.isnan(values)] >= limit)))
     if by:
         verdicts = join_labels(table["id"].combine_chunks(), labels) if labels else None
         seen = numbers_of(table, judged) if judged else None
@@ -130,7 +133,7 @@ def check_scores(
 
 def lines(found: ScoreChecks) -> Iterator[str]:
     """What a person reads."""
-    yield f"high: {found.limit:g} or above"
+    yield f"high: {found.limit:g} or above, {found.high:.1%} of the documents"
     if found.fairness is not None:
         yield f"source → high score: AUC {found.fairness.auc:.3f}"
         yield f"  {'source':<24} {'documents':>10} {'mean':>8} {'sd':>8} {'high':>7} {'agreement':>10} {'judged':>7}"

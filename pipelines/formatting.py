@@ -30,7 +30,10 @@ def number(value: float) -> str:
 
 
 def signal_value(value: object) -> str:
-    """The value of a signal: six significant digits of a number, a label, or several of them."""
+    """The value of a signal: six significant digits of a number, a label, or several of them; of what no person can
+    read, how many there are."""
+    if isinstance(value, list) and any(isinstance(item, bytes) for item in value):
+        return plural(len(value), "record")
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "missing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

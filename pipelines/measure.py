@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipelines.column_files import Known
-from tamis.pipelines.recipe.recipe_blocks import Groups
+from tamis.pipelines.recipe.recipe_blocks import Groups, Reading
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import FIELDS, METADATA
 from tamis.transforms.core.documents import SCHEMA
@@ -22,11 +22,11 @@ from tamis.transforms.core.parts import EDITS
 from tamis.transforms.core.rater import Rater
 from tamis.transforms.dedup.minhash import sketch
 from tamis.transforms.edit.apply import RECORD, BrokenContract, Edited, apply, record
+from tamis.transforms.rate.gopher import GopherRater
 from tamis.transforms.select.rule_blocks import Rows
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.metadata import column_of, field_texts, field_values
 from tamis.transforms.text.segment import Texts, segment, unsegmented
-from tamis.transforms.text.words import Words
 
 
 class Components(NamedTuple):
@@ -107,8 +107,8 @@ def measure(batch: pa.RecordBatch, recipe: Recipe, components: Components, known
         documents = _edited(documents, components.editors.get(section, ()))
         if raw := [rater for rater in components.raters if rater.raw]:
             documents = _rated(documents, raw, unsegmented(documents.batch["text"]))
-        for words, rows in _by_words(documents, recipe, components):
-            measured.append(_measured(documents if rows is None else documents.take(rows), words, recipe, components))
+        for reading, rows in _by_reading(documents, recipe, components):
+            measured.append(_measured(documents if rows is None else documents.take(rows), reading, recipe, components))
             rows = np.arange(documents.batch.num_rows) if rows is None else rows
             order.append(rows if edited_rows is None else edited_rows[rows])
     if len(measured) == 1:
@@ -156,11 +156,11 @@ def _languages(documents: _Documents, recipe: Recipe) -> pa.Array:
     return recipe.rules.languages(pa.table(columns))
 
 
-def _by_words(documents: _Documents, recipe: Recipe, components: Components) -> Groups[Words]:
-    """The words in which raters see the documents."""
+def _by_reading(documents: _Documents, recipe: Recipe, components: Components) -> Groups[Reading]:
+    """How raters see the documents."""
     if all(rater.raw or rater.compares for rater in components.raters):
-        return [(recipe.words, None)]
-    return recipe.text_blocks.by_words(documents.batch["source"], partial(_languages, documents, recipe))
+        return [(Reading(recipe.words), None)]
+    return recipe.text_blocks.by_reading(documents.batch["source"], partial(_languages, documents, recipe))
 
 
 def _edited(documents: _Documents, editors: Sequence[Editor[Any]]) -> _Documents:
@@ -188,13 +188,12 @@ def _rated(documents: _Documents, raters: Sequence[Rater[Any]], texts: Texts) ->
     return documents._replace(values=values)
 
 
-def _measured(documents: _Documents, words: Words, recipe: Recipe, components: Components) -> Measured:
-    """Documents with all signals, and their sketch. `words`: those in which raters see them, unless
-    they compare."""
-    batch = documents.batch
+def _measured(documents: _Documents, reading: Reading, recipe: Recipe, components: Components) -> Measured:
+    """Documents with all signals, and their sketch. `reading`: how raters see them, unless they compare."""
+    batch, words = documents.batch, reading.words
     texts = segment(batch["text"], words)
     bands = recipe.dedup.minhash if recipe.dedup is not None else None
-    raters = [rater for rater in components.raters if not rater.raw]
+    raters = [_with_stop_words(rater, reading.stop_words) for rater in components.raters if not rater.raw]
     comparing = texts
     if words != recipe.words and (bands is not None or any(rater.compares for rater in raters)):
         comparing = segment(batch["text"], recipe.words)
@@ -226,6 +225,13 @@ def _measured(documents: _Documents, words: Words, recipe: Recipe, components: C
     if bands is not None:
         columns["bands"] = sketch(comparing, bands)
     return rated, pa.record_batch(columns)
+
+
+def _with_stop_words(rater: Rater[Any], stop_words: tuple[str, ...] | None) -> Rater[Any]:
+    """The rater; the one that counts stop words with these ones, unless they are None."""
+    if stop_words is None or not isinstance(rater, GopherRater):
+        return rater
+    return GopherRater(rater.options.model_copy(update={"stop_words": stop_words}))
 
 
 def _edit(batch: pa.RecordBatch, editors: Sequence[Editor[Any]]) -> Iterator[Edited]:

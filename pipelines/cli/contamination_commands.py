@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_output, user_errors
 
+
+class _ShowByDefault(TyperGroup):
+    """`tamis contamination RUN` is `tamis contamination show RUN`, if a run or a release is there."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-") and _is_run(args[0]):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+def _is_run(name: str) -> bool:
+    from tamis.transforms import storage
+    from tamis.transforms.core.release import MANIFEST, parse_name
+
+    try:
+        return storage.exists(storage.join(parse_name(name)[0], MANIFEST))
+    except (ImportError, OSError, ValueError):
+        return False  # `show` says what is wrong with it
+
+
 app = typer.Typer(
-    help="Benchmark items in a corpus: what a release has met, what a recipe finds, rephrased items, what they change."
+    cls=_ShowByDefault,
+    help="Benchmark items in a corpus: what a release has met, what a recipe finds, rephrased items, what they change. "
+    "`tamis contamination RUN` shows what RUN has met.",
 )
 
 
@@ -91,6 +114,7 @@ def rephrased(
         import pyarrow.compute as pc
 
         from tamis.pipelines.contamination.rephrased_items import (
+            LEAST_COSINE,
             Search,
             benchmarks_of,
             find_rephrased,
@@ -114,7 +138,7 @@ def rephrased(
             if path is None:
                 raise RunError(f"name a local file for the answers: --log answers.jsonl; {output} is in a store")
             judge = ChatJudge(endpoint, model, Path(path), requests)
-        search = Search(top, least if least is not None else (0.5 if embed else 0.08), window, encode)
+        search = Search(top, least if least is not None else (LEAST_COSINE if embed else 0.08), window, encode)
         found = find_rephrased(
             run,
             benchmarks_of(run, benchmark),
@@ -169,6 +193,21 @@ def calibrate(
 
 
 @app.command()
+def compare(
+    run: Annotated[str, typer.Argument(metavar="A[@N]", help="A run directory, or release N of it.")],
+    other: Annotated[str, typer.Argument(metavar="B[@N]", help="Another one, or another release of the same.")],
+    benchmark: Annotated[list[str], typer.Option(help="Only this benchmark; repeatable.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Compare the benchmark items of two releases: items and documents that only one has met, and shifts of scores."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.compare_records import compare_records, lines
+
+        found = compare_records(run, other, benchmark)
+        print_output([asdict(each) for each in found], lines(found, run, other), as_json)
+
+
+@app.command()
 def probe(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")],
     input: Annotated[
@@ -188,6 +227,12 @@ def probe(
             metavar="PATH", help="A file of translated items, with id and text: a path, or benchmark=path; repeatable."
         ),
     ] = [],  # noqa: B006
+    embed: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="A Python function that embeds texts, to compare items with translations."
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
     fail_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Exit with 1 if the recall of a benchmark, or the precision, is lower.")
@@ -199,11 +244,13 @@ def probe(
         from tamis.pipelines.contamination.probe_documents import Probe
         from tamis.pipelines.contamination.probe_recipe import probe_recipe
         from tamis.pipelines.contamination.recall_table import failures, lines, summary
+        from tamis.pipelines.contamination.rephrased_items import load_encoder
         from tamis.pipelines.recipe.load import load_recipe
         from tamis.transforms.decontaminate.probe.mutations import MUTATIONS
 
         mutations = tuple(dict.fromkeys(mutation)) or tuple(MUTATIONS)
-        wanted = Probe(documents, items, seed, mutations, negatives, translations)
+        encode = load_encoder(embed) if embed else None
+        wanted = Probe(documents, items, seed, mutations, negatives, translations, encode)
         probed = probe_recipe(load_recipe(recipe, set_, input), wanted)
         found = summary(probed)
         print_output(found, lines(found), as_json)

@@ -178,6 +178,106 @@ def draw(
         typer.echo(f"{output}: {n:,} draws of {len(set(signal))} weights")
 
 
+@app.command()
+def bins(
+    sources: Sources,
+    score: Annotated[str, typer.Option(help="The score: a signal, quality, or a column of the files.")],
+    by: Annotated[list[str], typer.Option(help="A column that makes up the bin, as source or metadata.topic; repeatable.")],
+    against: Annotated[str, typer.Option(help="Another score: show what the first has over it.")] = "",
+    tokens: Annotated[
+        str, typer.Option(help="The column with the size of a document. Default: its tokens, or 1 in files.")
+    ] = "",
+    strength: Annotated[float, typer.Option(help="A bin one deviation above the mean gets e^STRENGTH of its share.")] = 1.0,
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Average a score over bins of documents, with errors, and print sampling weights for a recipe."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.score_bins import lines, score_bins
+
+        found = score_bins(sources, score, by, against, tokens, strength, decision)
+        print_output(found.rows(), lines(found, strength), as_json)
+
+
+@app.command()
+def check(
+    sources: Sources,
+    score: Annotated[
+        str, typer.Option(help="The score that is checked: a signal, quality, or a column of the files.")
+    ] = "quality",
+    top: Annotated[float, typer.Option(min=0.001, max=0.999, help="The share of the documents that counts as high.")] = 0.15,
+    by: Annotated[str, typer.Option(help="The column of the sources; '' for none.")] = "source",
+    rater: Annotated[list[str], typer.Option(help="Another score, to compare with; repeatable.")] = [],  # noqa: B006
+    confounder: Annotated[
+        list[str], typer.Option(help="A number or label that the score should not follow, as tokens; repeatable.")
+    ] = [],  # noqa: B006
+    category: Annotated[list[str], typer.Option(help="Labels by a rater; each pair is compared; repeatable.")] = [],  # noqa: B006
+    labels: Annotated[
+        str, typer.Option(help="A file with id and label, 0 to 1: each document as an example of its kind.")
+    ] = "",
+    judged: Annotated[str, typer.Option(help="The column with the share of the bytes that the rater saw.")] = "",
+    against: Annotated[str, typer.Option(help="The column with the scores of the old model, for drift.")] = "",
+    benchmark: Annotated[str, typer.Option(help="A file with old and new scores of a frozen set of documents.")] = "",
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Check what a score measures: fairness across sources, confounders, agreement, drift. Exits with 1 at an alarm."""
+    with user_errors(as_json):
+        from tamis.pipelines.quality.check_scores import Limits, check_scores, lines
+
+        found = check_scores(
+            sources, score, rater, confounder, category, top, by, labels, judged, against, benchmark, decision, Limits()
+        )
+        print_output(found.as_json(), lines(found), as_json)
+        if found.alarms:
+            raise typer.Exit(PROBLEM)
+
+
+@app.command()
+def residual(
+    sources: Sources,
+    score: Annotated[str, typer.Option(help="The score: a signal, quality, or a column of the files.")],
+    confounder: Annotated[list[str], typer.Option(help="A number or label that is taken out, as tokens; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A table of id and residual: NAME.parquet.")],
+    decision: Decision = "",
+) -> None:
+    """Take length, language or other things out of a score, and write what is left, for `scores` of a recipe."""
+    with user_errors(False):
+        from tamis.pipelines.contamination.rephrased_items import write_table
+        from tamis.pipelines.quality.check_scores import residual_table
+
+        table = residual_table(sources, score, confounder, decision)
+        write_table(table, output)
+        typer.echo(f"{output}: {table.num_rows:,} documents")
+
+
+@app.command()
+def review(
+    sources: Sources,
+    rater: Annotated[list[str], typer.Option(help="A score: a signal, or a column of the files; repeatable.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A table of id, verdict and score: NAME.parquet.")],
+    limit: Annotated[float, typer.Option(help="Keep documents with this mean score or more.")] = 0.5,
+    margin: Annotated[float, typer.Option(min=0, help="Review documents nearer to the limit than this.")] = 0.05,
+    disagreement: Annotated[float, typer.Option(min=0, help="Review documents whose raters differ by more than this.")] = 0.5,
+    calibration: Annotated[
+        str, typer.Option(help="A file of calibrate: makes scores of values, and reviews documents outside its range.")
+    ] = "",
+    labels: Annotated[str, typer.Option(help="A file with id and label, 0 to 1: shows coverage against precision.")] = "",
+    decision: Decision = "",
+    as_json: Json = False,
+) -> None:
+    """Say which documents to keep, to drop, or to review as raters are not sure, for `scores` of a recipe."""
+    with user_errors(as_json):
+        from tamis.pipelines.contamination.rephrased_items import write_table
+        from tamis.pipelines.quality.review_documents import lines
+        from tamis.pipelines.quality.review_documents import review as review_documents
+
+        found = review_documents(sources, rater, limit, margin, disagreement, calibration, labels, decision)
+        write_table(found.table, output)
+        result = {"output": output, "counts": found.counts, "curve": [asdict(point) for point in found.curve]}
+        print_output(result, lines(found), as_json)
+
+
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise RunError(f"{option} is {' or '.join(filter(None, choices))}, not '{value}'")

@@ -20,6 +20,7 @@ ACTIONS = ("drop", "cut", "review", "report")
 """What limits and class ask for, the severest first."""
 
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
+_HAPPENED = _OUTCOMES | {"review": "set aside for review"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def outcome(action: str, decision: str, reason: str | None) -> str:
     """What happened to a document with a match."""
     if action == "cut" and decision == "keep":
         return "kept without it"
-    return f"{_OUTCOMES[decision]}{f' because of {reason}' if reason else ''}"
+    return f"{_HAPPENED[decision]}{f' because of {reason}' if reason else ''}"
 
 
 def _of_benchmark(benchmark: BenchmarkItems, rows: pa.Table, top: int) -> BenchmarkContamination:

@@ -19,13 +19,14 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import check_beginning, list_input
 from tamis.transforms.core.documents import BATCH_BYTES, SCHEMA
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.decontaminate.benchmark_files import OTHER_SPLITS, Row, has_split, local_files, rows
+from tamis.transforms.decontaminate.benchmark_files import Row, local_files, rows
 from tamis.transforms.decontaminate.benchmarks import Benchmark, Item, items
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.decontaminate.probe.containment import Containment
 from tamis.transforms.decontaminate.probe.draws import Draws, key_of
 from tamis.transforms.decontaminate.probe.mutations import DILUTED, MUTATIONS, mutated, planted, whole
 from tamis.transforms.decontaminate.probe.negatives import NEGATIVES, QUOTED, Family, negative
+from tamis.transforms.decontaminate.rephrased.nearest import Encode
 from tamis.transforms.provenance.ledger import sample_keys
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.text.hashing import hash_texts, mix
@@ -54,6 +55,8 @@ class Probe:
     """Files of items that are not in the benchmarks: a path, or benchmark=path."""
     translations: Sequence[str] = ()
     """Files of translated items, with the fields `id` and `text`: a path, or benchmark=path."""
+    encode: Encode | None = None
+    """Embeds texts, to compare items with translations; without it, TF-IDF does."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def probe_documents(recipe: Recipe, options: Decontaminate, probe: Probe) -> Pro
     """The documents of a probe, the same for the same recipe, files and `probe`. Raises RunError for files that
     cannot be read, and for an input without words."""
     listed = [_items(benchmark) for benchmark in options.benchmarks]
-    siblings = [found for benchmark in _negatives(options, probe.negatives) for found in [_items(benchmark)]]
+    negatives = list(_negatives(options, probe))
     translated = list(_translations(options, listed, probe.translations))
     hosts = sample_of(recipe, probe)
     vocabulary = _vocabulary(hosts)
@@ -110,7 +113,7 @@ def probe_documents(recipe: Recipe, options: Decontaminate, probe: Probe) -> Pro
             for item, number, text in translated
         ),
         *_generated(listed, recipe, probe, vocabulary, count),
-        *(copy for found in siblings for copy in _siblings(found, probe, count)),
+        *(copy for found, most in negatives for copy in _siblings(found, most, probe.seed, count)),
     ]
     names = [benchmark.name for benchmark in options.benchmarks]
     return ProbeDocuments(dict(zip(names, map(len, listed), strict=True)), hosts, copies)
@@ -123,15 +126,14 @@ def _items(benchmark: Benchmark) -> list[Item]:
         raise RunError(str(error)) from None
 
 
-def _negatives(options: Decontaminate, paths: Sequence[str]) -> Iterator[Benchmark]:
-    """The benchmarks with other files: those of the user, and other splits in their folders."""
-    for text in paths:
+def _negatives(options: Decontaminate, probe: Probe) -> Iterator[tuple[list[Item], int]]:
+    """(items, how many of them) of the files of the user, and of other splits beside those of the benchmarks."""
+    for text in probe.negatives:
         benchmark, path = _named(options, "--negatives", text)
-        yield benchmark.model_copy(update={"path": path, "split": None})
+        yield _items(benchmark.model_copy(update={"path": path, "split": None})), probe.documents
     for benchmark in options.benchmarks:
-        for split in OTHER_SPLITS:
-            if benchmark.path is not None and benchmark.split not in (None, split) and has_split(benchmark.path, split):
-                yield benchmark.model_copy(update={"split": split})
+        for sibling in benchmark.siblings:
+            yield _items(sibling), probe.items
 
 
 def _named(options: Decontaminate, option: str, text: str) -> tuple[Benchmark, str]:
@@ -233,12 +235,12 @@ def _generated(
                 yield Copy(item, -1, kind, _host(item, probe.seed, kind, hosts), text)
 
 
-def _siblings(found: Sequence[Item], probe: Probe, hosts: int) -> Iterator[Copy]:
+def _siblings(found: Sequence[Item], most: int, seed: int, hosts: int) -> Iterator[Copy]:
     """Items of another split, whole."""
-    for place in _order(found, probe.seed, SIBLING)[: probe.documents]:
+    for place in _order(found, seed, SIBLING)[:most]:
         item = found[place]
         if text := whole(item, item.choices).strip():
-            yield Copy(item, -1, SIBLING, _host(item, probe.seed, SIBLING, hosts), text)
+            yield Copy(item, -1, SIBLING, _host(item, seed, SIBLING, hosts), text)
 
 
 def _order(of_benchmark: Sequence[Item], seed: int, mutation: str) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipelines.contamination.probe_documents import Copy, Probe, ProbeDocuments, probe_documents
+from tamis.pipelines.contamination.translated_plants import nearby
 from tamis.pipelines.measure import Components, measure_each
 from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.schema import Recipe
@@ -58,6 +59,8 @@ class Probed:
     items: dict[str, int]
     """Of each benchmark."""
     documents: list[Planted]
+    nearby: dict[str, int]
+    """Translations of each benchmark that have some, which the search for rephrased items finds."""
 
 
 def probe_recipe(recipe: Recipe, probe: Probe) -> Probed:
@@ -72,7 +75,7 @@ def probe_recipe(recipe: Recipe, probe: Probe) -> Probed:
     components = prepared_components(recipe, "", {CANDIDATES})
     candidates = [candidates_of(batch, recipe, components) for batch in made.batches()]
     found = outcomes(pa.concat_arrays(candidates), made.plants(), index_of(components), options)
-    return Probed(recipe.name, probe.seed, made.items, _judged(made, found))
+    return Probed(recipe.name, probe.seed, made.items, _judged(made, found), nearby(made, probe.encode, recipe.words))
 
 
 def _judged(made: ProbeDocuments, found: Outcomes) -> list[Planted]:

@@ -34,7 +34,9 @@ def summary(probed: Probed) -> dict[str, Any]:
             for name, number in probed.items.items()
         },
         "pooled": _recalls(plants),
-        "translated": {name: _counts(some) for name, some in _by_benchmark(probed, translated)},
+        "translated": {
+            name: {**_counts(some), "nearby": probed.nearby[name]} for name, some in _by_benchmark(probed, translated)
+        },
         "clean": _false_flags(clean),
         "negatives": {
             name: {
@@ -85,8 +87,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     for name, counts in found["translated"].items():
         yield f"{counts['found']:,} of {plural(counts['plants'], 'translated item')} of {name} found"
-    if found["translated"]:
-        yield "n-grams find no translation; `tamis contamination rephrased --embed` does"
+        yield f"  {counts['nearby']:,} are in the five documents nearest to their item (`tamis contamination rephrased`)"
     clean = found["clean"]
     yield f"{clean['flagged']:,} of {plural(documents, 'document')} without a plant flagged, {clean['dropped']:,} dropped"
     yield from _examples(clean)

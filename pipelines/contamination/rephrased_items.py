@@ -28,6 +28,9 @@ from tamis.transforms.decontaminate.rephrased.tfidf import TfIdf
 from tamis.transforms.feed.loader import read_in_order
 
 SMALLEST_WINDOW, LARGEST_WINDOW = 32, 512
+LEAST_COSINE = 0.5
+"""The score that passages must exceed if embeddings are compared."""
+
 _BATCH_BYTES = 4 << 20
 
 TABLE = pa.schema(
@@ -131,7 +134,7 @@ def find_rephrased(
     questions = list(map(question, listed))
     words = finished_recipe(open_release(run).manifest).words
     scorer: Scorer = TfIdf(questions, words) if search.encode is None else Embedded(questions, search.encode)
-    near = Nearest(scorer, len(listed), search.top, search.least, search.window or _window(questions), words)
+    near = Nearest(scorer, len(listed), search.top, search.least, search.window or window_words(questions), words)
     for shard in read_in_order(run):
         observe(f"{shard.path}: {near.documents:,} documents before it")
         for batch in _batches(shard.documents.select(["id", "text"])):
@@ -201,7 +204,7 @@ def _items(benchmark: Benchmark) -> list[Item]:
     return listed
 
 
-def _window(questions: Sequence[str]) -> int:
+def window_words(questions: Sequence[str]) -> int:
     """Twice the words of the median question, so that a passage with it is about half of a window."""
     words = [len(text.split()) for text in questions]
     return int(np.clip(2 * np.median(words), SMALLEST_WINDOW, LARGEST_WINDOW))

@@ -98,7 +98,7 @@ def taken_documents(rows: Mapping[str, pa.Array], results: pa.Table | None, sele
     pool, budget = allocation.pools_and_budgets(bin_, bin_tokens, allocated, select)
     unranked, times = rank[:, None] < 0, None
     if select.curve is not None:
-        times, copies, most = _curved(rows, np.maximum(rank, 0), pool, budget[:, 0], select.curve)
+        times, copies, most = _curved(rows, bin_, rank, pool, budget[:, 0], select.curve)
     elif select.rehydrate is not None:
         copies, most = _rehydrated(rows, select)
         copies = np.where(rank[:, None] > pool[:, None], 0, copies)
@@ -116,17 +116,18 @@ def _rehydrated(rows: Mapping[str, pa.Array], select: Selection) -> tuple[np.nda
 
 
 def _curved(
-    rows: Mapping[str, pa.Array], rank: np.ndarray, pool: np.ndarray, budget: np.ndarray, curve: QualityCurve
+    rows: Mapping[str, pa.Array], bin_: pa.Array, rank: np.ndarray, pool: np.ndarray, budget: np.ndarray, curve: QualityCurve
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Times in millionths (i64[n]), copies and the most copies of the bin (i64[n, 1])."""
-    bins, code = np.unique(np.stack([pool, budget], axis=1), axis=0, return_inverse=True)
-    by_bin = [curve.bucket_times(min(tokens / max(size, 1), curve.most_epochs)) for size, tokens in bins.tolist()]
-    of_bucket = np.array(by_bin, np.int64).reshape(len(bins), curve.buckets)
-    code = code.reshape(-1)
-    times = document_times(rows["tokens"].to_numpy(), rank, pool, of_bucket[code])
-    times = np.where(pool > 0, times, MILLION)  # a bin without tokens is kept
-    most = -(-of_bucket.max(axis=1, initial=0) // MILLION)
-    return times, drawn_copies(times, rows["tie_break"].to_numpy())[:, None], most[code][:, None]
+    labels = bin_.dictionary_encode()
+    code, ranked = labels.indices.to_numpy(), np.flatnonzero(rank >= 0)
+    times = np.zeros((len(labels.dictionary), curve.buckets), np.int64)  # 0 for a bin of which no document is left
+    for label, row in zip(*np.unique(code[ranked], return_index=True), strict=True):
+        size, tokens = int(pool[ranked[row]]), int(budget[ranked[row]])
+        times[label] = curve.bucket_times(min(tokens / max(size, 1), curve.most_epochs)) if size else MILLION
+    most = -(-times.max(axis=1) // MILLION)
+    seen = document_times(rows["tokens"].to_numpy(), np.maximum(rank, 0), np.maximum(pool, 0), code, times)
+    return seen, drawn_copies(seen, rows["tie_break"].to_numpy())[:, None], most[code][:, None]
 
 
 def _reason(taken: Taken, select: Selection) -> str | pa.Array:

@@ -94,7 +94,7 @@ def recount(part_state: PartState, recipe: Recipe, kept: Kept, cutting: Sequence
     if not len(spans):
         return part_state
     blocks = recipe.per_language.values()
-    languages = recipe.rules.language_columns if any(block.words is not None for block in blocks) else ()
+    languages = recipe.rules.language_columns if any(block.reads_otherwise for block in blocks) else ()
     components = Components({}, prepared_raters(recipe, "", {_TOKENS, *recipe.after_cuts, *languages}))
     span_row = row_of(spans["doc_ref"].to_numpy())
     tables: dict[str, list[pa.Table]] = {}

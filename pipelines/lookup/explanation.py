@@ -54,7 +54,7 @@ def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntr
     """What a release knows about documents, one after the other, without their texts."""
     for entry in entries:
         decision, document = entry.decision, entry.document
-        quality = decision["quality"]  # NaN if none of its signals is there
+        quality = decision["quality"] if recipe.fusion else None  # NaN if none of its signals is there
         signals = entry.signals | undeclared_values(document["metadata"], recipe)
         rule_set = recipe.rules.of_document(document["source"], signals)
         yield {

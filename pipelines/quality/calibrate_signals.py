@@ -27,7 +27,7 @@ def fit_calibrations(
     """
     table = read_values(sources, signals, ["id"] if labels else [], decision)
     known = signals_of(sources)
-    targets = _labels(table["id"].combine_chunks(), labels) if labels else None
+    targets = join_labels(table["id"].combine_chunks(), labels) if labels else None
     calibrations = {}
     for name in dict.fromkeys(signals):
         direction = better or (known[name].direction if name in known else "")
@@ -55,7 +55,7 @@ def lines(file: CalibrationFile) -> Iterator[str]:
         yield f"{name:<36} {calibration.method:<9} {calibration.documents:>9,}   {shown}"
 
 
-def _labels(ids: pa.Array, uri: str) -> Floats:
+def join_labels(ids: pa.Array, uri: str) -> Floats:
     """The label of each document: f64[n], NaN where there is none. Raises RunError if no id is labelled."""
     table = read_values([uri], ["label"], ["id"])
     values = numbers_of(table, "label")

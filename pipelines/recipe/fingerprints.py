@@ -62,6 +62,8 @@ def words_identity(recipe: Recipe) -> dict[str, object]:
         identities = {section: _word_identity(words.applied_to(recipe.words)) for section, words in blocks.items()}
         own = {section: words.model_dump() for section, words in blocks.items()}
         identity["words of blocks"] = [own, identities, _languages_identity(recipe, blocks)]
+    if stop_words := {section: block.stop_words for section, block in recipe.blocks if block.stop_words is not None}:
+        identity["stop words of blocks"] = [stop_words, _languages_identity(recipe, stop_words)]
     return identity
 
 

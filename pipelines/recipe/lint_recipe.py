@@ -82,7 +82,7 @@ def _repetition(recipe: Recipe) -> Iterator[LintWarning]:
     """Bins that the recipe itself repeats too often, and a curve over what does not differ. How often
     sources are seen otherwise, a run says."""
     select = recipe.select
-    yield from lint_epochs({name: float(np.sum(times)) for name, times in select.epochs.items()})
+    yield from lint_epochs({WILDCARD: 1.0} | {name: float(np.sum(times)) for name, times in select.epochs.items()})
     if select.curve is not None and not recipe.quality:
         yield LintWarning(
             "curve-without-quality",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -30,9 +30,17 @@ class Block(RuleBlock):
     words: OtherWords | None = Field(
         None, description="how raters see these texts cut; duplicates and benchmark items are found by the recipe's `words`"
     )
+    stop_words: tuple[str, ...] | None = Field(
+        None, description="the words that gopher.stop_words counts in these documents, instead of `rate.gopher.stop_words`"
+    )
     edit: tuple[EditStep, ...] | None = Field(
         None, description="the editors of these documents, instead of those of the recipe; []: none"
     )
+
+    @property
+    def reads_otherwise(self) -> bool:
+        """Whether raters see these documents in another way than the recipe says."""
+        return self.words is not None or self.stop_words is not None
 
     @field_validator("words")
     @classmethod
@@ -49,9 +57,16 @@ class Block(RuleBlock):
 
     @model_validator(mode="after")
     def _sets_something(self) -> Block:
-        if not self.thresholds and self.words is None and self.edit is None:
-            raise ValueError("sets nothing: give thresholds, words or edit")
+        if not self.thresholds and not self.reads_otherwise and self.edit is None:
+            raise ValueError("sets nothing: give thresholds, words, stop_words or edit")
         return self
+
+
+class Reading(NamedTuple):
+    """How raters see documents: cut into words, and with which stop words; None for those of the recipe."""
+
+    words: Words
+    stop_words: tuple[str, ...] | None = None
 
 
 Groups = list[tuple[T, Rows | None]]
@@ -69,10 +84,15 @@ class TextBlocks:
 
     def words_of(self, source: str, language: str) -> Words:
         """The words of documents under these blocks; "" for no block."""
-        words = self.words
+        return self.reading_of(source, language).words
+
+    def reading_of(self, source: str, language: str) -> Reading:
+        """How raters see documents under these blocks; "" for no block."""
+        words, stop_words = self.words, None
         for block in ([self.per_source[source]] if source else []) + ([self.per_language[language]] if language else []):
             words = block.words.applied_to(words) if block.words is not None else words
-        return words
+            stop_words = block.stop_words if block.stop_words is not None else stop_words
+        return Reading(words, stop_words)
 
     def word_sections(self, source: str, language: str) -> list[str]:
         """The blocks that change the words of documents under these blocks, such as per_source.code."""
@@ -86,20 +106,23 @@ class TextBlocks:
                 return f"{kind}.{name}"
         return EDIT
 
-    def by_words(self, sources: pa.Array, languages: Callable[[], pa.Array]) -> Groups[Words]:
-        """The words of n documents. `languages`: those of the documents, if a block needs to know."""
-        return self._split("words", self.words_of, sources, languages)
+    def by_reading(self, sources: pa.Array, languages: Callable[[], pa.Array]) -> Groups[Reading]:
+        """How raters see n documents. `languages`: those of the documents, if a block needs to know."""
+        return self._split(lambda block: block.reads_otherwise, self.reading_of, sources, languages)
 
     def by_editors(self, sources: pa.Array, languages: Callable[[], pa.Array]) -> Groups[str]:
         """The section with the editors of n documents."""
-        return self._split("edit", self.edit_section, sources, languages)
+        return self._split(lambda block: block.edit is not None, self.edit_section, sources, languages)
 
     def _split(
-        self, field: str, of: Callable[[str, str], T], sources: pa.Array, languages: Callable[[], pa.Array]
+        self,
+        differs: Callable[[Block], bool],
+        of: Callable[[str, str], T],
+        sources: pa.Array,
+        languages: Callable[[], pa.Array],
     ) -> Groups[T]:
         per_source, per_language = (
-            [name for name, block in blocks.items() if getattr(block, field) is not None]
-            for blocks in (self.per_source, self.per_language)
+            [name for name, block in blocks.items() if differs(block)] for blocks in (self.per_source, self.per_language)
         )
         groups: dict[T, list[Rows]] = {}
         if per_source or per_language:

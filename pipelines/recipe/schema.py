@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from tamis.pipelines.languages.language_files import merged, read_language_files
 from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
 from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
 from tamis.pipelines.recipe.field_messages import FieldErrors, FieldPath, field_messages
@@ -73,6 +74,7 @@ _CUT = {"decontaminate", "dedup"}
 """The sections whose steps may cut text."""
 
 _BLOCKS = ("per_source", "per_language")
+_BESIDE_FILES: dict[str, Any] = {"per_language": {}, "thresholds": {}, "language_pairs": []}
 """The sections with blocks, whose editors have signals, too."""
 
 
@@ -124,6 +126,11 @@ class Recipe(Options):
     )
     per_language: dict[str, Block] = Field(
         {}, description="what differs for a language, by its label; it goes before per_source"
+    )
+    language_files: tuple[str, ...] = Field(
+        (),
+        description="files of FineWeb-2's form, each with the limits and stop words of the language that it is named after; "
+        "they become blocks of per_language, and what is written there goes before them",
     )
     drop_urls: Annotated[tuple[str, ...], StepOf("tamis.transforms.select.drop_urls:DropUrls")] = Field(
         (), description="addresses of documents to drop, exactly as they are written"
@@ -201,6 +208,21 @@ class Recipe(Options):
         FieldErrors.collect({(name,): partial(_check_score_name, name, taken) for name in scores})
         return scores
 
+    @model_validator(mode="before")
+    @classmethod
+    def _language_files_are_read(cls, sections: Any) -> Any:
+        """Puts the blocks of files under per_language, so that the recipe of a run names no file."""
+        files = sections.get("language_files") if isinstance(sections, dict) else None
+        own, rules, pairs = (sections.get(name) or kind for name, kind in _BESIDE_FILES.items()) if files else ({}, {}, [])
+        if not files or not all(map(isinstance, (files, own, rules), (list | tuple, dict, dict))):
+            return sections
+        pair = pairs[0] if isinstance(pairs, list | tuple) and pairs and isinstance(pairs[0], dict) else {}
+        try:
+            blocks = read_language_files(list(map(str, files)), str(pair.get("score", LanguagePair().score)))
+        except (ValueError, OSError) as error:
+            raise FieldErrors({("language_files",): str(error)}) from None
+        return sections | {"language_files": [], "per_language": merged(blocks, own, rules)}
+
     @field_validator("signals")
     @classmethod
     def _names_have_a_home(cls, declared: dict[str, DeclaredSignal], info: ValidationInfo) -> dict[str, DeclaredSignal]:
@@ -234,6 +256,8 @@ class Recipe(Options):
             for name, block in blocks.items():
                 if block.words is not None:
                     checks[name, "words"] = partial(check_known_early, pairs, raw, "this text is cut into words")
+                if block.stop_words is not None:
+                    checks[name, "stop_words"] = partial(check_known_early, pairs, raw, "these words are counted")
                 if block.edit is not None:
                     checks[name, "edit"] = partial(check_known_early, pairs, (), "editors change this text")
             labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
@@ -590,12 +614,19 @@ def _block_checks(
     there = {*info.data.get("thresholds", ()), *chain.from_iterable(of_sources)}
     checks: dict[FieldPath, Callable[[], object]] = {}
     for block, options in blocks.items():
+        if options.stop_words is not None and signals:
+            checks[block, "stop_words"] = partial(_check_counted, signals)
         for name, rule in options.thresholds.items():
             if rule is not None and signals:
                 checks[block, "thresholds", name] = partial(check_threshold, name, rule, signals)
             elif rule is None and not {"thresholds", "per_source"} & _left_out(info):
                 checks[block, "thresholds", name] = partial(check_rule_exists, name, there)
     return checks
+
+
+def _check_counted(signals: KnownSignals) -> None:
+    if "gopher.stop_words" not in signals:
+        raise ValueError("the rater gopher counts stop words: add rate.gopher, or take them out")
 
 
 def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, ScoreFile]) -> dict[str, tuple[Signal, ...]]:

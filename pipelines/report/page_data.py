@@ -155,11 +155,11 @@ def load_report_data(release: Release) -> ReportData:
     return {
         "changes": [] if compared is None else list(lines(compared)),
         "reasons": [
-            {"decision": decision, "reason": reason, "examples": [_example(row, documents) for row in rows]}
+            {"decision": decision, "reason": reason, "examples": [_example(row, documents, recipe) for row in rows]}
             for (decision, reason), rows in reasons.items()
         ],
         "kept": [
-            {"low": low, "high": high, "documents": count, "examples": [_example(row, documents) for row in rows]}
+            {"low": low, "high": high, "documents": count, "examples": [_example(row, documents, recipe) for row in rows]}
             for low, high, count, rows in kept
         ],
         "groups": _groups(summaries),
@@ -302,14 +302,14 @@ def _values(row: Mapping[str, Any], recipe: Recipe) -> list[Value]:
     return [{"name": name, "value": signal_value(row[name]), "fails": failed.get(name, "")} for name in names]
 
 
-def _example(row: SampledDocument, documents: Mapping[int, _Document]) -> Example:
+def _example(row: SampledDocument, documents: Mapping[int, _Document], recipe: Recipe) -> Example:
     document = documents[row.doc_ref]
     return {
         "id": row.id,
         "source": document.source,
         "url": document.url,
         "detail": "" if any(value["name"] == row.reason for value in document.values) else row.detail or "",
-        "quality": row.quality,
+        "quality": row.quality if recipe.fusion else None,
         "values": document.values,
         "excerpt": document.excerpt,
     }

@@ -32,7 +32,7 @@ from tamis.pipelines.contamination.probe_recipe import CLEAN, Planted, Probed, p
 from tamis.pipelines.contamination.recall_table import summary
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
-from tamis.transforms.decontaminate.benchmarks import items
+from tamis.transforms.decontaminate.benchmarks import Benchmark, items
 from tamis.transforms.decontaminate.matching.index import load_or_build
 from tamis.transforms.decontaminate.probe.mutations import MUTATIONS, question_of
 from tamis.transforms.decontaminate.probe.negatives import NEGATIVES
@@ -122,26 +122,28 @@ def of_peers(recipe: Recipe, probe: Probe) -> Iterator[tuple[str, Probed]]:
     options = recipe.decontaminate
     assert options is not None
     made = probe_documents(recipe, options, probe)
-    texts = [text for batch in made.batches() for text in batch["text"].to_pylist()]
     python = python_of("decontaminators", ROOT / ".venv-bench")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("jsonl", "benchmarks"):
-            (folder / part).mkdir()
-        with gzip.open(folder / "jsonl" / "part-00000.jsonl.gz", "wt", 1, encoding="utf-8") as file:
-            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
-        (folder / "corpus.json").write_text(json.dumps({"mb": sum(len(text.encode()) for text in texts) / 1e6}))
-        found = [item for benchmark in options.benchmarks for item in items(benchmark)]
-        write_items(folder / "benchmarks" / "items.jsonl", found)
-        block = {"benchmarks": [benchmark.model_dump() for benchmark in options.benchmarks]}
-        (folder / "benchmarks" / "recipe.yaml").write_text(yaml.safe_dump(block))
-        _measured("Tamis", [sys.executable, str(HERE / "ours.py"), "contamination", name])
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(Path(folder), [text for batch in made.batches() for text in batch["text"].to_pylist()], options.benchmarks)
+        flagged_by("Tamis", [sys.executable, str(HERE / "ours.py"), "contamination", folder])
         for peer, package in PEERS.items():
-            command = [python, str(HERE / "peers/decontaminators/works.py"), "contamination", name, package]
-            yield peer, _flagged(made, recipe, probe, _measured(peer, command))
+            command = [python, str(HERE / "peers/decontaminators/works.py"), "contamination", folder, package]
+            yield peer, _flagged(made, recipe, probe, flagged_by(peer, command))
 
 
-def _measured(tool: str, command: Sequence[str]) -> set[int]:
+def write_corpus(folder: Path, texts: Sequence[str], benchmarks: Sequence[Benchmark]) -> None:
+    """Documents and benchmarks as the scripts of `make bench` read them."""
+    for part in ("jsonl", "benchmarks"):
+        (folder / part).mkdir()
+    with gzip.open(folder / "jsonl" / "part-00000.jsonl.gz", "wt", 1, encoding="utf-8") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+    (folder / "corpus.json").write_text(json.dumps({"mb": sum(len(text.encode()) for text in texts) / 1e6}))
+    write_items(folder / "benchmarks" / "items.jsonl", [item for benchmark in benchmarks for item in items(benchmark)])
+    block = {"benchmarks": [benchmark.model_dump() for benchmark in benchmarks]}
+    (folder / "benchmarks" / "recipe.yaml").write_text(yaml.safe_dump(block))
+
+
+def flagged_by(tool: str, command: Sequence[str]) -> set[int]:
     """The places of the documents that a tool flags. Prints its speed."""
     paths = os.pathsep.join(map(str, (HERE / "peers", ROOT)))
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
@@ -161,7 +163,7 @@ def _flagged(made: ProbeDocuments, recipe: Recipe, probe: Probe, flagged: set[in
             item, words = copy.item, len(question_of(copy.item).split())
             hit = place in flagged
             rows.append(Planted(ids[copy.host], item.benchmark, item.id, copy.mutation, words, hit, hit, ""))
-    return Probed(recipe.name, probe.seed, made.items, rows)
+    return Probed(recipe.name, probe.seed, made.items, rows, {})
 
 
 def recipe_of(half: str, benchmarks: Sequence[str], sets: Sequence[str]) -> Recipe:

@@ -28,11 +28,14 @@ from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
 from tamis.transforms.rate.language import Language, LanguageRater
+from tamis.transforms.rate.word_lists.word_list_rater import WordList, WordListRater
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import SegmentedTexts, segment
+from tamis.transforms.urls.canonical_urls import canonical_urls
+from tamis.transforms.urls.host_rules import BELOW, HostRules
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
 
@@ -184,6 +187,26 @@ def language(corpus: Path) -> Task:
     return Task(mb, lambda: [rater.rate(words) for words in texts].clear())
 
 
+def listed_hosts(corpus: Path) -> Task:
+    """A million addresses, one in ten of a listed host, looked up in a list of a million hosts."""
+    words = [f"{a}{b}" for a in "abcdefghij" for b in "klmnopqrst"]
+    hosts = [f"{words[n % 100]}{n // 10_000}-{words[n // 100 % 100]}.com" for n in range(1_000_000)]
+    rules = {"host": hosts, "path": [""] * len(hosts), "label": [0] * len(hosts), "flags": [BELOW] * len(hosts)}
+    table = HostRules.build(pa.table(rules))
+    urls = pa.array([f"https://www.{'' if n % 10 else 'x'}{host}/page/{n}.html" for n, host in enumerate(reversed(hosts))])
+    table.matches(canonical_urls(urls[:1]))
+    return Task(urls.nbytes / 1e6, lambda: table.matches(canonical_urls(urls)))
+
+
+def listed_words(corpus: Path) -> Task:
+    """Stop words of English, 1,298 of them, counted in texts that are segmented already."""
+    rater = WordListRater(WordList(name="stop_words", lists="package:stopwordsiso"))
+    texts, mb = _segmented([batch["text"] for batch in batches(corpus)])
+    labelled = [each.with_columns({"language.label": pa.array(["en"] * len(each))}) for each in texts]
+    rater.rate(labelled[0])
+    return Task(mb, lambda: [rater.rate(each) for each in labelled].clear())
+
+
 def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
     """Segmentations of `MATCHED_MB` of the texts, and how many MB they are."""
     held: list[SegmentedTexts] = []
@@ -198,11 +221,10 @@ def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
 def rate_pass(corpus: Path, decontaminate: bool) -> Task:
     """Everything that Rate measures of a batch, reading and writing left out."""
     documents, whole = batches(corpus), recipe(corpus, decontaminate=decontaminate)
-    index = f"{_scratch.name}/benchmarks.arrow"
     for rater in whole.raters:
-        if isinstance(rater, Contamination):
-            rater.index.save(index)
-    components = prepared_components(whole, index)
+        if rater.index_file:
+            rater.save_index(f"{_scratch.name}/{rater.index_file}")
+    components = prepared_components(whole, _scratch.name)
     measure(documents[0], whole, components)
 
     def run() -> None:
@@ -254,6 +276,8 @@ WORKS = {
     "benchmarks": benchmarks,
     "contamination": contamination,
     "language": language,
+    "hosts": listed_hosts,
+    "words": listed_words,
     "rate": partial(rate_pass, decontaminate=False),
     "rate+benchmarks": partial(rate_pass, decontaminate=True),
     "run jsonl": partial(end_to_end, kind="jsonl"),

@@ -18,7 +18,6 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.launch import launch
 from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import Part, PartWriter
-from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.dedup.minhash import band_hashes, signatures
 from tamis.transforms.dedup.shingles import windows
 from tamis.transforms.read.inputs import plan, read
@@ -43,11 +42,10 @@ def profile(corpus: Path) -> Task:
     """The stages of recipe `fineweb` with the corpus's benchmarks, one worker."""
     whole = recipe(corpus, decontaminate=True)
     scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
-    index = f"{scratch.name}/benchmarks.arrow"
     for rater in whole.raters:
-        if isinstance(rater, Contamination):
-            rater.index.save(index)
-    components = prepared_components(whole, index)
+        if rater.index_file:
+            rater.save_index(f"{scratch.name}/{rater.index_file}")
+    components = prepared_components(whole, scratch.name)
     measure(pa.RecordBatch.from_pylist([], schema=SCHEMA), whole, components)  # every kernel is compiled now
 
     def run() -> dict[str, object]:
@@ -58,19 +56,19 @@ def profile(corpus: Path) -> Task:
                 for split in plan(options)[0]:
                     for _ in read(split, options):
                         pass
-        _rate(batches(corpus), whole, index, f"{scratch.name}/parts", stage)
+        _rate(batches(corpus), whole, scratch.name, f"{scratch.name}/parts", stage)
         _whole_run(corpus, f"{scratch.name}/run", stage)
         return {"stages": {name: seconds for name, seconds in stage.cpu_s.items() if seconds > 0}}
 
     return Task(megabytes(corpus), run, once=True)
 
 
-def _rate(documents: list[pa.RecordBatch], whole: Recipe, index: str, folder: str, stage: Stages) -> None:
+def _rate(documents: list[pa.RecordBatch], whole: Recipe, indexes: str, folder: str, stage: Stages) -> None:
     """The steps of `tamis.pipelines.rate.rate_part` on each batch, one by one; then all of it, to see what they leave out."""
     assert whole.dedup is not None
     options = whole.dedup.minhash
     assert options is not None
-    components = prepared_components(whole, index)
+    components = prepared_components(whole, indexes)
     for batch in documents:
         with stage("segment"):
             texts = segment(batch["text"])

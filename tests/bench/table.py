@@ -24,6 +24,8 @@ WORKS = {
     "benchmarks": "n-grams of 20 benchmarks matched",
     "contamination": "text to the documents with items of 20 benchmarks",
     "language": "language identification, first 2,000 characters",
+    "hosts": "addresses looked up in a list of a million hosts",
+    "words": "stop words of English counted, 1,298",
     "rate": "Rate pass, every rule of recipe fineweb",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",
     "run jsonl": "end to end, jsonl.gz → Parquet",

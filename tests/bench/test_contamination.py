@@ -1,12 +1,17 @@
-"""The measurement on real pages has a row for everything that it plants."""
+"""The measurement on real pages has a row for everything that it plants, and its scripts flag documents with items."""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.bench.contamination import ROWS, main
+from tamis.transforms.decontaminate.benchmarks import Benchmark, items
+from tests.bench.contamination import HERE, ROWS, flagged_by, main, write_corpus
+
+THINGS = (("speckled eggs", "Mill Road"), ("copper kettles", "the abbey"), ("glass floats", "Skagen harbour"))
 
 
 def test_a_small_part_of_the_table(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,3 +26,19 @@ def test_a_small_part_of_the_table(shared: Path, capsys: pytest.CaptureFixture[s
     assert rows["clean pages"][-1] == rows["sibling"][-1] == "40"
     assert "unmatchable items: gsm8k " in table
     assert all(line.count("\t") == 4 for line in mistakes.splitlines())
+
+
+def test_the_script_of_tamis_flags_the_documents_with_items(tmp_path: Path) -> None:
+    questions = [
+        f"How many {thing} does Ada sell at {place} if she has {k + 3} crates?" for k, (thing, place) in enumerate(THINGS)
+    ]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps({"question": question}) + "\n" for question in questions))
+    benchmark = Benchmark(name="b", path=str(tmp_path / "items.jsonl"), question=("question",))
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    write_corpus(
+        corpus, ["The harbour opens at six.\n" * 9, *questions, "Nobody sells crates of oranges here. " * 7], [benchmark]
+    )
+    found = [json.loads(line)["question"] for line in (corpus / "benchmarks" / "items.jsonl").read_text().splitlines()]
+    assert found == [list(item.question) for item in items(benchmark)]
+    assert flagged_by("Tamis", [sys.executable, str(HERE / "ours.py"), "contamination", str(corpus)]) == {1, 2, 3}

@@ -35,7 +35,7 @@ bytes 64MB or 48MiB.
 seed: 0                                     # for tie breaks and shuffles
 
 input:
-  paths: ['crawl/*.jsonl.zst']              # files, folders, globs, @lists; local, s3://, gs://, azure://, http://
+  paths: ['crawl/*.jsonl.zst']              # files, folders, globs, @lists; local, s3://, gs://, azure://, http://, hf://
   fields: {text: text, id: id, url: url}    # fields that are not mapped are kept as metadata
 max_rejects: 0.01                           # unreadable records allowed, as a share or a number; above it the run stops
 

@@ -33,6 +33,7 @@ def make_sample_files(folder: Path) -> None:
         record["synthetic"] = number % 10 == 0
         del record["trap"]
     save(folder / "crawl", dealt(records, 3, seed=1), "jsonl.zst")
+    _write_lists(folder, [str(record["url"]) for record in records])
     (folder / "new").mkdir()
     later = [{**record, "id": f"new-{number:06d}"} for number, record in enumerate(corpus(300, seed=5))]
     save(folder / "new", [later], "jsonl.zst")
@@ -46,6 +47,28 @@ def make_sample_files(folder: Path) -> None:
     for number in range(6):
         weights = {"layer.weight": np.full((2, 2), number, np.float32)}
         save_file(weights, folder / "checkpoints" / f"{number}.safetensors")
+
+
+def _write_lists(folder: Path, urls: Sequence[str]) -> None:
+    """Lists of addresses and words, and a table of what hosts disallow, that take a few documents."""
+    (folder / "blacklists" / "adult").mkdir(parents=True)
+    (folder / "blacklists" / "gambling").mkdir()
+    (folder / "words").mkdir()
+    texts = {
+        "blacklists/adult/domains": "bad.example.com\n",
+        "blacklists/adult/urls": "".join(f"{url.removeprefix('https://')}\n" for url in urls[:40]),
+        "blacklists/gambling/domains": "casino.example.com\n",
+        "hosts.txt": "0.0.0.0 ads.example.com\n",
+        "allow.txt": f"{urls[1]}\n",
+        "strict.txt": "groupxyz\n",
+        "hard.txt": "xyzzy\n",
+        "soft.txt": "live\ncam\n",
+        "robots.csv": f"host,path,agents\n{urls[50].split('/')[2]},/5,GPTBot\n",
+        "words/bad-en.txt": "damn\nson of a gun\n",
+        "words/bad-ja.txt": "毒\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _questions(records: Sequence[Record]) -> list[str]:

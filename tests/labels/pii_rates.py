@@ -15,6 +15,7 @@ import csv
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -68,6 +69,7 @@ def found(text: str) -> list[Span]:
     return [(kind, len(data[:start].decode()), len(data[:stop].decode())) for kind, start, stop in spans]
 
 
+@cache
 def rates(shared: Path) -> dict[tuple[str, str], tuple[int, int, int, int]]:
     """By corpus and kind: the labelled values, those found of them, all that is found, and what is right of it."""
     counts: Counter[tuple[str, str, str]] = Counter()

@@ -7,6 +7,7 @@ WORDS is the regular expression of Tamis's words. MODE is one of
 - exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
 - fineweb: the text that C4's line rules leave as FineWeb sets them (examples/fineweb.py), and the rule that drops a page for a
   line; with the kelvin sign and the words of citations exchanged;
+- pii: the text after PIIFormatter, with one replacement a kind instead of several in turn;
 - shipped: decisions only, with datatrove's own English words (spaCy);
 - languages: spaCy's example sentences in about sixty languages; needs no input.
 
@@ -32,6 +33,7 @@ from datatrove.data import Document
 from datatrove.pipeline.filters import c4_filters, gopher_quality_filter, gopher_repetition_filter
 from datatrove.pipeline.filters.base_filter import get_filter_result
 from datatrove.pipeline.filters.fineweb_quality_filter import FineWebQualityFilter
+from datatrove.pipeline.formatters.pii import PIIFormatter
 from datatrove.utils.text import split_into_sentences
 from datatrove.utils.word_tokenizers import WordTokenizer
 
@@ -311,6 +313,11 @@ def fineweb_lines(text: str) -> Values:
     return {"text": page.text.replace("\ue12a", "\u212a") if passes else None, "dropped": reason}
 
 
+def pii(text: str) -> Values:
+    step = PIIFormatter(email_replacement="email@example.com", ip_replacement="22.214.171.124")
+    return {"text": step.format(text)}
+
+
 def languages() -> Iterator[dict[str, str]]:
     for module in sorted(module.name for module in pkgutil.iter_modules(spacy.lang.__path__) if module.ispkg):
         try:
@@ -320,7 +327,13 @@ def languages() -> Iterator[dict[str, str]]:
         yield {"language": module, "text": "\n".join(examples.sentences)}
 
 
-MODES: dict[str, Callable[[str], Values]] = {"own": own, "exchanged": exchanged, "fineweb": fineweb_lines, "shipped": shipped}
+MODES: dict[str, Callable[[str], Values]] = {
+    "own": own,
+    "exchanged": exchanged,
+    "fineweb": fineweb_lines,
+    "pii": pii,
+    "shipped": shipped,
+}
 
 
 def main(mode: str) -> None:

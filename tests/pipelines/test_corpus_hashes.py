@@ -31,8 +31,18 @@ WRITERS = ("pyarrow", "zstandard")
 SMALL = ("output.shard_bytes=40000", "max_rejects=20")
 """Several shards, and room for the lines that are no documents."""
 
-SHIPPED: dict[str, tuple[str, ...]] = dict.fromkeys(("dclm", "nemotron-cc", "olmo3"), ("rate.fasttext.0.model=quality.bin",))
+SHIPPED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("dclm", "nemotron-cc", "olmo3"), ("rate.fasttext.0.model=quality.bin",)),
+    "fineweb2": ("rate.language.model=null",),
+}
 """What a shipped recipe needs set besides."""
+
+LANGUAGE = """\
+{language_score: 0.5, dup_line_frac: 0.3, top_n_grams: [[2, 0.2], [3, 0.18]], dup_n_grams: [[5, 0.15], [10, 0.1]],
+line_punct_thr: 0.1, new_line_ratio: 0.3, min_avg_word_length: 3, max_avg_word_length: 10, max_non_alpha_words_ratio: 0.7,
+stopwords: [the, of, and]}
+"""
+"""The limits of English, as fineweb2 reads them."""
 
 SCHEDULE = {"shape": "wsd", "peak": 3e-3, "final": 1e-3, "decay": 0.18}
 
@@ -126,6 +136,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     varied.write(folder / "in", 520, seed=1)
     varied.write_pages(folder / "pages", 240, seed=2)
     varied.write_benchmark(folder / "quiz.jsonl")
+    (folder / "fineweb2").mkdir()
+    (folder / "fineweb2/en.yml").write_text(LANGUAGE)
     write_model(folder / "quality.bin")
     return folder
 

@@ -155,7 +155,7 @@ def test_names_of_blocks_that_match_nothing_are_told(tmp_path: Path) -> None:
             {"per_source": {"code": {"thresholds": {"gopher.symbols": None}}}},
             "per_source.code.thresholds.gopher.symbols: null takes the limits of a signal away, and 'gopher.symbols' has none",
         ),
-        ({"per_source": {"code": {}}}, "per_source.code: sets nothing: give thresholds, words or edit"),
+        ({"per_source": {"code": {}}}, "per_source.code: sets nothing: give thresholds, words, stop_words or edit"),
         ({"per_source": {"code": {"treshold": {}}}}, "per_source.code.treshold: no such field; did you mean 'thresholds'?"),
         ({"language_pairs": None}, "per_language: no signal 'language.label': add rate: {language: {}}"),
         (

@@ -215,7 +215,7 @@ LANGUAGES = {"language_pairs": [{"label": "metadata.lang", "score": "metadata.su
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"per_source": {"code": {}}}, "per_source.code: sets nothing: give thresholds, words or edit"),
+        ({"per_source": {"code": {}}}, "per_source.code: sets nothing: give thresholds, words, stop_words or edit"),
         ({"per_source": {"code": {"words": {}}}}, "per_source.code.words: changes nothing: give definition or unspaced"),
         ({"per_source": {"code": {"word": {}}}}, "per_source.code.word: no such field; did you mean 'words'?"),
         (

@@ -14,7 +14,9 @@ import pytest
 
 from tamis.pipelines.cli.explain import head
 from tamis.pipelines.lookup.explanation import explanation
+from tamis.pipelines.recipe.lint_recipe import lint_recipe
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.transforms.select.allocation import Selection, allocate
 from tamis.transforms.select.upsampling.quality_curve import QualityCurve, drawn_copies
@@ -163,3 +165,19 @@ def test_an_impossible_repetition_is_an_error(tmp_path: Path, sections: dict[str
     with pytest.raises(RecipeError) as error:
         load_recipe(str(write_recipe(tmp_path, **sections)), paths=["x"])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("sections", "codes"),
+    [
+        ({"select": {"epochs": {"*": 4}}}, []),
+        ({"select": {"epochs": {"*": 4.5}}}, ["repeats-many"]),
+        ({"select": {"epochs": {"books": 20}}}, []),
+        ({"select": {"epochs": {"books": 20.5}}}, ["repeats-many"]),
+        ({"select": {"curve": {}}, "quality": []}, ["curve-without-quality"]),
+        ({"select": {"curve": {}}, "quality": [{"signal": "gopher.stop_words", "range": [0, 8]}]}, []),
+    ],
+)
+def test_lint_warns_of_many_repeats_and_of_a_curve_over_nothing(sections: dict[str, object], codes: list[str]) -> None:
+    recipe = Recipe.model_validate({"rate": {"gopher": {}}, **sections})
+    assert [warning.code for warning in lint_recipe(recipe)] == codes

@@ -59,8 +59,8 @@ class RunError(Exception):
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The name that was probably meant: what others call it, equal but for case, hyphens and
-    underscores, the only one that begins so, or one that differs by a few letters. None if there is
-    none."""
+    underscores, the only one that begins so (a plural as its singular), the only one that has all its
+    words, or one that differs by a few letters. None if there is none."""
 
     def plain(text: str) -> str:
         return text.lower().replace("-", "_")
@@ -70,9 +70,19 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
         return OTHER_NAMES[name]
     if same := [other for other in known if plain(other) == plain(name)]:
         return same[0]
-    beginning = [other for other in known if plain(other).startswith(plain(name))] if len(name) > 2 else []
-    close = beginning if len(beginning) == 1 else difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    if len(name) > 2:
+        stem, words = plain(name).removesuffix("s"), _words(plain(name))
+        beginning = [other for other in known if plain(other).startswith(stem)]
+        containing = [other for other in known if words < _words(plain(other))]
+        for likely in (beginning, containing):
+            if len(likely) == 1:
+                return likely[0]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return close[0] if close else None
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[._]+", name)) - {""}
 
 
 def missing_package(feature: str, package: str) -> str:

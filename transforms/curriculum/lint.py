@@ -143,8 +143,8 @@ def lint_epochs(epochs: Mapping[str, float]) -> list[LintWarning]:
     return [
         LintWarning(
             "repeats-many",
-            f"Source '{name}' is seen {most:.3g} times: above {limit:g} times, a source {where} teaches little more. Repeat it "
-            "less (select), or add other data.",
+            f"'{name}' is seen {most:.3g} times: above {limit:g} times, a source {where} teaches little more. Repeat it less "
+            "(select), or add other data.",
             {"epochs": most, "threshold": limit},
         )
     ]

@@ -16,9 +16,6 @@ from tamis.transforms.storage import Entry
 Row = dict[str, Any]
 
 FORMATS = ".jsonl, .ndjson, .csv, .tsv, .parquet, .arrow or .txt"
-OTHER_SPLITS = ("train", "validation", "dev")
-"""Splits beside that of a benchmark, whose items are like its own."""
-
 _SUFFIXES = tuple(FORMATS.replace(" or", ",").split(", "))
 
 
@@ -36,9 +33,10 @@ def local_files(path: str, split: str | None) -> list[Entry]:
     return list((_of_split(known, split) or known).values())
 
 
-def has_split(path: str, split: str) -> bool:
-    """Whether a path is a folder with files of which the names say `split`."""
-    return _is_folder(path) and bool(_of_split(_known_files(path), split))
+def local_splits(path: str, splits: Sequence[str]) -> set[str]:
+    """Those of some splits that the names of files in a folder say; none if the path is no folder."""
+    known = _known_files(path) if _is_folder(path) else {}
+    return {split for split in splits if _of_split(known, split)}
 
 
 def _is_folder(path: str) -> bool:
@@ -63,6 +61,18 @@ def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None
 
     Raises ImportError without the package `datasets`, and ValueError or OSError if it cannot load the data.
     """
+    found = [_load(hub, config, split, revision) for config in configs or (None,)]
+    return [storage.entry(file["filename"]) for loaded in found for file in loaded.cache_files]
+
+
+def hub_splits(hub: str, configs: Sequence[str], split: str, revision: str | None) -> set[str]:
+    """The splits that every configuration of a data set has beside `split`. Raises as `hub_files` does."""
+    found = [set(_load(hub, config, split, revision).info.splits) for config in configs or (None,)]
+    return set.intersection(*found) - {split}
+
+
+def _load(hub: str, config: str | None, split: str, revision: str | None) -> Any:
+    """The `datasets.Dataset`."""
     try:
         import datasets
     except ImportError:
@@ -70,16 +80,12 @@ def hub_files(hub: str, configs: Sequence[str], split: str, revision: str | None
             missing_package(f"the benchmark {hub} of the Hugging Face hub", "datasets")
             + "; or download it, and name its `path`"
         ) from None
-    entries = []
-    for config in configs or (None,):
-        try:
-            loaded = datasets.load_dataset(hub, config, split=split, revision=revision)
-        except OSError:
-            raise
-        except Exception as error:  # any library that it calls
-            raise ValueError(f"datasets cannot load {hub}{f' ({config})' if config else ''}, split {split}: {error}") from error
-        entries += [storage.entry(file["filename"]) for file in loaded.cache_files]
-    return entries
+    try:
+        return datasets.load_dataset(hub, config, split=split, revision=revision)
+    except OSError:
+        raise
+    except Exception as error:  # any library that it calls
+        raise ValueError(f"datasets cannot load {hub}{f' ({config})' if config else ''}, split {split}: {error}") from error
 
 
 def rows(uri: str, names: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:

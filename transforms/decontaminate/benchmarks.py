@@ -22,6 +22,8 @@ from tamis.transforms.storage import Entry
 PARTS = ("question", "passage", "choices", "answer")
 """The parts of an item, in the order in which `Item.texts` names them."""
 
+_OTHER_SPLITS = ("train", "validation", "dev")
+
 _LETTERS = re.compile(r"\s*\(?([A-Z])[).:]\s*")
 
 
@@ -143,6 +145,18 @@ class Benchmark(Form):
         if self.path is not None or self.hub is None:
             return benchmark_files.local_files(self.path or "", self.split)
         return benchmark_files.hub_files(self.hub, self.config, self.split or "", self.revision)
+
+    @property
+    def siblings(self) -> list["Benchmark"]:
+        """Itself with the files of its train, validation or dev split, as far as its folder or data set has them
+        beside its own split. Raises as `files` does."""
+        if self.split is None:
+            return []
+        if self.path is not None:
+            found = benchmark_files.local_splits(self.path, _OTHER_SPLITS)
+        else:
+            found = benchmark_files.hub_splits(self.hub or "", self.config, self.split, self.revision)
+        return [self.model_copy(update={"split": split}) for split in _OTHER_SPLITS if split in found - {self.split}]
 
 
 Benchmarks = Annotated[

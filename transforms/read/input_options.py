@@ -82,7 +82,7 @@ class Input(Options):
     paths: tuple[str, ...] = Field(
         (),
         description="files, folders, globs (also **), @file (a list of paths, also compressed), s3://, gs://, azure://, "
-        "http://, or python-env; `tamis run --input` takes their place",
+        "http://, hf://datasets/, or python-env; `tamis run --input` takes their place",
     )
     allow_empty: bool = Field(
         False,

@@ -78,8 +78,8 @@ def _run_of(uri: str) -> str | None:
 
 @cache
 def _is_run(folder: str) -> bool:
-    """Whether a folder is a run directory, finished or not. None is on the web."""
-    if scheme_of(folder) in ("http", "https"):
+    """Whether a folder is a run directory, finished or not. None is on the web or the Hub."""
+    if scheme_of(folder) in ("http", "https", "hf"):
         return False
     if storage.exists(storage.join(folder, ".state", "plan.json")):
         return True

@@ -102,7 +102,7 @@ class Selection(Options):
         description="repeats documents by quality: none of the worst, most of the best. Tokens, a mixture or epochs set what "
         "a bin gives, as always; without them, as much as it has",
     )
-    rehydrate: dict[PositiveCount, Count] | None = Field(
+    rehydrate: dict[PositiveCount, Annotated[int, Field(ge=0, le=1000)]] | None = Field(
         default=None,
         description="repeats documents by how many duplicates they stand for: the least size of a cluster, and its copies. "
         "FineWeb-2: {1: 1, 2: 2, 3: 3, 5: 5, 100: 8, 1000: 1}",

@@ -1,8 +1,8 @@
 """Lists, reads and writes files on local disks and object stores; only complete files appear.
 
 A URI is a local path (plain `os`), `s3://`, `gs://` or `azure://` (the store's own client, which
-repeats cut reads and has conditional puts), or `http(s)://`, `ftp(s)://`, `sftp://` or
-`(web)hdfs://` (read only, through smart-open).
+repeats cut reads and has conditional puts), or, read only, `http(s)://`, `ftp(s)://`, `sftp://` or
+`(web)hdfs://` (through smart-open), or `hf://datasets/` (through huggingface_hub).
 """
 
 from tamis.transforms.storage.listing import COMPRESSION_SUFFIXES, By, Listing, expand, files, list_files, names

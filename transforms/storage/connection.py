@@ -5,11 +5,12 @@ import os
 from tamis.transforms.storage.azure import Azure
 from tamis.transforms.storage.gcs import Gcs
 from tamis.transforms.storage.object_store import Store
+from tamis.transforms.storage.read_only.hub import Hub
+from tamis.transforms.storage.read_only.web import Ftp, Hdfs, Http, Sftp, WebHdfs
 from tamis.transforms.storage.s3 import S3
 from tamis.transforms.storage.uris import scheme_of
-from tamis.transforms.storage.web import Ftp, Hdfs, Http, Sftp, WebHdfs
 
-STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "webhdfs": WebHdfs}
+STORES: dict[str, type[Store]] = {"s3": S3, "gs": Gcs, "gcs": Gcs, "azure": Azure, "webhdfs": WebHdfs, "hf": Hub}
 STORES |= dict.fromkeys(("http", "https"), Http) | dict.fromkeys(("ftp", "ftps"), Ftp)
 STORES |= dict.fromkeys(("sftp", "scp", "ssh"), Sftp) | dict.fromkeys(("hdfs", "viewfs"), Hdfs)
 """The store of each URI scheme."""

@@ -14,9 +14,9 @@ from typing import Literal
 from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.object_store import Entry
 from tamis.transforms.storage.os_errors import as_os_error
+from tamis.transforms.storage.read_only.web import Web
 from tamis.transforms.storage.reading import read_bytes, stat
 from tamis.transforms.storage.uris import SCHEME, join, local_path, suffixes
-from tamis.transforms.storage.web import Web
 
 DATA_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".warc", ".wet"})
 """The files that `expand` takes from a folder. A glob or a path may name any file."""

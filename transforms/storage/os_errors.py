@@ -5,7 +5,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_CLIENTS = ("botocore", "boto3", "google", "azure", "requests", "urllib3", "ftplib", "paramiko", "smart_open")
+_CLIENTS = (
+    *("botocore", "boto3", "google", "azure", "requests", "urllib3", "ftplib", "paramiko", "smart_open"),
+    *("huggingface_hub", "httpx", "httpx2"),
+)
 
 
 @contextmanager

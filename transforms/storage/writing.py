@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, cast
 
 from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.os_errors import as_os_error
+from tamis.transforms.storage.read_only.hub import Hub
+from tamis.transforms.storage.read_only.web import Web
 from tamis.transforms.storage.uris import local_path, scheme_of
-from tamis.transforms.storage.web import Web
 
 _SPOOL = 64 << 20  # larger objects are buffered on the local disk until they are uploaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -92,7 +93,7 @@ def _renamed(path: Path, durable: bool) -> Iterator[BinaryIO]:
 @contextmanager
 def _put(uri: str) -> Iterator[BinaryIO]:
     store = connect(uri)
-    if isinstance(store, Web):
+    if isinstance(store, Web | Hub):
         raise PermissionError(f"{uri}: {scheme_of(uri)} is read only")
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
         yield cast(BinaryIO, spool)

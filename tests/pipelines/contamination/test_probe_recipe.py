@@ -17,6 +17,7 @@ from tamis.pipelines.contamination.probe_recipe import Probed, probe_recipe
 from tamis.pipelines.contamination.recall_table import LENGTHS, failures, lines, summary
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.decontaminate.rephrased.nearest import Encode
 from tests.pipelines.corpus import corpus, dealt, save
 
 QUESTIONS = [
@@ -107,9 +108,7 @@ def test_the_seed_decides_and_the_files_of_the_input_do_not(folder: Path) -> Non
 
 def test_the_recipe_s_own_limits_and_editors_count(folder: Path) -> None:
     recipe = recipe_of(folder)
-    assert (
-        found(recipe, ["decontaminate.drop=2", "decontaminate.review=0.6"], mutations=["question"])["pooled"]["dropped"] == 0
-    )
+    assert found(recipe, ["decontaminate.drop=2", "decontaminate.review=0.6"], mutations=["question"])["pooled"]["dropped"] == 0
     (folder / "edited").mkdir()
     edited = recipe_of(folder / "edited", edit=[{"cut_lines": {"where": {"words": {"max": 10_000}}}}])
     assert found(edited, mutations=["verbatim"])["pooled"]["found"] == 0
@@ -128,13 +127,18 @@ def test_items_of_another_split_are_false_flags_unless_they_are_the_same(folder:
     assert table["precision"] == 4 / 5
 
 
-def test_other_splits_in_the_folder_of_a_benchmark_are_negatives(folder: Path) -> None:
-    splits = folder / "splits"
-    splits.mkdir()
-    benchmark = {"name": "b", "path": f"{splits}/", "split": "test", "question": "question"}
-    write(splits / "test.jsonl", QUESTIONS)
-    write(splits / "train.jsonl", OTHERS)
-    write(splits / "prompts.jsonl", OTHERS)
+@pytest.mark.parametrize("form", ["path", "hub"])
+def test_other_splits_of_a_benchmark_are_negatives(
+    folder: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder, and of a data set as `datasets` loads it, here from a folder."""
+    if form == "hub":
+        pytest.importorskip("datasets")
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b" / "test.jsonl", QUESTIONS)
+    write(tmp_path / "b" / "train.jsonl", OTHERS)
+    benchmark = {"name": "b", form: str(tmp_path / "b"), "split": "test", "question": "question"}
     probed = found(recipe_of(folder, decontaminate={"benchmarks": [benchmark]}), mutations=["verbatim"])
     assert probed["benchmarks"]["b"]["items"] == len(QUESTIONS)
     assert probed["negatives"]["b"][SIBLING]["documents"] == len(OTHERS)
@@ -149,18 +153,32 @@ def test_a_negative_in_a_document_that_is_flagged_anyway_does_not_count(folder: 
 
 
 def test_translations_are_counted_apart(folder: Path) -> None:
-    def probed(*rows: dict[str, object]) -> Probed:
+    def encode(texts: list[str]) -> list[list[float]]:
+        """By a lighthouse, hens, and what else there is."""
+        return [
+            [float(any(word in text for word in words)) for words in (("ghthouse", "euchtturm"), ("hens",), ("e",))]
+            for text in texts
+        ]
+
+    def probed(*rows: dict[str, object], encode: Encode | None = None) -> Probed:
         path = folder / "german.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return probe_recipe(load_recipe(str(recipe_of(folder))), Probe(40, 2, 0, ("verbatim",), translations=[str(path)]))
+        return probe_recipe(
+            load_recipe(str(recipe_of(folder))), Probe(40, 2, 0, ("verbatim",), translations=[str(path)], encode=encode)
+        )
 
-    german = "Welcher Leuchtturm an der Ostsee verbrannte bis 1911 Heringsöl?"
+    german = "Welcher Leuchtturm der Ostsee verbrannte Heringsöl?"
     result = probed({"id": "2", "text": german}, {"id": 4, "text": QUESTIONS[4]})
     assert [(each.item, each.found) for each in result.documents if each.mutation == TRANSLATED] == [("2", False), ("4", True)]
     table = summary(result)
     assert (table["translated"]["b"]["plants"], table["translated"]["b"]["found"]) == (2, 1)
     assert table["pooled"]["plants"] == 2
     assert "1 of 2 translated items of b found" in list(lines(table))
+    assert table["translated"]["b"]["nearby"] == 1  # TF-IDF finds the words that are the same
+    assert summary(probed({"id": "2", "text": german}, {"id": 4, "text": QUESTIONS[4]}, encode=encode))["translated"]["b"] == {
+        **table["translated"]["b"],
+        "nearby": 2,
+    }
     with pytest.raises(RunError, match="b has no item '9'"):
         probed({"id": "9", "text": german})
     with pytest.raises(RunError, match="no fields id and text; it has id, german"):

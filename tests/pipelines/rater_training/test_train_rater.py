@@ -47,7 +47,7 @@ def texts_of(files: tuple[str, str], by: str = "source") -> LabelledTexts:
     return of_files([files[0]], [files[1]], by, 1000, 0)
 
 
-@pytest.mark.parametrize("kind", ["linear", "pooled", "fasttext"])
+@pytest.mark.parametrize("kind", ["linear", pytest.param("pooled", marks=pytest.mark.slow), "fasttext"])
 def test_it_ranks_sources_that_it_has_not_seen(kind: Any, files: tuple[str, str], tmp_path: Path) -> None:
     if kind == "pooled":
         pytest.importorskip("torch")

@@ -211,7 +211,10 @@ def test_an_unknown_recipe_names_the_nearest(name: str, nearest: str) -> None:
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_a_shipped_recipe_loads_and_fits_the_schema(name: str) -> None:
+def test_a_shipped_recipe_loads_and_fits_the_schema(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fineweb2").mkdir()
+    (tmp_path / "fineweb2/fra_Latn.yml").write_text("language_score: 0.8\n")
+    monkeypatch.chdir(tmp_path)
     loaded = load_recipe(name)  # dclm too, whose model is not here
     assert loaded.name == name
     assert loaded.all_signals

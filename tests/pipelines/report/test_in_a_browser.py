@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +35,16 @@ SCREENS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a second release, with every section: reasons, edits, cuts, duplicates, an order."""
+    """The report of a second release, with every section: reasons, edits, cuts, duplicates, benchmark items, an order."""
     folder = tmp_path_factory.mktemp("report")
-    source = save(folder / "in", dealt(corpus(80), 2, seed=1))
-    recipe = write_recipe(folder, **CHANGES, rate={"gopher": {}, "repetition": {}, "language": {}})
+    records = corpus(80)
+    source = save(folder / "in", dealt(records, 2, seed=1))
+    items = [record["text"] for record in records if record["trap"] == "plain"][:3]
+    (folder / "items.jsonl").write_text("".join(json.dumps({"question": text}) + "\n" for text in items))
+    benchmarks = [{"name": "items", "path": str(folder / "items.jsonl"), "question": "question"}]
+    recipe = write_recipe(
+        folder, **CHANGES, decontaminate={"benchmarks": benchmarks}, rate={"gopher": {}, "repetition": {}, "language": {}}
+    )
     run(recipe, source, folder / "run")
     run(recipe, source, folder / "run", "thresholds.gopher.word_count.min=60")
     return folder / "run" / "latest" / "report.html"
@@ -71,6 +78,7 @@ def test_the_report_is_sound_on_every_screen(report: Path, browser: Browser, scr
     assert requests == [report.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[screen]["viewport"]["width"]
     assert page.evaluate(CUT_OFF) == []
+    assert page.locator("#contamination .beside").count()
     found = Axe().run(page).response["violations"]
     context.close()
     serious = [

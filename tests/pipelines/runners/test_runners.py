@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import apache_beam as beam
 import pytest
+from apache_beam.transforms import core
 
 from tamis.pipelines.runners import job_server, registry, worker, worker_failure
 from tamis.transforms.core.errors import RunError
@@ -210,3 +212,17 @@ def test_memory_is_blamed_only_for_a_worker_that_was_killed(code, ending):
 
 def test_the_worker_command_is_installed_beside_this_python():
     assert Path(job_server.WORKER).stat().st_mode & stat.S_IXUSR
+
+
+def test_beam_remembers_the_signatures_of_methods(base, tmp_path):
+    class Stamped(beam.DoFn):
+        def process(self, element, stamp=beam.DoFn.TimestampParam):
+            yield element, stamp
+
+    run(base.recipe, base.source, tmp_path)
+    for _ in range(2):
+        names, defaults = core.get_function_args_defaults(Stamped().process)
+        assert (names, defaults) == (["element", "stamp"], [beam.DoFn.TimestampParam])
+        names.clear()  # what one caller does with them does not matter to the next
+        defaults.clear()
+    assert core.get_function_args_defaults(Stamped.process) == (["self", "element", "stamp"], [beam.DoFn.TimestampParam])

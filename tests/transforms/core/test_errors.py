@@ -1,6 +1,8 @@
-"""An error for a person survives a runner that keeps only its text."""
+"""An error for a person survives a runner that keeps only its text, and names what was probably meant."""
 
-from tamis.transforms.core.errors import RunError
+import pytest
+
+from tamis.transforms.core.errors import RunError, nearest
 
 TRACEBACK = """Traceback (most recent call last):
   File "worker.py", line 3, in process
@@ -33,3 +35,22 @@ def test_the_last_error_of_a_chain_is_reported():
     chain += "During handling of the above exception, another exception occurred:\n\n"
     chain += "OSError: [Errno 28] No space left on device: 'run/x' [while running 'Rate']\n"
     assert str(RunError.from_traceback(chain)).startswith("No space left on device: 'run/x'. Once that is fixed")
+
+
+SIGNALS = ("gopher.word_count", "gopher.stop_words", "gopher.mean_word_length", "gopher.symbol_ratio", "language.score")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("gopher.words", "gopher.word_count"),  # the plural of how it begins, not the one that ends so
+        ("gopher.length", "gopher.mean_word_length"),  # a word of one name only
+        ("gopher.stopwords", "gopher.stop_words"),
+        ("gopher.word-count", "gopher.word_count"),
+        ("gopher.symbol", "gopher.symbol_ratio"),
+        ("language.scores", "language.score"),
+        ("perplexity", None),
+    ],
+)
+def test_a_part_of_a_name_finds_it(typed: str, meant: str | None) -> None:
+    assert nearest(typed, SIGNALS) == meant

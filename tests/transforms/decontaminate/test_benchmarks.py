@@ -241,6 +241,11 @@ def test_of_a_folder_the_files_of_the_split_count(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("no rows")
     assert [item.question for item in parsed(str(tmp_path), question="question", split="test")] == [("test",)]
     assert [item.question for item in parsed(str(tmp_path), question="question")] == [("test",), ("train",)]
+    whole = Benchmark.model_validate({"name": "b", "path": str(tmp_path), "question": "question"})
+    (train,) = whole.model_copy(update={"split": "test"}).siblings
+    assert [item.question for item in items(train)] == [("train",)]
+    assert whole.siblings == []
+    assert whole.model_copy(update={"path": str(tmp_path / "train.jsonl"), "split": "test"}).siblings == []
     (tmp_path / "none").mkdir()
     with pytest.raises(FileNotFoundError, match=r"none of its files is \.jsonl"):
         parsed(str(tmp_path / "none"), question="question")
@@ -261,6 +266,7 @@ def test_what_datasets_saves_and_loads(tmp_path: Path, monkeypatch: pytest.Monke
     assert parsed(str(tmp_path / "saved"), **fields) == expected
     hub = Benchmark.model_validate({"name": "b", "hub": str(tmp_path / "hub"), "split": "test", **fields})
     assert items(hub) == expected
+    assert [(one.split, items(one)[0].question) for one in hub.siblings] == [("train", ("Not this one",))]
     with pytest.raises(ValueError, match=r"datasets cannot load .*hub.*split other"):
         items(hub.model_copy(update={"split": "other"}))
 

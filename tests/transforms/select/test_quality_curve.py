@@ -113,22 +113,27 @@ def test_documents_are_seen_as_their_tokens_are_whatever_their_size(tokens: list
     curve = QualityCurve(buckets=buckets)
     times, size = curve.bucket_times(share * curve.most_epochs), np.array(tokens)
     rank, pool = np.cumsum(size), np.full(len(size), size.sum())
-    seen = document_times(size, rank, pool, np.tile(times, (len(size), 1)))
+    seen = document_times(size, rank, pool, np.zeros(len(size), np.int64), times[None])
     np.testing.assert_allclose(seen, by_token(tokens, times), atol=0.5)
     assert seen @ size == pytest.approx(times.mean() * size.sum(), abs=int(size.sum()))
     assert (np.diff(seen) <= 0).all()
 
 
 def test_a_document_without_tokens_is_seen_as_its_bucket_is() -> None:
-    times = np.tile(np.array([0, MILLION, 3 * MILLION]), (4, 1))
+    times, one_bin = np.array([[0, MILLION, 3 * MILLION]]), np.zeros(4, np.int64)
     tokens, rank = np.array([0, 5, 0, 10]), np.array([0, 5, 5, 15])
-    assert document_times(tokens, rank, np.full(4, 15), times).tolist() == [3 * MILLION, 3 * MILLION, 3 * MILLION, MILLION // 2]
+    assert document_times(tokens, rank, np.full(4, 15), one_bin, times).tolist() == [
+        3 * MILLION,
+        3 * MILLION,
+        3 * MILLION,
+        MILLION // 2,
+    ]
 
 
 def test_tokens_of_a_large_corpus_do_not_overflow() -> None:
     pool, times = 50 * 10**12, np.array([[0] * 8 + [MILLION] * 91 + [7 * MILLION]])
     for rank, expected in ((1000, 7 * MILLION), (pool // 2, MILLION), (pool, 0)):
-        assert document_times(np.array([1000]), np.array([rank]), np.array([pool]), times).tolist() == [expected]
+        assert document_times(np.array([1000]), np.array([rank]), np.array([pool]), np.array([0]), times).tolist() == [expected]
 
 
 @settings(deadline=None)  # the first one compiles a kernel

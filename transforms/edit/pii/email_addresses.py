@@ -15,18 +15,19 @@ _WIDE = rf"[{_UNSPACED}]"
 _AT = re.compile(
     r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at "
 )
-_LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
+_LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+%'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
+_DOT = r"(?:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
+_SPOKEN_LOCAL = re.compile(rf"(?i){_LETTER}(?:{_LETTER}|[.+'-])*(?:{_DOT}{_LETTER}(?:{_LETTER}|[.+'-])*){{0,4}}\Z")
 _SPACED_LOCAL = re.compile(rf"(?<!\w)(?![0-9]+ \.){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")
 _LONGEST_LOCAL = 64
 
-_DOT = r"(?:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
 _LABEL = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}|{_WIDE}{{1,62}})"
 _GLUED = r"(?:com|net|org|edu|gov|info)(?=[A-Z0-9])"
 """An end to which the next word sticks: `name@host.comPhone`."""
 _LAST = rf"(?:{_GLUED}|[^\W\d_{_UNSPACED}]{{2,12}}(?=https?://|www\.)|(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_{_UNSPACED}]{{2,24}})(?!{_LETTER})|{_WIDE}{{2,12}})"
 _DOMAIN = re.compile(rf"(?i:(?:{_LABEL}{_DOT}){{1,8}})(?:{_LAST})")
 _NEXT_SENTENCE = re.compile(r"(?<=\.(?:com|net|org|edu|gov))\.[A-Z][a-z]+\Z")
-_WORDED_DOMAIN = re.compile(rf"(?i)(?:{_LABEL} dot ){{1,4}}[a-z]{{2,12}}(?!\w)")
+_WORDED_DOMAIN = re.compile(rf"(?i)(?:{_LABEL} dot ){{1,4}}[a-z]{{2,12}}(?!\w)(?! at )")
 _COUNTRIES = (
     "ar|au|bg|br|ch|cl|cn|co|cz|de|dk|ee|eg|es|eu|fi|fr|gr|hk|hr|hu|il|ir|jp|ke|kr|lt|lv|mx|ng|nl|nz|pk|pl|pt|ro|ru|se|sg|si|sk"
     "|tr|tv|tw|ua|uk|za"
@@ -37,6 +38,7 @@ _SPACED_DOMAIN = re.compile(
     rf"(?:(?:com|net|org|edu|gov|mil|info|biz)(?: ?\. ?(?:{_COUNTRIES}))?|{_COUNTRIES})(?!\w)"
 )
 
+_SAID = re.compile(r"(?i) ?[(\[{] ?(?:dot|\.) ?[)\]}] ?| dot ")
 _FREE_MAIL = re.compile(r"(?i) ?(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|protonmail|msn)\b")
 
 _FILES = frozenset(
@@ -112,7 +114,9 @@ def _address(text: str, at: re.Match[str], last: int) -> FoundValue | None:
         if local and domain and " ." not in domain[0] and local[0].isalpha() and not _FREE_MAIL.match(domain[0]):
             return None  # shop @ host.com
     elif at[0].lower() == " at ":
-        local, domain = _LOCAL.search(text, first, start), _WORDED_DOMAIN.match(text, stop)
+        local, domain = _SPOKEN_LOCAL.search(text, first, start), _WORDED_DOMAIN.match(text, stop)
+    elif "at" in at[0].lower():
+        local, domain = _SPOKEN_LOCAL.search(text, first, start), _DOMAIN.match(text, stop)
     else:
         local, domain = _LOCAL.search(text, first, start), _DOMAIN.match(text, stop)
     if local is None or domain is None:
@@ -123,9 +127,12 @@ def _address(text: str, at: re.Match[str], last: int) -> FoundValue | None:
     before = text[max(0, local.start() - 2) : local.start()]
     if before == "//" or (local[0] == "git" and text[end : end + 1] == ":"):
         return None
-    host = re.sub(
-        r"(?i)[\[\](){}]|\bdot\b| ", lambda match: "." if match[0].lower() == "dot" else "", text[domain.start() : end]
-    ).lower()
+    host = _dotted(text[domain.start() : end])
     if host.rpartition(".")[2] in _FILES:
         return None
-    return FoundValue("email", local.start(), end, f"{local[0].replace(' ', '').lower()}@{host}")
+    return FoundValue("email", local.start(), end, f"{_dotted(local[0])}@{host}")
+
+
+def _dotted(written: str) -> str:
+    """A name or a domain with dots for what is said for them, in lower case."""
+    return _SAID.sub(".", written).replace(" ", "").lower()

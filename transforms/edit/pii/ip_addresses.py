@@ -18,7 +18,10 @@ _V6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.
 _NOT_AN_ADDRESS = re.compile(
     r"(?i)(?:\bver(?:sion|s)?|\brelease|\brel|\bbuild|\bfirmware|\brev(?:ision)?|\bupdate|\bpatch|\bkernel|\bdriver|\bsdk|\bapi"
     r"|\bsections?|\bsect?|§|\bchapter|\bclause|\barticle|\bfig(?:ure)?|\btable|\bappendix|\bparagraph|\boid|\bstep|\bitem"
-    r"|\bpart|\bec|\bopus|\bagent|\bmailer)s?[.:]? ?(?:no\.? ?)?(?:\(|v\.? ?)?\Z"
+    r"|\bpart|\bec|\bopus|\bagent|\bmailer"
+    r"|\bwindows|\bmacos|\bos x|\bios|\bandroid|\blinux|\bubuntu|\bdebian|\bchrome|\bchromium|\bfirefox|\bsafari|\bopera|\bedge"
+    r"|\bpython|\bjava|\bphp|\bruby|\bnode(?:\.?js)?|\bmysql|\bpostgres(?:ql)?|\bapache|\bnginx|\bopenssl|\bphotoshop|\bacrobat"
+    r"|\breader|\bplayer|\bitunes|\bflash|\bvlc|\bwinamp|\bnero)s?[.:]? ?(?:no\.? ?)?(?:\(|v\.? ?)?\Z"
 )
 """What stands before a version, a section, an object identifier or an enzyme."""
 _HEADING = re.compile(r"\W*\Z")

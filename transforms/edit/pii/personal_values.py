@@ -35,7 +35,7 @@ class Finder:
     """Matches all that `replacement` returns; nothing inside such a text is a value."""
     inert: bool
     """Whether all that `replacement` returns begins with `<` and ends with `>`, so that it makes no
-    sign of a value together with what is beside it."""
+    sign of a value together with what is beside it, but for an IBAN that stuck to what it replaces."""
 
     def values(self, line: str, kinds: int = lines.ALL) -> list[FoundValue]:
         """The values in a line, in order, of the kinds that the kernel saw signs of.
@@ -89,5 +89,5 @@ class Finder:
             changes = composed(line, changes, step) if changes else step
             current = changed(line, changes)
             replaced += values
-            kinds = kinds if self.inert else lines.ALL
+            kinds = kinds | lines.IBAN if self.inert else lines.ALL  # which may have stuck to what was replaced
         return changes, replaced

@@ -120,6 +120,8 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
     for run in _RUN.finditer(text):
         first, end = max(run.start() - 5, done), run.end()
         done = end
+        if _DATE.fullmatch(text, run.start(), end):
+            continue
         written = text[first:end]
         if "+" in written or "00" in written or "011" in written:
             for match in _inside(_INTERNATIONAL, text, first, end):
@@ -246,9 +248,10 @@ def _ends(written: str, at_spaces: bool = False) -> list[int]:
 
 
 def _grouped(groups: Sequence[str], number: str) -> bool:
-    """Whether its area code is the first group, and the rest one group or groups of two to four."""
+    """Whether the area code begins its first group (`08000 614 631`), and the rest is one group, or some of two to four."""
     national = re.findall(r"[0-9]+", format_number(parse(number), PhoneNumberFormat.NATIONAL))
-    same = groups[0].lstrip("0") == national[0].lstrip("0") or groups[0] == "8"
+    first, area = groups[0].lstrip("0"), national[0].lstrip("0")
+    same = first == area or groups[0] == "8" or (len(groups[0]) == 5 and len(groups) > 2 and first.startswith(area))
     short = all(1 < len(group) < 5 for group in groups[1:-1]) and len(groups[-1]) < 5
     return same and (len(groups) == 2 or short or groups == national)
 

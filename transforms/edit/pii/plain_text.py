@@ -15,12 +15,11 @@ SPACES = "\t\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u20
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 
 _PLAIN = (
-    {0xFF01 + number: 0x21 + number for number in range(94)}
-    | {zero + digit: ord("0") + digit for zero in DIGITS for digit in range(10)}
-    | dict.fromkeys(map(ord, SPACES), ord(" "))
+    {chr(0xFF01 + number): chr(0x21 + number) for number in range(94)}
+    | {chr(zero + digit): str(digit) for zero in DIGITS for digit in range(10)}
+    | dict.fromkeys(SPACES, " ")
 )
-_ONE_DASH = dict.fromkeys(map(ord, DASHES), ord("-"))
-_OTHER = re.compile(f"[{INVISIBLE}{SPACES}\uff01-\uff5e\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]")
+_OTHER = re.compile(f"[{SPACES}\uff01-\uff5e\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]")
 _DASH = re.compile(f"[{DASHES}]")
 _ANY_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _VISIBLE = re.compile(f"[^{INVISIBLE}]")
@@ -43,14 +42,12 @@ class PlainText:
     @property
     def dashed(self) -> str:
         """The text with every dash as a hyphen."""
-        return self.text if _DASH.search(self.text) is None else self.text.translate(_ONE_DASH)
+        return _DASH.sub("-", self.text)
 
 
 def plain(text: str) -> PlainText:
     """The text with full-width ASCII, digits of four scripts and spaces as ASCII."""
-    if _OTHER.search(text) is None:
-        return PlainText(text, None)
-    written = text.translate(_PLAIN)
+    written = _OTHER.sub(lambda other: _PLAIN[other[0]], text)
     if not _ANY_INVISIBLE.search(written):
         return PlainText(written, None)
     places = [match.start() for match in _VISIBLE.finditer(written)]

@@ -78,11 +78,12 @@ def curve_times(tokens: npt.ArrayLike, target: float, cap: float, drop: float) -
     return _steepest(edges, start, target / float(size.sum()), cap)
 
 
-def document_times(tokens: Ints, rank: Ints, pool: Ints, times: Ints) -> Ints:
+def document_times(tokens: Ints, rank: Ints, pool: Ints, bin_: Ints, times: Ints) -> Ints:
     """How often each of n documents is seen, in millionths: int64[n].
 
     `rank` counts the tokens of the bin up to and including the document, the best first; `pool` are
-    all of them; `times` (int64[n, buckets]) are those of its bin. A document that lies in several
+    all of them; `bin_` is the row of `times` (int64[bins, buckets], the worst bucket first) that is
+    for it. A document that lies in several
     buckets has their mean by tokens, so all copies together have the tokens wanted, however large
     documents are.
     """
@@ -91,12 +92,12 @@ def document_times(tokens: Ints, rank: Ints, pool: Ints, times: Ints) -> Ints:
     low, high = (pool - rank) * buckets, (pool - rank + tokens) * buckets  # in units of tokens / buckets
     first = np.minimum(low // whole, buckets - 1)
     last = np.minimum(np.maximum(high - 1, low) // whole, buckets - 1)
-    seen = np.take_along_axis(times, first[:, None], axis=1)[:, 0]
+    seen = times[bin_, first]
     across = np.flatnonzero(last > first)
     sums = np.zeros(len(across))
     for bucket in range(buckets):
         inside = np.minimum(high[across], (bucket + 1) * pool[across]) - np.maximum(low[across], bucket * pool[across])
-        sums += np.maximum(inside, 0) * times[across, bucket].astype(np.float64)
+        sums += np.maximum(inside, 0) * times[bin_[across], bucket].astype(np.float64)
     seen[across] = np.rint(sums / ((high - low)[across])).astype(np.int64)
     return seen
 

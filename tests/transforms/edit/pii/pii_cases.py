@@ -42,6 +42,9 @@ FOUND: dict[Kind, list[str]] = {
         "a.b.c@d.e.f.org",
         "reply to\u00a0me@here.org\u00a0now",
         "bklein@fit4d.comPhone",
+        "mailto:jane%2Bnews@example.org",
+        "send an e-mail at jane dot doe at example dot org.",
+        "blog(dot)jane(at)gmail(dot)com",
         "user AT host DOT com",
     ],
     "ip": [
@@ -220,6 +223,15 @@ FOUND: dict[Kind, list[str]] = {
 """Texts with one value or more of a kind, and of no other."""
 
 NOTHING = [
+    "macOS 13.1.2.3",
+    "Firefox 115.0.2.1",
+    "112-1234567-1234567",
+    "1696500000123456",
+    "123e4567-e89b-12d3-a456-426614174000",
+    "(64) 10-20-2007",
+    "World War. 43. 450. 793. 1066. 1485. 1837. 1914.",
+    "pH 7. 82272279",
+    "contract 012 - 41500 - 02 - 015",
     "version 1.2.3.4",
     "v10.0.22.1",
     "1.3.6.1.4.1.311",

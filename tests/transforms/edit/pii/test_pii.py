@@ -204,6 +204,7 @@ def test_numbers_of_listed_countries_are_found_as_they_are_written_at_home() -> 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(TEXTS, max_size=4), st.sampled_from([EVERYTHING, Pii(), FINEWEB]))
+@example(["john.doe@example.com" * 5 + "DE89 3704 0044 0532 0130 00"], EVERYTHING)
 @example(["tel <PHONE> 12345678 <PHONE> 12345678"], EVERYTHING)
 @example(["1" * 400 + "\n" + "1.1." * 99 + "\n" + "a@" * 99 + "\n" + "::" * 99], EVERYTHING)
 def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[str], options: Pii) -> None:
@@ -214,6 +215,15 @@ def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[
     assert after(results, options) == results
     for text, result, edits in zip(texts, results, record([once], len(texts)).to_pylist(), strict=True):
         assert original_text(result, edits or []) == text
+
+
+@pytest.mark.parametrize("before", ["", "a word of prose, and another, " * 3])
+@pytest.mark.parametrize("behind", ["", " and more words of prose follow it, and others," * 3])
+def test_values_are_found_anywhere_in_a_long_line(before: str, behind: str) -> None:
+    """The kernel reads long texts in blocks, and their ends byte by byte."""
+    for kind, texts in FOUND.items():
+        for text, result in zip(texts, after([f"{before}{text}{behind}" for text in texts]), strict=True):
+            assert f"<{kind.upper()}>" in result, (text, result)
 
 
 @settings(max_examples=100, deadline=None)

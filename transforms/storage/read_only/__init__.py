@@ -1,0 +1,1 @@
+"""Where files can only be read: the web, and the Hugging Face Hub."""

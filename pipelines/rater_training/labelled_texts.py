@@ -11,14 +11,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.pipelines.lookup.document_sample import sample_documents
+from tamis.pipelines.starter.starter import likely_text
 from tamis.transforms.core.component import METADATA
+from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.release import open_release
 from tamis.transforms.provenance.ledger import sample_keys
 from tamis.transforms.rate.language import Language, LanguageRater
 from tamis.transforms.read.input_options import Input
-from tamis.transforms.read.inputs import plan, read
+from tamis.transforms.read.inputs import plan, read, read_beginning
 from tamis.transforms.select.score_files import ScoreFile, score_rows
 from tamis.transforms.text.hashing import hash_texts
 from tamis.transforms.text.metadata import column_of
@@ -104,12 +106,20 @@ def of_labels(labels: str, column: str, inputs: Sequence[str], by: str, most: in
 
 
 def _documents(paths: tuple[str, ...], name: str) -> pa.Table:
+    """The documents of files. If no record has a field `text`, the one is taken that most likely holds it."""
     options = Input(paths=paths)
     splits, _ = plan(options)
+    if split := read_beginning(splits, options).textless:
+        field = likely_text(split.uri, split.format)
+        fields = options.fields.model_copy(update={"text": (field,)}) if field else options.fields
+        options = options.model_copy(update={"fields": fields})
+        splits, _ = plan(options)
     batches = [batch for split in splits for batch, _ in read(split, options)]
-    if not batches:
-        raise RunError(f"{name}: there are no documents in {', '.join(paths)}")
-    return pa.Table.from_batches(batches).select(["id", "source", "text", "metadata"]).combine_chunks()
+    table = pa.Table.from_batches(batches, SCHEMA).select(["id", "source", "text", "metadata"]).combine_chunks()
+    if not len(table):
+        reason = read_beginning(splits, options).error if splits else ""
+        raise RunError(f"{name}: there are no documents in {', '.join(paths)}" + (f": {reason}" if reason else ""))
+    return table
 
 
 def _chosen(table: pa.Table, most: int, seed: int) -> pa.Table:

@@ -106,6 +106,13 @@ def test_what_cannot_be_learnt_is_named(files: tuple[str, str], tmp_path: Path) 
         train_rater(texts_of(files), Training(kind="fasttext"), str(tmp_path / "m.safetensors"), "source")
     with pytest.raises(RunError, match=r"--split-by metadata\.gone"):
         texts_of(files, "metadata.gone")
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text('{"number": 1}\n')
+    with pytest.raises(RunError, match=r"--negative: there are no documents in .*nothing\.jsonl: .*text"):
+        of_files([files[0]], [str(nothing)], "source", 10, 0)
+    other = tmp_path / "other.jsonl"
+    other.write_text(Path(files[1]).read_text().replace('"text"', '"content"'))
+    assert len(of_files([files[0]], [str(other)], "source", 1000, 0).target) == 240  # its text field is found
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\nnobody,1\n")
     with pytest.raises(RunError, match="none of its 1 ids"):

@@ -46,10 +46,12 @@ def peer() -> Callable[..., list[dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def datatrove(peer: Callable[..., list[dict[str, Any]]]) -> Callable[..., list[dict[str, Any]]]:
-    """`datatrove(mode, texts, words)`: one row per text, for a mode of datatrove_values.py."""
+    """`datatrove(mode, texts, words, model)`: one row per text, for a mode of datatrove_values.py."""
 
-    def values(mode: str, texts: list[str] | None = None, words: Words = DEFAULT_WORDS) -> list[dict[str, Any]]:
-        return peer("datatrove_values.py", DATATROVE, [mode, pattern(words).pattern], texts)
+    def values(
+        mode: str, texts: list[str] | None = None, words: Words = DEFAULT_WORDS, model: str = ""
+    ) -> list[dict[str, Any]]:
+        return peer("datatrove_values.py", DATATROVE, [mode, pattern(words).pattern, model], texts)
 
     return values
 

@@ -1,15 +1,18 @@
 r"""Prints the values and decisions of datatrove's own filters; runs in the Python of the peers.
 
-    python datatrove_values.py MODE WORDS < texts.jsonl > values.jsonl
+    python datatrove_values.py MODE WORDS [MODEL] < texts.jsonl > values.jsonl
 
-WORDS is the regular expression of Tamis's words. MODE is one of
+WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for the last two modes. MODE is one of
 - own: datatrove, but with Tamis's words (and sentences) through its pluggable tokenizer;
 - exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
 - fineweb: the text that C4's line rules leave as FineWeb sets them (examples/fineweb.py), and the rule that drops a page for a
   line; with the kelvin sign and the words of citations exchanged;
 - pii: the text after PIIFormatter, with one replacement a kind instead of several in turn;
 - shipped: decisions only, with datatrove's own English words (spaCy);
-- languages: spaCy's example sentences in about sixty languages; needs no input.
+- languages: spaCy's example sentences in about sixty languages; needs no input;
+- steps: FineWeb's steps one after the other (examples/fineweb.py): the one that drops the text, and what they make of it; as
+  `exchanged`, and with the exchanges of `fineweb` and `pii`;
+- steps_shipped: the same as datatrove ships it, but for one replacement a kind.
 
 This file repeats no formula of datatrove: a `Probe` in the place of each threshold records the values that filters compare.
 """
@@ -24,6 +27,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import metadata
 from itertools import pairwise
 from typing import Any
@@ -33,7 +37,9 @@ from datatrove.data import Document
 from datatrove.pipeline.filters import c4_filters, gopher_quality_filter, gopher_repetition_filter
 from datatrove.pipeline.filters.base_filter import get_filter_result
 from datatrove.pipeline.filters.fineweb_quality_filter import FineWebQualityFilter
+from datatrove.pipeline.filters.language_filter import LanguageFilter
 from datatrove.pipeline.formatters.pii import PIIFormatter
+from datatrove.utils import lid
 from datatrove.utils.text import split_into_sentences
 from datatrove.utils.word_tokenizers import WordTokenizer
 
@@ -318,6 +324,34 @@ def pii(text: str) -> Values:
     return {"text": step.format(text)}
 
 
+@cache
+def language_filter(model: str) -> LanguageFilter:
+    lid.cached_asset_path_or_download = lambda *_, **__: model  # it would fetch lid.176.bin
+    return LanguageFilter(["en"], 0.65)
+
+
+def steps(text: str, words: Any, exchanged: bool) -> Values:
+    """The step that drops the text (null: none does), and what the steps before it made of the text."""
+    filters: dict[str, tuple[Any, Callable[[str], str]]] = {
+        "language": (language_filter(sys.argv[3]), str),
+        "repetition": (repetition_filter(words, exchanged), str),
+        "gopher": (GopherQualityFilter(language=words), Text),
+        "c4": (c4_filters.C4QualityFilter(filter_no_terminal_punct=False, language=words), FineWebText),
+        "fineweb": (FineWebQualityFilter(language=words), Text),
+    }
+    document = Document(text=text, id="")
+    for name, (step, own) in filters.items():
+        document.text = own(document.text) if exchanged else document.text
+        try:
+            passes = get_filter_result(step.filter(document))[0]
+        except ZeroDivisionError:
+            passes = False
+        document.text = document.text.replace("\ue12a", "\u212a") if exchanged else document.text
+        if not passes:
+            return {"dropped": name, "text": document.text}
+    return {"dropped": None, "text": pii(document.text)["text"]}
+
+
 def languages() -> Iterator[dict[str, str]]:
     for module in sorted(module.name for module in pkgutil.iter_modules(spacy.lang.__path__) if module.ispkg):
         try:
@@ -333,6 +367,8 @@ MODES: dict[str, Callable[[str], Values]] = {
     "fineweb": fineweb_lines,
     "pii": pii,
     "shipped": shipped,
+    "steps": lambda text: steps(text, TamisWords(), True),
+    "steps_shipped": lambda text: steps(text, "eng", False),
 }
 
 
@@ -342,7 +378,7 @@ def main(mode: str) -> None:
         for row in languages():
             print(json.dumps(row))
         return
-    if mode == "exchanged":
+    if mode in ("exchanged", "steps"):
         exchange()
     for line in sys.stdin:
         print(json.dumps(MODES[mode](json.loads(line))))

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("rnu gopher", 2, "No such command 'rnu'. Did you mean 'run'?"),
         ("run", 2, "Missing argument 'RECIPE'."),
-        ("run gophr -i in", 2, "gophr: no such file or shipped recipe (c4, curriculum, dclm, fineweb, gopher, kaiyuan,"),
+        ("run gophr -i in", 2, "gophr: no such file or shipped recipe (c4, curriculum, dclm, dolma, fineweb, fineweb2,"),
         ("run gophr -i in", 2, "did you mean 'gopher'?"),
         ("run done -i in", 2, "done: is a folder: name a recipe file, or a shipped recipe (see tamis recipes)"),
         ("run gopher", 2, "the recipe names no input; give files with --input"),

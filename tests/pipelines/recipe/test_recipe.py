@@ -117,7 +117,7 @@ def test_all_errors_are_reported_in_the_order_of_the_file(tmp_path: Path) -> Non
         "r.yaml:1: sed: no such field; did you mean 'seed'?",
         "r.yaml:4: thresholds.gopher.word_cont: no signal 'gopher.word_cont': did you mean 'gopher.word_count'?",
         "r.yaml:5: thresholds.gopher.hash_ration: no signal 'gopher.hash_ration': did you mean 'gopher.hash_ratio'?",
-        "r.yaml:6: quality.0: no signal 'gopher.words': did you mean 'gopher.stop_words'?",
+        "r.yaml:6: quality.0: no signal 'gopher.words': did you mean 'gopher.word_count'?",
         "r.yaml:7: curriculum.order: should be 'uniform', 'ascending', 'descending', 'folded', 'bucketed', "
         "'blended' or 'lr_weighted'",
         "r.yaml:8: max_rejects: should be a number, not many",

@@ -244,21 +244,9 @@ def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints,
     wanted = (texts.part <= PASSAGE) | ((texts.part == ANSWER) & (words_of >= LONG_ANSWER))
     wanted |= (texts.part >= CHOICES) & stem & (total >= CHOICE_BITS)
     needed = np.clip(SEED_SHARE * total, WHOLE_BITS, SEED_BITS)
-    key, carried, bits_beside, beside = (
-        np.concatenate(both) for both in zip(*(_runs(texts.first, texts.fold, plain, n) for n in (3, 2)), strict=True)
-    )
-    owner = np.concatenate([texts.owner, texts.owner])
-    place = np.concatenate([np.arange(len(texts.fold)) - texts.first[texts.owner]] * 2)
-    pair = np.arange(len(key)) >= len(texts.fold)
-    enough_words = np.where(pair, (words_of[owner] <= SHORT) & ((carried >= PAIR_BITS) | (words_of[owner] == 2)), True)
-    found = np.flatnonzero(
-        (key != 0)
-        & wanted[owner]
-        & enough_words
-        & (carried + bits_beside.sum(axis=1) >= needed[owner] - _ROUNDING)
-        & ((carried >= LEAST_BITS) | (words_of[owner] <= SEED_WORDS))
-        & (items_with(key, texts.item[owner]) <= MOST_SHARED)
-    )
+    several = (_runs_with_enough(texts, plain, n, wanted, needed) for n in (3, 2))
+    key, owner, place, carried, bits_beside, beside, pair = (np.concatenate(both) for both in zip(*several, strict=True))
+    found = np.arange(len(key))
     # The heaviest one of each stretch of the text.
     most = np.maximum(MOST_SEEDS, words_of // SPACING)[owner[found]]
     stretch = place[found] * most // np.maximum(most, words_of[owner[found]]) + most * pair[found]
@@ -279,6 +267,26 @@ def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints,
                 together += bits_beside[found, k]
         enough |= (together >= needed[owner[found]] - _ROUNDING).astype(np.uint16) << np.uint16(chosen)
     return key[found], owner[found], place[found], beside[found], enough, pair[found]
+
+
+def _runs_with_enough(
+    texts: ItemTexts, plain: npt.NDArray[np.float64], n: int, wanted: npt.NDArray[np.bool_], needed: npt.NDArray[np.float64]
+) -> tuple[Any, Ints, Ints, Any, Any, Any, Any]:
+    """Of the runs of n words that carry enough and that few items share: key, text, place, bits, the bits of each
+    word beside them, `beside`, and whether n is two. `wanted` and `needed` are those of each text."""
+    owner = texts.owner
+    key, carried, bits_beside, beside = _runs(texts.first, texts.fold, plain, n)
+    enough = (key != 0) & wanted[owner]
+    if n == 2:
+        enough &= (texts.words_of[owner] <= SHORT) & ((carried >= PAIR_BITS) | (texts.words_of[owner] == 2))
+    enough &= carried + bits_beside.sum(axis=1) >= needed[owner] - _ROUNDING
+    enough &= (carried >= LEAST_BITS) | (texts.words_of[owner] <= SEED_WORDS)
+    found = np.flatnonzero(enough)
+    carried, bits_beside, beside = carried[found], bits_beside[found], beside[found]  # the rest is most of a build's memory
+    few = items_with(key, texts.item[owner])[found] <= MOST_SHARED
+    found = found[few]
+    place = found - texts.first[owner[found]]
+    return key[found], owner[found], place, carried[few], bits_beside[few], beside[few], np.full(len(found), n == 2)
 
 
 def _one_row(column: object) -> pa.Array:

@@ -171,6 +171,8 @@ def _parsed(uri: str, texts: list[str], rows: list[int], lines: ReadLines) -> tu
     below: list[bool] = []
     for text, row in zip(texts, rows, strict=True):
         found = line_entries(text)
+        if not found:  # white space that is not ASCII
+            lines.blank += 1
         if isinstance(found, str):
             lines.refuse(found, [_place(uri, row, text)])
             continue

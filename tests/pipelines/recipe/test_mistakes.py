@@ -117,7 +117,7 @@ MISTAKES = [
     (
         "rate: {minhash: {}}\n",
         "1: rate.minhash: no installed package provides this rater: pip install the one that does. Raters "
-        "here are tokens, gopher, repetition, c4, fineweb, compression, fasttext, language; there is dedup.minhash",
+        "here are tokens, gopher, repetition, c4, fineweb, compression, fasttext, language, trained, word_lists; there is dedup.minhash",
     ),
     ("raters: {gopher: {}}\n", "1: raters: no such field; did you mean 'rate'?"),
     ("filters: {gopher: {}}\n", "1: filters: no such field; did you mean 'thresholds'?"),
@@ -197,7 +197,7 @@ MISTAKES = [
     ),
     (
         RATED + "quality: {combine: all, signals: [{signal: gopher.stop_words}]}\n",
-        "2: quality.combine: should be 'mean', 'product', 'min' or 'and'",
+        "2: quality.combine: should be 'mean', 'product', 'min', 'and' or 'buckets'",
     ),
     (
         RATED + "quality: [{signal: gopher.stop_words, calibration: gone.json}]\n",

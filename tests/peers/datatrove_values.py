@@ -2,7 +2,7 @@ r"""Prints the values and decisions of datatrove's own filters; runs in the Pyth
 
     python datatrove_values.py MODE WORDS [MODEL] < texts.jsonl > values.jsonl
 
-WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for the last two modes. MODE is one of
+WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for the last mode. MODE is one of
 - own: datatrove, but with Tamis's words (and sentences) through its pluggable tokenizer;
 - exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
 - fineweb: the text that C4's line rules leave as FineWeb sets them (examples/fineweb.py), and the rule that drops a page for a
@@ -11,8 +11,7 @@ WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for
 - shipped: decisions only, with datatrove's own English words (spaCy);
 - languages: spaCy's example sentences in about sixty languages; needs no input;
 - steps: FineWeb's steps one after the other (examples/fineweb.py): the one that drops the text, and what they make of it; as
-  `exchanged`, and with the exchanges of `fineweb` and `pii`;
-- steps_shipped: the same as datatrove ships it, but for one replacement a kind.
+  `exchanged`, and with the exchanges of `fineweb` and `pii`.
 
 This file repeats no formula of datatrove: a `Probe` in the place of each threshold records the values that filters compare.
 """
@@ -330,23 +329,24 @@ def language_filter(model: str) -> LanguageFilter:
     return LanguageFilter(["en"], 0.65)
 
 
-def steps(text: str, words: Any, exchanged: bool) -> Values:
+def steps(text: str) -> Values:
     """The step that drops the text (null: none does), and what the steps before it made of the text."""
+    words: Any = TamisWords()
     filters: dict[str, tuple[Any, Callable[[str], str]]] = {
         "language": (language_filter(sys.argv[3]), str),
-        "repetition": (repetition_filter(words, exchanged), str),
+        "repetition": (repetition_filter(words, True), str),
         "gopher": (GopherQualityFilter(language=words), Text),
         "c4": (c4_filters.C4QualityFilter(filter_no_terminal_punct=False, language=words), FineWebText),
         "fineweb": (FineWebQualityFilter(language=words), Text),
     }
     document = Document(text=text, id="")
     for name, (step, own) in filters.items():
-        document.text = own(document.text) if exchanged else document.text
+        document.text = own(document.text)
         try:
             passes = get_filter_result(step.filter(document))[0]
         except ZeroDivisionError:
             passes = False
-        document.text = document.text.replace("\ue12a", "\u212a") if exchanged else document.text
+        document.text = document.text.replace("\ue12a", "\u212a")
         if not passes:
             return {"dropped": name, "text": document.text}
     return {"dropped": None, "text": pii(document.text)["text"]}
@@ -367,8 +367,7 @@ MODES: dict[str, Callable[[str], Values]] = {
     "fineweb": fineweb_lines,
     "pii": pii,
     "shipped": shipped,
-    "steps": lambda text: steps(text, TamisWords(), True),
-    "steps_shipped": lambda text: steps(text, "eng", False),
+    "steps": steps,
 }
 
 

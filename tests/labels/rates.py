@@ -164,8 +164,8 @@ def _share(flags: Flags, weight: npt.NDArray[np.float64]) -> float:
 def recipes() -> Iterator[tuple[str, Recipe]]:
     """The shipped recipes by name; `gopher` with each definition of a word."""
     for name in shipped_recipes():
-        if name in ("dolma", "fineweb2"):
-            continue  # dolma is not measured yet; the limits of fineweb2 are in files that are not part of it
+        if name == "fineweb2":
+            continue  # its limits are in files that are not part of it
         for variant, options in VARIANTS.items() if name == "gopher" else (("", {}),):
             yield f"{name}, {variant}" if options else name, rules_of(name, options)
 

@@ -120,7 +120,7 @@ def test_the_same_pages_after_each_step(pages: Pages, theirs: list[dict[str, Any
         print(f"the same after each step, edited first: {shown(recipe)}", end="")
     assert len(pages.texts) > 5_000
     assert 0.2 < sum(after["fineweb"]) / len(pages.texts) < 0.9
-    assert min(fineweb.values()) >= 0.998
+    assert min(fineweb.values()) >= 0.99
     assert min(recipe.values()) >= 0.95
 
 

@@ -134,7 +134,8 @@ def _exact(
 @njit(cache=True, nogil=True)
 def exact_word(data, word_start, word_end, word_kind, fold, begin, end, scratch, folded, number, start, points):
     """Hash of one folded word with its digits."""
-    if fold != NUMBER and (word_kind[begin] & FOLDED or not has_digit(data, word_start[begin], word_end[end])):
+    unchanged = begin == end and word_kind[begin] & FOLDED  # a joined word has others behind its first
+    if fold != NUMBER and (unchanged or not has_digit(data, word_start[begin], word_end[end])):
         return fold
     return hash_joined(data, word_start, word_end, word_kind, begin, end, True, scratch, folded, number, start, points)
 

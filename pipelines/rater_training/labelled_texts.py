@@ -139,6 +139,8 @@ def _labelled(table: pa.Table, by: str) -> LabelledTexts:
     clash = np.zeros(new.sum(), np.bool_)
     np.logical_or.at(clash, same_text, label[order] != label[order][new][same_text])
     rows = np.sort(order[new][~clash])  # a text with two labels teaches nothing
+    if not len(rows):
+        raise RunError(f"all {len(label):,} texts are both positive and negative, so there is nothing to learn")
     table, text, label = table.take(pa.array(rows)), text.take(pa.array(rows)), label[rows]
     grades = np.unique(label)
     if len(grades) < 2:

@@ -56,7 +56,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class TrainedRater:
+class TrainingResult:
     """What was written, and the agreement with labels that it has not seen."""
 
     model: str
@@ -76,7 +76,7 @@ class TrainedRater:
 
 def train_rater(
     texts: LabelledTexts, training: Training, output: str, by: str, observe: Callable[[str], None] = lambda line: None
-) -> TrainedRater:
+) -> TrainingResult:
     """Trains a rater and writes it to `output`, and what it is and how well it agrees to a card beside it.
 
     The groups are held out as a whole, by hashes of their names, for each label alone, so that
@@ -96,7 +96,7 @@ def train_rater(
         scores = np.round(score_words(segment(test.text), model).score, 6)
     there = ~np.isnan(scores)
     scores, test = scores[there], test.take(np.flatnonzero(there))
-    result = TrainedRater(
+    result = TrainingResult(
         output, os.path.splitext(output)[0] + ".md", training.kind, len(train.target),
         agreement("held out", scores, test.target, training.keep),
         "id" if by_document else by,
@@ -108,7 +108,7 @@ def train_rater(
     return result
 
 
-def lines(result: TrainedRater) -> Iterator[str]:
+def lines(result: TrainingResult) -> Iterator[str]:
     """What a person reads."""
     yield f"{'':<24}{'documents':>10}{'AUC':>8}{'Spearman':>10}{'precision':>11}{'ECE':>8}"
     for row in (result.held_out, *result.sources, *result.languages):
@@ -117,7 +117,7 @@ def lines(result: TrainedRater) -> Iterator[str]:
     yield f"{result.model}, {result.card}"
 
 
-def card(result: TrainedRater, texts: LabelledTexts, training: Training) -> Iterator[str]:
+def card(result: TrainingResult, texts: LabelledTexts, training: Training) -> Iterator[str]:
     """The model card, in Markdown."""
     name = os.path.splitext(os.path.basename(result.model))[0]
     yield from (f"# {name}", "", f"A rater of text quality of the kind `{result.kind}`, made by `tamis rate train`.", "")
@@ -139,7 +139,7 @@ def card(result: TrainedRater, texts: LabelledTexts, training: Training) -> Iter
     yield from ("", "## Settings", "", "```json", json.dumps(asdict(training)), "```")
 
 
-def recipe_lines(result: TrainedRater) -> Iterator[str]:
+def recipe_lines(result: TrainingResult) -> Iterator[str]:
     """The section of a recipe that uses the model."""
     name = "".join(c if c.isalnum() else "_" for c in os.path.splitext(os.path.basename(result.model))[0].lower())
     name = name if name[:1].isalpha() else f"model_{name}"
@@ -198,19 +198,7 @@ def _model(texts: LabelledTexts, training: Training) -> TrainedModel:
         tensors = dict(train_linear(keys, first, texts.target, weights))
     else:
         tensors = _pooled(texts, training, rows, rows_of(keys, segmented.word_chars, vocabulary[:0]), first, len(vocabulary))
-    words = np.diff(first)
-    there = words > 0
-    of = np.repeat(np.arange(len(words)), words)
-    known = np.bincount(of, rows < len(vocabulary), len(words))[there] / words[there]
-    shortest, longest = np.quantile(words[there], [0.01, 0.99])
-    description = Description(
-        kind=training.kind,
-        positive=f"label {texts.grades[-1]:g}",
-        documents=len(texts.target),
-        shortest=float(shortest),
-        longest=float(longest),
-        least_known=float(np.quantile(known, 0.01)),
-    )
+    description = Description(kind=training.kind, positive=f"label {texts.grades[-1]:g}", documents=len(texts.target))
     return TrainedModel(description, tensors | {"vocabulary": vocabulary})
 
 

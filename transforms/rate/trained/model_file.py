@@ -35,11 +35,6 @@ class Description(Options):
     """What a high score means."""
     documents: int
     """That it was trained on."""
-    shortest: float
-    """Words of the 1st percentile of these documents, and of the 99th."""
-    longest: float
-    least_known: float
-    """Share of known words of their 1st percentile."""
 
 
 @dataclass(frozen=True)

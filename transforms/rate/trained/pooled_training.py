@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,6 +109,18 @@ class PooledTransformer(nn.Module):
         return {name: np.ascontiguousarray(tensor.detach().numpy(), np.float32) for name, tensor in listed.items()}
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch adds up in the same order every time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def train_pooled(
     documents: Rows,
     unknown: Rows,
@@ -123,23 +136,6 @@ def train_pooled(
     were in the vocabulary. `aside`: those that decide when training ends. One thread, so that the same
     input gives the same tensors on a machine.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _train(documents, unknown, rows, targets, weights, aside, settings)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _train(
-    documents: Rows,
-    unknown: Rows,
-    rows: int,
-    targets: Floats,
-    weights: Floats,
-    aside: npt.NDArray[np.bool_],
-    settings: Settings,
-) -> Tensors:
     draws = np.random.default_rng(settings.seed)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)

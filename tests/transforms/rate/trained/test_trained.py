@@ -24,9 +24,7 @@ TEXTS = ["the proof shows a symmetry", "buy cheap shoes now", "the theorem holds
 def model(kind: str) -> TrainedModel:
     texts = segment(pa.array(TEXTS, pa.large_string()))
     vocabulary = vocabulary_of(word_keys(texts), texts.word_first, 5, 100)
-    described = Description(
-        kind=kind, positive="label 1", documents=len(TEXTS), shortest=3, longest=5, least_known=1  # type: ignore[arg-type]
-    )  # fmt: skip
+    described = Description(kind=kind, positive="label 1", documents=len(TEXTS))  # type: ignore[arg-type]
     if kind == "linear":
         targets = np.array([1.0, 0.0] * 40)
         tensors = dict(train_linear(word_keys(texts), texts.word_first, targets, np.ones(80)))

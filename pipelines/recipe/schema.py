@@ -138,6 +138,7 @@ class Recipe(Options):
     dedup: Annotated[
         Dedup | None,
         StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.released.drop_released:DropReleased"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
     ] = None
     after_cuts: dict[str, Threshold] = Field(

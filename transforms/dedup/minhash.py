@@ -85,6 +85,23 @@ class Dedup(Options):
         None, description="lines that many texts of a host or a source have, which are cut before duplicates are looked for"
     )
 
+    against: tuple[str, ...] = Field(
+        (),
+        description="what was released before: releases (RUN, RUN@41) that left an index, or folders of indices; a document "
+        "of which one has the text, or with minhash a near copy, is dropped",
+    )
+    index: bool | Literal["extend"] = Field(
+        False,
+        description="leave an index of the documents that are kept, for `against` of later runs: true for these alone, extend "
+        "for those of `against`, too",
+    )
+
+    @model_validator(mode="after")
+    def _index_has_a_text_once(self) -> Dedup:
+        if self.index and not self.exact:
+            raise ValueError("index needs exact: true: an index has a text once")
+        return self
+
     @model_validator(mode="after")
     def _near_includes_exact(self) -> Dedup:
         if self.minhash is not None and not self.exact:

@@ -212,6 +212,9 @@ def check(
         list[str], typer.Option(help="A number or label that the score should not follow, as tokens; repeatable.")
     ] = [],  # noqa: B006
     category: Annotated[list[str], typer.Option(help="Labels by a rater; each pair is compared; repeatable.")] = [],  # noqa: B006
+    order: Annotated[
+        str, typer.Option(help="The labels from lowest to highest, as bad,fair,good, for weighted κ. Numbers need none.")
+    ] = "",
     labels: Annotated[
         str, typer.Option(help="A file with id and label, 0 to 1: each document as an example of its kind.")
     ] = "",
@@ -225,8 +228,9 @@ def check(
     with user_errors(as_json):
         from tamis.pipelines.quality.check_scores import Limits, check_scores, lines
 
+        grades = [label.strip() for label in order.split(",") if label.strip()]
         found = check_scores(
-            sources, score, rater, confounder, category, top, by, labels, judged, against, benchmark, decision, Limits()
+            sources, score, rater, confounder, category, grades, top, by, labels, judged, against, benchmark, decision, Limits()
         )
         print_output(found.as_json(), lines(found), as_json)
         if found.alarms:

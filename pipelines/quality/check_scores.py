@@ -73,6 +73,7 @@ def check_scores(
     raters: Sequence[str],
     confounders: Sequence[str],
     categories: Sequence[str],
+    order: Sequence[str],
     top: float,
     by: str,
     labels: str,
@@ -85,7 +86,7 @@ def check_scores(
     """The checks of `score` on the documents of `sources`. High is the best share `top` of it.
 
     `raters`: other scores, for the correlation matrix. `confounders`: numbers, or labels. `categories`: labels, of
-    which each pair is compared. `by`: the column of the sources, "" for none. `labels`: a file with id and label, an
+    which each pair is compared; by weighted κ, too, if they are numbers or `order` lists them from lowest to highest. `by`: the column of the sources, "" for none. `labels`: a file with id and label, an
     oracle's verdict from 0 to 1. `judged`: the column with the share of the bytes that the rater saw. `against`: the
     column with the scores of the old model. `benchmark`: a file with both scores on a frozen set of documents.
     Raises RunError for what is not there.
@@ -119,7 +120,10 @@ def check_scores(
         found.effective_raters = effective_number(matrix)
     for first, second in combinations(dict.fromkeys(categories), 2):
         one, other = (_labels(table, name, None) for name in (first, second))
-        found.categories[f"{first} ~ {second}"] = {"kappa": kappa(one, other), "nmi": mutual_information(one, other)}
+        measures = {"kappa": kappa(one, other), "nmi": mutual_information(one, other)}
+        if grades := _grades({*one, *other} - {None}, order):
+            measures |= {"linear_kappa": kappa(one, other, grades, 1), "quadratic_kappa": kappa(one, other, grades, 2)}
+        found.categories[f"{first} ~ {second}"] = measures
     if against:
         found.drift["documents"] = _drift(numbers_of(table, against), values, top)
     if benchmark:
@@ -149,7 +153,8 @@ def lines(found: ScoreChecks) -> Iterator[str]:
     if found.effective_raters is not None:
         yield f"effective number of raters: {found.effective_raters:.2f}"
     for name, measures in found.categories.items():
-        yield f"{name}: κ {measures['kappa']:.3f}, NMI {measures['nmi']:.3f}"
+        weighted = [f"{kind} κ {measures[f'{kind}_kappa']:.3f}" for kind in ("linear", "quadratic") if f"{kind}_kappa" in measures]
+        yield f"{name}: " + ", ".join([f"κ {measures['kappa']:.3f}", *weighted, f"NMI {measures['nmi']:.3f}"])
     for name, change in found.drift.items():
         yield (
             f"drift on {name} ({change.documents:,}): flips {change.flips:.1%} at {change.limit:g}, "
@@ -186,6 +191,18 @@ def _kinds(sources: Sequence[str], confounders: Sequence[str], decision: str) ->
 def _labels(table: pa.Table, name: str, missing: str | None) -> np.ndarray:
     values = table[name].combine_chunks()
     return np.array((values if missing is None else pc.fill_null(values, missing)).to_pylist(), object)
+
+
+def _grades(labels: set[str], order: Sequence[str]) -> list[str]:
+    """The labels from lowest to highest; empty if nothing says which is higher."""
+    if order:
+        if unknown := sorted(labels - set(order)):
+            raise RunError(f"--order lists {', '.join(order)}, but not the label '{unknown[0]}'")
+        return list(order)
+    try:
+        return sorted(labels, key=float)
+    except ValueError:
+        return []
 
 
 def _drift(old: Floats, new: Floats, top: float) -> Drift:

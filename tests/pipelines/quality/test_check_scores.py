@@ -101,6 +101,21 @@ def test_raters_and_categories_are_compared(tmp_path: Path) -> None:
     assert "kind ~ other: κ 1.000, NMI 1.000" in printed
 
 
+def test_grades_have_a_weighted_kappa(tmp_path: Path) -> None:
+    grade = np.arange(2000) % 10  # with "10" in it, the order of the words is not that of the numbers
+    path = scored(tmp_path, grade=grade + 1, near=np.minimum(grade + 2, 10))
+    pair = ("--category", "grade", "--category", "near")
+    found = json.loads(rate("check", path, *pair, "--json"))["categories"]["grade ~ near"]
+    assert found["kappa"] < 0.1 < 0.7 < found["linear_kappa"] < 0.9 < found["quadratic_kappa"] < 1
+    assert "linear κ 0.7" in rate("check", path, *pair)
+    named = np.array(["bad", "fair", "good"])[grade % 3]
+    path = scored(tmp_path, word=named, same=named)
+    words = ("--category", "word", "--category", "same")
+    assert "word ~ same: κ 1.000, NMI 1.000" in rate("check", path, *words)
+    assert "κ 1.000, linear κ 1.000, quadratic κ 1.000" in rate("check", path, *words, "--order", "bad, fair, good")
+    assert "but not the label 'fair'" in rate("check", path, *words, "--order", "bad,good", code=1)
+
+
 def test_doubtful_documents_are_named_and_labels_show_the_gain(tmp_path: Path) -> None:
     quality = np.random.default_rng(1).random(2000)
     path = scored(tmp_path, other=np.where(np.arange(2000) < 100, 1 - quality, quality))

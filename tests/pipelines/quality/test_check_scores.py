@@ -134,6 +134,17 @@ def test_doubtful_documents_are_named_and_labels_show_the_gain(tmp_path: Path) -
     assert "review: range" in again
 
 
+def test_documents_unlike_those_that_the_raters_know_are_reviewed(tmp_path: Path) -> None:
+    language = np.array(["en", "de"])[(np.arange(2000) < 300).astype(int)]
+    tokens = np.where(np.arange(2000) < 1900, 500, 9)
+    path = scored(tmp_path, language=language, tokens=tokens)
+    (tmp_path / "known.csv").write_text("language,tokens\n" + "".join(f"en,{n}\n" for n in range(100, 900)))
+    known = ("--rater", "quality", "--reference", str(tmp_path / "known.csv"), "--output", str(tmp_path / "review.parquet"))
+    found = json.loads(rate("review", path, *known, "--within", "language", "--within", "tokens", "--json"))
+    assert found["counts"]["review: range"] == 300 + 100
+    assert "give both" in rate("review", path, *known, code=1)
+
+
 def test_weights_of_bins_are_a_mixture_of_a_recipe(tmp_path: Path) -> None:
     save(tmp_path / "input", [corpus(150, seed=1)])
     run(write_recipe(tmp_path, dedup={}, curriculum={}), tmp_path / "input", tmp_path / "run")

@@ -137,6 +137,7 @@ class Recipe(Options):
     )
     dedup: Annotated[
         Dedup | None,
+        StepOf("tamis.transforms.dedup.repeated_urls:DropRepeatedUrls"),
         StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
     ] = None

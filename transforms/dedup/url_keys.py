@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.core.arrays import Ints
 from tamis.transforms.dedup.url_options import RepeatedUrls
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.canonical_urls import canonical_urls

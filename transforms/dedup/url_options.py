@@ -18,7 +18,7 @@ class RepeatedUrls(Options):
 
     keep: Literal["best", "newest", "oldest", "longest"] = Field(
         "best",
-        description="which document stays: the one of the best quality, the newest or the oldest by its `date`, or the longest; "
+        description="which one stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
         "of equals, the one of the best quality. A document without a date goes behind those that have one",
     )
     ignore: tuple[Variant, ...] = Field(
@@ -28,5 +28,5 @@ class RepeatedUrls(Options):
     )
     parameters: tuple[str, ...] = Field(
         (),
-        description="names of more parameters that do not count, in any case; a name that ends in * stands for all that begin so",
+        description="more parameters that do not count, by name, in any case; sort* stands for all names that begin with sort",
     )

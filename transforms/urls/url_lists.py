@@ -15,8 +15,8 @@ from tamis.transforms.urls.list_options import ALLOW, UrlLists
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import Texts
     from tamis.transforms.text.canonical_urls import CanonicalUrls
+    from tamis.transforms.text.segment import Texts
     from tamis.transforms.urls.list_index import ListIndex
     from tamis.transforms.urls.url_words import UrlWords
 

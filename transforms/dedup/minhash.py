@@ -9,8 +9,8 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.dedup.line_options import RepeatedLines
-from tamis.transforms.dedup.url_options import RepeatedUrls
+from tamis.transforms.dedup.lines.line_options import RepeatedLines
+from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 if TYPE_CHECKING:
     import pyarrow as pa

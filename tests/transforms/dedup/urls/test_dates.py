@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from tamis.transforms.text.dates import UNKNOWN, times
+from tamis.transforms.dedup.urls.dates import UNKNOWN, times
 
 NOON = datetime(2021, 5, 3, 12, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.beam.exchange import PartState
-from tamis.transforms.dedup.repeated_urls import STEP, FindRepeatedUrls
+from tamis.transforms.dedup.urls.repeated_urls import STEP, FindRepeatedUrls
 from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
 ROWS = pa.schema(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tamis.transforms.dedup.url_options import RepeatedUrls
+from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.text.hashing import PADDING, hash_texts, xxh64

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.transforms.dedup.url_keys import TRACKING, url_keys
-from tamis.transforms.dedup.url_options import RepeatedUrls
+from tamis.transforms.dedup.urls.url_keys import TRACKING, url_keys
+from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 from tamis.transforms.text.canonical_urls import canonical_url
 from tamis.transforms.text.hashing import hash128
-from tests.transforms.dedup.url_pairs import OTHER, SAME, pairs
+from tests.transforms.dedup.urls.url_pairs import OTHER, SAME, pairs
 from tests.transforms.urls.url_strategies import addresses
 
 STRICT = RepeatedUrls(ignore=())

@@ -29,8 +29,8 @@ from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.dedup.survivors import best_first
-from tamis.transforms.dedup.url_options import RepeatedUrls
-from tamis.transforms.text.dates import UNKNOWN, times
+from tamis.transforms.dedup.urls.dates import UNKNOWN, times
+from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 STEP = "dedup.url"
 
@@ -87,7 +87,7 @@ class FindRepeatedUrls(beam.PTransform):
 
 
 def _with_addresses(part_state: PartState, kept: Kept, options: RepeatedUrls) -> pa.Table:
-    from tamis.transforms.dedup.url_keys import url_keys
+    from tamis.transforms.dedup.urls.url_keys import url_keys
 
     table = kept(part_state).select(["doc_ref", "id", "quality", "tie_break", "bytes"]).combine_chunks()
     rows = pa.array(row_of(table["doc_ref"].to_numpy()))

@@ -37,11 +37,7 @@ def map_arrays(uri: str) -> dict[str, Any]:
 
 
 def cached(
-    name: str,
-    key: Callable[[], str],
-    load: Callable[[str], Made],
-    make: Callable[[], Made],
-    save: Callable[[Made, str], None],
+    name: str, key: Callable[[], str], load: Callable[[str], Made], make: Callable[[], Made], save: Callable[[Made, str], None]
 ) -> Made:
     """What is in the folder `name` of the cache under `key`, which covers all that determines it; else
     what `make` makes, which is saved there, unless `key` has changed meanwhile. Without a writable

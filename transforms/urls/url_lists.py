@@ -69,7 +69,9 @@ class UrlListRater(Rater[UrlLists]):
 
         if self.uri is not None:
             return ListIndex.load(self.uri)
-        return cached("tamis-url-lists", lambda: self.fingerprint, ListIndex.load, lambda: build_index(self.options), ListIndex.save)
+        return cached(
+            "tamis-url-lists", lambda: self.fingerprint, ListIndex.load, lambda: build_index(self.options), ListIndex.save
+        )
 
     @cached_property
     def words(self) -> UrlWords | None:

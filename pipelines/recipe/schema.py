@@ -140,7 +140,8 @@ class Recipe(Options):
     )
     dedup: Annotated[
         Dedup | None,
-        StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.urls.repeated_urls:DropRepeatedUrls"),
+        StepOf("tamis.transforms.dedup.lines.repeated_lines:CutRepeatedLines"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
     ] = None
     after_cuts: dict[str, Threshold] = Field(

@@ -57,6 +57,8 @@ class DropDuplicates(Step):
 
             failed = duplicate_of.is_valid().to_numpy(zero_copy_only=False)
             documents.end(failed, "drop", pc.binary_join_element_wise("dedup", kind, "."), detail)
+        before = documents.columns.get("representative")  # of documents that ended by their address
+        representative = representative if before is None else pc.coalesce(before, representative)
         documents.columns |= {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
 
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.dedup.line_options import RepeatedLines
+from tamis.transforms.dedup.lines.line_options import RepeatedLines
+from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +82,7 @@ class Dedup(Options):
     minhash: MinHash | None = Field(
         None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
     )
+    url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(
         None, description="lines that many texts of a host or a source have, which are cut before duplicates are looked for"
     )

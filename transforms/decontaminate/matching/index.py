@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +24,9 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, items
 from tamis.transforms.decontaminate.matching.item_texts import Ints, ItemTexts, bits, item_texts, items_with, plain_bits
-from tamis.transforms.runtime import caches, kernels
+from tamis.transforms.runtime import kernels
 from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.runtime.mapped_arrays import cached, map_arrays, save_arrays
 from tamis.transforms.text.hashing import EMPTY, find, slots_of
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
@@ -67,8 +68,6 @@ SCALE: Final = 8
 _FILTER_BITS = 16  # at least, per seed, with two bits set
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
 _ROUNDING = 1e-6
-MOST_CACHED = 8
-"""Number of indexes in the cache; those used last are kept."""
 
 QUESTION, PASSAGE, CHOICES, ANSWER = range(len(PARTS))
 TEXT, PLACE, _BESIDE, _ENOUGH = range(4)
@@ -143,20 +142,15 @@ class Index:
         return np.flatnonzero(~found)
 
     def save(self, uri: str) -> None:
-        """Writes the index as an Arrow IPC file of one row, which appears only when complete."""
-        table = pa.table({field.name: _one_row(getattr(self, field.name)) for field in fields(self)})
-        with storage.commit(uri) as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        """Writes the index as a file of arrays, which appears only when complete."""
+        save_arrays(uri, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, uri: str) -> Index:
         """Reads a saved index; processes share a local file. Raises ValueError for other files."""
-        path = storage.local_path(uri)
-        source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
         try:
-            table = pa.ipc.open_file(source).read_all()
-            return cls(**{field.name: _from_row(table.column(field.name).chunk(0)) for field in fields(cls)})
-        except (KeyError, IndexError, pa.ArrowInvalid) as error:
+            return cls(**map_arrays(uri))
+        except TypeError as error:
             raise ValueError(f"{uri}: not an index of benchmark items: {error}") from error
 
 
@@ -172,27 +166,8 @@ def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index
 
     Raises as `build` does. Without a writable cache, it builds every time.
     """
-    folder = caches.first_writable(caches.candidate_folders("tamis-benchmarks"))
-    if folder is None:
-        return build(options, words)
-    key = _cache_key(options, words)
-    path = folder / f"{key}.arrow"
-    if path.is_file():
-        try:
-            index = Index.load(str(path))
-            path.touch()
-            return index
-        except (OSError, ValueError):
-            path.unlink(missing_ok=True)
-    index = build(options, words)
-    if _cache_key(options, words) == key:  # else a file changed during the build
-        try:
-            index.save(str(path))
-            for old in sorted(folder.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-MOST_CACHED]:
-                old.unlink(missing_ok=True)
-        except OSError:
-            pass  # the disk is full, or another process removed the same file; the next run builds again
-    return index
+    key, make = partial(_cache_key, options, words), partial(build, options, words)
+    return cached("tamis-benchmarks", key, Index.load, make, Index.save)
 
 
 def _cache_key(options: Decontaminate, words: Words) -> str:
@@ -287,16 +262,6 @@ def _runs_with_enough(
     found = found[few]
     place = found - texts.first[owner[found]]
     return key[found], owner[found], place, carried[few], bits_beside[few], beside[few], np.full(len(found), n == 2)
-
-
-def _one_row(column: object) -> pa.Array:
-    values = pa.array(column)
-    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
-
-
-def _from_row(column: pa.Array) -> Any:
-    values = column.values
-    return values if pa.types.is_large_string(values.type) else values.to_numpy(zero_copy_only=True)
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------

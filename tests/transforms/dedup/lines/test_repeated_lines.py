@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from tamis.transforms.beam.exchange import PartState
 from tamis.transforms.beam.step import CUTS
 from tamis.transforms.core.documents import hosts
-from tamis.transforms.dedup.line_keys import lines_of
-from tamis.transforms.dedup.repeated_lines import STEP, FindRepeatedLines
+from tamis.transforms.dedup.lines.line_keys import lines_of
+from tamis.transforms.dedup.lines.repeated_lines import STEP, FindRepeatedLines
 from tamis.transforms.text.hashing import hash128, text_buffer
 from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 

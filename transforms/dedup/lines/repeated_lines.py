@@ -33,7 +33,7 @@ from tamis.transforms.beam.step import CUTS, Documents, Kept, Step, one_batch, r
 from tamis.transforms.core.documents import hosts, row_of
 from tamis.transforms.dedup.deduplicate import LoadTexts
 from tamis.transforms.dedup.duplicates import texts_of
-from tamis.transforms.dedup.line_options import RepeatedLines
+from tamis.transforms.dedup.lines.line_options import RepeatedLines
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.text.hashing import hash128, hash_texts, text_buffer
 
@@ -148,7 +148,7 @@ def _large_groups(gathered: Gathered, documents: int) -> Iterable[pa.RecordBatch
 
 def _lines(part_state: PartState, grouped: Grouped, texts: LoadTexts, partitions: int) -> Iterator[pa.RecordBatch]:
     """The lines of the documents of large groups."""
-    from tamis.transforms.dedup.line_keys import lines_of
+    from tamis.transforms.dedup.lines.line_keys import lines_of
 
     large = part_state.result(_LARGE)
     if large is None:

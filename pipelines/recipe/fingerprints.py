@@ -21,7 +21,7 @@ RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or
 DECIDE_VERSION = 7  # raise it when the same rated parts and recipe give other files of a release
 
 _DECIDES_NOTHING: Final[Any] = {
-    **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
+    **dict.fromkeys(("input", "name", "edit", "rate_unedited", "rate", "requires", "max_shrink"), True),
     "output": {"retain"},
 }
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
@@ -68,7 +68,7 @@ def words_identity(recipe: Recipe) -> dict[str, object]:
 
 
 def editors_identity(recipe: Recipe) -> dict[str, object]:
-    """Everything that determines what editors make of each text, by keys of a fingerprint."""
+    """Everything that determines the text that each rater sees, by keys of a fingerprint."""
     sections = {
         section: [[editor.name, _fingerprint("editor", editor)] for editor in editors]
         for section, editors in recipe.editors_by_section.items()
@@ -76,6 +76,8 @@ def editors_identity(recipe: Recipe) -> dict[str, object]:
     identity: dict[str, object] = {"editors": sections.pop(EDIT)}
     if sections:
         identity["editors of blocks"] = [sections, _languages_identity(recipe, sections)]
+    if recipe.rate_unedited:
+        identity["unedited"] = sorted(recipe.rate_unedited)
     return identity
 
 

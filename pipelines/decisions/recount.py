@@ -53,8 +53,8 @@ class Recount(Step):
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform:
         import apache_beam as beam
 
-        steps = {"name": self.name, "cutting": self.cutting, "counted": self.counted}
-        count = partial(recount, recipe=self.recipe, kept=kept, spill=spill, **steps)
+        steps = {"cutting": self.cutting, "counted": self.counted}
+        count = partial(recount, recipe=self.recipe, kept=kept, name=self.name, spill=spill, **steps)
         return beam.ParDo(MapDoFn(count)).with_output_types(PartState)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
@@ -90,7 +90,7 @@ def _judged(
 
 
 def recount(
-    part_state: PartState, recipe: Recipe, kept: Kept, name: str, cutting: Sequence[str], counted: Sequence[str], spill: str
+    part_state: PartState, *, recipe: Recipe, kept: Kept, name: str, cutting: Sequence[str], counted: Sequence[str], spill: str
 ) -> PartState:
     """Adds the results `RECOUNT`, `SPANS` and `BANDS`, if any kept document of the part was cut by a step
     whose cuts are not counted yet; what an earlier step counted of others stays in them. The step

@@ -195,9 +195,9 @@ def _pieces(
     code, names = _codes(table["group"])
     member = np.isin(code, code[np.isin(table["doc_ref"].to_numpy(), large["doc_ref"].to_numpy())])
     table, code, group = table.filter(pa.array(member)), code[member], hash128(names)
-    columns = {"text": "text_hash_0", "doc_ref": "doc_ref"} | (
-        dict(zip(_RANK, _RANK, strict=True)) if options.keep == "best" else {}
-    )
+    columns = {"text": "text_hash_0", "doc_ref": "doc_ref"}
+    if options.keep == "best":
+        columns |= {name: name for name in _RANK}
     values = {name: table[column].to_numpy() for name, column in columns.items()}
     pending: list[pa.RecordBatch] = []
     first = 0
@@ -280,9 +280,9 @@ def _cuts(part_state: PartState, step: str, options: Repeats, grouped: Grouped) 
     stop[~last] = following[~last]
     size, group = (result_column(found["doc_ref"], grouped(part_state), name, None) for name in ("bytes", "group"))
     repeated = _share(doc_ref, start, stop, size.to_numpy(), options.drop_above)
-    words = ["in", found["texts"].cast(pa.string()), "texts"] + (
-        [] if options.within == "corpus" else ["of", group.cast(pa.string())]
-    )
+    words = ["in", found["texts"].cast(pa.string()), "texts"]
+    if options.within != "corpus":
+        words += ["of", group.cast(pa.string())]
     spans = spans_of(part_state)
     start, stop = (rated_places(spans, doc_ref, places) for places in (start, stop))
     columns = [doc_ref, start, stop, pa.repeat(step, len(found)), pc.binary_join_element_wise(*words, " "), repeated]

@@ -53,9 +53,8 @@ class Recount(Step):
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform:
         import apache_beam as beam
 
-        steps = {"cutting": self.cutting, "counted": self.counted}
-        count = partial(recount, recipe=self.recipe, kept=kept, name=self.name, spill=spill, **steps)
-        return beam.ParDo(MapDoFn(count)).with_output_types(PartState)
+        count = partial(recount, recipe=self.recipe, kept=kept, name=self.name, cutting=self.cutting, spill=spill)
+        return beam.ParDo(MapDoFn(partial(count, counted=self.counted))).with_output_types(PartState)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
         if results is None:

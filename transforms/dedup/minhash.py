@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.dedup.lines.line_options import RepeatedLines
+from tamis.transforms.dedup.repeats.repeat_options import RepeatedLines, RepeatedParagraphs, RepeatedSentences
 from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 if TYPE_CHECKING:
@@ -84,7 +84,13 @@ class Dedup(Options):
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(
-        None, description="lines that many texts of a host or a source have, which are cut before duplicates are looked for"
+        None, description="lines that many texts of a host have, which are cut before duplicates are looked for"
+    )
+    paragraphs: RepeatedParagraphs | None = Field(
+        None, description="paragraphs that several texts have, which are cut after duplicates are dropped"
+    )
+    sentences: RepeatedSentences | None = Field(
+        None, description="spans of three sentences that several texts have, which are cut after repeated paragraphs"
     )
 
     against: tuple[str, ...] = Field(

@@ -92,7 +92,6 @@ class Dedup(Options):
     sentences: RepeatedSentences | None = Field(
         None, description="spans of three sentences that several texts have, which are cut after repeated paragraphs"
     )
-
     against: tuple[str, ...] = Field(
         (),
         description="what was released before: releases (RUN, RUN@41) that left an index, or folders of indices; a document "
@@ -105,9 +104,14 @@ class Dedup(Options):
     )
 
     @model_validator(mode="after")
-    def _index_has_a_text_once(self) -> Dedup:
+    def _index_has_texts_as_they_are_looked_up(self) -> Dedup:
         if self.index and not self.exact:
             raise ValueError("index needs exact: true: an index has a text once")
+        if self.index and (self.paragraphs is not None or self.sentences is not None):
+            raise ValueError(
+                "index has the texts as they end, and paragraphs and sentences are cut after `against` has looked them up, so "
+                "a later copy would not be found: use one or the other"
+            )
         return self
 
     @model_validator(mode="after")

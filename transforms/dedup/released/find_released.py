@@ -180,7 +180,7 @@ def _verdicts(
     hits = part_state.result(_FOUND)
     if hits is None:
         return
-    equal = hits.filter(hits["id"].is_valid()).sort_by([("doc_ref", "ascending"), ("segment", "ascending")])
+    equal = hits.filter(hits["id"].is_valid()).sort_by([(name, "ascending") for name in ("doc_ref", "segment", "id")])
     doc_ref, first = np.unique(equal["doc_ref"].to_numpy(), return_index=True)
     equal = equal.take(pa.array(first))
     yield _answers(segments, doc_ref, equal["segment"].to_numpy(), equal["id"], pa.nulls(len(first), pa.float64()))

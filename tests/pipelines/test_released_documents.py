@@ -34,15 +34,16 @@ def text(seed: int, edits: int = 0) -> str:
     return " ".join(words)
 
 
-def save(path: Path, texts: dict[str, str]) -> Path:
-    """The texts as a file, which is left alone if it has them."""
-    content = "".join(json.dumps({"id": identifier, "text": each}) + "\n" for identifier, each in texts.items())
+def save(path: Path, texts: dict[str, Any]) -> Path:
+    """Texts, or documents without their ids, as a file, which is left alone if it has them."""
+    documents = {name: each if isinstance(each, dict) else {"text": each} for name, each in texts.items()}
+    content = "".join(json.dumps({"id": identifier, **each}) + "\n" for identifier, each in documents.items())
     if not path.exists() or path.read_text() != content:
         path.write_text(content)
     return path
 
 
-def night(folder: Path, name: str, texts: dict[str, str], **dedup: Any) -> Result:
+def night(folder: Path, name: str, texts: dict[str, Any], **dedup: Any) -> Result:
     """A run over these texts, in a directory of its own."""
     source = save(folder / f"{name}.jsonl", texts)
     recipe = folder / f"{name}.yaml"
@@ -209,6 +210,41 @@ def test_what_is_purged_is_in_no_index(nights: tuple[Path, list[Result]], tmp_pa
     kept = [name for name, (reason, _) in decisions(later).items() if reason == "keep"]
     assert decisions(later)["d6"] == ("dedup.released", f"equal to a6 of {tmp_path}/one@1")
     assert kept in (["d5"], ["d7"])  # near-duplicates of each other
+
+
+def dated(number: int, place: int, seed: int, edits: int) -> dict[str, str]:
+    return {"text": text(seed, edits), "date": f"2026-11-{number + 1:02d}T{place:02d}:00:00Z", "source": f"site-{place % 2}"}
+
+
+@pytest.mark.slow
+def test_nights_keep_the_same_documents_as_one_run_over_all_if_the_oldest_stays(tmp_path: Path) -> None:
+    """Six nights of near copies at various distances, chains among them, and of equal texts."""
+    draw = np.random.default_rng(5)
+    nights = [
+        {f"n{number}-{place}": dated(number, place, int(draw.integers(8)), int(draw.integers(12))) for place in range(12)}
+        for number in range(6)
+    ]
+    dedup: dict[str, Any] = {"minhash": {"threshold": 0.5}, "keep": "oldest"}
+    kept: list[str] = []
+    for number, documents in enumerate(nights):
+        against = [str(tmp_path / f"night{number - 1}")] if number else []
+        result = night(tmp_path, f"night{number}", documents, index="extend", against=against, **dedup)
+        kept += [name for name, (reason, _) in decisions(result).items() if reason == "keep"]
+    everything = {name: each for documents in nights for name, each in documents.items()}
+    whole = night(tmp_path, "whole", dict(sorted(everything.items(), reverse=True)), **dedup)
+    assert sorted(kept) == sorted(name for name, (reason, _) in decisions(whole).items() if reason == "keep")
+    assert 8 < len(kept) < len(everything) - 8
+
+
+def test_one_run_over_all_may_keep_a_later_copy_that_is_preferred(tmp_path: Path) -> None:
+    """So it differs from nights unless the oldest stays."""
+    one, two = {"a": dated(0, 0, 1, 0)}, {"b": dated(1, 1, 1, 1), "c": dated(1, 0, 2, 0)}
+    night(tmp_path, "one", one, minhash={}, index=True)
+    by_night = decisions(night(tmp_path, "two", two, minhash={}, against=[str(tmp_path / "one")]))
+    assert by_night["b"] == ("dedup.released", f"Jaccard 0.8361 with a of {tmp_path}/one@1")
+    for options in ({"keep": "newest"}, {"prefer": ["site-1"]}, {"keep": "oldest", "prefer": ["site-1", "site-0"]}):
+        whole = decisions(night(tmp_path, "whole", one | two, minhash={}, **options))
+        assert whole == {"a": ("dedup.near", "Jaccard 0.8361 with b"), "b": ("keep", None), "c": ("keep", None)}
 
 
 @pytest.mark.slow

@@ -100,7 +100,7 @@ class ClassifierRater(Rater[Classifier]):
         import numpy as np
         import pyarrow as pa
 
-        from tamis.transforms.rate.neural.windows import read_windows
+        from tamis.transforms.rate.neural.token_windows import read_windows
 
         options = self.options
         network = network_of(options, "classifier")

@@ -44,7 +44,8 @@ class Pretrained(Options):
     windows: tuple[Place, ...] = Field(
         ("begin",),
         min_length=1,
-        description="Parts of a longer text, of `max_tokens` each, that are read: `begin`, `middle`, `end`. Their values are averaged.",
+        description="Parts of a longer text, of `max_tokens` each, that are read: `begin`, `middle`, `end`. Their values are "
+        "averaged.",
     )
     batch_tokens: PositiveCount | None = Field(
         None,

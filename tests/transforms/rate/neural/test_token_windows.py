@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.rate.neural.token_batches import bucket_lengths, plan_batches
-from tamis.transforms.rate.neural.windows import cut_windows, spans
+from tamis.transforms.rate.neural.token_windows import cut_windows, spans
 from tamis.transforms.text.segment import Texts, unsegmented
 from tests.transforms.rate.neural.random_models import tokenizer
 

@@ -79,7 +79,7 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "input": recipe.input.identity,
         "words": recipe.words.identity if rater.compares else None,
         **(words_identity(recipe) if not (rater.raw or rater.compares) else {}),
-        **editors_identity(recipe),
+        **({"unedited": True} if rater.name in recipe.rate_unedited else editors_identity(recipe)),
         "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")

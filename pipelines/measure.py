@@ -99,16 +99,17 @@ def measure(batch: pa.RecordBatch, recipe: Recipe, components: Components, known
     """Edits the texts, then measures all signals, and what Decide needs of each document. Of some of
     the recipe's components, only their signals are there. Documents whose blocks have other editors
     or words are edited, or cut into words, apart; each is one row in its place."""
-    whole = _Documents(batch, batch["text"], {}, {}, known)
+    whole = _rated_unedited(_Documents(batch, batch["text"], {}, {}, known), recipe, components.raters)
+    raters = [rater for rater in components.raters if rater.name not in recipe.rate_unedited]
     measured: list[Measured] = []
     order = [np.empty(0, np.int64)]
     for section, edited_rows in recipe.text_blocks.by_editors(batch["source"], partial(_languages, whole, recipe)):
         documents = whole if edited_rows is None else whole.take(edited_rows)
         documents = _edited(documents, components.editors.get(section, ()))
-        if raw := [rater for rater in components.raters if rater.raw]:
-            documents = _rated(documents, raw, unsegmented(documents.batch["text"]))
-        for reading, rows in _by_reading(documents, recipe, components):
-            measured.append(_measured(documents if rows is None else documents.take(rows), reading, recipe, components))
+        documents = _rated_raw(documents, raters)
+        for reading, rows in _by_reading(documents, recipe, raters):
+            own = documents if rows is None else documents.take(rows)
+            measured.append(_measured(own, reading, recipe, components.editors, raters))
             rows = np.arange(documents.batch.num_rows) if rows is None else rows
             order.append(rows if edited_rows is None else edited_rows[rows])
     if len(measured) == 1:
@@ -156,9 +157,9 @@ def _languages(documents: _Documents, recipe: Recipe) -> pa.Array:
     return recipe.rules.languages(pa.table(columns))
 
 
-def _by_reading(documents: _Documents, recipe: Recipe, components: Components) -> Groups[Reading]:
-    """How raters see the documents."""
-    if all(rater.raw or rater.compares for rater in components.raters):
+def _by_reading(documents: _Documents, recipe: Recipe, raters: Sequence[Rater[Any]]) -> Groups[Reading]:
+    """How these raters see the documents."""
+    if all(rater.raw or rater.compares for rater in raters):
         return [(Reading(recipe.words), None)]
     return recipe.text_blocks.by_reading(documents.batch["source"], partial(_languages, documents, recipe))
 
@@ -171,6 +172,7 @@ def _edited(documents: _Documents, editors: Sequence[Editor[Any]]) -> _Documents
         return documents
     batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), edited[-1].texts)
     values = {name: each.signals[name] for each in edited for name in each.signals.schema.names}
+    values = {**documents.values, **values}
     before = {name: values[own] for editor in reversed(editors) for name, own in editor.before.items()}
     return documents._replace(batch=batch, values=values, before=before, edits=record(edited, batch.num_rows))
 
@@ -188,19 +190,49 @@ def _rated(documents: _Documents, raters: Sequence[Rater[Any]], texts: Texts) ->
     return documents._replace(values=values)
 
 
-def _measured(documents: _Documents, reading: Reading, recipe: Recipe, components: Components) -> Measured:
+def _rated_raw(documents: _Documents, raters: Sequence[Rater[Any]]) -> _Documents:
+    """The documents with the signals of the raw raters among these."""
+    raw = [rater for rater in raters if rater.raw]
+    return _rated(documents, raw, unsegmented(documents.batch["text"])) if raw else documents
+
+
+def _rated_unedited(documents: _Documents, recipe: Recipe, raters: Sequence[Rater[Any]]) -> _Documents:
+    """Documents that no editor has seen, with the signals of the raters that see them so."""
+    unedited = [rater for rater in raters if rater.name in recipe.rate_unedited]
+    documents = _rated_raw(documents, unedited)
+    if all(rater.raw for rater in unedited):
+        return documents
+    pieces, order = [], []
+    for reading, rows in _by_reading(documents, recipe, unedited):
+        piece = documents if rows is None else documents.take(rows)
+        texts = segment(piece.batch["text"], reading.words)
+        pieces.append(_rated(piece, _reading(unedited, reading), texts).values)
+        order.append(np.arange(documents.batch.num_rows) if rows is None else rows)
+    place = pa.array(np.argsort(np.concatenate(order)))
+    return documents._replace(
+        values={name: pa.concat_arrays([values[name] for values in pieces]).take(place) for name in pieces[0]}
+    )
+
+
+def _measured(
+    documents: _Documents,
+    reading: Reading,
+    recipe: Recipe,
+    by_section: Mapping[str, Sequence[Editor[Any]]],
+    raters: Sequence[Rater[Any]],
+) -> Measured:
     """Documents with all signals, and their sketch. `reading`: how raters see them, unless they compare."""
     batch, words = documents.batch, reading.words
     texts = segment(batch["text"], words)
     bands = recipe.dedup.minhash if recipe.dedup is not None else None
-    raters = [_with_stop_words(rater, reading.stop_words) for rater in components.raters if not rater.raw]
+    raters = _reading(raters, reading)
     comparing = texts
     if words != recipe.words and (bands is not None or any(rater.compares for rater in raters)):
         comparing = segment(batch["text"], recipe.words)
     for rater in raters:
         documents = _rated(documents, [rater], comparing if rater.compares else texts)
     values = documents.values
-    editors = [editor for each in components.editors.values() for editor in each]
+    editors = [editor for each in by_section.values() for editor in each]
     edits = {signal.name for editor in editors for signal in editor.signals}
     signals = [signal for name, signal in recipe.rated_signals.items() if name in values or name in edits]
     fields = [*batch.schema, *(signal.field() for signal in signals)]
@@ -225,6 +257,11 @@ def _measured(documents: _Documents, reading: Reading, recipe: Recipe, component
     if bands is not None:
         columns["bands"] = sketch(comparing, bands)
     return rated, pa.record_batch(columns)
+
+
+def _reading(raters: Sequence[Rater[Any]], reading: Reading) -> list[Rater[Any]]:
+    """The raters that see words, as this reading wants them."""
+    return [_with_stop_words(rater, reading.stop_words) for rater in raters if not rater.raw]
 
 
 def _with_stop_words(rater: Rater[Any], stop_words: tuple[str, ...] | None) -> Rater[Any]:

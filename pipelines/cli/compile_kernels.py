@@ -40,7 +40,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {},
     {"dedup": {"minhash": {"scheme": "multiply"}}},
     {
-        "dedup": {"minhash": {}, "lines": {"within": "source", "documents": 2}},
+        "dedup": {"minhash": {}, "url": {}, "lines": {"within": "source", "documents": 2}},
         "decontaminate": {"action": "cut", "drop": 0.9, "review": 0.9, "margin": 1},
     },
 )

@@ -140,7 +140,13 @@ def fuse(
     mixtures: Annotated[
         str, typer.Argument(metavar="WEIGHTS", help="A table with a row for each proxy: index, and its weights.")
     ],
-    losses: Annotated[str, typer.Argument(metavar="LOSSES", help="A table with a row for each proxy: index, and its losses.")],
+    losses: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="LOSSES...",
+            help="Tables with a row for each proxy: index, and its losses; or .json files that tamis proxy --json printed.",
+        ),
+    ],
     output: Annotated[str, typer.Option("--output", "-o", help="The file that a recipe names: NAME.json.")],
     target: Annotated[list[str], typer.Option(help="Only this column of losses; repeatable.")] = [],  # noqa: B006
     law: Annotated[str, typer.Option(help="What predicts losses: trees (needs lightgbm) or log-linear.")] = "trees",
@@ -212,6 +218,9 @@ def check(
         list[str], typer.Option(help="A number or label that the score should not follow, as tokens; repeatable.")
     ] = [],  # noqa: B006
     category: Annotated[list[str], typer.Option(help="Labels by a rater; each pair is compared; repeatable.")] = [],  # noqa: B006
+    order: Annotated[
+        str, typer.Option(help="The labels from lowest to highest, as bad,fair,good, for weighted κ. Numbers need none.")
+    ] = "",
     labels: Annotated[
         str, typer.Option(help="A file with id and label, 0 to 1: each document as an example of its kind.")
     ] = "",
@@ -225,8 +234,9 @@ def check(
     with user_errors(as_json):
         from tamis.pipelines.quality.check_scores import Limits, check_scores, lines
 
+        grades = [label.strip() for label in order.split(",") if label.strip()]
         found = check_scores(
-            sources, score, rater, confounder, category, top, by, labels, judged, against, benchmark, decision, Limits()
+            sources, score, rater, confounder, category, grades, top, by, labels, judged, against, benchmark, decision, Limits()
         )
         print_output(found.as_json(), lines(found), as_json)
         if found.alarms:
@@ -262,6 +272,13 @@ def review(
     calibration: Annotated[
         str, typer.Option(help="A file of calibrate: makes scores of values, and reviews documents outside its range.")
     ] = "",
+    within: Annotated[
+        list[str],
+        typer.Option(help="A number or label, as tokens, language.label or NAME.known: reviews values rare in --reference."),
+    ] = [],  # noqa: B006
+    reference: Annotated[
+        list[str], typer.Option(metavar="RUN|FILE", help="The documents that the raters know; repeatable for files.")
+    ] = [],  # noqa: B006
     labels: Annotated[str, typer.Option(help="A file with id and label, 0 to 1: shows coverage against precision.")] = "",
     decision: Decision = "",
     as_json: Json = False,
@@ -272,7 +289,7 @@ def review(
         from tamis.pipelines.quality.review_documents import lines
         from tamis.pipelines.quality.review_documents import review as review_documents
 
-        found = review_documents(sources, rater, limit, margin, disagreement, calibration, labels, decision)
+        found = review_documents(sources, rater, limit, margin, disagreement, calibration, within, reference, labels, decision)
         write_table(found.table, output)
         result = {"output": output, "counts": found.counts, "curve": [asdict(point) for point in found.curve]}
         print_output(result, lines(found), as_json)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tamis.pipelines.quality.calibrate_signals import join_labels
-from tamis.pipelines.quality.value_table import numbers_of, read_values
+from tamis.pipelines.quality.value_table import labels_of, numbers_and_labels, numbers_of, read_values
 from tamis.transforms.assess.confounders import partial_correlations, residual_scores
 from tamis.transforms.assess.drift import Drift, drift
 from tamis.transforms.assess.fairness import Fairness, fairness
@@ -73,6 +72,7 @@ def check_scores(
     raters: Sequence[str],
     confounders: Sequence[str],
     categories: Sequence[str],
+    order: Sequence[str],
     top: float,
     by: str,
     labels: str,
@@ -85,12 +85,13 @@ def check_scores(
     """The checks of `score` on the documents of `sources`. High is the best share `top` of it.
 
     `raters`: other scores, for the correlation matrix. `confounders`: numbers, or labels. `categories`: labels, of
-    which each pair is compared. `by`: the column of the sources, "" for none. `labels`: a file with id and label, an
-    oracle's verdict from 0 to 1. `judged`: the column with the share of the bytes that the rater saw. `against`: the
-    column with the scores of the old model. `benchmark`: a file with both scores on a frozen set of documents.
+    which each pair is compared, also by weighted κ if they are numbers, or listed in `order` from lowest to highest.
+    `by`: the column of the sources, "" for none. `labels`: a file with id and label, an oracle's verdict from 0 to 1.
+    `judged`: the column with the share of the bytes that the rater saw. `against`: the column with the scores of the
+    old model. `benchmark`: a file with both scores on a frozen set of documents.
     Raises RunError for what is not there.
     """
-    numeric, worded = _kinds(sources, confounders, decision)
+    numeric, worded = numbers_and_labels(sources, confounders, decision)
     needed = [score, *raters, *numeric, *filter(None, (judged, against))]
     table = read_values(sources, needed, [*categories, *worded, *filter(None, (by, "id" if labels else ""))], decision)
     values = numbers_of(table, score)
@@ -101,10 +102,10 @@ def check_scores(
     if by:
         verdicts = join_labels(table["id"].combine_chunks(), labels) if labels else None
         seen = numbers_of(table, judged) if judged else None
-        found.fairness = fairness(values, _labels(table, by, "none"), limit, verdicts, seen)
+        found.fairness = fairness(values, labels_of(table, by, "none"), limit, verdicts, seen)
         found.alarms += _fairness_alarms(found.fairness, limits)
     if confounders:
-        columns = {name: numbers_of(table, name) if name in numeric else _labels(table, name, "none") for name in confounders}
+        columns = {name: numbers_of(table, name) if name in numeric else labels_of(table, name, "none") for name in confounders}
         found.confounders = partial_correlations(values, columns)
         found.alarms += [
             f"{score} follows {name}: partial correlation {value:+.2f}, the others held fixed"
@@ -118,8 +119,11 @@ def check_scores(
         found.correlations = {f"{names[i]} ~ {names[j]}": float(matrix[i, j]) for i, j in pairs}
         found.effective_raters = effective_number(matrix)
     for first, second in combinations(dict.fromkeys(categories), 2):
-        one, other = (_labels(table, name, None) for name in (first, second))
-        found.categories[f"{first} ~ {second}"] = {"kappa": kappa(one, other), "nmi": mutual_information(one, other)}
+        one, other = (labels_of(table, name, None) for name in (first, second))
+        measures = {"kappa": kappa(one, other), "nmi": mutual_information(one, other)}
+        if grades := _grades({*one, *other} - {None}, order):
+            measures |= {"linear_kappa": kappa(one, other, grades, 1), "quadratic_kappa": kappa(one, other, grades, 2)}
+        found.categories[f"{first} ~ {second}"] = measures
     if against:
         found.drift["documents"] = _drift(numbers_of(table, against), values, top)
     if benchmark:
@@ -149,7 +153,10 @@ def lines(found: ScoreChecks) -> Iterator[str]:
     if found.effective_raters is not None:
         yield f"effective number of raters: {found.effective_raters:.2f}"
     for name, measures in found.categories.items():
-        yield f"{name}: κ {measures['kappa']:.3f}, NMI {measures['nmi']:.3f}"
+        weighted = [
+            f"{kind} κ {measures[f'{kind}_kappa']:.3f}" for kind in ("linear", "quadratic") if f"{kind}_kappa" in measures
+        ]
+        yield f"{name}: " + ", ".join([f"κ {measures['kappa']:.3f}", *weighted, f"NMI {measures['nmi']:.3f}"])
     for name, change in found.drift.items():
         yield (
             f"drift on {name} ({change.documents:,}): flips {change.flips:.1%} at {change.limit:g}, "
@@ -160,32 +167,23 @@ def lines(found: ScoreChecks) -> Iterator[str]:
 
 def residual_table(sources: Sequence[str], score: str, confounders: Sequence[str], decision: str) -> pa.Table:
     """id and `residual`: the score of each document without what the confounders explain; null if one is missing."""
-    numeric, worded = _kinds(sources, confounders, decision)
+    numeric, worded = numbers_and_labels(sources, confounders, decision)
     table = read_values(sources, [score, *numeric], ["id", *worded], decision)
-    columns = {name: numbers_of(table, name) if name in numeric else _labels(table, name, "none") for name in confounders}
+    columns = {name: numbers_of(table, name) if name in numeric else labels_of(table, name, "none") for name in confounders}
     left = residual_scores(numbers_of(table, score), columns)
     return pa.table({"id": table["id"], "residual": pa.array(left, from_pandas=True)})
 
 
-def _kinds(sources: Sequence[str], confounders: Sequence[str], decision: str) -> tuple[list[str], list[str]]:
-    """The confounders that are numbers, and those that are labels."""
-    numbers: list[str] = []
-    worded: list[str] = []
-    for name in dict.fromkeys(confounders):
-        try:
-            read = read_values(sources, [name], (), decision)
-        except RunError as error:
-            if "text" not in str(error) and "cannot be read as numbers" not in str(error):
-                raise
-            worded.append(name)
-            continue
-        (worded if read[name].null_count == read.num_rows else numbers).append(name)
-    return numbers, worded
-
-
-def _labels(table: pa.Table, name: str, missing: str | None) -> np.ndarray:
-    values = table[name].combine_chunks()
-    return np.array((values if missing is None else pc.fill_null(values, missing)).to_pylist(), object)
+def _grades(labels: set[str], order: Sequence[str]) -> list[str]:
+    """The labels from lowest to highest; empty if nothing says which is higher."""
+    if order:
+        if unknown := sorted(labels - set(order)):
+            raise RunError(f"--order lists {', '.join(order)}, but not the label '{unknown[0]}'")
+        return list(order)
+    try:
+        return sorted(labels, key=float)
+    except ValueError:
+        return []
 
 
 def _drift(old: Floats, new: Floats, top: float) -> Drift:

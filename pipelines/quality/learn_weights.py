@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -24,22 +25,24 @@ _HELD_OUT = 5  # every fifth proxy checks the law, and stops the trees
 
 
 def learn_weights(
-    mixtures: str, losses: str, targets: Sequence[str], law: str, draws: int, seed: int, cap: float, divergence: float
+    mixtures: str, losses: Sequence[str], targets: Sequence[str], law: str, draws: int, seed: int, cap: float, divergence: float
 ) -> LearnedWeights:
     """The weights with the least mean predicted loss.
 
-    `mixtures` and `losses` are tables with a row for each proxy; `targets`: columns of losses, by default
-    all. `law`: trees (mean of the best 128 of `draws`; signed if the proxies' weights are) or log-linear (convex
-    programme). `cap`: the most of a weight, in multiples of its mean over the proxies; 0 for none. Both laws
-    are fitted, and agree or not on held-out proxies. Raises RunError for tables that do not fit.
+    `mixtures` and `losses` are tables with a row for each proxy; losses may be what `tamis proxy --json` printed.
+    `targets`: columns of losses, by default all. `law`: trees (mean of the best 128 of `draws`; signed if the
+    proxies' weights are) or log-linear (convex programme). `cap`: the most of a weight, in multiples of its mean over
+    the proxies; 0 for none. Both laws are fitted, and agree or not on held-out proxies. Raises RunError for tables
+    that do not fit.
     """
+    measured = ", ".join(losses)
     key, names, x, columns, y = _joined(mixtures, losses)
     chosen = list(dict.fromkeys(targets)) or columns
     if unknown := [name for name in chosen if name not in columns]:
-        raise RunError(f"{losses}: there is no column '{unknown[0]}'; the losses are {', '.join(columns)}")
+        raise RunError(f"{measured}: there is no column '{unknown[0]}'; the losses are {', '.join(columns)}")
     y = y[:, [columns.index(name) for name in chosen]]
     if len(x) < 4 * _HELD_OUT:
-        raise RunError(f"{mixtures} and {losses} share {len(x)} proxies by {key}: a law needs {4 * _HELD_OUT} or more")
+        raise RunError(f"{mixtures} and {measured} share {len(x)} proxies by {key}: a law needs {4 * _HELD_OUT} or more")
     held_out = np.arange(len(x)) % _HELD_OUT == _HELD_OUT - 1
     signed = bool((x < 0).any())
     prior = np.abs(x).mean(axis=0)
@@ -65,7 +68,7 @@ def learn_weights(
             weights = least_loss(fitted[law].slopes, caps, np.maximum(prior, 1e-6), divergence)
             predicted = float(fitted[law].predict(weights[None])[0])
     except ValueError as error:
-        raise RunError(f"{losses}: {error}") from None
+        raise RunError(f"{measured}: {error}") from None
     return LearnedWeights(
         weights=dict(zip(names, weights.tolist(), strict=True)),
         law=law,
@@ -122,31 +125,54 @@ def write_draws(names: Sequence[str], draws: int, seed: int, signed: bool, uri: 
     storage.write_bytes(uri, table.getvalue().encode())
 
 
-def _joined(mixtures: str, losses: str) -> tuple[str, list[str], Floats, list[str], Floats]:
-    """(key, names of weights, f64[n, k], names of losses, f64[n, targets]) of the proxies in both tables, in the
+def _joined(mixtures: str, losses: Sequence[str]) -> tuple[str, list[str], Floats, list[str], Floats]:
+    """(key, names of weights, f64[n, k], names of losses, f64[n, targets]) of the proxies in all tables, in the
     order of the first."""
-    left, right = _table(mixtures), _table(losses)
-    key = next((name for name in KEYS if name in left[0] and name in right[0]), "")
+    left, measured = _table(mixtures), [_table(uri) for uri in losses]
+    key = next((name for name in KEYS if all(name in table[0] for table in (left, *measured))), "")
     if not key:
-        raise RunError(f"{mixtures} and {losses} need a column that names the proxy in both: {', '.join(KEYS)}")
-    by_key = {str(row[key]): row for row in right}
-    if len(by_key) < len(right):
-        raise RunError(f"{losses}: a proxy has two rows of losses ('{key}')")
-    proxies = [row for row in left if str(row[key]) in by_key]
-    names, columns = ([name for name in table[0] if name not in KEYS] for table in (left, right))
+        raise RunError(f"{mixtures} and {', '.join(losses)} need a column that names the proxy in each: {', '.join(KEYS)}")
+    columns: list[str] = []
+    proxies, found = left, [np.empty((len(left), 0))]
+    for uri, table in zip(losses, measured, strict=True):
+        by_key = {str(row[key]): row for row in table}
+        if len(by_key) < len(table):
+            raise RunError(f"{uri}: a proxy has two rows of losses ('{key}')")
+        own = [name for name in table[0] if name not in KEYS]
+        if twice := set(own) & set(columns):
+            raise RunError(f"{uri}: the losses '{min(twice)}' are in another table, too")
+        there = [str(row[key]) in by_key for row in proxies]
+        proxies, found = [row for row, has in zip(proxies, there, strict=True) if has], [part[there] for part in found]
+        values = [[_number(by_key[str(row[key])], name, uri) for name in own] for row in proxies]
+        found.append(np.array(values).reshape(-1, len(own)))
+        columns += own
+    names = [name for name in left[0] if name not in KEYS]
     x = np.array([[_number(row, name, mixtures) for name in names] for row in proxies])
-    y = np.array([[_number(by_key[str(row[key])], name, losses) for name in columns] for row in proxies])
-    return key, names, x.reshape(-1, len(names)), columns, y.reshape(-1, len(columns))
+    return key, names, x.reshape(-1, len(names)), columns, np.concatenate(found, axis=1)
 
 
 def _table(uri: str) -> list[Row]:
     try:
-        found = [row for _, row in rows(uri)]
+        found = _proxy_losses(uri) if uri.endswith(".json") else [row for _, row in rows(uri)]
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from None
     if not found:
         raise RunError(f"{uri}: the table has no rows")
     return found
+
+
+def _proxy_losses(uri: str) -> list[Row]:
+    """A row for each run that `tamis proxy` has ranked, by its losses at the lowest learning rate, at which rankings
+    hold best. Its index is the last part of the run's name. Raises ValueError if the file is something else."""
+    try:
+        result = json.loads(storage.read_bytes(uri))
+        ranking = min(result["rates"], key=lambda rate: float(rate["learning_rate"]))
+        return [
+            {"index": row["run"].rstrip("/").rpartition("/")[2], "run": row["run"], result["validation"]: row["loss"]}
+            for row in ranking["runs"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{uri}: a .json file of losses is what tamis proxy --json prints") from None
 
 
 def _number(row: Row, name: str, uri: str) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.pipelines.quality.calibrate_signals import join_labels
-from tamis.pipelines.quality.value_table import numbers_of, read_values
-from tamis.transforms.assess.reject_option import Coverage, coverage_curve, mean_score, verdicts
+from tamis.pipelines.quality.value_table import labels_of, numbers_and_labels, numbers_of, read_values
+from tamis.transforms.assess.reject_option import Coverage, common_labels, common_numbers, coverage_curve, mean_score, verdicts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.select.quality.calibration import read_calibration
 
@@ -35,18 +35,34 @@ def review(
     margin: float,
     disagreement: float,
     calibration: str,
+    within: Sequence[str],
+    reference: Sequence[str],
     labels: str,
     decision: str,
 ) -> Reviewed:
     """The verdict on each document by the mean of its raters' scores (see `verdicts`).
 
     `calibration`: a file that maps each rater to a score, and says which values it was fitted on; "" if the values
-    are scores. `labels`: a file with id and label, for the curve. Raises RunError for what is not there.
+    are scores. `within`: columns, numbers or labels, whose values are reviewed where documents of `reference`, those that
+    the raters know, hardly have them. `labels`: a file with id and label, for the curve. Raises RunError for what is not
+    there.
     """
+    if bool(within) != bool(reference):
+        raise RunError("--within names values, and --reference the documents whose values they should be: give both")
     names = list(dict.fromkeys(raters))
-    table = read_values(sources, names, ["id"], decision)
+    numbers, worded = numbers_and_labels(reference, within, "") if within else ([], [])
+    table = read_values(sources, [*names, *numbers], ["id", *worded], decision)
     values = [numbers_of(table, name) for name in names]
     inside = np.ones(table.num_rows, bool)
+    if within:
+        known = read_values(reference, numbers, worded)
+        try:
+            for name in numbers:
+                inside &= common_numbers(numbers_of(table, name), numbers_of(known, name))
+        except ValueError as error:
+            raise RunError(f"{', '.join(reference)}: '{name}': {error}") from None
+        for name in worded:
+            inside &= common_labels(labels_of(table, name, "none"), labels_of(known, name, "none"))
     if calibration:
         try:
             fitted = [read_calibration(calibration, name) for name in names]
@@ -61,7 +77,7 @@ def review(
     columns = {"id": table["id"], "verdict": pa.array(found, pa.string()), "score": pa.array(mean, from_pandas=True)}
     try:
         good = join_labels(table["id"].combine_chunks(), labels) if labels else None
-        curve = [] if good is None else coverage_curve(mean, good, limit, MARGINS)
+        curve = [] if good is None else coverage_curve(scores, good, limit, disagreement, inside, MARGINS)
     except ValueError as error:
         raise RunError(f"{labels}: {error}") from None
     return Reviewed(pa.table(columns), dict(sorted(Counter(found.tolist()).items())), curve)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipelines.python_api import DECIDED, Release
@@ -52,6 +54,28 @@ def read_values(
 def numbers_of(table: pa.Table, name: str) -> Floats:
     """A column of numbers: f64[n], NaN if missing."""
     return np.asarray(table[name].combine_chunks().cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def labels_of(table: pa.Table, name: str, missing: str | None) -> npt.NDArray[np.object_]:
+    """A column of labels: object[n], with `missing` for null."""
+    values = table[name].combine_chunks()
+    return np.array((values if missing is None else pc.fill_null(values, missing)).to_pylist(), object)
+
+
+def numbers_and_labels(sources: Sequence[str], names: Sequence[str], decision: str) -> tuple[list[str], list[str]]:
+    """The columns that are numbers, and those that are labels."""
+    numbers: list[str] = []
+    worded: list[str] = []
+    for name in dict.fromkeys(names):
+        try:
+            read = read_values(sources, [name], (), decision)
+        except RunError as error:
+            if "text" not in str(error) and "cannot be read as numbers" not in str(error):
+                raise
+            worded.append(name)
+            continue
+        (worded if read[name].null_count == read.num_rows else numbers).append(name)
+    return numbers, worded
 
 
 def signals_of(sources: Sequence[str]) -> dict[str, Signal]:

@@ -21,7 +21,7 @@ RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or
 DECIDE_VERSION = 7  # raise it when the same rated parts and recipe give other files of a release
 
 _DECIDES_NOTHING: Final[Any] = {
-    **dict.fromkeys(("input", "name", "edit", "rate", "requires", "max_shrink"), True),
+    **dict.fromkeys(("input", "name", "edit", "rate_unedited", "rate", "requires", "max_shrink"), True),
     "output": {"retain"},
 }
 """Fields that cannot change decisions/ and data/, or do so through the rating fingerprint."""
@@ -50,6 +50,7 @@ def decide_fingerprint(recipe: Recipe) -> str:
             "rate": recipe.rate_fingerprint,
             "recipe": recipe.model_dump(mode="json", exclude=_DECIDES_NOTHING),
             "scores": [_score_versions(name, scores) for name, scores in recipe.scores.items()],
+            "against": _released_versions(recipe),
         }
     )
 
@@ -68,7 +69,7 @@ def words_identity(recipe: Recipe) -> dict[str, object]:
 
 
 def editors_identity(recipe: Recipe) -> dict[str, object]:
-    """Everything that determines what editors make of each text, by keys of a fingerprint."""
+    """Everything that determines the text that each rater sees, by keys of a fingerprint."""
     sections = {
         section: [[editor.name, _fingerprint("editor", editor)] for editor in editors]
         for section, editors in recipe.editors_by_section.items()
@@ -76,6 +77,8 @@ def editors_identity(recipe: Recipe) -> dict[str, object]:
     identity: dict[str, object] = {"editors": sections.pop(EDIT)}
     if sections:
         identity["editors of blocks"] = [sections, _languages_identity(recipe, sections)]
+    if recipe.rate_unedited:
+        identity["unedited"] = sorted(recipe.rate_unedited)
     return identity
 
 
@@ -96,6 +99,17 @@ def _score_versions(name: str, scores: ScoreFile) -> list[str]:
         return [f"{entry.uri} {entry.version}" for entry in storage.expand(paths)]
     except (FileNotFoundError, ValueError) as error:
         raise RunError(f"scores.{name}: {error}") from None
+
+
+def _released_versions(recipe: Recipe) -> list[str]:
+    """Changes with the documents that `dedup.against` names. Raises RunError if it names no index."""
+    if recipe.dedup is None or not recipe.dedup.against:
+        return []
+    from tamis.transforms.dedup.released.index_files import FILE, near_settings
+    from tamis.transforms.dedup.released.open_indices import open_indices
+
+    segments = open_indices(recipe.dedup.against, near_settings(recipe.dedup.minhash, recipe.words))
+    return [f"{segment.name} {storage.sha256(storage.join(segment.folder, FILE))}" for segment in segments]
 
 
 def _word_identity(words: Words) -> dict[str, object]:

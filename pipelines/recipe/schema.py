@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain, product
+from itertools import chain, product, zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,6 +102,9 @@ class Recipe(Options):
     )
     words: Words = DEFAULT_WORDS
     edit: tuple[EditStep, ...] = Field((), description="editors, which change texts before they are rated, in their order")
+    rate_unedited: tuple[str, ...] = Field(
+        (), description="raters, by their names, that see each text as it was read; all others see what the editors leave"
+    )
     rate: Rating = Field(default_factory=lambda: Rating.model_validate({}))
     scores: dict[str, ScoreFile] = Field(
         {}, description="scores in files of their own, by a name of your choice, which begins the names of their signals"
@@ -137,8 +140,12 @@ class Recipe(Options):
     )
     dedup: Annotated[
         Dedup | None,
-        StepOf("tamis.transforms.dedup.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.urls.repeated_urls:DropRepeatedUrls"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.released.drop_released:DropReleased"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedParagraphs"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedSentences"),
     ] = None
     after_cuts: dict[str, Threshold] = Field(
         {}, description="limits by signal for documents that lost text to a step that cuts; measured again on what is left"
@@ -251,15 +258,18 @@ class Recipe(Options):
         pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
         if signals and blocks and pairs:
             checks[()] = partial(check_pairs, pairs, signals, info.data["scores"])
-            raters = chain.from_iterable(info.data["rate"].raters.values())
+            unedited = info.data["rate_unedited"]
+            raters = [*chain.from_iterable(info.data["rate"].raters.values())]
             raw = {signal.name for rater in raters if rater.raw for signal in rater.signals}
+            early = {signal.name for rater in raters if rater.name in unedited for signal in rater.signals}
+            words_early = raw & early if any(not rater.raw and rater.name in unedited for rater in raters) else raw
             for name, block in blocks.items():
                 if block.words is not None:
-                    checks[name, "words"] = partial(check_known_early, pairs, raw, "this text is cut into words")
+                    checks[name, "words"] = partial(check_known_early, pairs, words_early, "this text is cut into words")
                 if block.stop_words is not None:
-                    checks[name, "stop_words"] = partial(check_known_early, pairs, raw, "these words are counted")
+                    checks[name, "stop_words"] = partial(check_known_early, pairs, words_early, "these words are counted")
                 if block.edit is not None:
-                    checks[name, "edit"] = partial(check_known_early, pairs, (), "editors change this text")
+                    checks[name, "edit"] = partial(check_known_early, pairs, early, "editors change this text")
             labels = [signals[pair.label].labels if pair.label in signals else () for pair in pairs]
             if all(labels) and signals.strict:
                 for name in blocks.keys() - {label for each in labels for label in each}:
@@ -353,6 +363,9 @@ class Recipe(Options):
             running_order(self.raters)
         except ValueError as error:
             raise FieldErrors({("rate",): str(error)}) from None
+        if self.rate.complete:
+            names = {name: partial(_check_unedited, name, self.rate_unedited, self.raters) for name in self.rate_unedited}
+            FieldErrors.collect({("rate_unedited", index): names[name] for index, name in enumerate(self.rate_unedited)})
         return self
 
     @model_validator(mode="after")
@@ -523,16 +536,23 @@ class Recipe(Options):
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps that end documents after the thresholds, in the order of their sections; behind the
-        last one that cuts, the one that counts what is left."""
-        steps = self._own_steps()
-        cutting = [number for number, step in enumerate(steps) if step.cuts]
-        if not cutting:
-            return steps
+        """The steps that end documents after the thresholds, in the order of their sections; behind each
+        row of steps that cut, the one that counts what is left."""
+        own = self._own_steps()
+        if not any(step.cuts for step in own):
+            return own
         from tamis.pipelines.decisions.recount import Recount
 
-        count = Recount(self, [steps[number].name for number in cutting])
-        return (*steps[: cutting[-1] + 1], count, *steps[cutting[-1] + 1 :])
+        steps: list[Step] = []
+        cutting, counted = list[str](), list[str]()
+        for step, after in zip_longest(own, own[1:]):
+            steps.append(step)
+            if step.cuts:
+                cutting.append(step.name)
+                if after is None or not after.cuts:
+                    steps.append(Recount(self, cutting, counted))
+                    counted = list(cutting)
+        return tuple(steps)
 
     def _own_steps(self) -> tuple[Step, ...]:
         marks = [
@@ -636,6 +656,19 @@ def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, 
         )
         for score in scores
     }
+
+
+def _check_unedited(name: str, unedited: Collection[str], raters: Sequence[Rater[Any]]) -> None:
+    """Raises ValueError unless this rater can run before the editors."""
+    by_name = {rater.name: rater for rater in raters}
+    if name not in by_name:
+        raise ValueError(f"no rater of this recipe is called '{name}': raters are {', '.join(sorted(by_name))}")
+    rater = by_name[name]
+    if rater.compares or isinstance(rater, TokenCountRater):
+        raise ValueError(f"'{name}' is about the text that is written: it must see what the editors leave, so take it out")
+    later = {signal.name: each.name for each in raters if each.name not in unedited for signal in each.signals}
+    if needed := [later[need] for need in rater.needs if need in later]:
+        raise ValueError(f"'{name}' needs signals of '{needed[0]}', which is measured later: add that, too")
 
 
 def _check_duplicates_are_counted(dedup: Dedup | None) -> None:

@@ -89,7 +89,7 @@ def without_edits(recipe: Recipe) -> Recipe:
     """The recipe with the same raters, which edits nothing; it has no limits of what editors measure."""
     sections = recipe.model_dump(exclude_unset=True)
     thresholds = {name: limit for name, limit in sections.get("thresholds", {}).items() if not name.startswith("edit.")}
-    return Recipe.model_validate(sections | {"edit": [], "thresholds": thresholds})
+    return Recipe.model_validate(sections | {"edit": [], "rate_unedited": [], "thresholds": thresholds})
 
 
 def rate_pass(recipe: Recipe, batches: Sequence[pa.RecordBatch]) -> Callable[[], object]:

@@ -32,9 +32,9 @@ from tamis.transforms.rate.word_lists.word_list_rater import WordList, WordListR
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
+from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import SegmentedTexts, segment
-from tamis.transforms.urls.canonical_urls import canonical_urls
 from tamis.transforms.urls.host_rules import BELOW, HostRules
 
 RULES = ("gopher", "repetition", "c4", "fineweb")

@@ -62,7 +62,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Definitions of a word for the rules of `gopher`."""
 
-_SECTIONS = ("words", "edit", "rate", "thresholds")  # of a recipe, all that decides by the text alone
+_SECTIONS = ("words", "edit", "rate_unedited", "rate", "thresholds")  # of a recipe, all that decides by the text alone
 
 Flags = npt.NDArray[np.bool_]
 

@@ -62,6 +62,17 @@ def test_a_changed_or_added_rater_does_not_make_a_dear_one_rate_again(source, tm
     assert scores(added) == scores(first)
 
 
+def test_one_that_sees_texts_unedited_does_not_rate_again_if_editors_change(source, tmp_path):
+    edits = [{"edit": [editor]} for editor in ({"repair": {}}, {"cut_lines": {"where": {"words": {"max": 5}}}})]
+    first = run(source, tmp_path / "run", slow(), rate_unedited=["letters"], **edits[0])
+    assert calls() >= 150
+    other = run(source, tmp_path / "run", slow(), rate_unedited=["letters"], **edits[1])
+    assert (scores(other), calls()) == (scores(first), 1)
+    edited = run(source, tmp_path / "run", slow(), **edits[1])
+    assert calls() >= 150
+    assert scores(edited) != scores(first)
+
+
 def test_its_new_version_rates_again(source, tmp_path):
     run(source, tmp_path / "run", slow())
     run(source, tmp_path / "run", slow("2"))

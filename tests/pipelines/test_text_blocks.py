@@ -113,6 +113,27 @@ def test_each_document_is_measured_as_alone_by_the_words_and_editors_of_its_bloc
     assert pa.Table.from_batches([half[1] for half in halves]) == pa.Table.from_batches([sketch])
 
 
+@settings(deadline=None, max_examples=20)
+@given(documents)
+def test_a_rater_that_sees_texts_unedited_measures_them_as_without_editors(
+    rows: list[tuple[str, str, str | None, float]],
+) -> None:
+    """And the others as with them, whatever the blocks are."""
+    blocks = BLOCKS | {"rate": {"gopher": {}, "repetition": {}}}
+    words = {
+        "per_source": {"code": {"words": {"definition": "whitespace"}}},
+        "per_language": {"zh": BLOCKS["per_language"]["zh"]},
+    }
+    recipes = [recipe(json.dumps(blocks | own)) for own in ({"rate_unedited": ["gopher"]}, {}, {"edit": []} | words)]
+    whole = batch(rows)
+    (rated, sketch), (edited, edited_sketch), (read, _) = (
+        measure(whole, each, prepared_components(each, "")) for each in recipes
+    )
+    assert sketch == edited_sketch
+    for name in rated.schema.names:
+        assert rated[name] == (read if name.startswith("gopher.") else edited)[name], name
+
+
 def test_the_words_of_a_language_hold_where_the_rater_is_sure_of_it() -> None:
     by_label = recipe_of({"rate": RATE | {"language": {}}, "per_language": {"zh": {"words": {"unspaced": "clause"}}}})
     chinese = "这座小城坐落在河边，每年春天都会迎来许多游客。"

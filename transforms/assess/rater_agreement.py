@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,17 +36,18 @@ def effective_number(correlations: Floats) -> float:
     return float(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
 
 
-def kappa(first: Labels, second: Labels, order: list[str] | None = None) -> float:
+def kappa(first: Labels, second: Labels, order: Sequence[str] = (), power: int = 2) -> float:
     """Cohen's κ of two raters of n documents; None leaves a document out. `order`: the labels from lowest to highest,
-    for κ with quadratic weights (Cohen 1968). NaN if no document has both or chance explains all."""
+    for weighted κ (Cohen 1968), by which labels k places apart differ k^`power` times as much as neighbours. NaN if no
+    document has both or chance explains all."""
     table, names = _table(first, second)
     if not table.sum():
         return float("nan")
-    if order is None:
-        weight = 1.0 - np.eye(len(names))
-    else:
+    if order:
         place = np.array([order.index(name) for name in names], np.float64)
-        weight = (place[:, None] - place[None, :]) ** 2
+        weight = np.abs(place[:, None] - place[None, :]) ** power
+    else:
+        weight = 1.0 - np.eye(len(names))
     share = table / table.sum()
     chance = share.sum(axis=1)[:, None] * share.sum(axis=0)[None, :]
     expected = (weight * chance).sum()

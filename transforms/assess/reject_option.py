@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.core.arrays import Floats
 
-Verdicts = npt.NDArray[np.object_]
+Labels = npt.NDArray[np.object_]
+
+RARE: Final = 0.005
+"""Values that a smaller share of a reference set has, on either side, are outside its range."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Coverage:
     accuracy: float | None
 
 
-def verdicts(scores: Floats, limit: float, margin: float, disagreement: float, inside: npt.NDArray[np.bool_]) -> Verdicts:
+def verdicts(scores: Floats, limit: float, margin: float, disagreement: float, inside: npt.NDArray[np.bool_]) -> Labels:
     """keep, drop, or the reason for a review of each of n documents, by m raters: object[n].
 
     `scores` is f64[n, m], NaN if missing. A document is kept if its mean score is `limit` or more. It is reviewed
@@ -52,19 +56,36 @@ def mean_score(scores: Floats) -> Floats:
     return np.divide(total, there.sum(axis=1), out=np.full(len(scores), np.nan), where=there.any(axis=1))
 
 
-def coverage_curve(scores: Floats, good: Floats, limit: float, margins: Sequence[float]) -> list[Coverage]:
-    """Coverage against precision of n scores for each margin. `good`: f64[n], a label from 0 to 1, good from 0.5; NaN if
+def coverage_curve(
+    scores: Floats, good: Floats, limit: float, disagreement: float, inside: npt.NDArray[np.bool_], margins: Sequence[float]
+) -> list[Coverage]:
+    """Coverage against precision of `verdicts` for each margin. `good`: f64[n], a label from 0 to 1, good from 0.5; NaN if
     there is none. Raises ValueError if no document has a score and a label."""
-    there = ~np.isnan(scores) & ~np.isnan(good)
+    there = ~np.isnan(scores).all(axis=1) & ~np.isnan(good)
     if not there.any():
         raise ValueError("no document has both a score and a label")
-    score, label = scores[there], good[there] >= 0.5
+    label = good[there] >= 0.5
     curve = []
     for margin in margins:
-        decided = np.abs(score - limit) >= margin
-        kept = decided & (score >= limit)
-        right = (score >= limit) == label
+        found = verdicts(scores[there], limit, margin, disagreement, inside[there])
+        kept, dropped = found == "keep", found == "drop"
+        decided = kept | dropped
         precision = float(label[kept].mean()) if kept.any() else None
-        accuracy = float(right[decided].mean()) if decided.any() else None
+        accuracy = float((kept == label)[decided].mean()) if decided.any() else None
         curve.append(Coverage(margin, float(decided.mean()), precision, accuracy))
     return curve
+
+
+def common_numbers(values: Floats, reference: Floats) -> npt.NDArray[np.bool_]:
+    """Which of n values lie between the outermost `RARE` of a reference set, on either side; a missing value does.
+    Raises ValueError if the reference set has no value."""
+    if np.isnan(reference).all():
+        raise ValueError("no document of the reference set has a value")
+    low, high = np.nanquantile(reference, [RARE, 1 - RARE], method="inverted_cdf")
+    return ~((values < low) | (values > high))
+
+
+def common_labels(values: Labels, reference: Labels) -> npt.NDArray[np.bool_]:
+    """Which of n labels at least `RARE` of a reference set has."""
+    names, counts = np.unique(reference.astype(str), return_counts=True)
+    return np.isin(values.astype(str), names[counts >= RARE * len(reference)])

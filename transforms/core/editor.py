@@ -47,7 +47,7 @@ class Editor(Component[OptionsT], ABC):
     Tamis replaces the spans, counts characters, and keeps what was removed (`tamis explain --diff`).
 
     Editors run in the order of the recipe, each on what the one before has left; raters measure the
-    text that the last one leaves.
+    text that the last one leaves, but for those that the recipe has see it unedited.
     """
 
     reasons: tuple[str, ...]

@@ -74,11 +74,11 @@ class Transformer(nn.Module):
         """The parameters whose learning rate goes as 1 / width."""
         return [parameter for block in self.blocks for parameter in block.parameters() if parameter.ndim == 2]
 
-    def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser. `scale` multiplies a rate given for `WIDTH`."""
+    def groups(self) -> list[tuple[list[Any], float]]:
+        """Parameters for the optimiser, with the factor of a rate given for `WIDTH`."""
         own = {id(parameter) for parameter in self.matrices()}
         others = [parameter for parameter in self.parameters() if id(parameter) not in own]
-        return [{"params": self.matrices(), "scale": WIDTH / self.shape.width}, {"params": others, "scale": 1.0}]
+        return [(self.matrices(), WIDTH / self.shape.width), (others, 1.0)]
 
     def forward(self, tokens: Any, segments: Any, positions: Any) -> Any:
         """Logits, (rows, length, vocabulary). Tokens attend to the past of their segment."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.proxy.model import Shape, Transformer
+from tamis.transforms.runtime.adamw import AdamW
 
 BETAS: Final = (0.9, 0.95)
 CLIP: Final = 1.0
@@ -53,18 +54,15 @@ def train(
     """Takes one step for each of `rates` (for width `agreement.WIDTH`); keeps the states after
     `keep`. Raises RunError if batches are fewer than rates: runs are compared at equal length."""
     model = Transformer(shape, seed).to(device)
-    optimiser = torch.optim.AdamW(model.groups(), lr=0.0, betas=BETAS, weight_decay=weight_decay)
+    optimiser = AdamW(model.groups(), BETAS, weight_decay)
     steps = predicted = 0
     states: list[StateDict] = []
     for rate, batch in zip(rates, islice(batches, len(rates)), strict=False):
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
         loss, number = _loss(model, batch, device)
         if number:
-            optimiser.zero_grad()
             (loss / number).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimiser.step()
+            optimiser.step(rate)
         steps, predicted = steps + 1, predicted + number
         if steps in keep:
             states.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})

@@ -12,7 +12,7 @@ from tamis.transforms.runtime import caches
 
 Made = TypeVar("Made")
 
-_KEPT = 8
+KEPT = 8
 """Files of each kind in the cache; those used last are kept."""
 
 
@@ -37,14 +37,16 @@ def map_arrays(uri: str) -> dict[str, Any]:
 
 
 def cached(
-    name: str, key: str, load: Callable[[str], Made], make: Callable[[], Made], save: Callable[[Made, str], None]
+    name: str, key: Callable[[], str], load: Callable[[str], Made], make: Callable[[], Made], save: Callable[[Made, str], None]
 ) -> Made:
     """What is in the folder `name` of the cache under `key`, which covers all that determines it; else
-    what `make` makes, which is saved there. Without a writable cache, it is made every time."""
+    what `make` makes, which is saved there, unless `key` has changed meanwhile. Without a writable
+    cache, it is made every time."""
     folder = caches.first_writable(caches.candidate_folders(name))
     if folder is None:
         return make()
-    path = folder / f"{key}.arrow"
+    before = key()
+    path = folder / f"{before}.arrow"
     if path.is_file():
         try:
             loaded = load(str(path))
@@ -53,9 +55,11 @@ def cached(
         except (OSError, ValueError, TypeError):
             path.unlink(missing_ok=True)
     made = make()
+    if key() != before:  # of files that changed while they were read
+        return made
     try:
         save(made, str(path))
-        for old in sorted(folder.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-_KEPT]:
+        for old in sorted(folder.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-KEPT]:
             old.unlink(missing_ok=True)
     except OSError:  # the disk is full, or another process removed the same file: the next run makes it again
         return made

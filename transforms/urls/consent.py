@@ -59,7 +59,9 @@ class ConsentRater(Rater[Consent]):
 
         if self.uri is not None:
             return RobotsTable.load(self.uri)
-        return cached("tamis-robots", self.fingerprint, RobotsTable.load, lambda: build_table(self.options), RobotsTable.save)
+        return cached(
+            "tamis-robots", lambda: self.fingerprint, RobotsTable.load, lambda: build_table(self.options), RobotsTable.save
+        )
 
     @cached_property
     def fingerprint(self) -> str:

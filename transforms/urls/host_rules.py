@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.runtime.mapped_arrays import map_arrays, save_arrays
+from tamis.transforms.text.canonical_urls import CanonicalUrls, parser_version
 from tamis.transforms.text.hashing import text_buffer
-from tamis.transforms.urls.canonical_urls import CanonicalUrls, parser_version
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms import storage
-from tamis.transforms.urls.canonical_urls import canonical_urls
+from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.urls.host_rules import registrable_domains
 
 LIST_NAMES: Final = ("domains", "urls", "hosts")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.runtime.mapped_arrays import map_arrays, save_arrays
-from tamis.transforms.urls.canonical_urls import canonical_urls
+from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.urls.consent_options import COLUMNS, Consent
 from tamis.transforms.urls.host_rules import BELOW, DOMAIN, PREFIX, HostRules
 from tamis.transforms.urls.list_files import ReadLines

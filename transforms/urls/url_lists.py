@@ -15,8 +15,8 @@ from tamis.transforms.urls.list_options import ALLOW, UrlLists
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tamis.transforms.text.canonical_urls import CanonicalUrls
     from tamis.transforms.text.segment import Texts
-    from tamis.transforms.urls.canonical_urls import CanonicalUrls
     from tamis.transforms.urls.list_index import ListIndex
     from tamis.transforms.urls.url_words import UrlWords
 
@@ -69,7 +69,9 @@ class UrlListRater(Rater[UrlLists]):
 
         if self.uri is not None:
             return ListIndex.load(self.uri)
-        return cached("tamis-url-lists", self.fingerprint, ListIndex.load, lambda: build_index(self.options), ListIndex.save)
+        return cached(
+            "tamis-url-lists", lambda: self.fingerprint, ListIndex.load, lambda: build_index(self.options), ListIndex.save
+        )
 
     @cached_property
     def words(self) -> UrlWords | None:
@@ -121,7 +123,7 @@ class UrlListRater(Rater[UrlLists]):
         import numpy as np
         import pyarrow as pa
 
-        from tamis.transforms.urls.canonical_urls import canonical_urls
+        from tamis.transforms.text.canonical_urls import canonical_urls
 
         urls = canonical_urls(texts["url"])
         missing = ~urls.found

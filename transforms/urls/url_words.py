@@ -14,8 +14,8 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.runtime.kernels import njit
+from tamis.transforms.text.canonical_urls import CanonicalUrls
 from tamis.transforms.text.hashing import text_buffer
-from tamis.transforms.urls.canonical_urls import CanonicalUrls
 
 # mypy: disable-error-code="no-untyped-def"
 

@@ -101,6 +101,21 @@ def test_raters_and_categories_are_compared(tmp_path: Path) -> None:
     assert "kind ~ other: κ 1.000, NMI 1.000" in printed
 
 
+def test_grades_have_a_weighted_kappa(tmp_path: Path) -> None:
+    grade = np.arange(2000) % 10  # with "10" in it, the order of the words is not that of the numbers
+    path = scored(tmp_path, grade=grade + 1, near=np.minimum(grade + 2, 10))
+    pair = ("--category", "grade", "--category", "near")
+    found = json.loads(rate("check", path, *pair, "--json"))["categories"]["grade ~ near"]
+    assert found["kappa"] < 0.1 < 0.7 < found["linear_kappa"] < 0.9 < found["quadratic_kappa"] < 1
+    assert "linear κ 0.7" in rate("check", path, *pair)
+    named = np.array(["bad", "fair", "good"])[grade % 3]
+    path = scored(tmp_path, word=named, same=named)
+    words = ("--category", "word", "--category", "same")
+    assert "word ~ same: κ 1.000, NMI 1.000" in rate("check", path, *words)
+    assert "κ 1.000, linear κ 1.000, quadratic κ 1.000" in rate("check", path, *words, "--order", "bad, fair, good")
+    assert "but not the label 'fair'" in rate("check", path, *words, "--order", "bad,good", code=1)
+
+
 def test_doubtful_documents_are_named_and_labels_show_the_gain(tmp_path: Path) -> None:
     quality = np.random.default_rng(1).random(2000)
     path = scored(tmp_path, other=np.where(np.arange(2000) < 100, 1 - quality, quality))
@@ -117,6 +132,17 @@ def test_doubtful_documents_are_named_and_labels_show_the_gain(tmp_path: Path) -
     rate("calibrate", str(half), "--signal", "quality", "--better", "up", "--output", calibrated)
     again = rate("review", path, "--rater", "quality", "--calibration", calibrated, "--output", output)
     assert "review: range" in again
+
+
+def test_documents_unlike_those_that_the_raters_know_are_reviewed(tmp_path: Path) -> None:
+    language = np.array(["en", "de"])[(np.arange(2000) < 300).astype(int)]
+    tokens = np.where(np.arange(2000) < 1900, 500, 9)
+    path = scored(tmp_path, language=language, tokens=tokens)
+    (tmp_path / "known.csv").write_text("language,tokens\n" + "".join(f"en,{n}\n" for n in range(100, 900)))
+    known = ("--rater", "quality", "--reference", str(tmp_path / "known.csv"), "--output", str(tmp_path / "review.parquet"))
+    found = json.loads(rate("review", path, *known, "--within", "language", "--within", "tokens", "--json"))
+    assert found["counts"]["review: range"] == 300 + 100
+    assert "give both" in rate("review", path, *known, code=1)
 
 
 def test_weights_of_bins_are_a_mixture_of_a_recipe(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,25 @@ def test_tables_that_share_no_proxies_are_told(tmp_path: Path) -> None:
     assert "share 2 proxies" in rate("fuse", *tables, "-o", str(tmp_path / "x"), code=1)
     (tmp_path / "losses.csv").write_text("id,web\n1,3\n")
     assert "need a column that names the proxy" in rate("fuse", *tables, "-o", str(tmp_path / "x"), code=1)
+
+
+def test_losses_of_proxies_are_taken_as_tamis_proxy_prints_them(tmp_path: Path) -> None:
+    """Two validation runs, two learning rates: the losses are those at the lower rate, joined by the runs' last names."""
+    draws = np.random.default_rng(6).dirichlet(np.ones(2), 40)
+    (tmp_path / "weights.csv").write_text("index,a,b\n" + "".join(f"{n},{a},{b}\n" for n, (a, b) in enumerate(draws)))
+    for held_out, hidden in (("run/web", (0.2, 0.9)), ("run/wiki", (0.1, 0.8))):
+        runs = [{"run": f"proxies/{n}", "loss": 4 - float(row @ hidden)} for n, row in reversed(list(enumerate(draws)))]
+        flipped = [{"run": row["run"], "loss": 4 - row["loss"]} for row in runs]
+        rates = [{"learning_rate": 1e-3, "runs": flipped}, {"learning_rate": 1e-5, "runs": runs}]
+        (tmp_path / f"{held_out[4:]}.json").write_text(json.dumps({"validation": held_out, "rates": rates}))
+    tables = [str(tmp_path / name) for name in ("weights.csv", "web.json", "wiki.json")]
+    rate("fuse", *tables, "--law", "log-linear", "--output", str(tmp_path / "learned.json"))
+    learned = LearnedWeights.model_validate_json((tmp_path / "learned.json").read_text())
+    assert learned.targets == ("run/web", "run/wiki")
+    assert learned.weights["b"] > 0.95
+    (tmp_path / "other.json").write_text('{"rates": []}')
+    assert "what tamis proxy --json prints" in rate("fuse", tables[0], str(tmp_path / "other.json"), "-o", "x", code=1)
+    assert "'run/web' are in another table" in rate("fuse", *tables, tables[1], "-o", "x", code=1)
 
 
 @pytest.mark.parametrize(

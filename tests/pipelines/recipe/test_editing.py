@@ -35,6 +35,17 @@ def test_thresholds_read_the_signals_of_editors(tmp_path: Path) -> None:
     assert moved.rate_fingerprint == recipe.rate_fingerprint
 
 
+def test_raters_that_see_texts_unedited_change_what_is_rated_and_can_choose_editors(tmp_path: Path) -> None:
+    text = "rate: {language: {}, gopher: {}}\n"
+    edited, unedited = load(tmp_path, text), load(tmp_path, text + "rate_unedited: [gopher]")
+    assert edited.rate_fingerprint != unedited.rate_fingerprint
+    block = "per_language: {de: {edit: []}}\n"
+    assert load(tmp_path, f"{text}{block}rate_unedited: [language]").text_blocks.edit_section("", "de") == "per_language.de"
+    for early, section in (("", "edit: []"), ("rate_unedited: [gopher]", "words: {unspaced: clause}")):
+        with pytest.raises(RecipeError, match="the language must be known before"):
+            load(tmp_path, f"{text}{early}\nper_language: {{de: {{{section}}}}}")
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
@@ -44,6 +55,12 @@ def test_thresholds_read_the_signals_of_editors(tmp_path: Path) -> None:
         ("edit:\n  - a", "r.yaml:2: edit.0", "should be a mapping: write {a: {}}"),
         ("edit: {a: {}}", "r.yaml:1: edit", "should be a list"),
         ("edit:\n  - nothing: {}", "r.yaml:2: edit.0.nothing", "no installed package provides this editor"),
+        (
+            "rate_unedited: [gopher]",
+            "r.yaml:1: rate_unedited.0",
+            "no rater of this recipe is called 'gopher': raters are tokens",
+        ),
+        ("rate_unedited: [tokens]", "r.yaml:1: rate_unedited.0", "must see what the editors leave"),
         ("thresholds:\n  edit.a.removed: {max: 1}", "r.yaml:2: thresholds.edit.a.removed", "did you mean"),
     ],
 )

@@ -105,3 +105,13 @@ def test_kappa_and_nmi_are_those_of_the_textbook() -> None:
     assert mutual_information(a, b) < 0.01
     near = np.array(["y", "z", "z"], object)[np.searchsorted(["x", "y", "z"], a.astype(str))]
     assert kappa(a, near, ["x", "y", "z"]) > kappa(a, near)
+
+
+def test_weighted_kappa_is_that_of_the_textbook() -> None:
+    """Three grades, by hand: 6 pairs agree, 2 are neighbours, 1 is two apart; chance is a third of each."""
+    first = labels(*"aaabbbccc")
+    second = labels(*"aabbbccca")
+    weights = {1: (2 + 1 * 2) / 9, 2: (2 + 1 * 4) / 9}
+    chance = {1: (4 * 1 + 2 * 2) / 9, 2: (4 * 1 + 2 * 4) / 9}
+    for power in (1, 2):
+        assert kappa(first, second, ["a", "b", "c"], power) == pytest.approx(1 - weights[power] / chance[power])

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from tamis.testing import check_rater
 from tamis.transforms.beam.step import Documents
+from tamis.transforms.text.canonical_urls import canonical_url
 from tamis.transforms.text.segment import unsegmented
-from tamis.transforms.urls.canonical_urls import canonical_url
 from tamis.transforms.urls.consent import ConsentRater
 from tamis.transforms.urls.consent_options import Consent
 from tamis.transforms.urls.judge_urls import JudgeConsent

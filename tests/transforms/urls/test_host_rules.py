@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from publicsuffixlist import PSLFILE, PublicSuffixList
 
-from tamis.transforms.urls.canonical_urls import canonical_url, canonical_urls
+from tamis.transforms.text.canonical_urls import canonical_url, canonical_urls
 from tamis.transforms.urls.host_rules import BELOW, DOMAIN, EXACT, PREFIX, HostRules, registrable_domains
 from tests.transforms.urls.url_strategies import hosts
 

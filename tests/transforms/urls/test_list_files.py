@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.transforms.urls.canonical_urls import canonical_url
+from tamis.transforms.text.canonical_urls import canonical_url
 from tamis.transforms.urls.list_files import list_files, read_list
 from tests.transforms.urls.url_strategies import addresses, hosts
 

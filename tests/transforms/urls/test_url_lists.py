@@ -16,8 +16,8 @@ from publicsuffixlist import PublicSuffixList
 
 from tamis.testing import check_rater
 from tamis.transforms.beam.step import Documents
+from tamis.transforms.text.canonical_urls import canonical_url
 from tamis.transforms.text.segment import unsegmented
-from tamis.transforms.urls.canonical_urls import canonical_url
 from tamis.transforms.urls.judge_urls import JudgeUrls
 from tamis.transforms.urls.list_options import UrlLists
 from tamis.transforms.urls.url_lists import UrlListRater

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.matching.folded_words import exact_word, folded_words, tables
-from tamis.transforms.decontaminate.matching.index import BESIDE, CHOICES, PASSAGE, PLACE, SEED_WORDS, TEXT, occurrences
+from tamis.transforms.decontaminate.matching.index import CHOICES, PASSAGE
+from tamis.transforms.decontaminate.matching.seed_scan import BESIDE, PLACE, SEED_WORDS, TEXT, occurrences
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ CHANGED: Final = 4
 _HEADER = 13
 _EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
 _JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as in the text
-_AROUND = 6  # words on either side of a seed that are compared before a text is aligned
-_CONTINUING = 0.3  # of them are the same
 _NEAR_WORDS = 20  # between a question and its choices
 _GAP = 4  # words of the document in one place of a text, and one for eight of its words
 
@@ -72,12 +71,16 @@ class Candidates:
 def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
     """The candidates of each text, of `TYPE`."""
     words = folded_words(texts)
-    filters, table = (index.pairs, index.triples), (index.keys, index.slots)
-    found = occurrences(words.first, words.fold, filters, table, index.seed_first, index.seeds)
+    filters, table, every = (
+        (index.pairs, index.triples),
+        (index.slots, index.seeds),
+        (index.first, index.word, index.vocabulary),
+    )
+    found = occurrences((words.first, words.fold), filters, table, every)
     source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
     folded = (words.first, words.fold, words.begin, words.end)
     items = (index.first, index.word, index.number, index.plain, index.plain_total, index.vocabulary)
-    shape = (index.item, index.part, index.text_first)
+    shape = (index.item, index.part, index.text_first, max(1, index.longest))
     listed, offsets, data = _candidates(source, folded, found, index.seeds, items, shape, tables())
     records = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     return pa.ListArray.from_arrays(pa.array(listed), records)
@@ -159,27 +162,6 @@ def _boundary(source, folded, low, high, t):
 def _beside_boundary(source, folded, low, high, t):
     """The same one word before or after: an edit there moves it."""
     return _boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)
-
-
-@njit(cache=True, nogil=True)
-def _continues(fold, low, high, at, items, text, i, length):
-    """Whether enough of the words around a seed are as in the text, or shifted by one."""
-    first, word, _, _, _, vocabulary = items
-    origin = first[text]
-    n = first[text + 1] - origin
-    there, same = 0, 0
-    for k in range(max(0, i - _AROUND), min(n, i + length + _AROUND)):
-        if i <= k < i + length:
-            continue
-        h = vocabulary[word[origin + k]]
-        j = at + k - i
-        there += 1
-        same += (
-            (low <= j < high and fold[j] == h)
-            or (low < j <= high and fold[j - 1] == h)
-            or (low - 1 <= j < high - 1 and fold[j + 1] == h)
-        )
-    return same >= _CONTINUING * there
 
 
 @njit(cache=True, nogil=True)
@@ -345,12 +327,9 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
 def _candidates(source, folded, found, seeds, items, shape, table):
     _data, _text_start, _word_start, _word_end, _word_kind = source
     words_first, fold, _begin, _end = folded
-    document, seed, place = found
+    document, seed, place, goes_on = found
     first, word, _number, plain, total, vocabulary = items
-    item, part, text_first = shape
-    longest = 1
-    for text in range(len(total)):
-        longest = max(longest, first[text + 1] - first[text])
+    item, part, text_first, longest = shape
     capacity = 1
     while capacity < 2 * longest:
         capacity *= 2
@@ -364,7 +343,7 @@ def _candidates(source, folded, found, seeds, items, shape, table):
     aligned = np.empty(longest, np.int64)
     near = np.empty(longest, np.int64)
     covered = np.zeros(longest, np.bool_)
-    digits = np.zeros(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
+    digits = np.empty(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
     scratch = np.zeros(1024, np.uint8)
     listed = np.zeros(len(words_first), np.int32)
     offsets = np.zeros(64, np.int32)
@@ -375,25 +354,33 @@ def _candidates(source, folded, found, seeds, items, shape, table):
         while g < len(document) and document[g] == d:
             g += 1
         count = g - h
+        if count == 0:
+            listed[d + 1] = records
+            continue
         event = np.empty(count, np.int64)
         for x in range(count):
             event[x] = np.int64(seeds[4 * seed[h + x] + TEXT]) << 32 | place[h + x]
         order = np.argsort(event, kind="mergesort")
         low, high = words_first[d], words_first[d + 1]
+        digits[low - words_first[0] : high - words_first[0]] = 0
         x = 0
         while x < count:
             text = event[order[x]] >> 32
             n = first[text + 1] - first[text]
             last, at = event[order[x]] & 0xFFFFFFFF, np.int64(0)
+            some = False
             y = x
             while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
                 if np.int64(seeds[4 * seed[h + order[y]] + PLACE]) < at - n // 3:
                     break  # the text begins again
                 last, at = event[order[y]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[y]] + PLACE])
+                some |= goes_on[h + order[y]]
                 y += 1
+            if not some:
+                x = y
+                continue
             covered[:n] = False
             carried = 0
-            goes_on = False
             a, b = np.int64(1) << 40, np.int64(0)
             for z in range(x, y):
                 at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[z]] + PLACE])
@@ -402,12 +389,10 @@ def _candidates(source, folded, found, seeds, items, shape, table):
                     if not covered[k] and low <= j < high and fold[j] == vocabulary[word[first[text] + k]]:
                         covered[k] = True
                         carried += plain[first[text] + k]
-                if not goes_on:
-                    goes_on = _continues(fold, low, high, low + at, items, text, i, min(n, SEED_WORDS))
                 a = min(a, at - i - (i >> 2) - 4)
                 b = max(b, at + (n - i) + ((n - i) >> 2) + 4)
             x = y
-            if not goes_on or carried < LEAST_SEEDS * total[text]:
+            if carried < LEAST_SEEDS * total[text]:
                 continue
             a, b = low + max(0, a), min(high, low + b)
             if _align(source, folded, items, text, a, b, aligned, digits, room, scratch, table) < LEAST_ALIGNED * total[text]:

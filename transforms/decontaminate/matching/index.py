@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +24,19 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, items
 from tamis.transforms.decontaminate.matching.item_texts import Ints, ItemTexts, bits, item_texts, items_with, plain_bits
-from tamis.transforms.runtime import caches, kernels
+from tamis.transforms.decontaminate.matching.seed_scan import (
+    BESIDE,
+    SEED_WORDS,
+    TEXT,
+    bit_filter,
+    pair_key,
+    seed_records,
+    seed_slots,
+    triple_key,
+)
+from tamis.transforms.runtime import kernels
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.hashing import EMPTY, find, slots_of
+from tamis.transforms.runtime.mapped_arrays import cached, map_arrays, save_arrays
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -39,12 +49,9 @@ SEED_BITS: Final = 36.0
 SEED_SHARE: Final = 0.6
 WHOLE_BITS: Final = 16.0
 """That they carry at least."""
-SEED_WORDS: Final = 3
 SHORT: Final = 9
 PAIR_BITS: Final = 20.0
 """That two words carry, to be a seed."""
-BESIDE: Final = 2
-"""Words on either side of a seed that count."""
 RARE_BITS: Final = 28.0
 """That the words of a seed carry by themselves; web pages have one in 100 words with fewer. A text with
 few such seeds has its `FEWEST_SEEDS` heaviest."""
@@ -64,15 +71,9 @@ LONG_ANSWER: Final = 8
 SCALE: Final = 8
 """Bits are kept in eighths."""
 
-_FILTER_BITS = 16  # at least, per seed, with two bits set
-_PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
 _ROUNDING = 1e-6
-MOST_CACHED = 8
-"""Number of indexes in the cache; those used last are kept."""
 
 QUESTION, PASSAGE, CHOICES, ANSWER = range(len(PARTS))
-TEXT, PLACE, _BESIDE, _ENOUGH = range(4)
-"""The numbers of an occurrence of a seed."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,10 @@ class Index:
     """[i]: the ids of the items."""
     names: pa.LargeStringArray
     """[b]: of the benchmarks."""
-    keys: npt.NDArray[np.uint64]
-    """[s]: hash of the words of each seed, ascending."""
-    seed_first: npt.NDArray[np.int32]
-    """[s + 1]: occurrences of seed k are `seed_first[k]` up to `seed_first[k + 1]`."""
     seeds: npt.NDArray[np.uint32]
-    """[4 × occurrences], four numbers of each: its text; its first word there; a byte of the hash of each of
-    the words beside it; a bit for each set of these, whether enough bits come together."""
+    """[4 × occurrences], of `seed_records`."""
     slots: npt.NDArray[np.uint64]
-    """Hash table of `keys` (`hashing.slots_of`)."""
+    """Hash table of `seeds` (`seed_slots`)."""
     pairs: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every seed of two words."""
     triples: npt.NDArray[np.uint64]
@@ -136,6 +132,11 @@ class Index:
         return totals(self.plain, self.first)
 
     @cached_property
+    def longest(self) -> int:
+        """Words of the longest text."""
+        return int(np.diff(self.first).max(initial=0))
+
+    @cached_property
     def unmatchable(self) -> Ints:
         """Items of which no text has a seed."""
         found = np.zeros(len(self.benchmark), np.bool_)
@@ -143,20 +144,15 @@ class Index:
         return np.flatnonzero(~found)
 
     def save(self, uri: str) -> None:
-        """Writes the index as an Arrow IPC file of one row, which appears only when complete."""
-        table = pa.table({field.name: _one_row(getattr(self, field.name)) for field in fields(self)})
-        with storage.commit(uri) as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+        """Writes the index as a file of arrays, which appears only when complete."""
+        save_arrays(uri, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, uri: str) -> Index:
         """Reads a saved index; processes share a local file. Raises ValueError for other files."""
-        path = storage.local_path(uri)
-        source = pa.BufferReader(storage.read_bytes(uri)) if path is None else pa.memory_map(str(path))
         try:
-            table = pa.ipc.open_file(source).read_all()
-            return cls(**{field.name: _from_row(table.column(field.name).chunk(0)) for field in fields(cls)})
-        except (KeyError, IndexError, pa.ArrowInvalid) as error:
+            return cls(**map_arrays(uri))
+        except TypeError as error:
             raise ValueError(f"{uri}: not an index of benchmark items: {error}") from error
 
 
@@ -172,27 +168,8 @@ def load_or_build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index
 
     Raises as `build` does. Without a writable cache, it builds every time.
     """
-    folder = caches.first_writable(caches.candidate_folders("tamis-benchmarks"))
-    if folder is None:
-        return build(options, words)
-    key = _cache_key(options, words)
-    path = folder / f"{key}.arrow"
-    if path.is_file():
-        try:
-            index = Index.load(str(path))
-            path.touch()
-            return index
-        except (OSError, ValueError):
-            path.unlink(missing_ok=True)
-    index = build(options, words)
-    if _cache_key(options, words) == key:  # else a file changed during the build
-        try:
-            index.save(str(path))
-            for old in sorted(folder.glob("*.arrow"), key=lambda file: file.stat().st_mtime_ns)[:-MOST_CACHED]:
-                old.unlink(missing_ok=True)
-        except OSError:
-            pass  # the disk is full, or another process removed the same file; the next run builds again
-    return index
+    key, make = partial(_cache_key, options, words), partial(build, options, words)
+    return cached("tamis-benchmarks", key, Index.load, make, Index.save)
 
 
 def _cache_key(options: Decontaminate, words: Words) -> str:
@@ -210,8 +187,6 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     plain, among_items = plain_bits(texts), bits(texts)
     vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
     key, text, place, beside, enough, pair = _seeds(texts, plain)
-    start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
-    keys = key[start]
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
@@ -226,12 +201,10 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         benchmark=np.repeat(np.arange(len(read)), [len(of_benchmark) for of_benchmark in read]).astype(np.int32),
         labels=pa.array([item.id for item in every], pa.large_string()),
         names=pa.array([benchmark.name for benchmark in options.benchmarks], pa.large_string()),
-        keys=keys,
-        seed_first=np.append(start, len(key)).astype(np.int32),
-        seeds=np.stack([text, place, beside, enough], axis=1).astype(np.uint32).ravel(),
-        slots=slots_of(keys),
-        pairs=_filter(np.unique(key[pair])),
-        triples=_filter(np.unique(key[~pair])),
+        seeds=seed_records(key, text, place, beside, enough),
+        slots=seed_slots(key),
+        pairs=bit_filter(np.unique(key[pair])),
+        triples=bit_filter(np.unique(key[~pair])),
     )
 
 
@@ -289,33 +262,7 @@ def _runs_with_enough(
     return key[found], owner[found], place, carried[few], bits_beside[few], beside[few], np.full(len(found), n == 2)
 
 
-def _one_row(column: object) -> pa.Array:
-    values = pa.array(column)
-    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
-
-
-def _from_row(column: pa.Array) -> Any:
-    values = column.values
-    return values if pa.types.is_large_string(values.type) else values.to_numpy(zero_copy_only=True)
-
-
 # --- kernels ----------------------------------------------------------------------------------------------------------
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _rotated(h, bits):
-    return (h << np.uint64(bits)) | (h >> np.uint64(64 - bits))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _pair(a, b):
-    """The key of two words: their hashes are mixed already."""
-    return a ^ _rotated(b, 21) ^ _PAIR
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _triple(a, b, c):
-    return a ^ _rotated(b, 21) ^ _rotated(c, 42)
 
 
 @njit(cache=True, nogil=True)
@@ -329,7 +276,7 @@ def _runs(first, fold, plain, n):
     for k in range(len(first) - 1):
         low, high = first[k], first[k + 1]
         for i in range(low, high - n + 1):
-            key[i] = _pair(fold[i], fold[i + 1]) if n == 2 else _triple(fold[i], fold[i + 1], fold[i + 2])
+            key[i] = pair_key(fold[i], fold[i + 1]) if n == 2 else triple_key(fold[i], fold[i + 1], fold[i + 2])
             for j in range(i, i + n):
                 carried[i] += plain[j]
             for k in range(2 * BESIDE):
@@ -338,91 +285,3 @@ def _runs(first, fold, plain, n):
                     bits_beside[i, k] = plain[j]
                     beside[i] |= np.uint32(fold[j] & np.uint64(255)) << np.uint32(8 * k)
     return key, carried, bits_beside, beside
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _two_bits(h):
-    return (np.uint64(1) << (h & np.uint64(63))) | (np.uint64(1) << ((h >> np.uint64(6)) & np.uint64(63)))
-
-
-@njit(cache=True, nogil=True)
-def _filter(hashes):
-    capacity = 1
-    while capacity * 64 < _FILTER_BITS * len(hashes):
-        capacity *= 2
-    filled = np.zeros(capacity, np.uint64)
-    for h in hashes:
-        filled[np.int64((h >> np.uint64(12)) & np.uint64(capacity - 1))] |= _two_bits(h)
-    return filled
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _in_filter(h, filled):
-    both = _two_bits(h)
-    return filled[np.int64((h >> np.uint64(12)) & np.uint64(len(filled) - 1))] & both == both
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _has(fold, low, high, at, byte):
-    """Whether a word from `at` - 1 to `at` + 1 may be one of which the hash has this byte."""
-    found = False
-    for j in range(max(low, at - 1), min(high, at + 2)):
-        found |= fold[j] & np.uint64(255) == byte
-    return found
-
-
-@njit(cache=True, nogil=True)
-def occurrences(first, fold, filters, table, seed_first, seeds):
-    """Every occurrence of a seed with enough of the words beside it, by document: document, occurrence in
-    `seeds`, and word of the document."""
-    pairs, triples = filters
-    keys, slots = table
-    document = np.empty(256, np.int64)
-    seed = np.empty(256, np.int64)
-    place = np.empty(256, np.int64)
-    size = 0
-    most = 0
-    mask = np.uint64(len(slots) - 1)
-    for d in range(len(first) - 1):
-        most = max(most, first[d + 1] - first[d])
-    hits = np.empty(most + 1, np.int64)
-    runs = np.empty(2 * most + 2, np.uint64)
-    places = np.empty(2 * most + 2, np.int64)
-    for d in range(len(first) - 1):
-        b, e = first[d], first[d + 1]
-        hit, running = 0, 0
-        for i in range(b, e - 2):  # without a branch, so that lookups overlap
-            hits[hit] = i
-            hit += _in_filter(_triple(fold[i], fold[i + 1], fold[i + 2]), triples)
-        for i in hits[:hit]:
-            key = _triple(fold[i], fold[i + 1], fold[i + 2])
-            runs[running], places[running] = key, i
-            running += slots[np.int64(key & mask)] != EMPTY
-        three = running
-        for i in range(b, e - 1):
-            key = _pair(fold[i], fold[i + 1])
-            runs[running], places[running] = key, i
-            running += _in_filter(key, pairs)
-        for k in range(running):
-            found = find(runs[k], keys, slots)
-            if found < 0:
-                continue
-            i, n = places[k], 3 if k < three else 2
-            for q in range(seed_first[found], seed_first[found + 1]):
-                beside, enough = seeds[4 * q + _BESIDE], seeds[4 * q + _ENOUGH]
-                if not enough & np.uint32(1):
-                    chosen = np.uint32(0)
-                    for m in range(2 * BESIDE):
-                        at = i - BESIDE + m if m < BESIDE else i + n + m - BESIDE
-                        low, high = (b, i) if m < BESIDE else (i + n, e)
-                        byte = np.uint64(beside >> np.uint32(8 * m)) & np.uint64(255)
-                        chosen |= np.uint32(_has(fold, low, high, at, byte)) << np.uint32(m)
-                    if not enough >> chosen & np.uint32(1):
-                        continue
-                if size == len(seed):
-                    document = np.concatenate((document, np.empty_like(document)))
-                    seed = np.concatenate((seed, np.empty_like(seed)))
-                    place = np.concatenate((place, np.empty_like(place)))
-                document[size], seed[size], place[size] = d, q, i - b
-                size += 1
-    return document[:size], seed[:size], place[:size]

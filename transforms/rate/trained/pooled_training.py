@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tamis.transforms.rate.trained.model_file import Tensors
 from tamis.transforms.rate.trained.pooled import CHUNK, EPSILON, HEADS, MEAN, windows
+from tamis.transforms.runtime.adamw import AdamW
 from tamis.transforms.runtime.torch_threads import one_thread
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,8 @@ WORD: Final = 32
 """Size of the embedding of a word."""
 WIDTH: Final = 64
 LAYERS: Final = 2
+BETAS: Final = (0.9, 0.999)
+WEIGHT_DECAY: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def train_pooled(
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         network = PooledTransformer(rows)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.1)
+    optimizer = AdamW([(network.parameters(), 1.0)], BETAS, WEIGHT_DECAY)
     seen, held = np.flatnonzero(~aside), np.flatnonzero(aside)
     steps = settings.epochs * math.ceil(len(seen) / settings.batch)
     step, best, best_loss, since = 0, network.tensors(), math.inf, 0
@@ -138,13 +141,10 @@ def train_pooled(
         for chosen in _batches(draws.permutation(seen), documents, settings.batch):
             hidden = [np.where(draws.random(len(documents[k])) < settings.unknown, unknown[k], documents[k]) for k in chosen]
             rate = settings.learning_rate * min(1.0, (step + 1) / 20) * (1 - step / steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             loss = _loss(network, hidden, targets[chosen], weights[chosen]) / weights[chosen].sum()
-            optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
+            optimizer.step(rate)
             step += 1
         network.eval()
         with torch.no_grad():

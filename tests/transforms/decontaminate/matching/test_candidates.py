@@ -71,7 +71,7 @@ def test_a_saved_index_is_the_same_index(tmp_path: Path) -> None:
     assert loaded.fingerprint == index.fingerprint
     assert scores([QUESTION], loaded) == scores([QUESTION], index)
     (tmp_path / "broken.arrow").write_bytes(b"none")
-    with pytest.raises(ValueError, match="not an index"):
+    with pytest.raises(ValueError, match="not a file of arrays"):
         Index.load(str(tmp_path / "broken.arrow"))
 
 

@@ -11,6 +11,7 @@ import pytest
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.decontaminate.matching import index
+from tamis.transforms.runtime import mapped_arrays
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 ITEM = "A baker sold twelve loaves on Monday and three times as many on Tuesday"
@@ -93,7 +94,7 @@ def test_a_damaged_one_is_built_again(tmp_path: Path, cache: Path, builds: list[
 def test_the_indexes_used_last_are_kept(tmp_path: Path, cache: Path, builds: list[Decontaminate]) -> None:
     for number in range(12):
         index.load_or_build(options(tmp_path / "items.jsonl", ITEM, name=f"benchmark {number}"))
-    assert len(list(cache.iterdir())) == index.MOST_CACHED
+    assert len(list(cache.iterdir())) == mapped_arrays.KEPT
 
 
 def test_without_a_writable_cache_it_is_built_every_time(

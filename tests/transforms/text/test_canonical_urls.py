@@ -10,7 +10,7 @@ import pytest
 from ada_url import URL
 from hypothesis import example, given, settings
 
-from tamis.transforms.urls.canonical_urls import canonical_url, canonical_urls
+from tamis.transforms.text.canonical_urls import canonical_url, canonical_urls
 from tests.transforms.urls.url_strategies import addresses, strange
 
 UNRESERVED = string.ascii_letters + string.digits + "-._~"

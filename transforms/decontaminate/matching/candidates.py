@@ -18,6 +18,7 @@ import pyarrow as pa
 from tamis.transforms.decontaminate.matching.folded_words import exact_word, folded_words, tables
 from tamis.transforms.decontaminate.matching.index import CHOICES, PASSAGE
 from tamis.transforms.decontaminate.matching.seed_scan import BESIDE, PLACE, SEED_WORDS, TEXT, occurrences
+from tamis.transforms.decontaminate.matching.whole_items import whole_copies
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ BEGINS: Final = 1
 ENDS: Final = 2
 """Flag: the copy ends where a line or sentence does."""
 CHANGED: Final = 4
+WHOLE: Final = 8
+"""Flag: the text is there as a whole, with its marks and digits (`whole_items`)."""
 
 _HEADER = 13
 _EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
@@ -76,12 +79,14 @@ def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
         (index.slots, index.seeds),
         (index.first, index.word, index.vocabulary),
     )
-    found = occurrences((words.first, words.fold), filters, table, every)
+    found, anchors = occurrences((words.first, words.fold), filters, table, every)
+    entries = (index.whole_text, index.whole_length, index.whole_hash)
+    copies = whole_copies(anchors, index.seeds, entries, texts, words)
     source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
     folded = (words.first, words.fold, words.begin, words.end)
     items = (index.first, index.word, index.number, index.plain, index.plain_total, index.vocabulary)
     shape = (index.item, index.part, index.text_first, max(1, index.longest))
-    listed, offsets, data = _candidates(source, folded, found, index.seeds, items, shape, tables())
+    listed, offsets, data = _candidates(source, folded, found, copies, index.seeds, items, shape, tables())
     records = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     return pa.ListArray.from_arrays(pa.array(listed), records)
 
@@ -324,10 +329,26 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
 
 
 @njit(cache=True, nogil=True)
-def _candidates(source, folded, found, seeds, items, shape, table):
+def _whole_record(source, text, document, start, stop, n, out, size):
+    """Appends the record of a text of n words that is there as a whole, in these tokens; returns the new size."""
+    _data, text_start, word_start, word_end, _word_kind = source
+    numbers = text, word_start[start] - text_start[document], word_end[stop - 1] - text_start[document]
+    for f in range(3):
+        for k in range(4):
+            out[size + 4 * f + k] = numbers[f] >> (8 * k) & 255
+    out[size + 12] = BEGINS | ENDS | WHOLE
+    at = size + _HEADER
+    bytes_of = (n + 7) >> 3
+    out[at : at + 2 * bytes_of] = 255
+    return at + 2 * bytes_of
+
+
+@njit(cache=True, nogil=True)
+def _candidates(source, folded, found, copies, seeds, items, shape, table):
     _data, _text_start, _word_start, _word_end, _word_kind = source
     words_first, fold, _begin, _end = folded
     document, seed, place, goes_on = found
+    copy_document, copy_text, copy_start, copy_stop = copies
     first, word, _number, plain, total, vocabulary = items
     item, part, text_first, longest = shape
     capacity = 1
@@ -348,12 +369,22 @@ def _candidates(source, folded, found, seeds, items, shape, table):
     listed = np.zeros(len(words_first), np.int32)
     offsets = np.zeros(64, np.int32)
     out = np.empty(4096, np.uint8)
-    records, size, h = 0, 0, 0
+    records, size, h, c = 0, 0, 0, 0
     for d in range(len(words_first) - 1):
         g = h
         while g < len(document) and document[g] == d:
             g += 1
         count = g - h
+        while c < len(copy_document) and copy_document[c] == d:
+            n = first[copy_text[c] + 1] - first[copy_text[c]]
+            while size + _HEADER + 2 * ((n + 7) >> 3) > len(out):
+                out = np.concatenate((out, np.empty_like(out)))
+            if records + 2 > len(offsets):
+                offsets = np.concatenate((offsets, np.empty_like(offsets)))
+            size = _whole_record(source, copy_text[c], d, copy_start[c], copy_stop[c], n, out, size)
+            records += 1
+            offsets[records] = size
+            c += 1
         if count == 0:
             listed[d + 1] = records
             continue

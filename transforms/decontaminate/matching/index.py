@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,18 +23,21 @@ import pyarrow as pa
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.decontaminate.benchmarks import PARTS, items
+from tamis.transforms.decontaminate.benchmarks import PARTS, Item, items
 from tamis.transforms.decontaminate.matching.item_texts import Ints, ItemTexts, bits, item_texts, items_with, plain_bits
 from tamis.transforms.decontaminate.matching.seed_scan import (
     BESIDE,
+    ENOUGH,
     SEED_WORDS,
     TEXT,
+    WHOLE,
     bit_filter,
     pair_key,
     seed_records,
     seed_slots,
     triple_key,
 )
+from tamis.transforms.decontaminate.matching.whole_items import WholeTexts, whole_texts
 from tamis.transforms.runtime import kernels
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.runtime.mapped_arrays import cached, map_arrays, save_arrays
@@ -111,6 +115,10 @@ class Index:
     """[4 × occurrences], of `seed_records`."""
     slots: npt.NDArray[np.uint64]
     """Hash table of `seeds` (`seed_slots`)."""
+    whole_text: npt.NDArray[np.int32]
+    """[e], of `WholeTexts`, as the next two."""
+    whole_length: npt.NDArray[np.int32]
+    whole_hash: npt.NDArray[np.uint64]
     pairs: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every seed of two words."""
     triples: npt.NDArray[np.uint64]
@@ -121,7 +129,7 @@ class Index:
         """16 hex digits over everything that can change the candidates of a document."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(json.dumps([self.names.to_pylist(), self.labels.to_pylist()]).encode())
-        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "seeds"):
+        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "seeds", "whole_hash"):
             column = getattr(self, name)
             digest.update(len(column).to_bytes(8, "little") + column.tobytes())
         return digest.hexdigest()
@@ -138,9 +146,10 @@ class Index:
 
     @cached_property
     def unmatchable(self) -> Ints:
-        """Items of which no text has a seed."""
+        """Items of which no text has a seed, or is found as a whole."""
         found = np.zeros(len(self.benchmark), np.bool_)
-        found[self.item[self.seeds[TEXT::4]]] = True
+        found[self.item[self.seeds[TEXT::4][self.seeds[ENOUGH::4] & WHOLE == 0]]] = True
+        found[self.item[self.whole_text]] = True
         return np.flatnonzero(~found)
 
     def save(self, uri: str) -> None:
@@ -186,7 +195,12 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     texts = item_texts(every, words)
     plain, among_items = plain_bits(texts), bits(texts)
     vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
+    text_first = np.searchsorted(texts.item, np.arange(len(every) + 1))
     key, text, place, beside, enough, pair = _seeds(texts, plain)
+    whole = _whole_texts(every, texts, text_first, text, plain, words)
+    several = zip((key, text, place, beside, enough), whole.records, strict=True)
+    all_keys, *numbers = (np.concatenate(both) for both in several)
+    order = np.argsort(all_keys, kind="stable")
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
@@ -197,15 +211,33 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         vocabulary=vocabulary,
         item=texts.item.astype(np.int32),
         part=texts.part,
-        text_first=np.searchsorted(texts.item, np.arange(len(every) + 1)),
+        text_first=text_first,
         benchmark=np.repeat(np.arange(len(read)), [len(of_benchmark) for of_benchmark in read]).astype(np.int32),
         labels=pa.array([item.id for item in every], pa.large_string()),
         names=pa.array([benchmark.name for benchmark in options.benchmarks], pa.large_string()),
-        seeds=seed_records(key, text, place, beside, enough),
-        slots=seed_slots(key),
+        seeds=seed_records(all_keys[order], *(number[order] for number in numbers)),
+        slots=seed_slots(all_keys[order]),
+        whole_text=whole.text,
+        whole_length=whole.length,
+        whole_hash=whole.hash,
         pairs=bit_filter(np.unique(key[pair])),
-        triples=bit_filter(np.unique(key[~pair])),
+        triples=bit_filter(np.unique(np.concatenate([key[~pair], whole.records[0]]))),
     )
+
+
+def _whole_texts(
+    every: Sequence[Item], texts: ItemTexts, text_first: Ints, seeded: Ints, plain: npt.NDArray[np.float64], words: Words
+) -> WholeTexts:
+    """The entries of the questions of items of which no text has a seed. `seeded`: texts that have one."""
+    found = np.zeros(len(every), np.bool_)
+    found[texts.item[seeded]] = True
+    number, questions = list[int](), list[str]()
+    for item in np.flatnonzero(~found).tolist():
+        for place, question in enumerate(every[item].question):
+            number.append(int(text_first[item]) + place)
+            questions.append(question)
+    worth = [plain[texts.first[text] : texts.first[text + 1]] for text in number]
+    return whole_texts(questions, np.array(number, np.int64), worth, words)
 
 
 def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any, Any]:

@@ -24,11 +24,14 @@ SEED_WORDS: Final = 3
 TEXT, PLACE, WORDS_BESIDE, ENOUGH = range(4)
 """The numbers of an occurrence of a seed."""
 
-_SETS = 16
+MORE: Final = np.uint32(1 << 16)
+"""A bit of `ENOUGH`: the next occurrence has the same key."""
+WHOLE: Final = np.uint32(1 << 17)
+"""A bit of `ENOUGH`: the record is an anchor of `whole_items`, no occurrence. It comes after those with its key."""
+
 _FILTER_BITS = 16  # at least, per seed, with two bits set
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
 _UPPER = np.uint64(0xFFFFFFFF00000000)
-_MORE = np.uint32(1 << _SETS)  # of the last number of an occurrence: the next one has the same key
 _AROUND = 6  # words on either side of a seed that are compared
 _CONTINUING = 0.3  # of them are the same
 
@@ -37,7 +40,7 @@ def seed_records(key: npt.NDArray[np.uint64], text: Any, place: Any, beside: Any
     """Occurrences of seeds, ascending by key, four numbers of each: its text; its first word there; a byte of the
     hash of each of the words beside it; a bit for each set of these, whether enough bits come together, and one
     that is set if the next occurrence has the same key."""
-    more = np.append(key[1:] == key[:-1], [False])[: len(key)] * _MORE
+    more = np.append(key[1:] == key[:-1], [False])[: len(key)] * MORE
     return np.stack([text, place, beside, enough | more], axis=1).astype(np.uint32).ravel()
 
 
@@ -156,7 +159,8 @@ def _with_enough(fold, low, high, i, n, begin, stop, seeds, found, size):
 @njit(cache=True, nogil=True)
 def occurrences(words, filters, table, texts):
     """Every occurrence of a seed with enough of the words beside it, of documents in which the text goes on around
-    one of them: document, occurrence in `seeds`, word of the document, and whether the text goes on."""
+    one of them: document, occurrence in `seeds`, word of the document, and whether the text goes on. Then every
+    anchor: document, the last record with its key, and its first word."""
     first, fold = words
     pairs, triples = filters
     slots, seeds = table
@@ -165,7 +169,8 @@ def occurrences(words, filters, table, texts):
     seed = np.empty(256, np.int64)
     place = np.empty(256, np.int64)
     goes_on = np.empty(256, np.bool_)
-    size = 0
+    anchors = np.empty((3, 256), np.int64)
+    size, anchored = 0, 0
     mask = np.uint64(len(slots) - 1)
     most = 0
     for d in range(len(first) - 1):
@@ -207,8 +212,13 @@ def occurrences(words, filters, table, texts):
         for k in range(running):
             q = np.int64(keys[k])
             stop = q + 1
-            while seeds[4 * stop - 1] & _MORE != 0:
+            while seeds[4 * stop - 1] & MORE != 0:
                 stop += 1
+            if seeds[4 * stop - 1] & WHOLE != 0:
+                if anchored == anchors.shape[1]:
+                    anchors = np.concatenate((anchors, np.empty_like(anchors)), axis=1)
+                anchors[0, anchored], anchors[1, anchored], anchors[2, anchored] = d, stop - 1, places[k]
+                anchored += 1
             while size + stop - q > len(seed):
                 document = np.concatenate((document, np.empty_like(document)))
                 seed = np.concatenate((seed, np.empty_like(seed)))
@@ -231,4 +241,5 @@ def occurrences(words, filters, table, texts):
             place[s] = i - low
         if not some:
             size = begun
-    return document[:size], seed[:size], place[:size], goes_on[:size]
+    found = document[:size], seed[:size], place[:size], goes_on[:size]
+    return found, (anchors[0, :anchored], anchors[1, :anchored], anchors[2, :anchored])

@@ -52,7 +52,7 @@ def scanned(documents: Sequence[Words], texts: Sequence[Words], seeds: Sequence[
     filters = bit_filter(keys[order][size == 2]), bit_filter(keys[order][size == 3])
     first, word = flat(documents)
     of_texts, text_word = flat(texts)
-    found = occurrences((first, VOCABULARY[word]), filters, table, (of_texts, text_word.astype(np.int32), VOCABULARY))
+    found, _ = occurrences((first, VOCABULARY[word]), filters, table, (of_texts, text_word.astype(np.int32), VOCABULARY))
     return sorted((int(d), int(order[q]), int(at), bool(on)) for d, q, at, on in zip(*found, strict=True))
 
 

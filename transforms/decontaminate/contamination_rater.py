@@ -143,7 +143,7 @@ class Contamination(Rater[Decontaminate]):
     """
 
     name = "contamination"
-    VERSION = 3
+    VERSION = 4
     own_file = True
     compares = True
     index_file = "benchmarks.arrow"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, Candidates
+from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
 from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
 from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
@@ -293,7 +293,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                 near = min(near, _MOST_NEAR_STEM if total[u] < STEM_BITS else _MOST_NEAR)
                 possible = near
                 complete = not edited and not broken and not differs
-                if n < _SHORT and near < _LEAST_NEAR:
+                if n < _SHORT and near < _LEAST_NEAR and flags[k] & WHOLE == 0:
                     continue
                 if n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS:
                     continue
@@ -324,6 +324,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                     kind = CHANGED
                 elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]) or low:
                     kind = PART
+            if flags[k] & WHOLE != 0:
+                result, kind = 1.0, COPIED
             result = min(1.0, result)
             if kind in (PASSAGE_ALONE, ANSWER_ALONE) and top >= 0 and top_kind <= PART and top_score >= _ASKED:
                 continue  # the question says more

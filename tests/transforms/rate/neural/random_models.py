@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = ("the proof shows a symmetry of numbers", "buy cheap shoes now click here", "1 2 3 . , ! ? ( ) @ # …")
@@ -22,6 +25,16 @@ def save_encoder(folder: Path, **config: Any) -> str:
     from transformers import BertModel
 
     return _save(folder, BertModel, config)
+
+
+def save_static(folder: Path, tensors: Mapping[str, np.ndarray] | None = None) -> str:
+    """A static embedding of eight numbers for each token, or of these tensors."""
+    folder.mkdir()
+    vectors = np.random.default_rng(4).normal(0, 1, (tokenizer().get_vocab_size(), 8)).astype(np.float32)
+    save_file(dict(tensors or {"embeddings": vectors}), folder / "model.safetensors")
+    tokenizer().save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text('{"model_type": "model2vec"}')
+    return str(folder)
 
 
 def tokenizer() -> Tokenizer:

@@ -34,7 +34,7 @@ bench: $(VENV)/.ready-dev  ## Measure speed beside peers and the machine's limit
 scaling: $(VENV)/.ready-dev  ## Measure and write docs/scaling.md (SCALING=arguments)
 	$(BIN)/python -m tests.bench.paper $(SCALING)
 
-peers: $(VENV)/.ready-dev .venv-peers/.ready  ## Compare with datatrove, TFDS, decon and corpus-assay
+peers: $(VENV)/.ready-dev .venv-peers/.ready  ## Compare with datatrove, TFDS, Dolma, decon and corpus-assay
 	TAMIS_PEERS=.venv-peers/bin/python $(BIN)/pytest tests/peers -m "slow or not slow"
 
 faults: $(VENV)/.ready-dev  ## Cause each fault at each moment, for docs/faults.md (FAULTS=arguments)
@@ -50,7 +50,7 @@ lock: $(VENV)/.ready  ## Update the pinned dependencies
 	  --extra s3 --extra gcs --extra azure --extra dataflow
 	$(COMPILE) pyproject.toml -c requirements.lock -o requirements-dev.lock --extra dev
 	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements-ci.lock \
-	  --extra dev --extra torch --extra readers
+	  --extra dev --extra torch --extra neural --extra readers
 
 clean:  ## Remove environments, builds and runs
 	rm -rf $(VENV) .venv-airflow .venv-bench .venv-peers run build *.egg-info

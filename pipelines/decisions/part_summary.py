@@ -246,8 +246,9 @@ def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, recei
 
 
 def _hostless(table: pa.Table, recipe: Recipe) -> int:
-    """Documents without a host, if their lines are compared within one."""
-    if recipe.dedup is None or recipe.dedup.lines is None or recipe.dedup.lines.within != "host":
+    """Documents without a host, if pieces of them are compared within one."""
+    repeats = () if recipe.dedup is None else (recipe.dedup.lines, recipe.dedup.paragraphs, recipe.dedup.sentences)
+    if not any(each is not None and each.within == "host" for each in repeats):
         return 0
     return hosts(table["url"].combine_chunks()).null_count
 

@@ -36,24 +36,25 @@ _TOKENS = "tokens.count"  # the signal that is always measured
 class Recount(Step):
     """Merges the cuts of the steps before it, in their order, and counts again what is left of each
     document that was cut: tokens, bytes, hashes, bands. Drops it if that is nothing, and judges it
-    again by the thresholds `after_cuts`. The recipe puts this step behind the last one that cuts, so
-    that every later step reads the numbers of the text as it ends.
+    again by the thresholds `after_cuts`. The recipe puts one behind each row of steps that cut, so
+    that the steps after it read the numbers of the text that is left. `cutting`: the steps that have
+    cut; `counted`: those whose cuts an earlier one has counted.
 
     Signals stay those of the text as it was rated; only the ones in `after_cuts` are measured again,
     for their thresholds. Editors do not run again.
     """
 
-    name = RECOUNT
     lasting = True  # tokens and bytes are columns that every step reads
 
-    def __init__(self, recipe: Recipe, cutting: Sequence[str]) -> None:
-        self.recipe, self.cutting = recipe, tuple(cutting)
+    def __init__(self, recipe: Recipe, cutting: Sequence[str], counted: Sequence[str]) -> None:
+        self.recipe, self.cutting, self.counted = recipe, tuple(cutting), tuple(counted)
+        self.name = " ".join((RECOUNT, *self.counted))
 
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform:
         import apache_beam as beam
 
-        count = partial(recount, recipe=self.recipe, kept=kept, cutting=self.cutting, spill=spill)
-        return beam.ParDo(MapDoFn(count)).with_output_types(PartState)
+        count = partial(recount, recipe=self.recipe, kept=kept, name=self.name, cutting=self.cutting, spill=spill)
+        return beam.ParDo(MapDoFn(partial(count, counted=self.counted))).with_output_types(PartState)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
         if results is None:
@@ -87,12 +88,17 @@ def _judged(
         yield decision, pc.equal(decisions, decision), pc.binary_join_element_wise("after_cuts", reasons, "."), detail
 
 
-def recount(part_state: PartState, recipe: Recipe, kept: Kept, cutting: Sequence[str], spill: str) -> PartState:
-    """Adds the results `RECOUNT`, `SPANS` and `BANDS`, if any kept document of the part was cut. Reads
-    the texts of these documents alone, a row group at a time."""
+def recount(
+    part_state: PartState, *, recipe: Recipe, kept: Kept, name: str, cutting: Sequence[str], counted: Sequence[str], spill: str
+) -> PartState:
+    """Adds the results `RECOUNT`, `SPANS` and `BANDS`, if any kept document of the part was cut by a step
+    whose cuts are not counted yet; what an earlier step counted of others stays in them. The step
+    `name` decides by `RECOUNT`. Reads the texts of these documents alone, a row group at a time."""
     spans = _spans(part_state, kept(part_state)["doc_ref"], cutting)
-    if not len(spans):
+    new = spans.filter(pc.greater_equal(spans["step"], len(counted)))["doc_ref"]
+    if not len(new):
         return part_state
+    spans = spans.filter(pc.is_in(spans["doc_ref"], value_set=new)).combine_chunks()
     blocks = recipe.per_language.values()
     languages = recipe.rules.language_columns if any(block.reads_otherwise for block in blocks) else ()
     components = Components({}, prepared_raters(recipe, "", {_TOKENS, *recipe.after_cuts, *languages}))
@@ -104,12 +110,14 @@ def recount(part_state: PartState, recipe: Recipe, kept: Kept, cutting: Sequence
             document = np.searchsorted(rows[start:stop], span_row[first:last])
             documents = batch.slice(start, stop - start)
             merged, left = _cut(documents, spans.slice(first, last - first), document, cutting)
-            counted = _count(documents, left, merged, recipe, components)
-            for name, table in {SPANS: merged, **counted}.items():
-                tables.setdefault(name, []).append(table)
-    results = {name: _stored(pa.concat_tables(each), spill) for name, each in tables.items()}
+            for result, table in {SPANS: merged, **_count(documents, left, merged, recipe, components)}.items():
+                tables.setdefault(result, []).append(table)
+    for result, each in tables.items():
+        if (earlier := part_state.result(result)) is not None:
+            each.append(earlier.filter(pc.invert(pc.is_in(earlier["doc_ref"], value_set=new))))
+    results = {result: _stored(pa.concat_tables(each), spill) for result, each in tables.items()}
     give_back_freed_memory()
-    return replace(part_state, results={**part_state.results, **results})
+    return replace(part_state, results={**part_state.results, **results, name: results[RECOUNT]})
 
 
 def _spans(part_state: PartState, kept: pa.ChunkedArray, cutting: Sequence[str]) -> pa.Table:
@@ -124,7 +132,7 @@ def _spans(part_state: PartState, kept: pa.ChunkedArray, cutting: Sequence[str])
             found = found.filter(pc.not_equal(found["start"], found["stop"]))
             tables.append(found.append_column("step", pa.repeat(pa.scalar(number, pa.int64()), len(found))))
     if not tables:
-        return CUTS.empty_table()
+        return CUTS.append(pa.field("step", pa.int64())).empty_table()
     spans = pa.concat_tables(tables).combine_chunks()
     order = ("doc_ref", "step", "start", "stop", "reason", "detail")  # so that only equal rows tie
     spans = spans.sort_by([(name, "ascending") for name in order]).combine_chunks()

@@ -50,6 +50,7 @@ def decide_fingerprint(recipe: Recipe) -> str:
             "rate": recipe.rate_fingerprint,
             "recipe": recipe.model_dump(mode="json", exclude=_DECIDES_NOTHING),
             "scores": [_score_versions(name, scores) for name, scores in recipe.scores.items()],
+            "against": _released_versions(recipe),
         }
     )
 
@@ -98,6 +99,17 @@ def _score_versions(name: str, scores: ScoreFile) -> list[str]:
         return [f"{entry.uri} {entry.version}" for entry in storage.expand(paths)]
     except (FileNotFoundError, ValueError) as error:
         raise RunError(f"scores.{name}: {error}") from None
+
+
+def _released_versions(recipe: Recipe) -> list[str]:
+    """Changes with the documents that `dedup.against` names. Raises RunError if it names no index."""
+    if recipe.dedup is None or not recipe.dedup.against:
+        return []
+    from tamis.transforms.dedup.released.index_files import FILE, near_settings
+    from tamis.transforms.dedup.released.open_indices import open_indices
+
+    segments = open_indices(recipe.dedup.against, near_settings(recipe.dedup.minhash, recipe.words))
+    return [f"{segment.name} {storage.sha256(storage.join(segment.folder, FILE))}" for segment in segments]
 
 
 def _word_identity(words: Words) -> dict[str, object]:

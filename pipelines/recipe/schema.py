@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain, product
+from itertools import chain, product, zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -141,8 +141,11 @@ class Recipe(Options):
     dedup: Annotated[
         Dedup | None,
         StepOf("tamis.transforms.dedup.urls.repeated_urls:DropRepeatedUrls"),
-        StepOf("tamis.transforms.dedup.lines.repeated_lines:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedLines"),
+        StepOf("tamis.transforms.dedup.released.drop_released:DropReleased"),
         StepOf("tamis.transforms.dedup.duplicates:DropDuplicates"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedParagraphs"),
+        StepOf("tamis.transforms.dedup.repeats.cut_repeats:CutRepeatedSentences"),
     ] = None
     after_cuts: dict[str, Threshold] = Field(
         {}, description="limits by signal for documents that lost text to a step that cuts; measured again on what is left"
@@ -533,16 +536,23 @@ class Recipe(Options):
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The steps that end documents after the thresholds, in the order of their sections; behind the
-        last one that cuts, the one that counts what is left."""
-        steps = self._own_steps()
-        cutting = [number for number, step in enumerate(steps) if step.cuts]
-        if not cutting:
-            return steps
+        """The steps that end documents after the thresholds, in the order of their sections; behind each
+        row of steps that cut, the one that counts what is left."""
+        own = self._own_steps()
+        if not any(step.cuts for step in own):
+            return own
         from tamis.pipelines.decisions.recount import Recount
 
-        count = Recount(self, [steps[number].name for number in cutting])
-        return (*steps[: cutting[-1] + 1], count, *steps[cutting[-1] + 1 :])
+        steps: list[Step] = []
+        cutting, counted = list[str](), list[str]()
+        for step, after in zip_longest(own, own[1:]):
+            steps.append(step)
+            if step.cuts:
+                cutting.append(step.name)
+                if after is None or not after.cuts:
+                    steps.append(Recount(self, cutting, counted))
+                    counted = list(cutting)
+        return tuple(steps)
 
     def _own_steps(self) -> tuple[Step, ...]:
         marks = [

@@ -36,6 +36,9 @@ from tamis.transforms.core.parts import Characters, Part, PartReceipt
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum import lint
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
+from tamis.transforms.dedup.released.index_files import FILE as INDEX_FILE
+from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.dedup.released.index_files import IndexFile
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
@@ -104,6 +107,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     shared += [file for _, receipt in parts for file in receipt.files]
     own = [File.read(plan.folder, f"{receipts.FOLDER}/{name}") for name in storage.names(plan.receipts)]
     own += [File.read(plan.folder, RECORD_FILE)] if recipe.decontaminate is not None else []
+    own += _index_files(recipe, plan, counts["kept"])
     own += [*(summary.file for summary in summaries), *(shard.file for shard in shards)]
     return seal_release(plan.run, plan.number, body, shared, own)
 
@@ -118,6 +122,17 @@ def _check_record(plan: WorkPlan, summaries: Sequence[PartSummary]) -> None:
     if written != found:
         state = f"has {written:,} matches" if written >= 0 else "is missing"
         raise RunError(f"{uri} {state}, and the parts have {found:,}; run the same command again")
+
+
+def _index_files(recipe: Recipe, plan: WorkPlan, kept: int) -> list[File]:
+    """The files of the index, if the release leaves one. Raises RunError unless it has all that was kept."""
+    if recipe.dedup is None or not recipe.dedup.index:
+        return []
+    folder = storage.join(plan.folder, INDEX_FOLDER)
+    index = IndexFile.read(storage.join(folder, INDEX_FILE))
+    if index is None or index.documents != kept:
+        raise RunError(f"{folder} does not have the {kept:,} documents that were kept; run the same command again")
+    return [File.read(plan.folder, f"{INDEX_FOLDER}/{name}") for name in storage.names(folder)]
 
 
 def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:

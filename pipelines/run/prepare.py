@@ -12,6 +12,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import RUN_FILES, Release
+from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
 
 
 def check_directory(run: str) -> None:
@@ -66,7 +67,7 @@ def _remove_unfinished_parts(plan: WorkPlan) -> None:
 def remove_temporary_files(plan: WorkPlan) -> None:
     """Removes files that killed workers did not finish."""
     data = storage.join(plan.folder, "data")
-    own = [plan.folder, plan.receipts, storage.join(plan.folder, "decisions")]
+    own = [plan.folder, plan.receipts, *(storage.join(plan.folder, name) for name in ("decisions", INDEX_FOLDER))]
     shared = [storage.join(plan.run, folder) for folder in ("", ".state", *sorted({folder for folder, _ in FOLDERS}))]
     for folder in (*shared, *own, *(storage.join(data, name) for name in storage.names(data))):
         storage.sweep(folder)

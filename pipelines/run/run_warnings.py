@@ -67,7 +67,7 @@ def warnings(
     if hostless and hostless == sum(row.documents for each in summaries for row in each.counts):
         yield LintWarning(
             "lines-no-host",
-            "dedup.lines compares the lines of a host, but no document has an address with one, so nothing is cut; check "
+            "dedup compares pieces of texts within a host, but no document has an address with one, so nothing is cut; check "
             "input.fields.url, or set within: source",
             {"documents": hostless},
         )

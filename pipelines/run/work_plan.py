@@ -14,7 +14,7 @@ from tamis.transforms.core.errors import NoInput, RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
-from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
+from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, parse_name, release_folder
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
@@ -171,6 +171,7 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     """Compares input and recipe with what the run directory holds (`fresh`: rates everything again,
     for a new release). Raises RunError if the input is missing, NoInput if it is and the recipe
     allows that."""
+    _check_against(recipe, run)
     splits, unread = list_input(recipe, run)
     beginning = check_beginning(recipe, splits)
     current, last = current_release(run), last_release(run)
@@ -211,6 +212,19 @@ def list_input(recipe: Recipe, run: str) -> tuple[list[Split], list[UnreadFile]]
     if not splits:
         raise RunError(f"input: no file is left to read; {unread[0].uri}: {unread[0].reason}" if unread else "input: no file")
     return splits, unread
+
+
+def _check_against(recipe: Recipe, run: str) -> None:
+    """Raises RunError if a run is against a release of its own, which has what is still in its input."""
+    own = storage.local_path(run)
+    for name in recipe.dedup.against if recipe.dedup is not None else ():
+        named = parse_name(name)[0]
+        other = storage.local_path(named)
+        if named == run or (own is not None and other is not None and own.resolve() == other.resolve()):
+            raise RunError(
+                f"dedup.against: '{name}' is a release of this run, which reads all of its input each time and would drop what "
+                "it kept before: give the new documents a run directory of their own with --output"
+            )
 
 
 def check_beginning(recipe: Recipe, splits: Sequence[Split]) -> Beginning:

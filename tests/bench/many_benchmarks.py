@@ -33,7 +33,7 @@ from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.decontaminate.contamination_rater import SAVED_INDEX, Contamination, Decontaminate
-from tamis.transforms.decontaminate.matching.index import build
+from tamis.transforms.decontaminate.matching.index import Index, build
 from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
@@ -129,6 +129,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> None:
         print("|---|---|---|---|---|---|---|")
         for kind in ("real", "generated"):
             print(build_row(child("build", folders[kind])), flush=True)
+        print("\nunmatchable: " + "; ".join(unmatchable_of(folders["real"])), flush=True)
         found: dict[str, list[dict[str, float]]] = {kind: [] for kind in folders}
         for _ in range(options.repeats):
             for kind, folder in folders.items():
@@ -244,6 +245,14 @@ def built(folder: Path) -> dict[str, float]:
         "index_mb": _saved(folder).stat().st_size / 1e6,
         "unmatchable": len(index.unmatchable),
     }
+
+
+def unmatchable_of(folder: Path) -> Iterator[str]:
+    """The unmatchable items of each benchmark that has some, by its saved index."""
+    index = Index.load(str(_saved(folder)))
+    items, without = Counter(index.benchmark.tolist()), Counter(index.benchmark[index.unmatchable].tolist())
+    for number, count in sorted(without.items()):
+        yield f"{index.names[number]} {count} of {items[number]:,} ({count / items[number]:.2%})"
 
 
 def rated(folder: Path, mb: float) -> dict[str, float]:

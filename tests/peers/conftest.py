@@ -23,14 +23,17 @@ TFDS: Versions = {"tensorflow-datasets": "4.9.10", "unicode": unicodedata.unidat
 
 @pytest.fixture(scope="session")
 def peer() -> Callable[..., list[dict[str, Any]]]:
-    """`peer(script, versions, arguments, texts)`: the rows that a script beside this file prints after those versions."""
+    """`peer(script, versions, arguments, texts)`: the rows that a script beside this file prints after those versions. Another
+    Python than that of most peers may be the last argument."""
     interpreter = os.environ.get("TAMIS_PEERS")
     if not interpreter:
         pytest.skip("TAMIS_PEERS names no Python with the peers; `make peers` installs one and runs these tests")
 
-    def values(script: str, versions: Versions, arguments: list[str], texts: list[str] | None) -> list[dict[str, Any]]:
+    def values(
+        script: str, versions: Versions, arguments: list[str], texts: list[str] | None, python: str = interpreter
+    ) -> list[dict[str, Any]]:
         process = subprocess.run(
-            [interpreter, "-W", "ignore", str(Path(__file__).with_name(script)), *arguments],
+            [python, "-W", "ignore", str(Path(__file__).with_name(script)), *arguments],
             input="".join(json.dumps(text) + "\n" for text in texts or []),
             capture_output=True,
             text=True,

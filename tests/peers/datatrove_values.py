@@ -2,7 +2,7 @@ r"""Prints the values and decisions of datatrove's own filters; runs in the Pyth
 
     python datatrove_values.py MODE WORDS [MODEL] < texts.jsonl > values.jsonl
 
-WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for the last mode. MODE is one of
+WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for the last mode, or a folder. MODE is one of
 - own: datatrove, but with Tamis's words (and sentences) through its pluggable tokenizer;
 - exchanged: the same, but also without the intended differences to Tamis; each has its reason below;
 - fineweb: the text that C4's line rules leave as FineWeb sets them (examples/fineweb.py), and the rule that drops a page for a
@@ -10,6 +10,8 @@ WORDS is the regular expression of Tamis's words, MODEL the path of lid.176, for
 - pii: the text after PIIFormatter, with one replacement a kind instead of several in turn;
 - shipped: decisions only, with datatrove's own English words (spaCy);
 - languages: spaCy's example sentences in about sixty languages; needs no input;
+- url_lists: writes the lists of datatrove's URL filter into the folder MODEL, of the blocked hosts one in 50; needs no input;
+- urls: whether the URL filter with the lists in the folder MODEL keeps each address, and why not;
 - steps: FineWeb's steps one after the other (examples/fineweb.py): the one that drops the text, and what they make of it; as
   `exchanged`, and with the exchanges of `fineweb` and `pii`.
 
@@ -23,22 +25,27 @@ import json
 import pkgutil
 import re
 import sys
+import tarfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import spacy.lang
+import tldextract
 from datatrove.data import Document
 from datatrove.pipeline.filters import c4_filters, gopher_quality_filter, gopher_repetition_filter
 from datatrove.pipeline.filters.base_filter import get_filter_result
 from datatrove.pipeline.filters.fineweb_quality_filter import FineWebQualityFilter
 from datatrove.pipeline.filters.language_filter import LanguageFilter
+from datatrove.pipeline.filters.url_filter import URLFilter
 from datatrove.pipeline.formatters.pii import PIIFormatter
 from datatrove.utils import lid
+from datatrove.utils._import_utils import ASSETS_PATH
 from datatrove.utils.text import split_into_sentences
 from datatrove.utils.word_tokenizers import WordTokenizer
 
@@ -352,6 +359,40 @@ def steps(text: str) -> Values:
     return {"dropped": None, "text": pii(document.text)["text"]}
 
 
+HOSTS, URLS = "hosts", "urls"
+WORD_LISTS = {"banned_words": "hard", "banned_subwords": "strict", "soft_banned_words": "soft"}
+"""The files of words that datatrove brings, and what Tamis calls them."""
+
+
+def write_url_lists(folder: Path) -> Iterator[Values]:
+    with tarfile.open(Path(ASSETS_PATH) / "url_filterblacklistsv0_3_0.tar.gz") as archive:
+        for member, name, step in (("domains", HOSTS, 50), ("urls", URLS, 1)):
+            file = archive.extractfile(member)
+            assert file is not None
+            lines = file.read().splitlines(keepends=True)[::step]
+            (folder / name).write_bytes(b"".join(lines))
+            yield {"file": name, "lines": len(lines)}
+    for file_name, name in WORD_LISTS.items():
+        words = (Path(ASSETS_PATH) / f"{file_name}.txt").read_text()
+        (folder / name).write_text(words)
+        yield {"file": name, "lines": words.count("\n")}
+
+
+@cache
+def url_filter(folder: Path) -> URLFilter:
+    """With these lists alone, and without looking for a newer list of public suffixes."""
+    tldextract.TLDExtract = partial(tldextract.TLDExtract, suffix_list_urls=())
+    lists = {name: (folder / name).read_text().splitlines() for name in (HOSTS, URLS, *WORD_LISTS.values())}
+    words = {file_name: lists[name] for file_name, name in WORD_LISTS.items()}
+    return URLFilter(extra_domains=lists[HOSTS], extra_urls=lists[URLS], use_integrated_lists=False, **words)
+
+
+def urls(address: str) -> Values:
+    document = Document(text="", id="", metadata={"url": address})
+    passes, reason = get_filter_result(url_filter(Path(sys.argv[3])).filter(document))
+    return {"keep": passes, "why": reason}
+
+
 def languages() -> Iterator[dict[str, str]]:
     for module in sorted(module.name for module in pkgutil.iter_modules(spacy.lang.__path__) if module.ispkg):
         try:
@@ -368,13 +409,14 @@ MODES: dict[str, Callable[[str], Values]] = {
     "pii": pii,
     "shipped": shipped,
     "steps": steps,
+    "urls": urls,
 }
 
 
 def main(mode: str) -> None:
     print(json.dumps({"datatrove": metadata.version("datatrove"), "unicode": unicodedata.unidata_version}))
-    if mode == "languages":
-        for row in languages():
+    if mode in ("languages", "url_lists"):
+        for row in languages() if mode == "languages" else write_url_lists(Path(sys.argv[3])):
             print(json.dumps(row))
         return
     if mode in ("exchanged", "steps"):

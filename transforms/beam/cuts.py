@@ -27,6 +27,9 @@ MERGED = CUTS.append(pa.field("chars", pa.int64(), nullable=False))
 of each."""
 
 
+_PLACE_BITS = 40  # of a place in a text, in a key that begins with the number of the document
+
+
 @njit(cache=True, nogil=True)
 def _next_free(following: Ints, i: int) -> int:
     end = i
@@ -73,6 +76,23 @@ def spans_of(part_state: PartState) -> pa.Table | None:
     """What was cut out of the documents of a part, as `MERGED`; None if nothing was."""
     spans = part_state.result(SPANS)
     return None if spans is None else spans.sort_by([("doc_ref", "ascending"), ("start", "ascending")]).combine_chunks()
+
+
+def rated_places(spans: pa.Table | None, doc_ref: npt.NDArray[np.uint64], places: Ints) -> Ints:
+    """Where in the rated texts the bytes are that are at `places` (int64[k]) of what `spans` (`spans_of`) left of the
+    documents `doc_ref` (u64[k]). Before a byte that was cut out comes the one that is left."""
+    if spans is None:
+        return places
+    document, first = np.unique(spans["doc_ref"].to_numpy(), return_index=True)
+    start, cut = spans["start"].to_numpy(), (spans["stop"].to_numpy() - spans["start"].to_numpy()).cumsum()
+    before = cut - (spans["stop"].to_numpy() - start)  # of all documents
+    number = np.repeat(np.arange(len(document)), np.diff(np.append(first, len(start))))
+    before_document = before[first]
+    left = start - (before - before_document[number])  # where each span was, in what is left
+    of = np.minimum(np.searchsorted(document, doc_ref), len(document) - 1)
+    span = np.searchsorted((number << _PLACE_BITS) + left, (of << _PLACE_BITS) + places, side="right") - 1
+    shift = np.where(span >= first[of], cut[np.maximum(span, 0)] - before_document[of], 0)
+    return places + np.where(document[of] == doc_ref, shift, 0)
 
 
 def read_texts(

@@ -145,7 +145,7 @@ class Contamination(Rater[Decontaminate]):
     """
 
     name = "contamination"
-    VERSION = 4
+    VERSION = 5
     own_file = True
     compares = True
     index_file = "benchmarks.arrow"

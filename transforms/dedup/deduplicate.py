@@ -207,13 +207,14 @@ def _members(
         without_shingles = repeated
         for chunk, text in texts(part_state, row_of(doc_ref[~repeated])):
             chunk_members = members.take(pa.array(np.searchsorted(row_of(doc_ref), chunk)))
-            yield _member_batch(chunk_members, _shingles_of(text, options, words), partitions)
+            yield _member_batch(chunk_members, shingles_of(text, options, words), partitions)
     if without_shingles.any():
         others = members.filter(pa.array(without_shingles))
         yield _member_batch(others, pa.nulls(len(others), pa.large_list(pa.uint64())), partitions)
 
 
-def _shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
+def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
+    """The sorted and unique shingles of each text, as large lists of u64."""
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
@@ -238,18 +239,29 @@ def spill_shingles(gathered: Gathered, spill: str) -> tuple[pa.Table, ListSpans]
     """The documents, and their shingles in a mapped temporary file. A partition has complete
     components of any size, and nine tenths of their bytes are shingles. They are compared only with
     those of kept documents, so the system keeps these pages in memory and drops the others."""
-    local = storage.local_path(spill)
-    batches, sizes = [], [np.empty(0, np.int64)]
-    with tempfile.TemporaryFile(dir=local if local is not None and local.is_dir() else None) as file:
+    batches = []
+
+    def lists() -> Iterator[pa.Array]:
         for piece in gathered.pieces:
             batch = piece.load()
-            lists = batch["shingles"]
-            sizes.append(pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64))
-            file.write(lists.flatten().to_numpy())
+            yield batch["shingles"]
             # The columns of a piece share one buffer: only copies let it go.
             batches.append(batch.drop_columns(["shingles"]).take(pa.array(np.arange(len(batch)))))
+
+    shingles = mapped_lists(lists(), spill)
+    return pa.Table.from_batches(batches), shingles
+
+
+def mapped_lists(lists: Iterable[pa.Array], spill: str) -> ListSpans:
+    """Lists of u64 in a mapped temporary file in the folder `spill`; a null list counts as empty."""
+    local = storage.local_path(spill)
+    sizes = [np.empty(0, np.int64)]
+    with tempfile.TemporaryFile(dir=local if local is not None and local.is_dir() else None) as file:
+        for each in lists:
+            sizes.append(pc.fill_null(pc.list_value_length(each), 0).to_numpy().astype(np.int64))
+            file.write(each.flatten().to_numpy())
         file.flush()
         end = np.cumsum(np.concatenate(sizes))
         # An empty file cannot be mapped.
         values = np.asarray(np.memmap(file, np.uint64, "r")) if end.size and end[-1] else np.empty(0, np.uint64)
-    return pa.Table.from_batches(batches), (end - np.diff(end, prepend=0), end, values)
+    return end - np.diff(end, prepend=0), end, values

@@ -39,7 +39,7 @@ class DropDuplicates(Step):
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
         if not self.options.exact:
             return None
-        rows = partial(_rows, kept=kept, bands=self.options.minhash is not None)
+        rows = partial(hashed_rows, kept=kept, bands=self.options.minhash is not None)
         return Deduplicate(self.options.minhash, rows, texts_of, spill, partitions, words=self.words)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
@@ -62,8 +62,8 @@ class DropDuplicates(Step):
         documents.columns |= {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
 
 
-def _rows(part_state: PartState, kept: Kept, bands: bool) -> pa.RecordBatch:
-    """The rows that `Deduplicate` reads."""
+def hashed_rows(part_state: PartState, kept: Kept, bands: bool) -> pa.RecordBatch:
+    """The rows that `Deduplicate` reads: kept documents with the hashes of their texts as they end."""
     table = kept(part_state).combine_chunks()
     names = ["text_hash_0", "text_hash_1", *(["bands"] if bands else [])]
     sketch = rated_part(part_state).sketch(names).take(pa.array(row_of(table["doc_ref"].to_numpy())))

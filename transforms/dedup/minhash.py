@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
-from tamis.transforms.dedup.lines.line_options import RepeatedLines
+from tamis.transforms.dedup.repeats.repeat_options import RepeatedLines, RepeatedParagraphs, RepeatedSentences
 from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 if TYPE_CHECKING:
@@ -84,8 +84,35 @@ class Dedup(Options):
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(
-        None, description="lines that many texts of a host or a source have, which are cut before duplicates are looked for"
+        None, description="lines that many texts of a host have, which are cut before duplicates are looked for"
     )
+    paragraphs: RepeatedParagraphs | None = Field(
+        None, description="paragraphs that several texts have, which are cut after duplicates are dropped"
+    )
+    sentences: RepeatedSentences | None = Field(
+        None, description="spans of three sentences that several texts have, which are cut after repeated paragraphs"
+    )
+    against: tuple[str, ...] = Field(
+        (),
+        description="what was released before: releases (RUN, RUN@41) that left an index, or folders of indices; a document "
+        "of which one has the text, or with minhash a near copy, is dropped",
+    )
+    index: bool | Literal["extend"] = Field(
+        False,
+        description="leave an index of the documents that are kept, for `against` of later runs: true for these alone, extend "
+        "for those of `against`, too",
+    )
+
+    @model_validator(mode="after")
+    def _index_has_texts_as_they_are_looked_up(self) -> Dedup:
+        if self.index and not self.exact:
+            raise ValueError("index needs exact: true: an index has a text once")
+        if self.index and (self.paragraphs is not None or self.sentences is not None):
+            raise ValueError(
+                "index has the texts as they end, and paragraphs and sentences are cut after `against` has looked them up, so "
+                "a later copy would not be found: use one or the other"
+            )
+        return self
 
     @model_validator(mode="after")
     def _near_includes_exact(self) -> Dedup:

@@ -69,16 +69,7 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float) -> pa.
     if missing.any():
         document = ids[int(heads[missing][0])].as_py()
         raise ValueError(f"document {document!r} has bands but no shingles to verify them, nor has a better exact copy")
-    buckets = pa.array(band).dictionary_encode()
-    bucket, count = buckets.indices.to_numpy(), len(buckets.dictionary)
-    size = np.bincount(bucket, minlength=count)
-    large = np.zeros(heads.size, np.bool_)
-    large[np.repeat(np.arange(heads.size), band_end - band_start)[size[bucket] > CROWDING]] = True
-    index = empty_index((shingle_end - shingle_start)[large], threshold)
-    first = np.concatenate([[0], np.cumsum(size)])
-    representative, similarity = _keep_or_drop(
-        band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, CROWDING
-    )
+    representative, similarity = nearest_kept((band_start, band_end, band), (shingle_start, shingle_end, shingle), threshold)
 
     place = np.searchsorted(heads, head)
     kept_row = heads[representative][place]
@@ -136,14 +127,38 @@ def spans(lists: pa.ChunkedArray) -> ListSpans:
     return end - size, end, pc.list_flatten(lists).to_numpy()
 
 
+def nearest_kept(
+    bands: ListSpans, shingles: ListSpans, threshold: float, fixed: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The representative of each of n documents (itself if it is kept), and their similarity.
+
+    Documents are examined in their order. The first `fixed` are kept whatever they are; if there are
+    any, the others are compared with them alone. Bands are any hashes; those who share one meet.
+    """
+    band_start, band_end, band = bands
+    shingle_start, shingle_end, shingle = shingles
+    buckets = pa.array(band).dictionary_encode()
+    bucket, count = buckets.indices.to_numpy(), len(buckets.dictionary)
+    size = np.bincount(bucket, minlength=count)
+    large = np.zeros(band_start.size, np.bool_)
+    large[np.repeat(np.arange(large.size), band_end - band_start)[size[bucket] > CROWDING]] = True
+    index = empty_index((shingle_end - shingle_start)[large], threshold)
+    first = np.concatenate([[0], np.cumsum(size)])
+    representative, similarity = _keep_or_drop(
+        *(band_start, band_end, bucket, shingle_start, shingle_end, shingle), *(threshold, first, large, index, CROWDING, fixed)
+    )
+    return representative, similarity
+
+
 @njit(cache=True, nogil=True)
 def _keep_or_drop(  # type: ignore[no-untyped-def]
-    band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, crowding
+    band_start, band_end, bucket, shingle_start, shingle_end, shingle, threshold, first, large, index, crowding, fixed
 ):
     """The representative of each head (itself if kept), and their similarity.
 
     `first`: where the kept heads of each bucket begin. They are compared one by one until there are
     more than `crowding`; from then on, they are in the index. `large`: heads to which that can happen.
+    `fixed`: heads that are kept; if there are any, the others are never compared with.
     """
     heads = band_start.size
     size = shingle_end - shingle_start
@@ -166,7 +181,7 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
         content = shingle[shingle_start[head] : shingle_end[head]]
         crowd = count = 0
         for b in own:
-            if end[b] - first[b] > crowding:
+            if end[b] - first[b] > crowding and head >= fixed:
                 crowd += end[b] - first[b]
         by_index = False
         if crowd:
@@ -181,7 +196,7 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
             b = own[band]
             cursor[band] = end[b] if by_index and end[b] - first[b] > crowding else first[b]
         # Merge the kept heads of the other buckets, so that each is compared once.
-        while True:
+        while head >= fixed:
             candidate = heads
             for band in range(own.size):
                 if cursor[band] < end[own[band]]:
@@ -203,7 +218,7 @@ def _keep_or_drop(  # type: ignore[no-untyped-def]
             if overlap > similarity[head] or candidate < representative[head]:
                 similarity[head] = overlap
                 representative[head] = candidate
-        if representative[head] != head:
+        if representative[head] != head or 0 < fixed <= head:
             continue
         for band in range(own.size):
             b = own[band]

@@ -60,6 +60,23 @@ def trailing_zeros(_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def prefetch(_context: Any, array: Any, index: Any) -> Any:
+    """Asks for the cache line of `array[index]`, unchecked, and does not wait for it. Callable from kernels."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(values.data, [context.cast(builder, arguments[1], signature.args[1], types.intp)])
+        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        read, every_cache, data = (ir.Constant(number, constant) for constant in (0, 3, 1))
+        builder.call(function, [builder.bitcast(address, pointer), read, every_cache, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _rotate(word: np.uint64, bits: int) -> np.uint64:
     return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))

@@ -1,14 +1,16 @@
-"""Spans of several steps are merged: every byte is cut once, for the first reason that covers it."""
+"""Spans of several steps are merged, every byte is cut once, for the first reason that covers it; and places in
+what is left are found in the rated text."""
 
 from __future__ import annotations
 
 from itertools import groupby
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tamis.transforms.beam.cuts import merge
+from tamis.transforms.beam.cuts import MERGED, merge, rated_places
 
 SIZE = 12  # bytes of each document; they adjoin in one buffer
 
@@ -53,3 +55,21 @@ def test_what_a_later_step_cuts_is_trimmed():
 def test_no_spans():
     none = np.empty(0, np.int64)
     assert [len(each) for each in merge(none, none, none, none)] == [0, 0, 0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_places_in_what_is_left_are_found_in_the_rated_texts(data):
+    """A byte that is left stands at its place in the rated text."""
+    documents = [(data.draw(st.integers(0, 12)), number) for number in (3, 5, 2**63)]
+    rows, places = [], []
+    for size, doc_ref in documents:
+        cut = data.draw(st.sets(st.integers(0, max(size - 1, 0)))) if size else set()
+        for place in sorted(cut):
+            rows.append({"doc_ref": doc_ref, "start": place, "stop": place + 1, "reason": "r", "detail": None, "chars": 1})
+        left = [place for place in range(size) if place not in cut]
+        places += [(doc_ref, number, place) for number, place in enumerate(left)]
+    places.append((7, 4, 4))  # of a document that was not cut
+    doc_ref, left, rated = (np.array(column) for column in zip(*places, strict=True))
+    spans = pa.Table.from_pylist(rows, schema=MERGED) if rows else None
+    assert rated_places(spans, doc_ref.astype(np.uint64), left).tolist() == rated.tolist()

@@ -16,7 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.matching.folded_words import exact_word, folded_words, tables
-from tamis.transforms.decontaminate.matching.index import BESIDE, CHOICES, PASSAGE, PLACE, SEED_WORDS, TEXT, occurrences
+from tamis.transforms.decontaminate.matching.index import CHOICES, PASSAGE
+from tamis.transforms.decontaminate.matching.seed_scan import BESIDE, PLACE, SEED_WORDS, TEXT, occurrences
+from tamis.transforms.decontaminate.matching.whole_items import whole_copies
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -42,14 +44,14 @@ BEGINS: Final = 1
 ENDS: Final = 2
 """Flag: the copy ends where a line or sentence does."""
 CHANGED: Final = 4
-OFFERS: Final = 8
+WHOLE: Final = 8
+"""Flag: the text is there as a whole, with its marks and digits (`whole_items`)."""
+OFFERS: Final = 16
 """Flag: lines behind the copy begin with the letters of choices, the item's or others."""
 
 _HEADER = 13
 _EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
 _JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as in the text
-_AROUND = 6  # words on either side of a seed that are compared before a text is aligned
-_CONTINUING = 0.3  # of them are the same
 _NEAR_WORDS = 20  # between a question and its choices
 _OFFERED = 1000  # bytes behind a copy in which choices begin
 _GAP = 4  # words of the document in one place of a text, and one for eight of its words
@@ -75,13 +77,19 @@ class Candidates:
 def propose(texts: SegmentedTexts, index: Index) -> pa.ListArray:
     """The candidates of each text, of `TYPE`."""
     words = folded_words(texts)
-    filters, table = (index.pairs, index.triples), (index.keys, index.slots)
-    found = occurrences(words.first, words.fold, filters, table, index.seed_first, index.seeds)
+    filters, table, every = (
+        (index.pairs, index.triples),
+        (index.slots, index.seeds),
+        (index.first, index.word, index.vocabulary),
+    )
+    found, anchors = occurrences((words.first, words.fold), filters, table, every)
+    entries = (index.whole_text, index.whole_length, index.whole_hash)
+    copies = whole_copies(anchors, index.seeds, entries, texts, words)
     source = (texts.data, texts.text_start, texts.word_start, texts.word_end, texts.word_kind)
     folded = (words.first, words.fold, words.begin, words.end)
     items = (index.first, index.word, index.number, index.plain, index.plain_total, index.vocabulary)
-    shape = (index.item, index.part, index.text_first)
-    listed, offsets, data = _candidates(source, folded, found, index.seeds, items, shape, tables())
+    shape = (index.item, index.part, index.text_first, max(1, index.longest))
+    listed, offsets, data = _candidates(source, folded, found, copies, index.seeds, items, shape, tables())
     records = pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     return pa.ListArray.from_arrays(pa.array(listed), records)
 
@@ -187,27 +195,6 @@ def _offers(data, start, stop):
             i += 1
         seen += i + 1 < stop and data[i] | 0x20 == 0x61 + seen and _closes(data[i + 1])
     return seen == 2
-
-
-@njit(cache=True, nogil=True)
-def _continues(fold, low, high, at, items, text, i, length):
-    """Whether enough of the words around a seed are as in the text, or shifted by one, or there are hardly any."""
-    first, word, _, _, _, vocabulary = items
-    origin = first[text]
-    n = first[text + 1] - origin
-    there, same = 0, 0
-    for k in range(max(0, i - _AROUND), min(n, i + length + _AROUND)):
-        if i <= k < i + length:
-            continue
-        h = vocabulary[word[origin + k]]
-        j = at + k - i
-        there += 1
-        same += (
-            (low <= j < high and fold[j] == h)
-            or (low < j <= high and fold[j - 1] == h)
-            or (low - 1 <= j < high - 1 and fold[j + 1] == h)
-        )
-    return same >= _CONTINUING * there or there <= BESIDE
 
 
 @njit(cache=True, nogil=True)
@@ -377,15 +364,28 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
 
 
 @njit(cache=True, nogil=True)
-def _candidates(source, folded, found, seeds, items, shape, table):
+def _whole_record(source, text, document, start, stop, n, out, size):
+    """Appends the record of a text of n words that is there as a whole, in these tokens; returns the new size."""
+    _data, text_start, word_start, word_end, _word_kind = source
+    numbers = text, word_start[start] - text_start[document], word_end[stop - 1] - text_start[document]
+    for f in range(3):
+        for k in range(4):
+            out[size + 4 * f + k] = numbers[f] >> (8 * k) & 255
+    out[size + 12] = BEGINS | ENDS | WHOLE
+    at = size + _HEADER
+    bytes_of = (n + 7) >> 3
+    out[at : at + 2 * bytes_of] = 255
+    return at + 2 * bytes_of
+
+
+@njit(cache=True, nogil=True)
+def _candidates(source, folded, found, copies, seeds, items, shape, table):
     _data, _text_start, _word_start, _word_end, _word_kind = source
     words_first, fold, _begin, _end = folded
-    document, seed, place = found
+    document, seed, place, goes_on = found
+    copy_document, copy_text, copy_start, copy_stop = copies
     first, word, _number, plain, total, vocabulary = items
-    item, part, text_first = shape
-    longest = 1
-    for text in range(len(total)):
-        longest = max(longest, first[text + 1] - first[text])
+    item, part, text_first, longest = shape
     capacity = 1
     while capacity < 2 * longest:
         capacity *= 2
@@ -399,36 +399,54 @@ def _candidates(source, folded, found, seeds, items, shape, table):
     aligned = np.empty(longest, np.int64)
     near = np.empty(longest, np.int64)
     covered = np.zeros(longest, np.bool_)
-    digits = np.zeros(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
+    digits = np.empty(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
     scratch = np.zeros(1024, np.uint8)
     listed = np.zeros(len(words_first), np.int32)
     offsets = np.zeros(64, np.int32)
     out = np.empty(4096, np.uint8)
-    records, size, h = 0, 0, 0
+    records, size, h, c = 0, 0, 0, 0
     for d in range(len(words_first) - 1):
         g = h
         while g < len(document) and document[g] == d:
             g += 1
         count = g - h
+        while c < len(copy_document) and copy_document[c] == d:
+            n = first[copy_text[c] + 1] - first[copy_text[c]]
+            while size + _HEADER + 2 * ((n + 7) >> 3) > len(out):
+                out = np.concatenate((out, np.empty_like(out)))
+            if records + 2 > len(offsets):
+                offsets = np.concatenate((offsets, np.empty_like(offsets)))
+            size = _whole_record(source, copy_text[c], d, copy_start[c], copy_stop[c], n, out, size)
+            records += 1
+            offsets[records] = size
+            c += 1
+        if count == 0:
+            listed[d + 1] = records
+            continue
         event = np.empty(count, np.int64)
         for x in range(count):
             event[x] = np.int64(seeds[4 * seed[h + x] + TEXT]) << 32 | place[h + x]
         order = np.argsort(event, kind="mergesort")
         low, high = words_first[d], words_first[d + 1]
+        digits[low - words_first[0] : high - words_first[0]] = 0
         x = 0
         while x < count:
             text = event[order[x]] >> 32
             n = first[text + 1] - first[text]
             last, at = event[order[x]] & 0xFFFFFFFF, np.int64(0)
+            some = False
             y = x
             while y < count and event[order[y]] >> 32 == text and (event[order[y]] & 0xFFFFFFFF) - last <= n + n // 2 + 12:
                 if np.int64(seeds[4 * seed[h + order[y]] + PLACE]) < at - n // 3:
                     break  # the text begins again
                 last, at = event[order[y]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[y]] + PLACE])
+                some |= goes_on[h + order[y]]
                 y += 1
+            if not some:
+                x = y
+                continue
             covered[:n] = False
             carried = 0
-            goes_on = False
             a, b = np.int64(1) << 40, np.int64(0)
             for z in range(x, y):
                 at, i = event[order[z]] & 0xFFFFFFFF, np.int64(seeds[4 * seed[h + order[z]] + PLACE])
@@ -437,12 +455,10 @@ def _candidates(source, folded, found, seeds, items, shape, table):
                     if not covered[k] and low <= j < high and fold[j] == vocabulary[word[first[text] + k]]:
                         covered[k] = True
                         carried += plain[first[text] + k]
-                if not goes_on:
-                    goes_on = _continues(fold, low, high, low + at, items, text, i, min(n, SEED_WORDS))
                 a = min(a, at - i - (i >> 2) - 4)
                 b = max(b, at + (n - i) + ((n - i) >> 2) + 4)
             x = y
-            if not goes_on or carried < LEAST_SEEDS * total[text]:
+            if carried < LEAST_SEEDS * total[text]:
                 continue
             a, b = low + max(0, a), min(high, low + b)
             if _align(source, folded, items, text, a, b, aligned, digits, room, scratch, table) < LEAST_ALIGNED * total[text]:

@@ -42,9 +42,9 @@ class FoldedWords:
     """[n + 1]: words of document d are `first[d]` up to `first[d + 1]`."""
     fold: npt.NDArray[np.uint64]
     """Hash of the folded word; `NUMBER` for words of digits."""
-    begin: npt.NDArray[np.int64]
+    begin: npt.NDArray[np.int32]
     """Position of its first word among those of the segmentation."""
-    end: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int32]
     """Position of its last word among those of the segmentation: another one if words were joined."""
 
 
@@ -187,8 +187,8 @@ def _fold(
     most = word_first[documents] - word_first[0]
     first = np.empty(documents + 1, np.int64)
     fold = np.empty(most, np.uint64)
-    begin = np.empty(most, np.int64)
-    end = np.empty(most, np.int64)
+    begin = np.empty(most, np.int32)
+    end = np.empty(most, np.int32)
     scratch = np.zeros(_SCRATCH, np.uint8)
     t = 0
     for d in range(documents):
@@ -196,41 +196,42 @@ def _fold(
         stop = text_start[d + 1]
         last = word_first[d + 1]
         skip = np.int64(-1)  # words before this byte are part of a tag or a character reference
+        behind = np.int64(-1)  # the end of the word before
         join = False
         for k in range(word_first[d], last):
-            i = word_start[k]
+            i, j = word_start[k], word_end[k]
             if i < skip:
                 continue
             kind = word_kind[k]
-            byte = data[i]
-            touches = t > first[d] and word_end[end[t - 1]] == i
             if kind & SYMBOL:
-                j = word_end[k]
+                byte = data[i]
                 if byte == 0x3C and j < stop:
                     skip = max(skip, _end_of_tag(data, j, stop))
                 elif byte == 0x26:
                     near = k + 2 < last and word_start[k + 1] == j and word_end[k + 1] == word_start[k + 2]
                     if near and data[word_start[k + 2]] == 0x3B:
                         skip = word_end[k + 2]
-                elif touches and k + 1 < last:
+                elif behind == i and k + 1 < last:
                     join = _joins(data, i, j, word_start[k + 1], fold[t - 1] == NUMBER)
                 continue
-            if join or (touches and (byte == 0x27 or _three(data, i, 0xE2, 0x80, 0x99))):
+            if join or (behind == i and (data[i] == 0x27 or _three(data, i, 0xE2, 0x80, 0x99))):
                 join = False
                 end[t - 1] = k
+                behind = j
                 if fold[t - 1] != NUMBER or kind & ALPHABETIC:
                     fold[t - 1] = hash_joined(
                         data, word_start, word_end, word_kind, begin[t - 1], k, False, scratch, folded, number, start, points
                     )
                 continue
             h = fold_hash[k]
-            if word_chars[k] != word_end[k] - i:
+            if word_chars[k] != j - i:
                 h = hash_joined(data, word_start, word_end, word_kind, k, k, False, scratch, folded, number, start, points)
             if h == 0:
                 continue
             fold[t] = h if kind & ALPHABETIC else NUMBER
             begin[t] = k
             end[t] = k
+            behind = j
             t += 1
     first[documents] = t
     return first, fold[:t], begin[:t], end[:t]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow as pa
 
 from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.decontaminate.benchmarks import PARTS, items
+from tamis.transforms.decontaminate.benchmarks import PARTS, Item, items
 from tamis.transforms.decontaminate.matching.item_texts import (
     Ints,
     ItemTexts,
@@ -32,10 +33,22 @@ from tamis.transforms.decontaminate.matching.item_texts import (
     ngram_hashes,
     plain_bits,
 )
+from tamis.transforms.decontaminate.matching.seed_scan import (
+    BESIDE,
+    ENOUGH,
+    SEED_WORDS,
+    TEXT,
+    WHOLE,
+    bit_filter,
+    pair_key,
+    seed_records,
+    seed_slots,
+    triple_key,
+)
+from tamis.transforms.decontaminate.matching.whole_items import WholeTexts, whole_texts
 from tamis.transforms.runtime import kernels
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.runtime.mapped_arrays import cached, map_arrays, save_arrays
-from tamis.transforms.text.hashing import EMPTY, find, slots_of
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 
 if TYPE_CHECKING:
@@ -48,12 +61,9 @@ SEED_BITS: Final = 36.0
 SEED_SHARE: Final = 0.6
 WHOLE_BITS: Final = 16.0
 """That they carry at least."""
-SEED_WORDS: Final = 3
 SHORT: Final = 9
 PAIR_BITS: Final = 20.0
 """That two words carry, to be a seed."""
-BESIDE: Final = 2
-"""Words on either side of a seed that count."""
 RARE_BITS: Final = 28.0
 """That the words of a seed carry by themselves; web pages have one in 100 words with fewer. A text with
 few such seeds has its `FEWEST_SEEDS` heaviest."""
@@ -77,13 +87,9 @@ MOST_OWN: Final = 2
 SCALE: Final = 8
 """Bits are kept in eighths."""
 
-_FILTER_BITS = 16  # at least, per seed, with two bits set
-_PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
 _ROUNDING = 1e-6
 
 QUESTION, PASSAGE, CHOICES, ANSWER = range(len(PARTS))
-TEXT, PLACE, _BESIDE, _ENOUGH = range(4)
-"""The numbers of an occurrence of a seed."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +126,14 @@ class Index:
     """[i]: the ids of the items."""
     names: pa.LargeStringArray
     """[b]: of the benchmarks."""
-    keys: npt.NDArray[np.uint64]
-    """[s]: hash of the words of each seed, ascending."""
-    seed_first: npt.NDArray[np.int32]
-    """[s + 1]: occurrences of seed k are `seed_first[k]` up to `seed_first[k + 1]`."""
     seeds: npt.NDArray[np.uint32]
-    """[4 × occurrences], four numbers of each: its text; its first word there; a byte of the hash of each of
-    the words beside it; a bit for each set of these, whether enough bits come together."""
+    """[4 × occurrences], of `seed_records`."""
     slots: npt.NDArray[np.uint64]
-    """Hash table of `keys` (`hashing.slots_of`)."""
+    """Hash table of `seeds` (`seed_slots`)."""
+    whole_text: npt.NDArray[np.int32]
+    """[e], of `WholeTexts`, as the next two."""
+    whole_length: npt.NDArray[np.int32]
+    whole_hash: npt.NDArray[np.uint64]
     pairs: npt.NDArray[np.uint64]
     """Bit filter: two bits of one u64 for every seed of two words."""
     triples: npt.NDArray[np.uint64]
@@ -139,7 +144,7 @@ class Index:
         """16 hex digits over everything that can change the candidates of a document."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(json.dumps([self.names.to_pylist(), self.labels.to_pylist()]).encode())
-        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "seeds"):
+        for name in ("first", "word", "number", "plain", "vocabulary", "item", "part", "benchmark", "seeds", "whole_hash"):
             column = getattr(self, name)
             digest.update(len(column).to_bytes(8, "little") + column.tobytes())
         return digest.hexdigest()
@@ -150,10 +155,16 @@ class Index:
         return totals(self.plain, self.first)
 
     @cached_property
+    def longest(self) -> int:
+        """Words of the longest text."""
+        return int(np.diff(self.first).max(initial=0))
+
+    @cached_property
     def unmatchable(self) -> Ints:
-        """Items of which no text has a seed."""
+        """Items of which no text has a seed, or is found as a whole."""
         found = np.zeros(len(self.benchmark), np.bool_)
-        found[self.item[self.seeds[TEXT::4]]] = True
+        found[self.item[self.seeds[TEXT::4][self.seeds[ENOUGH::4] & WHOLE == 0]]] = True
+        found[self.item[self.whole_text]] = True
         return np.flatnonzero(~found)
 
     def save(self, uri: str) -> None:
@@ -199,9 +210,12 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     texts = item_texts(every, words)
     plain, among_items = plain_bits(texts), bits(texts)
     vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
+    text_first = np.searchsorted(texts.item, np.arange(len(every) + 1))
     key, text, place, beside, enough, pair = _seeds(texts, plain)
-    start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
-    keys = key[start]
+    whole = _whole_texts(every, texts, text_first, text, plain, words)
+    several = zip((key, text, place, beside, enough), whole.records, strict=True)
+    all_keys, *numbers = (np.concatenate(both) for both in several)
+    order = np.argsort(all_keys, kind="stable")
     return Index(
         first=texts.first,
         word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
@@ -213,16 +227,17 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         vocabulary=vocabulary,
         item=texts.item.astype(np.int32),
         part=texts.part,
-        text_first=np.searchsorted(texts.item, np.arange(len(every) + 1)),
+        text_first=text_first,
         benchmark=np.repeat(np.arange(len(read)), [len(of_benchmark) for of_benchmark in read]).astype(np.int32),
         labels=pa.array([item.id for item in every], pa.large_string()),
         names=pa.array([benchmark.name for benchmark in options.benchmarks], pa.large_string()),
-        keys=keys,
-        seed_first=np.append(start, len(key)).astype(np.int32),
-        seeds=np.stack([text, place, beside, enough], axis=1).astype(np.uint32).ravel(),
-        slots=slots_of(keys),
-        pairs=_filter(np.unique(key[pair])),
-        triples=_filter(np.unique(key[~pair])),
+        seeds=seed_records(all_keys[order], *(number[order] for number in numbers)),
+        slots=seed_slots(all_keys[order]),
+        whole_text=whole.text,
+        whole_length=whole.length,
+        whole_hash=whole.hash,
+        pairs=bit_filter(np.unique(key[pair])),
+        triples=bit_filter(np.unique(np.concatenate([key[~pair], whole.records[0]]))),
     )
 
 
@@ -235,6 +250,21 @@ def _shared(texts: ItemTexts) -> npt.NDArray[np.bool_]:
     for k in range(SHARED_WORDS):
         found[begins + k] = True
     return found
+
+
+def _whole_texts(
+    every: Sequence[Item], texts: ItemTexts, text_first: Ints, seeded: Ints, plain: npt.NDArray[np.float64], words: Words
+) -> WholeTexts:
+    """The entries of the questions of items of which no text has a seed. `seeded`: texts that have one."""
+    found = np.zeros(len(every), np.bool_)
+    found[texts.item[seeded]] = True
+    number, questions = list[int](), list[str]()
+    for item in np.flatnonzero(~found).tolist():
+        for place, question in enumerate(every[item].question):
+            number.append(int(text_first[item]) + place)
+            questions.append(question)
+    worth = [plain[texts.first[text] : texts.first[text + 1]] for text in number]
+    return whole_texts(questions, np.array(number, np.int64), worth, words)
 
 
 def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any, Any]:
@@ -294,22 +324,6 @@ def _runs_with_enough(
 # --- kernels ----------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _rotated(h, bits):
-    return (h << np.uint64(bits)) | (h >> np.uint64(64 - bits))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _pair(a, b):
-    """The key of two words: their hashes are mixed already."""
-    return a ^ _rotated(b, 21) ^ _PAIR
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _triple(a, b, c):
-    return a ^ _rotated(b, 21) ^ _rotated(c, 42)
-
-
 @njit(cache=True, nogil=True)
 def _runs(first, fold, plain, n):
     """Of the n words from each: the key, 0 if the text ends before; their bits; the bits of each word beside
@@ -321,7 +335,7 @@ def _runs(first, fold, plain, n):
     for k in range(len(first) - 1):
         low, high = first[k], first[k + 1]
         for i in range(low, high - n + 1):
-            key[i] = _pair(fold[i], fold[i + 1]) if n == 2 else _triple(fold[i], fold[i + 1], fold[i + 2])
+            key[i] = pair_key(fold[i], fold[i + 1]) if n == 2 else triple_key(fold[i], fold[i + 1], fold[i + 2])
             for j in range(i, i + n):
                 carried[i] += plain[j]
             for k in range(2 * BESIDE):
@@ -330,91 +344,3 @@ def _runs(first, fold, plain, n):
                     bits_beside[i, k] = plain[j]
                     beside[i] |= np.uint32(fold[j] & np.uint64(255)) << np.uint32(8 * k)
     return key, carried, bits_beside, beside
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _two_bits(h):
-    return (np.uint64(1) << (h & np.uint64(63))) | (np.uint64(1) << ((h >> np.uint64(6)) & np.uint64(63)))
-
-
-@njit(cache=True, nogil=True)
-def _filter(hashes):
-    capacity = 1
-    while capacity * 64 < _FILTER_BITS * len(hashes):
-        capacity *= 2
-    filled = np.zeros(capacity, np.uint64)
-    for h in hashes:
-        filled[np.int64((h >> np.uint64(12)) & np.uint64(capacity - 1))] |= _two_bits(h)
-    return filled
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _in_filter(h, filled):
-    both = _two_bits(h)
-    return filled[np.int64((h >> np.uint64(12)) & np.uint64(len(filled) - 1))] & both == both
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _has(fold, low, high, at, byte):
-    """Whether a word from `at` - 1 to `at` + 1 may be one of which the hash has this byte."""
-    found = False
-    for j in range(max(low, at - 1), min(high, at + 2)):
-        found |= fold[j] & np.uint64(255) == byte
-    return found
-
-
-@njit(cache=True, nogil=True)
-def occurrences(first, fold, filters, table, seed_first, seeds):
-    """Every occurrence of a seed with enough of the words beside it, by document: document, occurrence in
-    `seeds`, and word of the document."""
-    pairs, triples = filters
-    keys, slots = table
-    document = np.empty(256, np.int64)
-    seed = np.empty(256, np.int64)
-    place = np.empty(256, np.int64)
-    size = 0
-    most = 0
-    mask = np.uint64(len(slots) - 1)
-    for d in range(len(first) - 1):
-        most = max(most, first[d + 1] - first[d])
-    hits = np.empty(most + 1, np.int64)
-    runs = np.empty(2 * most + 2, np.uint64)
-    places = np.empty(2 * most + 2, np.int64)
-    for d in range(len(first) - 1):
-        b, e = first[d], first[d + 1]
-        hit, running = 0, 0
-        for i in range(b, e - 2):  # without a branch, so that lookups overlap
-            hits[hit] = i
-            hit += _in_filter(_triple(fold[i], fold[i + 1], fold[i + 2]), triples)
-        for i in hits[:hit]:
-            key = _triple(fold[i], fold[i + 1], fold[i + 2])
-            runs[running], places[running] = key, i
-            running += slots[np.int64(key & mask)] != EMPTY
-        three = running
-        for i in range(b, e - 1):
-            key = _pair(fold[i], fold[i + 1])
-            runs[running], places[running] = key, i
-            running += _in_filter(key, pairs)
-        for k in range(running):
-            found = find(runs[k], keys, slots)
-            if found < 0:
-                continue
-            i, n = places[k], 3 if k < three else 2
-            for q in range(seed_first[found], seed_first[found + 1]):
-                beside, enough = seeds[4 * q + _BESIDE], seeds[4 * q + _ENOUGH]
-                if not enough & np.uint32(1):
-                    chosen = np.uint32(0)
-                    for m in range(2 * BESIDE):
-                        at = i - BESIDE + m if m < BESIDE else i + n + m - BESIDE
-                        low, high = (b, i) if m < BESIDE else (i + n, e)
-                        byte = np.uint64(beside >> np.uint32(8 * m)) & np.uint64(255)
-                        chosen |= np.uint32(_has(fold, low, high, at, byte)) << np.uint32(m)
-                    if not enough >> chosen & np.uint32(1):
-                        continue
-                if size == len(seed):
-                    document = np.concatenate((document, np.empty_like(document)))
-                    seed = np.concatenate((seed, np.empty_like(seed)))
-                    place = np.concatenate((place, np.empty_like(place)))
-                document[size], seed[size], place[size] = d, q, i - b
-                size += 1
-    return document[:size], seed[:size], place[:size]

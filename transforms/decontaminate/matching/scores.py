@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, Candidates
+from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
 from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
 from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
@@ -360,7 +360,12 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared
                 possible = max(near, lacking)
                 complete = not edited and not broken and not differs
                 chained, own, breaks, varying, common = _texture(k, columns, bitmaps, shape, bits, plain, varies, shared)
-                if n < _SHORT and near < _LEAST_NEAR and not (complete and line and exact >= _SHORT_BITS):
+                if (
+                    n < _SHORT
+                    and near < _LEAST_NEAR
+                    and not (complete and line and exact >= _SHORT_BITS)
+                    and flags[k] & WHOLE == 0
+                ):
                     continue
                 phrase = n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS
                 if phrase and not (line and common and n >= _SHORT and exact >= _EDITED_COMMON):
@@ -399,6 +404,8 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared
                     kind = CHANGED
                 elif gapped or low or unsure or chained < _CHAINED or lacking > 0:
                     kind = PART
+            if flags[k] & WHOLE != 0:
+                result, kind = 1.0, COPIED
             result = min(1.0, result)
             if kind in (PASSAGE_ALONE, ANSWER_ALONE) and top >= 0 and top_kind <= PART and top_score >= _ASKED:
                 continue  # the question says more

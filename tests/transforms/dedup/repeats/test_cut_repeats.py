@@ -1,4 +1,4 @@
-"""Lines that many texts of a host have are cut, as a naive count of lines by host says, whatever the cut of the input."""
+"""Lines, paragraphs and sentences that are in many texts are cut, as a naive count says, whatever the cut of the input."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.beam.exchange import PartState
-from tamis.transforms.beam.step import CUTS
 from tamis.transforms.core.documents import hosts
-from tamis.transforms.dedup.lines.line_keys import lines_of
-from tamis.transforms.dedup.lines.repeated_lines import STEP, FindRepeatedLines
+from tamis.transforms.dedup.repeats.cut_repeats import RESULTS, FindRepeats
+from tamis.transforms.dedup.repeats.repeat_options import RepeatedLines, RepeatedParagraphs, RepeatedSentences, Repeats
+from tamis.transforms.dedup.repeats.text_units import units_of
 from tamis.transforms.text.hashing import hash128, text_buffer
 from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 
@@ -38,13 +38,25 @@ def table_of(documents: Sequence[Document]) -> pa.Table:
             "text": text,
             "text_hash_0": pa.array(np.ascontiguousarray(hash128(text)[:, 0])),
             "bytes": pc.binary_length(text),
+            "quality": pa.array(np.array([QUALITY[number % len(QUALITY)] for number in range(len(documents))], np.float32)),
+            "tie_break": pa.array(np.arange(len(documents), dtype=np.uint64)[::-1]),
+            "id_hash": pa.array(np.zeros(len(documents), np.uint64)),
         }
     )
 
 
+QUALITY = (0.5, 1.0, 0.5, np.nan, 0.0, 1.0)
+"""Of the documents, in turns; of two equal ones the later is better."""
+
+
+def rank(number: int) -> tuple[float, int]:
+    quality = QUALITY[number % len(QUALITY)]
+    return (-np.inf if np.isnan(quality) else quality, number)
+
+
 def grouped(part_state: PartState) -> pa.Table:
     table = pa.Table.from_batches([rows_of(part_state)])
-    return table.filter(pc.is_valid(table["group"])).select(["doc_ref", "group", "text_hash_0", "bytes"])
+    return table.filter(pc.is_valid(table["group"]))
 
 
 def texts(part_state: PartState, rows: np.ndarray):
@@ -53,16 +65,20 @@ def texts(part_state: PartState, rows: np.ndarray):
             yield chunk, rows_of(part_state)["text"].take(pa.array(chunk))
 
 
-def cuts_of(documents: Sequence[Document], parts: Sequence[Sequence[int]], folder: Path, least: int, partitions: int = 3):
-    """{number of the document: [(start, stop, detail)]}, by the transform."""
+def cuts_of(
+    documents: Sequence[Document], parts: Sequence[Sequence[int]], folder: Path, options: Repeats | int, partitions: int = 3
+):
+    """{number of the document: [(start, stop, detail)]}, by the transform. A number stands for lines of a host
+    in so many texts."""
+    chosen = RepeatedLines(documents=options) if isinstance(options, int) else options
     states = part_states_of(table_of(documents), parts)
     found = defaultdict(list)
-    for state in run(states, lambda spill: FindRepeatedLines(least, grouped, texts, spill, partitions), folder):
-        result = state.result(STEP)
+    for state in run(states, lambda spill: FindRepeats("step", chosen, grouped, texts, spill, partitions), folder):
+        result = state.result("step")
         if result is None:
             continue
-        assert result.schema == CUTS
-        assert set(result["reason"].to_pylist()) == {STEP}
+        assert result.schema == RESULTS
+        assert set(result["reason"].to_pylist()) == {"step"}
         ids = dict(zip(rows_of(state)["doc_ref"].to_pylist(), rows_of(state)["id"].to_pylist(), strict=True))
         for row in result.to_pylist():
             found[int(ids[row["doc_ref"]])].append((row["start"], row["stop"], row["detail"]))
@@ -174,7 +190,7 @@ def test_lines_are_those_of_python():
     )
     group = np.zeros((len(texts), 2), np.uint64)
     data, first = text_buffer(texts)
-    lines = lines_of(data, first, group)
+    lines = units_of(data, first, group, RepeatedLines())
     found = defaultdict(list)
     for document, start, stop in zip(lines.document, lines.start, lines.stop, strict=True):
         found[int(document)].append(texts[int(document)].as_py().encode()[start:stop].decode())
@@ -227,3 +243,156 @@ def test_what_goes_from_real_pages_is_boilerplate(shared, tmp_path):
     frequent = [line for (_, line), texts in counts.items() if texts >= 8]
     assert {"From Wikipedia, the free encyclopedia", "Jump to: navigation, search", "Add Your Answer"} <= set(frequent)
     assert all(len(line) < 150 for line in frequent)  # nobody's sentences
+
+
+# --- paragraphs and sentences -----------------------------------------------------------------------------------------
+
+Piece = tuple[int, int]
+"""Where a stripped paragraph or sentence starts and stops, in characters."""
+
+
+def stripped(text: str, start: int, stop: int) -> list[Piece]:
+    inner = text[start:stop]
+    return [(start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip()))] if inner.strip() else []
+
+
+def paragraphs(text: str) -> list[Piece]:
+    found: list[Piece] = []
+    place, inside = 0, False
+    for line in text.split("\n"):
+        for first, last in stripped(text, place, place + len(line)):
+            found = [*found[:-1], (found[-1][0], last)] if inside else [*found, (first, last)]
+        inside = bool(line.strip())
+        place += len(line) + 1
+    return found
+
+
+def sentences(text: str) -> list[Piece]:
+    marks = r"(?:[.?!…।](?P<more>[.?!…।。？！｡\"')\]»’”」』】）]*)|(?P<wide>[。？！｡])[.?!…।。？！｡\"')\]»’”」』】）]*)"
+    found: list[Piece] = []
+    begin = place = 0
+    while match := re.compile(rf"\n|{marks}").search(text, place):
+        place = match.end()
+        wide = match["wide"] or set(match["more"] or "") & set("。？！｡")
+        if match[0] == "\n" or wide or place == len(text) or re.match(r"\s", text[place:]):
+            found += stripped(text, begin, place)
+            begin = place
+    return found + stripped(text, begin, len(text))
+
+
+def cut_by_hand(documents: Sequence[Document], options: Repeats) -> list[str]:
+    """The cut texts."""
+    pieces = [(paragraphs if options.unit == "paragraph" else sentences)(text) for _, text in documents]
+    having: dict[tuple[str, str], set[str]] = defaultdict(set)
+    best: dict[tuple[str, str], int] = {}
+    runs = []
+    for number, (group, text) in enumerate(documents):
+        mine = {}
+        for first in range(len(pieces[number]) - options.length + 1 if group is not None else 0):
+            key = (group, " ".join(text[start:stop] for start, stop in pieces[number][first : first + options.length]))
+            if len(key[1]) >= options.characters:
+                mine[first] = key
+                having[key].add(text)
+                best[key] = max(best.get(key, number), number, key=rank)
+        runs.append(mine)
+    left = []
+    for number, (_, text) in enumerate(documents):
+        gone: set[int] = set()
+        for first, key in runs[number].items():
+            if len(having[key]) >= options.documents and not (options.keep == "best" and best[key] == number):
+                gone |= set(range(first, first + options.length))
+        own, kept, place, index = pieces[number], "", 0, 0
+        while index < len(own):
+            behind = index
+            while behind in gone:
+                behind += 1
+            if behind == index:
+                kept, place, behind = kept + text[place : own[index][1]], own[index][1], index + 1
+            elif behind == len(own):
+                place = own[-1][1]
+            else:
+                kept, place = kept + text[place : own[index][0]], own[behind][0]
+            index = behind
+        left.append(kept + text[place:])
+    return left
+
+
+WITHOUT_SHRINKING = [phase for phase in Phase if phase not in (Phase.shrink, Phase.explain)]
+"""Each example is a run of a pipeline: shrinking one that fails takes minutes."""
+
+PARAGRAPHS = st.lists(
+    st.sampled_from(
+        ["One of many.", " One of many. ", "Two\nlines", "zwei\n\u3000Zeilen ", "漢字。", "a", "", "\xa0", "b", "c"]
+    ),
+    max_size=6,
+).map("\n\n".join)
+SENTENCES = st.lists(
+    st.sampled_from(
+        [
+            "It rains. ",
+            "It snows! ",
+            "Why?\n",
+            '"So," he said.) ',
+            "3.14 is. ",
+            "雨です。",
+            "雪？」",
+            "no end\n",
+            "\n",
+            " ",
+            "… ",
+            "A.",
+            "B. ",
+        ]
+    ),
+    max_size=10,
+).map("".join)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [RepeatedParagraphs, RepeatedSentences])
+@settings(max_examples=25, deadline=None, phases=WITHOUT_SHRINKING)
+@given(data=st.data(), least=st.integers(2, 3), characters=st.sampled_from([0, 0, 10]), seed=st.integers(0, 99))
+def test_pieces_are_cut_as_by_hand(tmp_path_factory, kind, data, least, characters, seed) -> None:
+    text = PARAGRAPHS if kind is RepeatedParagraphs else SENTENCES
+    documents = data.draw(st.lists(st.tuples(st.sampled_from(["a", "b", None]), text), min_size=1, max_size=12))
+    more = {} if kind is RepeatedParagraphs else {"in_a_row": data.draw(st.integers(1, 3))}
+    options = kind(documents=least, characters=characters, keep=data.draw(st.sampled_from(["none", "best"])), **more)
+    order = np.random.default_rng(seed).permutation(len(documents)).tolist()
+    found = cuts_of(documents, [order[::2], order[1::2]], tmp_path_factory.mktemp("spill"), options)
+    assert [without(text, found.get(number, [])) for number, (_, text) in enumerate(documents)] == cut_by_hand(
+        documents, options
+    )
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(SENTENCES, min_size=1, max_size=10), in_a_row=st.integers(1, 3))
+def test_no_sentence_is_lost_that_the_best_document_keeps(tmp_path_factory, texts, in_a_row) -> None:
+    documents = [("", text) for text in texts]
+    found = cuts_of(
+        documents, [list(range(len(texts)))], tmp_path_factory.mktemp("spill"), RepeatedSentences(in_a_row=in_a_row)
+    )
+    left = "".join(without(text, found.get(number, [])) for number, text in enumerate(texts))
+    for text in texts:
+        for start, stop in sentences(text):
+            assert text[start:stop] in left
+
+
+def test_three_sentences_of_two_texts_stay_in_the_better_one(tmp_path):
+    documents = [("", "Mine. One. Two. Three. Own."), ("", "One.\nTwo. Three. Four.\n"), ("", "One. Two. Other. Three.")]
+    found = cuts_of(documents, [[0, 1, 2]], tmp_path, RepeatedSentences())
+    left = [without(text, found.get(number, [])) for number, (_, text) in enumerate(documents)]
+    assert left == ["Mine. Own.", "One.\nTwo. Three. Four.\n", "One. Two. Other. Three."]
+
+
+def test_documents_above_the_share_are_dropped(tmp_path):
+    documents = [
+        ("", "One. Two. Three."),
+        ("", "One. Two. Three. Four."),
+        ("", "Five. One. Two. Three. Six. Seven, and more of it."),
+    ]
+    options = RepeatedSentences(drop_above=0.7)
+    states = part_states_of(table_of(documents), [[0, 1, 2]])
+    (state,) = run(states, lambda spill: FindRepeats("step", options, grouped, texts, spill, 1), tmp_path)
+    result = state.result("step").to_pylist()
+    assert [(row["doc_ref"], row["repeated"]) for row in result] == [(0, 1.0), (2, None)]  # the second is the best

@@ -1,0 +1,189 @@
+"""Documents that were released before are dropped in whole runs: night by night, and against any index."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tamis.pipelines.lookup.explanation import explanation
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.run.launch import Result, launch
+from tamis.transforms.core.errors import RunError
+from tamis.transforms.provenance.verify import verify
+from tests.pipelines.running import left
+
+WORDS = [f"{a}{b}" for a in ("ba", "co", "di", "fu", "ge", "hy") for b in ("n", "rt", "sk", "tan", "lum", "ves")]
+
+
+def text(seed: int, edits: int = 0) -> str:
+    """Sixty words, some of them others."""
+    words = np.random.default_rng(seed).choice(WORDS, 60)
+    words[np.random.default_rng(seed + 1000).choice(60, edits, replace=False)] = "neu"
+    return " ".join(words)
+
+
+def save(path: Path, texts: dict[str, str]) -> Path:
+    """The texts as a file, which is left alone if it has them."""
+    content = "".join(json.dumps({"id": identifier, "text": each}) + "\n" for identifier, each in texts.items())
+    if not path.exists() or path.read_text() != content:
+        path.write_text(content)
+    return path
+
+
+def night(folder: Path, name: str, texts: dict[str, str], **dedup: Any) -> Result:
+    """A run over these texts, in a directory of its own."""
+    source = save(folder / f"{name}.jsonl", texts)
+    recipe = folder / f"{name}.yaml"
+    recipe.write_text(yaml.safe_dump({"dedup": dedup}))
+    return launch(load_recipe(str(recipe), [], [str(source)]), str(folder / name), workers=1)
+
+
+def decisions(result: Result) -> dict[str, tuple[str, str | None]]:
+    rows = [row for file in Path(result.release.uri("decisions")).iterdir() for row in pq.read_table(file).to_pylist()]
+    return {row["id"]: (row["reason"] or row["decision"], row["detail"]) for row in rows}
+
+
+def index_of(result: Result) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads(Path(result.release.uri("dedup-index", "index.json")).read_text())
+    return index
+
+
+FIRST = {f"a{number}": text(number) for number in range(12)}
+SECOND = {"b0": text(0), "b1": text(1, edits=1), "b2": text(2, edits=40), "b20": text(20), "b21": text(20), "b22": text(22)}
+THIRD = {"c0": text(11), "c1": text(22, edits=1), "c2": text(30)}
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
+    """Three nights, each against the one before, which names those before it."""
+    folder = tmp_path_factory.mktemp("nights")
+    one = night(folder, "one", FIRST, minhash={}, index=True)
+    two = night(folder, "two", SECOND, minhash={}, index="extend", against=[str(folder / "one")])
+    three = night(folder, "three", THIRD, minhash={}, index="extend", against=[str(folder / "two@1")])
+    return folder, [one, two, three]
+
+
+def test_a_night_drops_what_any_night_before_released(nights: tuple[Path, list[Result]]) -> None:
+    folder, (one, two, three) = nights
+    assert one.manifest["counts"]["kept"] == 12
+    second = decisions(two)
+    twin = "b20" if second["b21"][0] == "keep" else "b21"
+    assert second.pop(twin)[0] == "dedup.exact"
+    assert second.pop("b20" if twin == "b21" else "b21")[0] == "keep"
+    assert second == {
+        "b0": ("dedup.released", f"equal to a0 of {folder}/one@1"),
+        "b1": ("dedup.released", f"Jaccard 0.8361 with a1 of {folder}/one@1"),
+        "b2": ("keep", None),
+        "b22": ("keep", None),
+    }
+    assert decisions(three) == {
+        "c0": ("dedup.released", f"equal to a11 of {folder}/one@1"),
+        "c1": ("dedup.released", f"Jaccard 0.8361 with b22 of {folder}/two@1"),
+        "c2": ("keep", None),
+    }
+    explained = explanation(str(folder / "two"), "b0")
+    assert (explained["reason"], explained["detail"]) == ("dedup.released", f"equal to a0 of {folder}/one@1")
+    assert {row["reason"]: row["documents"] for row in two.manifest["counts"]["reasons"]} == {
+        "dedup.released": 2,
+        "dedup.exact": 1,
+    }
+
+
+def test_an_index_names_those_before_it_and_has_its_own_documents_alone(nights: tuple[Path, list[Result]]) -> None:
+    _, results = nights
+    indices = [index_of(result) for result in results]
+    assert [index["documents"] for index in indices] == [12, 3, 1]
+    one, two = "../../../../one/releases/000001/dedup-index", "../../../../two/releases/000001/dedup-index"
+    assert [index["before"] for index in indices] == [[], [one], [two, one]]
+
+
+def test_the_index_is_among_the_files_of_its_release(nights: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    folder, (one, *_) = nights
+    names = {"index.json", "documents-00000.arrow", "shingles-00000.u64", "bands-00000.arrow"}
+    listed = {file["path"].rpartition("/")[2] for file in one.manifest["files"] if "/dedup-index/" in file["path"]}
+    assert listed == names
+    assert verify(str(folder / "one")) == []
+    shutil.copytree(folder / "one", tmp_path / "one", symlinks=True)
+    damaged = tmp_path / "one" / "releases" / "000001" / "dedup-index" / "bands-00000.arrow"
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"x" + content[1:])
+    assert [problem.path for problem in verify(str(tmp_path / "one"))] == ["releases/000001/dedup-index/bands-00000.arrow"]
+    recipe = load_recipe(str(folder / "one.yaml"), [], [str(folder / "one.jsonl")])
+    assert launch(recipe, str(tmp_path / "one"), workers=1).mended == ("releases/000001/dedup-index/bands-00000.arrow",)
+    assert damaged.read_bytes() == content
+
+
+def test_another_cut_of_the_input_gives_the_same_bytes(nights: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    folder, (_, two, _) = nights
+    again = tmp_path / "again"
+    again.mkdir()
+    shutil.copytree(folder / "one", again / "one", symlinks=True)
+    items = list(reversed(SECOND.items()))
+    save(again / "x.jsonl", dict(items[:2]))
+    save(again / "y.jsonl", dict(items[2:]))
+    recipe = again / "two.yaml"
+    recipe.write_text((folder / "two.yaml").read_text().replace(str(folder), str(again)))
+    launch(load_recipe(str(recipe), [], [str(again / "*.jsonl")]), str(again / "two"), workers=1)
+    files, others = left(Path(two.run)), left(again / "two")
+    for part in ("data/", "dedup-index/"):
+        assert {path: content for path, content in files.items() if path.startswith(part)} == {
+            path: content for path, content in others.items() if path.startswith(part)
+        }
+
+
+def test_a_run_is_redone_when_what_it_is_against_has_another_release(tmp_path: Path) -> None:
+    night(tmp_path, "one", FIRST, index=True)
+    two = night(tmp_path, "two", SECOND, against=[str(tmp_path / "one")])
+    assert decisions(two)["b22"][0] == "keep"
+    assert night(tmp_path, "two", SECOND, against=[str(tmp_path / "one")]).unchanged
+    night(tmp_path, "one", {**FIRST, "a22": text(22)}, index=True)
+    again = night(tmp_path, "two", SECOND, against=[str(tmp_path / "one")])
+    assert (again.release.number, again.reused) == (2, 1)
+    assert decisions(again)["b22"] == ("dedup.released", f"equal to a22 of {tmp_path}/one@2")
+
+
+def test_what_cannot_be_compared_is_refused(nights: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    folder, _ = nights
+    one = str(folder / "one")
+
+    def refused(against: str, name: str = "x", **dedup: Any) -> str:
+        with pytest.raises(RunError) as caught:
+            night(tmp_path, name, THIRD, against=[against], **dedup)
+        return str(caught.value)
+
+    assert "near copies are compared by what the index of" in refused(one, minhash={"bands": 20})
+    assert "(bands 20 here and 14 there)" in refused(one, minhash={"bands": 20})
+    assert "is neither a folder with an index.json nor a release" in refused(str(tmp_path / "nowhere"))
+    night(tmp_path, "bare", THIRD)
+    assert "release 1 of" in (message := refused(str(tmp_path / "bare")))
+    assert "has no dedup-index. Run it with `dedup.index: true`" in message
+    night(tmp_path, "exact", THIRD, index=True)
+    assert "is of equal texts alone, and this recipe has `dedup.minhash`" in refused(str(tmp_path / "exact"), minhash={})
+    assert "is a release of this run" in refused(str(tmp_path / "bare@1"), name="bare")
+    shutil.copytree(folder, tmp_path / "nights", symlinks=True)
+    shutil.rmtree(tmp_path / "nights" / "one")
+    message = refused(str(tmp_path / "nights" / "three"), minhash={})
+    assert "one/releases/000001/dedup-index/index.json is missing, which the index of" in message
+
+
+@pytest.mark.slow
+def test_ten_nights_keep_the_same_texts_as_one_run_over_all(tmp_path: Path) -> None:
+    """Equal texts: some occur again on the same night, some on later ones."""
+    draw = np.random.default_rng(4)
+    batches = [{f"n{number}-{place}": text(int(draw.integers(60))) for place in range(15)} for number in range(10)]
+    kept: list[str] = []
+    for number, batch in enumerate(batches):
+        against = [str(tmp_path / f"night{number - 1}")] if number else []
+        result = night(tmp_path, f"night{number}", batch, index="extend", against=against)
+        kept += [batch[name] for name, (reason, _) in decisions(result).items() if reason == "keep"]
+    everything = {name: each for batch in batches for name, each in batch.items()}
+    whole = decisions(night(tmp_path, "whole", everything))
+    assert sorted(kept) == sorted(everything[name] for name, (reason, _) in whole.items() if reason == "keep")
+    assert len(kept) == len(set(everything.values()))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.dedup.repeats.repeat_options import RepeatedLines, RepeatedParagraphs, RepeatedSentences
-from tamis.transforms.dedup.urls.url_options import RepeatedUrls
+from tamis.transforms.dedup.urls.url_options import Keep, RepeatedUrls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,11 +118,20 @@ def signatures(
 
 
 class Dedup(Options):
-    """How duplicates are found. The one of highest quality is kept; a hash of the id breaks ties."""
+    """How duplicates are found, and which of them stays."""
 
     exact: bool = Field(True, description="documents with equal text are duplicates")
     minhash: MinHash | None = Field(
         None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
+    )
+    keep: Keep = Field(
+        "best",
+        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
+        "of equals, the one of the best quality, then a hash of the id decides. A document without a date goes behind those "
+        "that have one",
+    )
+    prefer: tuple[str, ...] = Field(
+        (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(

@@ -24,7 +24,15 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item, items
-from tamis.transforms.decontaminate.matching.item_texts import Ints, ItemTexts, bits, item_texts, items_with, plain_bits
+from tamis.transforms.decontaminate.matching.item_texts import (
+    Ints,
+    ItemTexts,
+    bits,
+    item_texts,
+    items_with,
+    ngram_hashes,
+    plain_bits,
+)
 from tamis.transforms.decontaminate.matching.seed_scan import (
     BESIDE,
     ENOUGH,
@@ -72,6 +80,10 @@ CHOICE_BITS: Final = 25.0
 """That a choice carries, to be looked for."""
 LONG_ANSWER: Final = 8
 """Words of an answer that is looked for by itself."""
+SHARED_WORDS: Final = 4
+"""In a row, of a question."""
+MOST_OWN: Final = 2
+"""Questions that have such words as their own; what more of them have is shared."""
 SCALE: Final = 8
 """Bits are kept in eighths."""
 
@@ -97,6 +109,9 @@ class Index:
     varies: npt.NDArray[np.uint8]
     """[(w + 7) // 8]: a bit for each word that others replace within a template: numbers, also as words,
     names and single letters."""
+    shared: npt.NDArray[np.uint8]
+    """[(w + 7) // 8]: a bit for each word of a question that is one of `SHARED_WORDS` in a row which more
+    than `MOST_OWN` items have in theirs."""
     vocabulary: npt.NDArray[np.uint64]
     """Hashes of words, ascending."""
     item: npt.NDArray[np.int32]
@@ -208,6 +223,7 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         plain=np.round(plain * SCALE).astype(np.uint8),
         bits=np.maximum(1, np.round(among_items * SCALE)).astype(np.uint8),
         varies=np.packbits(texts.varies, bitorder="little"),
+        shared=np.packbits(_shared(texts), bitorder="little"),
         vocabulary=vocabulary,
         item=texts.item.astype(np.int32),
         part=texts.part,
@@ -223,6 +239,17 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         pairs=bit_filter(np.unique(key[pair])),
         triples=bit_filter(np.unique(np.concatenate([key[~pair], whole.records[0]]))),
     )
+
+
+def _shared(texts: ItemTexts) -> npt.NDArray[np.bool_]:
+    """[words]: see `Index.shared`."""
+    found = np.zeros(len(texts.fold), np.bool_)
+    key = ngram_hashes(texts.first, texts.fold, SHARED_WORDS)
+    asked = np.flatnonzero((texts.part[texts.owner] == QUESTION) & (key != 0))
+    begins = asked[items_with(key[asked], texts.item[texts.owner[asked]]) > MOST_OWN]
+    for k in range(SHARED_WORDS):
+        found[begins + k] = True
+    return found
 
 
 def _whole_texts(

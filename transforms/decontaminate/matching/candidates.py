@@ -44,7 +44,7 @@ BEGINS: Final = 1
 ENDS: Final = 2
 """Flag: the copy ends where a line or sentence does."""
 CHANGED: Final = 4
-WHOLE: Final = 8
+WHOLE: Final = 16
 """Flag: the text is there as a whole, with its marks and digits (`whole_items`)."""
 
 _HEADER = 13

@@ -29,8 +29,8 @@ DROPS = Path(__file__).with_name("drops.tsv")
 
 VERDICTS = ("right", "arguable", "wrong")
 
-LEFT_OUT = ("fineweb2", "curriculum", "python-env", "dolma")
-"""Without limits of English; with kaiyuan's rules; not for web pages; its pages are not read yet."""
+LEFT_OUT = ("fineweb2", "curriculum", "python-env")
+"""Without limits of English; with kaiyuan's rules; not for web pages."""
 
 
 def read_pages() -> dict[tuple[str, str], dict[str, str]]:

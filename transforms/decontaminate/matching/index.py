@@ -82,6 +82,11 @@ CHOICE_BITS: Final = 25.0
 """That a choice carries, to be looked for."""
 LONG_ANSWER: Final = 8
 """Words of an answer that is looked for by itself."""
+SHARED_WORDS: Final = 4
+"""In a row, of a question."""
+MOST_OWN: Final = 2
+"""Questions that have such words as their own; what more of them have is shared."""
+
 _ROUNDING = 1e-6
 
 QUESTION, PASSAGE, CHOICES, ANSWER = range(len(PARTS))
@@ -104,6 +109,9 @@ class Index:
     varies: npt.NDArray[np.uint8]
     """[(w + 7) // 8]: a bit for each word that others replace within a template: numbers, also as words,
     names and single letters."""
+    shared: npt.NDArray[np.uint8]
+    """[(w + 7) // 8]: a bit for each word of a question that is one of `SHARED_WORDS` in a row which more
+    than `MOST_OWN` items have in theirs."""
     vocabulary: npt.NDArray[np.uint64]
     """Hashes of words, ascending."""
     item: npt.NDArray[np.int32]
@@ -217,6 +225,7 @@ def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
         plain=np.round(plain * SCALE).astype(np.uint8)[texts.word],
         bits=among_items,
         varies=np.packbits(texts.varies, bitorder="little"),
+        shared=np.packbits(_shared(texts), bitorder="little"),
         vocabulary=texts.vocabulary,
         item=texts.item,
         part=texts.part,
@@ -240,6 +249,15 @@ def _read(options: Decontaminate, labels: list[pa.Array]) -> Iterator[list[Item]
         read = items(benchmark)
         labels.append(pa.array([item.id for item in read], pa.large_string()))
         yield read
+
+
+def _shared(texts: ItemTexts) -> npt.NDArray[np.bool_]:
+    """[words]: see `Index.shared`."""
+    found = np.zeros(len(texts.word), np.bool_)
+    begins = np.flatnonzero(items_with(texts, SHARED_WORDS, texts.part == QUESTION) > MOST_OWN)
+    for k in range(SHARED_WORDS):
+        found[begins + k] = True
+    return found
 
 
 def _whole_texts(

@@ -38,9 +38,12 @@ def in_other_items(texts: ItemTexts, n: int, table: int = TABLE) -> Counts:
     return _counted(hashes, _items(first, texts.item), True, table)
 
 
-def items_with(texts: ItemTexts, n: int, table: int = TABLE) -> Counts:
-    """[words]: how many items have the n words that begin at each word; 0 where the text ends before."""
+def items_with(texts: ItemTexts, n: int, some: npt.NDArray[np.bool_] | None = None, table: int = TABLE) -> Counts:
+    """[words]: how many items have the n words that begin at each word; 0 where the text ends before. `some`: the
+    texts that count."""
     hashes = ngram_hashes(texts.first, texts.fold, n)
+    if some is not None:
+        hashes[np.repeat(~some, texts.words_of)] = 0
     return _counted(hashes, _items(texts.first, texts.item), False, table)
 
 

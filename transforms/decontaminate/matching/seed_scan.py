@@ -118,7 +118,8 @@ def _byte_at(fold, low, high, at):
 
 @njit(cache=True, nogil=True)
 def _continues(fold, low, high, at, origin, n, word, vocabulary, i):
-    """Whether enough of the words around a seed at word `at` are those around word i of a text, or shifted by one."""
+    """Whether enough of the words around a seed at word `at` are those around word i of a text, or shifted by one;
+    or the text has hardly any."""
     stop = i + min(n, SEED_WORDS)
     begin, end = max(0, i - _AROUND), min(n, stop + _AROUND)
     there, same = i - begin + max(0, end - stop), 0
@@ -136,7 +137,7 @@ def _continues(fold, low, high, at, origin, n, word, vocabulary, i):
                 or (low < j <= high and fold[j - 1] == h)
                 or (low - 1 <= j < high - 1 and fold[j + 1] == h)
             )
-    return same >= _CONTINUING * there
+    return same >= _CONTINUING * there or there <= BESIDE
 
 
 @njit(cache=True, nogil=True)

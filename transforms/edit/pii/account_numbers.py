@@ -11,7 +11,7 @@ from tamis.transforms.edit.pii.found_value import FoundValue
 
 _SEPARATOR = r"(?: ?- ?| )"
 _CARD = re.compile(
-    r"(?<![\w.,/=+-])(?:"
+    r"(?:(?<![\w.,/+-])|(?<=no\.))(?:"
     + "|".join(
         [
             rf"[0-9]{{4}}(?P<four>{_SEPARATOR})[0-9]{{4}}(?P=four)[0-9]{{4}}(?P=four)[0-9]{{4}}(?:(?P=four)[0-9]{{1,3}})?",
@@ -24,6 +24,7 @@ _CARD = re.compile(
 _ISSUERS = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})"  # Visa
     r"|(?:5[1-5][0-9][0-9]|222[1-9]|22[3-9][0-9]|2[3-6][0-9][0-9]|27[01][0-9]|2720)[0-9]{12}"  # Mastercard
+    r"|220[0-4][0-9]{12}"  # Mir
     r"|3[47][0-9]{13}"  # American Express
     r"|(?:6011[0-9][0-9]|65[0-9]{4}|64[4-9][0-9]{3})[0-9]{10,13}"  # Discover
     r"|3(?:0[0-5]|095|[689][0-9])[0-9]{11,16}"  # Diners Club
@@ -40,7 +41,7 @@ _OTHER_WORD = re.compile(
     r"|product|asin|doi|pmid|steam\w*|user|account|id|uuid|hash|parcel|shipment|confirmation|transaction|case|batch|lot)\W*"
     r"(?:id|no|nr|number|num|code|#|№)?\W*\Z"
 )
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9][0-9](?:[ -]?[A-Za-z0-9]){11,30}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z]{2}|[A-Z]{2} )[0-9][0-9](?:[ -]?[A-Za-z0-9]){11,30}")
 _SHORTEST_IBAN = 15
 
 
@@ -49,12 +50,13 @@ def card_numbers(text: str) -> Iterator[FoundValue]:
 
     A number has the range of an issuer and the check digit of Luhn. One in groups counts unless a
     word before it says what else it is; in one piece it needs a word about cards or no such word.
-    Maestro's range needs a word about cards.
+    Maestro's range, and a number behind `=`, need a word about cards.
     """
     for match in _CARD.finditer(text):
         number = re.sub("[^0-9]", "", match[0])
         about_cards = _CARD_WORD.search(text[max(0, match.start() - 60) : match.end() + 30])
-        if not about_cards and _OTHER_WORD.search(text[max(0, match.start() - 24) : match.start()]):
+        before = text[max(0, match.start() - 24) : match.start()]
+        if not about_cards and (before.endswith("=") or _OTHER_WORD.search(before)):
             continue
         issued = _ISSUERS.fullmatch(number) or (about_cards and _MAESTRO.fullmatch(number))
         if issued and len(set(number)) > 1 and luhn.is_valid(number):

@@ -41,6 +41,10 @@ _SPACED_DOMAIN = re.compile(
 _SAID = re.compile(r"(?i) ?[(\[{] ?(?:dot|\.) ?[)\]}] ?| dot ")
 _FREE_MAIL = re.compile(r"(?i) ?(?:gmail|googlemail|yahoo|hotmail|outlook|live|aol|icloud|gmx|protonmail|msn)\b")
 
+_WEB = re.compile(r"(?i) ?www ?\.")
+_MAIL = re.compile(r"(?i)\be-?mail\b|\bmail (?:to|at)\b")
+"""What says before an address with a space at one side of its @ that it is one."""
+
 _FILES = frozenset(
     [
         *(
@@ -111,7 +115,10 @@ def _address(text: str, at: re.Match[str], last: int) -> FoundValue | None:
     if at[0] == "@" and (text[max(start - 1, 0) : start] == " " or text[stop : stop + 1] == " "):
         space = start - 1 if text[start - 1 : start] == " " else start
         local, domain = _SPACED_LOCAL.search(text, first, space), _SPACED_DOMAIN.match(text, stop)
-        if local and domain and " ." not in domain[0] and local[0].isalpha() and not _FREE_MAIL.match(domain[0]):
+        if domain and _WEB.match(domain[0]):
+            return None  # look @ www . host . com
+        said = local is not None and _MAIL.search(text, max(0, local.start() - _LONGEST_LOCAL), local.start())
+        if local and domain and " ." not in domain[0] and local[0].isalpha() and not said and not _FREE_MAIL.match(domain[0]):
             return None  # shop @ host.com
     elif at[0].lower() == " at ":
         local, domain = _SPOKEN_LOCAL.search(text, first, start), _WORDED_DOMAIN.match(text, stop)

@@ -181,10 +181,20 @@ def _key(data, i, first, end):
 
 @njit(cache=True, nogil=True)
 def _iban(data, i, first, end):
-    """Whether two letters, the two digits at `i`, and eleven letters and digits follow each other."""
-    if i - 2 < first or i + 1 >= end or not (_letter(data[i - 1]) and _letter(data[i - 2]) and _ascii_digit(data[i + 1])):
+    """Whether two letters, the two digits at `i`, and eleven letters and digits follow each other. A separator may
+    stand between capital letters and the digits."""
+    if i + 1 >= end or not _ascii_digit(data[i + 1]):
         return 0
-    if i - 3 >= first and (_letter(data[i - 3]) or _ascii_digit(data[i - 3])):
+    last = i - 1
+    while last > first and 0x80 <= data[last] <= 0xBF:
+        last -= 1
+    if last >= first and not _letter(data[last]) and last + _separator(data, last, end) == i:
+        last -= 1
+        if last < first or data[last] >= 0x60:
+            return 0
+    if last - 1 < first or not (_letter(data[last]) and _letter(data[last - 1])):
+        return 0
+    if last - 2 >= first and (_letter(data[last - 2]) or _ascii_digit(data[last - 2])):
         return 0
     count = 0
     i += 2

@@ -43,6 +43,8 @@ _WORDS_BETWEEN = 4
 """At most."""
 _CONTEXT = 48
 """Characters before a number that are looked at."""
+_ASIDE = re.compile(r" ?\([^()\d]{1,16}\)(?=\W*\Z)")
+"""`Phone number (KR): 82-31-627-6600`"""
 _ANOTHER = re.compile(r"(?i) ?(?:/|,|;|\||&|or|and|und|oder|ou|et|y|o|e|или|и) ?\(?\Z")
 _DATE = re.compile(
     r"(?:19|20)[0-9][0-9] ?[-./ ] ?[01]?[0-9] ?[-./ ] ?[0-3]?[0-9](?![0-9])"
@@ -159,7 +161,7 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
 
 def _introduced(text: str, start: int) -> bool:
     """Whether the words before a place say that a telephone number follows."""
-    before = text[max(0, start - _CONTEXT) : start]
+    before = _ASIDE.sub("", text[max(0, start - _CONTEXT) : start])
     if before.rstrip(" .:()-=>|\ufe0f").endswith(phone_words.SIGNS):
         return True
     words = list(_TOKEN.finditer(before))[-1 - _WORDS_BETWEEN :][::-1]

@@ -117,7 +117,7 @@ class PiiEditor(Editor[Pii]):
     """
 
     name = "pii"
-    VERSION = 1
+    VERSION = 2
     reasons = KINDS
     inserts = True
     measures = (

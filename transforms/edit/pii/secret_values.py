@@ -30,7 +30,11 @@ _ISSUED = re.compile(
             r"do[opr]_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|shp(?:at|ss|pa|ca)_[0-9a-fA-F]{32}|sq0[a-z]{3}-[\w-]{22,}",
             r"hv[sb]\.[\w-]{24,}|gl(?:sa|c)_[\w=+/]{32,}|NRAK-[A-Z0-9]{27}|lin_api_\w{40}|ntn_\w{40,}|ATATT3[\w=-]{50,}",
             r"AGE-SECRET-KEY-1[A-Z0-9]{58}|\d{8,10}:AA[\w-]{33}",  # Telegram
-            r"[MNO][A-Za-z\d_-]{23,25}\.[\w-]{6}\.[\w-]{27,}",  # Discord
+            r"[MNO][A-Za-z\d_-]{23,25}\.[\w-]{6}\.[\w-]{27,}|(?<=/api/webhooks/)\d{17,20}/[\w-]{60,80}",  # Discord
+            r"amzn\.mws\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|ABSK[A-Za-z0-9+/]{40,}={0,2}",  # Amazon
+            r"EAACEdEose0cBA[A-Za-z0-9]{20,}|[0-9a-f]{32}-us\d{1,2}|HRKU-[\w-]{36,}|oy2[a-z0-9]{43}|secret_[A-Za-z0-9]{43}",
+            r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|dp\.(?:pt|st|ct|sa)\.[A-Za-z0-9]{40,44}",
+            r"figd_[\w-]{40,}|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|sbp_[0-9a-f]{40}|pscale_(?:tkn|pw|oauth)_[\w.=-]{32,}",
         ]
     )
     + r")(?![A-Za-z0-9])",

@@ -45,4 +45,9 @@ def test_items_that_have_a_run(texts: Texts, n: int, table: int) -> None:
     for item, run in runs:
         having[run].add(item)
     expected = [len(having[run]) if len(run) == n else 0 for _, run in runs]
-    assert items_with(item_texts(texts), n, table).tolist() == expected
+    assert items_with(item_texts(texts), n, table=table).tolist() == expected
+
+
+def test_items_that_have_a_run_in_some_of_their_texts() -> None:
+    texts = item_texts([(0, 0, [1, 2]), (0, 1, [1, 2]), (1, 0, [1, 2]), (2, 1, [1, 2])])
+    assert items_with(texts, 2, texts.part == 0).tolist() == [2, 0, 0, 0, 2, 0, 0, 0]

@@ -49,16 +49,16 @@ def spans(tokens: int, size: int, places: Iterable[Place]) -> list[tuple[int, in
     return [(first, first + size) for first in sorted({start[place] for place in places})]
 
 
-def read_windows(texts: Texts, options: Pretrained) -> Windows:
+def read_windows(texts: Texts, options: Pretrained, special: bool = True) -> Windows:
     """The windows that a model reads of n documents. Raises as `cut_windows` does."""
     tokenizer = load_tokenizer_json(str(options.folder() / TOKENIZER))
-    return cut_windows(texts, tokenizer, options.max_tokens, options.windows)
+    return cut_windows(texts, tokenizer, options.max_tokens, options.windows, special)
 
 
-def cut_windows(texts: Texts, tokenizer: Any, max_tokens: int, places: Sequence[Place]) -> Windows:
+def cut_windows(texts: Texts, tokenizer: Any, max_tokens: int, places: Sequence[Place], special: bool = True) -> Windows:
     """The windows of n documents. `tokenizer`: a `tokenizers.Tokenizer`; each window gets its special
-    tokens. Raises ValueError if these leave no room."""
-    before, after = special_tokens(tokenizer)
+    tokens if `special`. Raises ValueError if these leave no room."""
+    before, after = special_tokens(tokenizer) if special else ([], [])
     size = max_tokens - len(before) - len(after)
     if size < 1:
         raise ValueError(f"max_tokens is {max_tokens}, of which {len(before) + len(after)} are special tokens: raise it")

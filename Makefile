@@ -50,7 +50,7 @@ lock: $(VENV)/.ready  ## Update the pinned dependencies
 	  --extra s3 --extra gcs --extra azure --extra dataflow
 	$(COMPILE) pyproject.toml -c requirements.lock -o requirements-dev.lock --extra dev
 	$(COMPILE) pyproject.toml -c requirements-dev.lock -o requirements-ci.lock \
-	  --extra dev --extra torch --extra readers
+	  --extra dev --extra torch --extra neural --extra readers
 
 clean:  ## Remove environments, builds and runs
 	rm -rf $(VENV) .venv-airflow .venv-bench .venv-peers run build *.egg-info

@@ -7,17 +7,19 @@ import numpy as np
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.curriculum.lint import LintWarning, lint, lint_epochs
 from tamis.transforms.curriculum.order import WILDCARD
+from tamis.transforms.rate.neural.embedding import EmbeddingRater
 from tamis.transforms.select.rule_blocks import Rules
 
 
 def lint_recipe(recipe: Recipe) -> Iterator[LintWarning]:
     """Warnings about a recipe: its order or its curve sorts by what does not differ, or wastes data; it
     repeats too often; a block changes nothing; a limit lies outside the range that the recipe
-    declares. Reads no data."""
+    declares; text that resembles benchmarks is not decontaminated. Reads no data."""
     yield from _ranges(recipe)
     yield from _blocks(recipe)
     yield from _order(recipe)
     yield from _repetition(recipe)
+    yield from _targets(recipe)
 
 
 def _ranges(recipe: Recipe) -> Iterator[LintWarning]:
@@ -90,3 +92,15 @@ def _repetition(recipe: Recipe) -> Iterator[LintWarning]:
             "are repeated is random. Weigh signals under quality.",
             {"cap": select.curve.cap},
         )
+
+
+def _targets(recipe: Recipe) -> Iterator[LintWarning]:
+    """Raters of resemblance whose targets may be those of a benchmark: copies of its items resemble them most."""
+    for rater in recipe.raters:
+        if isinstance(rater, EmbeddingRater) and recipe.decontaminate is None:
+            yield LintWarning(
+                "targets-without-decontaminate",
+                f"'{rater.name}' prefers text that resembles {rater.options.targets}, and nothing takes out the test items of "
+                "that benchmark, which resemble it most. Name the benchmark under decontaminate.",
+                {"targets": 1},
+            )

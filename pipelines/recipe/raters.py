@@ -26,6 +26,8 @@ RATERS = Plugins(
         "contamination": "tamis.transforms.decontaminate.contamination_rater:Contamination",
         "language": "tamis.transforms.rate.language:LanguageRater",
         "trained": "tamis.transforms.rate.trained.trained:TrainedRater",
+        "classifier": "tamis.transforms.rate.neural.classifier:ClassifierRater",
+        "embedding": "tamis.transforms.rate.neural.embedding:EmbeddingRater",
         "word_lists": "tamis.transforms.rate.word_lists.word_list_rater:WordListRater",
         "url_lists": "tamis.transforms.urls.url_lists:UrlListRater",
         "consent": "tamis.transforms.urls.consent:ConsentRater",

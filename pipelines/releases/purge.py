@@ -35,6 +35,8 @@ from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.core.shards import Output, read_shard, write_shard
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
+from tamis.transforms.dedup.released.erase_documents import erase
+from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
 from tamis.transforms.provenance import purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
@@ -179,6 +181,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
     if not changed:
         return None
     _purge_record(release, ids)
+    erase(release.uri(INDEX_FOLDER), ids)
     removed = sum(_purge_shard(release, receipt, ids) for receipt in receipts.shards(release.receipts))
     _update_manifest(release)
     return removed

@@ -2,6 +2,7 @@
 
 import json
 
+from tamis.pipelines.contamination.target_examples import check_targets
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.retention import retain
 from tamis.pipelines.run.intact_files import IntactFiles
@@ -29,7 +30,7 @@ def check_directory(run: str) -> None:
 
 def prepare(recipe: Recipe, plan: WorkPlan) -> None:
     """Removes what an earlier attempt left that cannot be used, and writes what the workers need.
-    Raises RunError if the directory cannot be written."""
+    Raises RunError if the directory cannot be written, and as `check_targets` does."""
     storage.remove_tree(plan.spill)
     storage.remove_tree(storage.join(plan.run, MEND))
     if plan.unchanged is not None:
@@ -49,6 +50,7 @@ def prepare(recipe: Recipe, plan: WorkPlan) -> None:
     _remove_unfinished_parts(plan)
     remove_temporary_files(plan)
     if plan.reused < len(plan.tasks) or any(step.cuts for step in recipe.steps):
+        check_targets(recipe)
         for rater in recipe.raters:
             if rater.index_file:
                 rater.save_index(storage.join(plan.indexes, rater.index_file))

@@ -214,7 +214,7 @@ RECIPES = [
 ]
 
 
-WITH_MODELS = ("fasttext", "trained")
+WITH_MODELS = ("fasttext", "trained", "classifier", "embedding")
 """Raters of a model, which a recipe names itself."""
 
 

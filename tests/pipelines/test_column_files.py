@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,6 +16,8 @@ import pytest
 import tamis
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 COUNT = "TAMIS_TEST_CALLS"
 """The variable that names the file which counts calls: the function may run in a copy of its module."""
@@ -132,6 +139,62 @@ def test_only_new_files_of_the_input_are_measured(source, tmp_path):
     save(Path(source) / "more", [corpus(20, seed=52)])
     run(source, tmp_path / "run", slow(), rate={**RECIPE["rate"], "c4": {}})
     assert 20 <= calls() <= 22
+
+
+COUNTED = """
+import sys, time
+import tamis
+from tamis.transforms.rate.neural.network import Network
+from tests.pipelines.test_column_files import counted
+
+if __name__ == "__main__":
+    Network.outputs = counted(Network.outputs, seconds=0.3)
+    tamis.run({"rate": {"classifier": [{"name": "edu", "model": sys.argv[1], "max_tokens": 64}]}}, *sys.argv[2:], workers=1)
+"""
+
+
+def counted(outputs: Any, seconds: float = 0) -> Any:
+    """A model that counts the windows that it has judged."""
+
+    def counting(network: Any, windows: Any) -> Any:
+        values = outputs(network, windows)
+        with open(os.environ[COUNT], "ab") as file:
+            file.write(b"." * len(windows))
+        time.sleep(seconds)
+        return values
+
+    return counting
+
+
+@pytest.mark.slow
+def test_a_killed_run_judges_no_document_of_a_finished_file_again(source, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    from tamis.transforms.rate.neural.network import Network
+    from tests.transforms.rate.neural.random_models import save_classifier
+
+    model = save_classifier(tmp_path / "edu", num_labels=1, problem_type="regression")
+    script, kept = tmp_path / "counted.py", tmp_path / "run/columns/edu"
+    script.write_text(COUNTED)
+    with subprocess.Popen(
+        [sys.executable, str(script), model, source, str(tmp_path / "run")], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        until = time.monotonic() + 180
+        while not (kept.is_dir() and any(kept.glob("*.arrow"))):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.kill()
+    finished = sum(pa.ipc.open_file(path).read_all().num_rows for path in kept.glob("*.arrow"))
+    assert 0 < finished < 150
+    assert calls() >= finished
+    Path(os.environ[COUNT]).write_bytes(b"")
+    monkeypatch.setattr(Network, "outputs", counted(Network.outputs))
+    recipe = {"rate": {"classifier": [{"name": "edu", "model": model, "max_tokens": 64}]}}
+    resumed = tamis.run(recipe, source, str(tmp_path / "run"), workers=1)
+    assert calls() == 150 - finished + 1  # one word when it is set up
+    undisturbed = tamis.run(recipe, source, str(tmp_path / "undisturbed"), workers=1)
+    one, other = (sorted(release.table("edu.score").to_pylist(), key=itemgetter("id")) for release in (resumed, undisturbed))
+    assert one == other
 
 
 def test_rules_have_no_files_of_their_own(source, tmp_path):

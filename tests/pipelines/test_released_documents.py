@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
+from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import Result, launch
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.dedup.released.index_files import Segment, read_shingles
+from tamis.transforms.dedup.released.open_indices import open_indices
 from tamis.transforms.provenance.verify import verify
 from tests.pipelines.running import left
 
@@ -29,15 +34,16 @@ def text(seed: int, edits: int = 0) -> str:
     return " ".join(words)
 
 
-def save(path: Path, texts: dict[str, str]) -> Path:
-    """The texts as a file, which is left alone if it has them."""
-    content = "".join(json.dumps({"id": identifier, "text": each}) + "\n" for identifier, each in texts.items())
+def save(path: Path, texts: dict[str, Any]) -> Path:
+    """Texts, or documents without their ids, as a file, which is left alone if it has them."""
+    documents = {name: each if isinstance(each, dict) else {"text": each} for name, each in texts.items()}
+    content = "".join(json.dumps({"id": identifier, **each}) + "\n" for identifier, each in documents.items())
     if not path.exists() or path.read_text() != content:
         path.write_text(content)
     return path
 
 
-def night(folder: Path, name: str, texts: dict[str, str], **dedup: Any) -> Result:
+def night(folder: Path, name: str, texts: dict[str, Any], **dedup: Any) -> Result:
     """A run over these texts, in a directory of its own."""
     source = save(folder / f"{name}.jsonl", texts)
     recipe = folder / f"{name}.yaml"
@@ -53,6 +59,13 @@ def decisions(result: Result) -> dict[str, tuple[str, str | None]]:
 def index_of(result: Result) -> dict[str, Any]:
     index: dict[str, Any] = json.loads(Path(result.release.uri("dedup-index", "index.json")).read_text())
     return index
+
+
+def opened(folder: Path) -> tuple[pa.Table, Segment]:
+    """All documents of an index, and the index."""
+    (segment,) = open_indices([str(folder)], None)
+    with pa.ipc.open_file(folder / "documents-00000.arrow") as reader:
+        return reader.read_all(), segment
 
 
 FIRST = {f"a{number}": text(number) for number in range(12)}
@@ -169,8 +182,69 @@ def test_what_cannot_be_compared_is_refused(nights: tuple[Path, list[Result]], t
     assert "is a release of this run" in refused(str(tmp_path / "bare@1"), name="bare")
     shutil.copytree(folder, tmp_path / "nights", symlinks=True)
     shutil.rmtree(tmp_path / "nights" / "one")
+    with pytest.raises(RecipeError, match="a later copy would not be found"):
+        night(tmp_path, "x", THIRD, index=True, paragraphs={})
     message = refused(str(tmp_path / "nights" / "three"), minhash={})
     assert "one/releases/000001/dedup-index/index.json is missing, which the index of" in message
+
+
+def test_what_is_purged_is_in_no_index(nights: tuple[Path, list[Result]], tmp_path: Path) -> None:
+    """Neither its id nor a hash of its text is left, and a later night may release it."""
+    shutil.copytree(nights[0] / "one", tmp_path / "one", symlinks=True)
+    folder = tmp_path / "one" / "releases" / "000001" / "dedup-index"
+    before, segment = opened(folder)
+    rows = before.to_pylist()
+    purged = next(row for row in rows if row["id"] == "a5")
+    lists = [each for piece in read_shingles(segment, before) for each in piece.to_pylist()]
+    own = lists[rows.index(purged)]
+    assert len(own) == 56
+    purge(str(tmp_path / "one"), ["a5"], [], "request 17")
+    after, segment = opened(folder)
+    assert after.to_pylist() == [row for row in rows if row != purged]
+    assert [each for piece in read_shingles(segment, after) for each in piece.to_pylist()] == [x for x in lists if x != own]
+    assert segment.index.documents == 11
+    files = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert not any(np.uint64(each).tobytes() in files for each in (*own, purged["text_hash_0"], purged["text_hash_1"]))
+    assert verify(str(tmp_path / "one")) == []
+    later = night(tmp_path, "later", {"d5": text(5), "d6": text(6), "d7": text(5, edits=1)}, minhash={}, against=[str(folder)])
+    kept = [name for name, (reason, _) in decisions(later).items() if reason == "keep"]
+    assert decisions(later)["d6"] == ("dedup.released", f"equal to a6 of {tmp_path}/one@1")
+    assert kept in (["d5"], ["d7"])  # near-duplicates of each other
+
+
+def dated(number: int, place: int, seed: int, edits: int) -> dict[str, str]:
+    return {"text": text(seed, edits), "date": f"2026-11-{number + 1:02d}T{place:02d}:00:00Z", "source": f"site-{place % 2}"}
+
+
+@pytest.mark.slow
+def test_nights_keep_the_same_documents_as_one_run_over_all_if_the_oldest_stays(tmp_path: Path) -> None:
+    """Six nights of near copies at various distances, chains among them, and of equal texts."""
+    draw = np.random.default_rng(5)
+    nights = [
+        {f"n{number}-{place}": dated(number, place, int(draw.integers(8)), int(draw.integers(12))) for place in range(12)}
+        for number in range(6)
+    ]
+    dedup: dict[str, Any] = {"minhash": {"threshold": 0.5}, "keep": "oldest"}
+    kept: list[str] = []
+    for number, documents in enumerate(nights):
+        against = [str(tmp_path / f"night{number - 1}")] if number else []
+        result = night(tmp_path, f"night{number}", documents, index="extend", against=against, **dedup)
+        kept += [name for name, (reason, _) in decisions(result).items() if reason == "keep"]
+    everything = {name: each for documents in nights for name, each in documents.items()}
+    whole = night(tmp_path, "whole", dict(sorted(everything.items(), reverse=True)), **dedup)
+    assert sorted(kept) == sorted(name for name, (reason, _) in decisions(whole).items() if reason == "keep")
+    assert 8 < len(kept) < len(everything) - 8
+
+
+def test_one_run_over_all_may_keep_a_later_copy_that_is_preferred(tmp_path: Path) -> None:
+    """So it differs from nights unless the oldest stays."""
+    one, two = {"a": dated(0, 0, 1, 0)}, {"b": dated(1, 1, 1, 1), "c": dated(1, 0, 2, 0)}
+    night(tmp_path, "one", one, minhash={}, index=True)
+    by_night = decisions(night(tmp_path, "two", two, minhash={}, against=[str(tmp_path / "one")]))
+    assert by_night["b"] == ("dedup.released", f"Jaccard 0.8361 with a of {tmp_path}/one@1")
+    for options in ({"keep": "newest"}, {"prefer": ["site-1"]}, {"keep": "oldest", "prefer": ["site-1", "site-0"]}):
+        whole = decisions(night(tmp_path, "whole", one | two, minhash={}, **options))
+        assert whole == {"a": ("dedup.near", "Jaccard 0.8361 with b"), "b": ("keep", None), "c": ("keep", None)}
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ class Rater(Component[OptionsT], ABC):
     """Whether it compares documents with texts of elsewhere. It then sees all of them in the `words`
     of the recipe, whatever those of their block are."""
 
-    index_file: ClassVar[str] = ""
+    index_file: str = ""
     """Name of the file in which the driver saves what it has read once, such as lists, and where
     workers map it; "" if there is none."""
 

@@ -38,7 +38,9 @@ class Classes(Options):
 
     copied: Action = Field("drop", description="A copy of the question, also an edited one.")
     changed: Action = Field("review", description="A copy with other numbers, names or letters: a template, or a mutated item.")
-    part: Action = Field("review", description="A part of the question, such as another question about the same passage.")
+    part: Action = Field(
+        "review", description="A part of the question, another one about the same passage, or the question with other choices."
+    )
     answer: Action = Field("review", description="The answer or solution without its question.")
     passage: Action = Field("report", description="The passage that the question is about, which is often a public page.")
 
@@ -143,7 +145,7 @@ class Contamination(Rater[Decontaminate]):
     """
 
     name = "contamination"
-    VERSION = 4
+    VERSION = 5
     own_file = True
     compares = True
     index_file = "benchmarks.arrow"

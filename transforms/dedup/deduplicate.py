@@ -53,7 +53,7 @@ LoadTexts = Callable[[PartState, np.ndarray], Iterator[tuple[np.ndarray, pa.Arra
 class Deduplicate(beam.PTransform):
     """Adds a result `copies`: a verdict (`VERDICT_SCHEMA`) on each document that shares a bucket.
 
-    `rows` returns the documents of a part, with doc_ref, id, quality, tie_break, text_hash_0,
+    `rows` returns the documents of a part, with doc_ref, id, what else `best_first` reads, text_hash_0,
     text_hash_1 and, for near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their
     texts, which are cut into the same `words` as for the bands. If `options` is None, only equal
     texts are duplicates.
@@ -129,7 +129,8 @@ class SpanningForest(beam.CombineFn):
 
 
 def _by_text(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
-    batch = rows(part_state).select(["doc_ref", "id", "quality", "tie_break", "text_hash_0", "text_hash_1"])
+    batch = rows(part_state)
+    batch = batch.drop_columns([name for name in ("bands",) if name in batch.schema.names])
     return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
 
 

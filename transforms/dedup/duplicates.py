@@ -16,6 +16,7 @@ from tamis.transforms.beam.step import Documents, Kept, Step, one_batch, rated_p
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.deduplicate import STEP, Deduplicate
 from tamis.transforms.dedup.minhash import Dedup
+from tamis.transforms.dedup.preference import preference
 from tamis.transforms.text.words import Words
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class DropDuplicates(Step):
     def transform(self, kept: Kept, spill: str, partitions: int) -> beam.PTransform | None:
         if not self.options.exact:
             return None
-        rows = partial(hashed_rows, kept=kept, bands=self.options.minhash is not None)
+        rows = partial(_ranked_rows, kept=kept, options=self.options)
         return Deduplicate(self.options.minhash, rows, texts_of, spill, partitions, words=self.words)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
@@ -62,8 +63,22 @@ class DropDuplicates(Step):
         documents.columns |= {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
 
 
+def _ranked_rows(part_state: PartState, kept: Kept, options: Dedup) -> pa.RecordBatch:
+    """The rows that `Deduplicate` reads, with what decides before quality, if something does."""
+    batch = hashed_rows(part_state, kept, options.minhash is not None)
+    table = kept(part_state)
+    if options.keep != "best":
+        rows = pa.array(row_of(batch["doc_ref"].to_numpy()))
+        dates = rated_part(part_state).columns(["date"])["date"].take(rows).combine_chunks()
+        batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"])))
+    if options.prefer:
+        rank = pc.index_in(table["source"].combine_chunks(), value_set=pa.array(options.prefer, pa.string()))
+        batch = batch.append_column("source_rank", pc.fill_null(rank, len(options.prefer)))
+    return batch
+
+
 def hashed_rows(part_state: PartState, kept: Kept, bands: bool) -> pa.RecordBatch:
-    """The rows that `Deduplicate` reads: kept documents with the hashes of their texts as they end."""
+    """The kept documents of a part with their quality, and the hashes of their texts as they end."""
     table = kept(part_state).combine_chunks()
     names = ["text_hash_0", "text_hash_1", *(["bands"] if bands else [])]
     sketch = rated_part(part_state).sketch(names).take(pa.array(row_of(table["doc_ref"].to_numpy())))

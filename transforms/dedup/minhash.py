@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.dedup.repeats.repeat_options import RepeatedLines, RepeatedParagraphs, RepeatedSentences
-from tamis.transforms.dedup.urls.url_options import RepeatedUrls
+from tamis.transforms.dedup.urls.url_options import Keep, RepeatedUrls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +34,13 @@ class MinHash(Options):
         default=14, ge=1, le=4096, description="number of bands of the signature; documents that share one are compared"
     )
     rows: int = Field(default=8, ge=1, le=4096, description="hashes per band")
+    permutations: int | None = Field(
+        default=None,
+        ge=2,
+        le=1024,
+        description="hashes of a signature, in place of bands and rows: those are then chosen so that pairs on both sides of "
+        "the threshold are mistaken least, as by datasketch (128 and 0.7: 14 bands of 9 rows)",
+    )
     ngram: int = Field(default=5, ge=1, le=4096, description="words per shingle")
     threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of near-duplicates")
     seed: int = Field(default=1, ge=0, description="seed of the hash family")
@@ -49,10 +56,45 @@ class MinHash(Options):
         "does: texts that differ in nothing else are then near-duplicates. false: words and marks count as they are",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_bands(cls, options: Any) -> Any:
+        """Sets bands and rows by the permutations. Values that are wrong in themselves are left to their fields."""
+        if not isinstance(options, dict):
+            return options
+        permutations, threshold = options.get("permutations"), options.get("threshold", cls.model_fields["threshold"].default)
+        if not isinstance(permutations, int) or not isinstance(threshold, int | float):
+            return options
+        if not 2 <= permutations <= 1024 or not 0 < threshold <= 1:
+            return options
+        bands, rows = bands_and_rows(threshold, permutations)
+        for name, value in (("bands", bands), ("rows", rows)):
+            if options.get(name, value) != value:
+                raise ValueError(f"permutations chooses {bands} bands of {rows} rows: leave out {name}, or permutations")
+        return options | {"bands": bands, "rows": rows}
+
     def candidate_probability(self, jaccard: float) -> float:
         """Probability of a shared band (Leskovec, Rajaraman, Ullman, section 3.4.2), by the similarity
         of the folded texts."""
         return 1 - (1 - jaccard**self.rows) ** self.bands
+
+
+def bands_and_rows(threshold: float, permutations: int) -> tuple[int, int]:
+    """The bands b and rows r, b · r ≤ `permutations`, by which pairs are mistaken least: the area below the
+    chance of a shared band, 1 - (1 - s^r)^b, for similarities s up to `threshold`, and above it from there
+    on, with equal weights (datasketch 1.6, `MinHashLSH`; Zhu et al., VLDB 2016, section 5.3)."""
+    node, weight = np.polynomial.legendre.leggauss(16)
+    edges = [np.linspace(*ends, 33) for ends in ((0.0, threshold), (threshold, 1.0))]
+    points = [
+        ((edge[:-1] + edge[1:] + np.outer(node, np.diff(edge))) / 2, np.outer(weight, np.diff(edge)) / 2) for edge in edges
+    ]
+    best = (np.inf, 1, 1)
+    for bands in range(1, permutations + 1):
+        for rows in range(1, permutations // bands + 1):
+            apart = [(1 - point**rows) ** bands for point, _ in points]
+            mistaken = ((1 - apart[0]) * points[0][1]).sum() + (apart[1] * points[1][1]).sum()
+            best = min(best, (float(mistaken), bands, rows))
+    return best[1:]
 
 
 def signatures(
@@ -76,11 +118,20 @@ def signatures(
 
 
 class Dedup(Options):
-    """How duplicates are found. The one of highest quality is kept; a hash of the id breaks ties."""
+    """How duplicates are found, and which of them stays."""
 
     exact: bool = Field(True, description="documents with equal text are duplicates")
     minhash: MinHash | None = Field(
         None, description="near-duplicates, proposed by MinHash bands and decided by exact Jaccard similarity"
+    )
+    keep: Keep = Field(
+        "best",
+        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
+        "of equals, the one of the best quality, then a hash of the id decides. A document without a date goes behind those "
+        "that have one",
+    )
+    prefer: tuple[str, ...] = Field(
+        (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(

@@ -1,4 +1,4 @@
-"""Decides which copies to keep: verifies near-duplicates and keeps the one of the best quality."""
+"""Decides which copies to keep: verifies near-duplicates and keeps the one that goes first."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float) -> pa.
 
     `documents` has complete components of the candidate graph, in any order. Its columns are
     `component`, `doc_ref`, `text_hash_0`, `text_hash_1`, `tie_break` (uint64), unique `id`
-    (string), `quality` (float) and `bands` (lists of uint64; null if there is nothing to compare).
+    (string), `quality` (float), what else `best_first` reads, and `bands` (lists of uint64; null if
+    there is nothing to compare).
     `shingles` are sorted and unique, in the same order. Only those of heads are read, each a few
     times, so they may be in a mapped file. They may be empty if they are not needed: without bands,
     or if a better exact copy in the table has them (`best_first`).
@@ -89,20 +90,20 @@ def survivors(documents: pa.Table, shingles: ListSpans, threshold: float) -> pa.
 
 
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:
-    """Row numbers sorted by the columns `within`, then quality (missing last), `tie_break` and id.
+    """Row numbers sorted by the columns `within`; then, if there are such columns, by `source_rank` and
+    from the largest `preference` down; then by quality (missing last), `tie_break` and id.
 
     This order alone decides which copy is kept.
     """
     quality = pc.cast(documents["quality"], pa.float64())
-    quality = pc.if_else(pc.is_nan(quality), None, quality)
-    columns = {name: documents[name] for name in within} | {
-        "quality": quality,
-        "tie_break": documents["tie_break"],
-        "id": documents["id"],
-    }
+    descending = {"preference": documents["preference"]} if "preference" in documents.column_names else {}
+    descending["quality"] = pc.if_else(pc.is_nan(quality), None, quality)
+    ranked = [name for name in ("source_rank",) if name in documents.column_names]
+    columns = {name: documents[name] for name in (*within, *ranked)} | descending
+    columns |= {name: documents[name] for name in ("tie_break", "id")}
     return pc.sort_indices(
         pa.table(columns).combine_chunks(),
-        sort_keys=[(name, "descending" if name == "quality" else "ascending") for name in columns],
+        sort_keys=[(name, "descending" if name in descending else "ascending") for name in columns],
     )
 
 

@@ -117,8 +117,8 @@ MISTAKES = [
     (
         "rate: {minhash: {}}\n",
         "1: rate.minhash: no installed package provides this rater: pip install the one that does. Raters "
-        "here are tokens, gopher, repetition, c4, fineweb, compression, fasttext, language, trained, word_lists; "
-        "there is dedup.minhash",
+        "here are tokens, gopher, repetition, c4, fineweb, compression, fasttext, language, trained, classifier, embedding, "
+        "word_lists; there is dedup.minhash",
     ),
     ("raters: {gopher: {}}\n", "1: raters: no such field; did you mean 'rate'?"),
     ("filters: {gopher: {}}\n", "1: filters: no such field; did you mean 'thresholds'?"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.dedup.minhash import MinHash, band_hashes, signatures, sketch
+from tamis.transforms.dedup.minhash import MinHash, band_hashes, bands_and_rows, signatures, sketch
 from tamis.transforms.dedup.shingles import jaccard, shingles
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
@@ -110,6 +110,23 @@ def test_the_estimate_holds_for_small_and_large_documents(size, scheme):
 @pytest.mark.parametrize(("similarity", "published"), [(0.5, 0.053), (0.6, 0.211), (0.7, 0.565), (0.8, 0.924), (0.9, 1.0)])
 def test_the_published_curve(similarity, published):
     assert MinHash(bands=14, rows=8).candidate_probability(similarity) == pytest.approx(published, abs=5e-4)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.75, 0.8, 0.9])
+@pytest.mark.parametrize("permutations", [64, 112, 128, 256])
+def test_permutations_are_dealt_as_by_datasketch(threshold, permutations):
+    lsh = datasketch.MinHashLSH(threshold=threshold, num_perm=permutations)
+    assert bands_and_rows(threshold, permutations) == (lsh.b, lsh.r)
+
+
+def test_permutations_stand_for_bands_and_rows():
+    options = MinHash(threshold=0.7, permutations=128)
+    assert (options.bands, options.rows) == (14, 9)
+    assert MinHash.model_validate(options.model_dump()) == options
+    with pytest.raises(ValueError, match="permutations chooses 14 bands of 9 rows: leave out rows, or permutations"):
+        MinHash(threshold=0.7, permutations=128, rows=8)
+    with pytest.raises(ValueError, match="less than or equal to 1024"):
+        MinHash(permutations=5000)
 
 
 def datasketch_bands(members):

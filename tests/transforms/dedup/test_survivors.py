@@ -244,6 +244,17 @@ def test_best_first_ranks_by_quality_tie_and_id(rows):
     assert [rows[place] for place in order] == sorted(rows, key=rank)
 
 
+@settings(deadline=None)
+@given(corpora(), st.data())
+def test_the_rank_of_the_source_and_then_the_preference_go_before_quality(rows, data):
+    column = st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows))
+    ranks, preferences = data.draw(column), data.draw(column)
+    table = table_of(rows).append_column("source_rank", pa.array(ranks, pa.int64()))
+    order = best_first(table.append_column("preference", pa.array(preferences, pa.int64())), []).to_pylist()
+    places = sorted(range(len(rows)), key=lambda place: (ranks[place], -preferences[place], rank(rows[place])))
+    assert [rows[place] for place in order] == [rows[place] for place in places]
+
+
 def test_a_chain_of_near_duplicates_keeps_its_other_end():
     """A ~ B ~ C with J(A, B) = J(B, C) = 9/11 and J(A, C) = 8/12: one component, but C is no copy of A."""
     rows = [row(1, range(10), [1]), row(2, range(1, 11), [1, 2]), row(3, range(2, 12), [1, 2])]

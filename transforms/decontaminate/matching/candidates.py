@@ -46,11 +46,14 @@ ENDS: Final = 2
 CHANGED: Final = 4
 WHOLE: Final = 8
 """Flag: the text is there as a whole, with its marks and digits (`whole_items`)."""
+OFFERS: Final = 16
+"""Flag: lines behind the copy begin with the letters of choices, the item's or others."""
 
 _HEADER = 13
 _EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
 _JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as in the text
 _NEAR_WORDS = 20  # between a question and its choices
+_OFFERED = 1000  # bytes behind a copy in which choices begin
 _GAP = 4  # words of the document in one place of a text, and one for eight of its words
 
 
@@ -169,6 +172,31 @@ def _beside_boundary(source, folded, low, high, t):
     return _boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1)
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _opens(b):
+    """Whether a byte may stand before the letter of a choice: white space, a bracket, or the mark of a list."""
+    return b <= 0x20 or b == 0x28 or b == 0x2A or b == 0x2D or b == 0x5B
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _closes(b):
+    """Whether a byte may stand behind the letter of a choice."""
+    return b == 0x2E or b == 0x29 or b == 0x3A or b == 0x5D
+
+
+@njit(cache=True, nogil=True)
+def _offers(data, start, stop):
+    """Whether lines after the first begin with the letters A, then B, of choices."""
+    seen, i = 0, start
+    while i < stop and seen < 2:
+        while i < stop and data[i] != 0x0A:
+            i += 1
+        while i < stop and _opens(data[i]):
+            i += 1
+        seen += i + 1 < stop and data[i] | 0x20 == 0x61 + seen and _closes(data[i + 1])
+    return seen == 2
+
+
 @njit(cache=True, nogil=True)
 def _align(source, folded, items, text, low, high, aligned, digits, room, scratch, table):
     """Aligns a text with words `low` to `high` of a document: `aligned[i]` is the word for word i of the
@@ -253,7 +281,11 @@ def _align(source, folded, items, text, low, high, aligned, digits, room, scratc
         for k in range(i + 1, min(i + 3, n)):
             near |= aligned[k] >= 0 and aligned[k] - at <= k - i + 1
         if number[origin + i] != word[origin + i]:  # a number elsewhere is another number
-            near &= at - previous_at == i - previous or (i + 1 < n and aligned[i + 1] == at + 1)
+            near &= (
+                at - previous_at == i - previous
+                or (i + 1 < n and aligned[i + 1] == at + 1)
+                or (n == 1 and digits[at - folded[0][0]] == vocabulary[number[origin]])
+            )
         previous, previous_at = np.int64(i), at
         if not near:
             aligned[i] = -1
@@ -282,7 +314,7 @@ def _without_strays(aligned, n, plain, origin):
 @njit(cache=True, nogil=True)
 def _record(source, folded, items, text, document, aligned, digits, out, size):
     """Appends the record of an aligned text to `out`; returns the new size."""
-    _data, text_start, word_start, word_end, _word_kind = source
+    data, text_start, word_start, word_end, _word_kind = source
     words_first, _fold, begin, end = folded
     first, word, number, _, _, vocabulary = items
     origin = first[text]
@@ -307,6 +339,9 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
         last < n - 1 and (_boundary(source, folded, low, high, t - 1) or _boundary(source, folded, low, high, t + 1))
     ):
         flags |= ENDS
+    behind = word_end[end[aligned[last]]]
+    if _offers(data, behind, min(behind + _OFFERED, text_start[document + 1])):
+        flags |= OFFERS
     at = size + _HEADER
     out[size : at + 3 * bytes_of] = 0
     for i in range(n):

@@ -8,8 +8,9 @@ counts as covered.
 
 The default, `weighted`, is (M + C + B) / (T + C + 25 bits). T is what the words of a question are
 worth, M what those are worth that the document has, with their digits. C is what the choices, answers
-and passage near it add, B 5 bits for each end that is an end of a line or sentence. The 25 bits are
-doubt: a text of few bits cannot reach a high score by itself.
+and passage near it add, B 5 bits for each end that is an end of a line or sentence, and more for a line
+of few words with one edit. The 25 bits are doubt: a text of few bits cannot reach a high score by itself.
+If choices follow that are not those of the item, these count as missing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, WHOLE, Candidates
+from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
-from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
-from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
+from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, STEM_BITS, totals
+from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS, SCALE
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ Ints = npt.NDArray[np.int64]
 Metric = Literal["weighted", "ngram", "token", "extend", "longest"]
 
 CLASSES: Final = ("copied", "changed", "part", "answer", "passage")
-"""A copy, also an edited one; one with other numbers; a part of a question, or a text that only begins
-as it does; an answer without its question; the passage that a question is about, or a quotation."""
+"""A copy, also an edited one; one with other numbers; a part of a question, a text that only begins as it
+does, or the question with other choices; an answer without its question; the passage that a question is
+about, what many questions share, or a quotation."""
 COPIED, CHANGED, PART, ANSWER_ALONE, PASSAGE_ALONE = range(len(CLASSES))
 
 DOUBT: Final = 25.0
@@ -51,9 +53,12 @@ PARTIAL: Final = 0.6
 _MOST_NEAR = 30.0  # bits that choices, answers and passage add to a question
 _MOST_NEAR_STEM = 45.0  # the same for a question of less than `STEM_BITS`
 _NEAR_COVERED = 0.6  # of a choice, an answer or a passage, to add something
+_WHOLE = 3  # words of a choice that is among those that follow a question only if all of it is
 _LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHORT` words
 _SHORT = 4
-_TELLING = 25.0  # bits of a choice that adds to such a question, or is looked for by itself: not a number or a letter
+_SHORT_BITS = 33.0  # of such a question that is a whole line, so that it needs nothing else
+_TELLING_NEAR = 20.0  # bits of a choice that adds to such a question: not a number or a letter
+_TELLING = 25.0  # of a choice or an answer that is looked for by itself
 _OWN = 0.6  # of its own bits, that a question has where others add to it
 _CHANGED_BITS = 60.0  # of a question without its numbers and names, to be the same with other ones
 _CHANGED_SHARE = 0.8  # of them, that are there
@@ -65,10 +70,16 @@ _LOW_NEAR = 10.0  # bits that must be added to a question of less than `_LOW_BIT
 _LOW_BITS = 18.0  # of a question that other texts ask, too, and that is no copy without its choices or answer
 _EDITED = 8  # words of a question that may be a common phrase if one of them is missing
 _EDITED_BITS = 32.0  # that it must have then
+_EDITED_COMMON = 20.0  # the same if it is a whole line with one edit, and only common words are missing
+_COMMON = 8.5  # bits of a common word
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
+_BREAKS = 2  # words of such a question that do not follow the word before them as there: those of one edit
 _COMPLETE = 5  # words of a question that is there word for word, for which both ends count
 _GAP_BITS = 30.0  # missing in one place
 _GAP_SHARE = 0.12
+_CHAINED = 2 / 3  # of the bits of a question, that follow the word before them as there, to be a copy
+_KEPT = 0.8  # of the bits of a question of fewer than `_SENTENCE` words, to be a copy
+_UNSHARED = 0.5  # of the bits that few questions share, to be one of them
 _ASKED = 0.5  # score of a question that counts before its answer and its passage
 _PRIOR = 2.0  # documents, with which a word's own bits count beside the documents of the run
 
@@ -134,7 +145,8 @@ def weighted(candidates: Candidates, index: Index, bits: Floats) -> Matches:
     columns = (candidates.document, candidates.text, candidates.start, candidates.stop, candidates.flags, candidates.first)
     bitmaps = (candidates.matched, candidates.joined, candidates.changed)
     shape = (index.first, index.item, index.part, index.text_first)
-    return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, varies))
+    shared = np.unpackbits(index.shared, count=len(bits), bitorder="little").view(np.bool_)
+    return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared))
 
 
 def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip: int) -> Matches:
@@ -234,6 +246,58 @@ def _worth(k, columns, bitmaps, shape, bits, plain, varies):
 
 
 @njit(cache=True, nogil=True)
+def _texture(k, columns, bitmaps, shape, bits, plain, varies, shared):
+    """Of the bits of a question: the share that follows the word before it as there; the share of what few
+    questions share, or whether the last word is there if they share all. The words that do not follow the one
+    before them; whether several words that vary are other ones or missing, and carry most of what is; and whether
+    all that are missing are common."""
+    _, text, _, _, _, first = columns
+    matched, joined, changed = bitmaps
+    origin = shape[0][text[k]]
+    total, chained, own, of_own, lost, lost_varying = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    breaks, varying, common = 0, 0, True
+    for i in range(first[k + 1] - first[k]):
+        w, j = origin + i, first[k] + i
+        total += bits[w]
+        chained += bits[w] if joined[j] else 0.0
+        breaks += not joined[j]
+        if not shared[w]:
+            of_own += bits[w]
+            own += bits[w] if matched[j] else 0.0
+        if not matched[j] or changed[j]:
+            lost += bits[w]
+            lost_varying += bits[w] if varies[w] else 0.0
+            varying += varies[w]
+            common &= plain[w] <= _COMMON
+    own = own / of_own if of_own else np.float64(matched[first[k + 1] - 1])
+    return chained / max(total, 1e-9), own, breaks, varying > 1 and 2 * lost_varying >= lost, common
+
+
+@njit(cache=True, nogil=True)
+def _apart(k, m, start, stop):
+    """Whether two candidates are different words of the document."""
+    return start[k] >= stop[m] or stop[k] <= start[m]
+
+
+@njit(cache=True, nogil=True)
+def _lacking(k, one, best, value, columns, shape, total):
+    """The bits of an item's choices that do not follow a question, or 0 if at least half of them do."""
+    _, _, start, stop, _, _ = columns
+    word_first, _, part, text_first = shape
+    lacking, found, count = 0.0, 0, 0
+    for v in range(text_first[one], text_first[one + 1]):
+        if part[v] != CHOICES:
+            continue
+        t = v - text_first[one]
+        least = 0.99 if word_first[v + 1] - word_first[v] <= _WHOLE else _NEAR_COVERED
+        there = best[t] >= 0 and value[t] >= least * total[v] and _apart(k, best[t], start, stop)
+        count += 1
+        found += there
+        lacking += 0.0 if there else total[v]
+    return lacking if 2 * found < count else 0.0
+
+
+@njit(cache=True, nogil=True)
 def _digits_changed(k, columns, bitmaps):
     found = False
     for j in range(columns[5][k], columns[5][k + 1]):
@@ -242,9 +306,9 @@ def _digits_changed(k, columns, bitmaps):
 
 
 @njit(cache=True, nogil=True)
-def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
+def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared):
     document, text, start, stop, flags, first = columns
-    _text_start, item, part, text_first = shape
+    _word_first, item, part, text_first = shape
     count = len(order)
     out = np.empty((6, count), np.int64)
     scores = np.empty(count)
@@ -275,41 +339,50 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
             n = first[k + 1] - first[k]
             exact, without, other, tail, gap, differs, edited, broken = _worth(k, columns, bitmaps, shape, bits, plain, varies)
             differs = _digits_changed(k, columns, bitmaps) or (differs and not edited and not broken)
-            near, possible = 0.0, 0.0
+            near, possible, lacking = 0.0, 0.0, 0.0
             ends = BOUNDARY * ((flags[k] & BEGINS != 0) + (flags[k] & ENDS != 0))
+            line = flags[k] & (BEGINS | ENDS) == BEGINS | ENDS
             if part[u] == QUESTION:
                 for t in range(texts):
                     v = text_first[one] + t
                     m = best[t]
-                    if m < 0 or v == u or value[t] < _NEAR_COVERED * total[v]:
+                    if m < 0 or v == u or value[t] < _NEAR_COVERED * total[v] or not _apart(k, m, start, stop):
                         continue
-                    if part[v] == PASSAGE and start[k] < stop[m] and stop[k] > start[m]:
-                        continue  # words of the passage, not the question
-                    if n < _SHORT and total[v] < _TELLING:
+                    if n < _SHORT and total[v] < _TELLING_NEAR:
                         continue
                     near += value[t]
                 if exact < _OWN * total[u]:
                     near = 0.0
-                near = min(near, _MOST_NEAR_STEM if total[u] < STEM_BITS else _MOST_NEAR)
-                possible = near
+                most = _MOST_NEAR_STEM if total[u] < STEM_BITS else _MOST_NEAR
+                near = min(near, most)
+                if flags[k] & OFFERS:
+                    lacking = min(most, _lacking(k, one, best, value, columns, shape, total))
+                possible = max(near, lacking)
                 complete = not edited and not broken and not differs
-                if n < _SHORT and near < _LEAST_NEAR and flags[k] & WHOLE == 0:
+                chained, own, breaks, varying, common = _texture(k, columns, bitmaps, shape, bits, plain, varies, shared)
+                if (
+                    n < _SHORT
+                    and near < _LEAST_NEAR
+                    and not (complete and line and exact >= _SHORT_BITS)
+                    and flags[k] & WHOLE == 0
+                ):
                     continue
-                if n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS:
+                phrase = n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS
+                if phrase and not (line and common and breaks <= _BREAKS and n >= _SHORT and exact >= _EDITED_COMMON):
                     continue
                 if n >= _COMPLETE and complete:
                     ends = 2 * BOUNDARY
-                if n < _SENTENCE and edited and ends == 0:
+                elif n < _SENTENCE and line and breaks <= _BREAKS:
+                    ends = (3 if n < _EDITED else 4) * BOUNDARY
+                elif n < _SENTENCE and edited and ends == 0:
                     ends = -BOUNDARY
+            elif part[u] >= CHOICES and (other < _TELLING or (part[u] == CHOICES and stem >= STEM_BITS)):
+                continue
             elif part[u] >= CHOICES and stem < STEM_BITS:
-                if other < _TELLING:
-                    continue
                 for t in range(texts):
                     if part[text_first[one] + t] == QUESTION:
-                        near += value[t]
+                        near += value[t] if best[t] < 0 or _apart(k, best[t], start, stop) else 0.0
                         possible += total[text_first[one] + t]
-            elif part[u] == CHOICES:
-                continue
             result = (exact + near + ends) / (total[u] + possible + DOUBT)
             kind = COPIED
             if part[u] == PASSAGE:
@@ -320,9 +393,14 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies):
                 low = total[u] < _LOW_BITS and near < _LOW_NEAR
                 if differs and other >= _CHANGED_BITS and without >= _CHANGED_SHARE * other:
                     result = max(result, (without + near + ends) / (other + possible + DOUBT))
-                if differs:
+                gapped = tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u])
+                unsure = near < _LOW_NEAR and n < _SENTENCE
+                unsure &= not line or (edited and not common and exact < _KEPT * total[u])
+                if own < _UNSHARED:
+                    kind = PASSAGE_ALONE
+                elif differs or varying:
                     kind = CHANGED
-                elif tail >= _TAIL_BITS or gap >= max(_GAP_BITS, _GAP_SHARE * total[u]) or low:
+                elif gapped or low or unsure or chained < _CHAINED or lacking > 0:
                     kind = PART
             if flags[k] & WHOLE != 0:
                 result, kind = 1.0, COPIED

@@ -40,8 +40,11 @@ def seed_records(key: npt.NDArray[np.uint64], text: Any, place: Any, beside: Any
     """Occurrences of seeds, ascending by key, four numbers of each: its text; its first word there; a byte of the
     hash of each of the words beside it; a bit for each set of these, whether enough bits come together, and one
     that is set if the next occurrence has the same key."""
-    more = np.append(key[1:] == key[:-1], [False])[: len(key)] * MORE
-    return np.stack([text, place, beside, enough | more], axis=1).astype(np.uint32).ravel()
+    records = np.empty((len(key), 4), np.uint32)
+    for number, values in ((TEXT, text), (PLACE, place), (WORDS_BESIDE, beside), (ENOUGH, enough)):
+        records[:, number] = values
+    records[:-1, ENOUGH] |= (key[1:] == key[:-1]) * MORE
+    return records.ravel()
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
@@ -115,7 +118,8 @@ def _byte_at(fold, low, high, at):
 
 @njit(cache=True, nogil=True)
 def _continues(fold, low, high, at, origin, n, word, vocabulary, i):
-    """Whether enough of the words around a seed at word `at` are those around word i of a text, or shifted by one."""
+    """Whether enough of the words around a seed at word `at` are those around word i of a text, or shifted by one;
+    or the text has hardly any."""
     stop = i + min(n, SEED_WORDS)
     begin, end = max(0, i - _AROUND), min(n, stop + _AROUND)
     there, same = i - begin + max(0, end - stop), 0
@@ -133,7 +137,7 @@ def _continues(fold, low, high, at, origin, n, word, vocabulary, i):
                 or (low < j <= high and fold[j - 1] == h)
                 or (low - 1 <= j < high - 1 and fold[j + 1] == h)
             )
-    return same >= _CONTINUING * there
+    return same >= _CONTINUING * there or there <= BESIDE
 
 
 @njit(cache=True, nogil=True)

@@ -25,18 +25,17 @@ from tamis.transforms.beam.exchange import (
     result_column,
 )
 from tamis.transforms.beam.step import Documents, Kept, Step, one_batch, rated_part
-from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.minhash import Dedup
+from tamis.transforms.dedup.preference import preference
 from tamis.transforms.dedup.survivors import best_first
-from tamis.transforms.dedup.urls.dates import UNKNOWN, times
 from tamis.transforms.dedup.urls.url_options import RepeatedUrls
 
 STEP = "dedup.url"
 
 Addressed = Callable[[PartState], pa.Table]
-"""Loads the documents of a part that have an address: doc_ref, id, quality, tie_break, key_0, key_1, and
-first (int64): of documents with one key, that with the largest stays."""
+"""Loads the documents of a part that have an address: doc_ref, id, key_0, key_1, and what
+`best_first` reads."""
 
 
 class DropRepeatedUrls(Step):
@@ -95,17 +94,10 @@ def _with_addresses(part_state: PartState, kept: Kept, options: RepeatedUrls) ->
     keys, found = url_keys(columns["url"].combine_chunks(), options)
     for half in range(2):
         table = table.append_column(f"key_{half}", pa.array(np.ascontiguousarray(keys[:, half])))
-    table = table.append_column("first", pa.array(_preference(options, columns["date"], table["bytes"])))
+    table = table.append_column(
+        "preference", pa.array(preference(options.keep, columns["date"].combine_chunks(), table["bytes"]))
+    )
     return table.drop_columns("bytes").filter(pa.array(found))
-
-
-def _preference(options: RepeatedUrls, date: pa.ChunkedArray, size: pa.ChunkedArray) -> Ints:
-    if options.keep == "best":
-        return np.zeros(len(size), np.int64)
-    if options.keep == "longest":
-        return size.to_numpy().astype(np.int64)
-    time = times(date.combine_chunks())
-    return time if options.keep == "newest" else np.where(time == UNKNOWN, UNKNOWN, -time)
 
 
 def _by_key(part_state: PartState, documents: Addressed, partitions: int) -> Iterable[pa.RecordBatch]:
@@ -125,8 +117,7 @@ def _repeats(gathered: Gathered) -> Iterable[pa.RecordBatch]:
     rows = rows.take(pa.array(order[same[1:] | same[:-1]])).combine_chunks()
     if not len(rows):
         return
-    rows = rows.set_column(rows.column_names.index("first"), "first", pc.bit_wise_not(rows["first"]))  # largest first
-    rows = rows.take(best_first(rows, ["key_0", "key_1", "first"]))
+    rows = rows.take(best_first(rows, ["key_0", "key_1"]))
     halves = [rows[name].to_numpy() for name in ("key_0", "key_1")]
     repeated = np.zeros(len(rows), np.bool_)
     repeated[1:] = np.logical_and.reduce([half[1:] == half[:-1] for half in halves])

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tamis.transforms.core.options import Options
 
+Keep = Literal["best", "newest", "oldest", "longest"]
 Variant = Literal["www", "slash", "order", "tracking"]
 
 
@@ -16,7 +17,7 @@ class RepeatedUrls(Options):
     fragment, with the host in lower case, dot segments resolved, and one way of escaping.
     """
 
-    keep: Literal["best", "newest", "oldest", "longest"] = Field(
+    keep: Keep = Field(
         "best",
         description="which one stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
         "of equals, the one of the best quality. A document without a date goes behind those that have one",

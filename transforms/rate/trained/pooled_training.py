@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from tamis.transforms.rate.trained.model_file import Tensors
 from tamis.transforms.rate.trained.pooled import CHUNK, EPSILON, HEADS, MEAN, windows
 from tamis.transforms.runtime.adamw import AdamW
+from tamis.transforms.runtime.torch_threads import one_thread
 
 Floats = npt.NDArray[np.float64]
 Rows = Sequence[npt.NDArray[np.int32]]
@@ -112,18 +112,7 @@ class PooledTransformer(nn.Module):
         return {name: np.ascontiguousarray(tensor.detach().numpy(), np.float32) for name, tensor in listed.items()}
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch adds up in the same order every time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
+@one_thread()
 def train_pooled(
     documents: Rows,
     unknown: Rows,

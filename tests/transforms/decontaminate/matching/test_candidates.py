@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tamis.testing import check_rater
 from tamis.transforms.decontaminate.benchmarks import items
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
-from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.candidates import OFFERS, propose, unpack
 from tamis.transforms.decontaminate.matching.index import Index, load_or_build
 from tamis.transforms.text.segment import segment
 from tests.transforms.decontaminate.matching.small_benchmarks import benchmark, candidates_of, index_of, scores
@@ -42,6 +42,28 @@ def test_choices_are_candidates_near_their_question_alone(tmp_path: Path) -> Non
     found = candidates_of([near, far], index)
     texts = [(int(d), int(t)) for d, t in zip(found.document, found.text, strict=True)]
     assert sorted(texts) == [(0, 0), (0, 1), (0, 3), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("behind", "offered"),
+    [
+        ("\nA. rust\nB. moss", True),
+        ("\n\n (a) rust\n - (b) moss", True),
+        ("\nAnswer: rust\nBirds: moss", False),
+        ("\nA. rust", False),
+        (" A. rust B. moss", False),
+        ("\nB. rust\nA. moss", False),
+    ],
+)
+def test_choices_behind_a_copy_are_seen_whosever_they_are(behind: str, offered: bool, tmp_path: Path) -> None:
+    found = candidates_of([f"Before.\n{QUESTION}{behind}"], index_of(tmp_path, [QUESTION]))
+    assert (found.flags & OFFERS > 0).tolist() == [offered]
+
+
+def test_a_number_alone_is_a_choice_by_its_digits(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [{"question": QUESTION, "choices": ["12", "350"]}])
+    found = candidates_of([f"{QUESTION}\nA. 350\nB. 40"], index)
+    assert found.text.tolist() == [0, 2]
 
 
 def test_candidates_do_not_depend_on_other_documents(shared: Path) -> None:

@@ -117,3 +117,45 @@ def test_words_that_many_documents_have_of_an_item_count_less(tmp_path: Path) ->
     alone = scores([text], index)[0]["0"][1]
     among = scores([text, *[phrase] * 60], index)[0]["0"][1]
     assert among < alone
+
+
+def test_a_question_with_other_choices_is_another_item(tmp_path: Path) -> None:
+    stem, choices = "Which mineral gives old greenhouse pipes their colour?", ["verdigris", "malachite", "azurite", "cuprite"]
+    index = index_of(tmp_path, [{"question": stem, "choices": choices}, OTHER])
+
+    def found(*listed: str) -> tuple[str, float]:
+        lines = [f"{letter}. {choice}" for letter, choice in zip("ABCD", listed, strict=False)]
+        return scores(["\n".join(["Before.", stem, *lines, "After."])], index)[0]["0"]
+
+    assert found("cuprite", "azurite", "malachite", "verdigris")[0] == "copied"
+    assert found("cuprite", "azurite", "malachite", "chalk")[0] == "copied"
+    assert found()[0] == "copied"  # the question alone
+    kind, score = found("chalk", "gypsum", "quartz", "azurite")
+    assert kind == "part"
+    assert score < found()[1]
+
+
+def test_what_several_questions_share_is_none_of_them(tmp_path: Path) -> None:
+    shared = "A keeper opens the northern sluice of the flooded mill at dawn."
+    ends = ["Then the heron flies off.", "Next a barge drifts closer.", "Later two anglers argue."]
+    index = index_of(tmp_path, [f"{shared} {end}" for end in ends])
+    alone, own = scores([f"Before.\n{shared}\nAfter.", f"Before.\n{shared} {ends[1]}\nAfter."], index)
+    assert {kind for kind, _ in alone.values()} == {"passage"}
+    assert own["1"][0] == "copied"
+    assert {kind for item, (kind, _) in own.items() if item != "1"} <= {"passage"}
+
+
+def test_a_short_question_with_one_other_word_is_found_as_a_line_and_not_within_a_sentence(tmp_path: Path) -> None:
+    index = index_of(tmp_path, ["how do ants clean a walnut burrow?", OTHER])
+    edited = "why do ants clean a walnut burrow?"
+    line, within = scores([f"Before.\n{edited}\nAfter.", "She asked me why do ants clean a walnut burrow so often"], index)
+    assert line["0"][0] == "copied"
+    assert line["0"][1] >= 0.62
+    assert within.get("0", ("part", 0.0))[0] == "part"
+
+
+def test_a_question_of_which_half_the_words_stand_elsewhere_is_no_copy(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [OTHER])
+    loose = "Why do old copper pipes in warm greenhouses often turn green well after many humid summers?"
+    (found,) = scores([f"Before.\n{loose}\nAfter."], index)
+    assert found["0"][0] == "part"

@@ -20,7 +20,7 @@ from tests.transforms.beam.beam_run import part_states_of, rows_of, run
 ROWS = pa.schema(
     [
         *(pa.field("id", pa.string()), pa.field("quality", pa.float32()), pa.field("tie_break", pa.uint64())),
-        *(pa.field("key_0", pa.uint64()), pa.field("key_1", pa.uint64()), pa.field("first", pa.int64())),
+        *(pa.field("key_0", pa.uint64()), pa.field("key_1", pa.uint64()), pa.field("preference", pa.int64())),
     ]
 )
 
@@ -51,7 +51,7 @@ def reference(rows: list[dict[str, Any]]) -> dict[str, str]:
         quality = [-math.inf if none else row["quality"] for row, none in zip(group, missing, strict=True)]
         order = sorted(
             range(len(group)),
-            key=lambda k: (-group[k]["first"], missing[k], -quality[k], group[k]["tie_break"], group[k]["id"]),
+            key=lambda k: (-group[k]["preference"], missing[k], -quality[k], group[k]["tie_break"], group[k]["id"]),
         )
         found |= {group[k]["id"]: group[order[0]]["id"] for k in order[1:]}
     return found

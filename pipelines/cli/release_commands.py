@@ -116,7 +116,7 @@ def dedup_index(
 ) -> None:
     """Make an index of any corpus, which dedup.against can name, as a recipe reads and compares it."""
     with user_errors(as_json):
-        from tamis.pipelines.releases.corpus_index import index_corpus
+        from tamis.pipelines.releases.index_corpus import index_corpus
 
         index = index_corpus(recipe, input, set_, output, workers)
         print_output(index.model_dump(mode="json"), [f"{index.documents:,} documents in {output}"], as_json)

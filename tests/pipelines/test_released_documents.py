@@ -16,7 +16,7 @@ import yaml
 from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
-from tamis.pipelines.releases.corpus_index import index_corpus
+from tamis.pipelines.releases.index_corpus import index_corpus
 from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import Result, launch
 from tamis.transforms.core.errors import RunError

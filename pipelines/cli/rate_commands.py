@@ -42,9 +42,6 @@ def train(
     split_by: Annotated[
         str, typer.Option(help="What is held out together: source, id, or metadata.FIELD, such as the article of a text.")
     ] = "source",
-    pairs_by: Annotated[
-        str, typer.Option(help="Learn also from the order of documents that share this metadata.FIELD, such as an article.")
-    ] = "",
     held_out: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the documents that is held out.")] = 0.2,
     keep: Annotated[float, typer.Option(min=0.001, max=1, help="Share that you would select; for the precision.")] = 0.1,
     most: Annotated[int, typer.Option(min=10, help="Documents of each label, at most.")] = 20_000,
@@ -67,13 +64,11 @@ def train(
         if kind not in KINDS:
             raise RunError(f"--kind {kind}: it is {', '.join(KINDS[:-1])} or {KINDS[-1]}")
         if labels:
-            texts = of_labels(labels, column, documents, split_by, most, seed, pairs_by)
+            texts = of_labels(labels, column, documents, split_by, most, seed)
         elif run:
-            if pairs_by:
-                raise RunError("--pairs-by is for files and --labels: a run knows the source and the id alone")
             texts = of_run(run, positive, negative, split_by, most, seed)
         else:
-            texts = of_files(positive, negative, split_by, most, seed, pairs_by)
+            texts = of_files(positive, negative, split_by, most, seed)
         training = Training(
             kind=cast(Any, kind), held_out=held_out, keep=keep, epochs=epochs, dimension=dimension, buckets=buckets, seed=seed
         )

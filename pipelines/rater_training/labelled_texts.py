@@ -43,8 +43,6 @@ class LabelledTexts:
     """[n]: 0 to 1; 1 is positive."""
     grades: tuple[float, ...]
     """The labels that 0 and 1 stand for, and those between."""
-    alike: npt.NDArray[np.int64] | None = None
-    """[n]: texts with the same number are compared with each other in training, such as versions of one article."""
 
     def take(self, rows: npt.NDArray[np.int64]) -> LabelledTexts:
         """The texts at these positions."""
@@ -54,22 +52,20 @@ class LabelledTexts:
 
         return replace(
             self, text=self.text.take(pa.array(rows)), group=of(self.group), source=of(self.source),
-            language=of(self.language), target=self.target[rows], alike=None if self.alike is None else self.alike[rows],
+            language=of(self.language), target=self.target[rows],
         )  # fmt: skip
 
 
-def of_files(
-    positive: Sequence[str], negative: Sequence[str], by: str, most: int, seed: int, pairs_by: str = ""
-) -> LabelledTexts:
-    """The documents of positive and of negative files, at most `most` of each; `by` names what is held out together,
-    `pairs_by` what is compared with each other. Raises RunError if one of them has none."""
+def of_files(positive: Sequence[str], negative: Sequence[str], by: str, most: int, seed: int) -> LabelledTexts:
+    """The documents of positive and of negative files, at most `most` of each. Raises RunError if one
+    of them has none."""
     tables = []
     for name, paths, label in (("--positive", positive, 1.0), ("--negative", negative, 0.0)):
         if not paths:
             raise RunError(f"there are no files for {name}: a rater learns from both, or name --labels")
         table = _chosen(_documents(tuple(paths), name), most, seed)
         tables.append(table.append_column("label", pa.array(np.full(len(table), label))))
-    return _labelled(pa.concat_tables(tables), by, pairs_by)
+    return _labelled(pa.concat_tables(tables), by)
 
 
 def of_run(run: str, positive: Sequence[str], negative: Sequence[str], by: str, most: int, seed: int) -> LabelledTexts:
@@ -89,12 +85,10 @@ def of_run(run: str, positive: Sequence[str], negative: Sequence[str], by: str, 
         raise RunError(f"{len(both):,} documents, such as {min(both)}, meet the positive and the negative conditions")
     columns = {name: pa.array([row[name] for row in rows]) for name in ("id", "source", "label")}
     texts = pa.array([row["text"] for row in rows], pa.large_string())
-    return _labelled(pa.table({**columns, "text": texts, "metadata": pa.nulls(len(rows), pa.string())}), by, "")
+    return _labelled(pa.table({**columns, "text": texts, "metadata": pa.nulls(len(rows), pa.string())}), by)
 
 
-def of_labels(
-    labels: str, column: str, inputs: Sequence[str], by: str, most: int, seed: int, pairs_by: str = ""
-) -> LabelledTexts:
+def of_labels(labels: str, column: str, inputs: Sequence[str], by: str, most: int, seed: int) -> LabelledTexts:
     """The documents of `inputs` whose ids have a label, a number, in a table. Raises RunError if there
     are none."""
     signal = Signal(f"labels.{column}", "float64", "grade", "up", labels)
@@ -108,7 +102,7 @@ def of_labels(
     table = table.append_column("label", label).filter(label.is_valid())
     if not len(table):
         raise RunError(f"{labels}: none of its {len(given):,} ids, such as {min(given)}, is among the documents of --input")
-    return _labelled(_chosen(table, most, seed), by, pairs_by)
+    return _labelled(_chosen(table, most, seed), by)
 
 
 def _documents(paths: tuple[str, ...], name: str) -> pa.Table:
@@ -134,7 +128,7 @@ def _chosen(table: pa.Table, most: int, seed: int) -> pa.Table:
     return table.take(pa.array(np.lexsort((text, key))[:most])).combine_chunks()
 
 
-def _labelled(table: pa.Table, by: str, pairs_by: str) -> LabelledTexts:
+def _labelled(table: pa.Table, by: str) -> LabelledTexts:
     text = table["text"].combine_chunks().cast(pa.large_string())
     hashes = hash_texts(text)
     label = table["label"].to_numpy()
@@ -151,21 +145,19 @@ def _labelled(table: pa.Table, by: str, pairs_by: str) -> LabelledTexts:
     grades = np.unique(label)
     if len(grades) < 2:
         raise RunError(f"all {len(label):,} labels are the same, so there is nothing to learn")
-    source, group = table["source"].to_pylist(), _values(table, by, "--split-by")
-    alike = np.unique(_values(table, pairs_by, "--pairs-by"), return_inverse=True)[1].astype(np.int64) if pairs_by else None
+    source = table["source"].to_pylist()
+    if by == "source":
+        group = source
+    elif by == "id":
+        group = table["id"].to_pylist()
+    elif by.startswith(METADATA):
+        values = column_of(table["metadata"].combine_chunks(), Signal(by, "string", "", "none", "")).to_pylist()
+        if None in values:
+            raise RunError(f"--split-by {by}: {values.count(None):,} of {len(values):,} documents do not have this field")
+        group = values
+    else:
+        raise RunError(f"--split-by {by}: it is source, id or {METADATA}FIELD")
     rater = LanguageRater(Language())
     language = rater.rate(unsegmented(text))["language.label"].to_pylist()
     target = (label - grades[0]) / (grades[-1] - grades[0])
-    return LabelledTexts(text, group, source, language, target, tuple(grades.tolist()), alike)
-
-
-def _values(table: pa.Table, by: str, option: str) -> list[str]:
-    """[n]: the source, the id or a field of the metadata of each document."""
-    if by in ("source", "id"):
-        return list(table[by].to_pylist())
-    if not by.startswith(METADATA):
-        raise RunError(f"{option} {by}: it is source, id or {METADATA}FIELD")
-    values = column_of(table["metadata"].combine_chunks(), Signal(by, "string", "", "none", "")).to_pylist()
-    if None in values:
-        raise RunError(f"{option} {by}: {values.count(None):,} of {len(values):,} documents do not have this field")
-    return list(values)
+    return LabelledTexts(text, group, source, language, target, tuple(grades.tolist()))

@@ -85,8 +85,6 @@ def train_rater(
     suffix = {"fasttext": ".bin"}.get(training.kind, SUFFIX)
     if not output.endswith(suffix):
         raise RunError(f"{output}: a model of the kind {training.kind} ends in {suffix}")
-    if texts.alike is not None and training.kind == "fasttext":
-        raise RunError("--pairs-by is for the kinds pooled and linear: fastText learns from single documents")
     held, by_document = _held_out(texts, training.held_out, training.seed)
     train, test = (texts.take(np.flatnonzero(mask)) for mask in (~held, held))
     observe(f"{plural(len(train.target), 'document')} to train on, {len(test.target):,} held out")
@@ -197,7 +195,7 @@ def _model(texts: LabelledTexts, training: Training) -> TrainedModel:
     rows = rows_of(keys, segmented.word_chars, vocabulary)
     weights = _balanced(texts.target)
     if training.kind == "linear":
-        tensors = dict(train_linear(keys, first, texts.target, weights, texts.alike))
+        tensors = dict(train_linear(keys, first, texts.target, weights))
     else:
         tensors = _pooled(texts, training, rows, rows_of(keys, segmented.word_chars, vocabulary[:0]), first, len(vocabulary))
     description = Description(kind=training.kind, positive=f"label {texts.grades[-1]:g}", documents=len(texts.target))
@@ -227,7 +225,7 @@ def _pooled(
         aside = _part([str(k) for k in hash_texts(some.text)], some.target, _ASIDE, training.seed + 1)
     settings = Settings(seed=training.seed, **({"epochs": training.epochs} if training.epochs else {}))
     weights = _balanced(texts.target)[there]
-    return dict(train_pooled(documents, unknown, vocabulary + LENGTHS, some.target, weights, aside, settings, some.alike))
+    return dict(train_pooled(documents, unknown, vocabulary + LENGTHS, some.target, weights, aside, settings))
 
 
 def _fasttext(train: LabelledTexts, test: LabelledTexts, training: Training, output: str) -> Floats:

@@ -84,22 +84,6 @@ def test_sources_are_held_out_as_a_whole(files: tuple[str, str], tmp_path: Path)
     assert result.held_by == "id"  # one label has one source
 
 
-def test_documents_that_share_a_field_are_compared_in_training(files: tuple[str, str], tmp_path: Path) -> None:
-    together = of_files([files[0]], [files[1]], "source", 1000, 0, "metadata.part")
-    assert together.alike is not None
-    assert len(np.unique(together.alike)) == 9
-    pairs, alone = str(tmp_path / "pairs.safetensors"), str(tmp_path / "alone.safetensors")
-    result = train_rater(together, Training(kind="linear", held_out=0.3), pairs, "source")
-    assert result.held_out.auc is not None
-    assert result.held_out.auc >= 0.99
-    train_rater(texts_of(files), Training(kind="linear", held_out=0.3), alone, "source")
-    assert Path(pairs).read_bytes() != Path(alone).read_bytes()
-    with pytest.raises(RunError, match="--pairs-by is for the kinds pooled and linear"):
-        train_rater(together, Training(kind="fasttext"), str(tmp_path / "m.bin"), "source")
-    with pytest.raises(RunError, match=r"--pairs-by metadata\.gone: 240 of 240"):
-        of_files([files[0]], [files[1]], "source", 1000, 0, "metadata.gone")
-
-
 def test_labels_by_id_and_conditions_on_a_run_name_the_same_documents(files: tuple[str, str], tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("id,label\n" + "".join(f"good-{k},2\nbad-{k},0\n" for k in range(50)) + "gone,1\n")

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
-from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
-from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
+from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, STEM_BITS, totals
+from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS, SCALE
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _LEAST_NEAR = 30.0  # bits that must be added to a question of fewer than `_SHOR
 _SHORT = 4
 _SHORT_BITS = 33.0  # of such a question that is a whole line, so that it needs nothing else
 _TELLING_NEAR = 20.0  # bits of a choice that adds to such a question: not a number or a letter
-_TELLING = 25.0  # of a choice that is looked for by itself
+_TELLING = 25.0  # of a choice or an answer that is looked for by itself
 _OWN = 0.6  # of its own bits, that a question has where others add to it
 _CHANGED_BITS = 60.0  # of a question without its numbers and names, to be the same with other ones
 _CHANGED_SHARE = 0.8  # of them, that are there
@@ -70,8 +70,8 @@ _LOW_NEAR = 10.0  # bits that must be added to a question of less than `_LOW_BIT
 _LOW_BITS = 18.0  # of a question that other texts ask, too, and that is no copy without its choices or answer
 _EDITED = 8  # words of a question that may be a common phrase if one of them is missing
 _EDITED_BITS = 32.0  # that it must have then
-_EDITED_COMMON = 20.0  # the same if it is a whole line, and only common words are missing
-_COMMON = 8.0  # bits of a common word
+_EDITED_COMMON = 20.0  # the same if it is a whole line with one edit, and only common words are missing
+_COMMON = 8.5  # bits of a common word
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
 _BREAKS = 2  # words of such a question that do not follow the word before them as there: those of one edit
 _COMPLETE = 5  # words of a question that is there word for word, for which both ends count
@@ -368,7 +368,7 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared
                 ):
                     continue
                 phrase = n < _EDITED and near < _LOW_NEAR and (edited or differs) and exact < _EDITED_BITS
-                if phrase and not (line and common and n >= _SHORT and exact >= _EDITED_COMMON):
+                if phrase and not (line and common and breaks <= _BREAKS and n >= _SHORT and exact >= _EDITED_COMMON):
                     continue
                 if n >= _COMPLETE and complete:
                     ends = 2 * BOUNDARY
@@ -376,15 +376,13 @@ def _weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared
                     ends = (3 if n < _EDITED else 4) * BOUNDARY
                 elif n < _SENTENCE and edited and ends == 0:
                     ends = -BOUNDARY
+            elif part[u] >= CHOICES and (other < _TELLING or (part[u] == CHOICES and stem >= STEM_BITS)):
+                continue
             elif part[u] >= CHOICES and stem < STEM_BITS:
-                if other < _TELLING:
-                    continue
                 for t in range(texts):
                     if part[text_first[one] + t] == QUESTION:
                         near += value[t] if best[t] < 0 or _apart(k, best[t], start, stop) else 0.0
                         possible += total[text_first[one] + t]
-            elif part[u] == CHOICES:
-                continue
             result = (exact + near + ends) / (total[u] + possible + DOUBT)
             kind = COPIED
             if part[u] == PASSAGE:

@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix, diags_array
 
 from tamis.transforms.rate.trained.linear import CELLS, features
 from tamis.transforms.rate.trained.model_file import Tensors
-from tamis.transforms.rate.trained.ranked_pairs import ranked_pairs
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,37 +19,23 @@ _RIDGE: Final = 1e-6
 sources of held-out pages."""
 
 
-def train_linear(
-    keys: npt.NDArray[np.uint64],
-    first: npt.NDArray[np.int64],
-    targets: Floats,
-    weights: Floats,
-    groups: npt.NDArray[np.int64] | None = None,
-) -> Tensors:
-    """The tensors of a model that predicts `targets` (0 to 1) of n documents, which count by `weights`. `groups`: [n]; of two
-    documents of a group the better should also score higher, by the logistic loss of their difference."""
+def train_linear(keys: npt.NDArray[np.uint64], first: npt.NDArray[np.int64], targets: Floats, weights: Floats) -> Tensors:
+    """The tensors of a model that predicts `targets` (0 to 1) of n documents, which count by `weights`."""
     starts, cells, values = features(keys, first)
     n = len(first) - 1
     counted = csr_matrix((values, cells, starts), shape=(n, CELLS))
     idf = np.log((1 + n) / (1 + np.bincount(cells, minlength=CELLS)))
     matrix = counted @ diags_array(idf)
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    matrix = csr_matrix(diags_array(1 / np.maximum(length, 1e-12)) @ matrix)
+    matrix = diags_array(1 / np.maximum(length, 1e-12)) @ matrix
     share = weights / weights.sum()
-    pairs = ranked_pairs(groups, targets) if groups is not None else np.empty((0, 2), np.int64)
-    apart = matrix[pairs[:, 0]] - matrix[pairs[:, 1]]
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logits = matrix @ parameters[:-1] + parameters[-1]
         cost = np.logaddexp(0, logits) - targets * logits
         slope = share * (1 / (1 + np.exp(-logits)) - targets)
         gradient = np.append(matrix.T @ slope + 2 * _RIDGE * parameters[:-1], slope.sum())
-        total = float(share @ cost + _RIDGE * (parameters[:-1] @ parameters[:-1]))
-        if len(pairs):
-            gaps = apart @ parameters[:-1]
-            total += float(np.logaddexp(0, -gaps).mean())
-            gradient[:-1] -= apart.T @ (1 / (1 + np.exp(gaps))) / len(pairs)
-        return total, gradient
+        return float(share @ cost + _RIDGE * (parameters[:-1] @ parameters[:-1])), gradient
 
     fitted = minimize(loss, np.zeros(CELLS + 1), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return {"idf": idf.astype(np.float32), "weight": fitted.x[:-1].astype(np.float32), "bias": fitted.x[-1:].astype(np.float32)}

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from tamis.transforms.rate.trained.model_file import Tensors
 from tamis.transforms.rate.trained.pooled import CHUNK, EPSILON, HEADS, MEAN, windows
-from tamis.transforms.rate.trained.ranked_pairs import ranked_pairs
 from tamis.transforms.runtime.adamw import AdamW
 from tamis.transforms.runtime.torch_threads import one_thread
 
@@ -122,14 +121,12 @@ def train_pooled(
     weights: Floats,
     aside: npt.NDArray[np.bool_],
     settings: Settings,
-    groups: npt.NDArray[np.int64] | None = None,
 ) -> Tensors:
     """The tensors of a network that predicts `targets` (0 to 1) of n documents, which count by `weights`.
 
     `documents`: the words of each as rows of an embedding of `rows` rows, `unknown` the same as if none
-    were in the vocabulary. `aside`: those that decide when training ends. `groups`: [n]; of two documents
-    of a group the better should also score higher, by the logistic loss of their difference (RankNet). One
-    thread, so that the same input gives the same tensors on a machine.
+    were in the vocabulary. `aside`: those that decide when training ends. One thread, so that the same
+    input gives the same tensors on a machine.
     """
     draws = np.random.default_rng(settings.seed)
     with torch.random.fork_rng():
@@ -141,10 +138,10 @@ def train_pooled(
     step, best, best_loss, since = 0, network.tensors(), math.inf, 0
     for _ in range(settings.epochs):
         network.train()
-        for chosen in _batches(_shuffled(draws, seen, groups), documents, settings.batch, groups):
+        for chosen in _batches(draws.permutation(seen), documents, settings.batch):
             hidden = [np.where(draws.random(len(documents[k])) < settings.unknown, unknown[k], documents[k]) for k in chosen]
             rate = settings.learning_rate * min(1.0, (step + 1) / 20) * (1 - step / steps)
-            loss = _loss(network, hidden, targets[chosen], weights[chosen], None if groups is None else groups[chosen])
+            loss = _loss(network, hidden, targets[chosen], weights[chosen]) / weights[chosen].sum()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step(rate)
@@ -152,7 +149,7 @@ def train_pooled(
         network.eval()
         with torch.no_grad():
             total = sum(
-                float(_loss(network, [documents[k] for k in chosen], targets[chosen], weights[chosen])) * weights[chosen].sum()
+                float(_loss(network, [documents[k] for k in chosen], targets[chosen], weights[chosen]))
                 for chosen in _batches(held, documents, settings.batch)
             )
         since += 1
@@ -163,24 +160,8 @@ def train_pooled(
     return best if len(held) else network.tensors()
 
 
-def _shuffled(
-    draws: np.random.Generator, rows: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int64]:
-    """The rows in a drawn order; those of a group follow each other."""
-    order = draws.permutation(rows)
-    if groups is None:
-        return order
-    _, first, group = np.unique(groups[order], return_index=True, return_inverse=True)
-    return order[np.argsort(first[group], kind="stable")]
-
-
-def _batches(
-    order: npt.NDArray[np.int64], documents: Rows, size: int, groups: npt.NDArray[np.int64] | None = None
-) -> list[npt.NDArray[np.int64]]:
-    """The documents in batches of about one length, so that little is padded; the batches in the order of their first.
-    With `groups`, in their order, so that groups stay together."""
-    if groups is not None:
-        return [order[k : k + size] for k in range(0, len(order), size)]
+def _batches(order: npt.NDArray[np.int64], documents: Rows, size: int) -> list[npt.NDArray[np.int64]]:
+    """The documents in batches of about one length, so that little is padded; the batches in the order of their first."""
     pool = 16 * size
     batches = []
     for start in range(0, len(order), pool):
@@ -191,17 +172,10 @@ def _batches(
     return sorted(batches, key=lambda batch: min(place[int(k)] for k in batch))
 
 
-def _loss(
-    network: PooledTransformer, documents: Rows, targets: Floats, weights: Floats, groups: npt.NDArray[np.int64] | None = None
-) -> Any:
-    """The mean cost of the documents, and that of the pairs in a group."""
+def _loss(network: PooledTransformer, documents: Rows, targets: Floats, weights: Floats) -> Any:
     logits = network(torch.from_numpy(padded(documents)))
     cost = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(targets).float(), reduction="none")
-    loss = (cost * torch.from_numpy(weights).float()).sum() / weights.sum()
-    if groups is not None and len(pairs := ranked_pairs(groups, targets)):
-        better, worse = torch.from_numpy(pairs).T
-        loss = loss + F.softplus(logits[worse] - logits[better]).mean()
-    return loss
+    return (cost * torch.from_numpy(weights).float()).sum()
 
 
 def padded(documents: Rows) -> npt.NDArray[np.int64]:

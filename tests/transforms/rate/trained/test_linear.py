@@ -66,16 +66,3 @@ def test_training_separates_what_differs_in_some_words() -> None:
     targets = np.arange(200) % 2 * 1.0
     scores = linear_scores(keys, first, train_linear(keys, first, targets, np.ones(200)))
     assert scores[targets == 1].min() > scores[targets == 0].max()
-
-
-def test_pairs_teach_what_differs_within_a_group_and_not_what_differs_between_them() -> None:
-    """Topics (words of a group) go along with the label as often as not; one word tells the better of two versions."""
-    draws = np.random.default_rng(1)
-    groups = np.arange(120) // 2
-    targets = np.arange(120) % 2 * 1.0
-    documents = [[*draws.integers(0, 300, 25).tolist(), *[1000 + k // 2] * 5, 2000 + k % 2] for k in range(120)]
-    keys, first = keys_of(documents)
-    scores = linear_scores(keys, first, train_linear(keys, first, targets, np.ones(120), groups))
-    assert (scores[1::2] > scores[::2]).all()
-    flipped = train_linear(keys, first, np.full(120, 0.5), np.ones(120), groups)  # without a pair nothing is learnt
-    assert np.ptp(linear_scores(keys, first, flipped)) < 1e-6

@@ -67,20 +67,3 @@ def test_windows_cover_a_short_text_and_begin_middle_and_end_of_a_long_one(words
     if words > 3 * WINDOW * CHUNK:
         middle = (start[WINDOW] + stop[2 * WINDOW - 1]) / 2 - 5
         assert abs(middle - words / 2) <= CHUNK
-
-
-@pytest.mark.slow
-def test_it_learns_the_order_of_pairs() -> None:
-    """Two texts of a group differ in one word."""
-    pytest.importorskip("torch")
-    from tamis.transforms.rate.trained.pooled_training import Settings, train_pooled
-
-    draws = np.random.default_rng(4)
-    groups = np.repeat(np.arange(60), 2)
-    targets = np.tile([0.0, 1.0], 60)
-    texts = [np.append(draws.integers(2, 40, 30), [k % 2] * 4).astype(np.int32) for k in range(120)]
-    hidden = [np.full(len(text), 40, np.int32) for text in texts]
-    settings = Settings(epochs=12, patience=12)
-    model = train_pooled(texts, hidden, 41, targets, np.ones(120), np.arange(120) >= 100, settings, groups)
-    scores = pooled_scores(*joined(texts), model)
-    assert np.mean(scores[1::2] > scores[::2]) > 0.95

@@ -35,7 +35,7 @@ from tests.pipelines.corpus import corpus
 PAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "web"
 """Web pages, where they are there."""
 
-RECIPES = ("c4", "refinedweb", "fineweb")
+RECIPES = ("c4", "refinedweb", "fineweb", "dolma")
 
 GENERATED = 5000
 

@@ -27,6 +27,8 @@ from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
+from tamis.transforms.edit.apply import apply
+from tamis.transforms.edit.pii.pii_editor import Pii, PiiEditor
 from tamis.transforms.rate.language import Language, LanguageRater
 from tamis.transforms.rate.word_lists.word_list_rater import WordList, WordListRater
 from tamis.transforms.read.input_options import Input
@@ -34,7 +36,7 @@ from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.text.hashing import hash128
-from tamis.transforms.text.segment import SegmentedTexts, segment
+from tamis.transforms.text.segment import SegmentedTexts, segment, unsegmented
 from tamis.transforms.urls.host_rules import BELOW, HostRules
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
@@ -207,6 +209,14 @@ def listed_words(corpus: Path) -> Task:
     return Task(mb, lambda: [rater.rate(each) for each in labelled].clear())
 
 
+def personal_data(corpus: Path) -> Task:
+    """Every kind found and replaced, in texts that are in memory."""
+    editor = PiiEditor(Pii())
+    editor.setup()
+    texts = [batch["text"] for batch in batches(corpus)]
+    return Task(megabytes(corpus), lambda: [apply(editor, unsegmented(text), text) for text in texts].clear())
+
+
 def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
     """Segmentations of `MATCHED_MB` of the texts, and how many MB they are."""
     held: list[SegmentedTexts] = []
@@ -278,6 +288,7 @@ WORKS = {
     "language": language,
     "hosts": listed_hosts,
     "words": listed_words,
+    "pii": personal_data,
     "rate": partial(rate_pass, decontaminate=False),
     "rate+benchmarks": partial(rate_pass, decontaminate=True),
     "run jsonl": partial(end_to_end, kind="jsonl"),

@@ -26,6 +26,7 @@ WORKS = {
     "language": "language identification, first 2,000 characters",
     "hosts": "addresses looked up in a list of a million hosts",
     "words": "stop words of English counted, 1,298",
+    "pii": "personal data replaced",
     "rate": "Rate pass, every rule of recipe fineweb",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",
     "run jsonl": "end to end, jsonl.gz → Parquet",

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,16 @@ from tamis.transforms import storage
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item, items
 from tamis.transforms.decontaminate.matching.item_texts import (
+    SCALE,
+    Floats,
+    Hashes,
     Ints,
     ItemTexts,
     bits,
     item_texts,
-    items_with,
-    ngram_hashes,
     plain_bits,
 )
+from tamis.transforms.decontaminate.matching.ngram_counts import items_with
 from tamis.transforms.decontaminate.matching.seed_scan import (
     BESIDE,
     ENOUGH,
@@ -84,8 +86,6 @@ SHARED_WORDS: Final = 4
 """In a row, of a question."""
 MOST_OWN: Final = 2
 """Questions that have such words as their own; what more of them have is shared."""
-SCALE: Final = 8
-"""Bits are kept in eighths."""
 
 _ROUNDING = 1e-6
 
@@ -204,143 +204,193 @@ def _cache_key(options: Decontaminate, words: Words) -> str:
 
 
 def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
-    """Reads the benchmarks and indexes their items. Raises as `items` does."""
-    read = [items(benchmark) for benchmark in options.benchmarks]
-    every = [item for of_benchmark in read for item in of_benchmark]
-    texts = item_texts(every, words)
+    """Reads the benchmarks and indexes their items. Raises as `items` does.
+
+    One benchmark is held at a time, and no more of its items than their words: a word takes some thirty bytes.
+    """
+    labels: list[pa.Array] = []
+    texts = item_texts(_read(options, labels), words)
+    counts = [len(of_benchmark) for of_benchmark in labels]
     plain, among_items = plain_bits(texts), bits(texts)
-    vocabulary = np.unique(np.concatenate([texts.fold, texts.exact]))
-    text_first = np.searchsorted(texts.item, np.arange(len(every) + 1))
-    key, text, place, beside, enough, pair = _seeds(texts, plain)
-    whole = _whole_texts(every, texts, text_first, text, plain, words)
-    several = zip((key, text, place, beside, enough), whole.records, strict=True)
-    all_keys, *numbers = (np.concatenate(both) for both in several)
-    order = np.argsort(all_keys, kind="stable")
+    text_first = np.searchsorted(texts.item, np.arange(sum(counts) + 1))
+    seeds = _seeds(texts, plain)
+    whole = _whole_texts(options, counts, texts, text_first, seeds.text, plain, words)
+    several = zip((seeds.key, seeds.text, seeds.place, seeds.beside, seeds.enough), whole.records, strict=True)
+    key, *numbers = (np.concatenate(both) for both in several)
+    order = np.argsort(key, kind="stable")
     return Index(
         first=texts.first,
-        word=np.searchsorted(vocabulary, texts.fold).astype(np.int32),
-        number=np.searchsorted(vocabulary, texts.exact).astype(np.int32),
-        plain=np.round(plain * SCALE).astype(np.uint8),
-        bits=np.maximum(1, np.round(among_items * SCALE)).astype(np.uint8),
+        word=texts.word,
+        number=texts.number,
+        plain=np.round(plain * SCALE).astype(np.uint8)[texts.word],
+        bits=among_items,
         varies=np.packbits(texts.varies, bitorder="little"),
         shared=np.packbits(_shared(texts), bitorder="little"),
-        vocabulary=vocabulary,
-        item=texts.item.astype(np.int32),
+        vocabulary=texts.vocabulary,
+        item=texts.item,
         part=texts.part,
         text_first=text_first,
-        benchmark=np.repeat(np.arange(len(read)), [len(of_benchmark) for of_benchmark in read]).astype(np.int32),
-        labels=pa.array([item.id for item in every], pa.large_string()),
+        benchmark=np.repeat(np.arange(len(counts)), counts).astype(np.int32),
+        labels=pa.chunked_array(labels, pa.large_string()).combine_chunks(),
         names=pa.array([benchmark.name for benchmark in options.benchmarks], pa.large_string()),
-        seeds=seed_records(all_keys[order], *(number[order] for number in numbers)),
-        slots=seed_slots(all_keys[order]),
+        seeds=seed_records(key[order], *(number[order] for number in numbers)),
+        slots=seed_slots(key[order]),
         whole_text=whole.text,
         whole_length=whole.length,
         whole_hash=whole.hash,
-        pairs=bit_filter(np.unique(key[pair])),
-        triples=bit_filter(np.unique(np.concatenate([key[~pair], whole.records[0]]))),
+        pairs=bit_filter(np.unique(seeds.key[seeds.pair])),
+        triples=bit_filter(np.unique(np.concatenate([seeds.key[~seeds.pair], whole.records[0]]))),
     )
+
+
+def _read(options: Decontaminate, labels: list[pa.Array]) -> Iterator[list[Item]]:
+    """The items of each benchmark; appends their ids to `labels`."""
+    for benchmark in options.benchmarks:
+        read = items(benchmark)
+        labels.append(pa.array([item.id for item in read], pa.large_string()))
+        yield read
 
 
 def _shared(texts: ItemTexts) -> npt.NDArray[np.bool_]:
     """[words]: see `Index.shared`."""
-    found = np.zeros(len(texts.fold), np.bool_)
-    key = ngram_hashes(texts.first, texts.fold, SHARED_WORDS)
-    asked = np.flatnonzero((texts.part[texts.owner] == QUESTION) & (key != 0))
-    begins = asked[items_with(key[asked], texts.item[texts.owner[asked]]) > MOST_OWN]
+    found = np.zeros(len(texts.word), np.bool_)
+    begins = np.flatnonzero(items_with(texts, SHARED_WORDS, texts.part == QUESTION) > MOST_OWN)
     for k in range(SHARED_WORDS):
         found[begins + k] = True
     return found
 
 
 def _whole_texts(
-    every: Sequence[Item], texts: ItemTexts, text_first: Ints, seeded: Ints, plain: npt.NDArray[np.float64], words: Words
+    options: Decontaminate, counts: Sequence[int], texts: ItemTexts, text_first: Ints, seeded: Any, plain: Floats, words: Words
 ) -> WholeTexts:
-    """The entries of the questions of items of which no text has a seed. `seeded`: texts that have one."""
-    found = np.zeros(len(every), np.bool_)
+    """The entries of the questions of items of which no text has a seed, whose benchmarks are read again. `counts`:
+    items of each benchmark; `seeded`: texts that have a seed."""
+    found = np.zeros(sum(counts), np.bool_)
     found[texts.item[seeded]] = True
     number, questions = list[int](), list[str]()
-    for item in np.flatnonzero(~found).tolist():
-        for place, question in enumerate(every[item].question):
-            number.append(int(text_first[item]) + place)
-            questions.append(question)
-    worth = [plain[texts.first[text] : texts.first[text + 1]] for text in number]
+    begin = 0
+    for benchmark, count in zip(options.benchmarks, counts, strict=True):
+        without = np.flatnonzero(~found[begin : begin + count]).tolist()
+        read = items(benchmark) if without else []
+        for item in without:
+            for place, question in enumerate(read[item].question):
+                number.append(int(text_first[begin + item]) + place)
+                questions.append(question)
+        begin += count
+    worth = [plain[texts.word[texts.first[text] : texts.first[text + 1]]] for text in number]
     return whole_texts(questions, np.array(number, np.int64), worth, words)
 
 
-def _seeds(texts: ItemTexts, plain: npt.NDArray[np.float64]) -> tuple[Any, Ints, Ints, Any, Any, Any]:
-    """Key, text, place, `beside`, `enough` and whether it has two words, of every occurrence, by key, then text."""
-    words_of, total = texts.words_of, totals(plain, texts.first)
+class _Seeds(NamedTuple):
+    """Occurrences of seeds, by text and place, those of three words first; of each also whether it has two words."""
+
+    key: Hashes
+    text: Any
+    place: Any
+    beside: Any
+    enough: Any
+    pair: Any
+
+
+def _seeds(texts: ItemTexts, plain: Floats) -> _Seeds:
+    """The occurrences of seeds. `plain`: bits of each word of the vocabulary."""
+    words_of, total = texts.words_of, _totals(texts.first, texts.word, plain)
     question = np.zeros(texts.item[-1] + 1 if len(texts.item) else 0)
     np.add.at(question, texts.item[texts.part == QUESTION], total[texts.part == QUESTION])
     stem = question[texts.item] < STEM_BITS
     wanted = (texts.part <= PASSAGE) | ((texts.part == ANSWER) & (words_of >= LONG_ANSWER))
     wanted |= (texts.part >= CHOICES) & stem & (total >= CHOICE_BITS)
-    needed = np.clip(SEED_SHARE * total, WHOLE_BITS, SEED_BITS)
-    several = (_runs_with_enough(texts, plain, n, wanted, needed) for n in (3, 2))
-    key, owner, place, carried, bits_beside, beside, pair = (np.concatenate(both) for both in zip(*several, strict=True))
-    found = np.arange(len(key))
-    # The heaviest one of each stretch of the text.
-    most = np.maximum(MOST_SEEDS, words_of // SPACING)[owner[found]]
-    stretch = place[found] * most // np.maximum(most, words_of[owner[found]]) + most * pair[found]
-    order = np.lexsort((place[found], -carried[found], stretch, owner[found]))
-    found = found[order]
-    same = np.zeros(len(found), np.bool_)
-    same[1:] = (owner[found[1:]] == owner[found[:-1]]) & (np.diff(stretch[order]) == 0)
-    found = found[~same]
-    found = found[np.lexsort((place[found], -carried[found], owner[found]))]
-    rank = np.arange(len(found)) - np.searchsorted(owner[found], owner[found])
-    found = np.sort(found[(carried[found] >= RARE_BITS) | (rank < FEWEST_SEEDS) | pair[found]])
-    found = found[np.argsort(key[found], kind="stable")]
-    enough = np.zeros(len(found), np.uint16)
-    for chosen in range(1 << (2 * BESIDE)):
-        together = carried[found].copy()
-        for k in range(2 * BESIDE):
-            if chosen >> k & 1:
-                together += bits_beside[found, k]
-        enough |= (together >= needed[owner[found]] - _ROUNDING).astype(np.uint16) << np.uint16(chosen)
-    return key[found], owner[found], place[found], beside[found], enough, pair[found]
-
-
-def _runs_with_enough(
-    texts: ItemTexts, plain: npt.NDArray[np.float64], n: int, wanted: npt.NDArray[np.bool_], needed: npt.NDArray[np.float64]
-) -> tuple[Any, Ints, Ints, Any, Any, Any, Any]:
-    """Of the runs of n words that carry enough and that few items share: key, text, place, bits, the bits of each
-    word beside them, `beside`, and whether n is two. `wanted` and `needed` are those of each text."""
-    owner = texts.owner
-    key, carried, bits_beside, beside = _runs(texts.first, texts.fold, plain, n)
-    enough = (key != 0) & wanted[owner]
-    if n == 2:
-        enough &= (texts.words_of[owner] <= SHORT) & ((carried >= PAIR_BITS) | (texts.words_of[owner] == 2))
-    enough &= carried + bits_beside.sum(axis=1) >= needed[owner] - _ROUNDING
-    enough &= (carried >= LEAST_BITS) | (texts.words_of[owner] <= SEED_WORDS)
-    found = np.flatnonzero(enough)
-    carried, bits_beside, beside = carried[found], bits_beside[found], beside[found]  # the rest is most of a build's memory
-    few = items_with(key, texts.item[owner])[found] <= MOST_SHARED
-    found = found[few]
-    place = found - texts.first[owner[found]]
-    return key[found], owner[found], place, carried[few], bits_beside[few], beside[few], np.full(len(found), n == 2)
+    needed = np.clip(SEED_SHARE * total, WHOLE_BITS, SEED_BITS) - _ROUNDING
+    few = [items_with(texts, n) <= MOST_SHARED for n in (3, 2)]
+    return _Seeds(*_chosen(texts.first, texts.word, texts.vocabulary, plain, wanted, needed, *few))
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
-def _runs(first, fold, plain, n):
-    """Of the n words from each: the key, 0 if the text ends before; their bits; the bits of each word beside
-    them; `beside`."""
-    key = np.zeros(len(fold), np.uint64)
-    carried = np.zeros(len(fold), np.float64)
-    bits_beside = np.zeros((len(fold), 2 * BESIDE), np.float64)
-    beside = np.zeros(len(fold), np.uint32)
+def _totals(first, word, plain):
+    """Bits of each text."""
+    total = np.zeros(len(first) - 1)
+    for k in range(len(total)):
+        for i in range(first[k], first[k + 1]):
+            total[k] += plain[word[i]]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _bits_beside(word, plain, low, high, i, n, room):
+    """The bits of the words beside the n words from i, 0 where the text has none; returns the bits of the n words."""
+    carried = 0.0
+    for j in range(i, i + n):
+        carried += plain[word[j]]
+    for k in range(2 * BESIDE):
+        j = i - BESIDE + k if k < BESIDE else i + n + k - BESIDE
+        room[k] = plain[word[j]] if low <= j < high else 0.0
+    return carried
+
+
+@njit(cache=True, nogil=True)
+def _chosen(first, word, vocabulary, plain, wanted, needed, few_triples, few_pairs):
+    """The heaviest run of three words, and of two in a short text, of each stretch of a text: of those that carry
+    enough and that few items share."""
+    room = np.empty(2 * BESIDE)
+    key = np.empty(1024, np.uint64)
+    numbers = np.empty((3, 1024), np.uint32)
+    enough = np.empty(1024, np.uint32)
+    pair = np.empty(1024, np.bool_)
+    size = 0
     for k in range(len(first) - 1):
         low, high = first[k], first[k + 1]
-        for i in range(low, high - n + 1):
-            key[i] = pair_key(fold[i], fold[i + 1]) if n == 2 else triple_key(fold[i], fold[i + 1], fold[i + 2])
-            for j in range(i, i + n):
-                carried[i] += plain[j]
-            for k in range(2 * BESIDE):
-                j = i - BESIDE + k if k < BESIDE else i + n + k - BESIDE
+        words = high - low
+        if not wanted[k] or words < 2:
+            continue
+        most = max(MOST_SEEDS, words // SPACING)
+        heaviest = np.full(2 * most, -1.0)
+        place = np.full(2 * most, -1)
+        for n in (3, 2):
+            if n == 2 and words > SHORT:
+                continue
+            for i in range(low, high - n + 1):
+                carried = _bits_beside(word, plain, low, high, i, n, room)
+                if n == 2 and carried < PAIR_BITS and words != 2:
+                    continue
+                if carried < LEAST_BITS and words > SEED_WORDS:
+                    continue
+                if carried + (room[0] + room[1] + room[2] + room[3]) < needed[k]:
+                    continue
+                if not (few_triples[i] if n == 3 else few_pairs[i]):
+                    continue
+                stretch = (i - low) * most // max(most, words) + (most if n == 2 else 0)
+                if carried > heaviest[stretch]:
+                    heaviest[stretch], place[stretch] = carried, i
+        order = np.argsort(-heaviest, kind="mergesort")
+        for rank in range(FEWEST_SEEDS, len(order)):
+            if order[rank] < most and heaviest[order[rank]] < RARE_BITS:
+                place[order[rank]] = -1
+        for stretch in range(2 * most):
+            i, n = place[stretch], 3 if stretch < most else 2
+            if i < 0:
+                continue
+            if size == len(key):
+                key, enough = np.concatenate((key, np.empty_like(key))), np.concatenate((enough, np.empty_like(enough)))
+                numbers = np.concatenate((numbers, np.empty_like(numbers)), axis=1)
+                pair = np.concatenate((pair, np.empty_like(pair)))
+            carried = _bits_beside(word, plain, low, high, i, n, room)
+            a, b = vocabulary[word[i]], vocabulary[word[i + 1]]
+            key[size] = pair_key(a, b) if n == 2 else triple_key(a, b, vocabulary[word[i + 2]])
+            numbers[0, size], numbers[1, size], numbers[2, size] = k, i - low, 0
+            for m in range(2 * BESIDE):
+                j = i - BESIDE + m if m < BESIDE else i + n + m - BESIDE
                 if low <= j < high:
-                    bits_beside[i, k] = plain[j]
-                    beside[i] |= np.uint32(fold[j] & np.uint64(255)) << np.uint32(8 * k)
-    return key, carried, bits_beside, beside
+                    numbers[2, size] |= np.uint32(vocabulary[word[j]] & np.uint64(255)) << np.uint32(8 * m)
+            enough[size] = 0
+            for chosen in range(1 << (2 * BESIDE)):
+                together = carried
+                for m in range(2 * BESIDE):
+                    if chosen >> m & 1:
+                        together += room[m]
+                enough[size] |= np.uint32(together >= needed[k]) << np.uint32(chosen)
+            pair[size] = n == 2
+            size += 1
+    return key[:size], numbers[0, :size], numbers[1, :size], numbers[2, :size], enough[:size], pair[:size]

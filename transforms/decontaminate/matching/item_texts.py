@@ -7,8 +7,10 @@ worth nearly nothing, and what tells its items apart is worth much.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +18,17 @@ import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER, FoldedWords, exact, folded_words
-from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.hashing import mix64
+from tamis.transforms.decontaminate.matching.ngram_counts import in_other_items
 from tamis.transforms.text.segment import FOLDED, SegmentedTexts, segment
 from tamis.transforms.text.words import Words
-
-# mypy: disable-error-code="no-untyped-def"
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
-BASE = np.uint64(0xD6E8FEB86659FD93)
-"""Of the polynomial hash of words modulo 2^64; odd, so no word is ever shifted out."""
+SCALE: Final = 8
+"""Bits are kept in eighths."""
 
-_BEGIN = np.uint64(0x9E3779B97F4A7C15)  # stands before the first word of a text, by part
 _UNSEEN = 0.5  # occurrences that every word has beside those in other items
 _BIGRAM, _TRIGRAM = 4.0, 2.0  # weight of the shorter context, in occurrences
 _COMMON = (
@@ -54,35 +52,99 @@ NUMBER_BITS = 6.0
 _LEAST_BITS = 0.2
 
 
+_AT_ONCE = 5_000  # items that are cut into words together
+_WORDS_AT_ONCE = 1 << 20  # that are weighed together
+
+
 @dataclass(frozen=True, slots=True)
 class ItemTexts:
     """The words of u texts of items, by item and part."""
 
     first: Ints
     """[u + 1]: words of text k are `first[k]` up to `first[k + 1]`."""
-    fold: Hashes
-    exact: Hashes
-    item: Ints
+    word: npt.NDArray[np.int32]
+    """[words]: position of each word in `vocabulary`."""
+    number: npt.NDArray[np.int32]
+    """[words]: position of each word with its digits in `vocabulary`."""
+    varies: npt.NDArray[np.bool_]
+    """[words]: whether it is a number, also as a word, a name, or a single letter."""
+    vocabulary: Hashes
+    """Hashes of words, ascending."""
+    item: npt.NDArray[np.int32]
     """[u]: position of its item, ascending."""
     part: npt.NDArray[np.uint8]
     """[u]: position in `PARTS`."""
-    owner: Ints
-    """[words]: the text of each word."""
-    varies: npt.NDArray[np.bool_]
-    """[words]: whether it is a number, also as a word, a name, or a single letter."""
 
     @property
     def words_of(self) -> Ints:
         """Number of words of each text."""
         return np.diff(self.first)
 
+    @property
+    def fold(self) -> Hashes:
+        """[words]: hash of each word."""
+        return self.vocabulary[self.word]
 
-def item_texts(items: Sequence[Item], words: Words) -> ItemTexts:
+    @property
+    def owner(self) -> Ints:
+        """[words]: the text of each word."""
+        return np.repeat(np.arange(len(self.part)), self.words_of)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Texts that were cut into words together. Words are positions in a vocabulary of their own."""
+
+    words_of: Ints
+    word: npt.NDArray[np.int32]
+    number: npt.NDArray[np.int32]
+    capital: npt.NDArray[np.bool_]
+    letter: npt.NDArray[np.bool_]
+    vocabulary: Hashes
+    item: npt.NDArray[np.int32]
+    part: npt.NDArray[np.uint8]
+
+
+def item_texts(several: Iterable[Sequence[Item]], words: Words) -> ItemTexts:
     """The words of every text of the items. An answer that repeats a choice is left out."""
+    cuts: list[_Cut] = []
+    count = 0
+    for items in several:
+        for begin in range(0, len(items), _AT_ONCE):
+            some = items[begin : begin + _AT_ONCE]
+            cuts.append(_cut(some, count, words))
+            count += len(some)
+    vocabulary = np.unique(np.concatenate([np.empty(0, np.uint64), *(cut.vocabulary for cut in cuts)]))
+    places = [np.searchsorted(vocabulary, cut.vocabulary).astype(np.int32) for cut in cuts]
+    first = np.cumsum(np.concatenate([[0], *(cut.words_of for cut in cuts)]))
+    word, number = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    varies = np.empty(first[-1], np.bool_)
+    uncapital = np.zeros(len(vocabulary), np.bool_)  # words that have a small letter first in some text
+    filled = 0
+    for cut, place in zip(cuts, places, strict=True):
+        here = slice(filled, filled + len(cut.word))
+        word[here], number[here] = place[cut.word], place[cut.number]
+        uncapital[word[here][~cut.capital]] = True
+        filled = here.stop
+    numbers = np.isin(vocabulary, np.append(folded_words(segment(pa.array([_NUMBERS], pa.large_string()))).fold, NUMBER))
+    filled = 0
+    for cut in cuts:
+        here = slice(filled, filled + len(cut.word))
+        varies[here] = cut.letter | (cut.capital & ~uncapital[word[here]]) | numbers[word[here]]
+        filled = here.stop
+    item, part = (
+        np.concatenate([np.empty(0, dtype), *(getattr(cut, name) for cut in cuts)])
+        for name, dtype in (("item", np.int32), ("part", np.uint8))
+    )
+    return ItemTexts(first, word, number, varies, vocabulary, item, part)
+
+
+def _cut(items: Sequence[Item], before: int, words: Words) -> _Cut:
+    """The texts of some items. `before`: the number of items before them."""
     texts: list[str] = []
     item: list[int] = []
     part: list[int] = []
-    for number, one in enumerate(items):
+    for number, one in enumerate(items, before):
         for name, text in one.texts():
             if name == "answer" and text in one.choices:
                 continue
@@ -91,39 +153,32 @@ def item_texts(items: Sequence[Item], words: Words) -> ItemTexts:
             part.append(PARTS.index(name))
     segmented = segment(pa.array(texts, pa.large_string()), words)
     folded = folded_words(segmented)
-    owner = np.repeat(np.arange(len(texts)), np.diff(folded.first))
-    return ItemTexts(
-        folded.first,
-        folded.fold,
-        exact(segmented, folded),
-        np.array(item, np.int64),
-        np.array(part, np.uint8),
-        owner,
-        _varies(segmented, folded),
-    )
+    vocabulary, which = np.unique(np.concatenate([folded.fold, exact(segmented, folded)]), return_inverse=True)
+    word, digits = which.astype(np.int32).reshape(2, -1)
+    capital, letter = _initials(segmented, folded)
+    owner, kind = np.array(item, np.int32), np.array(part, np.uint8)
+    return _Cut(np.diff(folded.first), word, digits, capital, letter, vocabulary, owner, kind)
 
 
-def _varies(texts: SegmentedTexts, words: FoldedWords) -> npt.NDArray[np.bool_]:
-    """Whether each word is one that others replace within a template. A name is a word that has a capital,
-    and never a small letter, in any text."""
+def _initials(texts: SegmentedTexts, words: FoldedWords) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Of each word: whether it begins with a capital, and whether it is a single letter that others may replace. A
+    word that never begins with a small one is a name."""
     start = texts.word_start[words.begin]
     initial = texts.data[start]
     capital = (initial >= ord("A")) & (initial <= ord("Z"))
     capital |= (initial >= _TWO_BYTES) & (texts.word_kind[words.begin] & FOLDED == 0)
-    small = np.unique(words.fold[~capital])
-    place = np.minimum(np.searchsorted(small, words.fold), max(0, len(small) - 1))
-    name = capital & (small[place] != words.fold) if len(small) else capital
     letter = (texts.word_end[words.end] - start == 1) & ((initial | 32) != ord("a")) & (initial != ord("I"))
-    number = folded_words(segment(pa.array([_NUMBERS], pa.large_string()))).fold
-    return name | letter | (words.fold == NUMBER) | np.isin(words.fold, number)
+    return capital, letter
 
 
 def plain_bits(texts: ItemTexts) -> Floats:
-    """−log2 of the share of each word among all words of items and of common English, at most 20."""
-    vocabulary, which, counts = np.unique(texts.fold, return_inverse=True, return_counts=True)
-    found: Floats = np.minimum(np.log2((len(texts.fold) + _COMMON_WORDS) / (counts + _common(vocabulary))), _MOST_BITS)
-    found[vocabulary == NUMBER] = np.minimum(found[vocabulary == NUMBER], NUMBER_BITS)
-    return found[which]
+    """[vocabulary]: −log2 of the share of each word among all words of items and of common English, at most 20."""
+    counts = np.bincount(texts.word, minlength=len(texts.vocabulary)) + _common(texts.vocabulary)
+    counts = np.maximum(counts, _UNSEEN)  # a word with its digits may be no folded word
+    found: Floats = np.minimum(np.log2((len(texts.word) + _COMMON_WORDS) / counts), _MOST_BITS)
+    number = texts.vocabulary == NUMBER
+    found[number] = np.minimum(found[number], NUMBER_BITS)
+    return found
 
 
 def _common(vocabulary: Hashes) -> Floats:
@@ -136,73 +191,23 @@ def _common(vocabulary: Hashes) -> Floats:
     return counts
 
 
-def bits(texts: ItemTexts) -> Floats:
-    """−log2 of the probability of each word after the two before it, as the other items predict it."""
-    if not len(texts.fold):
-        return np.empty(0)
-    count = len(texts.part)
-    first = texts.first + np.arange(count + 1)
-    word = np.empty(first[-1], np.uint64)
-    begins = np.zeros(len(word), np.bool_)
-    begins[first[:-1]] = True
-    word[begins] = (texts.part + np.uint64(1)) * _BEGIN
-    word[~begins] = texts.fold
-    owner = np.repeat(np.arange(count), np.diff(first))
-    item, place = texts.item[owner], np.arange(len(word)) - first[owner]
-    vocabulary, which = np.unique(word, return_inverse=True)
-    one = _in_other_items(word, item)
-    probability = (one + _common(vocabulary)[which] + _UNSEEN) / (len(word) + _COMMON_WORDS + _UNSEEN * len(vocabulary))
-    two = _shifted(_in_other_items(ngram_hashes(first, word, 2), item), 1, place)
-    probability = (two + _BIGRAM * probability) / (_shifted(one, 1, place) + _BIGRAM)
-    three = _shifted(_in_other_items(ngram_hashes(first, word, 3), item), 2, place)
-    probability = (three + _TRIGRAM * probability) / (_shifted(two, 1, place) + _TRIGRAM)
-    found: Floats = np.clip(-np.log2(probability[~begins]), _LEAST_BITS, _MOST_BITS)
+def bits(texts: ItemTexts) -> npt.NDArray[np.uint8]:
+    """[words]: −log2 of the probability of each word after the two before it, as the other items predict it, in
+    eighths of a bit, at least one."""
+    count, size = len(texts.part), len(texts.word)
+    one, two, three = (in_other_items(texts, n) for n in (1, 2, 3))
+    common = _common(texts.vocabulary)
+    distinct = np.count_nonzero(np.bincount(texts.word, minlength=len(common))) + len(np.unique(texts.part))
+    every = size + count + _COMMON_WORDS + _UNSEEN * distinct
+    found = np.empty(size, np.uint8)
+    cuts = np.unique(np.searchsorted(texts.first, np.arange(0, size + _WORDS_AT_ONCE, _WORDS_AT_ONCE)).clip(0, count))
+    for low, high in pairwise(cuts.tolist()):
+        words_of = texts.words_of[low:high]
+        word = np.arange(texts.first[low], texts.first[high])
+        at = word + np.repeat(np.arange(low, high), words_of) + 1  # among words and marks
+        probability = (one[at] + common[texts.word[word]] + _UNSEEN) / every
+        probability = (two[at] + _BIGRAM * probability) / (one[at - 1] + _BIGRAM)
+        probability = (three[at] + _TRIGRAM * probability) / (two[at - 1] + _TRIGRAM)
+        kept = np.clip(-np.log2(probability), _LEAST_BITS, _MOST_BITS)
+        found[word] = np.maximum(1, np.round(kept * SCALE))
     return found
-
-
-def items_with(key: Hashes, item: Ints) -> Ints:
-    """The number of items that have each key."""
-    order = np.lexsort((item, key))
-    sorted_key, sorted_item = key[order], item[order]
-    begins = np.r_[True, sorted_key[1:] != sorted_key[:-1]][: len(key)]
-    distinct = begins.copy()
-    distinct[1:] |= sorted_item[1:] != sorted_item[:-1]
-    run = np.cumsum(begins) - 1
-    counts = np.empty(len(key), np.int64)
-    counts[order] = np.bincount(run[distinct], minlength=1)[run]
-    return counts
-
-
-def _in_other_items(key: Hashes, item: Ints) -> Floats:
-    """How often each key occurs in other items; 0 for the key 0, which is none."""
-    order = np.lexsort((item, key))
-    sorted_key, sorted_item = key[order], item[order]
-    begins = np.r_[True, sorted_key[1:] != sorted_key[:-1]]
-    own = begins.copy()
-    own[1:] |= sorted_item[1:] != sorted_item[:-1]
-    of_key, of_item = np.cumsum(begins) - 1, np.cumsum(own) - 1
-    counts = np.empty(len(key))
-    counts[order] = np.bincount(of_key)[of_key] - np.bincount(of_item)[of_item]
-    counts[key == 0] = 0
-    return counts
-
-
-def _shifted(values: Floats, by: int, place: Ints) -> Floats:
-    """Values that belong to the word `by` words before; 0 where the text has none."""
-    out = np.zeros(len(values))
-    out[by:] = values[:-by]
-    out[place < by] = 0
-    return out
-
-
-@njit(cache=True, nogil=True)
-def ngram_hashes(first, word, n):
-    """Hash of the n words from each; 0 where the text ends before."""
-    out = np.zeros(len(word), np.uint64)
-    for k in range(len(first) - 1):
-        for i in range(first[k], first[k + 1] - n + 1):
-            h = np.uint64(0)
-            for j in range(i, i + n):
-                h = h * BASE + word[j]
-            out[i] = mix64(h, np.uint64(n))
-    return out

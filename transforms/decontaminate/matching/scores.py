@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.folded_words import NUMBER
-from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, SCALE, STEM_BITS, totals
-from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS
+from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, STEM_BITS, totals
+from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS, SCALE
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:

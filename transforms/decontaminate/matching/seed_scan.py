@@ -40,8 +40,11 @@ def seed_records(key: npt.NDArray[np.uint64], text: Any, place: Any, beside: Any
     """Occurrences of seeds, ascending by key, four numbers of each: its text; its first word there; a byte of the
     hash of each of the words beside it; a bit for each set of these, whether enough bits come together, and one
     that is set if the next occurrence has the same key."""
-    more = np.append(key[1:] == key[:-1], [False])[: len(key)] * MORE
-    return np.stack([text, place, beside, enough | more], axis=1).astype(np.uint32).ravel()
+    records = np.empty((len(key), 4), np.uint32)
+    for number, values in ((TEXT, text), (PLACE, place), (WORDS_BESIDE, beside), (ENOUGH, enough)):
+        records[:, number] = values
+    records[:-1, ENOUGH] |= (key[1:] == key[:-1]) * MORE
+    return records.ravel()
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.matching.folded_words import folded_words
-from tamis.transforms.decontaminate.matching.item_texts import BASE, Floats, Hashes, Ints
+from tamis.transforms.decontaminate.matching.item_texts import Floats, Hashes, Ints
+from tamis.transforms.decontaminate.matching.ngram_counts import BASE
 from tamis.transforms.decontaminate.matching.seed_scan import MORE, PLACE, SEED_WORDS, TEXT, WHOLE, WORDS_BESIDE, triple_key
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.segment import ALPHABETIC, segment
@@ -72,8 +73,9 @@ def whole_texts(texts: Sequence[str], number: Ints, plain: Sequence[Floats], wor
     first = np.flatnonzero(np.append([True], (groups[1:] != groups[:-1]).any(axis=1))[: len(kept)])
     begin = kept[first]
     beside = lead[begin].astype(np.uint64) | begins[begin] << np.uint64(16)
-    records = key[begin], first, np.append(first[1:], len(kept))[: len(first)], beside, np.full(len(first), WHOLE)
-    return WholeTexts(number[kept].astype(np.int32), length[kept].astype(np.int32), total[kept], records)
+    stop = np.append(first[1:], len(kept))[: len(first)]
+    numbers = (each.astype(np.uint32) for each in (first, stop, beside, np.full(len(first), WHOLE)))
+    return WholeTexts(number[kept].astype(np.int32), length[kept].astype(np.int32), total[kept], (key[begin], *numbers))
 
 
 def whole_copies(anchors: Any, seeds: Any, entries: Any, texts: SegmentedTexts, words: FoldedWords) -> Any:

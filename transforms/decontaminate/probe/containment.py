@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import PARTS, Item
 from tamis.transforms.decontaminate.matching.folded_words import folded_words
-from tamis.transforms.decontaminate.matching.item_texts import item_texts, items_with, ngram_hashes
+from tamis.transforms.decontaminate.matching.item_texts import item_texts
+from tamis.transforms.decontaminate.matching.ngram_counts import items_with, ngram_hashes
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import Words
 
@@ -31,11 +32,11 @@ class Containment:
     """The sequences of many items. Items without one, which have no three words in a row, are in no text."""
 
     def __init__(self, items: Sequence[Item], words: Words) -> None:
-        texts = item_texts(items, words)
+        texts = item_texts([items], words)
         key = ngram_hashes(texts.first, texts.fold, _SEQUENCE)
         part, item = texts.part[texts.owner], texts.item[texts.owner]
         question = part == PARTS.index("question")
-        own = question & (items_with(key, item) <= _OWN) & (key != 0)
+        own = question & (items_with(texts, _SEQUENCE) <= _OWN) & (key != 0)
         either = (question | (part == PARTS.index("choices"))) & (key != 0)
         self._words = words
         self._pairs = [_pairs(key[some], item[some]) for some in (either, own)]

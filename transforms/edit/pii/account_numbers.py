@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
-from stdnum import iban, luhn
+from stdnum import iban, luhn, numdb
 
 from tamis.transforms.edit.pii.found_value import FoundValue
 
@@ -42,7 +43,6 @@ _OTHER_WORD = re.compile(
     r"(?:id|no|nr|number|num|code|#|№)?\W*\Z"
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z]{2}|[A-Z]{2} )[0-9][0-9](?:[ -]?[A-Za-z0-9]){11,30}")
-_SHORTEST_IBAN = 15
 
 
 def card_numbers(text: str) -> Iterator[FoundValue]:
@@ -68,13 +68,21 @@ def ibans(text: str) -> Iterator[FoundValue]:
     length and form of the country, and ISO 7064 mod 97."""
     last = 0
     for match in _IBAN.finditer(text):
-        if match.start() < last:
+        size = iban_length(match[0][:2].upper())
+        if match.start() < last or size == 0:
             continue
-        for place in range(match.end(), match.start() + _SHORTEST_IBAN - 1, -1):
-            if text[place : place + 1].isalnum() or not text[place - 1].isalnum():
-                continue
-            number = re.sub("[ -]", "", text[match.start() : place]).upper()
-            if len(number) >= _SHORTEST_IBAN and iban.is_valid(number, check_country=False):
-                last = place
-                yield FoundValue("iban", match.start(), place, number)
-                break
+        letters = [place for place in range(*match.span()) if text[place].isalnum()]
+        if len(letters) < size or text[letters[size - 1] + 1 : letters[size - 1] + 2].isalnum():
+            continue
+        stop = letters[size - 1] + 1
+        number = re.sub("[ -]", "", text[match.start() : stop]).upper()
+        if iban.is_valid(number, check_country=False):
+            last = stop
+            yield FoundValue("iban", match.start(), stop, number)
+
+
+@functools.cache
+def iban_length(country: str) -> int:
+    """The characters of an IBAN of a country; 0 if it has none. Its form is as in the registry: `18!n` is 18 digits."""
+    form = numdb.get("iban").info(country)[0][1].get("bban", "")
+    return sum(map(int, re.findall("[0-9]+", form))) + 4 if form else 0

@@ -86,6 +86,14 @@ _AHEAD = 4
 """Characters behind a run of digits that tell whether a number ends there."""
 
 
+_Candidate = tuple[int, int, int, str]
+"""A number that may overlap others: a rank, of which the lower one stays, its span, and its value."""
+
+
+_Run = tuple[int, re.Match[str]]
+"""A run of digits and separators, and the place before it from which on a number may begin."""
+
+
 def phone_numbers(text: str, countries: Sequence[str]) -> list[FoundValue]:
     """The telephone numbers of a line; their digits, with the code of the country if it is known, are
     their values. An extension belongs to its number.
@@ -96,12 +104,18 @@ def phone_numbers(text: str, countries: Sequence[str]) -> list[FoundValue]:
     """
     found: list[FoundValue] = []
     covered = bytearray(len(text))
-    for _, start, stop, value in sorted(_candidates(text, countries)):
-        if not any(covered[start:stop]):
-            if extension := _EXTENSION.match(text, stop):
-                stop = extension.end()
-            covered[start:stop] = b"\1" * (stop - start)
-            found.append(FoundValue("phone", *_with_brackets(text, start, stop), value))
+
+    def take(candidates: Iterator[_Candidate]) -> None:
+        for _, start, stop, value in sorted(candidates):
+            if not any(covered[start:stop]):
+                if extension := _EXTENSION.match(text, stop):
+                    stop = extension.end()
+                covered[start:stop] = b"\1" * (stop - start)
+                found.append(FoundValue("phone", *_with_brackets(text, start, stop), value))
+
+    runs = list(_runs(text))
+    take(_by_form(text, runs, countries))
+    take(_at_home(text, runs, countries, covered))
     return sorted(found, key=lambda each: each.start)
 
 
@@ -115,15 +129,11 @@ def _with_brackets(text: str, start: int, stop: int) -> tuple[int, int]:
     return start, stop
 
 
-def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
-    """Numbers that may overlap, each with a rank: of two, the lower one stays."""
+def _by_form(text: str, runs: Sequence[_Run], countries: Sequence[str]) -> Iterator[_Candidate]:
+    """International numbers, and those of North America."""
     american = not {"US", "CA"}.isdisjoint(countries)
-    told, done = -1, 0
-    for run in _RUN.finditer(text):
-        first, end = max(run.start() - 5, done), run.end()
-        done = end
-        if _DATE.fullmatch(text, run.start(), end):
-            continue
+    for first, run in runs:
+        end = run.end()
         written = text[first:end]
         if "+" in written or "00" in written or "011" in written:
             for match in _inside(_INTERNATIONAL, text, first, end):
@@ -138,25 +148,44 @@ def _candidates(text: str, countries: Sequence[str]) -> Iterator[tuple[int, int,
                 for match in _inside(_SPACED_AMERICAN, text, first, end):
                     if _of_the_world(f"1{_digits(match[0])[-10:]}"):
                         yield 1, *match.span(), f"+1{_digits(match[0])[-10:]}"
+
+
+def _at_home(text: str, runs: Sequence[_Run], countries: Sequence[str], covered: bytearray) -> Iterator[_Candidate]:
+    """Numbers as they are written in these countries, but where another begins or lies; and those behind a word."""
+    told = -1
+    for first, run in runs:
+        end = run.end()
+        written = text[first:end]
         if "0" in written or "(" in written:
             for match in _inside(_NATIONAL, text, first, end):
                 number = match[0].rpartition(")")[2].lstrip()
-                if not _DATE.match(number) and not _OTHER.match(match[0]) and (found := _national(match, countries)):
+                if covered[match.start()] or _DATE.match(number) or _OTHER.match(match[0]):
+                    continue
+                if found := _national(match, countries):
                     yield 2, *found
         start = run.start()
         while rest := _FIRST_DIGITS.match(text, start):
             before = start - text.endswith("(", 0, start)
             if not _introduced(text, before) and not (told >= 0 and _ANOTHER.fullmatch(text, told, start)):
                 break
-            found = _told(rest, before, countries)
-            if found is None:
+            told_number = _told(rest, before, countries)
+            if told_number is None:
                 break
-            yield 3, *found
-            told = found[1]
+            yield 3, *told_number
+            told = told_number[1]
             following = _DIGIT.search(text, told, end)
             if following is None:
                 break
             start = following.start()
+
+
+def _runs(text: str) -> Iterator[_Run]:
+    """The runs of digits but dates."""
+    done = 0
+    for run in _RUN.finditer(text):
+        if not _DATE.fullmatch(text, run.start(), run.end()):
+            yield max(run.start() - 5, done), run
+        done = run.end()
 
 
 def _introduced(text: str, start: int) -> bool:

@@ -42,11 +42,13 @@ class PlainText:
     @property
     def dashed(self) -> str:
         """The text with every dash as a hyphen."""
-        return _DASH.sub("-", self.text)
+        return self.text if self.text.isascii() else _DASH.sub("-", self.text)
 
 
 def plain(text: str) -> PlainText:
     """The text with full-width ASCII, digits of four scripts and spaces as ASCII."""
+    if text.isascii() and "\t" not in text:
+        return PlainText(text, None)
     written = _OTHER.sub(lambda other: _PLAIN[other[0]], text)
     if not _ANY_INVISIBLE.search(written):
         return PlainText(written, None)

@@ -110,6 +110,53 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES | st.characters(codec="utf-8"), max_size=12).map("".join)
 
 
+NUMBERS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "0",
+                "00",
+                "011",
+                "1",
+                "3",
+                "8",
+                "12",
+                "20",
+                "199",
+                "555",
+                "0187",
+                "0221",
+                "1869",
+                "2012",
+                "7946",
+                "1212",
+                "5551234",
+            ),
+            *(" ", " ", "-", " - ", "  ", ".", "/", "(", ")", ") ", "+", "+ ", "–", " – ", "\xa0", ":", ", ", "_", "・"),
+            *(
+                "Tel ",
+                "tel",
+                "at ",
+                "in ",
+                "xTel ",
+                "call us ",
+                "T: ",
+                "Fax (KR): ",
+                "電話",
+                "é ",
+                "@",
+                "@ x",
+                "bob @",
+                ".org",
+                " . com",
+            ),
+        ]
+    ),
+    max_size=14,
+).map("".join)
+"""Numbers that are telephone numbers, dates, and neither, behind words; and what is around an @."""
+
+
 def edited(texts: list[str], options: Pii) -> Edited:
     array = pa.array(texts, pa.large_string())
     return apply(PiiEditor(options), unsegmented(array), array)
@@ -252,6 +299,12 @@ def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[
     assert after(results, options) == results
     for text, result, edits in zip(texts, results, record([once], len(texts)).to_pylist(), strict=True):
         assert original_text(result, edits or []) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(NUMBERS, min_size=4, max_size=12))
+def test_kernel_overlooks_no_number_and_no_address(texts: list[str]) -> None:
+    assert after(texts, EVERYTHING) == [slow(text, EVERYTHING) for text in texts]
 
 
 @pytest.mark.parametrize("before", ["", "a word of prose, and another, " * 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tamis.transforms.edit.pii import phone_words
-from tamis.transforms.edit.pii.byte_classes import ascii_digit, letter
+from tamis.transforms.edit.pii.scan.byte_classes import ascii_digit, letter
 from tamis.transforms.runtime.kernels import njit
 
 # mypy: disable-error-code="no-untyped-def"

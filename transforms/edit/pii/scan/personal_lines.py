@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.edit.pii.account_numbers import iban_length
-from tamis.transforms.edit.pii.byte_classes import ascii_digit, digit, letter, separator
-from tamis.transforms.edit.pii.telephone_runs import WORDS, maybe_telephone
+from tamis.transforms.edit.pii.scan.byte_classes import ascii_digit, digit, letter, separator
+from tamis.transforms.edit.pii.scan.telephone_runs import WORDS, maybe_telephone
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.blocks import SIZE, masks
 from tamis.transforms.text.hashing import trailing_zeros

@@ -46,6 +46,7 @@ HALVES: Final = (
     (("wikipedia", "web"), ("peps", "mail")),
     (("peps", "mail"), ("wikipedia", "web")),
     (("wikipedia", "mail"), ("peps", "web")),
+    (("peps", "news", "web"), ("wikipedia", "articles", "mail")),
     (("peps", "news", "web", "spam"), ("wikipedia", "articles", "mail")),
     (("wikipedia", "articles", "web", "spam"), ("peps", "news", "mail")),
 )

@@ -2,13 +2,15 @@
 
 A part holds the values of all raters and is rated again when any of them changes. `columns/RATER/`
 has those of a dear rater (`own_file`) once more, one file for each split, named by all that can change them: the
-split, how it is read, the rater, and the raters whose signals it needs.
+split, how it is read, the rater, and the raters whose signals it needs. While a split is rated, pieces of its file are
+written every half minute, so a killed run loses no more of a slow rater than that.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +33,9 @@ Known = Mapping[str, pa.RecordBatch]
 
 _ID_HASH = "id_hash"
 
+PIECE_SECONDS = 30.0
+"""Time after which the values so far are written. No value depends on it, only how many are lost."""
+
 
 class ColumnFiles:
     """The files of one split. Batches must come in the order in which they are read."""
@@ -41,6 +46,10 @@ class ColumnFiles:
         self._uris = {name: _uri(run, split, recipe, raters, rater) for name, rater in self._raters.items()}
         self._saved = {name: table for name, uri in self._uris.items() if (table := _read(uri)) is not None}
         self._new: dict[str, list[pa.RecordBatch]] = {name: [] for name in self._raters.keys() - self._saved.keys()}
+        pieces = {name: list(_pieces(self._uris[name])) for name in self._new}
+        self._saved |= {name: pa.concat_tables(tables) for name, tables in pieces.items() if tables}
+        self._pieces = {name: [0, *np.cumsum([len(table) for table in tables]).tolist()] for name, tables in pieces.items()}
+        self._written = time.monotonic()
 
     def known(self, batch: pa.RecordBatch) -> Known:
         """The saved values of the documents of the next batch."""
@@ -49,7 +58,7 @@ class ColumnFiles:
             rows = table.slice(self._row, batch.num_rows)
             if len(rows) == batch.num_rows and np.array_equal(rows[_ID_HASH].to_numpy(), hash_texts(batch["id"])):
                 known[name] = one_batch(rows.drop_columns([_ID_HASH]))
-            else:  # another reader, or a document that failed then
+            else:  # another reader, a document that failed then, or the end of the pieces
                 del self._saved[name]
         self._row += batch.num_rows
         return known
@@ -63,12 +72,26 @@ class ColumnFiles:
             signals = [signal.name for signal in self._raters[name].signals]
             columns = {_ID_HASH: pa.array(hash_texts(batch["id"])), **{signal: rated[signal] for signal in signals}}
             self._new[name].append(pa.record_batch(columns))
+        if time.monotonic() - self._written > PIECE_SECONDS:
+            for name, batches in self._new.items():
+                self._write_piece(name, pa.Table.from_batches(batches))
+            self._written = time.monotonic()
+
+    def _write_piece(self, name: str, values: pa.Table) -> None:
+        """Writes the values that no piece has yet."""
+        first = self._pieces[name][-1]
+        if len(values) > first:
+            _write(_piece(self._uris[name], first), values.slice(first))
+            self._pieces[name].append(len(values))
 
     def save(self) -> None:
-        """Writes the files of the raters that were not known, once all of the split is read."""
+        """Writes the files of the raters that were not known, once all of the split is read, in place of
+        their pieces."""
         for name, batches in self._new.items():
             if batches:
                 _write(self._uris[name], pa.Table.from_batches(batches))
+                for first in self._pieces[name][:-1]:
+                    storage.remove(_piece(self._uris[name], first))
 
 
 def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], rater: Rater[Any]) -> str:
@@ -83,6 +106,19 @@ def _uri(run: str, split: Split, recipe: Recipe, raters: Sequence[Rater[Any]], r
         "raters": _fingerprints(rater, needed),
     }
     return storage.join(run, FOLDER, rater.name, f"{fingerprint(covered)}.arrow")
+
+
+def _piece(uri: str, first: int) -> str:
+    """The file of the values from this row on."""
+    return f"{uri.removesuffix('.arrow')}.{first}.arrow"
+
+
+def _pieces(uri: str) -> Iterator[pa.Table]:
+    """The values in the pieces of a file, as far as they follow each other."""
+    row = 0
+    while (table := _read(_piece(uri, row))) is not None and len(table):
+        yield table
+        row += len(table)
 
 
 def _fingerprints(rater: Rater[Any], needed: Mapping[str, Rater[Any]]) -> list[object]:

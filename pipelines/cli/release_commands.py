@@ -106,6 +106,23 @@ def du(run: RunDirectory, as_json: Json = False) -> None:
 
 
 @app.command()
+def dedup_index(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe whose `dedup.against` will name the index.")],
+    input: Annotated[list[str], typer.Option("--input", "-i", help="Files, folders, globs, @lists, or a run.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="A new folder, a path or a URI in an object store.")],
+    set_: Annotated[list[str], typer.Option("--set", metavar="a.b=c", help="Override a field of the recipe; repeatable.")] = [],  # noqa: B006
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes. 0: as many as pay.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make an index of any corpus, which dedup.against can name, as a recipe reads and compares it."""
+    with user_errors(as_json):
+        from tamis.pipelines.releases.index_corpus import index_corpus
+
+        index = index_corpus(recipe, input, set_, output, workers)
+        print_output(index.model_dump(mode="json"), [f"{index.documents:,} documents in {output}"], as_json)
+
+
+@app.command()
 def purge(
     run: RunDirectory,
     ids: Annotated[list[str], typer.Option(metavar="ID|@FILE", help="An id, or @ and a file of ids; repeatable.")] = [],  # noqa: B006

@@ -109,7 +109,7 @@ def _recalls(plants: Sequence[Planted]) -> dict[str, Any]:
 
 
 def _recall(plants: Sequence[Planted]) -> dict[str, Any]:
-    by_length = {length: _counts(each for each in plants if _length(each.words) == length) for length in LENGTHS}
+    by_length = {length: _counts(each for each in plants if length_of(each.words) == length) for length in LENGTHS}
     return {**_counts(plants), "by_length": by_length}
 
 
@@ -120,7 +120,8 @@ def _counts(plants: Iterable[Planted]) -> dict[str, Any]:
     return {"plants": len(plants), "found": found, "dropped": sum(each.dropped for each in plants), "recall": recall}
 
 
-def _length(words: int) -> str:
+def length_of(words: int) -> str:
+    """The one of `LENGTHS` that has this number."""
     return LENGTHS[0] if words < 8 else LENGTHS[1] if words <= 20 else LENGTHS[2]
 
 

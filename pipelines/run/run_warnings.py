@@ -283,7 +283,8 @@ def _large_document(counts: Counts) -> float:
 def _phases_and_copies(
     recipe: Recipe, counts: Counts, summaries: list[PartSummary], shards: list[ShardReceipt]
 ) -> Iterator[LintWarning]:
-    """Copies that are too close, beyond the size of a document; phases that missed their share."""
+    """Copies that are too close, beyond the size of a document; a budget that a curve cannot fill; phases that missed their
+    share."""
     distance, tokens = receipts.copy_distance(recipe, summaries, shards), receipts.tokens_by_phase(shards)
     yield from lint.lint_repeats(distance.closest, int(distance.minimum - 2 * _large_document(counts)))
     seen: Counter[str] = Counter()
@@ -291,6 +292,17 @@ def _phases_and_copies(
         seen.update(segment.sources)
     once = {name: source["kept_tokens"] for name, source in counts["sources"].items() if source.get("kept_tokens")}
     yield from lint.lint_epochs({name: seen[name] / tokens for name, tokens in once.items()})
+    curve, asked = recipe.select.curve, recipe.select.tokens
+    budget = sum(asked.values()) if isinstance(asked, dict) else asked or 0
+    left = (row["tokens"] for row in counts["reasons"] if row["reason"] == "select.curve")
+    if curve is not None and budget > curve.most_epochs * (counts["tokens"]["kept"] + sum(left)):
+        yield LintWarning(
+            "budget-unfilled",
+            f"The corpus has {tokens.total():,} of the {budget:,} tokens under select.tokens: a curve with cap {curve.cap:g} "
+            f"that drops {curve.drop:g} gives at most {curve.most_epochs:.4g} times what a bin has. Raise the cap, or add "
+            "documents.",
+            {"tokens": tokens.total(), "budget": budget},
+        )
     for phase in recipe.curriculum.effective_phases if recipe.select.phases else ():
         share = tokens[phase.name] / max(tokens.total(), 1)
         if abs(share - phase.share) > lint.DRIFT:

@@ -29,7 +29,7 @@ import yaml
 
 from tamis.pipelines.contamination.probe_documents import SIBLING, Probe, ProbeDocuments, probe_documents
 from tamis.pipelines.contamination.probe_recipe import CLEAN, Planted, Probed, probe_recipe
-from tamis.pipelines.contamination.recall_table import summary
+from tamis.pipelines.contamination.recall_table import LENGTHS, length_of, summary
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.decontaminate.benchmarks import Benchmark, items
@@ -71,7 +71,9 @@ ROWS: dict[str, tuple[tuple[str, ...], float | None]] = {
     "choice replaced": (("choice-replaced",), 0.995),
     "case": (("case",), 0.995),
     "wrapped": (("wrapped",), 0.995),
-    "typography": (("punctuation", "markup", "soft-hyphens"), 0.995),
+    "punctuation": (("punctuation",), 0.995),
+    "markup": (("markup",), 0.995),
+    "soft hyphens": (("soft-hyphens",), 0.995),
     "numbers changed": (("numbers-changed",), 0.95),
     "5 % edits": (tuple(f"{edit}-5" for edit in EDITS), 0.99),
     "10 % edits": (tuple(f"{edit}-10" for edit in EDITS), 0.95),
@@ -197,20 +199,21 @@ def near_items(folder: Path, benchmarks: Sequence[str]) -> Iterator[str]:
 
 
 def table(found: dict[str, Probed], benchmarks: Sequence[str]) -> Iterator[str]:
-    """Recall by row and benchmark of each half, then what is flagged wrongly."""
+    """Recall by row, words of the question and benchmark of each half, then what is flagged wrongly."""
     for half, probed in found.items():
         plants = [each for each in probed.documents if each.mutation in MUTATIONS]
-        yield f"{half:<22}{'wanted':>8}{'all':>8}" + "".join(f"{name[:13]:>14}" for name in benchmarks) + f"{'plants':>8}"
+        heads = "".join(f"{head:>8}" for head in ("wanted", "all", *LENGTHS))
+        yield f"{half:<22}{heads}" + "".join(f"{name[:13]:>14}" for name in benchmarks) + f"{'plants':>8}"
         for name, (mutations, wanted) in ROWS.items():
             yield from _row(name, [each for each in plants if each.mutation in mutations], wanted, benchmarks)
         short = [each for each in plants if each.words < 8 and each.mutation not in SHORT_EXCLUDED]
         yield from _row("< 8 words", short, 0.95, benchmarks)
-        yield f"flagged wrongly       {'':>16}" + "".join(f"{name[:13]:>14}" for name in benchmarks)
+        yield f"flagged wrongly       {'':>40}" + "".join(f"{name[:13]:>14}" for name in benchmarks)
         for kind in (CLEAN, *NEGATIVES, SIBLING):
             some = [each for each in probed.documents if each.mutation == kind]
             cells = [_flags([each for each in some if each.benchmark == benchmark]) for benchmark in benchmarks]
             yield (
-                f"{kind or 'clean pages':<22}{'':>8}{_flags(some):>8}"
+                f"{kind or 'clean pages':<22}{'':>8}{_flags(some):>8}{'':>24}"
                 + "".join(f"{cell:>14}" for cell in cells)
                 + f"{len(some):>8,}"
             )
@@ -222,8 +225,14 @@ def _row(name: str, plants: Sequence[Planted], wanted: float | None, benchmarks:
         return
     cells = [_share([each for each in plants if each.benchmark == benchmark]) for benchmark in benchmarks]
     limit = "" if wanted is None else f"{wanted:.3f}"
+    lengths = [_share([each for each in plants if length_of(each.words) == length]) for length in LENGTHS]
     mark = "" if wanted is None or sum(each.found for each in plants) >= wanted * len(plants) else "  low"
-    yield f"{name:<22}{limit:>8}{_share(plants):>8}" + "".join(f"{cell:>14}" for cell in cells) + f"{len(plants):>8,}{mark}"
+    yield (
+        f"{name:<22}{limit:>8}{_share(plants):>8}"
+        + "".join(f"{length:>8}" for length in lengths)
+        + "".join(f"{cell:>14}" for cell in cells)
+        + f"{len(plants):>8,}{mark}"
+    )
 
 
 def _flags(documents: Sequence[Planted]) -> str:

@@ -14,6 +14,10 @@ import pyarrow as pa
 import pytest
 
 import tamis
+from tamis.pipelines.column_files import ColumnFiles
+from tamis.pipelines.recipe.load import load_recipe
+from tamis.transforms.core.documents import SCHEMA
+from tamis.transforms.read.input_options import Split
 from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import RECIPE
 
@@ -195,6 +199,36 @@ def test_a_killed_run_judges_no_document_of_a_finished_file_again(source, tmp_pa
     undisturbed = tamis.run(recipe, source, str(tmp_path / "undisturbed"), workers=1)
     one, other = (sorted(release.table("edu.score").to_pylist(), key=itemgetter("id")) for release in (resumed, undisturbed))
     assert one == other
+
+
+def test_of_a_split_that_was_not_finished_the_pieces_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr("tamis.pipelines.column_files.PIECE_SECONDS", 0)
+    rater, recipe = slow(), load_recipe("gopher", [], ["in"])
+    split = Split("in", "jsonl", 0, 100, 100, "1")
+    rows = [{"id": str(row), "text": "a" * row, "source": "web"} for row in range(12)]
+    batches = [pa.RecordBatch.from_pylist(rows[first : first + 4], schema=SCHEMA) for first in (0, 4, 8)]
+    values = [pa.record_batch({"letters.score": pa.array([float(first + row) for row in range(4)])}) for first in (0, 4, 8)]
+
+    def known(files: ColumnFiles, batch: pa.RecordBatch) -> list[float] | None:
+        found = files.known(batch).get("letters")
+        return None if found is None else found["letters.score"].to_pylist()
+
+    killed = ColumnFiles(str(tmp_path), split, recipe, [rater])
+    for batch, rated in zip(batches[:2], values, strict=False):
+        assert known(killed, batch) is None
+        killed.add(batch, rated)
+    folder = tmp_path / "columns/letters"
+    assert len(list(folder.iterdir())) == 2
+    resumed = ColumnFiles(str(tmp_path), split, recipe, [rater])
+    assert [known(resumed, batch) for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], None]
+    for batch, rated in zip(batches, values, strict=True):
+        resumed.add(batch, rated)
+    resumed.save()
+    assert len(list(folder.iterdir())) == 1
+    again = ColumnFiles(str(tmp_path), split, recipe, [rater])
+    assert [known(again, batch) for batch in batches] == [rated["letters.score"].to_pylist() for rated in values]
+    other = ColumnFiles(str(tmp_path), split, recipe, [slow("2")])
+    assert known(other, batches[0]) is None
 
 
 def test_rules_have_no_files_of_their_own(source, tmp_path):

@@ -16,6 +16,7 @@ import yaml
 from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.recipe.yaml_file import RecipeError
+from tamis.pipelines.releases.index_corpus import index_corpus
 from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import Result, launch
 from tamis.transforms.core.errors import RunError
@@ -210,6 +211,33 @@ def test_what_is_purged_is_in_no_index(nights: tuple[Path, list[Result]], tmp_pa
     kept = [name for name, (reason, _) in decisions(later).items() if reason == "keep"]
     assert decisions(later)["d6"] == ("dedup.released", f"equal to a6 of {tmp_path}/one@1")
     assert kept in (["d5"], ["d7"])  # near-duplicates of each other
+
+
+def test_an_index_of_any_corpus_is_read_as_the_recipe_reads(tmp_path: Path) -> None:
+    """Its fields and settings hold; its thresholds do not, and of near copies it has all."""
+    recipe = tmp_path / "recipe.yaml"
+    sections = {
+        "input": {"fields": {"text": "body"}},
+        "edit": [{"repair": {}}],
+        "thresholds": {"gopher.word_count": {"min": 90}},
+    }
+    recipe.write_text(yaml.safe_dump(sections | {"rate": {"gopher": {}}, "dedup": {"minhash": {"bands": 20}}}))
+    texts = {"l1": text(1), "l2": text(1, edits=1), "l3": text(3), "l4": text(3)}
+    save(tmp_path / "licensed.jsonl", {name: {"body": each} for name, each in texts.items()})
+    output = tmp_path / "out" / "index"
+    index = index_corpus(str(recipe), [str(tmp_path / "licensed.jsonl")], [], str(output), workers=1)
+    assert index.documents == 3
+    assert index.near is not None
+    assert index.near["bands"] == 20
+    assert [path.name for path in output.parent.iterdir()] == ["index"]
+    later = night(
+        tmp_path, "later", {"a": text(1), "b": text(3, edits=1), "c": text(4)}, minhash={"bands": 20}, against=[str(output)]
+    )
+    found = decisions(later)
+    assert found.pop("b")[1] in (f"Jaccard 0.8361 with {name} of {output}" for name in ("l3", "l4"))
+    assert found == {"a": ("dedup.released", f"equal to l1 of {output}"), "c": ("keep", None)}
+    with pytest.raises(RunError, match="is not empty: name a new folder"):
+        index_corpus(str(recipe), [str(tmp_path / "licensed.jsonl")], [], str(output), workers=1)
 
 
 def dated(number: int, place: int, seed: int, edits: int) -> dict[str, str]:

@@ -94,6 +94,16 @@ def test_a_curve_repeats_the_best_and_drops_the_worst_of_each_bin(tmp_path: Path
     assert line == f"dropped because of select.curve: {dropped[0]['detail']}"
 
 
+def test_a_budget_above_the_cap_is_told(tmp_path: Path, records: list[dict[str, object]]) -> None:
+    source, told = save(tmp_path / "in", [records]), []
+    for name, budget in (("above", 1_000_000), ("below", 6_000)):
+        (tmp_path / name).mkdir()
+        manifest, _, _ = selected(tmp_path / name, source, select={"tokens": budget, "curve": {"cap": 4, "drop": 0.25}})
+        told += [warning["message"] for warning in manifest["warnings"] if warning["code"] == "budget-unfilled"]
+    (message,) = told
+    assert "of the 1,000,000 tokens under select.tokens: a curve with cap 4 that drops 0.25 gives at most 2." in message
+
+
 def test_a_mixture_shares_the_budget_and_a_curve_divides_it(tmp_path: Path, records: list[dict[str, object]]) -> None:
     curve = {"cap": 4, "drop": 0.25}
     select = {"tokens": 30_000, "mixture": {"weights": {"web": 1, "books": 5, "code": 0}}, "curve": curve}

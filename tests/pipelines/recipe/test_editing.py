@@ -46,6 +46,14 @@ def test_raters_that_see_texts_unedited_change_what_is_rated_and_can_choose_edit
             load(tmp_path, f"{text}{early}\nper_language: {{de: {{{section}}}}}")
 
 
+def test_a_rater_sees_texts_unedited_only_with_those_that_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("drat\n")
+    text = f"rate: {{language: {{}}, c4: {{bad_words: {{en: {tmp_path / 'bad.txt'}}}}}}}\n"
+    with pytest.raises(RecipeError, match="'c4' needs signals of 'language', which is measured later: add that, too"):
+        load(tmp_path, text + "rate_unedited: [c4]")
+    assert load(tmp_path, text + "rate_unedited: [c4, language]").rate_unedited == ("c4", "language")
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [

@@ -52,6 +52,7 @@ OFFERS: Final = 16
 _HEADER = 13
 _EXACT_BONUS = np.float32(32.0)  # eighths of a bit, for equal digits
 _JOINED_BONUS = np.float32(16.0)  # for a word that follows the one before it as in the text
+_SEEN = 512  # times 64 bits for the words near a question
 _NEAR_WORDS = 20  # between a question and its choices
 _OFFERED = 1000  # bytes behind a copy in which choices begin
 _GAP = 4  # words of the document in one place of a text, and one for eight of its words
@@ -364,6 +365,26 @@ def _record(source, folded, items, text, document, aligned, digits, out, size):
 
 
 @njit(cache=True, nogil=True)
+def _mark(fold, low, high, seen):
+    """Sets a bit for each of some words of a document."""
+    seen[:] = 0
+    for j in range(low, high):
+        seen[(fold[j] >> np.uint64(6)) & np.uint64(_SEEN - 1)] |= np.uint64(1) << (fold[j] & np.uint64(63))
+
+
+@njit(cache=True, nogil=True)
+def _seen_bits(items, text, seen):
+    """Eighths of bits of the words of a text that may be among those marked: it cannot align better."""
+    first, word, _, plain, _, vocabulary = items
+    carried = np.int64(0)
+    for i in range(first[text], first[text + 1]):
+        h = vocabulary[word[i]]
+        if seen[(h >> np.uint64(6)) & np.uint64(_SEEN - 1)] >> (h & np.uint64(63)) & np.uint64(1):
+            carried += plain[i]
+    return carried
+
+
+@njit(cache=True, nogil=True)
 def _whole_record(source, text, document, start, stop, n, out, size):
     """Appends the record of a text of n words that is there as a whole, in these tokens; returns the new size."""
     _data, text_start, word_start, word_end, _word_kind = source
@@ -399,6 +420,7 @@ def _candidates(source, folded, found, copies, seeds, items, shape, table):
     aligned = np.empty(longest, np.int64)
     near = np.empty(longest, np.int64)
     covered = np.zeros(longest, np.bool_)
+    seen = np.empty(_SEEN, np.uint64)
     digits = np.empty(len(fold), np.uint64)  # of words by `exact_word`, once they were needed
     scratch = np.zeros(1024, np.uint8)
     listed = np.zeros(len(words_first), np.int32)
@@ -472,6 +494,7 @@ def _candidates(source, folded, found, copies, seeds, items, shape, table):
                 if aligned[k] >= 0:
                     start = aligned[k] if start < 0 else start
                     stop = aligned[k]
+            marked = False
             for other in range(text_first[item[text]], text_first[item[text] + 1]):
                 m = first[other + 1] - first[other]
                 if other == text:
@@ -483,6 +506,12 @@ def _candidates(source, folded, found, copies, seeds, items, shape, table):
                         a, b = max(low, start - _NEAR_WORDS - m), min(high, stop + 1 + around + around // 2 + _NEAR_WORDS)
                     else:
                         a, b = max(low, start - around - around // 2 - _NEAR_WORDS), min(high, stop + 1 + _NEAR_WORDS + m)
+                    if not marked:
+                        reach = around + around // 2 + _NEAR_WORDS
+                        _mark(fold, max(low, start - reach), min(high, stop + 1 + reach), seen)
+                        marked = True
+                    if _seen_bits(items, other, seen) < LEAST_NEAR * total[other]:
+                        continue
                     carried = _align(source, folded, items, other, a, b, near, digits, room, scratch, table)
                     if carried < LEAST_NEAR * total[other] or carried == 0:
                         continue

@@ -75,7 +75,7 @@ _COMMON = 8.5  # bits of a common word
 _SENTENCE = 12  # words of a question of which a part within a sentence is rather a phrase
 _BREAKS = 2  # words of such a question that do not follow the word before them as there: those of one edit
 _COMPLETE = 5  # words of a question that is there word for word, for which both ends count
-_GAP_BITS = 30.0  # missing in one place
+_GAP_BITS = 25.0  # missing in one place
 _GAP_SHARE = 0.12
 _CHAINED = 2 / 3  # of the bits of a question, that follow the word before them as there, to be a copy
 _KEPT = 0.8  # of the bits of a question of fewer than `_SENTENCE` words, to be a copy
@@ -231,7 +231,8 @@ def _worth(k, columns, bitmaps, shape, bits, plain, varies):
             if i >= n - _TAIL_WORDS:
                 tail += bits[w]
             continue
-        gap = 0.0
+        if joined[j] or (i + 1 < n and joined[j + 1]):  # a word that stands alone closes no gap
+            gap = 0.0
         credit = bits[w] if joined[j] else min(bits[w], plain[w])
         broken |= not joined[j] and i > 0 and matched[j - 1]
         if changed[j]:

@@ -29,7 +29,7 @@ MORE: Final = np.uint32(1 << 16)
 WHOLE: Final = np.uint32(1 << 17)
 """A bit of `ENOUGH`: the record is an anchor of `whole_items`, no occurrence. It comes after those with its key."""
 
-_FILTER_BITS = 16  # at least, per seed, with two bits set
+_FILTER_BITS = 16  # per seed, with two bits set
 _PAIR = np.uint64(0x9E3779B97F4A7C15)  # tells two words from three
 _UPPER = np.uint64(0xFFFFFFFF00000000)
 _AROUND = 6  # words on either side of a seed that are compared
@@ -72,22 +72,25 @@ def _two_bits(h):
     return (np.uint64(1) << (h & np.uint64(63))) | (np.uint64(1) << ((h >> np.uint64(6)) & np.uint64(63)))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _place(h, size):
+    """One of `size` places, by the upper half of a hash."""
+    return ((h >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32)
+
+
 @njit(cache=True, nogil=True)
 def bit_filter(keys):
     """Two bits of one u64 for every key."""
-    capacity = 1
-    while capacity * 64 < _FILTER_BITS * len(keys):
-        capacity *= 2
-    filled = np.zeros(capacity, np.uint64)
+    filled = np.zeros(max(1, (_FILTER_BITS * len(keys)) >> 6), np.uint64)
     for h in keys:
-        filled[(h >> np.uint64(12)) & np.uint64(capacity - 1)] |= _two_bits(h)
+        filled[_place(h, len(filled))] |= _two_bits(h)
     return filled
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _in_filter(h, filled):
     both = _two_bits(h)
-    return filled[(h >> np.uint64(12)) & np.uint64(len(filled) - 1)] & both == both
+    return filled[_place(h, len(filled))] & both == both
 
 
 @njit(cache=True, nogil=True)

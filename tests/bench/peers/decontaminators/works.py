@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ _scratch = Path(tempfile.mkdtemp(prefix="decontaminators-"))
 def contamination(corpus: Path) -> Task:
     documents, mb = texts(corpus), megabytes(corpus)
     times = math.ceil(LEAST_MB / mb)
-    items = [json.loads(line) for line in (corpus / "benchmarks" / "items.jsonl").read_text("utf-8").splitlines()]
+    items = read_rows([corpus / "benchmarks" / "items.jsonl"])
     scan = {"decontaminate": decon, "corpus-assay": corpus_assay}[PACKAGE](items)
     one, every = _scratch / "one", _scratch / "every"
     for folder, some in ((one, documents[:1]), (every, documents * times)):
@@ -55,6 +55,11 @@ def contamination(corpus: Path) -> Task:
         return {"cpu_s": (_cpu() - begun - 2 * start_up) / times, "flagged": sorted(flagged)}
 
     return Task(mb, run, once=True)
+
+
+def read_rows(paths: Iterable[Path]) -> Rows:
+    """The rows of files of JSON lines, which only a newline ends: texts have other separators of lines."""
+    return [json.loads(line) for path in sorted(paths) for line in path.read_text("utf-8").split("\n") if line]
 
 
 def decon(items: Rows) -> Scan:
@@ -88,8 +93,7 @@ def decon(items: Rows) -> Scan:
         config.worker_threads = 1
         with _silent():
             decon.detect(config)
-        found = [json.loads(line) for path in sorted(output.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
-        return [row["training_line"] for row in found]
+        return [row["training_line"] for row in read_rows(output.glob("*.jsonl"))]
 
     return scan
 
@@ -113,8 +117,7 @@ def corpus_assay(items: Rows) -> Scan:
     def scan(documents: Path, output: Path) -> list[int]:
         options = ("--id-key", "id", "--workers", "1", "--max-return-records", "1000000000")
         _command("scan", "--config", config, "--index", index, "--input", documents, "--out-dir", output, *options)
-        paths = sorted((output / "contaminated_docs").glob("*.ndjson"))
-        found = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
+        found = read_rows((output / "contaminated_docs").glob("*.ndjson"))
         return [int(str(row["doc_id"]).split("-")[0]) for row in found]
 
     return scan

@@ -29,6 +29,12 @@ def item_texts(texts: Texts) -> ItemTexts:
     return ItemTexts(first, word, word, np.zeros(len(word), bool), VOCABULARY, item, part)
 
 
+def test_items_that_have_a_run_in_some_of_their_texts() -> None:
+    texts = item_texts([(0, 0, [1, 2]), (0, 1, [1, 2]), (1, 0, [1, 2]), (2, 1, [1, 2])])
+    assert items_with(texts, 2, texts.part == 0).tolist() == [2, 0, 0, 0, 2, 0, 0, 0]
+    assert in_other_items(texts, 1).tolist() == [1, 2, 2, 1, 2, 2, 1, 3, 3, 1, 3, 3]
+
+
 @given(texts, st.integers(1, 4), st.sampled_from([64, TABLE]))
 def test_occurrences_in_other_items(texts: Texts, n: int, table: int) -> None:
     ends = [(item, (f"part {part}", *words)) for item, part, words in texts]
@@ -46,8 +52,3 @@ def test_items_that_have_a_run(texts: Texts, n: int, table: int) -> None:
         having[run].add(item)
     expected = [len(having[run]) if len(run) == n else 0 for _, run in runs]
     assert items_with(item_texts(texts), n, table=table).tolist() == expected
-
-
-def test_items_that_have_a_run_in_some_of_their_texts() -> None:
-    texts = item_texts([(0, 0, [1, 2]), (0, 1, [1, 2]), (1, 0, [1, 2]), (2, 1, [1, 2])])
-    assert items_with(texts, 2, texts.part == 0).tolist() == [2, 0, 0, 0, 2, 0, 0, 0]

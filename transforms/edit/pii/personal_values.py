@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tamis.transforms.edit.changes_of_text import Change, changed, composed
-from tamis.transforms.edit.pii import personal_lines as lines
 from tamis.transforms.edit.pii.account_numbers import card_numbers, ibans
 from tamis.transforms.edit.pii.email_addresses import email_addresses
 from tamis.transforms.edit.pii.found_value import KINDS, FoundValue, Kind
 from tamis.transforms.edit.pii.ip_addresses import ip_addresses
 from tamis.transforms.edit.pii.phone_numbers import phone_numbers
 from tamis.transforms.edit.pii.plain_text import PlainText, plain
+from tamis.transforms.edit.pii.scan import personal_lines as lines
 from tamis.transforms.edit.pii.secret_values import secret_values
 
 ROUNDS = 8

@@ -9,8 +9,8 @@ import pyarrow as pa
 from tamis.transforms.core.editor import Edits
 from tamis.transforms.edit.changes_of_text import in_bytes
 from tamis.transforms.edit.pii.found_value import KINDS, FoundValue
-from tamis.transforms.edit.pii.personal_lines import PRIVATE_KEY, PersonalLines, personal_lines
 from tamis.transforms.edit.pii.personal_values import Finder
+from tamis.transforms.edit.pii.scan.personal_lines import PRIVATE_KEY, PersonalLines, personal_lines
 from tamis.transforms.edit.pii.secret_values import private_keys
 from tamis.transforms.text.segment import Texts
 

@@ -22,8 +22,8 @@ from pydantic import ValidationError
 from tamis.testing import check_editor
 from tamis.transforms.edit.apply import Edited, apply, record
 from tamis.transforms.edit.pii.found_value import KINDS, Kind
-from tamis.transforms.edit.pii.personal_lines import personal_lines
 from tamis.transforms.edit.pii.pii_editor import COUNTRIES, Pii, PiiEditor
+from tamis.transforms.edit.pii.scan.personal_lines import personal_lines
 from tamis.transforms.edit.pii.secret_values import private_keys
 from tamis.transforms.provenance.changes import original_text
 from tamis.transforms.text.segment import unsegmented

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.core.arrays import Ints
-from tamis.transforms.edit.pii import phone_words
 from tamis.transforms.edit.pii.account_numbers import iban_length
+from tamis.transforms.edit.pii.scan.byte_classes import ascii_digit, digit, letter, separator
+from tamis.transforms.edit.pii.scan.telephone_runs import WORDS, maybe_telephone
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.blocks import SIZE, masks
 from tamis.transforms.text.hashing import trailing_zeros
@@ -33,19 +34,6 @@ _STRIDE = SIZE - 4
 """Bytes between blocks: a mask is looked at up to four bytes further."""
 _LEAST_DIGITS, _CARD_DIGITS = 7, 13
 _LEAST_RUN = 16
-_NEAR = 40
-"""Bytes before a number in which its word ends and begins, or it may be cut off there."""
-_WORDS = np.unique(
-    np.array(
-        [
-            int.from_bytes(word.lower().encode()[-8:], "big")
-            for word in phone_words.WORDS | phone_words.BETWEEN | phone_words.LETTERS
-            if word.isascii()
-        ],
-        np.uint64,
-    )
-)
-"""The last eight bytes of the words that stand before a telephone number."""
 _COUNTRIES = np.array([[iban_length(a + b) > 0 for b in ascii_uppercase] for a in ascii_uppercase])
 """[26, 26]: whether two letters begin the IBANs of a country."""
 
@@ -85,194 +73,12 @@ class PersonalLines(NamedTuple):
 
 def personal_lines(data: npt.NDArray[np.uint8], text_start: Ints) -> PersonalLines:
     """The lines in the order of the texts."""
-    return PersonalLines(*_find(data, text_start, _WORDS, _COUNTRIES))
-
-
-@njit(cache=True, nogil=True)
-def _letter(byte):
-    return 0x61 <= byte | 0x20 <= 0x7A
-
-
-@njit(cache=True, nogil=True)
-def _ascii_digit(byte):
-    return 0x30 <= byte <= 0x39
+    return PersonalLines(*_find(data, text_start, WORDS, _COUNTRIES))
 
 
 @njit(cache=True, nogil=True)
 def _hex(byte):
-    return _ascii_digit(byte) or 0x61 <= byte | 0x20 <= 0x66
-
-
-@njit(cache=True, nogil=True)
-def _digit(data, i, end):
-    """The bytes of the digit at `i`, of one of the scripts of `plain_text.DIGITS`; 0 if there is none."""
-    byte = data[i]
-    if byte < 0x80:
-        return 1 if _ascii_digit(byte) else 0
-    if i + 1 < end:
-        if byte == 0xD9 and 0xA0 <= data[i + 1] <= 0xA9:
-            return 2
-        if byte == 0xDB and 0xB0 <= data[i + 1] <= 0xB9:
-            return 2
-    if i + 2 < end:
-        if byte == 0xEF and data[i + 1] == 0xBC and 0x90 <= data[i + 2] <= 0x99:
-            return 3
-        if byte == 0xE0 and data[i + 1] == 0xA5 and 0xA6 <= data[i + 2] <= 0xAF:
-            return 3
-    return 0
-
-
-@njit(cache=True, nogil=True)
-def _separator(data, i, end):
-    """The bytes of what may stand between the digits of a number; 0 if it is nothing of that."""
-    byte = data[i]
-    if byte < 0x80:
-        separates = byte == 0x20 or byte == 0x09 or byte == 0x2D or byte == 0x2E or byte == 0x2F or byte == 0x28 or byte == 0x29
-        return 1 if separates else 0
-    if byte == 0xC2:
-        return 2 if i + 1 < end and (data[i + 1] == 0xA0 or data[i + 1] == 0xB7) else 0
-    if i + 2 >= end:
-        return 0
-    a, b = data[i + 1], data[i + 2]
-    if byte == 0xE2:
-        general = a == 0x80 and (b <= 0x8A or 0x90 <= b <= 0x95 or b == 0xAF)
-        return 3 if general or (a == 0x81 and b == 0x9F) or (a == 0x88 and b == 0x92) else 0
-    if byte == 0xEF:
-        return 3 if a == 0xBC and (0x88 <= b <= 0x89 or 0x8D <= b <= 0x8F) else 0
-    return 3 if (byte == 0xE3 and a == 0x80 and b == 0x80) or (byte == 0xE1 and a == 0x9A and b == 0x80) else 0
-
-
-@njit(cache=True, nogil=True)
-def _mark(data, i, last):
-    """The bytes of a dash, a dot or a slash at `i`; 0 if there is none."""
-    byte = data[i]
-    if 0x2D <= byte <= 0x2F:
-        return 1
-    return 3 if byte == 0xE2 and i + 2 < last and data[i + 1] == 0x80 and 0x90 <= data[i + 2] <= 0x95 else 0
-
-
-@njit(cache=True, nogil=True)
-def _year(data, i, size):
-    """Whether a group of so many digits is a year of two centuries."""
-    return size == 4 and ((data[i] == 0x31 and data[i + 1] == 0x39) or (data[i] == 0x32 and data[i + 1] == 0x30))
-
-
-@njit(cache=True, nogil=True)
-def _group(data, i, last):
-    """The digits at `i`."""
-    size = 0
-    while i + size < last and _ascii_digit(data[i + size]):
-        size += 1
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _between(data, i, last):
-    """The bytes between two groups of a date, and whether a mark is among them; (0, False) if it is none."""
-    if i < last and _mark(data, i, last) == 0 and data[i] == 0x20:
-        size = _mark(data, i + 1, last) if i + 1 < last else 0
-        if size == 0:
-            return 1, False
-        i, before = i + 1, 1
-    else:
-        size, before = (_mark(data, i, last) if i < last else 0), 0
-    if size == 0:
-        return 0, False
-    after = 1 if i + size < last and data[i + size] == 0x20 else 0
-    return before + size + after, True
-
-
-@njit(cache=True, nogil=True)
-def _short(data, i, size, most):
-    """Whether a group is a day or a month: one digit, or two of which the first is at most `most`."""
-    return size == 1 or (size == 2 and data[i] <= most)
-
-
-@njit(cache=True, nogil=True)
-def _date(data, i, last, end):
-    """Whether a date or a range of years surely begins at `i`; `phone_numbers` takes none for a number."""
-    one = _group(data, i, last)
-    j = i + one
-    gap, marked = _between(data, j, last)
-    if gap == 0:
-        return False
-    j += gap
-    two = _group(data, j, last)
-    if _year(data, i, one) and _year(data, j, two):
-        return marked and data[i + one] != 0x2E and data[i + one + 1] != 0x2E
-    k = j + two
-    gap, again = _between(data, k, last)
-    if gap == 0:
-        return False
-    k += gap
-    three = _group(data, k, last)
-    if _year(data, i, one):
-        return _short(data, j, two, 0x31) and _short(data, k, three, 0x33)
-    if not (_short(data, i, one, 0x33) and _short(data, j, two, 0x33)):
-        return False
-    behind = data[k + three] if k + three < end else np.uint8(0x20)
-    return _year(data, k, three) or (three == 2 and marked and again and behind != 0x2D and behind < 0x80)
-
-
-@njit(cache=True, nogil=True)
-def _introduced(data, i, first, words):
-    """Whether a word before `i` may say that a telephone number follows: it is one of `words`, or not of ASCII letters."""
-    j = i - 1
-    while j >= first and data[j] != 0x0A and not (_letter(data[j]) or _ascii_digit(data[j])):
-        if data[j] >= 0x80 or data[j] == 0x29 or i - j > _NEAR:
-            return data[j] >= 0x80 or data[j] == 0x29
-        j -= 1
-    word, size = np.uint64(0), 0
-    while j >= first and (_letter(data[j]) or _ascii_digit(data[j]) or data[j] >= 0x80):
-        if data[j] >= 0x80 or i - j > _NEAR:
-            return True
-        if size < 8:
-            word |= np.uint64(data[j] | 0x20) << np.uint64(8 * size)
-        size += 1
-        j -= 1
-    at = np.searchsorted(words, word)
-    return at < len(words) and words[at] == word
-
-
-@njit(cache=True, nogil=True)
-def _telephone(data, i, last, first, end, digits, words):
-    """Whether these digits and separators may hold a telephone number: what `phone_numbers` needs of each form."""
-    for k in range(max(first, i - 5), i):
-        if data[k] == 0x2B or data[k] >= 0x80:
-            return True
-    closed = False
-    for k in range(i, last):
-        closed |= data[k] == 0x29
-        if data[k] >= 0x80 and not (data[k] == 0xE2 or data[k] == 0x80 or 0x90 <= data[k] <= 0x95):
-            return True
-    p, left, one, two, lead_one, lead_two = i, digits, 0, 0, 0, 0
-    bracket = (i - 1 >= first and data[i - 1] == 0x28) or (i - 2 >= first and data[i - 1] == 0x20 and data[i - 2] == 0x28)
-    glued = marked = False
-    while p < last:
-        size = _group(data, p, last)
-        if data[p] == 0x30 and size >= 2:
-            if not glued and left >= 9 and (data[p + 1] == 0x30 or (size == 3 and data[p + 1] == 0x31 == data[p + 2])):
-                return True  # 0044, 011-44
-            if not marked and left >= 9 and (closed or not _date(data, p, last, end)):
-                return True  # 020 7946 0958
-        if bracket and size <= 5 and left >= 8 and not _year(data, p, size):
-            return True  # (0221) 92 54 72 12
-        if size == 4 and one == 3 and (two == 3 or (two == 4 and lead_two == 0x31)):
-            return True  # 212-555-0187
-        two, lead_two, one, lead_one = one, lead_one, size, data[p]
-        left -= size
-        p += size
-        gap = marks = 0
-        bracket = False
-        while p < last and not _ascii_digit(data[p]):
-            mark = _mark(data, p, last)
-            marks += mark > 0
-            bracket |= data[p] == 0x28
-            p += max(mark, 1)
-            gap += 1
-        glued = gap == 1 and marks == 1
-        marked = gap <= 3 and marks == 1 and not bracket
-    return _introduced(data, i, first, words) and not _date(data, i, last, end)
+    return ascii_digit(byte) or 0x61 <= byte | 0x20 <= 0x66
 
 
 @njit(cache=True, nogil=True)
@@ -283,7 +89,7 @@ def _number(data, i, first, end, words):
     foreign = False
     last = i
     while i < end:
-        size = _digit(data, i, end)
+        size = digit(data, i, end)
         if size:
             digits += 1
             foreign = foreign or size > 1
@@ -291,7 +97,7 @@ def _number(data, i, first, end, words):
             i += size
             last = i
             continue
-        size = _separator(data, i, end)
+        size = separator(data, i, end)
         if size == 0 or gap == 6:
             break
         gap += 1
@@ -299,7 +105,7 @@ def _number(data, i, first, end, words):
             dots += 1
         i += size
     kinds = 0
-    if digits >= _LEAST_DIGITS and (foreign or _telephone(data, begin, last, first, end, digits, words)):
+    if digits >= _LEAST_DIGITS and (foreign or maybe_telephone(data, begin, last, first, end, digits, words)):
         kinds |= NUMBER
     if digits >= _CARD_DIGITS:
         kinds |= CARD
@@ -313,7 +119,7 @@ def _number(data, i, first, end, words):
 @njit(cache=True, nogil=True)
 def _in_key(byte):
     """Whether a key may contain it: ASCII letters, digits, and `+/_=.~-`."""
-    return _letter(byte) or 0x2D <= byte <= 0x39 or byte == 0x2B or byte == 0x3D or byte == 0x5F or byte == 0x7E
+    return letter(byte) or 0x2D <= byte <= 0x39 or byte == 0x2B or byte == 0x3D or byte == 0x5F or byte == 0x7E
 
 
 @njit(cache=True, nogil=True)
@@ -326,7 +132,7 @@ def _key(data, i, first, end):
         stop += 1
     if stop - start >= _LEAST_RUN:
         for k in range(start, stop):
-            if _letter(data[k]):
+            if letter(data[k]):
                 return stop, SECRET
     return stop, 0
 
@@ -335,30 +141,30 @@ def _key(data, i, first, end):
 def _iban(data, i, first, end, countries):
     """Whether two letters, the two digits at `i`, and eleven letters and digits follow each other. A separator may
     stand between capital letters and the digits."""
-    if i + 1 >= end or not _ascii_digit(data[i + 1]):
+    if i + 1 >= end or not ascii_digit(data[i + 1]):
         return 0
     last = i - 1
     while last > first and 0x80 <= data[last] <= 0xBF:
         last -= 1
-    if last >= first and not _letter(data[last]) and last + _separator(data, last, end) == i:
+    if last >= first and not letter(data[last]) and last + separator(data, last, end) == i:
         last -= 1
         if last < first or data[last] >= 0x60:
             return 0
-    if last - 1 < first or not (_letter(data[last]) and _letter(data[last - 1])):
+    if last - 1 < first or not (letter(data[last]) and letter(data[last - 1])):
         return 0
     if not countries[(data[last - 1] | 0x20) - 0x61, (data[last] | 0x20) - 0x61]:
         return 0
-    if last - 2 >= first and (_letter(data[last - 2]) or _ascii_digit(data[last - 2])):
+    if last - 2 >= first and (letter(data[last - 2]) or ascii_digit(data[last - 2])):
         return 0
     count = 0
     i += 2
     while i < end and count < 11:
-        if not (_letter(data[i]) or _ascii_digit(data[i])):
-            size = _separator(data, i, end)
+        if not (letter(data[i]) or ascii_digit(data[i])):
+            size = separator(data, i, end)
             if size == 0 or i + size >= end:
                 return 0
             i += size
-            if not (_letter(data[i]) or _ascii_digit(data[i])):
+            if not (letter(data[i]) or ascii_digit(data[i])):
                 return 0
         count += 1
         i += 1
@@ -386,7 +192,7 @@ def _same(data, i, end, byte):
 @njit(cache=True, nogil=True)
 def _in_name(byte):
     """Whether a name or a host may contain it."""
-    return _letter(byte) or _ascii_digit(byte) or byte == 0x5F or byte >= 0x80
+    return letter(byte) or ascii_digit(byte) or byte == 0x5F or byte >= 0x80
 
 
 @njit(cache=True, nogil=True)
@@ -420,7 +226,7 @@ def _email(data, i, first, end):
     if byte == 0x26:
         return EMAIL if i + 1 < end and (data[i + 1] == 0x23 or data[i + 1] | 0x20 == 0x63) else 0
     j = i + 1
-    size = _separator(data, j, end) if j < end else 0
+    size = separator(data, j, end) if j < end else 0
     j += size
     return EMAIL if _same(data, j, end, 0x61) and _same(data, j + 1, end, 0x74) else 0
 
@@ -456,7 +262,7 @@ def _anything(data, start, stop):
     digits, found = 0, 0
     for k in range(start, stop):
         byte = data[k]
-        if _digit(data, k, stop):
+        if digit(data, k, stop):
             digits += 1
         elif byte == 0x40 or byte == 0x25 or byte == 0x26 or byte == 0x28 or byte == 0x5B or byte == 0x7B or byte == 0x3C:
             found = EMAIL | SECRET
@@ -506,11 +312,11 @@ def _find(data, text_start, words, countries):
                 left &= left - np.uint64(1)
                 byte = data[at]
                 found = 0
-                digit = _digit(data, at, end)
-                if digit:
+                width = digit(data, at, end)
+                if width:
                     if at >= number_end:
                         number_end, found = _number(data, at, first, end, words)
-                    if digit == 1:
+                    if width == 1:
                         if at >= key_end:
                             key_end, key = _key(data, at, first, end)
                             found |= key

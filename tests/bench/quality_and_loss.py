@@ -3,10 +3,10 @@ measured on text that no rater was trained on and nobody selected.
 
     python -m tests.bench.quality_and_loss WORK [--tokens 250000] [--seeds 3]
 
-Needs torch and fasttext-new, and ../shared/data. The raters learn Wikipedia and PEPs against an eighth of the pages. Of three
-quarters of them each quality takes the best quarter by tokens, and `random` takes any quarter, which is what the first tokens of
-the pages as they are would be, too. The order is uniform, and all models read equally many tokens. One thread; WORK keeps what
-is finished.
+Needs torch and fasttext-new, and ../shared/data. The raters learn Wikipedia and PEPs against an eighth of the pages. Of
+three quarters of the pages each quality takes the best quarter by tokens, and `random` takes any quarter, which is what the
+first tokens of the pages as they are would be, too. The order is uniform, and all models read equally many tokens. One
+thread; WORK keeps what is finished.
 """
 
 from __future__ import annotations

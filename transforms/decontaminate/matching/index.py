@@ -152,7 +152,8 @@ class Index:
     @cached_property
     def plain_total(self) -> npt.NDArray[np.int64]:
         """[t]: eighths of bits of each text, word by word."""
-        return totals(self.plain, self.first)
+        total: npt.NDArray[np.int64] = _whole_totals(self.plain, self.first)
+        return total
 
     @cached_property
     def longest(self) -> int:
@@ -206,7 +207,7 @@ def _cache_key(options: Decontaminate, words: Words) -> str:
 def build(options: Decontaminate, words: Words = DEFAULT_WORDS) -> Index:
     """Reads the benchmarks and indexes their items. Raises as `items` does.
 
-    One benchmark is held at a time, and no more of its items than their words: a word takes some thirty bytes.
+    One benchmark is held at a time, and no more of its items than their words: a word takes some fifty bytes.
     """
     labels: list[pa.Array] = []
     texts = item_texts(_read(options, labels), words)
@@ -306,6 +307,16 @@ def _seeds(texts: ItemTexts, plain: Floats) -> _Seeds:
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _whole_totals(values, first):
+    """`totals` of whole numbers, without their running sum."""
+    total = np.zeros(len(first) - 1, np.int64)
+    for k in range(len(total)):
+        for i in range(first[k], first[k + 1]):
+            total[k] += values[i]
+    return total
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ SCHEMAS = {
 
 _FILE_DOCUMENTS = 1 << 17  # the shingles of as many web pages are half a gigabyte
 _EVEN_BITS = 7  # up to 128 files each has `_FILE_DOCUMENTS`; beyond, number and size grow alike (`work_plan.partitions`)
-_BATCH_ROWS = {DOCUMENTS: 1 << 11, BANDS: 1 << 13}  # about 128 kB
+_BATCH_ROWS = {DOCUMENTS: 1 << 14, BANDS: 1 << 16}  # about 1 MB; a batch takes 0.1 ms besides what is searched
 
 
 class IndexFile(JsonModel):
@@ -141,16 +141,23 @@ def find(segment: Segment, kind: str, hashes: Hashes) -> pa.Table:
 def _matches(segment: Segment, uri: str, looked_up: Sequence[tuple[int, Hashes]]) -> Iterator[pa.RecordBatch]:
     """The rows with looked-up hashes, from the numbered batches of a file."""
     try:
-        with storage.open_binary(uri) as file, pa.ipc.open_file(file) as reader:
+        with _opened(uri) as file, pa.ipc.open_file(file) as reader:
             for batch, own in looked_up:
                 rows = reader.get_batch(batch)
                 hashes = rows.column(0).to_numpy()
-                place = np.searchsorted(own, hashes)
-                matched = np.flatnonzero(own[np.minimum(place, len(own) - 1)] == hashes)
-                if len(matched):
-                    yield rows.take(pa.array(matched))
+                left, right = (np.searchsorted(hashes, own, side) for side in ("left", "right"))
+                if np.any(right > left):
+                    first, count = left[right > left], (right - left)[right > left]
+                    place = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+                    yield rows.take(pa.array(place))
     except (pa.ArrowException, OSError) as error:
         raise RunError(_lost(segment, uri, damage(error) if not isinstance(error, FileNotFoundError) else "missing")) from error
+
+
+def _opened(uri: str) -> BinaryIO | pa.NativeFile:
+    """A file of an index; one on a disk is mapped, so that only the pages that are looked at are read."""
+    local = storage.local_path(uri)
+    return storage.open_binary(uri) if local is None else pa.memory_map(str(local))
 
 
 def read_shingles(segment: Segment, documents: pa.Table) -> Iterator[pa.Array]:

@@ -76,6 +76,16 @@ def test_labels_are_those_of_the_plain_loop(topics: str, batch_tokens: int | Non
     np.testing.assert_allclose(several["c.home"], torch.sigmoid(logits)[:, 2].numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("batch_tokens", [None, 200])
+def test_bfloat16_is_nearly_the_same(regressor: str, batch_tokens: int | None) -> None:
+    exact, near = (
+        rated(TEXTS, model=regressor, decimals=7, batch_tokens=batch_tokens, precision=precision)["c.score"]
+        for precision in ("float32", "bfloat16")
+    )
+    assert near != exact
+    np.testing.assert_allclose(near, exact, atol=0.1)  # type: ignore[arg-type]
+
+
 def test_a_long_text_has_the_mean_of_its_windows(regressor: str) -> None:
     def score(text: str, *windows: str) -> float:
         return float(rated([text], model=regressor, decimals=7, windows=windows)["c.score"][0])  # type: ignore[arg-type]

@@ -70,10 +70,10 @@ def test_batches_that_cannot_have_a_hash_are_not_read(tmp_path) -> None:
     ("documents", "bands", "expected"),
     [
         (0, 14, {DOCUMENTS: (0, 0), BANDS: (0, 0)}),
-        (2048, 0, {DOCUMENTS: (0, 0), BANDS: (0, 0)}),
-        (2049, 4, {DOCUMENTS: (0, 1), BANDS: (0, 1)}),
-        (20_000_000, 14, {DOCUMENTS: (7, 14), BANDS: (7, 16)}),
-        (1_000_000_000, 14, {DOCUMENTS: (10, 19), BANDS: (10, 21)}),
+        (16_384, 0, {DOCUMENTS: (0, 0), BANDS: (0, 0)}),
+        (16_385, 4, {DOCUMENTS: (0, 1), BANDS: (0, 1)}),
+        (20_000_000, 14, {DOCUMENTS: (7, 11), BANDS: (7, 13)}),
+        (1_000_000_000, 14, {DOCUMENTS: (10, 16), BANDS: (10, 18)}),
     ],
 )
 def test_files_and_batches_follow_from_the_number_of_documents(documents, bands, expected) -> None:

@@ -81,7 +81,7 @@ def batch(rows: list[tuple[str, str, str | None, float]]) -> pa.RecordBatch:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(documents, st.integers(0, 6))
 def test_each_document_is_measured_as_alone_by_the_words_and_editors_of_its_blocks(
     rows: list[tuple[str, str, str | None, float]], cut: int
@@ -113,7 +113,7 @@ def test_each_document_is_measured_as_alone_by_the_words_and_editors_of_its_bloc
     assert pa.Table.from_batches([half[1] for half in halves]) == pa.Table.from_batches([sketch])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(documents)
 def test_a_rater_that_sees_texts_unedited_measures_them_as_without_editors(
     rows: list[tuple[str, str, str | None, float]],

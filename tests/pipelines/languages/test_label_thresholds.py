@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -47,7 +47,6 @@ def searched(scores: tuple[float, ...], good: tuple[bool, ...], goal: Goal) -> f
 LABELLED = st.lists(st.tuples(st.integers(0, 20).map(lambda tenth: tenth / 20), st.booleans()), min_size=1, max_size=40)
 
 
-@settings(deadline=None)
 @given(LABELLED, st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.1, 0.6]))
 def test_no_other_threshold_is_better(rows: list[tuple[float, bool]], beta: float, precision: float, recall: float) -> None:
     scores, good = zip(*rows, strict=True)

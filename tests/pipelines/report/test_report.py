@@ -505,7 +505,7 @@ def test_items_are_counted_and_shown_beside_documents_however_the_input_is_cut(t
 WORDS = st.text(st.sampled_from("ab  .,!?Ä1日語ا\n"), max_size=60)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(WORDS, WORDS)
 def test_texts_beside_each_other_are_whole_and_only_words_differ(one: str, other: str) -> None:
     pieces = side_by_side(one, other, DEFAULT_WORDS)

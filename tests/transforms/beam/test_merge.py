@@ -37,7 +37,6 @@ def by_bytes(spans: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int
     return found
 
 
-@settings(deadline=None)
 @given(SPANS)
 def test_merged_spans_are_those_of_single_bytes(spans):
     document, start, stop, label = np.array(spans, np.int64).reshape(-1, 4).T
@@ -57,7 +56,7 @@ def test_no_spans():
     assert [len(each) for each in merge(none, none, none, none)] == [0, 0, 0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_places_in_what_is_left_are_found_in_the_rated_texts(data):
     """A byte that is left stands at its place in the rated text."""

@@ -39,7 +39,7 @@ def sample(n=1000):
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=FORMATS)
 @given(rows=ROWS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_documents_come_back(tmp_path, options, rows):
     uri = str(tmp_path / f"shard{options.suffix}")
     written = write_shard(table(rows), uri, options)
@@ -52,7 +52,7 @@ def test_any_documents_come_back(tmp_path, options, rows):
 
 @pytest.mark.parametrize("options", OUTPUTS, ids=FORMATS)
 @given(rows=ROWS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_shard_is_an_input(tmp_path, options, rows):
     """What is written is read again as the same documents: ids that are given stay, empty ones and sources do not."""
     rows = [row | {"id": row["id"] or "x", "source": row["source"] or "y"} for row in rows]

@@ -235,7 +235,7 @@ def test_a_quality_that_is_length_is_flagged() -> None:
     assert warning.numbers["spearman"] < -0.8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.0, float("nan")]), st.integers(0, 3)), max_size=30))
 def test_spearman_is_scipys(pairs: list[tuple[float, int]]) -> None:
     complete = [(a, b) for a, b in pairs if a == a]

@@ -77,7 +77,6 @@ def test_uniform_orders_by_tie_break_alone() -> None:
     assert not sort_value(Ordering(), np.array([0.1, np.nan], np.float32), np.array([3, 4], np.uint64)).any()
 
 
-@settings(deadline=None)
 @given(st.lists(FLOATS), st.integers(0, 2**63))
 def test_one_fold_is_ascending(values: list[float], seed: int) -> None:
     quality = np.array(values, np.float32)
@@ -111,7 +110,7 @@ def test_places_without_rank_or_tokens() -> None:
     np.testing.assert_array_equal(place([0, np.nan, 5], [0, np.nan, 10]), [1, np.nan, 0.5])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora())
 def test_every_prefix_keeps_each_sources_share_within_one_document(corpus: list[Document]) -> None:
     order = slow_order(corpus, "ascending")
@@ -126,7 +125,7 @@ def test_every_prefix_keeps_each_sources_share_within_one_document(corpus: list[
             assert abs(used[source] - clock * totals[source]) <= longest[source] + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora())
 def test_with_two_sources_a_prefix_of_tokens_holds_both_in_proportion(corpus: list[Document]) -> None:
     corpus = [d for d in corpus if d.source != "C"]
@@ -141,7 +140,7 @@ def test_with_two_sources_a_prefix_of_tokens_holds_both_in_proportion(corpus: li
             assert abs(used[source] - through / total * source_tokens) <= longest + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora(), st.sampled_from(["ascending", "descending", "uniform", "folded"]), st.randoms(use_true_random=False))
 def test_the_order_does_not_depend_on_the_rows(corpus: list[Document], order: str, shuffle: object) -> None:
     moved = list(corpus)
@@ -149,7 +148,7 @@ def test_the_order_does_not_depend_on_the_rows(corpus: list[Document], order: st
     assert slow_order(moved, order, 3) == slow_order(corpus, order, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora())
 def test_each_source_is_sorted(corpus: list[Document]) -> None:
     for source in "ABC":

@@ -58,7 +58,7 @@ def averagings(draw: st.DrawFn) -> Checkpoints:
     return Checkpoints(averaging=kind, kept=kept, spacing=draw(st.floats(1e-3, 0.99 / kept)), alpha=draw(st.floats(0.05, 0.9)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents(), st.sampled_from(CONSTANT), HALF_LIVES, st.sampled_from([(0.0, 1.0), (0.3, 0.7), (0.95, 1.0)]))
 def test_under_a_constant_rate_lr_weighted_is_ascending(
     corpus: tuple[np.ndarray, np.ndarray], schedule: Schedule, half_life: float | None, bounds: tuple[float, float]
@@ -69,7 +69,7 @@ def test_under_a_constant_rate_lr_weighted_is_ascending(
     np.testing.assert_array_equal(ordered(Ordering(order="lr_weighted"), *corpus, cells), ascending(*corpus))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents())
 def test_a_blend_without_temperature_and_one_document_a_bucket_are_ascending(corpus: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(ordered(Ordering(order="blended", temperature=0), *corpus), ascending(*corpus))
@@ -78,7 +78,7 @@ def test_a_blend_without_temperature_and_one_document_a_bucket_are_ascending(cor
     np.testing.assert_array_equal(fine, ascending(quality, tokens + 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(schedules())
 def test_without_forgetting_the_learning_rate_alone_sorts(schedule: Schedule) -> None:
     cells = weighted_cells(schedule, 0.0, 1.0, 0.0)
@@ -87,7 +87,7 @@ def test_without_forgetting_the_learning_rate_alone_sorts(schedule: Schedule) ->
     assert (np.diff(rate) >= -1e-8 * schedule.peak).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     schedules(),
     HALF_LIVES,
@@ -118,7 +118,7 @@ def test_no_order_gives_quality_more_weight(
     assert ours >= float((rng.permutation(quality) * weight).sum()) * (1 - 1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(schedules(), HALF_LIVES, st.integers(1, 9))
 def test_without_averaging_the_weights_are_those_of_the_last_model_to_the_bit(
     schedule: Schedule, half_life: float | None, kept: int
@@ -224,7 +224,7 @@ def test_documents_longer_than_a_cell_do_not_all_fall_to_one_side(size: int) -> 
     assert (quality[found] * weight).sum() >= 0.995 * (quality * np.sort(weight)).sum()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=100))
 def test_quantiles_lie_inside_their_documents_and_never_fall(sizes: list[int]) -> None:
     tokens = np.array(sizes)

@@ -50,7 +50,7 @@ def test_every_shard_has_its_rates_and_together_they_are_the_run() -> None:
     assert plan.shuffle is False
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(schedules(), st.lists(st.integers(0, 1000), min_size=1, max_size=12).filter(any))
 def test_under_any_schedule_means_and_masses_add_up(schedule: Schedule, tokens: list[int]) -> None:
     plan = make_plan(manifest(Curriculum(), [("phase-1", size) for size in [*tokens, 1000]]), schedule)

@@ -1,7 +1,7 @@
 """Components: the forest is exact, canonical, and may be merged in any order."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.dedup.components import bucket_edges, forest
@@ -27,13 +27,11 @@ def stars(rows):
     return [(root, node) for node, root in sorted(least.items()) if root != node]
 
 
-@settings(deadline=None)
 @given(EDGES)
 def test_forest_names_the_least_node_of_each_component(rows):
     assert [tuple(row) for row in forest(edges_of(rows)).tolist()] == stars(rows)
 
 
-@settings(deadline=None)
 @given(EDGES, st.randoms())
 def test_forest_ignores_order_direction_and_repetition(rows, random):
     shuffled = [(b, a) for a, b in rows] + rows[: len(rows) // 2]
@@ -41,7 +39,6 @@ def test_forest_ignores_order_direction_and_repetition(rows, random):
     assert np.array_equal(forest(edges_of(rows)), forest(edges_of(shuffled)))
 
 
-@settings(deadline=None)
 @given(EDGES, EDGES, EDGES)
 def test_forests_merge_in_any_grouping(a, b, c):
     expected = forest(edges_of(a + b + c))
@@ -56,7 +53,6 @@ def test_many_equal_edges_are_one():
     assert forest(np.tile(np.array([[3, 9]], np.uint64), (1000, 1))).tolist() == [[3, 9]]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), NODES), max_size=30), st.randoms())
 def test_bucket_edges_are_stars_of_the_distinct_members(rows, random):
     members = {}

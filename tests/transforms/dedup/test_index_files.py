@@ -43,7 +43,7 @@ def write(folder: Path, bands: list[int], bits: tuple[int, int]) -> Segment:
     return Segment("night", str(folder), IndexFile(documents=0, near=None, bits={BANDS: bits}, files=files, before=[]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(HASHES, HASHES, st.sampled_from([(0, 0), (0, 3), (2, 2), (1, 5)]))
 def test_it_finds_exactly_the_rows_with_a_hash(tmp_path_factory, bands, others, bits) -> None:
     segment = write(tmp_path_factory.mktemp("index"), bands, bits)
@@ -96,7 +96,7 @@ def documents_of(folder: Path, lists: list[list[int]]) -> tuple[Segment, pa.Tabl
     return Segment("night", str(folder), index), pa.concat_tables(tables)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=5), max_size=12), st.randoms())
 def test_it_has_the_shingles_of_each_document(tmp_path_factory, lists, random) -> None:
     segment, table = documents_of(tmp_path_factory.mktemp("index"), lists)

@@ -8,7 +8,7 @@ import datasketch
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -55,7 +55,6 @@ def throws(shingles, k, raw):
 
 
 @pytest.mark.parametrize(("scheme", "reference"), [("multiply", minima), ("fss", throws)])
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=9), max_size=5),
     st.integers(1, 3),

@@ -46,14 +46,14 @@ def reference(documents: Sequence[Document], threshold: float, fixed: int) -> li
     return results
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(DOCUMENTS, THRESHOLDS, st.integers(0, 30), st.sampled_from([1, 3, 200]))
 def test_it_is_what_sets_say(documents, threshold, fixed, crowding) -> None:
     fixed = min(fixed, len(documents))
     assert nearest(documents, threshold, fixed, crowding) == reference(documents, threshold, fixed)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(DOCUMENTS, THRESHOLDS, st.lists(st.integers(0, 30), max_size=9), st.sampled_from([1, 200]))
 def test_any_split_over_ten_nights_keeps_what_one_run_keeps_if_the_oldest_stays(documents, threshold, cuts, crowding) -> None:
     """The documents are in the order of their dates. Each night is compared with all that was released, then with itself."""

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.dedup.shingles import jaccard, shingles, windows
@@ -41,7 +41,6 @@ def of_texts(*texts, ngram=5, fold=False):
     return [hashes[first[d] : first[d + 1]] for d in range(len(texts))]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
 def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
     first, hashes = shingles(words_of(documents), n, fold=False)
@@ -51,7 +50,6 @@ def test_shingles_are_the_hashed_ngrams_sorted_without_repeats(documents, n):
         assert hashes[first[d] : first[d + 1]].tolist() == sorted(map(hash_ngram, ngrams(document, n)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(WORDS, max_size=40), max_size=6), st.integers(1, 7))
 def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
     first, hashes = windows(words_of(documents), n, fold=False)
@@ -61,7 +59,6 @@ def test_windows_are_the_hashed_ngrams_in_text_order(documents, n):
         assert hashes[first[d] : first[d + 1]].tolist() == result
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=60), st.lists(st.integers(1, 4), max_size=60), st.integers(1, 5))
 def test_jaccard_of_shingles_is_that_of_the_ngram_sets(a, b, n):
     first, hashes = shingles(words_of([a, b]), n, fold=False)
@@ -70,7 +67,6 @@ def test_jaccard_of_shingles_is_that_of_the_ngram_sets(a, b, n):
     assert jaccard(hashes[: first[1]], hashes[first[1] :]) == expected
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.floats(0, 1))
 def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
     expected = len(a & b) / len(a | b) if a | b else 0.0

@@ -145,7 +145,7 @@ def corpora(draw):
     return with_components(rows)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(corpora(), st.sampled_from([1e-9, 0.1, 0.5, 0.7, 1.0]), st.sampled_from([0, 1, 2, 1000]))
 def test_the_decision_is_that_of_sets(rows, threshold, crowding):
     assert decide(rows, threshold, crowding) == reference(rows, threshold)
@@ -187,7 +187,7 @@ def test_pages_of_one_template_are_not_compared_pair_by_pair():
     assert verdicts["duplicate_of"].null_count == len(rows)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(corpora(), st.sampled_from([0.3, 0.7]))
 def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
     verdicts = decide(rows, threshold)
@@ -213,7 +213,7 @@ def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
                 assert document["text_hash_1"] != other["text_hash_1"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(corpora(), st.randoms())
 def test_neither_row_order_nor_the_split_over_tables_matters(rows, random):
     expected = decide(rows)
@@ -225,7 +225,7 @@ def test_neither_row_order_nor_the_split_over_tables_matters(rows, random):
     assert separate == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(corpora(), st.sampled_from([0.3, 0.7]))
 def test_lesser_exact_copies_need_no_shingles(rows, threshold):
     table = table_of(rows)
@@ -237,14 +237,12 @@ def test_lesser_exact_copies_need_no_shingles(rows, threshold):
     assert decide(spared, threshold) == decide(rows, threshold)
 
 
-@settings(deadline=None)
 @given(corpora())
 def test_best_first_ranks_by_quality_tie_and_id(rows):
     order = best_first(table_of(rows), []).to_pylist()
     assert [rows[place] for place in order] == sorted(rows, key=rank)
 
 
-@settings(deadline=None)
 @given(corpora(), st.data())
 def test_the_rank_of_the_source_and_then_the_preference_go_before_quality(rows, data):
     column = st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows))

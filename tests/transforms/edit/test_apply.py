@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tamis
@@ -23,7 +23,6 @@ def array(texts: list[str]) -> pa.Array:
     return pa.array(["before", *texts, "after"], pa.large_string()).slice(1, len(texts))
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=12), st.integers(0, 3))
 def test_a_batch_is_edited_as_each_text_alone(texts: list[str], editors: int) -> None:
     batch, edited = array(texts), []
@@ -52,7 +51,6 @@ def test_a_batch_is_edited_as_each_text_alone(texts: list[str], editors: int) ->
         assert original_text(now, edits) == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=8), st.data())
 def test_the_cut_of_the_batches_does_not_matter(texts: list[str], data: st.DataObject) -> None:
     middle = data.draw(st.integers(0, len(texts)))

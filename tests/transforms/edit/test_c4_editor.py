@@ -77,13 +77,13 @@ line = st.lists(st.one_of(sentence, piece), max_size=4).map("".join)
 pages = st.lists(st.tuples(line, st.sampled_from(BREAKS)).map("".join), max_size=8).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(pages, max_size=4), st.sampled_from([C4Lines(), FINEWEB]))
 def test_equals_the_reference(texts: list[str], options: C4Lines) -> None:
     check(texts, options)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(batches, st.sampled_from([C4Lines(min_words=1), C4Lines(end_marks=("。", "a"), policy_phrases=()), FINEWEB]))
 def test_equals_the_reference_on_random_texts(texts: list[str], options: C4Lines) -> None:
     check(texts, options)
@@ -99,7 +99,7 @@ def test_real_texts(shared: Path) -> None:
 
 
 @given(batches)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_rater_of_the_text_before_measures_the_same(texts: list[str]) -> None:
     array = pa.array(texts, pa.large_string())
     rated, own = C4Rater(C4()).rate(segment(array)), edited(texts).signals

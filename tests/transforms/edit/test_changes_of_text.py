@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.edit.changes_of_text import Change, changed, composed, difference
@@ -17,7 +17,6 @@ def ordered(changes: list[Change]) -> bool:
     return places == sorted(places)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_difference_turns_one_text_into_the_other(before: str, after: str) -> None:
     changes = difference(before, after)
@@ -40,7 +39,6 @@ def test_a_long_text_takes_no_long_time() -> None:
     assert time.process_time() - begun < 20
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, TEXTS, TEXTS)
 def test_changes_compose(first: str, second: str, third: str, fourth: str) -> None:
     changes = difference(first, second, 1)

@@ -71,7 +71,6 @@ def is_punctuation(character: str) -> bool:
     return not (character.isalnum() or character.isspace() or mark)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_measures_are_those_of_each_line(values: list[str]) -> None:
     batch = array(values)
@@ -91,7 +90,6 @@ def test_measures_are_those_of_each_line(values: list[str]) -> None:
         assert lines.punctuation[k] == sum(map(is_punctuation, line))
 
 
-@settings(deadline=None)
 @given(texts, st.data())
 def test_what_stays_is_joined_as_lines_are(values: list[str], data: st.DataObject) -> None:
     source = unsegmented(array(values))
@@ -129,14 +127,12 @@ CHANGES: list[dict[str, object]] = [{}, {"min_words": 1}, {"max_upper": None}]
 NO_PHRASES: dict[str, object] = {"at_start": (), "at_end": (), "anywhere": ()}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("aA1 2.,Kk\nlikes 漢É…|\t"), max_size=60), st.sampled_from(CHANGES))
 def test_whole_lines_go_as_in_the_reference(text: str, changed: dict[str, object]) -> None:
     options = Lines.model_validate(NO_PHRASES | changed | {"counted": ("like", "likes", "s")})
     assert after(LinesEditor(options), text) == reference(text, options)
 
 
-@settings(deadline=None)
 @given(texts, st.data())
 def test_neither_other_texts_nor_rules_that_are_off_matter(values: list[str], data: st.DataObject) -> None:
     editor = LinesEditor(Lines())
@@ -226,7 +222,7 @@ def test_the_share_of_words_removed() -> None:
 def test_the_lines_that_meet_all_conditions_are_cut(where: dict[str, object], test: Callable[[str], object]) -> None:
     editor = CutLinesEditor(CutLines.model_validate({"name": "some", "where": where}))
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
     def holds(text: str) -> None:
         lines = text.split("\n")

@@ -117,7 +117,7 @@ def repair(text: str, rules: frozenset[str] = ALL) -> str:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @example(["\xad\xad", "a\xadb\xad \xad\n\xad"], ALL)
 @given(st.lists(TEXTS, max_size=6), RULE_SETS | st.just(ALL))
 def test_a_batch_is_repaired_as_a_plain_chain_of_rules_repairs_each_text(texts: list[str], rules: frozenset[str]) -> None:
@@ -128,7 +128,7 @@ def test_a_batch_is_repaired_as_a_plain_chain_of_rules_repairs_each_text(texts: 
         assert all(edit["removed"] != edit["inserted"] for edit in edits or [])
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 @given(TEXTS)
 def test_a_repaired_text_stays(text: str) -> None:
     once = repair(text)

@@ -66,7 +66,7 @@ def tokens(steps):
     return ids[segments > 0].tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shards=SHARDS, data=st.data())
 @pytest.mark.parametrize("packing", ["cut", "best_fit"])
 def test_any_world_reads_the_planned_order_and_resumes_as_any_other(packing, shards, data):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.feed.packing import best_fit, concatenate, cut, fill_batch
@@ -18,7 +18,6 @@ def places(pieces):
     return [(int(s), int(d), int(t)) for s, d, start, length in rows for t in range(start, start + length)]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(LENGTHS, SIZES, st.integers(0, 50), st.data())
 def test_cut_yields_the_stream_in_pieces(lengths, size, before, data):
     offsets = before + np.cumsum(np.append(0, lengths))
@@ -31,7 +30,6 @@ def test_cut_yields_the_stream_in_pieces(lengths, size, before, data):
     assert (pieces.length > 0).all()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(LENGTHS, SIZES)
 def test_best_fit_loses_no_token_and_cuts_only_long_documents(lengths, size):
     packed = best_fit(lengths, size)
@@ -46,7 +44,6 @@ def test_best_fit_loses_no_token_and_cuts_only_long_documents(lengths, size):
     assert len(used) <= max(1, int(np.ceil(11 / 9 * lengths.sum() / size)) + 1) or (lengths > size // 2).any()
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(LENGTHS, SIZES)
 def test_best_fit_orders_sequences_and_pieces(lengths, size):
     packed = best_fit(lengths, size)
@@ -75,7 +72,6 @@ def fill_slowly(pieces, ids, at, sequences, size):
     return tokens, segments, positions
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(LENGTHS, SIZES, st.booleans())
 def test_filling_a_batch_copies_piece_by_piece(lengths, size, fit):
     offsets = np.cumsum(np.append(0, lengths))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as JsonTokenizer
 from tokenizers import models, pre_tokenizers
@@ -26,7 +26,6 @@ def encoded(tokenizer, texts):
     return [ids[end - length : end].tolist() for end, length in zip(ends, lengths.tolist(), strict=True)]
 
 
-@settings(deadline=None)  # the first call loads a kernel
 @given(TEXTS, st.integers(0, 5), st.integers(0, 5))
 def test_bytes_are_the_bytes_of_any_slice(texts, first, count):
     some = pa.array(texts, pa.large_string()).slice(first, count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.provenance.changes import Piece, changes, original_text
@@ -23,7 +23,6 @@ def edits_of(text: str, editors: int) -> tuple[str, list[dict[str, Any]]]:
     return text, record
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), st.integers(0, 3), st.lists(st.integers(0, 80), max_size=6))
 def test_pieces_give_both_texts(text: str, editors: int, bounds: list[int]) -> None:
     rated, edits = edits_of(text, editors)

@@ -69,13 +69,13 @@ def reference(text: str) -> list[float | None]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(batches)
 def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text("aB1é_½.?!)”' \n", max_size=80).map(lambda text: text + " one two three four five."), max_size=3))
 def test_equals_the_reference_with_many_marks(texts: list[str]) -> None:
     check(RATER, reference, texts)
@@ -84,7 +84,7 @@ def test_equals_the_reference_with_many_marks(texts: list[str]) -> None:
 cited = st.lists(st.sampled_from(["[1]", "[edit]", "[citation needed]", *'[]x J.?") A', "use coo", "kies "]), max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(cited.map(lambda pieces: "One two three. " + "".join(pieces) + "."), max_size=3))
 def test_equals_the_reference_with_many_citations(texts: list[str]) -> None:
     check(RATER, reference, texts)
@@ -173,7 +173,7 @@ def bad_words(rater: C4Rater, texts: Sequence[str], labels: Sequence[str | None]
 words = st.text("abdé_1 -.İΣ", min_size=1, max_size=4).map(str.strip).filter(len)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example({"1"}, ["1.1"])
 @given(st.sets(words, min_size=1, max_size=5), st.lists(st.text("abAdéÉ_1 -.\n", max_size=30), max_size=5))
 def test_bad_words_equal_those_of_tfds(tmp_path_factory: pytest.TempPathFactory, listed: set[str], texts: list[str]) -> None:

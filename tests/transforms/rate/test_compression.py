@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.rate.compression import Compression, CompressionRater
@@ -22,7 +22,6 @@ def rated(texts: Sequence[str], **options: int) -> list[float | None]:
     return batch["compression.ratio"].to_pylist()
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=5), st.integers(1, 100))
 def test_equals_zstd_of_each_text(texts: list[str], min_bytes: int) -> None:
     raw = [text.encode() for text in texts]

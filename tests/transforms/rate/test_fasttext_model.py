@@ -204,13 +204,13 @@ word = st.sampled_from(["free", "</s>", "__label__0", "__label__q", "<", "人人
 line = st.lists(word | st.text(LETTERS, max_size=6), max_size=12).map(" ".join) | st.text(max_size=40)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(line, min_size=1, max_size=6))
 def test_any_text(small: str, texts: list[str]) -> None:
     assert_agree(small, texts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(line, min_size=1, max_size=6))
 def test_any_text_by_lid176(texts: list[str]) -> None:
     assert_agree(packaged_model(), texts)
@@ -247,7 +247,7 @@ def test_each_labels_probability(small: str) -> None:
             assert p == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(ADVERSARIAL[:20] + list(ARTICLE_1.values())), min_size=2, max_size=12), st.data())
 def test_any_batches_give_the_same(texts: list[str], data: st.DataObject) -> None:
     model = load(packaged_model())
@@ -300,7 +300,7 @@ def test_other_files_are_named(folder: Path, tmp_path: Path) -> None:
         load(str(tmp_path / "nowhere.bin"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["long-ngrams", "tree", "quantised-pruned", "quantised-tree"]), st.data())
 def test_a_changed_byte_is_an_error_or_another_model(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject

@@ -26,7 +26,7 @@ def reference(text: str) -> list[float | None]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(batches)
 def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)

@@ -37,7 +37,7 @@ def reference_with_marks(text: str) -> list[float | None]:
     return reference(text, marks=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(batches)
 def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)

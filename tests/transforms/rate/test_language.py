@@ -71,7 +71,7 @@ def test_only_the_prefix_counts(rater: LanguageRater) -> None:
     assert rated(rater, ["word " * 200_000]) == rated(rater, ["word " * 400])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=5), st.integers(1, 40))
 def test_equals_the_library_on_any_text(library: Any, texts: list[str], prefix: int) -> None:
     for text, (label, probability) in zip(texts, rated(LanguageRater(Language(prefix_chars=prefix)), texts), strict=True):

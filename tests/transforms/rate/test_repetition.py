@@ -67,14 +67,14 @@ def reference_with_marks(text: str) -> list[float | None]:
 few_words = st.lists(st.sampled_from(["a ", "b ", "c ", "ab ", "a. ", "\n", "\n\n"]), max_size=80).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(few_words, few_words.map(lambda t: t * 3)), max_size=4))
 def test_equals_the_reference_on_repetitive_texts(texts: list[str]) -> None:
     check(RATER, reference, texts)
     check(WITH_MARKS, reference_with_marks, texts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches)
 def test_equals_the_reference(texts: list[str]) -> None:
     check(RATER, reference, texts)

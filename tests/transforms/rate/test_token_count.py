@@ -67,7 +67,7 @@ def reference(text: str) -> int:
 alphabet = st.one_of(st.characters(codec="utf-8"), st.sampled_from("aé09 \n\t.,-_“—汉\u00a0\x00\x7f\u037f\u0380"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text(alphabet, max_size=60), max_size=4))
 def test_the_estimate_equals_its_reference(texts: list[str]) -> None:
     assert rated(texts) == [reference(text) for text in texts]
@@ -83,7 +83,7 @@ long_runs = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(long_runs, max_size=4))
 def test_the_estimate_of_runs_over_blocks(texts: list[str]) -> None:
     assert rated(texts) == [reference(text) for text in texts]

@@ -194,7 +194,7 @@ def test_garbage_under_a_compressed_name(tmp_path):
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(place=st.floats(0.01, 0.99), bit=st.integers(0, 7))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_bit_never_raises_and_never_goes_unseen(tmp_path, codec, place, bit):
     noise = np.random.default_rng(0).integers(97, 123, 40_000, np.uint8).tobytes()
     plain = b"".join(b'{"text": "%s"}\n' % noise[k : k + 1000] for k in range(0, len(noise), 1000))

@@ -55,7 +55,7 @@ RECORDS = st.lists(
 
 
 @given(records=RECORDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_parquet_and_jsonl_of_the_same_records_are_the_same_documents(tmp_path, records):
     records = [record | ({"id": str(record["id"])} if "id" in record else {}) for record in records]
     rows, rejects = documents_of([jsonl(tmp_path / "a.jsonl", records)])

@@ -59,7 +59,7 @@ def splits_of(path, **options):
 @pytest.mark.parametrize("suffix", COMPRESS)
 @pytest.mark.parametrize("kind", ["jsonl", "txt"])
 @given(data=FILE, cuts=st.lists(st.integers(0, 2000), max_size=12), piece=st.integers(1, 3000))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_splits_give_what_the_whole_gives_in_its_order(tmp_path, suffix, kind, data, cuts, piece):
     path = tmp_path / f"a.{kind}{suffix}"
     stored = pack(data, cuts, suffix)
@@ -164,7 +164,7 @@ def test_a_split_that_ends_where_no_member_begins_is_an_error(tmp_path):
     damage=st.lists(st.tuples(st.floats(0.001, 0.999), st.integers(0, 255)), min_size=1, max_size=2),
     piece=st.integers(1, 8000),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_costs_the_same_documents_wherever_the_cuts_are(tmp_path, suffix, starts, damage, piece):
     noise = np.random.default_rng(0).integers(97, 123, 8000, np.uint8).tobytes()
     lines = b"".join(b'{"text": "%s"}\n' % noise[k : k + 97] for k in range(0, len(noise), 97))

@@ -168,7 +168,7 @@ def test_time_is_linear(hostile: bytes, size: int) -> None:
     assert time.process_time() - begin < 30
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=st.lists(st.binary(max_size=300), max_size=8), eol=st.sampled_from([b"\r\n"]), size=st.integers(1, 400))
 def test_fastwarc_finds_the_same_records(texts: list[bytes], eol: bytes, size: int) -> None:
     data = b"".join(record(str(number), text, eol=eol) for number, text in enumerate(texts))

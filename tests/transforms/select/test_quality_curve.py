@@ -59,7 +59,6 @@ def test_more_than_the_cap_allows_is_an_error_that_says_how_much_it_allows() -> 
         curve_times(np.ones(20), 100, cap=7, drop=0.4)
 
 
-@settings(deadline=None)  # the first one imports SciPy
 @given(CURVES, SHARES)
 def test_the_buckets_give_the_tokens_wanted_and_the_best_stays_below_the_cap(curve: QualityCurve, share: float) -> None:
     epochs = share * curve.most_epochs
@@ -71,7 +70,7 @@ def test_the_buckets_give_the_tokens_wanted_and_the_best_stays_below_the_cap(cur
     assert (times[:dropped] == 0).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(CURVES, SHARES)
 def test_the_means_are_those_of_numerical_integration_and_no_curve_of_the_grid_is_steeper(
     curve: QualityCurve, share: float
@@ -106,7 +105,6 @@ def by_token(tokens: list[int], times: Ints) -> list[float]:
     return [float(np.mean(of_token[end - size : end])) for size, end in zip(tokens, ends.tolist(), strict=True)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(2, 12), SHARES)
 def test_documents_are_seen_as_their_tokens_are_whatever_their_size(tokens: list[int], buckets: int, share: float) -> None:
     tokens = [*tokens, -sum(tokens) % buckets or buckets]  # so that no bucket ends within a token
@@ -136,7 +134,6 @@ def test_tokens_of_a_large_corpus_do_not_overflow() -> None:
         assert document_times(np.array([1000]), np.array([rank]), np.array([pool]), np.array([0]), times).tolist() == [expected]
 
 
-@settings(deadline=None)  # the first one compiles a kernel
 @given(st.integers(0, 8 * MILLION), st.integers(0, 2**32))
 def test_the_integer_part_repeats_and_the_fraction_is_drawn(times: int, seed: int) -> None:
     hashes = mix(np.arange(20_000, dtype=np.uint64), seed)

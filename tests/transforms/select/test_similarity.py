@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.select.similarity import representatives
@@ -29,7 +29,6 @@ def greedy(embedding: Vectors, order: list[int], cluster: list[int], ceiling: fl
     return result
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.integers(0, 60), st.integers(1, 4), st.integers(1, 5), st.floats(-0.5, 0.99), st.integers(0, 2**32))
 def test_the_result_is_that_of_a_greedy_loop(documents: int, clusters: int, width: int, ceiling: float, seed: int) -> None:
     draw = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def reference(url: str) -> tuple[str, str]:
     return (host, path) if host else ("", "")
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(addresses)
 @example("http://a/%2e%2e/./b/..//c/%2E")
 @example("http://xn--a/")
@@ -64,7 +64,7 @@ def test_addresses_with_a_scheme_are_those_of_the_parser(url: str) -> None:
     assert canonical_url(url) == reference(url)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(strange)
 @example("http:/\\a\n.b")
 @example("http:///x")
@@ -75,7 +75,7 @@ def test_what_has_a_scheme_of_the_web_is_as_the_parser_reads_it(text: str) -> No
     assert canonical_url(text) == reference(text) or not has_scheme
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(strange)
 def test_the_form_of_a_form_is_itself(text: str) -> None:
     host, path = canonical_url(text)

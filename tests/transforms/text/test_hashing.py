@@ -16,7 +16,7 @@ from tamis.transforms.text.hashing import PADDING, hash128, hash_spans, hash_tex
 seeds = st.integers(0, 2**64 - 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=100), max_size=8), seeds, st.integers(0, 8), st.integers(0, 8))
 def test_hashes_of_rows(rows: list[bytes], seed: int, first: int, length: int) -> None:
     wanted = [xxhash.xxh64_intdigest(row, seed) for row in rows[first : first + length]]
@@ -24,7 +24,7 @@ def test_hashes_of_rows(rows: list[bytes], seed: int, first: int, length: int) -
         assert hash_texts(pa.array(rows, kind).slice(first, length), seed).tolist() == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=200), st.data(), seeds)
 def test_hashes_of_spans(data: bytes, draw: st.DataObject, seed: int) -> None:
     ends = draw.draw(st.lists(st.tuples(st.integers(0, len(data)), st.integers(0, len(data))).map(sorted), max_size=5))
@@ -45,7 +45,6 @@ def test_a_long_text() -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=9), max_size=6), st.integers(0, 6))
-@settings(deadline=None)
 def test_buffers_can_be_read_past_their_end(texts: list[str], first: int) -> None:
     data, start = text_buffer(pa.array(texts, pa.large_string())[first:])
     assert len(data) >= start[-1] + PADDING

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.text.prefix import prefix
 from tamis.transforms.text.segment import segment
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), max_size=6), st.integers(1, 31), st.integers(0, 3))
 def test_is_the_slice(texts: list[str], chars: int, skipped: int) -> None:
     texts = [*["é人🙂"] * skipped, *texts]

@@ -123,20 +123,20 @@ def check(cut: SegmentedTexts, documents: list[str], definition: Words = DEFAULT
     assert len(cut.line_word_first) == len(flat_lines) + 1
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(texts, st.sampled_from(DEFINITIONS))
 def test_equals_the_regular_expression(documents: list[str], words: Words) -> None:
     check(segment(pa.array(documents, pa.large_string()), words), documents, words)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts, st.integers(0, 3), st.integers(0, 3), st.sampled_from(DEFINITIONS))
 def test_sliced_and_32_bit_arrays(documents: list[str], first: int, length: int, words: Words) -> None:
     for kind_ in (pa.string(), pa.large_string()):
         check(segment(pa.array(documents, kind_).slice(first, length), words), documents[first : first + length], words)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(texts, st.sampled_from([Words(definition=d, unspaced="icu") for d in ("punctuation", "whitespace")]))
 def test_dictionary_words(documents: list[str], words: Words) -> None:
     pytest.importorskip("icu4py")

@@ -77,7 +77,7 @@ def disallows(row: Row, host: str, path: str, day: str | None) -> bool:
     return bool(mine) and inside and canonical_url(f"http://{row['host']}")[0] == host and path.startswith(begin)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(table_rows, st.lists(st.tuples(some_urls, st.sampled_from([None, *DAYS])), max_size=6))
 def test_the_rows_that_disallow_are_those_of_a_search(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], documents: list[tuple[tuple[str, str], str | None]]

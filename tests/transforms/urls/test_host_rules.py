@@ -48,7 +48,7 @@ def canonical(rule: Rule) -> Rule:
     return canonical_url(f"http://{rule[0]}")[0], *rule[1:]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(rules, max_size=12), st.lists(st.tuples(hosts, paths), max_size=6))
 @example([("a", "/a/b", 0, 0), ("a", "/a", 1, 0), ("a", "/ab", 2, 0)], [("a", "/a/b/a")])
 def test_the_rules_that_hold_are_those_of_a_search(rules: list[Rule], addresses: list[tuple[str, str]]) -> None:
@@ -77,7 +77,7 @@ def test_the_rules_that_hold_are_those_of_a_search(rules: list[Rule], addresses:
     assert address.tolist() == sorted(address.tolist())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(hosts, max_size=8))
 @example(
     ["city.kawasaki.jp", "a.city.kawasaki.jp", "x.a.kawasaki.jp", "a.kawasaki.jp", "kawasaki.jp", "www.ck", "a.b.ck", "com"]

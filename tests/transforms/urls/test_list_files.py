@@ -90,7 +90,7 @@ lines = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(texts=st.lists(lines, max_size=12), ending=st.sampled_from(["\n", "\r\n"]), last=st.booleans())
 def test_no_line_is_lost(tmp_path_factory: pytest.TempPathFactory, texts: list[str], ending: str, last: bool) -> None:
     file = tmp_path_factory.mktemp("list") / "list"

@@ -67,7 +67,7 @@ entries = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(entries, min_size=1, max_size=8), st.sampled_from(["below", "domain", "exact"]), st.lists(addresses, max_size=8)
 )
@@ -103,7 +103,7 @@ pieces = st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab", "-", ".", "/", "
 some_words = st.sets(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(some_words, some_words, some_words, st.lists(pieces, max_size=6))
 def test_the_score_of_words_is_that_of_a_plain_reading(
     tmp_path_factory: pytest.TempPathFactory, strict: set[str], hard: set[str], soft: set[str], texts: list[str]

@@ -80,7 +80,7 @@ def decon(items: Rows) -> Scan:
                 "passage": "\n".join(item["passage"]),
                 "answer": answer,
                 "config": "main",
-                "doc_id": len(rows) + 1,
+                "doc_id": 1 + sum(map(len, by_benchmark.values())),  # of all benchmarks: it joins answers to questions
                 "is_correct": answer in item["answer"] or not item["choices"],
                 "fingerprint": f"{number:08x}{len(rows):08x}",
             }

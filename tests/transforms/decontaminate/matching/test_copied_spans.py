@@ -100,7 +100,7 @@ def test_awkward_texts(tmp_path: Path) -> None:
 pieces = st.sampled_from([FIRST, SECOND, FILLER, FIRST[:40], SECOND[40:], "\n", "word", ". "])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.lists(pieces, max_size=8).map(" ".join), max_size=5), margin=st.integers(0, 30))
 def test_no_copy_is_left_and_texts_do_not_depend_on_each_other(tmp_path: Path, texts: list[str], margin: int) -> None:
     index = index_of(tmp_path, [FIRST, SECOND])

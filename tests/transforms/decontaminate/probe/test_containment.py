@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.decontaminate.benchmarks import Item
@@ -21,7 +21,6 @@ def sequences(text: str) -> set[tuple[str, ...]]:
     return set(zip(words, words[1:], words[2:], strict=False))
 
 
-@settings(deadline=None)
 @given(ITEMS, st.lists(TEXTS, min_size=1, max_size=4))
 def test_the_rule(parts: list[tuple[str, list[str]]], texts: list[str]) -> None:
     items = [Item("b", str(place), (question,), choices=tuple(choices)) for place, (question, choices) in enumerate(parts)]

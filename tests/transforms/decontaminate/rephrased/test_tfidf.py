@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.decontaminate.rephrased.tfidf import TfIdf
@@ -41,7 +41,6 @@ some_words = ("an", "ox", "saw", "no", "fly", "on", "red", "ice", "by", "day", "
 words = st.lists(st.sampled_from(some_words), min_size=1, max_size=14).map(" ".join)
 
 
-@settings(deadline=None)  # compiles
 @given(st.lists(words, min_size=1, max_size=6), st.lists(words, min_size=1, max_size=6), st.floats(0, 1))
 def test_it_equals_the_definition(items: list[str], passages: list[str], bound: float) -> None:
     scorer = TfIdf(items)

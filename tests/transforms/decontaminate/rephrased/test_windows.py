@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.decontaminate.rephrased.windows import windows
@@ -32,7 +32,6 @@ def test_a_text_of_one_window_is_one() -> None:
     assert texts(11, TEXT) == [(0, TEXT[:-1])]
 
 
-@settings(deadline=None)  # compiles
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 12))
 def test_every_run_of_half_a_window_is_in_one(lengths: list[int], size: int) -> None:
     documents = [" ".join(f"d{number}w{k}" for k in range(length)) for number, length in enumerate(lengths)]

@@ -145,7 +145,7 @@ DOCUMENTS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents=DOCUMENTS, least=st.integers(2, 4), seed=st.integers(0, 99), partitions=st.integers(1, 5))
 def test_equals_a_naive_count_for_any_cut_of_the_input(tmp_path_factory, documents, least, seed, partitions):
     draw = np.random.default_rng(seed)
@@ -350,7 +350,7 @@ SENTENCES = st.lists(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [RepeatedParagraphs, RepeatedSentences])
-@settings(max_examples=25, deadline=None, phases=WITHOUT_SHRINKING)
+@settings(max_examples=25, phases=WITHOUT_SHRINKING)
 @given(data=st.data(), least=st.integers(2, 3), characters=st.sampled_from([0, 0, 10]), seed=st.integers(0, 99))
 def test_pieces_are_cut_as_by_hand(tmp_path_factory, kind, data, least, characters, seed) -> None:
     text = PARAGRAPHS if kind is RepeatedParagraphs else SENTENCES
@@ -365,7 +365,7 @@ def test_pieces_are_cut_as_by_hand(tmp_path_factory, kind, data, least, characte
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=st.lists(SENTENCES, min_size=1, max_size=10), in_a_row=st.integers(1, 3))
 def test_no_sentence_is_lost_that_the_best_document_keeps(tmp_path_factory, texts, in_a_row) -> None:
     documents = [("", text) for text in texts]

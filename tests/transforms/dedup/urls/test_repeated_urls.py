@@ -67,7 +67,7 @@ ROW = st.tuples(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=st.lists(ROW, min_size=1, max_size=20), seed=st.integers(0, 99), partitions=st.integers(1, 5))
 def test_equals_a_sort_for_any_cut_of_the_input(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], seed: int, partitions: int

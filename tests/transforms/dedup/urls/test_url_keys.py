@@ -75,7 +75,7 @@ QUERIES = st.lists(
 PATHS = st.sampled_from(["", "/", "/a", "/a//", "/a;jsessionid=1", "/;JSessionID=/", "/a;jsessionid", "/é/../b/"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     urls=st.lists(
         addresses

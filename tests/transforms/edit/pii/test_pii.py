@@ -286,7 +286,7 @@ def test_numbers_of_listed_countries_are_found_as_they_are_written_at_home() -> 
     assert len(missed) / len(texts) < 0.05, missed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(TEXTS, max_size=4), st.sampled_from([EVERYTHING, Pii(), FINEWEB]))
 @example(["john.doe@example.com" * 5 + "DE89 3704 0044 0532 0130 00"], EVERYTHING)
 @example(["tel <PHONE> 12345678 <PHONE> 12345678"], EVERYTHING)
@@ -301,7 +301,7 @@ def test_kernel_overlooks_nothing_and_editing_again_changes_nothing(texts: list[
         assert original_text(result, edits or []) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(NUMBERS, min_size=4, max_size=12))
 def test_kernel_overlooks_no_number_and_no_address(texts: list[str]) -> None:
     assert after(texts, EVERYTHING) == [slow(text, EVERYTHING) for text in texts]
@@ -316,7 +316,7 @@ def test_values_are_found_anywhere_in_a_long_line(before: str, behind: str) -> N
             assert f"<{kind.upper()}>" in result, (text, result)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_lines_that_hold_nothing_are_not_looked_at_twice(texts: list[str]) -> None:
     array = unsegmented(pa.array(texts, pa.large_string()))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.testing import EDGES, check_rater
@@ -99,7 +99,6 @@ def test_workers_take_the_vectors_that_the_driver_saved(rater: EmbeddingRater, t
     assert worker.rate(texts_of(TEXTS)).equals(expected)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 9), max_size=12), max_size=6), st.booleans())
 def test_static_vectors_agree_with_a_reference(windows: list[list[int]], mapped: bool) -> None:
     draws = np.random.default_rng(2)

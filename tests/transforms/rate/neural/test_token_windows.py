@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.rate.neural.token_batches import bucket_lengths, plan_batches
@@ -69,7 +69,6 @@ def test_means_are_of_the_windows_of_a_document() -> None:
 Lengths = st.lists(st.integers(1, 100), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(Lengths, st.integers(1, 500))
 def test_batches_hold_each_window_once_in_the_shape_of_its_bucket(lengths: list[int], budget: int) -> None:
     tokens = np.array(lengths)

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.transforms.rate.trained.linear import CELLS, features, linear_scores
@@ -29,7 +29,6 @@ def cells_of(keys: list[int]) -> Counter[int]:
     return Counter([key % CELLS for key in keys] + [int(cell) % CELLS for cell in mix(pairs, PAIR)])
 
 
-@settings(deadline=None)
 @given(Documents)
 def test_scores_agree_with_a_reference(documents: list[list[int]]) -> None:
     draws = np.random.default_rng(3)
@@ -47,7 +46,6 @@ def test_scores_agree_with_a_reference(documents: list[list[int]]) -> None:
         assert math.isclose(score, 1 / (1 + math.exp(-product - float(model["bias"][0]))), rel_tol=1e-9)
 
 
-@settings(deadline=None)
 @given(Documents)
 def test_features_are_the_counts_of_words_and_pairs(documents: list[list[int]]) -> None:
     keys, first = keys_of(documents)

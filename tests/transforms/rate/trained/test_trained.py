@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.testing import check_rater
@@ -81,7 +81,6 @@ def test_a_file_that_is_no_model_is_named(content: bytes, tmp_path: Path) -> Non
         TrainedRater(Trained(name="edu", model=str(tmp_path / "none.safetensors"))).fingerprint  # noqa: B018
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=8), st.integers(1, 3), st.integers(0, 5))
 def test_rows_agree_with_a_reference(texts: list[str], least: int, most: int) -> None:
     segmented = segment(pa.array(texts, pa.large_string()))

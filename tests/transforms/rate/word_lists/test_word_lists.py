@@ -90,7 +90,7 @@ words = st.lists(alphabet, min_size=1, max_size=6).map("".join)
 entry_lists = st.lists(words, min_size=1, max_size=8).filter(lambda entries: any(entry.split() for entry in entries))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     entry_lists,
     st.lists(st.lists(st.one_of(words, st.characters(exclude_categories=["Cs"])), max_size=10).map("".join), max_size=4),

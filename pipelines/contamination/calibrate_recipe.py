@@ -16,7 +16,8 @@ from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.decontaminate.judge import CANDIDATES
 from tamis.transforms.decontaminate.matching.candidates import LEAST_ALIGNED, unpack
-from tamis.transforms.decontaminate.matching.scores import CLASSES, partial_counts, word_bits
+from tamis.transforms.decontaminate.matching.run_evidence import RunCounts, evidence
+from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.matching.verdicts import details, find
 
 CONFIDENCE: Final = 0.95
@@ -72,7 +73,8 @@ def calibrate_recipe(recipe: Recipe, rate: float, documents: int, seed: int, exa
     index = index_of(components)
     listed = pa.concat_arrays([candidates_of(batch, recipe, components) for batch in made.batches()])
     candidates = unpack(listed, index)
-    matches = find(candidates, index, word_bits(index, partial_counts(candidates, index)), options)
+    seen = evidence(index, RunCounts.of(candidates, index, options), options)
+    matches = find(candidates, index, seen, options)
     flags = np.array([options.classes.action(name) != "report" for name in CLASSES])
     matches = matches.take(np.flatnonzero(flags[matches.kind]))
     ids = made.hosts["id"].to_pylist()

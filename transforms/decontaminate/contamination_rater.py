@@ -68,6 +68,12 @@ class Decontaminate(Options):
         "in spans that may skip words (Llama 2); the longest such span.",
     )
     ngram: int = Field(8, ge=1, description="Words per n-gram, for the scores that count n-grams.")
+    mincount: int = Field(
+        1,
+        ge=1,
+        description="Documents of the run that must have an n-gram for it to count, for the scores that count n-grams. More "
+        "than 1 leaves out what only one document copies.",
+    )
     skip: int = Field(0, ge=0, description="Words in a row that a span may skip, for `extend` and `longest`.")
     action: Literal["drop", "cut"] = Field(
         "drop",

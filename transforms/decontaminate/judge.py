@@ -23,11 +23,10 @@ from tamis.transforms.text.words import Words
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.matching.index import Index
+    from tamis.transforms.decontaminate.matching.run_evidence import Evidence, RunCounts
     from tamis.transforms.decontaminate.matching.scores import Matches
 
-Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Counts = tuple[Ints, Ints, Ints]
 
 DROP = 2
 """The severity of matches of which a document is dropped, or cut."""
@@ -107,47 +106,39 @@ class FindMatches(beam.PTransform):
 
 
 class SumCounts(beam.CombineFn):
-    """Adds up `partial_counts`: the memory is that of the words of items that occur."""
+    """Adds up `RunCounts`: the memory is that of the words of items that occur."""
 
-    def create_accumulator(self) -> list[Counts]:
+    def create_accumulator(self) -> list[RunCounts]:
         return []
 
-    def add_input(self, accumulator: list[Counts], counts: Counts) -> list[Counts]:
-        return [summed([*accumulator, counts])]
+    def add_input(self, accumulator: list[RunCounts], counts: RunCounts) -> list[RunCounts]:
+        return [self.extract_output([*accumulator, counts])]
 
-    def merge_accumulators(self, accumulators: Iterable[list[Counts]]) -> list[Counts]:
-        return [summed([counts for accumulator in accumulators for counts in accumulator])]
+    def merge_accumulators(self, accumulators: Iterable[list[RunCounts]]) -> list[RunCounts]:
+        return [self.extract_output([counts for accumulator in accumulators for counts in accumulator])]
 
-    def extract_output(self, accumulator: list[Counts]) -> Counts:
-        return summed(accumulator)
+    def extract_output(self, accumulator: list[RunCounts]) -> RunCounts:
+        from tamis.transforms.decontaminate.matching.run_evidence import RunCounts
 
-
-def summed(counts: Iterable[Counts]) -> Counts:
-    """The sum of `partial_counts` of several parts."""
-    columns = [np.concatenate([np.empty(0, np.int64), *column]) for column in zip(*counts, strict=True)] or [
-        np.empty(0, np.int64)
-    ] * 3
-    words, which = np.unique(columns[0], return_inverse=True)
-    matched, joined = (np.bincount(which, column, minlength=len(words)).astype(np.int64) for column in columns[1:])
-    return words, matched, joined
+        return RunCounts.total(accumulator)
 
 
 def _candidates(part_state: PartState) -> pa.ListArray:
     return rated_part(part_state).columns([CANDIDATES])[CANDIDATES].combine_chunks()
 
 
-def _count(part_state: PartState, rater: Contamination) -> Counts:
+def _count(part_state: PartState, rater: Contamination) -> RunCounts:
     """All documents of a part count, also those that are dropped: a release counts what it has read."""
     from tamis.transforms.decontaminate.matching.candidates import unpack
-    from tamis.transforms.decontaminate.matching.scores import partial_counts
+    from tamis.transforms.decontaminate.matching.run_evidence import RunCounts
 
     index = _index_of(part_state, rater)
-    return partial_counts(unpack(_candidates(part_state), index), index)
+    return RunCounts.of(unpack(_candidates(part_state), index), index, rater.options)
 
 
-def _matches(part_state: PartState, seen: Counts, kept: Kept, rater: Contamination) -> Iterator[pa.RecordBatch]:
+def _matches(part_state: PartState, seen: RunCounts, kept: Kept, rater: Contamination) -> Iterator[pa.RecordBatch]:
     from tamis.transforms.decontaminate.matching.candidates import unpack
-    from tamis.transforms.decontaminate.matching.scores import word_bits
+    from tamis.transforms.decontaminate.matching.run_evidence import evidence
     from tamis.transforms.decontaminate.matching.verdicts import deciding, find, recorded, severities
 
     options = rater.options
@@ -156,8 +147,8 @@ def _matches(part_state: PartState, seen: Counts, kept: Kept, rater: Contaminati
     if not len(doc_ref):
         return
     index = _index_of(part_state, rater)
-    bits = word_bits(index, seen)
-    matches = find(unpack(listed, index), index, bits, options)
+    of_run = evidence(index, seen, options)
+    matches = find(unpack(listed, index), index, of_run, options)
     severity = severities(matches, index, options)
     undecided = np.isin(doc_ref, kept(part_state)["doc_ref"].to_numpy())[matches.document]
     decides = np.zeros(len(severity), np.bool_)
@@ -168,7 +159,7 @@ def _matches(part_state: PartState, seen: Counts, kept: Kept, rater: Contaminati
     yield _result(doc_ref[shown.document], none, none, actions, decides[rows], shown, index, options)
     copies = matches.document[decides & (severity == DROP)]
     if options.action == "cut" and len(copies):
-        yield from _cuts(part_state, doc_ref[copies], index, bits, rater)
+        yield from _cuts(part_state, doc_ref[copies], index, of_run, rater)
 
 
 def _with_candidates(doc_ref: npt.NDArray[np.uint64], listed: pa.ListArray) -> tuple[npt.NDArray[np.uint64], pa.ListArray]:
@@ -214,13 +205,13 @@ def _result(
 
 
 def _cuts(
-    part_state: PartState, doc_ref: npt.NDArray[np.uint64], index: Index, bits: Floats, rater: Contamination
+    part_state: PartState, doc_ref: npt.NDArray[np.uint64], index: Index, of_run: Evidence, rater: Contamination
 ) -> Iterator[pa.RecordBatch]:
     from tamis.transforms.decontaminate.matching.copied_spans import copied_spans
 
     first, options = 0, rater.options
     for read, batch in rated_part(part_state).read(row_of(doc_ref), ["text"]):
-        spans = copied_spans(batch["text"], index, bits, options, rater.words)
+        spans = copied_spans(batch["text"], index, of_run, options, rater.words)
         reference = doc_ref[first : first + len(read)][spans.matches.document]
         first += len(read)
         severity, none = np.full(len(reference), DROP), np.zeros(len(reference), np.bool_)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
     from tamis.transforms.decontaminate.matching.candidates import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
+    from tamis.transforms.decontaminate.matching.run_evidence import Evidence
     from tamis.transforms.text.words import Words
 
 # mypy: disable-error-code="no-untyped-def"
@@ -48,12 +49,12 @@ class CopiedSpans:
     was left of the text by then."""
 
 
-def copied_spans(texts: pa.Array, index: Index, bits: Floats, options: Decontaminate, words: Words) -> CopiedSpans:
+def copied_spans(texts: pa.Array, index: Index, evidence: Evidence, options: Decontaminate, words: Words) -> CopiedSpans:
     """What to cut, so that no text is a copy of an item any more: the aligned texts of such items with
     `margin` code points on either side, and then on to white space.
 
     Letters of scripts without spaces end at the words of `words` instead. If a copy arises where
-    two pieces meet, it is cut, too. `bits`: those of `word_bits`.
+    two pieces meet, it is cut, too. `evidence`: that of the run.
     """
     data, text_start = text_buffer(texts)
     cut = _Cut.none()  # positions in data
@@ -61,7 +62,7 @@ def copied_spans(texts: pa.Array, index: Index, bits: Floats, options: Decontami
     while True:
         segmented = segment(current, words)
         candidates = unpack(propose(segmented, index), index)
-        matches = find(candidates, index, bits, options)
+        matches = find(candidates, index, evidence, options)
         matches = matches.take(np.flatnonzero(severities(matches, index, options) == 2))
         candidate, match = _of_matches(candidates, matches, index)
         if not len(candidate):

@@ -22,9 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
-from tamis.transforms.decontaminate.matching.folded_words import NUMBER
 from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, STEM_BITS, totals
-from tamis.transforms.decontaminate.matching.item_texts import NUMBER_BITS, SCALE
+from tamis.transforms.decontaminate.matching.item_texts import SCALE
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -47,9 +46,6 @@ DOUBT: Final = 25.0
 BOUNDARY: Final = 5.0
 MOST_BITS: Final = 12.0
 """That a word counts: names of rare words occur together far more often than by chance."""
-PARTIAL: Final = 0.6
-"""Documents that have less of a text say how common its words are; those with more are copies."""
-
 _MOST_NEAR = 30.0  # bits that choices, answers and passage add to a question
 _MOST_NEAR_STEM = 45.0  # the same for a question of less than `STEM_BITS`
 _NEAR_COVERED = 0.6  # of a choice, an answer or a passage, to add something
@@ -81,7 +77,6 @@ _CHAINED = 2 / 3  # of the bits of a question, that follow the word before them 
 _KEPT = 0.8  # of the bits of a question of fewer than `_SENTENCE` words, to be a copy
 _UNSHARED = 0.5  # of the bits that few questions share, to be one of them
 _ASKED = 0.5  # score of a question that counts before its answer and its passage
-_PRIOR = 2.0  # documents, with which a word's own bits count beside the documents of the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +99,6 @@ class Matches:
         return Matches(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def partial_counts(candidates: Candidates, index: Index) -> tuple[Ints, Ints, Ints]:
-    """Words of the index, ascending, and in how many documents with a part of their text they are
-    matched, and matched behind the word before them."""
-    place = np.repeat(index.first[candidates.text] - candidates.first[:-1], np.diff(candidates.first))
-    place += np.arange(candidates.first[-1])
-    plain = index.plain[place].astype(np.int64)
-    covered = totals(plain * candidates.matched, candidates.first) / np.maximum(1, totals(plain, candidates.first))
-    partial = np.repeat(covered < PARTIAL, np.diff(candidates.first)) & candidates.matched
-    words, which = np.unique(place[partial], return_inverse=True)
-    follows = candidates.joined[partial].astype(np.int64)
-    seen = np.bincount(which, minlength=len(words))
-    return words, seen, np.bincount(which, follows, minlength=len(words)).astype(np.int64)
-
-
-def word_bits(index: Index, seen: tuple[Ints, Ints, Ints]) -> Floats:
-    """[w]: the bits that each word of the index is worth in a run, of which `seen` are the
-    `partial_counts`: at most those among the items, and as surprising after the word before it as the
-    documents show that have a part of the text."""
-    bits: Floats = np.minimum(index.bits / SCALE, MOST_BITS)
-    numbers = index.vocabulary[index.word] == NUMBER
-    bits[numbers] = np.minimum(bits[numbers], NUMBER_BITS)
-    words, matched, joined = seen
-    before = np.zeros(len(bits))
-    before[words] = matched
-    before = np.concatenate([[0.0], before[:-1]]) if len(bits) else before
-    before[index.first[:-1][np.diff(index.first) > 0]] = 0
-    probability = 2.0 ** -bits[words]
-    expected = (joined + _PRIOR * probability) / (np.maximum(before[words], joined) + _PRIOR)
-    bits[words] = np.minimum(bits[words], -np.log2(np.clip(expected, probability, 1)))
-    return bits
-
-
 def weighted(candidates: Candidates, index: Index, bits: Floats) -> Matches:
     """The weighted score of each document and item, by the text and class with the highest."""
     plain = np.minimum(index.plain / SCALE, MOST_BITS)
@@ -149,13 +112,17 @@ def weighted(candidates: Candidates, index: Index, bits: Floats) -> Matches:
     return Matches(*_weighted(order, columns, bitmaps, shape, bits, plain, total, varies, shared))
 
 
-def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip: int) -> Matches:
-    """A score of Singh et al. of each document and item, by the text with the highest."""
+def by_metric(
+    candidates: Candidates, index: Index, metric: Metric, n: int, skip: int, frequent: npt.NDArray[np.bool_] | None = None
+) -> Matches:
+    """A score of Singh et al. of each document and item, by the text with the highest. `frequent`: for each word
+    of the index, whether the n-gram counts that ends there; None if all do."""
     values = np.empty(len(candidates.text))
-    for k in range(len(values)):
+    for k, text in enumerate(candidates.text):
         words = slice(candidates.first[k], candidates.first[k + 1])
         matched = candidates.matched[words] & ~candidates.changed[words]
-        values[k] = score(matched, candidates.joined[words], metric, n, skip)
+        counts = None if frequent is None else frequent[index.first[text] : index.first[text + 1]]
+        values[k] = score(matched, candidates.joined[words], metric, n, skip, counts)
     part = index.part[candidates.text]
     values[part == CHOICES] = 0
     item = index.item[candidates.text].astype(np.int64)
@@ -168,18 +135,32 @@ def by_metric(candidates: Candidates, index: Index, metric: Metric, n: int, skip
     return Matches(candidates.document[best], item[best], candidates.text[best], kind, values[best], *places)
 
 
-def score(matched: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], metric: Metric, n: int, skip: int = 0) -> float:
-    """A score of a text of an item, of which a document has the `matched` words, `joined` to the word
-    before them as in the text. A text of fewer than n words is one n-gram. `skip`: words of the text
-    that a span of `extend` and `longest` may lack in one place."""
+def ngram_ends(matched: npt.NDArray[np.bool_], joined: npt.NDArray[np.bool_], n: int) -> Ints:
+    """The words of a text at which an n-gram ends that a document has, which has the `matched` words, `joined` to
+    the word before them as in the text. A text of fewer than n words is one n-gram."""
+    run = np.zeros(len(matched), np.int64)  # matched words in a row that end here
+    for k in range(len(matched)):
+        run[k] = matched[k] * (1 + (run[k - 1] if k and joined[k] else 0))
+    return np.flatnonzero(run >= max(1, min(n, len(matched))))
+
+
+def score(
+    matched: npt.NDArray[np.bool_],
+    joined: npt.NDArray[np.bool_],
+    metric: Metric,
+    n: int,
+    skip: int = 0,
+    frequent: npt.NDArray[np.bool_] | None = None,
+) -> float:
+    """A score of a text of an item; see `ngram_ends`. `skip`: words of the text that a span of `extend` and
+    `longest` may lack in one place. `frequent`: whether the n-gram that ends at each word counts."""
     size = len(matched)
     if not size:
         return 0.0
     n = min(n, size)
-    run = np.zeros(size, np.int64)  # matched words in a row that end here
-    for k in range(size):
-        run[k] = matched[k] * (1 + (run[k - 1] if k and joined[k] else 0))
-    ends = np.flatnonzero(run >= n)
+    ends = ngram_ends(matched, joined, n)
+    if frequent is not None:
+        ends = ends[frequent[ends]]
     if metric == "ngram":
         return len(ends) / (size - n + 1)
     covered = np.zeros(size, np.bool_)

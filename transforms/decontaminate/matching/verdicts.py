@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
     from tamis.transforms.decontaminate.matching.candidates import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
+    from tamis.transforms.decontaminate.matching.run_evidence import Evidence
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,11 +27,11 @@ MOST_NEAR: Final = 3
 """Near misses of a document that are recorded, those with the highest scores."""
 
 
-def find(candidates: Candidates, index: Index, bits: Floats, options: Decontaminate) -> Matches:
+def find(candidates: Candidates, index: Index, evidence: Evidence, options: Decontaminate) -> Matches:
     """Matches by the score of the options."""
     if options.score == "weighted":
-        return weighted(candidates, index, bits)
-    return by_metric(candidates, index, options.score, options.ngram, options.skip)
+        return weighted(candidates, index, evidence.bits)
+    return by_metric(candidates, index, options.score, options.ngram, options.skip, evidence.frequent)
 
 
 def severities(matches: Matches, index: Index, options: Decontaminate) -> Ints:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.decontaminate.matching.candidates import unpack
-from tamis.transforms.decontaminate.matching.scores import partial_counts, word_bits
+from tamis.transforms.decontaminate.matching.run_evidence import RunCounts, evidence
 from tamis.transforms.decontaminate.matching.verdicts import decisive, details, find, severities
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def outcomes(listed: pa.ListArray, plant: Ints, index: Index, options: Decontami
     """Judges documents as a run of these documents would. `listed`: their candidates; `plant`: the item
     that is planted in each, or -1."""
     candidates = unpack(listed, index)
-    matches = find(candidates, index, word_bits(index, partial_counts(candidates, index)), options)
+    seen = evidence(index, RunCounts.of(candidates, index, options), options)
+    matches = find(candidates, index, seen, options)
     flagged = severities(matches, index, options) >= REVIEWED
     own = np.zeros(len(plant), np.bool_)
     own[matches.document[flagged & (matches.item == plant[matches.document])]] = True

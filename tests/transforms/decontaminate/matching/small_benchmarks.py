@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.decontaminate.matching.candidates import Candidates, propose, unpack
 from tamis.transforms.decontaminate.matching.index import Index, build
-from tamis.transforms.decontaminate.matching.scores import CLASSES, partial_counts, word_bits
+from tamis.transforms.decontaminate.matching.run_evidence import Evidence, RunCounts, evidence
+from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.matching.verdicts import find
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -28,6 +28,9 @@ def benchmark(folder: Path, items: Sequence[Mapping[str, object] | str], name: s
     return Benchmark.model_validate({"name": name, "path": str(folder / f"{name}.jsonl"), **{field: field for field in fields}})
 
 
+SECTION = Decontaminate.model_validate({"benchmarks": [{"name": "b", "path": "b", "question": "q"}]})
+
+
 def index_of(folder: Path, items: Sequence[Mapping[str, object] | str], words: Words = DEFAULT_WORDS) -> Index:
     return build(Decontaminate(benchmarks=[benchmark(folder, items)]), words)
 
@@ -38,17 +41,16 @@ def candidates_of(texts: Sequence[str], index: Index) -> Candidates:
 
 def scores(texts: Sequence[str], index: Index, **options: Any) -> list[dict[str, tuple[str, float]]]:
     """Of each text by item: class and score, by the documents of these texts."""
-    section = Decontaminate.model_validate({"benchmarks": [{"name": "b", "path": "b", "question": "q"}], **options})
+    section = Decontaminate.model_validate(SECTION.model_dump() | options)
     candidates = candidates_of(texts, index)
     found: list[dict[str, tuple[str, float]]] = [{} for _ in texts]
-    matches = find(candidates, index, word_bits(index, partial_counts(candidates, index)), section)
+    matches = find(candidates, index, evidence(index, RunCounts.of(candidates, index, section), section), section)
     for k in range(len(matches.item)):
         item = index.labels[int(matches.item[k])].as_py()
         found[int(matches.document[k])][item] = CLASSES[matches.kind[k]], float(matches.score[k])
     return found
 
 
-def bits_of(index: Index) -> Any:
-    """The bits of words before any document is seen."""
-    none = np.empty(0, np.int64)
-    return word_bits(index, (none, none, none))
+def evidence_of_none(index: Index) -> Evidence:
+    """That of a run before any document is seen."""
+    return evidence(index, RunCounts.none(), SECTION)

@@ -18,7 +18,7 @@ from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.decontaminate.matching.copied_spans import copied_spans
 from tamis.transforms.decontaminate.matching.index import Index, load_or_build
 from tamis.transforms.text.words import DEFAULT_WORDS
-from tests.transforms.decontaminate.matching.small_benchmarks import bits_of, index_of, scores
+from tests.transforms.decontaminate.matching.small_benchmarks import evidence_of_none, index_of, scores
 
 FIRST = "How many copper kettles did the tinker mend before Michaelmas if he began in August?"
 SECOND = "Which glacier feeds the turquoise lake below the abandoned monastery near Shkhara?"
@@ -29,7 +29,7 @@ def spans_of(texts: Sequence[str], index: Index, margin: int = 0) -> list[list[t
     """The spans of each text, in bytes."""
     section = {"benchmarks": [{"name": "b", "path": "b", "question": "q"}], "margin": margin}
     options = Decontaminate.model_validate(section)
-    found = copied_spans(pa.array(texts, pa.large_string()), index, bits_of(index), options, DEFAULT_WORDS)
+    found = copied_spans(pa.array(texts, pa.large_string()), index, evidence_of_none(index), options, DEFAULT_WORDS)
     spans: list[list[tuple[int, int]]] = [[] for _ in texts]
     for document, start, stop in zip(found.matches.document.tolist(), found.start.tolist(), found.stop.tolist(), strict=True):
         spans[document].append((start, stop))

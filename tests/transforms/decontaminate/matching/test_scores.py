@@ -59,6 +59,32 @@ def test_scores_are_monotone(words: list[tuple[bool, bool]], n: int, skip: int) 
     assert score(matched, joined, "token", n) <= extend
 
 
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_size=1, max_size=30),
+    st.integers(1, 6),
+    st.integers(0, 2),
+    st.sampled_from(["ngram", "token", "extend", "longest"]),
+)
+def test_a_larger_mincount_never_raises_a_score(words: list[tuple[bool, bool, int]], n: int, skip: int, metric: Metric) -> None:
+    matched, follows, documents = (np.array(column) for column in zip(*words, strict=True))
+    joined = matched & follows
+    values = [score(matched, joined, metric, n, skip, documents >= mincount) for mincount in range(6)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == score(matched, joined, metric, n, skip)
+    assert values[5] == 0
+
+
+def test_an_ngram_counts_that_enough_documents_have(tmp_path: Path) -> None:
+    """Two documents have the whole question, one its first half, whose words three have."""
+    index = index_of(tmp_path, [QUESTION])
+    half = QUESTION.index(" harbour")
+    texts = [QUESTION, f"{QUESTION} {QUESTION}", QUESTION[:half], "Nothing of it."]
+    for mincount, whole, first in ((1, 1.0, 0.6), (2, 1.0, 0.6), (3, 0.6, 0.6), (4, 0.0, 0.0)):
+        found = scores(texts, index, score="token", ngram=5, mincount=mincount)
+        values = [of_text.get("0", ("", 0.0))[1] for of_text in found]
+        assert values == pytest.approx([whole, whole, first, 0], abs=0.08)
+
+
 def test_a_copy_and_an_edited_copy_are_found_and_neither_half_nor_another_text(tmp_path: Path) -> None:
     index = index_of(tmp_path, [QUESTION, OTHER])
     edited = QUESTION.replace("rye ", "").replace("harbour market", "old harbour fair").replace("Saturday", "Sunday")

@@ -28,6 +28,8 @@ def check_targets(recipe: Recipe) -> None:
     }
     for rater in raters:
         path = rater.options.targets
+        if path is None:
+            continue
         examples = read_targets(path, rater.options.fields)
         found = [
             next((benchmark_of[text] for text in map(_folded, example) if text in benchmark_of), None) for example in examples

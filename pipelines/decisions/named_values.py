@@ -112,7 +112,8 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
         yield from (_Name(f"select.{field}", "source" if select.bins == ("source",) else BIN, name) for name in sorted(bins))
     yield from (_Name("select.bins", name, None) for name in (select.bins if select.by_bin else ()) if name != "source")
     if select.diverse is not None:
-        yield _Name("select.diverse.column", select.diverse.column, None)
+        if select.diverse.column.startswith(METADATA):
+            yield _Name("select.diverse.column", select.diverse.column, None)
         if (select.diverse.within or "").startswith(METADATA):
             yield _Name("select.diverse.within", str(select.diverse.within), None)
     for name, guard in recipe.guards.by_name.items():

@@ -97,7 +97,7 @@ def _repetition(recipe: Recipe) -> Iterator[LintWarning]:
 def _targets(recipe: Recipe) -> Iterator[LintWarning]:
     """Raters of resemblance whose targets may be those of a benchmark: copies of its items resemble them most."""
     for rater in recipe.raters:
-        if isinstance(rater, EmbeddingRater) and recipe.decontaminate is None:
+        if isinstance(rater, EmbeddingRater) and rater.options.targets is not None and recipe.decontaminate is None:
             yield LintWarning(
                 "targets-without-decontaminate",
                 f"'{rater.name}' prefers text that resembles {rater.options.targets}, and nothing takes out the test items of "

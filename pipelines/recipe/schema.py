@@ -29,6 +29,7 @@ from tamis.pipelines.recipe.signal_checks import (
     check_pairs,
     check_rule_exists,
     check_threshold,
+    check_vectors,
     known_signal,
     parse_order,
     undeclared_signal,
@@ -37,7 +38,7 @@ from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Count, Options, StepOf
-from tamis.transforms.core.rater import RECORDS, Kind, Rater, Signal, running_order
+from tamis.transforms.core.rater import VECTOR, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
@@ -315,6 +316,9 @@ class Recipe(Options):
         checks: dict[FieldPath, Callable[[], object]] = {}
         if select.rehydrate is not None and "dedup" in info.data and "dedup" not in _left_out(info):
             checks["rehydrate",] = partial(_check_duplicates_are_counted, info.data["dedup"])
+        if signals and select.diverse is not None:
+            vectors = [name for name, signal in _signals(_raters(info.data)).items() if signal.kind == VECTOR]
+            checks["diverse", "column"] = partial(check_vectors, select.diverse.column, vectors)
         for index, name in columns:
             checks["bins", index] = partial(check_column, name, signals, True)
             if len(select.bins) == 1 and name in signals and signals.strict:
@@ -710,7 +714,7 @@ def _known_signals(
     if None in editors:
         return KnownSignals()
     raters = _raters(info.data)
-    rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.kind != RECORDS}
+    rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.is_value}
     scores = _score_signals(info.data["signals"], info.data["scores"])
     signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
     signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE.union(_BLOCKS) else None

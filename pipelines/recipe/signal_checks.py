@@ -142,6 +142,15 @@ def check_column(name: str, signals: KnownSignals, labels: bool) -> None:
         raise ValueError(f"'{name}' is {'a number, not a label' if labels else 'text, not a number'}")
 
 
+def check_vectors(column: str, vectors: Sequence[str]) -> None:
+    """Raises ValueError unless documents bring these vectors along, or a rater measures them."""
+    if column.startswith(METADATA) or column in vectors:
+        return
+    if vectors:
+        raise ValueError(f"no rater measures '{column}'; there is {' and '.join(vectors)}")
+    raise ValueError(f"no rater measures '{column}': give the rater embedding the option vector: true")
+
+
 def parse_order(metric: str, signals: KnownSignals) -> tuple[str, float]:
     """(column, sign) of a `curriculum.by` value. Raises ValueError if it cannot order documents."""
     name = metric.lstrip("+-")

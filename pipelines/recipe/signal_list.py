@@ -11,7 +11,7 @@ from tamis.pipelines.recipe.editing import EDITORS, example_editor
 from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS, example_rater, rater_type
 from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.errors import RunError, nearest
-from tamis.transforms.core.rater import RECORDS, Rater, Signal
+from tamis.transforms.core.rater import Rater, Signal
 from tamis.transforms.runtime.plugins import Plugin, Plugins
 
 _KINDS: tuple[tuple[Literal["rater", "editor"], Plugins, Callable[[Plugin], Rater[Any] | Editor[Any]]], ...] = (
@@ -59,7 +59,7 @@ def hint_for_signal(name: str, measured: Sequence[str]) -> str | None:
     if head in ELSEWHERE:
         plugin = RATERS.shipped.get(head)
         signals = example_rater(plugin).signals if plugin is not None else ()
-        there = any(signal.name == name and signal.kind != RECORDS for signal in signals)
+        there = any(signal.name == name and signal.is_value for signal in signals)
         return f"the section {ELSEWHERE[head]} measures it: add it, or its option that this signal needs" if there else None
     plugin = RATERS.find(head) if head in RATERS.names else None
     if plugin is not None and rater_type(plugin).repeatable:

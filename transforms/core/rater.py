@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from tamis.transforms.text.segment import SegmentedTexts
 
-Kind = Literal["int64", "float64", "bool", "string", "list<string>", "list<binary>"]
+Kind = Literal["int64", "float64", "bool", "string", "list<string>", "list<binary>", "list<float32>"]
 
 RECORDS: Final = "list<binary>"
-"""The kind of a signal that only a step of Decide reads; a recipe cannot name it."""
+VECTOR: Final = "list<float32>"
+"""The kinds of signals that only a step of Decide reads."""
 Direction = Literal["up", "down", "band", "none"]
 
 
@@ -53,6 +54,11 @@ class Signal:
         return least if self.least is None else self.least, most if self.most is None else self.most
 
     @property
+    def is_value(self) -> bool:
+        """Whether recipes can name it wherever they name values; records and vectors are for a step of Decide."""
+        return self.kind not in (RECORDS, VECTOR)
+
+    @property
     def has_labels(self) -> bool:
         """Whether its values are text, not numbers."""
         return self.kind in ("string", "list<string>")
@@ -69,6 +75,7 @@ class Signal:
             "string": pa.string(),
             "list<string>": labels,
             RECORDS: pa.list_(pa.binary()),
+            VECTOR: pa.list_(pa.float32()),
         }
         return types[self.kind]
 

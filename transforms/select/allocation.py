@@ -59,7 +59,10 @@ class Mixture(Options):
 class Diversity(Options):
     """Keeps only the best of similar documents in each cluster."""
 
-    column: str = Field(pattern=r"^metadata\..+", description="metadata.FIELD with the embedding, a list of numbers")
+    column: str = Field(
+        pattern=r"^(metadata\..+|[a-z][a-z0-9_]*\.vector)$",
+        description="metadata.FIELD with the embedding, a list of numbers, or NAME.vector of the rater embedding",
+    )
     within: str | None = Field(
         default=None,
         pattern=r"^(source|metadata\..+)$",

@@ -49,21 +49,29 @@ class DropSimilar(Step):
         documents.end(representative.is_valid().to_numpy(zero_copy_only=False), "drop", "select.diverse", detail)
 
 
+def _embeddings_of(ids: pa.ChunkedArray, metadata: pa.Array, column: str) -> pa.Array:
+    try:
+        return diversify.vectors(metadata, column.removeprefix(METADATA))
+    except ValueError as error:
+        name = ids[error.args[0]]
+        raise RunError(
+            f"select.diverse: {column} of document {str(name)!r} is not a list of numbers. "
+            "Correct it, remove it, or name another column with select.diverse.column"
+        ) from None
+
+
 def _rows(part_state: PartState, kept: Kept, options: Diversity) -> Iterator[pa.RecordBatch]:
     """The rows that `Diversify` reads: documents with an embedding, a row group at a time."""
     table = kept(part_state).combine_chunks()
     rows, first = row_of(table["doc_ref"].to_numpy()), 0
-    for read, batch in rated_part(part_state).read(rows, ["metadata"]):
+    measured = not options.column.startswith(METADATA)
+    for read, batch in rated_part(part_state).read(rows, ["metadata", *([options.column] if measured else [])]):
         group = table.slice(first, len(read))
         first += len(read)
-        try:
-            embedding = diversify.vectors(batch["metadata"], options.column.removeprefix(METADATA))
-        except ValueError as error:
-            name = group["id"][error.args[0]]
-            raise RunError(
-                f"select.diverse: {options.column} of document {str(name)!r} is not a list of numbers. "
-                "Correct it, remove it, or name another column with select.diverse.column"
-            ) from None
+        if measured:
+            embedding = batch[options.column].cast(diversify.ROWS.field("embedding").type)
+        else:
+            embedding = _embeddings_of(group["id"], batch["metadata"], options.column)
         if options.within is None:
             cluster = pa.nulls(len(group), pa.string())
         elif options.within == "source":

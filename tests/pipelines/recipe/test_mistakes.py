@@ -141,7 +141,8 @@ MISTAKES = [
     ("select: {epochs: 2}\n", "1: select.epochs: should be a mapping from names, as in {NAME: 2}"),
     (
         "select: {diverse: {column: embedding}}\n",
-        "1: select.diverse.column: 'embedding' does not fit: metadata.FIELD with the embedding, a list of numbers",
+        "1: select.diverse.column: 'embedding' does not fit: metadata.FIELD with the embedding, a list of numbers, "
+        "or NAME.vector of the rater embedding",
     ),
     (
         "select: {diverse: {column: metadata.embedding, within: topic}}\n",

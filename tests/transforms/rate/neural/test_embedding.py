@@ -78,6 +78,26 @@ def test_cosines_are_those_of_a_plain_computation(rater: EmbeddingRater) -> None
     assert rater.rate(texts_of(TARGETS)).to_pydict()["like.nearest"] == [1, 1]
 
 
+def test_vectors_are_those_of_a_plain_computation(rater: EmbeddingRater) -> None:
+    options = rater.options.model_copy(update={"vector": True})
+    batch = EmbeddingRater(options).rate(texts_of(TEXTS))
+    assert batch.select(rater.rate(texts_of(TEXTS)).schema.names).equals(rater.rate(texts_of(TEXTS)))
+    for text, found in zip(TEXTS, batch["like.vector"].to_pylist(), strict=True):
+        vector = plain_vector(rater, text)
+        if vector is None:
+            assert found is None
+        else:
+            np.testing.assert_allclose(found, vector / np.linalg.norm(vector), atol=1e-5)
+    alone = EmbeddingRater(options.model_copy(update={"targets": None})).rate(texts_of(TEXTS))
+    assert alone.schema.names == ["like.judged", "like.vector"]
+    assert alone["like.vector"].equals(batch["like.vector"])
+
+
+def test_an_embedding_without_a_use_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"name the examples .* or keep vectors with vector: true"):
+        Embedding(name="like", model="m")
+
+
 @pytest.mark.slow
 def test_the_rater_keeps_the_contract(rater: EmbeddingRater) -> None:
     """A thousand texts have the same values in five random splits."""

@@ -35,7 +35,10 @@ FRENCH: Config = {
     "stopwords": ["le", "la", "de", "et", ","],
 }
 TURKISH: Config = FRENCH | {"language_score": 0.6, "dup_line_frac": 0, "line_punct_thr": 0.0, "stopwords": ["ve", "bir", "bu"]}
-FIELDS = ["language_pairs=[{label: metadata.lang, score: metadata.score, min: 0}]", "rate.language=null", "dedup=null"]
+FIELDS = [
+    *("language_pairs=[{label: metadata.lang, score: metadata.score, min: 0}]", "dedup=null"),
+    *("rate.language=null", "rate_unedited=[gopher,repetition,fineweb]"),
+]
 """The language is a field of the documents, so that no model is needed."""
 
 

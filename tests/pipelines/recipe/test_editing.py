@@ -66,7 +66,7 @@ def test_a_rater_sees_texts_unedited_only_with_those_that_it_needs(tmp_path: Pat
         (
             "rate_unedited: [gopher]",
             "r.yaml:1: rate_unedited.0",
-            "no rater of this recipe is called 'gopher': raters are tokens",
+            "no rater of this recipe is called 'gopher': raters are tokens; take it out, or add it to rate",
         ),
         ("rate_unedited: [tokens]", "r.yaml:1: rate_unedited.0", "must see what the editors leave"),
         ("thresholds:\n  edit.a.removed: {max: 1}", "r.yaml:2: thresholds.edit.a.removed", "did you mean"),

@@ -666,9 +666,8 @@ def _check_unedited(name: str, unedited: Collection[str], raters: Sequence[Rater
     """Raises ValueError unless this rater can run before the editors."""
     by_name = {rater.name: rater for rater in raters}
     if name not in by_name:
-        raise ValueError(
-            f"no rater of this recipe is called '{name}': raters are {', '.join(sorted(by_name))}; take it out, or add it to rate"
-        )
+        running = ", ".join(sorted(by_name))
+        raise ValueError(f"no rater of this recipe is called '{name}': raters are {running}; take it out, or add it to rate")
     rater = by_name[name]
     if rater.compares or isinstance(rater, TokenCountRater):
         raise ValueError(f"'{name}' is about the text that is written: it must see what the editors leave, so take it out")

@@ -43,7 +43,7 @@ def runner_of(name: str) -> tuple[str, str]:
 
 
 def test_images_of_beam_and_its_programs_are_of_the_locked_version() -> None:
-    texts = [path.read_text() for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+    texts = [path.read_text() for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix not in (".lock", ".pyc")]
     versions = re.findall(r"apache/beam_\S+?:([\d.]+)|org\.apache\.beam:beam-[\w-]+:([\d.]+)", "\n".join(texts))
     assert len(versions) >= 3
     assert {image or jar for image, jar in versions} == {locked()}

@@ -72,7 +72,7 @@ def canonical_urls(urls: pa.Array) -> CanonicalUrls:
 
     - The scheme is http, https or ftp, or left out. It does not count, and neither do the port, the
       user and the fragment. A fragment is not sent, and lists name sites, not servers.
-    - The host is in lower case, an international name in ASCII (`xn--…`), without a final dot; a
+    - The host is in lower case, an international name in ASCII (`xn--…`), without final dots; a
       number is dotted (`0x7f.1` is `127.0.0.1`).
     - Dot segments of the path are resolved. `%7e` is `~`, `%c3` is `%C3`, and what may not stand in
       an address is percent-encoded. The path is at least `/`, an empty query is none.
@@ -203,7 +203,7 @@ def _authority(data, start, end, kinds, trusted):
             return _UNUSUAL, start, start, start
         if not has_scheme and dots == 0:
             return _NONE, start, start, start
-    if last > host and data[last - 1] == 0x2E:
+    while last > host and data[last - 1] == 0x2E:
         last -= 1
     return (_FINE if last > host else _NONE), host, last, stop
 

@@ -29,7 +29,7 @@ class ConsentRater(Rater[Consent]):
     """
 
     name = "consent"
-    VERSION = 1
+    VERSION = 2
     raw = True
     own_file = True
     needs = ("url", "date")

@@ -35,7 +35,7 @@ class UrlListRater(Rater[UrlLists]):
     """
 
     name = "url_lists"
-    VERSION = 1
+    VERSION = 2
     raw = True
     own_file = True
     needs = ("url",)

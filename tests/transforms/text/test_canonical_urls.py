@@ -49,7 +49,7 @@ def reference(url: str) -> tuple[str, str]:
         return "", ""
     if parsed.protocol not in ("http:", "https:", "ftp:"):
         return "", ""
-    host = parsed.hostname.removesuffix(".")
+    host = parsed.hostname.rstrip(".")
     path = without_dots(normalised(parsed.pathname)) + normalised(parsed.search)
     return (host, path) if host else ("", "")
 
@@ -77,6 +77,8 @@ def test_what_has_a_scheme_of_the_web_is_as_the_parser_reads_it(text: str) -> No
 
 @settings(max_examples=150)
 @given(strange)
+@example("..")
+@example("http://a../b")
 def test_the_form_of_a_form_is_itself(text: str) -> None:
     host, path = canonical_url(text)
     assert (host == "") == (path == "")

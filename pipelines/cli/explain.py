@@ -43,7 +43,7 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
     detail = f": {document['detail']}" if document["detail"] else ""
     reason = f" because of {document['reason']}{detail}" if document["reason"] else ""
     yield f"{DECISIONS[document['decision']]}{reason}"
-    if document["representative"]:
+    if document["jaccard"] is not None:  # the detail names the document that has the same address
         yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"
     if document["copies"] and document["copies"] > 1:
         yield f"stands for {document['copies']} copies, itself included"

@@ -83,7 +83,7 @@ def separation(shared: Path, trained: Sequence[str], tested: Sequence[str], trai
     with tempfile.TemporaryDirectory() as folder:
         model = f"{folder}/model.{'bin' if training.kind == 'fasttext' else 'safetensors'}"
         train_rater(labelled(shared, trained), training, model, "id")
-        return auc(_scores(held.text, model), held.target >= 0.5)
+        return auc(scores_of(held.text, model), held.target >= 0.5)
 
 
 def table(shared: Path) -> Iterator[str]:
@@ -127,7 +127,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def _scores(texts: pa.Array, model: str) -> npt.NDArray[np.float64]:
+def scores_of(texts: pa.Array, model: str) -> npt.NDArray[np.float64]:
+    """What a trained model says of each text."""
     segmented = segment(texts)
     if not model.endswith(".bin"):
         return score_words(segmented, read_model(model)).score

@@ -25,19 +25,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import zstandard
 from scipy.stats import spearmanr
 
 from tamis.pipelines.rater_training.labelled_texts import LabelledTexts
-from tamis.pipelines.rater_training.train_fasttext import POSITIVE
 from tamis.pipelines.rater_training.train_rater import Training, train_rater
-from tamis.transforms.rate.fasttext import FastText, FastTextRater
-from tamis.transforms.rate.trained.model_file import read_model
-from tamis.transforms.rate.trained.scoring import score_words
 from tamis.transforms.text.hashing import hash_texts
-from tamis.transforms.text.segment import segment
+from tests.labels.held_out_sources import scores_of
 
 SHARED: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
 LEVELS: Final = {"Ele-Txt": 0.0, "Int-Txt": 0.5, "Adv-Txt": 1.0}
@@ -90,7 +85,7 @@ def ordering(texts: LabelledTexts, training: Training) -> Ordering:
         for number in range(FOLDS):
             model = f"{folder}/{number}.{'bin' if training.kind == 'fasttext' else 'safetensors'}"
             train_rater(texts.take(np.flatnonzero(of != number)), training, model, "metadata.article")
-            scores[of == number] = _scores(texts.take(np.flatnonzero(of == number)).text, model)
+            scores[of == number] = scores_of(texts.take(np.flatnonzero(of == number)).text, model)
     seconds = time.process_time() - started
     three = scores[np.lexsort((texts.target, texts.group))].reshape(-1, len(LEVELS))
     ordered = float((np.diff(three, axis=1) > 0).all(axis=1).mean())
@@ -109,14 +104,6 @@ def table(shared: Path) -> Iterator[str]:
 def _plain(text: str) -> str:
     ascii_text = re.sub(r"^\s*Intermediate\s", "", text.lstrip("\ufeff")).encode("ascii", "ignore").decode()
     return re.sub(r"ffi|ffl|fi|fl|ff|['\"`-]", "", ascii_text)
-
-
-def _scores(texts: pa.Array, model: str) -> npt.NDArray[np.float64]:
-    segmented = segment(texts)
-    if not model.endswith(".bin"):
-        return score_words(segmented, read_model(model)).score
-    rater = FastTextRater(FastText(name="level", model=model, label=POSITIVE, normalisation="kaiyuan"))
-    return np.asarray(rater.rate(segmented)[0].to_numpy(zero_copy_only=False))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from tamis.pipelines.cli.main import app
 from tamis.transforms.provenance.verify import verify
 from tests.pipelines.corpus import corpus
 from tests.pipelines.running import corpus_of, folder_of, run, write_recipe
@@ -51,6 +53,9 @@ def test_one_document_of_an_address_stays(tmp_path: Path, records: list[dict[str
     for name in dropped:
         row = rows[name]
         assert (row["reason"], row["detail"], row["representative"]) == ("dedup.url", f"the address of {kept}", kept)
+    explained = CliRunner().invoke(app, ["explain", str(tmp_path / "run"), min(dropped)])
+    assert f"dropped because of dedup.url: the address of {kept}" in explained.output
+    assert explained.exit_code == 0
 
 
 def test_the_best_stays_by_default_whatever_the_order_of_the_input(tmp_path: Path, records: list[dict[str, Any]]) -> None:

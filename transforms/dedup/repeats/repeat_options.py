@@ -1,6 +1,6 @@
 """The options of lines, paragraphs and sentences that repeat between texts."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ class Repeats(Options):
     """A piece of text that is in many texts is cut from all of them, or from all but the best. It must
     be equal to the letter, without the white space around it; it counts once per text, and equal
     texts count as one. Blank pieces do not count."""
+
+    unit: ClassVar[Unit]
+    """What is compared."""
 
     within: Literal["corpus", "source", "host"] = Field(
         "corpus",
@@ -35,11 +38,6 @@ class Repeats(Options):
     )
 
     @property
-    def unit(self) -> Unit:
-        """What is compared."""
-        raise NotImplementedError
-
-    @property
     def length(self) -> int:
         """How many of them in a row are one piece."""
         return 1
@@ -49,33 +47,27 @@ class RepeatedLines(Repeats):
     """Lines: what stands between line breaks. The defaults find boilerplate, the lines that many texts
     of a host have."""
 
+    unit = "line"
+
     within: Literal["corpus", "source", "host"] = Field("host", description=Repeats.model_fields["within"].description)
     documents: int = Field(5, ge=2, description=Repeats.model_fields["documents"].description)
     keep: Literal["none", "best"] = Field("none", description=Repeats.model_fields["keep"].description)
-
-    @property
-    def unit(self) -> Unit:
-        return "line"
 
 
 class RepeatedParagraphs(Repeats):
     """Paragraphs: what stands between blank lines. Where extraction writes one line for each paragraph,
     as of web pages, take `lines`."""
 
-    @property
-    def unit(self) -> Unit:
-        return "paragraph"
+    unit = "paragraph"
 
 
 class RepeatedSentences(Repeats):
     """Every few sentences in a row, as in C4 (Raffel et al. 2020, section 2.2): of a span of three
     sentences that occurs more than once, all but one are cut. Texts with fewer sentences keep theirs."""
 
-    in_a_row: int = Field(3, ge=1, le=20, description="how many sentences in a row are compared")
+    unit = "sentences"
 
-    @property
-    def unit(self) -> Unit:
-        return "sentences"
+    in_a_row: int = Field(3, ge=1, le=20, description="how many sentences in a row are compared")
 
     @property
     def length(self) -> int:

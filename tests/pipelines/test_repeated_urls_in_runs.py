@@ -52,9 +52,9 @@ def test_one_document_of_an_address_stays(tmp_path: Path, records: list[dict[str
     assert {name for name, row in rows.items() if row["decision"] == "drop"} == dropped
     for name in dropped:
         row = rows[name]
-        assert (row["reason"], row["detail"], row["representative"]) == ("dedup.url", f"the address of {kept}", kept)
+        assert (row["reason"], row["detail"], row["representative"]) == ("dedup.url", f"same address as {kept}", kept)
     explained = CliRunner().invoke(app, ["explain", str(tmp_path / "run"), min(dropped)])
-    assert f"dropped because of dedup.url: the address of {kept}" in explained.output
+    assert f"dropped because of dedup.url: same address as {kept}" in explained.output
     assert explained.exit_code == 0
 
 

@@ -58,7 +58,7 @@ class DropRepeatedUrls(Step):
         representative = result_column(documents.columns["doc_ref"], results, "duplicate_of", None).cast(pa.string())
 
         def detail(rows: pa.Array) -> pa.Array:
-            return pc.binary_join_element_wise("the address of", representative.take(rows), " ")
+            return pc.binary_join_element_wise("same address as", representative.take(rows), " ")
 
         documents.end(representative.is_valid().to_numpy(zero_copy_only=False), "drop", STEP, detail)
         documents.columns["representative"] = representative

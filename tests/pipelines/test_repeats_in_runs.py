@@ -60,7 +60,7 @@ def test_every_level_takes_what_is_its_own(tmp_path: Path, records: list[dict[st
     dropped = {name: (row["reason"], row["representative"]) for name, row in rows.items() if row["decision"] == "drop"}
     (copy,) = {"d00", "d31"} & dropped.keys()  # without menus, they are one text
     assert dropped == {copy: ("dedup.exact", ({"d00", "d31"} - {copy}).pop()), "d30": ("dedup.sentences", None)}
-    assert rows["d30"]["detail"] == "1 of its bytes are in other documents"
+    assert rows["d30"]["detail"] == "100% of its bytes are in other documents"
     assert not any(MENU in text for text in texts.values())
     assert sum(NOTICE in text for text in texts.values()) == 1
     assert sum(THREE in text for text in texts.values()) == 1

@@ -76,7 +76,9 @@ class CutRepeats(Step):
         repeated = result_column(documents.columns["doc_ref"], results, "repeated", None).cast(pa.float64())
 
         def detail(rows: pa.Array) -> pa.Array:
-            return pc.binary_join_element_wise(rounded(repeated.take(rows)), "of its bytes are in other documents", " ")
+            return pc.binary_join_element_wise(
+                rounded(pc.multiply(repeated.take(rows), 100)), "% of its bytes are in other documents", ""
+            )
 
         documents.end(repeated.is_valid().to_numpy(zero_copy_only=False), "drop", self.name, detail)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tamis.pipelines.recipe.schema import Recipe
 
 RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 8  # raise it when the same rated parts and recipe give other files of a release
+DECIDE_VERSION = 9  # raise it when the same rated parts and recipe give other files of a release
 
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate_unedited", "rate", "requires", "max_shrink"), True),

@@ -35,8 +35,9 @@ from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
 from tamis.transforms.core.shards import Output, read_shard, write_shard
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
-from tamis.transforms.dedup.released.erase_documents import erase
+from tamis.transforms.dedup.released.erase_documents import erase, indexed
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.dedup.released.index_files import MERGED as MERGED_INDEX
 from tamis.transforms.provenance import purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
@@ -64,11 +65,12 @@ def purge(run: str, ids: Sequence[str], hosts: Sequence[str], reason: str, dry_r
         for part in parts:
             rows[part.name], own = _matching_rows(part, takedown)
             ids_purged |= own
-        documents = len(ids_purged)
+        merged = {number: indexed(_merged_index(run, number), set(takedown.ids)) for number in present_releases(run)}
+        documents = len(ids_purged.union(*merged.values()))
         if dry_run:
             return PurgeResult(documents, {})
         affected = [part for part in parts if len(rows[part.name]) or _hides_rejects(part, takedown)]
-        if not affected:
+        if not affected and not any(merged.values()):
             raise RunError(f"no document of '{run}' has these ids or hosts: nothing was purged")
         _check_releases(run)
         storage.write_bytes(storage.join(run, FILE), takedown.model_dump_json().encode())
@@ -78,7 +80,7 @@ def purge(run: str, ids: Sequence[str], hosts: Sequence[str], reason: str, dry_r
         changed = {}
         for number in present_releases(run):
             release = open_release(f"{run}@{number}")
-            removed = _purge_release(release, rows)
+            removed = _purge_release(release, rows, merged[number])
             if removed is not None:
                 changed[number] = removed
         for name in _CACHES:
@@ -158,10 +160,16 @@ def _rewrite_part(part: Part, rows: Rows, takedown: Takedown) -> None:
         writer.finish((columns, sketches.schema), receipt.fingerprint, receipt.inputs, receipt.number, receipt.last)
 
 
-def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
-    """Removes the documents of a release; returns how many it kept, None if it does not change."""
+def _merged_index(run: str, number: int) -> str:
+    """Where a release has an index of earlier ones, which may be of other runs."""
+    return storage.join(release_folder(run, number), INDEX_FOLDER, MERGED_INDEX)
+
+
+def _purge_release(release: Release, rows: Mapping[str, Rows], merged: set[str]) -> int | None:
+    """Removes the documents of a release, and those with the ids `merged` from the index of earlier ones;
+    returns how many it kept, None if it does not change."""
     ids: set[str] = set()
-    changed = False
+    changed = bool(merged)
     for name in storage.names(release.uri("decisions")):
         ordinal = int(name.split("-")[1].split(".")[0])
         purged = rows.get(release.part(ordinal).name, np.zeros(0, np.int64))
@@ -182,6 +190,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
         return None
     _purge_record(release, ids)
     erase(release.uri(INDEX_FOLDER), ids)
+    erase(_merged_index(release.run, release.number), merged)
     removed = sum(_purge_shard(release, receipt, ids) for receipt in receipts.shards(release.receipts))
     _update_manifest(release)
     return removed

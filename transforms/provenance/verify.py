@@ -15,7 +15,15 @@ from typing import Any, cast
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path
+from tamis.transforms.core.manifest import (
+    CharacterCounts,
+    File,
+    FileEntry,
+    Manifest,
+    record_counts,
+    release_path,
+    shard_places,
+)
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import (
     EARLY_FILES,
@@ -108,6 +116,9 @@ def conservation(manifest: Manifest) -> list[str]:
     documents, tokens = sum(shard["documents"] for shard in shards), sum(shard["tokens"] for shard in shards)
     equal("documents in the shards against kept and repeated", documents, counts["kept"] + repeated["documents"])
     equal("tokens in the shards against kept and repeated", tokens, counts["tokens"]["kept"] + repeated["tokens"])
+    if "patch" in manifest:
+        total = sum(shard_places(shard)[1] for shard in shards)
+        equal("tokens in the shards and taken down against the places of the corpus", total, manifest["curriculum"]["tokens"])
     if "characters" in counts:
         _compare_characters(counts["characters"], equal)
     return problems

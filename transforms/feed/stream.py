@@ -197,8 +197,8 @@ class TokenStream:
 
 def _uncounted(patched: str) -> str:
     return (
-        f"the places of documents that were taken down have the tokens that these had in {patched}, whose texts are gone, so no "
-        "other tokenizer than that of the recipe (tokens.tokenizer) can count them: use that one, or make a new release"
+        f"documents that were taken down keep the places that they had in {patched}. Their texts are gone, so no tokenizer but "
+        "that of the recipe (tokens.tokenizer) knows how many tokens these have: use that one, or make a new release"
     )
 
 

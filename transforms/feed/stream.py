@@ -198,7 +198,7 @@ class TokenStream:
 def _uncounted(patched: str) -> str:
     return (
         f"documents that were taken down keep the places that they had in {patched}. Their texts are gone, so no tokenizer but "
-        "that of the recipe (tokens.tokenizer) knows how many tokens these have: use that one, or make a new release"
+        "that of the recipe (rate.tokens.tokenizer) knows how many tokens these have: use that one, or make a new release"
     )
 
 

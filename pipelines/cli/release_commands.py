@@ -155,7 +155,7 @@ def purge(
 @app.command()
 def takedown(
     release: ReleaseName,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID|@FILE]...", help="Ids, or @ and a file of ids.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID|@FILE", help="Ids, or @ and a file of ids.")] = None,
     host: Annotated[list[str], typer.Option(help="A host, with its subdomains; repeatable.")] = [],  # noqa: B006
     near: Annotated[list[str], typer.Option(metavar="TEXT|@FILE", help="A text that documents are near to; repeatable.")] = [],  # noqa: B006
     parent: Annotated[str, typer.Option(help="The field in which a document names the one it was made of.")] = "",
@@ -166,6 +166,7 @@ def takedown(
 ) -> None:
     """Make a patch release without some documents, their copies and what was made of them."""
     with user_errors(as_json):
+        from tamis.pipelines.formatting import plural
         from tamis.pipelines.releases.take_down import take_down
         from tamis.pipelines.releases.taken_documents import Request
         from tamis.transforms import storage
@@ -182,9 +183,10 @@ def takedown(
             if len(result.documents) > _SHOWN:
                 yield f"and {len(result.documents) - _SHOWN:,} more"
             if result.release is None:
-                yield f"{len(result.documents):,} documents would be taken down from release {result.patched}"
+                yield f"{plural(len(result.documents), 'document')} would be taken down from release {result.patched}"
                 return
-            yield f"{len(result.documents):,} documents taken down, {result.rows:,} rows from {result.shards:,} shards"
+            removed = f"{plural(result.rows, 'row')} removed from {plural(result.shards, 'shard')}"
+            yield f"{plural(len(result.documents), 'document')} taken down, {removed}"
             yield f"release {result.release}, a patch of release {result.patched}, is the current one"
 
         print_output(asdict(result), lines(), as_json)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
@@ -272,12 +273,22 @@ def test_a_state_of_the_release_goes_on_with_the_patch(folder: Path, packing: st
 
 
 def test_after_a_purge_the_count_of_the_recipe_still_gives_every_place(folder: Path) -> None:
-    write_recipe(folder, rate={"gopher": {}, "repetition": {}, "tokens": {"tokenizer": "bytes"}})
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "the": 1}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(folder / "tokenizer.json"))
+    write_recipe(folder, rate={"gopher": {}, "repetition": {}, "tokens": {"tokenizer": str(folder / "tokenizer.json")}})
     output = str(again(folder).run)
-    whole = batches(output, "cut", 1)
-    state = loader(output, "cut").state_dict(3)
-    taken(folder, ORIGINAL, erase=True)
-    assert padded(batches(output, "cut", 2, state), whole[3:])
+
+    def read(state: dict[str, Any] | None = None) -> list[TrainingBatch]:
+        dataset = CurriculumDataset(output, str(folder / "tokenizer.json"), 32, 8)
+        if state is not None:
+            dataset.load_state_dict(state)
+        return list(dataset)
+
+    whole = read()
+    state = CurriculumDataset(output, str(folder / "tokenizer.json"), 32, 8).state_dict(3)
+    taken(folder, ORIGINAL, PLAIN[2]["id"], PLAIN[3]["id"], erase=True)
+    assert padded(read(state), whole[3:])
 
 
 # --- purges, kills, mistakes ---------------------------------------------------------------------------------------------
@@ -366,4 +377,4 @@ def test_only_the_current_release_of_an_idle_run_is_patched(folder: Path, monkey
     with RunLock(output, "exclusive"), pytest.raises(RunError, match="another run"):
         taken(folder, "doc-child")
     shown = CliRunner().invoke(app, ["takedown", output, "doc-child", "--dry-run"])
-    assert shown.stdout.splitlines() == ["doc-child  keep  named", "1 documents would be taken down from release 3"]
+    assert shown.stdout.splitlines() == ["doc-child  keep  named", "1 document would be taken down from release 3"]

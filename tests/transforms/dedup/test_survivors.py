@@ -247,6 +247,19 @@ def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
 
 
 @settings(max_examples=100)
+@given(corpora(), st.data())
+def test_the_sources_of_copies_are_those_of_all_that_a_kept_document_stands_for(rows, data):
+    sources = data.draw(st.lists(st.sampled_from(["web", "book", "code"]), min_size=len(rows), max_size=len(rows)))
+    verdicts = survivors(table_of(rows).append_column("source", pa.array(sources, pa.string())), 0.5).to_pylist()
+    source = {document["doc_ref"]: name for document, name in zip(rows, sources, strict=True)}
+    ids = {document["doc_ref"]: document["id"] for document in rows}
+    for verdict in verdicts:
+        own = ids[verdict["doc_ref"]]
+        represented = {source[v["doc_ref"]] for v in verdicts if own in (ids[v["doc_ref"]], v["duplicate_of"])}
+        assert verdict["sources"] == (sorted(represented) if verdict["duplicate_of"] is None else None)
+
+
+@settings(max_examples=100)
 @given(corpora(), st.randoms())
 def test_neither_row_order_nor_the_split_over_tables_matters(rows, random):
     expected = decide(rows)

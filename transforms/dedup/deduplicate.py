@@ -34,6 +34,7 @@ from tamis.transforms.beam.exchange import (
 )
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.drop_rule import drop_rule
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.survivors import best_first, survivors
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -219,7 +220,7 @@ def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts, words), options.ngram, options.fold)
+    first, hashes = shingles(segment(texts, words), options.ngram, options.fold, options.short)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 
@@ -232,7 +233,7 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
 
 def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
     """The verdicts on the documents of a partition, which has complete components."""
-    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold)
+    verdicts = survivors(*spill_shingles(gathered, spill), drop_rule(options))
     yield from verdicts.combine_chunks().to_batches()
 
 

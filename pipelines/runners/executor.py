@@ -21,6 +21,7 @@ import apache_beam as beam
 from apache_beam.internal.util import insert_values_in_args
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.pvalue import AsSideInput, PValue
+from apache_beam.transforms import core
 
 Map = Callable[["Chain", Sequence[Any]], list[Any]]
 """Applies a chain to elements: the outputs, in the order of the elements."""
@@ -46,8 +47,11 @@ class Chain:
 
     def __call__(self, elements: Iterable[Any]) -> Iterator[Any]:
         for call in self.calls:
+            call.function.setup()
             elements = _flat_map(call, elements)
-        return iter(elements)
+        yield from elements
+        for call in self.calls:
+            call.function.teardown()
 
 
 def _flat_map(call: Call, elements: Iterable[Any]) -> Iterator[Any]:
@@ -95,14 +99,22 @@ class _Execution:
             elif isinstance(transform, beam.Flatten):
                 self._elements[output] = [element for value in leaf.inputs for element in self._read(value)]
             else:
-                raise TypeError(f"cannot execute {leaf.full_label}: {type(transform).__name__} is no part of the DAG")
+                raise _unknown(leaf, type(transform).__name__)
 
     def _extend(self, leaf: AppliedPTransform, transform: beam.ParDo, output: PValue) -> None:
         """Adds a ParDo to the chain that makes its input, or starts one. A chain that ends here runs:
         its output has several readers, or none."""
+        function = transform.fn
+        if any(
+            isinstance(default, core._DoFnParam)
+            for default in core.get_function_args_defaults(function._process_argspec_fn())[1]
+        ):
+            raise _unknown(leaf, "a function that asks for windows, times or states")
+        if not _has_no_bundles(type(function)):
+            raise _unknown(leaf, "a function of bundles")
         sides = [self._view(side) for side in transform.side_inputs]
         arguments, named = insert_values_in_args(transform.args, transform.kwargs, sides)
-        call = Call(transform.fn, tuple(arguments), tuple(named.items()))
+        call = Call(function, tuple(arguments), tuple(named.items()))
         source = leaf.inputs[0]
         before, source = self._pending.pop(source, (Chain(), source))
         self._pending[output] = Chain((*before.calls, call)), source
@@ -124,6 +136,14 @@ class _Execution:
 
     def _view(self, side: AsSideInput) -> Any:
         return side._side_input_data().view_fn(self._read(side.pvalue))
+
+
+def _has_no_bundles(function: type[beam.DoFn]) -> bool:
+    return all(getattr(function, name) is getattr(beam.DoFn, name) for name in ("start_bundle", "finish_bundle"))
+
+
+def _unknown(leaf: AppliedPTransform, kind: str) -> TypeError:
+    return TypeError(f"cannot execute {leaf.full_label}: {kind} is no part of the DAG")
 
 
 def _inputs(leaf: AppliedPTransform) -> list[PValue]:

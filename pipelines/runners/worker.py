@@ -219,4 +219,4 @@ def _end_unless(is_needed: Callable[[], bool], interval: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:4], [int(socket) for socket in sys.argv[4:]])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], [int(socket) for socket in sys.argv[4:]])

@@ -310,9 +310,8 @@ def test_an_excerpt_is_dropped_for_the_page_that_contains_it_and_never_the_page_
     page, excerpt, other = row(1, range(40), [1]), row(2, [*range(10), 90], [1]), row(3, [*range(8), 91, 92, 93], [1])
     assert [of for of, *_ in decide([page, excerpt, other]).values()] == [None, None, None]
     (contained,) = survivors(table_of([page, excerpt, other]), 0.7, containment=0.9).slice(1, 1).to_pylist()
-    assert contained == {
-        "doc_ref": 2, "duplicate_of": "d1", "jaccard": 10 / 41, "kind": "contained", "containment": 10 / 11, "copies": None, "sources": None
-    }  # fmt: skip
+    assert (contained["duplicate_of"], contained["kind"]) == ("d1", "contained")
+    assert (contained["jaccard"], contained["containment"]) == (10 / 41, 10 / 11)
     best = excerpt | {"quality": 2.0}
     assert [of for of, *_ in decide([page, best, other], containment=0.9).values()] == [None, None, None]
 

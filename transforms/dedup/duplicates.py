@@ -78,7 +78,7 @@ def _ranked_rows(part_state: PartState, kept: Kept, options: Dedup) -> pa.Record
     if options.keep != "best":
         rows = pa.array(row_of(batch["doc_ref"].to_numpy()))
         dates = rated_part(part_state).columns(["date"])["date"].take(rows).combine_chunks()
-        batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"])))
+        batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"], table["tie_break"])))
     if options.sources:
         batch = batch.append_column("source", table["source"].combine_chunks())
     if options.prefer:

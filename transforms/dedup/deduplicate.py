@@ -220,7 +220,7 @@ def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts, words), options.ngram, options.fold)
+    first, hashes = shingles(segment(texts, words), options.ngram, options.fold, options.short)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 

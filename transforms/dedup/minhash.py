@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Scheme = Literal["multiply", "fss"]
 
 
+class ShortTexts(Options):
+    """Texts of few words, which share no run of five words after an edit or two."""
+
+    words: int = Field(default=20, ge=1, le=4096, description="a text with fewer words is short; marks do not count")
+    characters: int = Field(default=5, ge=1, le=4096, description="characters per shingle of a short text")
+
+
 class MinHash(Options):
     """Near-duplicates: bands find candidates, exact Jaccard similarity of shingles decides.
 
@@ -42,6 +49,9 @@ class MinHash(Options):
         "the threshold are mistaken least, as by datasketch (128 and 0.7: 14 bands of 9 rows)",
     )
     ngram: int = Field(default=5, ge=1, le=4096, description="words per shingle")
+    short: ShortTexts | None = Field(
+        default=None, description="cut short texts into runs of characters; they are then compared among themselves alone"
+    )
     threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of near-duplicates")
     containment: float | None = Field(
         default=None,
@@ -202,7 +212,7 @@ def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
 
     from tamis.transforms.dedup.shingles import windows
 
-    first, hashes = windows(texts, options.ngram, fold=True)
+    first, hashes = windows(texts, options.ngram, fold=True, short=options.short)
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
     banded = band_hashes(signed, options.bands, options.rows)
     return pa.FixedSizeListArray.from_arrays(

@@ -157,6 +157,11 @@ class Dedup(Options):
     prefer: tuple[str, ...] = Field(
         (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
     )
+    sources: bool = Field(
+        False,
+        description="a kept document names the sources of all documents that it stands for, itself included, in the column "
+        "`copy_sources` of the corpus and of decisions/",
+    )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(
         None, description="lines that many texts of a host have, which are cut before duplicates are looked for"

@@ -135,7 +135,7 @@ class ReleaseDiff:
 
 def release_diff(before: Release, after: Release, samples: int = 3, seed: int = 0) -> ReleaseDiff:
     """Compares two releases, of one run or of two. `samples`: documents that flipped, in each direction, drawn by `seed`
-    and id. Raises RunError if a release is in a store."""
+    and id."""
     with connect(before, after) as connection:
         match_documents(connection)
         return ReleaseDiff(

@@ -143,7 +143,7 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     signals = [_name(name) for name in ledger.signal_fields(release) if name not in written]
     columns = [
         *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != CUTS),
-        *(["r.url"] if "url" not in written else []),
+        *(["r.url", "NULL::VARCHAR AS text_hash"] if "url" not in written else []),  # an early version wrote it
         f"host_of({'d' if 'url' in written else 'r'}.url) AS host",
         f"{f'r.{_name(LANGUAGE)}' if LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
         *(f"r.{name}" for name in (*_FIELDS, *signals)),

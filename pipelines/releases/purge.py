@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tamis.pipelines.releases.removal import Rows, masked, recounted, remove_documents
+from tamis.pipelines.releases.remove_documents import Rows, masked, recounted, remove_documents
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release
 from tamis.pipelines.run.run_lock import RunLock
@@ -165,7 +165,18 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
 
 
 def _purged_decisions(_: int, table: pa.Table, rows: Rows) -> pa.Table:
-    cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash", "cuts")
+    cleared = (
+        "detail",
+        "representative",
+        "jaccard",
+        "copy_sources",
+        "place",
+        "shard",
+        "url",
+        "text_hash",
+        "record_hash",
+        "cuts",
+    )
     new = {"decision": "drop", "reason": PURGED, "epochs": 0, "chars": 0, "cut_chars": 0}
     return masked(table, rows, new | dict.fromkeys(cleared))
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tamis.pipelines.formatting import plural
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.purge import purge
-from tamis.pipelines.releases.removal import Rows, masked, recounted, remove_documents
+from tamis.pipelines.releases.remove_documents import Rows, masked, recounted, remove_documents
 from tamis.pipelines.releases.seal import restore_manifests, seal_release
 from tamis.pipelines.releases.taken_documents import Cause, Place, Request, taken_documents
 from tamis.pipelines.run.run_lock import RunLock
@@ -212,7 +212,7 @@ def _write(
         words = np.full(len(table), None, object)
         words[own] = by_part[ordinal]
         new = {"decision": "drop", "reason": TAKEDOWN, "detail": pa.array(words, pa.string()), "epochs": 0, "copies": 1}
-        return masked(table, own, new | dict.fromkeys(("representative", "jaccard", "place", "shard")))
+        return masked(table, own, new | dict.fromkeys(("representative", "jaccard", "copy_sources", "place", "shard")))
 
     kept = pa.concat_tables([table.filter(pc.equal(table["decision"], "keep")) for table in decided.values()])
     repeated = (pc.max(kept["epochs"]).as_py() or 0) > 1  # the copies of a document may be in other shards

@@ -255,7 +255,7 @@ class Release:
 
     def diff(self, after: Release, samples: int = 3) -> ReleaseDiff:
         """This release and a later one, document by document, as `tamis diff`: `lost` and `gained` by source and
-        reason, `shifts` of the kept documents, `order`. Raises RunError if one is in a store."""
+        reason, `shifts` of the kept documents, `order`."""
         from tamis.pipelines.releases.release_diff import release_diff
 
         return release_diff(self._release, after._release, samples)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from tamis.pipelines.lookup.release_tables import SAMPLE_KEY, connect
 from tamis.transforms.assess.shifts import Shift, holm, label_shift, number_shift
 from tamis.transforms.core.release import Release
+from tamis.transforms.provenance import ledger
 
 if TYPE_CHECKING:
     import duckdb
@@ -135,7 +136,7 @@ class ReleaseDiff:
 
 def release_diff(before: Release, after: Release, samples: int = 3, seed: int = 0) -> ReleaseDiff:
     """Compares two releases, of one run or of two. `samples`: documents that flipped, in each direction, drawn by `seed`
-    and id. Raises RunError if a release is in a store."""
+    and id."""
     with connect(before, after) as connection:
         match_documents(connection)
         return ReleaseDiff(
@@ -144,7 +145,7 @@ def release_diff(before: Release, after: Release, samples: int = 3, seed: int = 
             recipe_changes(before.manifest["recipe"], after.manifest["recipe"]),
             document_counts(connection),
             flipped_groups(connection),
-            _samples(connection, after, samples, seed),
+            _samples(connection, before, after, samples, seed),
             shifts_of_kept(connection),
             order_change(connection),
         )
@@ -152,7 +153,7 @@ def release_diff(before: Release, after: Release, samples: int = 3, seed: int = 
 
 def match_documents(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes the table `matched`: a row for each id, with what `release_0` and `release_1` say of it, as `b` and `a`."""
-    columns = ("source", "decision", "reason", "detail", "tokens", "phase", "place", "text_hash", "part", "row")
+    columns = ("source", "decision", "reason", "tokens", "phase", "place", "text_hash", "part", "row")
     sides = (f"{side}.{name} AS {side}_{name}" for side in "ba" for name in columns)
     connection.execute(f"""
         CREATE TEMP TABLE matched AS
@@ -186,20 +187,23 @@ def flipped_groups(connection: duckdb.DuckDBPyConnection) -> list[Flips]:
     return [Flips(row[0], Outcome(*row[1:3]), Outcome(*row[3:5]), row[5], int(row[6])) for row in rows]
 
 
-def _samples(connection: duckdb.DuckDBPyConnection, after: Release, number: int, seed: int) -> list[FlippedDocument]:
+def _samples(
+    connection: duckdb.DuckDBPyConnection, before: Release, after: Release, number: int, seed: int
+) -> list[FlippedDocument]:
     """Documents that flipped: first `number` that were kept, then as many that are."""
     rows = connection.execute(f"""
-        SELECT id, b_decision, b_reason, a_decision, a_reason, if(b_decision = 'keep', a_detail, b_detail), a_part, a_row
-        FROM matched WHERE {_FLIPPED}
+        SELECT id, b_decision, b_reason, a_decision, a_reason, b_part, b_row, a_part, a_row FROM matched WHERE {_FLIPPED}
         QUALIFY row_number() OVER (PARTITION BY b_decision = 'keep' ORDER BY {SAMPLE_KEY}(id, {seed}), id) <= {number}
         ORDER BY b_decision <> 'keep', {SAMPLE_KEY}(id, {seed}), id""").fetchall()
     found: list[FlippedDocument] = []
-    for identifier, *outcomes, detail, part, row in rows:
+    for identifier, *outcomes, was_part, was_row, part, row in rows:
+        was, now = Outcome(*outcomes[:2]), Outcome(*outcomes[2:])
+        against = (after, part, row) if was.decision == "keep" else (before, was_part, was_row)
+        detail = ledger.decisions(against[0], against[1], ["detail"])["detail"][against[2]].as_py()
         ((_, batch),) = after.part(part).read(np.array([row]), ["source", "url", "text"])
         (document,) = batch.to_pylist()
         excerpt = (document["text"] or "")[:EXCERPT]
-        before, now = Outcome(*outcomes[:2]), Outcome(*outcomes[2:])
-        found.append(FlippedDocument(identifier, document["source"], document["url"], before, now, detail, excerpt))
+        found.append(FlippedDocument(identifier, document["source"], document["url"], was, now, detail, excerpt))
     return found
 
 

@@ -1,7 +1,6 @@
 """Every dropped document is verified against the one that is kept, no copy is lost, and order does not matter."""
 
 import math
-import time
 from collections import Counter
 
 import numpy as np
@@ -12,12 +11,12 @@ from hypothesis import strategies as st
 
 from tamis.transforms.dedup import survivors as survivors_module
 from tamis.transforms.dedup.components import bucket_edges, forest
-from tamis.transforms.dedup.drop_rule import DropRule, drop_rule
-from tamis.transforms.dedup.minhash import MinHash, sketch
+from tamis.transforms.dedup.drop_rule import DropRule
+from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import VERDICT_SCHEMA, best_first, spans
-from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.segment import segment
+from tests.transforms.dedup.text_verdicts import from_texts
 
 TYPES = {
     "component": pa.uint64(),
@@ -206,20 +205,6 @@ def test_in_a_large_bucket_no_pair_that_reaches_the_threshold_is_missed(threshol
     assert 100 < kept < 295
 
 
-@pytest.mark.parametrize("containment", [0.0, 0.9])
-def test_pages_of_one_template_are_not_compared_pair_by_pair(containment):
-    """200 million pairs in one bucket, none a duplicate, would take minutes."""
-    draw = np.random.default_rng(4)
-    template = draw.integers(0, 1 << 63, 60)
-    rows = [row(number, {*template, *draw.integers(0, 1 << 63, 40)}, [1]) for number in range(20_000)]
-    table = table_of(rows)
-    survivors(table.slice(0, 300), 0.7, containment=containment)
-    begun = time.process_time()
-    verdicts = survivors(table, 0.7, containment=containment)
-    assert time.process_time() - begun < 4
-    assert verdicts["duplicate_of"].null_count == len(rows)
-
-
 @settings(max_examples=150)
 @given(corpora(), st.sampled_from([0.3, 0.7]))
 def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
@@ -376,35 +361,6 @@ def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
     assert verdicts["duplicate_of"].to_pylist() == [None, "d1", None, None]
     nothing = table.set_column(table.column_names.index("bands"), "bands", pa.nulls(len(rows), kind))
     assert survivors(nothing, 0.7)["copies"].to_pylist() == [1] * 5
-
-
-def from_texts(texts, options):
-    """From texts to verdicts without a pipeline: (verdicts, shingle sets)."""
-    column = pa.array(texts, pa.large_string())
-    words = segment(column)
-    bands, (first, hashes) = sketch(words, options), shingles(words, options.ngram, options.fold)
-    sets = pa.LargeListArray.from_arrays(first, hashes)
-    text = hash128(column)
-    doc_ref = np.arange(len(texts), dtype=np.uint64)
-    member = np.repeat(doc_ref[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
-    star = forest(np.concatenate((bucket_edges(bands.flatten().to_numpy(), member), bucket_edges(text[:, 0], doc_ref))))
-    component = doc_ref.copy()
-    component[star[:, 1]] = star[:, 0]
-    table = pa.table(
-        {
-            "component": component,
-            "doc_ref": doc_ref,
-            "id": [f"d{t}" for t in range(len(texts))],
-            "quality": pa.nulls(len(texts), pa.float32()),
-            "tie_break": mix(doc_ref, 1),
-            "text_hash_0": text[:, 0],
-            "text_hash_1": text[:, 1],
-            "bands": bands,
-            "shingles": sets,
-        }
-    )
-    verdicts = survivors_module.survivors(table, spans(table["shingles"]), drop_rule(options))
-    return verdicts.to_pylist(), [*map(set, sets.to_pylist())]
 
 
 def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():

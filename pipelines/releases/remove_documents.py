@@ -20,7 +20,6 @@ from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.finalize import count_characters, count_documents, curriculum_entry
 from tamis.transforms import storage
-from tamis.transforms.core import gaps
 from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import CurriculumEntry, File, Manifest, ShardEntry, release_path, shard_places
@@ -29,6 +28,7 @@ from tamis.transforms.core.shards import Output, read_shard, write_shard
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.dedup.released.erase_documents import erase
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.feed import gaps
 from tamis.transforms.provenance import ledger
 
 Rows = npt.NDArray[np.int64]

@@ -28,12 +28,12 @@ from tamis.pipelines.releases.taken_documents import Cause, Place, Request, take
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.work_plan import REPORT, plan_record, plan_uri
 from tamis.transforms import storage
-from tamis.transforms.core import gaps
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File, Manifest, PatchEntry, release_path
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, parse_name, release_folder
 from tamis.transforms.curriculum.training_plan import PLAN_FILE
+from tamis.transforms.feed import gaps
 from tamis.transforms.provenance import ledger, tombstones
 from tamis.transforms.provenance.tombstones import TAKEDOWN
 

@@ -121,7 +121,7 @@ class Counts(TypedDict):
 
 class ShardEntry(TypedDict):
     """A shard, its first token in training order, and the range of its learning rates. In a patch,
-    `taken_documents` and `taken_tokens` are those of its gaps (`gaps.py`)."""
+    `taken_documents` and `taken_tokens` are those of its gaps (`feed/gaps.py`)."""
 
     path: str
     phase: str

@@ -15,12 +15,12 @@ from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.gaps import FILE as GAPS
-from tamis.transforms.core.gaps import SCHEMA as GAPS_SCHEMA
-from tamis.transforms.core.gaps import gaps_in, read_gaps
 from tamis.transforms.core.manifest import release_path
 from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.feed.gaps import FILE as GAPS
+from tamis.transforms.feed.gaps import SCHEMA as GAPS_SCHEMA
+from tamis.transforms.feed.gaps import gaps_in, read_gaps
 from tamis.transforms.text.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
@@ -31,7 +31,7 @@ _CACHED = 2  # shards and row groups in memory: a read may straddle two
 @dataclass(frozen=True)
 class Shard:
     """A file of the corpus. `first_token` and `tokens` are by the run's own count. `gaps` and
-    `gap_tokens`: the places in it of documents that were taken down, and their tokens (`core/gaps.py`)."""
+    `gap_tokens`: the places in it of documents that were taken down, and their tokens (`gaps.py`)."""
 
     uri: str
     sha256: str

@@ -24,9 +24,9 @@ import pyarrow as pa
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.gaps import places
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard, load_corpus
+from tamis.transforms.feed.gaps import places
 from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
 from tamis.transforms.feed.text_to_ids import Ids, Tokenizer
 

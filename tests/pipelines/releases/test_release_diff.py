@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 import tamis
 from tamis.pipelines.cli.main import app
+from tamis.pipelines.lookup.release_tables import connect
 from tamis.pipelines.releases.diff_lines import GROUPS, lines, sample_lines
 from tamis.pipelines.releases.release_diff import (
     DocumentCounts,
@@ -221,6 +223,23 @@ def test_two_releases_of_a_run(releases: tuple[Release, Release]) -> None:
     assert diff.order.spearman is not None
     assert diff.order.spearman < 0
     assert tamis.Release(releases[0]).diff(tamis.Release(releases[1]), samples=2) == diff
+
+
+def test_large_releases_are_measured_on_a_sample_that_depends_on_ids_alone(releases: tuple[Release, Release]) -> None:
+    before, after = ({i: row for i, row in decided(release).items() if is_kept(row)} for release in releases)
+    measured = max(len(before), len(after)) // 3
+
+    def drawn(documents: Iterable[str]) -> int:
+        keys = ledger.sample_keys(pa.array(sorted(documents)), 0)
+        return int((keys < np.uint64(measured / max(len(before), len(after)) * 2**64)).sum())
+
+    with connect(*releases) as connection:
+        match_documents(connection)
+        order, shifts = order_change(connection, measured), shifts_of_kept(connection, measured)
+    assert order.documents == len(before.keys() & after.keys())
+    assert order.measured == drawn(before.keys() & after.keys()) < order.documents
+    (words,) = [each.shift for each in shifts if each.name == "gopher.word_count"]
+    assert (words.before, words.after) == (drawn(before), drawn(after))
 
 
 @pytest.mark.slow

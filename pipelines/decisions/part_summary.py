@@ -9,6 +9,7 @@ from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_do
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.match_rows import match_rows
 from tamis.pipelines.decisions.named_values import named_columns
+from tamis.pipelines.decisions.rated_decisions import PURGED
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -29,7 +30,6 @@ COLUMNS = [  # of decisions/
 ]
 
 LANGUAGE = "language.label"
-PURGED = "purged"
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
 
 CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))

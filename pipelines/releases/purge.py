@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import PURGED, cut_counts, decision_counts, group_counts, repeated_count, samples
+from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, group_counts, repeated_count, samples
+from tamis.pipelines.decisions.rated_decisions import PURGED
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release

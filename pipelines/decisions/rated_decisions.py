@@ -1,4 +1,4 @@
-"""What a rated part says of its documents by itself: their signals, and which of them limits, editors and purges end."""
+"""What a rated part says of its documents by itself: their signals, and which of them limits and editors end."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.parts import Part
 from tamis.transforms.core.rater import Signal
-from tamis.transforms.provenance.takedown import PURGED_BYTES
+from tamis.transforms.provenance.takedown import PURGED
+from tamis.transforms.provenance.tombstones import TAKEDOWN
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.text.metadata import column_of
 
 EMPTIED = "edit.empty"
 """The reason of a document of which editors left nothing."""
 
-PURGED = "purged"
-"""The reason of a document that was removed from every release."""
+REMOVED = (PURGED, TAKEDOWN)
+"""Reasons of documents that someone had removed, whatever limits say. No report shows anything of them."""
 
 
 def part_signals(part: Part, names: Collection[str], recipe: Recipe) -> pa.Table:
@@ -43,19 +44,13 @@ def sketch_columns(recipe: Recipe) -> list[str]:
 
 def rated_decisions(signals: pa.Table, sketch: pa.Table, rules: Rules, recipe: Recipe, explain: bool) -> dict[str, pa.Array]:
     """Columns `decision`, `reason` and `detail` (strings; reason and detail null if kept) of n documents before
-    any step has seen them: by the limits of `rules`, then those that editors emptied, then the purged. `signals`:
+    any step has seen them: by the limits of `rules`, then those of which editors left nothing. `signals`:
     `rules.columns`; `sketch`: `sketch_columns`. Unless `explain`, details of limits are null."""
     evaluated = rules.evaluate(signals, sketch["source"], explain)
     columns = {name: evaluated[name].cast(pa.string()).combine_chunks() for name in ("decision", "reason", "detail")}
     if recipe.editors:
         emptied = pc.and_(pc.equal(sketch["bytes"], 0), pc.greater(sketch["chars_read"], 0)).combine_chunks()
         emptied = pc.and_(emptied, pc.equal(columns["decision"], "keep"))
-        _end(columns, emptied, EMPTIED, "nothing is left")
-    _end(columns, pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks(), PURGED, None)
+        for name, word in {"decision": "drop", "reason": EMPTIED, "detail": "nothing is left"}.items():
+            columns[name] = pc.if_else(emptied, pa.scalar(word), columns[name])
     return columns
-
-
-def _end(columns: dict[str, pa.Array], ended: pa.Array, reason: str, detail: str | None) -> None:
-    if ended.true_count:
-        for name, value in {"decision": "drop", "reason": reason, "detail": detail}.items():
-            columns[name] = pc.if_else(ended, pa.scalar(value, pa.string()), columns[name])

@@ -17,13 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.pipelines.decisions.rated_decisions import part_signals, rated_decisions, sketch_columns
+from tamis.pipelines.decisions.rated_decisions import REMOVED, part_signals, rated_decisions, sketch_columns
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
-from tamis.transforms.select.rule_blocks import Rules
 
 PASSING = "passing"
 """The decision about a document that a limit ended and that would pass: later steps have not seen it. Without later
@@ -147,21 +146,21 @@ class WhatIf:
         self.recipe = finished_recipe(release.manifest)
         self._parts = [_DecidedPart(release, ordinal, self.recipe) for ordinal in ledger.decided_parts(release)]
 
-    def answer(self, rules: Rules, examples: int = 0, seed: int = 0) -> Answer:
-        """What `rules` would decide, and up to `examples` documents that they would keep, and drop, for the first time:
-        those with the smallest hashes of id and seed. Raises RunError if a limit is of a signal that the release does
-        not have."""
-        self._check(rules)
+    def answer(self, recipe: Recipe, examples: int = 0, seed: int = 0) -> Answer:
+        """What the limits of `recipe` (`with_limits`) would decide, and up to `examples` documents that they would keep,
+        and drop, for the first time: those with the smallest hashes of id and seed. Raises RunError if a limit is of a
+        signal that the release does not have."""
+        self._check(recipe)
         steps = self.recipe.later_sections
         totals: dict[tuple[str, Outcome, Outcome], Totals] = {}
         found: list[tuple[int, Example]] = []
         for part in self._parts:
-            outcomes = new_outcomes(part.signals(rules), part.sketch, part.decided, rules, self.recipe)
+            outcomes = new_outcomes(part.signals(recipe), part.sketch, part.decided, recipe, self.recipe)
             for source, before, after, counted in flows(outcomes):
                 key = source, before, after
                 totals[key] = totals.get(key, Totals()) + counted
             if examples:
-                found += part.examples(outcomes, rules, examples, seed)
+                found += part.examples(outcomes, recipe, examples, seed)
         every = [Flow(*key, totals[key]) for key in sorted(totals, key=str)]
         return Answer(every, steps, _first(found, examples))
 
@@ -177,29 +176,30 @@ class WhatIf:
                 texts |= {ids[row]: values for row, values in zip(rows.tolist(), batch.to_pylist(), strict=True)}
         return texts
 
-    def _check(self, rules: Rules) -> None:
+    def _check(self, recipe: Recipe) -> None:
         joined = {signal.name for signals in self.recipe.score_signals.values() for signal in signals}
         stored = ledger.signal_fields(self.release)
-        for name in rules.columns:
+        for name in recipe.rules.columns:
             if name in joined:
                 raise RunError(
                     f"the values of '{name}' were joined from another file, and a release does not keep them: "
                     "run the recipe with these limits instead"
                 )
-            if name not in stored and name not in self.recipe.undeclared and not name.startswith("metadata."):
+            if name not in stored and name not in recipe.undeclared:
                 near = nearest(name, [*stored])
                 hint = f": did you mean '{near}'?" if near else ""
                 raise RunError(f"release {self.release.number} of {self.release.run} has no signal '{name}'{hint}")
 
 
-def new_outcomes(signals: pa.Table, sketch: pa.Table, decided: pa.Table, rules: Rules, recipe: Recipe) -> pa.Table:
-    """`decided` (source, decision, reason, tokens and bytes of n documents in a release of `recipe`) with `new_decision`
-    and `new_reason`, those under `rules`. `signals`, `sketch`: as for `rated_decisions`."""
-    judged = rated_decisions(signals, sketch, rules, recipe, explain=False)
-    passes = pc.equal(judged["decision"], "keep")
-    limits = pa.array(recipe.rules.signals, pa.string())
+def new_outcomes(signals: pa.Table, sketch: pa.Table, decided: pa.Table, recipe: Recipe, before: Recipe) -> pa.Table:
+    """`decided` (source, decision, reason, tokens and bytes of n documents in a release of the recipe `before`) with
+    `new_decision` and `new_reason`, those under the limits of `recipe`. `signals`, `sketch`: as for `rated_decisions`."""
+    judged = rated_decisions(signals, sketch, recipe.rules, recipe, explain=False)
+    removed = pc.is_in(decided["reason"], value_set=pa.array(REMOVED)).combine_chunks()
+    passes = pc.or_(pc.equal(judged["decision"], "keep"), removed)
+    limits = pa.array(before.rules.signals, pa.string())
     ended = pc.is_in(decided["reason"], value_set=limits).combine_chunks()
-    opened = pa.scalar(PASSING if recipe.later_sections else "keep")
+    opened = pa.scalar(PASSING if before.later_sections else "keep")
     after = {
         "decision": pc.if_else(ended, opened, decided["decision"].combine_chunks()),
         "reason": pc.if_else(ended, pa.scalar(None, pa.string()), decided["reason"].combine_chunks()),
@@ -221,22 +221,22 @@ class _DecidedPart:
     """A part of a release: what was decided about its n documents, and the signals that questions have needed."""
 
     def __init__(self, release: Release, ordinal: int, recipe: Recipe) -> None:
-        self._release, self._ordinal, self._recipe = release, ordinal, recipe
+        self._release, self._ordinal = release, ordinal
         self.decided = ledger.decisions(release, ordinal, ["source", *_LEDGER]).combine_chunks()
         self.sketch = release.part(ordinal).sketch(sketch_columns(recipe)).combine_chunks()
-        self._signals = pa.table({})
+        self._signals: dict[tuple[str, str], pa.ChunkedArray] = {}
 
-    def signals(self, rules: Rules) -> pa.Table:
-        """The columns that decide under `rules`."""
-        missing = {*rules.columns} - {*self._signals.column_names}
+    def signals(self, recipe: Recipe) -> pa.Table:
+        """The columns by which the limits of a recipe decide."""
+        # A field of the metadata is a number or a label, as the recipe uses it.
+        kinds = {name: recipe.undeclared[name].kind if name in recipe.undeclared else "" for name in recipe.rules.columns}
+        missing = {name for name, kind in kinds.items() if (name, kind) not in self._signals}
         if missing:
-            new = part_signals(self._release.part(self._ordinal), missing, self._recipe).combine_chunks()
-            columns = {name: table[name] for table in (self._signals, new) for name in table.column_names}
-            columns.pop("metadata", None)
-            self._signals = pa.table(columns)
-        return self._signals
+            read = part_signals(self._release.part(self._ordinal), missing, recipe).combine_chunks()
+            self._signals |= {(name, kinds[name]): read[name] for name in missing}
+        return pa.table({name: self._signals[name, kind] for name, kind in kinds.items()})
 
-    def examples(self, outcomes: pa.Table, rules: Rules, count: int, seed: int) -> list[tuple[int, Example]]:
+    def examples(self, outcomes: pa.Table, recipe: Recipe, count: int, seed: int) -> list[tuple[int, Example]]:
         """The examples of this part that can be among the first `count`, each with its key."""
         kept = pc.equal(outcomes["decision"], "keep")
         passes = pc.is_in(outcomes["new_decision"], value_set=pa.array(["keep", PASSING]))
@@ -249,7 +249,7 @@ class _DecidedPart:
             [np.flatnonzero(side)[np.argsort(keys[side], kind="stable")[:count]] for side in (is_new, ~is_new)]
         )
         rows = changed.take(pa.array(chosen))
-        details = self._details(rows, is_new[chosen], rules)
+        details = self._details(rows, is_new[chosen], recipe)
         found = []
         for row, place, detail in zip(outcomes.take(rows).to_pylist(), chosen.tolist(), details, strict=True):
             before, after = Outcome(row["decision"], row["reason"]), Outcome(row["new_decision"], row["new_reason"])
@@ -258,10 +258,10 @@ class _DecidedPart:
             found.append((int(keys[place]), example))
         return found
 
-    def _details(self, rows: pa.Array, is_newly_kept: npt.NDArray[np.bool_], rules: Rules) -> list[str]:
+    def _details(self, rows: pa.Array, is_newly_kept: npt.NDArray[np.bool_], recipe: Recipe) -> list[str]:
         """Which limit each row fails, in the release if it passes now."""
         before = ledger.decisions(self._release, self._ordinal, ["detail"])["detail"].take(rows).to_pylist()
-        judged = rated_decisions(self._signals.take(rows), self.sketch.take(rows), rules, self._recipe, explain=True)
+        judged = rated_decisions(self.signals(recipe).take(rows), self.sketch.take(rows), recipe.rules, recipe, explain=True)
         after = judged["detail"].to_pylist()
         return [(old if new else now) or "" for old, now, new in zip(before, after, is_newly_kept, strict=True)]
 

@@ -10,10 +10,9 @@ network and no JavaScript.
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tamis.pipelines.formatting import compact, number, share, storage_size
@@ -23,6 +22,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_rows
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum.order import Curriculum
+from tamis.transforms.runtime import caches
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 from tamis.transforms.select.rule_blocks import THRESHOLDS, Rules
 from tamis.transforms.select.thresholds import Threshold
@@ -160,11 +160,20 @@ def _ratio(part: float, total: float) -> float:
 
 @cache
 def _template() -> Template:
-    """The page, which takes a quarter of a second to compile."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_clean, trim_blocks=True, lstrip_blocks=True)
+    """The page. It takes a quarter of a second to compile, so its code is cached."""
+    folder = caches.first_writable(caches.candidate_folders("tamis-page"))
+    environment = Environment(
+        loader=PackageLoader("tamis.pipelines.report", "."),
+        bytecode_cache=FileSystemBytecodeCache(str(folder)) if folder else None,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"count": "{:,}".format, "percent": "{:.2%}".format, "bytes": storage_size}
     environment.filters |= {"compact": compact, "share": share, "number": number}
-    return environment.from_string((resources.files("tamis.pipelines.report") / "page.html.j2").read_text("utf-8"))
+    return environment.get_template("page.html.j2")
 
 
 _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")

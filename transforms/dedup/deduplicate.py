@@ -34,6 +34,7 @@ from tamis.transforms.beam.exchange import (
 )
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.drop_rule import drop_rule
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.survivors import best_first, survivors
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -54,7 +55,8 @@ class Deduplicate(beam.PTransform):
     """Adds a result `copies`: a verdict (`VERDICT_SCHEMA`) on each document that shares a bucket.
 
     `rows` returns the documents of a part, with doc_ref, id, what else `best_first` reads, text_hash_0,
-    text_hash_1 and, for near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their
+    text_hash_1, for near-duplicates `bands` (a fixed-size list of uint64) and, for the sources of copies,
+    `source`. `texts` loads their
     texts, which are cut into the same `words` as for the bands. If `options` is None, only equal
     texts are duplicates.
     """
@@ -130,7 +132,7 @@ class SpanningForest(beam.CombineFn):
 
 def _by_text(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
     batch = rows(part_state)
-    batch = batch.drop_columns([name for name in ("bands",) if name in batch.schema.names])
+    batch = batch.drop_columns([name for name in ("bands", "source") if name in batch.schema.names])
     return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
 
 
@@ -219,7 +221,7 @@ def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts, words), options.ngram, options.fold)
+    first, hashes = shingles(segment(texts, words), options.ngram, options.fold, options.short)
     return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
 
 
@@ -232,7 +234,7 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
 
 def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
     """The verdicts on the documents of a partition, which has complete components."""
-    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold)
+    verdicts = survivors(*spill_shingles(gathered, spill), drop_rule(options))
     yield from verdicts.combine_chunks().to_batches()
 
 

@@ -46,13 +46,15 @@ MOVED = {
         "per_source.code.thresholds.gopher.word_count.min=200",
         "per_source.books.thresholds.gopher.stop_words.min=7",
     ],
-    "a limit of another signal": ["thresholds.gopher.mean_word_length.max=5.4"],
+    "limits of other signals": ["thresholds.gopher.mean_word_length.max=5.4", "thresholds.metadata.number.min=40"],
 }
 
 
 def records() -> list[dict[str, object]]:
     plain = corpus(250, seed=5)
-    return [record | {"level": number % 13, "topic": "abc"[number % 3]} for number, record in enumerate(plain)]
+    return [
+        record | {"level": number % 13, "topic": "abc"[number % 3], "number": number} for number, record in enumerate(plain)
+    ]
 
 
 def made(folder: Path, sections: dict[str, Any], *sets: str, files: int = 3) -> Release:
@@ -75,7 +77,7 @@ def asked(folder: Path) -> WhatIf:
 
 
 def answered(asked: WhatIf, *sets: str, examples: int = 0) -> Answer:
-    return asked.answer(with_limits(asked.release.manifest, sets).rules, examples)
+    return asked.answer(with_limits(asked.release.manifest, sets), examples)
 
 
 def decided(release: Release) -> pa.Table:

@@ -55,8 +55,8 @@ class Pretrained(Options):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the model is computed.")
     precision: Literal["float32", "bfloat16", "int8"] = Field(
         "float32",
-        description="How exactly: bfloat16 suits a GPU, int8 a processor. Both change values a little, so choose limits with the "
-        "precision that you rate with.",
+        description="How exactly: bfloat16 suits a GPU, int8 a processor. Both change values a little, so choose limits with "
+        "the precision that you rate with.",
     )
     decimals: int = Field(4, ge=0, le=7, description="Decimals to which values are rounded, so that processors agree on them.")
 

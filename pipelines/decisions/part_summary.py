@@ -28,6 +28,9 @@ COLUMNS = [  # of decisions/
     *("url", "input_id", "text_hash", "record_hash"),
 ]
 
+OPTIONAL = ["copy_sources"]
+"""Columns of decisions/ that are there if the recipe asks for them."""
+
 LANGUAGE = "language.label"
 PURGED = "purged"
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
@@ -44,7 +47,8 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     table = _with_texts(_with_shard(explained_documents(part_state, recipe), layout), part_state, spans)
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
-        pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
+        columns = [*COLUMNS, *(name for name in OPTIONAL if name in table.column_names)]
+        pq.write_table(table.select(columns), sink, compression="zstd", write_page_checksum=True)
     groups, uncounted = group_counts(table, part)
     renamed = part_state.result(unique_ids.STEP)
     matched = match_rows(part_state, table, recipe)

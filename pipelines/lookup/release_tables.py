@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipelines.lookup.stored_files import PREFIX, StoredFiles
 from tamis.transforms import storage
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.errors import RunError, nearest
@@ -62,22 +63,21 @@ _UNKNOWN = re.compile(
 
 def connect(*releases: Release) -> duckdb.DuckDBPyConnection:
     """A connection whose views are the tables of a release; of several, those of the first, and those of each in a
-    schema `release_0`, `release_1`. It reads the files of the releases and no others, and writes none.
-
-    Raises RunError if a release is in a store, from which DuckDB cannot read."""
+    schema `release_0`, `release_1`. It reads the files of the releases and no others, and writes none."""
     import duckdb
     from duckdb.func import ARROW, SPECIAL
 
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     connection.create_function("host_of", _hosts, ["VARCHAR"], "VARCHAR", type=ARROW, null_handling=SPECIAL)
     connection.create_function(SAMPLE_KEY, _sample_keys, ["VARCHAR", "BIGINT"], "UBIGINT", type=ARROW)
+    connection.register_filesystem(StoredFiles())
     files: list[str] = []
     for number, release in enumerate(releases):
         connection.execute(f"CREATE SCHEMA release_{number}; USE release_{number}")
         for name, query in _views(release, files).items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
     connection.execute("USE release_0")
-    connection.execute(f"SET temp_directory = {_text(tempfile.gettempdir() + '/tamis-query')}")
+    connection.execute(f"SET temp_directory = {_text(tempfile.mktemp(prefix='tamis-query-'))}")  # made when it is needed
     connection.execute(f"SET allowed_paths = [{', '.join(map(_text, files))}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
@@ -129,7 +129,7 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     parts = [release.part(ordinal) for ordinal in ordinals]
 
     def listed(uris: Iterable[str]) -> str:
-        paths = [_path(release, uri) for uri in uris]
+        paths = [*map(_path, uris)]
         files.extend(paths)
         return f"[{', '.join(map(_text, paths))}]"
 
@@ -137,12 +137,13 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     decided = f"read_parquet({listed(decided_uris)}, filename = true, file_row_number = true)"
     rated = f"read_parquet({listed(part.uri('rated', 'parquet') for part in parts)})"
     rows = f"{decided} AS d POSITIONAL JOIN {rated} AS r"
-    written = pq.read_schema(_path(release, decided_uris[0])).names
+    with storage.open_binary(decided_uris[0]) as file:
+        written = pq.read_schema(file).names
     schema = parts[0].schema().names
     signals = [_name(name) for name in ledger.signal_fields(release) if name not in written]
     columns = [
         *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != CUTS),
-        *(["r.url"] if "url" not in written else []),
+        *(["r.url", "NULL::VARCHAR AS text_hash"] if "url" not in written else []),  # an early version wrote it
         f"host_of({'d' if 'url' in written else 'r'}.url) AS host",
         f"{f'r.{_name(LANGUAGE)}' if LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
         *(f"r.{name}" for name in (*_FIELDS, *signals)),
@@ -182,11 +183,10 @@ def _decided(name: str, has_quality: bool) -> str:
     return "CASE WHEN isnan(d.quality) THEN NULL ELSE d.quality END AS quality" if has_quality else "NULL::FLOAT AS quality"
 
 
-def _path(release: Release, uri: str) -> str:
+def _path(uri: str) -> str:
+    """The path by which DuckDB reads a file."""
     path = storage.local_path(uri)
-    if path is None:
-        raise RunError(f"{release.run} is in a store, where no questions can be asked: copy the run to a disk")
-    return str(path)
+    return f"{PREFIX}{uri}" if path is None else str(path)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -55,7 +55,8 @@ class Deduplicate(beam.PTransform):
     """Adds a result `copies`: a verdict (`VERDICT_SCHEMA`) on each document that shares a bucket.
 
     `rows` returns the documents of a part, with doc_ref, id, what else `best_first` reads, text_hash_0,
-    text_hash_1 and, for near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their
+    text_hash_1, for near-duplicates `bands` (a fixed-size list of uint64) and, for the sources of copies,
+    `source`. `texts` loads their
     texts, which are cut into the same `words` as for the bands. If `options` is None, only equal
     texts are duplicates.
     """
@@ -131,7 +132,7 @@ class SpanningForest(beam.CombineFn):
 
 def _by_text(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
     batch = rows(part_state)
-    batch = batch.drop_columns([name for name in ("bands",) if name in batch.schema.names])
+    batch = batch.drop_columns([name for name in ("bands", "source") if name in batch.schema.names])
     return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
 
 

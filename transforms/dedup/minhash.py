@@ -150,12 +150,17 @@ class Dedup(Options):
     )
     keep: Keep = Field(
         "best",
-        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
-        "of equals, the one of the best quality, then a hash of the id decides. A document without a date goes behind those "
-        "that have one",
+        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, the longest, or "
+        "the one that a seeded hash of the id picks; of equals, the one of the best quality, then the hash decides. A document "
+        "without a date goes behind those that have one",
     )
     prefer: tuple[str, ...] = Field(
         (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
+    )
+    sources: bool = Field(
+        False,
+        description="a kept document names the sources of all documents that it stands for, itself included, in the column "
+        "`copy_sources` of the corpus and of decisions/",
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(

@@ -32,6 +32,7 @@ VERDICT_SCHEMA = pa.schema(
         pa.field("kind", pa.string()),  # 'exact', 'near' or, below the threshold, 'contained'; null if kept
         pa.field("containment", pa.float64()),  # share of its shingles that the representative has; null if not 'contained'
         pa.field("copies", pa.int64()),  # documents that a kept document represents, including itself; null for duplicates
+        pa.field("sources", pa.list_(pa.string())),  # different ones of these documents, sorted; null if not asked for
     ]
 )
 
@@ -41,8 +42,8 @@ def survivors(documents: pa.Table, shingles: ListSpans, rule: DropRule) -> pa.Ta
 
     `documents` has complete components of the candidate graph, in any order. Its columns are
     `component`, `doc_ref`, `text_hash_0`, `text_hash_1`, `tie_break` (uint64), unique `id`
-    (string), `quality` (float), what else `best_first` reads, and `bands` (lists of uint64; null if
-    there is nothing to compare).
+    (string), `quality` (float), what else `best_first` reads, `bands` (lists of uint64; null if
+    there is nothing to compare) and, if the sources of copies are asked for, `source`.
     `shingles` are sorted and unique, in the same order. Only those of heads are read, each a few
     times, so they may be in a mapped file. They may be empty if they are not needed: without bands,
     or if a better exact copy in the table has them (`best_first`).
@@ -89,10 +90,23 @@ def survivors(documents: pa.Table, shingles: ListSpans, rule: DropRule) -> pa.Ta
             pa.array(np.select([exact, contained], ["exact", "contained"], "near"), pa.string(), mask=~duplicate),
             pa.array((common / np.maximum(size, 1))[place], mask=~contained),
             pa.array(np.bincount(kept_row, minlength=kept_row.size), pa.int64(), mask=duplicate),
+            _sources_of(kept_row, documents["source"].take(rank))
+            if "source" in documents.column_names
+            else pa.nulls(kept_row.size, pa.list_(pa.string())),
         ],
         schema=VERDICT_SCHEMA,
     )
     return verdicts.take(pa.array(np.argsort(doc_ref, kind="stable")))
+
+
+def _sources_of(kept_row: npt.NDArray[np.int64], source: pa.ChunkedArray) -> pa.Array:
+    """For each kept row, the different sources of the rows that it represents, sorted; null for others."""
+    names = pc.unique(source).sort()
+    code = pc.index_in(source, names).to_numpy()
+    row, place = np.unique(np.column_stack((kept_row, code)), axis=0).T
+    first = np.searchsorted(row, np.arange(kept_row.size + 1)).astype(np.int32)
+    represents_none = pa.array(first[1:] == first[:-1])
+    return pa.ListArray.from_arrays(pa.array(first), names.take(pa.array(place)), mask=represents_none)
 
 
 def best_first(documents: pa.Table, within: list[str]) -> pa.Array:

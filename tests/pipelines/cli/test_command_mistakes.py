@@ -65,6 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ("lint nowhere.yaml", 2, "nowhere.yaml: no such file or shipped recipe"),
         ("recipes gofer", 2, "did you mean 'gopher'?"),
+        ("diff done done@2", 1, "'done' has no release 2; it has 1"),
+        ("diff done done --max-flips many", 2, "'many' is no number of documents, such as 100, or share, such as 0.5%"),
         ("query done 'select'", 1, "syntax error"),
         ("query done --format xml", 1, "no format 'xml': it is csv, json or parquet"),
         ("verify nowhere", 1, "'nowhere' has no manifest.json: it is not a run, or has no release yet"),

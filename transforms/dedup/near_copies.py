@@ -91,7 +91,7 @@ def _sharing(compared: pa.Table, given: Originals) -> Ints:
     bands = compared["bands"].combine_chunks()
     rows = np.flatnonzero(bands.is_valid())
     shared = pc.is_in(bands.flatten(), value_set=given.bands.flatten()).to_numpy(zero_copy_only=False)
-    return rows[shared.reshape(len(rows), -1).any(axis=1)]
+    return rows[shared.reshape(len(rows), bands.type.list_size).any(axis=1)]
 
 
 def _near(part: Part, rows: Ints, compared: pa.Table, given: Originals, options: MinHash, words: Words, spill: str) -> Copies:

@@ -167,6 +167,29 @@ def test_a_patch_is_the_release_without_the_documents(folder: Path) -> None:
     assert verify(str(output)) == []
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"select": {"tokens": 40_000, "max_epochs": 3, "mixture": {"weights": {"web": 1, "books": 3, "code": 2}}}},
+        {"output": {"format": "jsonl.zst", "shard_bytes": 60_000}},
+        {"curriculum": {"phases": [{"name": "web", "share": 0.6}, {"name": "best", "share": 0.4}]}},
+    ],
+    ids=["repeats", "jsonl", "phases"],
+)
+def test_repeats_formats_and_phases(made: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+    output = tmp_path / "run"
+    run(write_recipe(tmp_path, **changed), made / "in", output)
+    before = rows(str(output))
+    gone = {before[number]["id"] for number in (1, len(before) // 2, len(before) - 1)}
+    gone |= {document.id for document in taken(tmp_path, *sorted(gone)).documents}
+    assert rows(str(output)) == [row for row in before if row["id"] not in gone]
+    manifest = open_release(str(output)).manifest
+    assert sum(shard.get("taken_documents", 0) for shard in manifest["curriculum"]["shards"]) == len(before) - len(
+        rows(str(output))
+    )
+    assert verify(str(output)) == []
+
+
 def test_explain_and_the_report_say_when_and_why(folder: Path) -> None:
     taken(folder, ORIGINAL)
     day = read_tombstones(str(folder / "run"))["day"][0].as_py()

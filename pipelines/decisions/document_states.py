@@ -18,7 +18,8 @@ from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, addressed, result_column, spill_rows
 from tamis.transforms.beam.step import Documents, rated_part
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
-from tamis.transforms.provenance.takedown import PURGED_BYTES
+from tamis.transforms.provenance import tombstones
+from tamis.transforms.provenance.takedown import PURGED, PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import bins, guards, join_scores
 from tamis.transforms.select.quality import bucket_quality
@@ -78,7 +79,8 @@ def _cached(part_state: PartState, recipe: Recipe, settled: bool, steps: frozens
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
     buckets = part_state.results.get(bucket_quality.STEP)
-    key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint, buckets)
+    versions = storage.entry(part.uri("rated", "parquet")).version, tombstones.version(part.run)
+    key = (part, *versions, recipe.decide_fingerprint, buckets)
     state = tuple(sorted(part_state.results.items())), part_state.kept if settled else None, steps
     last = _cache.last  # read once: other threads replace it
     if last[0] != (key, state):
@@ -138,10 +140,11 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
         emptied = pc.and_(emptied, pc.equal(columns["decision"], "keep").combine_chunks())
         for name, word in {"decision": "drop", "reason": EMPTIED, "detail": "nothing is left"}.items():
             columns[name] = pc.if_else(emptied, pa.scalar(word, pa.string()), columns[name].combine_chunks())
+    columns = _without_taken(part_state, columns)
     purged = pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks()
     if purged.true_count:
         columns["bytes"] = pc.max_element_wise(sketch["bytes"], 0)
-        for name, value in {"decision": "drop", "reason": "purged", "detail": None}.items():
+        for name, value in {"decision": "drop", "reason": PURGED, "detail": None}.items():
             columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
     columns |= {name: signals[name] for name in of_steps}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
@@ -158,6 +161,21 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     for name, guard in recipe.guards.by_name.items():
         columns[GUARD_PREFIX + name] = pa.array(guards.matching(guard_columns, guard))
     return pa.table(columns).combine_chunks()
+
+
+def _without_taken(part_state: PartState, columns: dict[str, pa.ChunkedArray]) -> dict[str, pa.ChunkedArray]:
+    """The columns, with the documents dropped that fall under a tombstone of the run."""
+    part = rated_part(part_state)
+    listed = tombstones.read_tombstones(part.run)
+    if not len(listed):
+        return columns
+    sketch = part.sketch(tombstones.HASHED)
+    rows, details = tombstones.under(listed, {name: sketch[name].combine_chunks() for name in tombstones.HASHED})
+    taken = np.zeros(len(sketch), np.bool_)
+    taken[rows] = True
+    detail = pc.replace_with_mask(pa.nulls(len(sketch), pa.string()), pa.array(taken), details)
+    new = {"decision": pa.scalar("drop"), "reason": pa.scalar(tombstones.TAKEDOWN), "detail": detail}
+    return columns | {name: pc.if_else(pa.array(taken), value, columns[name]) for name, value in new.items()}
 
 
 def _quality(part_state: PartState, signals: pa.Table, recipe: Recipe) -> np.ndarray:

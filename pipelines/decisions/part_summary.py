@@ -21,6 +21,8 @@ from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
 from tamis.transforms.provenance.ledger import sample_keys
+from tamis.transforms.provenance.takedown import PURGED
+from tamis.transforms.provenance.tombstones import TAKEDOWN
 
 COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "chars", "cut_chars", "cuts"),
@@ -32,7 +34,9 @@ OPTIONAL = ["copy_sources"]
 """Columns of decisions/ that are there if the recipe asks for them."""
 
 LANGUAGE = "language.label"
-PURGED = "purged"
+REMOVED = (PURGED, TAKEDOWN)
+"""Reasons of documents of which no report shows anything."""
+
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
 
 CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))
@@ -203,7 +207,7 @@ def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
 def samples(table: pa.Table, seed: int) -> list[receipts.SampledDocument]:
     """The sample of a part, from rows of decisions/ with their doc_refs: the smallest keys of each decision
     and reason, and of the kept documents in each bin of quality."""
-    table = table.filter(pc.not_equal(table["reason"].fill_null(""), PURGED))
+    table = table.filter(pc.invert(pc.is_in(table["reason"].fill_null(""), value_set=pa.array(REMOVED))))
     key = sample_keys(table["id"].combine_chunks(), seed)
     kept = pc.equal(table["decision"], "keep").to_numpy()
     outcome = pc.binary_join_element_wise(table["decision"], table["reason"].fill_null(""), " ").combine_chunks()

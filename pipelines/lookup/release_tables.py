@@ -41,9 +41,7 @@ SAMPLE_KEY = "sample_key"
 """A function of an id and a seed, in SQL: the documents with the smallest values are a sample that depends on
 nothing else. It is `ledger.sample_keys`."""
 
-LANGUAGE = "language.label"
-CUTS = "cuts"
-
+_LANGUAGE, _CUTS = "language.label", "cuts"
 _FIELDS = ("licence", "date", "metadata")  # of the rated parts, that documents has beside those of decisions/
 _LINES = "format = 'newline_delimited'"
 _REJECT = {"uri": "VARCHAR", "offset": "BIGINT", "line": "BIGINT", "error": "VARCHAR", "excerpt": "VARCHAR"}
@@ -142,10 +140,10 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     schema = parts[0].schema().names
     signals = [_name(name) for name in ledger.signal_fields(release) if name not in written]
     columns = [
-        *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != CUTS),
+        *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != _CUTS),
         *(["r.url", "NULL::VARCHAR AS text_hash"] if "url" not in written else []),  # an early version wrote it
         f"host_of({'d' if 'url' in written else 'r'}.url) AS host",
-        f"{f'r.{_name(LANGUAGE)}' if LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
+        f"{f'r.{_name(_LANGUAGE)}' if _LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
         *(f"r.{name}" for name in (*_FIELDS, *signals)),
         r"regexp_extract(d.filename, 'part-(\d+)\.parquet$', 1)::BIGINT AS part, d.file_row_number AS row",
     ]
@@ -154,18 +152,15 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
         "signals": f"SELECT {', '.join(['d.id', *(f'r.{name}' for name in signals)])} FROM {rows}",
         "texts": f"SELECT d.id, r.text FROM {rows}",
     }
-    if CUTS in written:
-        views[CUTS] = f"SELECT id, unnest({CUTS}, max_depth := 2) FROM {decided}"
+    if _CUTS in written:
+        views[_CUTS] = f"SELECT id, unnest({_CUTS}, max_depth := 2) FROM {decided}"
     if EDITS in schema:
         views[EDITS] = f"SELECT id, unnest({EDITS}, max_depth := 2) FROM (SELECT d.id, r.{EDITS} FROM {rows})"
     shards = [storage.join(release.run, shard["path"]) for shard in release.manifest["curriculum"]["shards"]]
     if shards:
-        lines = not shards[0].endswith(".parquet")
-        views["data"] = (
-            f"FROM read_json({listed(shards)}, {_LINES}, compression = 'zstd')"
-            if lines
-            else f"FROM read_parquet({listed(shards)})"
-        )
+        of_lines = f"read_json({{}}, {_LINES}, compression = 'zstd')"
+        reader = "read_parquet({})" if shards[0].endswith(".parquet") else of_lines
+        views["data"] = f"FROM {reader.format(listed(shards))}"
     sizes = {file["path"]: file["bytes"] for file in release.manifest["files"]}
     if rejects := [part.uri("rejects", "jsonl") for part in parts if sizes.get(part.path("rejects", "jsonl"))]:
         views["rejects"] = f"FROM read_json({listed(rejects)}, {_LINES}, columns = {_REJECT})"

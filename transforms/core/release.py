@@ -32,7 +32,10 @@ UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", 
 EARLY_FILES = ("report.html", "plan.json", "data", "decisions")
 """Files of a release of an early version."""
 
-RUN_FILES = (MANIFEST, RELEASES, LATEST, "takedown.json", "rated", "sketches", "rejects", *EARLY_FILES, *UNCOVERED_FILES)
+LISTS = ("takedown.json", "tombstones.parquet")
+"""The documents that were purged, and those that were taken down."""
+
+RUN_FILES = (MANIFEST, RELEASES, LATEST, *LISTS, "rated", "sketches", "rejects", *EARLY_FILES, *UNCOVERED_FILES)
 """Everything that a run directory may hold."""
 
 _NUMBERED = re.compile(r"(?P<run>.+)@(?P<number>\d+)/?")

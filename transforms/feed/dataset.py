@@ -146,10 +146,12 @@ class CurriculumDataset:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resumes at a state. Raises RunError if it is of another corpus or other sequences."""
+        """Resumes at a state, of this corpus or of one that it is a patch of: sequences and steps are the
+        same, with padding in the places of documents that were taken down. Raises RunError if it is of
+        another corpus or other sequences."""
         if state.get("format") != FORMAT:
             raise RunError(f"not a state of format {FORMAT}")
-        if state["corpus"] != self.corpus.root:
+        if state["corpus"] not in (self.corpus.root, *self.corpus.continues):
             raise RunError(f"this state belongs to another corpus than '{self.corpus.run}': {state['corpus'][:16]}…")
         if state["stream"] != self._stream_fingerprint:
             raise RunError("this state was saved with another tokenizer, end id, sequence length or packing: sequences differ")

@@ -87,6 +87,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("du nowhere", 1, "'nowhere' is not a run: it has neither parts nor releases"),
         ("pin done", 1, "name a release by its number, as done@1; tamis releases done lists them"),
         ("clean done@9", 1, "'done' has no release 9"),
+        ("takedown done", 1, "name what to take down: ids, --host or --near"),
+        ("takedown done@7 doc-000001", 1, "release 7 of 'done' is not the current one, which is 1, and only that is patched"),
         ("purge done", 1, "name what to remove, with --ids or --host"),
         ("status nowhere", 1, "nowhere: never started"),
     ],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 import tamis
 from tamis.pipelines.cli.main import app
+from tamis.pipelines.lookup.release_tables import connect
 from tamis.pipelines.releases.diff_lines import GROUPS, lines, sample_lines
 from tamis.pipelines.releases.release_diff import (
     DocumentCounts,
@@ -107,42 +110,48 @@ def flips_by_hand(before: dict[str, Row], after: dict[str, Row]) -> Counter[tupl
     return found
 
 
+def check_by_hand(
+    before: dict[str, Row], after: dict[str, Row], counts: DocumentCounts, groups: list[Flips], order: OrderChange
+) -> None:
+    """Goes through two releases document by document."""
+    both = [(before[identifier], after[identifier]) for identifier in sorted(before.keys() & after.keys())]
+    dropped = [(old, new) for old, new in both if not is_kept(old) and not is_kept(new)]
+    assert counts == DocumentCounts(
+        both=len(both),
+        gone=len(before) - len(both),
+        new=len(after) - len(both),
+        other_text=sum(old["text_hash"] != new["text_hash"] for old, new in both),
+        other_reason=sum((old["decision"], old["reason"]) != (new["decision"], new["reason"]) for old, new in dropped),
+        kept_before=sum(map(is_kept, before.values())),
+        kept_after=sum(map(is_kept, after.values())),
+        tokens_before=sum(row["tokens"] for row in before.values() if is_kept(row)),
+        tokens_after=sum(row["tokens"] for row in after.values() if is_kept(row)),
+    )
+    assert [flips.documents for flips in groups] == sorted((flips.documents for flips in groups), reverse=True)
+    found: Counter[tuple[Any, ...]] = Counter()
+    for flips in groups:
+        key = (flips.source, flips.before.decision, flips.before.reason, flips.after.decision, flips.after.reason)
+        found.update({(key, "documents"): flips.documents, (key, "tokens"): flips.tokens})
+    assert found == flips_by_hand(before, after)
+
+    kept = [(old, new) for old, new in both if is_kept(old) and is_kept(new)]
+    assert (order.documents, order.measured) == (len(kept), len(kept))
+    assert order.moved == sum(old["phase"] != new["phase"] for old, new in kept)
+    positions = [[pair[side]["phase"] * 2 + pair[side]["place"] for pair in kept] for side in (0, 1)]
+    if all(len(set(side)) > 1 for side in positions):
+        assert order.kendall == pytest.approx(stats.kendalltau(*positions).statistic)
+        assert order.spearman == pytest.approx(stats.spearmanr(*positions).statistic)
+    else:
+        assert order.kendall is order.spearman is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(one=ROWS, other=ROWS)
 def test_counts_flips_and_order_of_random_releases(one: list[Row], other: list[Row]) -> None:
     before, after = release_of(one), release_of(other)
     with tables(before, after) as connection:
-        both = [(before[identifier], after[identifier]) for identifier in sorted(before.keys() & after.keys())]
-        dropped = [(old, new) for old, new in both if not is_kept(old) and not is_kept(new)]
-        assert document_counts(connection) == DocumentCounts(
-            both=len(both),
-            gone=len(before) - len(both),
-            new=len(after) - len(both),
-            other_text=sum(old["text_hash"] != new["text_hash"] for old, new in both),
-            other_reason=sum((old["decision"], old["reason"]) != (new["decision"], new["reason"]) for old, new in dropped),
-            kept_before=sum(map(is_kept, before.values())),
-            kept_after=sum(map(is_kept, after.values())),
-            tokens_before=sum(row["tokens"] for row in before.values() if is_kept(row)),
-            tokens_after=sum(row["tokens"] for row in after.values() if is_kept(row)),
-        )
-        groups = flipped_groups(connection)
-        assert [flips.documents for flips in groups] == sorted((flips.documents for flips in groups), reverse=True)
-        found: Counter[tuple[Any, ...]] = Counter()
-        for flips in groups:
-            key = (flips.source, flips.before.decision, flips.before.reason, flips.after.decision, flips.after.reason)
-            found.update({(key, "documents"): flips.documents, (key, "tokens"): flips.tokens})
-        assert found == flips_by_hand(before, after)
-
-        kept = [(old, new) for old, new in both if is_kept(old) and is_kept(new)]
-        order = order_change(connection)
-        assert (order.documents, order.measured) == (len(kept), len(kept))
-        assert order.moved == sum(old["phase"] != new["phase"] for old, new in kept)
-        positions = [[pair[side]["phase"] + pair[side]["place"] / 2 for pair in kept] for side in (0, 1)]
-        if all(len(set(side)) > 1 for side in positions):
-            assert order.kendall == pytest.approx(stats.kendalltau(*positions).statistic)
-            assert order.spearman == pytest.approx(stats.spearmanr(*positions).statistic)
-        else:
-            assert order.kendall is order.spearman is None
+        found = document_counts(connection), flipped_groups(connection), order_change(connection)
+    check_by_hand(before, after, *found)
 
 
 @settings(max_examples=30, deadline=None)
@@ -196,12 +205,8 @@ def decided(release: Release) -> dict[str, Row]:
 def test_two_releases_of_a_run(releases: tuple[Release, Release]) -> None:
     before, after = map(decided, releases)
     diff = release_diff(*releases, samples=2)
-    assert diff.counts.other_text == sum(before[i]["text_hash"] != after[i]["text_hash"] for i in before.keys() & after.keys())
-    assert diff.counts.other_text >= 1
-    assert (diff.counts.gone, diff.counts.new) == (len(before.keys() - after.keys()), len(after.keys() - before.keys()))
-    by_hand = flips_by_hand(before, after)
-    assert sum(flips.documents for flips in diff.flips) == sum(n for (_, what), n in by_hand.items() if what == "documents")
-    assert diff.lost
+    check_by_hand(before, after, diff.counts, diff.flips, diff.order)
+    assert min(diff.counts.other_text, diff.counts.gone, diff.counts.new, diff.flipped) >= 1
     for document in diff.samples:
         assert is_kept(before[document.id]) != is_kept(after[document.id])
         dropped = after[document.id] if document.before.decision == "keep" else before[document.id]
@@ -218,6 +223,54 @@ def test_two_releases_of_a_run(releases: tuple[Release, Release]) -> None:
     assert diff.order.spearman is not None
     assert diff.order.spearman < 0
     assert tamis.Release(releases[0]).diff(tamis.Release(releases[1]), samples=2) == diff
+
+
+def test_large_releases_are_measured_on_a_sample_that_depends_on_ids_alone(releases: tuple[Release, Release]) -> None:
+    before, after = ({i: row for i, row in decided(release).items() if is_kept(row)} for release in releases)
+    measured = max(len(before), len(after)) // 3
+
+    def drawn(documents: Iterable[str]) -> int:
+        keys = ledger.sample_keys(pa.array(sorted(documents)), 0)
+        return int((keys < np.uint64(measured / max(len(before), len(after)) * 2**64)).sum())
+
+    with connect(*releases) as connection:
+        match_documents(connection)
+        order, shifts = order_change(connection, measured), shifts_of_kept(connection, measured)
+    assert order.documents == len(before.keys() & after.keys())
+    assert order.measured == drawn(before.keys() & after.keys()) < order.documents
+    (words,) = [each.shift for each in shifts if each.name == "gopher.word_count"]
+    assert (words.before, words.after) == (drawn(before), drawn(after))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_random_pairs_of_runs(tmp_path: Path, seed: int) -> None:
+    """Other documents, limits, steps and orders, each drawn by the seed."""
+    draw = np.random.default_rng(seed)
+    made = []
+    for number in range(2):
+        records = [record for record in corpus(200, seed=seed) if draw.random() < 0.9]
+        source = save(tmp_path / f"in-{number}", dealt(records, int(draw.integers(1, 4)), seed=number))
+        (tmp_path / f"recipe-{number}").mkdir()
+        sections = CHANGES if draw.random() < 0.5 else {}
+        recipe = write_recipe(tmp_path / f"recipe-{number}", **sections, seed=int(draw.integers(3)))
+        order = draw.choice(["ascending", "descending", "uniform"])
+        sets = (f"thresholds.gopher.word_count.min={draw.integers(10, 150)}", f"curriculum.order={order}")
+        made.append(run(recipe, source, tmp_path / f"run-{number}", *sets).release)
+    diff = release_diff(*made)
+    before, after = map(decided, made)
+    check_by_hand(before, after, diff.counts, diff.flips, diff.order)
+    words = [
+        [
+            row["n"]
+            for row in tamis.Release(release)
+            .query("SELECT gopher.word_count AS n FROM documents WHERE decision = 'keep'")
+            .to_pylist()
+        ]
+        for release in made
+    ]
+    (shift,) = [each.shift for each in diff.shifts if each.name == "gopher.word_count"]
+    assert shift.effect == pytest.approx(stats.ks_2samp(*words).statistic)
 
 
 def test_a_release_is_itself(releases: tuple[Release, Release]) -> None:

@@ -35,8 +35,14 @@ class DropRules(NamedTuple):
 
 def drop_rules(options: MinHash) -> DropRules:
     """The rules of these options."""
-    other = DropRule(options.threshold, options.containment or 0.0, options.preserve or 0.0)
-    return DropRules(other, other if options.short is None else other._replace(threshold=options.short.threshold))
+    shares = options.containment or 0.0, options.preserve or 0.0
+    return DropRules(*(DropRule(rule.threshold, *shares) for rule in similarity_rules(options)))
+
+
+def similarity_rules(options: MinHash) -> DropRules:
+    """The rules by Jaccard similarity alone: copies are found, whatever either of them says besides."""
+    short = options.threshold if options.short is None else options.short.threshold
+    return DropRules(DropRule(options.threshold), DropRule(short))
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tamis.pipelines.cli.messages import Json, ReleaseName, print_json, print_output, user_errors
+from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_json, print_output, user_errors
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import UNITS
 
@@ -66,6 +66,26 @@ def plan(
         typer.echo(f"the best tenth of the data gets {plan.best_decile_lr_mass:.3%} of the learning rate's mass")
         for warning in plan.warnings:
             typer.secho(warning, fg="yellow")
+
+
+@app.command("check-log")
+def check_log_command(
+    run: ReleaseName,
+    log: Annotated[str, typer.Argument(metavar="LOG", help="A training log: CSV (named .csv), or JSON Lines.")],
+    plan: Annotated[str, typer.Option(help="A plan that tamis plan wrote. Default: that of the release.")] = "",
+    batch_tokens: Annotated[
+        int, typer.Option(parser=_tokens, metavar="N", help="Tokens of a step on all devices. 0: as the tokens in the log say.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Hold a training log against the plan: the learning rate and the tokens at each step. Exits with 1 if one deviates."""
+    with user_errors(as_json):
+        from tamis.pipelines.training.check_log import check_log, lines
+
+        found = check_log(run, log, plan, batch_tokens or None)
+        print_output(found, lines(found), as_json)
+        if found["rate_deviation"] or found["token_deviation"]:
+            raise typer.Exit(PROBLEM)
 
 
 @app.command()

@@ -7,6 +7,7 @@ starts `tamis-worker` (`serve`); its environment names the run.
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import pickle
@@ -111,6 +112,7 @@ def main(driver: int, run: str, alive: str, sockets: Sequence[int]) -> NoReturn:
     with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
         import tamis.pipelines.curate  # noqa: F401 - for all workers; it starts no threads, which a fork would lose
 
+        gc.freeze()  # so that no collection of a worker writes to the memory that they share
         this = os.getpid()
         for socket in sockets:
             if not os.fork():

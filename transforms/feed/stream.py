@@ -28,7 +28,7 @@ from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard, load_corpus
 from tamis.transforms.feed.gaps import places
 from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
-from tamis.transforms.feed.text_to_ids import Ids, Tokenizer
+from tamis.transforms.feed.text_to_ids import Ids, Tokenizer, token_counts
 
 Packing = Literal["cut", "best_fit"]
 
@@ -156,7 +156,7 @@ class TokenStream:
 
     def _count_tokens(self, shard: Shard) -> Ints:
         documents = np.arange(shard.first_document, shard.first_document + shard.documents)
-        counts = (self.tokenizer.encode(texts)[1] for texts in self._text_batches(documents))
+        counts = (token_counts(self.tokenizer, texts) for texts in self._text_batches(documents))
         return np.concatenate([np.zeros(0, np.int64), *counts])
 
     def _count_patched(self, index: int) -> Ints:

@@ -24,7 +24,7 @@ from tamis.pipelines.view.access import HOSTS, Access
 from tamis.pipelines.view.document_list import DocumentList, Order, filter_of
 from tamis.pipelines.view.document_view import DocumentViews
 from tamis.pipelines.view.marks import Marks
-from tamis.pipelines.view.other_limits import OtherLimits
+from tamis.pipelines.view.moved_limits import MovedLimits
 from tamis.pipelines.view.text_search import find_in_texts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release
@@ -81,7 +81,7 @@ class Answers:
         self._release, self._marks = release, marks
         self._documents = DocumentList(release)
         self._views = DocumentViews(self._documents)
-        self._limits = OtherLimits(self._documents)
+        self._limits = MovedLimits(self._documents)
         self.questions: dict[str, Callable[[Request], Any]] = {
             "release": self.release,
             "documents": self.documents,

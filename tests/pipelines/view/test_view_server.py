@@ -17,7 +17,7 @@ import pytest
 from tamis.pipelines.estimate.what_if import WhatIf, total
 from tamis.pipelines.recipe.load import with_limits
 from tamis.pipelines.view.marks import Marks, label_of
-from tamis.pipelines.view.other_limits import EXAMPLES
+from tamis.pipelines.view.moved_limits import EXAMPLES
 from tamis.pipelines.view.server import listen, serve
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release

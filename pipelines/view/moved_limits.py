@@ -18,7 +18,7 @@ EXAMPLES = 10
 _EXCERPT = 300  # characters of the text of an example
 
 
-class OtherLimits:
+class MovedLimits:
     """The limits of one release, asked by several threads, one after the other: columns are read once and kept."""
 
     def __init__(self, documents: DocumentList) -> None:

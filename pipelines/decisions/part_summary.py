@@ -9,6 +9,7 @@ from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_do
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.match_rows import match_rows
 from tamis.pipelines.decisions.named_values import named_columns
+from tamis.pipelines.decisions.rated_decisions import REMOVED
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -21,8 +22,6 @@ from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
 from tamis.transforms.provenance.ledger import sample_keys
-from tamis.transforms.provenance.takedown import PURGED
-from tamis.transforms.provenance.tombstones import TAKEDOWN
 
 COLUMNS = [  # of decisions/
     *("id", "source", "decision", "reason", "detail", "quality", "tokens", "bytes", "chars", "cut_chars", "cuts"),
@@ -34,9 +33,6 @@ OPTIONAL = ["copy_sources"]
 """Columns of decisions/ that are there if the recipe asks for them."""
 
 LANGUAGE = "language.label"
-REMOVED = (PURGED, TAKEDOWN)
-"""Reasons of documents of which no report shows anything."""
-
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
 
 CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import REMOVED, cut_counts, decision_counts, group_counts, repeated_count, samples
+from tamis.pipelines.decisions.part_summary import cut_counts, decision_counts, group_counts, repeated_count, samples
+from tamis.pipelines.decisions.rated_decisions import REMOVED
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.finalize import count_characters, count_documents, curriculum_entry

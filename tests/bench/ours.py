@@ -25,7 +25,7 @@ from tamis.pipelines.run.launch import launch
 from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outcomes
 from tamis.transforms.dedup.components import bucket_edges, forest
-from tamis.transforms.dedup.drop_rule import drop_rule
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
@@ -146,7 +146,7 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
         }
     )
     documents = documents.take(inside)
-    verdicts = survivors(documents, spans(documents["shingles"]), drop_rule(options))
+    verdicts = survivors(documents, spans(documents["shingles"]), drop_rules(options))
     return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
 
 

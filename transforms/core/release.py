@@ -26,8 +26,11 @@ LATEST = "latest"
 HISTORY_FILES = ("metrics.prom", RELEASES, LATEST)
 """What differs between run directories with identical results."""
 
-UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans", "columns")
-"""Work in progress, caches, locks and plans for other schedules: no release contains them."""
+MARKS = "marks.jsonl"
+"""What a person says of decisions, in `tamis view`."""
+
+UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans", "columns", MARKS)
+"""Work in progress, caches, locks, plans for other schedules and marks: no release contains them."""
 
 EARLY_FILES = ("report.html", "plan.json", "data", "decisions")
 """Files of a release of an early version."""

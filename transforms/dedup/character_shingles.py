@@ -30,10 +30,16 @@ def character_windows(
     code points, with one blank for white space between others; with `fold` they are folded as words are. One
     with fewer characters than a run has is a single run.
     """
-    is_short = _few_words(texts.word_first, texts.fold_hash, short.words)
+    is_short = short_texts(texts, short)
     table = characters()
     first, hashes = _windows(texts.data, texts.text_start, is_short, table.flags, table.folded, fold, short.characters)
     return is_short, first, hashes
+
+
+def short_texts(texts: SegmentedTexts, short: ShortTexts | None) -> npt.NDArray[np.bool_]:
+    """Which documents are cut into runs of characters, bool[n]: none without `short`."""
+    few: npt.NDArray[np.bool_] = _few_words(texts.word_first, texts.fold_hash, 0 if short is None else short.words)
+    return few
 
 
 @njit(cache=True, nogil=True)

@@ -25,6 +25,13 @@ class ShortTexts(Options):
 
     words: int = Field(default=20, ge=1, le=4096, description="a text with fewer words is short; marks do not count")
     characters: int = Field(default=5, ge=1, le=4096, description="characters per shingle of a short text")
+    threshold: float = Field(
+        default=0.85,
+        gt=0,
+        le=1,
+        description="smallest exact Jaccard similarity of short near-duplicates; the lower it is, the more forms that differ "
+        "in a date alone are some",
+    )
 
 
 class MinHash(Options):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from tamis.transforms.core.arrays import Floats, Ints
 from tamis.transforms.core.parts import Part
 from tamis.transforms.dedup.deduplicate import mapped_lists, shingles_of
-from tamis.transforms.dedup.drop_rule import DropRule
+from tamis.transforms.dedup.drop_rule import similarity_rules
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.dedup.survivors import nearest_kept, spans
 from tamis.transforms.text.hashing import hash128
@@ -52,7 +52,7 @@ def originals(texts: pa.Array, options: MinHash | None, words: Words) -> Origina
         nothing = pa.nulls(len(texts), pa.large_list(pa.uint64()))
         return Originals(hashes, nothing, nothing)
     bands = sketch(segment(texts, words), options).cast(pa.large_list(pa.uint64()))
-    return Originals(hashes, bands, shingles_of(texts, options, words))
+    return Originals(hashes, bands, shingles_of(texts, options, words)[0])
 
 
 def joined(given: Sequence[Originals]) -> Originals:
@@ -97,14 +97,19 @@ def _sharing(compared: pa.Table, given: Originals) -> Ints:
 def _near(part: Part, rows: Ints, compared: pa.Table, given: Originals, options: MinHash, words: Words, spill: str) -> Copies:
     """Those of the documents in `rows` that are similar enough to an original."""
 
+    fixed = len(given.bands)
+    short = [np.zeros(fixed, np.bool_)]  # of originals it does not matter
+
     def shingles() -> Iterator[pa.Array]:
         yield given.shingles
         for _, batch in part.read(rows, ["text"]):
-            yield shingles_of(batch["text"], options, words)
+            lists, are_short = shingles_of(batch["text"], options, words)
+            short.append(are_short.to_numpy(zero_copy_only=False))
+            yield lists
 
     own = compared["bands"].combine_chunks().take(pa.array(rows)).cast(given.bands.type)
     bands = spans(pa.chunked_array([given.bands, own]))
-    fixed = len(given.bands)
-    nearest, jaccard = nearest_kept(bands, mapped_lists(shingles(), spill), DropRule(options.threshold), fixed)
+    lists = mapped_lists(shingles(), spill)
+    nearest, jaccard = nearest_kept(bands, lists, similarity_rules(options), np.concatenate(short), fixed)
     near = np.flatnonzero(nearest[fixed:] < fixed)
     return Copies(rows[near], nearest[fixed:][near], jaccard[fixed:][near])

@@ -1,4 +1,4 @@
-"""The commands that ask releases questions, and compare them: query and diff."""
+"""The commands that ask releases questions, compare them and show them: query, diff and view."""
 
 from __future__ import annotations
 
@@ -55,6 +55,35 @@ def query(
             typer.echo(f"{answer.num_rows:,} rows in {output}")
         else:
             write_answer(answer, sys.stdout.buffer, known)
+
+
+@app.command()
+def view(
+    run: ReleaseName,
+    marks: Annotated[
+        str, typer.Option(metavar="FILE", help="Where your marks of right and wrong are kept. Default: marks.jsonl in the run.")
+    ] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 0,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser, too.")] = False,
+) -> None:
+    """Read the documents of a release in a browser, see why each was kept or dropped, and mark what is wrong.
+
+    Serves this machine alone until it is interrupted, and prints the address of the page.
+    """
+    with user_errors(False):
+        from tamis.pipelines.view.marks import Marks
+        from tamis.pipelines.view.server import listen, serve
+        from tamis.transforms import storage
+        from tamis.transforms.core.release import MARKS, open_release
+
+        release = open_release(run)
+
+        def announce(address: str) -> None:
+            typer.echo(f"{address}\nIt is for you alone: the token lets whoever has it read the release. Ctrl-C ends it.")
+            if open_page:
+                typer.launch(address)
+
+        serve(release, Marks(marks or storage.join(release.run, MARKS)), listen(port), announce)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from tamis.transforms.dedup.drop_rule import DropRule
+from tamis.transforms.dedup.drop_rule import DropRule, DropRules
 from tamis.transforms.dedup.minhash import MinHash, ShortTexts
 from tamis.transforms.dedup.survivors import survivors
 from tests.transforms.dedup.text_verdicts import from_texts, verdicts_on
@@ -52,17 +52,17 @@ def one_bucket(documents: int, common: int, own: int) -> tuple[pa.Table, ListSpa
 @pytest.mark.parametrize("containment", [0.0, 0.9])
 @pytest.mark.parametrize(
     ("documents", "common", "own"),
-    [(200_000, 60, 40), pytest.param(1_000_000, 12, 12, marks=pytest.mark.slow)],
+    [(200_000, 30, 20), pytest.param(1_000_000, 12, 12, marks=pytest.mark.slow)],
     ids=["a template", "one paragraph in a million documents"],
 )
 def test_a_crowded_bucket_is_not_compared_pair_by_pair(documents, common, own, containment):
     """20 billion pairs, or 500 billion, of which none is a duplicate, would take hours or days."""
-    rule = DropRule(0.7, containment)
-    survivors(*one_bucket(300, common, own), rule)
+    rules = DropRules(*(DropRule(threshold, containment) for threshold in (0.7, 0.9)))
+    survivors(*one_bucket(300, common, own), rules)
     bucket = one_bucket(documents, common, own)
     begun = time.process_time()
-    verdicts = survivors(*bucket, rule)
-    assert time.process_time() - begun < documents / 20_000
+    verdicts = survivors(*bucket, rules)
+    assert time.process_time() - begun < documents / 10_000
     assert verdicts["duplicate_of"].null_count == documents
 
 

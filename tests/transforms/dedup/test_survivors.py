@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tamis.transforms.dedup import survivors as survivors_module
 from tamis.transforms.dedup.components import bucket_edges, forest
-from tamis.transforms.dedup.drop_rule import DropRule
+from tamis.transforms.dedup.drop_rule import DropRule, DropRules
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import VERDICT_SCHEMA, best_first, spans
@@ -39,7 +39,8 @@ def table_of(rows):
 def survivors(table, threshold, crowding=survivors_module.CROWDING, containment=0.0, preserve=0.0):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(survivors_module, "CROWDING", crowding)
-        return survivors_module.survivors(table, spans(table["shingles"]), DropRule(threshold, containment, preserve))
+        rule = DropRule(threshold, containment, preserve)
+        return survivors_module.survivors(table, spans(table["shingles"]), DropRules(rule, rule))
 
 
 def row(doc_ref, shingles, bands, text=None, **more):
@@ -410,3 +411,25 @@ def test_on_web_pages_nothing_above_the_threshold_that_shares_a_band_stays(share
         assert verdicts[representative]["duplicate_of"] is None
         assert verdict["jaccard"] == (len(a & b) / len(a | b) if verdict["kind"] == "near" else 1.0)
         assert verdict["jaccard"] >= 0.7
+
+
+@settings(max_examples=100)
+@given(corpora(), st.sampled_from([0, 1, 1000]), st.data())
+def test_short_texts_have_a_threshold_of_their_own(rows, crowding, data):
+    """Each kind of text is decided as it is without the other, since no shingle and no band is of both."""
+    kinds = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    of_text = dict(zip((document["text_hash_1"] for document in rows), kinds, strict=True))
+    short = [of_text[document["text_hash_1"]] for document in rows]
+    apart = [100 * own for own in short]
+    rows = [d | {"shingles": [x + by for x in d["shingles"]]} for d, by in zip(rows, apart, strict=True)]
+    rows = [d | {"bands": [x + by for x in d["bands"] or ()]} for d, by in zip(rows, apart, strict=True)]
+    rows = with_components(rows)
+    table = table_of(rows).append_column("short", pa.array(short, pa.bool_()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survivors_module, "CROWDING", crowding)
+        rules = DropRules(DropRule(0.3), DropRule(0.7))
+        verdicts = survivors_module.survivors(table, spans(table["shingles"]), rules).to_pylist()
+    expected = {}
+    for kind, threshold in ((False, 0.3), (True, 0.7)):
+        expected |= reference([document for document, own in zip(rows, short, strict=True) if own == kind], threshold)
+    assert {v["doc_ref"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts} == expected

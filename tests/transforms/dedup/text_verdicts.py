@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tamis.transforms.dedup.character_shingles import short_texts
 from tamis.transforms.dedup.components import bucket_edges, forest
-from tamis.transforms.dedup.drop_rule import drop_rule
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
@@ -46,6 +47,7 @@ def verdicts_on(texts: Sequence[str], options: MinHash) -> tuple[pa.Table, pa.Ar
             "text_hash_1": text[:, 1],
             "bands": bands,
             "shingles": sets,
+            "short": short_texts(words, options.short),
         }
     )
-    return survivors(table, spans(table["shingles"]), drop_rule(options)), sets
+    return survivors(table, spans(table["shingles"]), drop_rules(options)), sets

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import yaml
 from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tamis.pipelines.formatting import compact, number, share, storage_size
 from tamis.pipelines.report import charts
+from tamis.pipelines.report.other_limits import other_limits
 from tamis.pipelines.report.page_data import Groups, OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_rows
@@ -55,16 +57,32 @@ def render(manifest: Manifest, data: ReportData) -> str:
             decided=[chart for chart in signals if chart.lines],
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),
+            other_limits=[*other_limits(data["histograms"], rules)],
             clusters=data["clusters"],
+            pairs=data["pairs"],
             contamination=[(section, charts.score_chart(section)) for section in data["contamination"]],
             order=charts.order_chart(manifest["curriculum"], data["segments"]),
             repeats=data["repeats"],
             guards=_guards(manifest, data["segments"]),
             real_before=data["real_before"],
             shards=manifest["curriculum"]["shards"],
+            recipe=_recipe_text(recipe),
             size=sum(bytes_by_folder(manifest).get(name, 0) for name in ("data", "decisions", "rated", "sketches")),
         )
     )
+
+
+def _recipe_text(recipe: Mapping[str, Any]) -> str:
+    """The recipe as YAML, without what it leaves out."""
+    return yaml.safe_dump(_written(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _written(value: Any) -> Any:
+    """A value without the fields that are null or empty."""
+    if isinstance(value, Mapping):
+        fields = {key: _written(field) for key, field in value.items()}
+        return {key: field for key, field in fields.items() if field not in (None, {}, [])}
+    return [_written(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _outcomes(counts: Mapping[str, Any]) -> list[Row]:

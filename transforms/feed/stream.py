@@ -28,7 +28,7 @@ from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard, load_corpus
 from tamis.transforms.feed.gaps import places
 from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
-from tamis.transforms.feed.text_to_ids import Ids, Tokenizer
+from tamis.transforms.feed.text_to_ids import Ids, Tokenizer, token_counts
 
 Packing = Literal["cut", "best_fit"]
 
@@ -156,7 +156,7 @@ class TokenStream:
 
     def _count_tokens(self, shard: Shard) -> Ints:
         documents = np.arange(shard.first_document, shard.first_document + shard.documents)
-        counts = (self.tokenizer.encode(texts)[1] for texts in self._text_batches(documents))
+        counts = (token_counts(self.tokenizer, texts) for texts in self._text_batches(documents))
         return np.concatenate([np.zeros(0, np.int64), *counts])
 
     def _count_patched(self, index: int) -> Ints:
@@ -192,13 +192,19 @@ class TokenStream:
     def _cache_uri(self, index: int) -> str | None:
         if self._cache is None or self.tokenizer.name is None:
             return None
-        return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.corpus.shards[index].sha256])}.npy")
+        return storage.join(self._cache, counts_file(self.tokenizer.name, self.corpus.shards[index]))
+
+
+def counts_file(tokenizer: str, shard: Shard) -> str:
+    """The name in the cache of the token counts of a shard."""
+    return f"{fingerprint([tokenizer, shard.sha256])}.npy"
 
 
 def _uncounted(patched: str) -> str:
     return (
         f"documents that were taken down keep the places that they had in {patched}. Their texts are gone, so no tokenizer but "
-        "that of the recipe (rate.tokens.tokenizer) knows how many tokens these have: use that one, or make a new release"
+        "that of the recipe (rate.tokens.tokenizer) and those that the run was indexed for (tamis index) knows how many tokens "
+        "these have: use one of them, or make a new release"
     )
 
 

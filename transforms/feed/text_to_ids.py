@@ -79,6 +79,10 @@ class NamedTokenizer:
     def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
         return _concatenate(open_tokenizer(self.tokenizer).encode(texts.to_pylist()))
 
+    def count(self, texts: pa.Array) -> Ints:
+        """The lengths that `encode` gives, in less time."""
+        return np.array(open_tokenizer(self.tokenizer).count(texts.to_pylist()), np.int64)
+
 
 @dataclass(frozen=True)
 class FunctionTokenizer:
@@ -111,6 +115,11 @@ def load_tokenizer(tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer) 
     except ValueError as error:
         raise RunError(str(error)) from None
     return NamedTokenizer(tokenizer)
+
+
+def token_counts(tokenizer: Tokenizer, texts: pa.Array) -> Ints:
+    """The number of tokens of each text."""
+    return tokenizer.count(texts) if isinstance(tokenizer, NamedTokenizer) else tokenizer.encode(texts)[1]
 
 
 def tokenizer_id(tokenizer: Tokenizer) -> TokenizerId | None:

@@ -18,7 +18,8 @@ FORMATS: tuple[Format, ...] = ("csv", "json", "parquet")
 
 
 def write_answer(answer: pa.Table, sink: BinaryIO | storage.Sink, format: Format) -> None:
-    """Writes all rows. In CSV, lists and structs are JSON, and only what needs quotes has them. In JSON, a row is an object in a line, and NaN is null."""
+    """Writes all rows. In CSV, lists and structs are JSON, and only what needs quotes has them. In JSON, a row is
+    an object in a line, and NaN is null."""
     if format == "parquet":
         import pyarrow.parquet as pq
 

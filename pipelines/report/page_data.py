@@ -18,6 +18,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.comparison import comparison, lines
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, benchmark_sections, sampled_documents
 from tamis.pipelines.report.near_pairs import REASON, NearPair, near_pairs
+from tamis.pipelines.report.quality_diversity import Measured, measured_steps
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
     CLUSTERS,
@@ -136,6 +137,7 @@ class ReportData(TypedDict):
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
     pairs: list[NearPair]
+    measured: Measured
     contamination: list[BenchmarkSection]
     segments: list[OrderSegment]
     repeats: CopyDistance
@@ -176,6 +178,7 @@ def load_report_data(release: Release) -> ReportData:
             for row in clusters
         ],
         "pairs": near_pairs(release, reasons.get(("drop", REASON), []), recipe.words),
+        "measured": measured_steps(release, recipe),
         "contamination": benchmark_sections(recorded, {ref: documents[ref].text for ref in matched}, recipe.words),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),

@@ -195,7 +195,9 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
 
 
 def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
-    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
+    names = {"doc_ref": "doc_ref", "id": "id", "copies": "copies", "copy_sources": "sources"}
+    names = {name: field for name, field in names.items() if name in table.column_names}
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(list(names)).rename_columns(names)
     largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 

@@ -31,7 +31,7 @@ from tamis.transforms.provenance import ledger, purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
 
-_CACHES = (".feed", ".spill", ".mend", "plans")  # they may hold texts, or describe shards that change
+_CACHES = (".spill", ".mend", "plans")  # they may hold texts, or describe shards that change
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, parse_name, release_folder
 from tamis.transforms.curriculum.training_plan import PLAN_FILE
 from tamis.transforms.feed import gaps
+from tamis.transforms.feed.dataset import carry_index
 from tamis.transforms.provenance import ledger, tombstones
 from tamis.transforms.provenance.tombstones import TAKEDOWN
 
@@ -226,4 +227,5 @@ def _write(
     tombstones.write_tombstones(run, stones)
     shared = [file for file in files if not file.path.startswith(f"{RELEASES}/")]
     seal_release(run, patch.number, recounted(patch), shared, written)
+    carry_index(f"{run}@{release.number}", f"{run}@{patch.number}")
     return TakedownResult([], release.number, patch.number, again, removed or 0)

@@ -51,7 +51,7 @@ class Histogram(TypedDict):
 
 
 class Cluster(TypedDict):
-    """Duplicates: the document that was kept, and the number of copies including it."""
+    """Duplicates: the document that was kept, and the number of copies including it; its source, or theirs."""
 
     id: str
     copies: int
@@ -172,7 +172,7 @@ def load_report_data(release: Release) -> ReportData:
             {
                 "id": row.id,
                 "copies": row.copies,
-                "source": documents[row.doc_ref].source,
+                "source": ", ".join(row.sources) or documents[row.doc_ref].source,
                 "excerpt": documents[row.doc_ref].excerpt,
             }
             for row in clusters

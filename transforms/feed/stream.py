@@ -192,13 +192,19 @@ class TokenStream:
     def _cache_uri(self, index: int) -> str | None:
         if self._cache is None or self.tokenizer.name is None:
             return None
-        return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.corpus.shards[index].sha256])}.npy")
+        return storage.join(self._cache, counts_file(self.tokenizer.name, self.corpus.shards[index]))
+
+
+def counts_file(tokenizer: str, shard: Shard) -> str:
+    """The name in the cache of the token counts of a shard."""
+    return f"{fingerprint([tokenizer, shard.sha256])}.npy"
 
 
 def _uncounted(patched: str) -> str:
     return (
         f"documents that were taken down keep the places that they had in {patched}. Their texts are gone, so no tokenizer but "
-        "that of the recipe (rate.tokens.tokenizer) knows how many tokens these have: use that one, or make a new release"
+        "that of the recipe (rate.tokens.tokenizer) and those that the run was indexed for (tamis index) knows how many tokens "
+        "these have: use one of them, or make a new release"
     )
 
 

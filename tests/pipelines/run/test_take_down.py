@@ -26,7 +26,7 @@ from tamis.pipelines.releases.taken_documents import Request
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import open_release
-from tamis.transforms.feed.dataset import CurriculumDataset, TrainingBatch
+from tamis.transforms.feed.dataset import CurriculumDataset, TrainingBatch, index
 from tamis.transforms.feed.loader import read_in_order
 from tamis.transforms.provenance.tombstones import read_tombstones
 from tamis.transforms.provenance.verify import verify
@@ -312,6 +312,16 @@ def test_after_a_purge_the_count_of_the_recipe_still_gives_every_place(folder: P
     state = CurriculumDataset(output, str(folder / "tokenizer.json"), 32, 8).state_dict(3)
     taken(folder, ORIGINAL, PLAIN[2]["id"], PLAIN[3]["id"], erase=True)
     assert padded(read(state), whole[3:])
+
+
+def test_after_a_purge_the_index_still_gives_every_place(folder: Path) -> None:
+    output = str(folder / "run")
+    index(output, "bytes", processes=1)
+    whole, state = batches(output, "cut", 1), loader(output, "cut").state_dict(3)
+    taken(folder, ORIGINAL, PLAIN[2]["id"], erase=True)
+    assert padded(batches(output, "cut", 2, state), whole[3:])
+    with pytest.raises(RunError, match="is indexed for bytes, not for this function"):
+        CurriculumDataset(output, lambda text: list(text.encode()), 64, 8)
 
 
 # --- purges, kills, mistakes ---------------------------------------------------------------------------------------------

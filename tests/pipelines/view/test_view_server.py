@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from urllib.parse import urlencode, urlsplit
 import pyarrow as pa
 import pytest
 
+from tamis.pipelines.estimate.what_if import WhatIf, total
+from tamis.pipelines.recipe.load import with_limits
 from tamis.pipelines.view.marks import Marks, label_of
+from tamis.pipelines.view.moved_limits import EXAMPLES
 from tamis.pipelines.view.server import listen, serve
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release
@@ -271,6 +275,24 @@ def test_a_wrong_question_is_told_what_is_wrong(browser: Browser, question: str,
     status, _, content = browser.ask(f"/api/{question}")
     assert status == 400
     assert message in json.loads(content)["error"]
+
+
+def test_a_moved_limit_is_answered_as_what_if_does(release: Release, browser: Browser) -> None:
+    fields = {field["setting"]: field for field in browser.json("limits")}
+    assert {name: field["value"] for name, field in fields.items()} == {
+        "thresholds.gopher.word_count.min": 20,
+        "thresholds.gopher.mean_word_length.min": 2,
+        "thresholds.gopher.mean_word_length.max": 12,
+    }
+    assert all(field["low"] <= field["high"] for field in fields.values())
+    setting = "thresholds.gopher.word_count.min=60"
+    found = browser.json("what-if", set=setting)
+    core = WhatIf(release).answer(with_limits(release.manifest, [setting]))
+    assert found["newly_dropped"] == asdict(total(core.newly_dropped))
+    assert found["newly_dropped"]["documents"] == len([each for each in found["examples"] if not each["is_newly_kept"]]) or (
+        len(found["examples"]) == EXAMPLES
+    )
+    assert browser.ask("/api/what-if?set=seed=1")[0] == 400
 
 
 # --- marks -------------------------------------------------------------------------------------------------------------

@@ -542,6 +542,7 @@ def test_texts_beside_each_other_are_whole_and_only_words_differ(one: str, other
 
 def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp_path: Path) -> None:
     records, pages = corpus(200, seed=9), []
+    records = [record | {"date": f"{2015 + n % 7}-03-0{1 + n % 9}" if n % 10 else "lately"} for n, record in enumerate(records)]
     for files in (1, 4):
         source = save(tmp_path / f"in-{files}", dealt(records, files, seed=files))
         result = run(write_recipe(tmp_path), source, tmp_path / f"run-{files}")
@@ -579,4 +580,7 @@ def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp
         (row,) = tenth["examples"]
         assert tenth["low"] <= row["quality"] <= tenth["high"]  # type: ignore[operator]
     hosts = {row["name"]: row["kept"] for row in one["groups"]["host"]["rows"]}
+    years = one["groups"]["year"]["rows"]
+    assert [row["name"] for row in years] == [str(year) for year in range(2015, 2022)]
+    assert sum(row["kept"] + row["dropped"] + row["review"] for row in years) == 180
     assert hosts == {f"{name}.example": counts["kept"] for name, counts in counted["sources"].items()}

@@ -227,9 +227,11 @@ def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
 
 
 def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
-    """Documents and kept tokens by host and by language, of the largest groups, from rows of decisions/; and
-    the documents of the smaller ones."""
-    columns = {"host": hosts(table["url"].combine_chunks())}
+    """Documents and kept tokens by host, year and language, of the largest groups, from rows of decisions/; and the
+    documents of the smaller ones."""
+    dates = part.columns(["date"])["date"].combine_chunks()
+    years = pc.struct_field(pc.extract_regex(dates, r"^(?P<year>\d{4})(?:-|/|$)"), "year")
+    columns = {"host": hosts(table["url"].combine_chunks()), "year": years}
     if LANGUAGE in part.schema().names:
         columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
     groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()

@@ -195,7 +195,9 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
 
 
 def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
-    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
+    names = {"doc_ref": "doc_ref", "id": "id", "copies": "copies", "copy_sources": "sources"}
+    names = {name: field for name, field in names.items() if name in table.column_names}
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(list(names)).rename_columns(names)
     largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 
@@ -225,9 +227,11 @@ def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
 
 
 def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
-    """Documents and kept tokens by host and by language, of the largest groups, from rows of decisions/; and
-    the documents of the smaller ones."""
-    columns = {"host": hosts(table["url"].combine_chunks())}
+    """Documents and kept tokens by host, year and language, of the largest groups, from rows of decisions/; and the
+    documents of the smaller ones."""
+    dates = part.columns(["date"])["date"].combine_chunks()
+    years = pc.struct_field(pc.extract_regex(dates, r"^(?P<year>\d{4})(?:-|/|$)"), "year")
+    columns = {"host": hosts(table["url"].combine_chunks()), "year": years}
     if LANGUAGE in part.schema().names:
         columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
     groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()

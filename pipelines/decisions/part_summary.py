@@ -20,6 +20,8 @@ from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
+from tamis.transforms.licences.judge_licences import LicenceReader
+from tamis.transforms.licences.licence_options import Licences
 from tamis.transforms.provenance.ledger import sample_keys
 
 COLUMNS = [  # of decisions/
@@ -45,7 +47,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
         pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
-    groups, uncounted = group_counts(table, part)
+    groups, uncounted = group_counts(table, part, recipe.licences)
     renamed = part_state.result(unique_ids.STEP)
     matched = match_rows(part_state, table, recipe)
     summary = receipts.PartSummary(
@@ -220,10 +222,12 @@ def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(order[place < count])
 
 
-def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
-    """Documents and kept tokens by host and by language, of the largest groups, from rows of decisions/; and
-    the documents of the smaller ones."""
-    columns = {"host": hosts(table["url"].combine_chunks())}
+def group_counts(
+    table: pa.Table, part: Part, licences: Licences | None
+) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
+    """Documents and kept tokens by host, by licence and by language, of the largest groups, from rows of
+    decisions/; and the documents of the smaller ones."""
+    columns = {"host": hosts(table["url"].combine_chunks()), "licence": _licences(part, licences)}
     if LANGUAGE in part.schema().names:
         columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
     groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()
@@ -243,6 +247,12 @@ def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, recei
         groups[kind] = {name: receipts.GroupCount(**counts[name]) for name in largest}
         uncounted[kind] = sum(documents.values()) - sum(documents[name] for name in largest)
     return groups, uncounted
+
+
+def _licences(part: Part, options: Licences | None) -> pa.Array:
+    """The licence of each document as an SPDX expression; null where it has none that is known."""
+    columns = part.columns(["licence", "source"])
+    return LicenceReader(options or Licences()).expressions(*(columns[name].combine_chunks() for name in columns.column_names))
 
 
 def _hostless(table: pa.Table, recipe: Recipe) -> int:

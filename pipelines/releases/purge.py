@@ -37,6 +37,7 @@ from tamis.transforms.core.shards import Output, read_shard, write_shard
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.dedup.released.erase_documents import erase
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.licences.licence_options import Licences
 from tamis.transforms.provenance import purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
@@ -233,7 +234,9 @@ def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) 
     if "cuts" in table.column_names:  # not in early releases
         update["cut"] = cut_counts(table)
     if summary.samples:  # as above
-        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal))
+        options = release.manifest["recipe"].get("licences")
+        licences = options and Licences.model_validate(options)
+        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal), licences)
         table = table.append_column("doc_ref", pa.array(doc_refs(ordinal, len(table))))
         update["samples"] = samples(table, release.manifest["recipe"]["seed"])
     summary.model_copy(update=update).write(uri)

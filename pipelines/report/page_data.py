@@ -35,7 +35,7 @@ from tamis.transforms.provenance import release_chain
 
 EXCERPT = 300  # characters of a document in the report
 REASONS = 20  # with examples
-GROUP_ROWS = 15  # languages, hosts
+GROUP_ROWS = 15  # languages, licences, hosts
 _COUNTS = ("kept", "review", "dropped", "kept_tokens")
 
 
@@ -126,7 +126,7 @@ class OrderSegment(TypedDict):
 class ReportData(TypedDict):
     """The data of the report beside the manifest. `clusters` are sorted by size, `segments` by
     training order. `real_before`: real tokens of the last release, if a guard compares with it.
-    `changes`: against the release before, as lines. `groups`: by language and host."""
+    `changes`: against the release before, as lines. `groups`: by language, licence and host."""
 
     changes: list[str]
     reasons: list[SampledReason]
@@ -245,9 +245,9 @@ def _first(count: int, rows: Iterable[SampledDocument]) -> list[SampledDocument]
 
 
 def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
-    """The largest languages and hosts of all parts, by documents."""
+    """The largest languages, licences and hosts of all parts, by documents."""
     groups: dict[str, Groups] = {}
-    for kind in ("language", "host"):
+    for kind in ("language", "licence", "host"):
         sums: dict[str, Counter[str]] = {}
         for summary in summaries:
             for name, counts in summary.groups.get(kind, {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,19 @@ class Release:
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
         return f"Release('{self.name}', {counts['kept']:,} of {counts['records']:,} records kept)"
+
+    def _repr_html_(self) -> str:
+        """The documents by decision and reason, for a notebook."""
+        counts = self.manifest["counts"]
+        rows = [("kept", "", counts["kept"], counts["tokens"]["kept"])]
+        rows += [(row["decision"], row["reason"], row["documents"], row["tokens"]) for row in counts["reasons"]]
+        cells = "".join(
+            f"<tr><td>{decision}</td><td>{escape(reason)}</td><td>{documents:,}</td><td>{tokens:,}</td></tr>"
+            for decision, reason, documents, tokens in rows
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("decision", "reason", "documents", "tokens"))
+        caption = f"{escape(self.name)}: {counts['kept']:,} of {counts['records']:,} records kept"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
     @property
     def name(self) -> str:
@@ -183,6 +197,14 @@ class Release:
             if limit and missing <= 0:
                 break
         return pa.concat_tables(tables) if tables else pa.table({name: [] for name in (*DECIDED, *columns)})
+
+    def query(self, question: str) -> pa.Table:
+        """The answer to a SELECT of SQL about the tables documents, signals, texts, cuts, edits, data, rejects and
+        contamination, as `tamis query`. Raises RunError if something in it does not exist."""
+        from tamis.pipelines.lookup.release_tables import ask, connect
+
+        with connect(self._release) as connection:
+            return ask(connection, question)
 
     def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
         """The corpus in training order, batch by batch. Every shard is checked against its SHA-256."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tamis.pipelines.cli import contamination_commands, rate_commands, release_commands, training_commands
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, RunDirectory, print_json, print_output, user_errors
+from tamis.pipelines.cli.questions import question_commands
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_commands.app)
+app.add_typer(question_commands.app)
 app.add_typer(training_commands.app)
 app.add_typer(contamination_commands.app, name="contamination")
 app.add_typer(rate_commands.app, name="rate")

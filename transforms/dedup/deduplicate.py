@@ -34,6 +34,7 @@ from tamis.transforms.beam.exchange import (
 )
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.drop_rule import drop_rule
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.survivors import best_first, survivors
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -232,7 +233,7 @@ def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.
 
 def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
     """The verdicts on the documents of a partition, which has complete components."""
-    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold)
+    verdicts = survivors(*spill_shingles(gathered, spill), drop_rule(options))
     yield from verdicts.combine_chunks().to_batches()
 
 

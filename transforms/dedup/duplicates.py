@@ -44,17 +44,20 @@ class DropDuplicates(Step):
         return Deduplicate(self.options.minhash, rows, texts_of, spill, partitions, words=self.words)
 
     def decide(self, documents: Documents, results: pa.Table | None) -> None:
-        defaults = {"duplicate_of": None, "jaccard": None, "kind": None, "copies": 1}
+        defaults = {"duplicate_of": None, "jaccard": None, "kind": None, "containment": None, "copies": 1}
         doc_ref = documents.columns["doc_ref"]
-        duplicate_of, jaccard, kind, copies = (
+        duplicate_of, jaccard, kind, containment, copies = (
             result_column(doc_ref, results, column, default) for column, default in defaults.items()
         )
         representative, jaccard = duplicate_of.cast(pa.string()), jaccard.cast(pa.float64())
         if results is not None:
 
             def detail(rows: pa.Array) -> pa.Array:
-                words = ("Jaccard", rounded(jaccard.take(rows)), "with", representative.take(rows))
-                return pc.binary_join_element_wise(*words, " ")
+                kept = representative.take(rows)
+                share = rounded(pc.multiply(containment.cast(pa.float64()).take(rows), 100))
+                contained = pc.binary_join_element_wise(share, "% of its shingles are in ", kept, "")
+                similar = pc.binary_join_element_wise("Jaccard", rounded(jaccard.take(rows)), "with", kept, " ")
+                return pc.coalesce(contained, similar)
 
             failed = duplicate_of.is_valid().to_numpy(zero_copy_only=False)
             documents.end(failed, "drop", pc.binary_join_element_wise("dedup", kind, "."), detail)

@@ -43,6 +43,20 @@ class MinHash(Options):
     )
     ngram: int = Field(default=5, ge=1, le=4096, description="words per shingle")
     threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of near-duplicates")
+    containment: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="drop a document below the threshold, too, if a kept one has this share of its shingles and is not "
+        "shorter, as a page has an excerpt (`dedup.contained`). Bands of fewer rows propose shorter excerpts",
+    )
+    preserve: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="drop a near-duplicate only if the kept one has this share of its shingles and is not shorter, so that "
+        "what it alone says is not lost",
+    )
     seed: int = Field(default=1, ge=0, description="seed of the hash family")
     scheme: Scheme = Field(
         default="fss",

@@ -65,6 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ("lint nowhere.yaml", 2, "nowhere.yaml: no such file or shipped recipe"),
         ("recipes gofer", 2, "did you mean 'gopher'?"),
+        ("query done 'select'", 1, "syntax error"),
+        ("query done --format xml", 1, "no format 'xml': it is csv, json or parquet"),
         ("verify nowhere", 1, "'nowhere' has no manifest.json: it is not a run, or has no release yet"),
         ("verify done@7", 1, "'done' has no release 7; it has 1"),
         ("explain done doc", 1, "no document 'doc' in release 1 of done: it is neither an id nor a URL; similar ids: doc-"),

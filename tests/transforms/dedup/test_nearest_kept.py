@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.dedup import survivors
+from tamis.transforms.dedup.drop_rule import DropRule
 from tamis.transforms.dedup.survivors import nearest_kept, spans
 
 Document = tuple[frozenset[int], frozenset[int]]
@@ -30,7 +31,7 @@ def nearest(documents: Sequence[Document], threshold: float, fixed: int, crowdin
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(survivors, "CROWDING", crowding)
-        representative, similarity = nearest_kept(bands, shingles, threshold, fixed)
+        representative, similarity = nearest_kept(bands, shingles, DropRule(threshold), fixed)
     return list(zip(representative.tolist(), similarity.tolist(), strict=True))
 
 

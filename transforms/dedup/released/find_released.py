@@ -34,6 +34,7 @@ from tamis.transforms.beam.step import one_batch
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.dedup.deduplicate import LoadTexts, mapped_lists, shingles_of
+from tamis.transforms.dedup.drop_rule import drop_rule
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.released.index_files import BANDS, DOCUMENTS, Hashes, Segment, find, read_shingles
 from tamis.transforms.dedup.survivors import nearest_kept
@@ -205,7 +206,7 @@ def _verdicts(
             yield shingles_of(text, options, words)
 
     fixed = len(released.segment)
-    representative, similarity = nearest_kept(bands, mapped_lists(shingles(), spill), options.threshold, fixed)
+    representative, similarity = nearest_kept(bands, mapped_lists(shingles(), spill), drop_rule(options), fixed)
     duplicate = np.flatnonzero(representative[fixed:] < fixed)
     copy_of = representative[fixed:][duplicate]
     ids = released.documents["id"].take(pa.array(copy_of))

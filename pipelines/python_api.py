@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+    from tamis.pipelines.releases.release_diff import ReleaseDiff
     from tamis.transforms.core.editor import Editor
     from tamis.transforms.core.rater import Rater
     from tamis.transforms.curriculum.training_plan import TrainingPlan
@@ -251,6 +252,13 @@ class Release:
         keys = sorted(counts[0].keys() | counts[1].keys(), key=lambda key: (key[0], key[1]))
         own, others = counts
         return [{"decision": key[0], "reason": key[1], "this": own.get(key, 0), "other": others.get(key, 0)} for key in keys]
+
+    def diff(self, after: Release, samples: int = 3) -> ReleaseDiff:
+        """This release and a later one, document by document, as `tamis diff`: `lost` and `gained` by source and
+        reason, `shifts` of the kept documents, `order`."""
+        from tamis.pipelines.releases.release_diff import release_diff
+
+        return release_diff(self._release, after._release, samples)
 
     def _dataset(self, folder: str, paths: Sequence[str]) -> ds.Dataset:
         import pyarrow as pa

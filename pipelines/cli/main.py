@@ -226,6 +226,32 @@ def sample(
             print_sample(sampled, full)
 
 
+@app.command("what-if")
+def what_if(
+    run: ReleaseName,
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", metavar="a.b=c", help="Another limit, as thresholds.gopher.word_count.min=80; repeatable."),
+    ],
+    samples: Annotated[int, typer.Option(min=0, help="Examples of what would be kept newly, and of what no longer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another number gives other examples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Count what other limits would keep and drop, from the signals of a release. Makes no release."""
+    with user_errors(as_json):
+        from tamis.pipelines.estimate.what_if import WhatIf
+        from tamis.pipelines.estimate.what_if_lines import lines
+        from tamis.pipelines.recipe.load import with_limits
+        from tamis.transforms.core.release import open_release
+
+        release = open_release(run)
+        recipe, asked = with_limits(release.manifest, set_), WhatIf(release)
+        answer = asked.answer(recipe, samples, seed)
+        texts = asked.texts(answer.examples)
+        limits = {*asked.recipe.rules.signals, *recipe.rules.signals}
+        print_output(answer.as_json(texts), lines(answer, limits, texts), as_json)
+
+
 @app.command()
 def verify(
     run: ReleaseName,

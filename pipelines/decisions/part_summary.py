@@ -9,6 +9,7 @@ from tamis.pipelines.decisions.document_states import GUARD_PREFIX, explained_do
 from tamis.pipelines.decisions.epoch_copies import emitted_copies
 from tamis.pipelines.decisions.match_rows import match_rows
 from tamis.pipelines.decisions.named_values import named_columns
+from tamis.pipelines.decisions.rated_decisions import REMOVED
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -30,8 +31,10 @@ COLUMNS = [  # of decisions/
     *("url", "input_id", "text_hash", "record_hash"),
 ]
 
+OPTIONAL = ["copy_sources"]
+"""Columns of decisions/ that are there if the recipe asks for them."""
+
 LANGUAGE = "language.label"
-PURGED = "purged"
 _OUTCOMES = {"keep": "kept", "review": "review", "drop": "dropped"}
 
 CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", "stop", "chars", "reason", "detail")]))
@@ -46,7 +49,8 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     table = _with_texts(_with_shard(explained_documents(part_state, recipe), layout), part_state, spans)
     path = f"decisions/part-{part.ordinal:05d}.parquet"
     with storage.commit(storage.join(release, path)) as sink:
-        pq.write_table(table.select(COLUMNS), sink, compression="zstd", write_page_checksum=True)
+        columns = [*COLUMNS, *(name for name in OPTIONAL if name in table.column_names)]
+        pq.write_table(table.select(columns), sink, compression="zstd", write_page_checksum=True)
     groups, uncounted = group_counts(table, part, recipe.licences)
     renamed = part_state.result(unique_ids.STEP)
     matched = match_rows(part_state, table, recipe)
@@ -193,7 +197,9 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
 
 
 def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
-    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
+    names = {"doc_ref": "doc_ref", "id": "id", "copies": "copies", "copy_sources": "sources"}
+    names = {name: field for name, field in names.items() if name in table.column_names}
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(list(names)).rename_columns(names)
     largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 
@@ -201,7 +207,7 @@ def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
 def samples(table: pa.Table, seed: int) -> list[receipts.SampledDocument]:
     """The sample of a part, from rows of decisions/ with their doc_refs: the smallest keys of each decision
     and reason, and of the kept documents in each bin of quality."""
-    table = table.filter(pc.not_equal(table["reason"].fill_null(""), PURGED))
+    table = table.filter(pc.invert(pc.is_in(table["reason"].fill_null(""), value_set=pa.array(REMOVED))))
     key = sample_keys(table["id"].combine_chunks(), seed)
     kept = pc.equal(table["decision"], "keep").to_numpy()
     outcome = pc.binary_join_element_wise(table["decision"], table["reason"].fill_null(""), " ").combine_chunks()

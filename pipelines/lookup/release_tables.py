@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tamis.pipelines.lookup.stored_files import PREFIX, StoredFiles
 from tamis.transforms import storage
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.errors import RunError, nearest
@@ -40,9 +41,7 @@ SAMPLE_KEY = "sample_key"
 """A function of an id and a seed, in SQL: the documents with the smallest values are a sample that depends on
 nothing else. It is `ledger.sample_keys`."""
 
-LANGUAGE = "language.label"
-CUTS = "cuts"
-
+_LANGUAGE, _CUTS = "language.label", "cuts"
 _FIELDS = ("licence", "date", "metadata")  # of the rated parts, that documents has beside those of decisions/
 _LINES = "format = 'newline_delimited'"
 _REJECT = {"uri": "VARCHAR", "offset": "BIGINT", "line": "BIGINT", "error": "VARCHAR", "excerpt": "VARCHAR"}
@@ -62,22 +61,21 @@ _UNKNOWN = re.compile(
 
 def connect(*releases: Release) -> duckdb.DuckDBPyConnection:
     """A connection whose views are the tables of a release; of several, those of the first, and those of each in a
-    schema `release_0`, `release_1`. It reads the files of the releases and no others, and writes none.
-
-    Raises RunError if a release is in a store, from which DuckDB cannot read."""
+    schema `release_0`, `release_1`. It reads the files of the releases and no others, and writes none."""
     import duckdb
     from duckdb.func import ARROW, SPECIAL
 
     connection = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
     connection.create_function("host_of", _hosts, ["VARCHAR"], "VARCHAR", type=ARROW, null_handling=SPECIAL)
     connection.create_function(SAMPLE_KEY, _sample_keys, ["VARCHAR", "BIGINT"], "UBIGINT", type=ARROW)
+    connection.register_filesystem(StoredFiles())
     files: list[str] = []
     for number, release in enumerate(releases):
         connection.execute(f"CREATE SCHEMA release_{number}; USE release_{number}")
         for name, query in _views(release, files).items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
     connection.execute("USE release_0")
-    connection.execute(f"SET temp_directory = {_text(tempfile.gettempdir() + '/tamis-query')}")
+    connection.execute(f"SET temp_directory = {_text(tempfile.mktemp(prefix='tamis-query-'))}")  # made when it is needed
     connection.execute(f"SET allowed_paths = [{', '.join(map(_text, files))}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     return connection
@@ -129,7 +127,7 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     parts = [release.part(ordinal) for ordinal in ordinals]
 
     def listed(uris: Iterable[str]) -> str:
-        paths = [_path(release, uri) for uri in uris]
+        paths = [*map(_path, uris)]
         files.extend(paths)
         return f"[{', '.join(map(_text, paths))}]"
 
@@ -137,14 +135,15 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
     decided = f"read_parquet({listed(decided_uris)}, filename = true, file_row_number = true)"
     rated = f"read_parquet({listed(part.uri('rated', 'parquet') for part in parts)})"
     rows = f"{decided} AS d POSITIONAL JOIN {rated} AS r"
-    written = pq.read_schema(_path(release, decided_uris[0])).names
+    with storage.open_binary(decided_uris[0]) as file:
+        written = pq.read_schema(file).names
     schema = parts[0].schema().names
     signals = [_name(name) for name in ledger.signal_fields(release) if name not in written]
     columns = [
-        *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != CUTS),
-        *(["r.url"] if "url" not in written else []),
+        *(_decided(name, bool(release.manifest["recipe"].get("quality"))) for name in written if name != _CUTS),
+        *(["r.url", "NULL::VARCHAR AS text_hash"] if "url" not in written else []),  # an early version wrote it
         f"host_of({'d' if 'url' in written else 'r'}.url) AS host",
-        f"{f'r.{_name(LANGUAGE)}' if LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
+        f"{f'r.{_name(_LANGUAGE)}' if _LANGUAGE in schema else 'NULL::VARCHAR'} AS language",
         *(f"r.{name}" for name in (*_FIELDS, *signals)),
         r"regexp_extract(d.filename, 'part-(\d+)\.parquet$', 1)::BIGINT AS part, d.file_row_number AS row",
     ]
@@ -153,18 +152,15 @@ def _views(release: Release, files: list[str]) -> dict[str, str]:
         "signals": f"SELECT {', '.join(['d.id', *(f'r.{name}' for name in signals)])} FROM {rows}",
         "texts": f"SELECT d.id, r.text FROM {rows}",
     }
-    if CUTS in written:
-        views[CUTS] = f"SELECT id, unnest({CUTS}, max_depth := 2) FROM {decided}"
+    if _CUTS in written:
+        views[_CUTS] = f"SELECT id, unnest({_CUTS}, max_depth := 2) FROM {decided}"
     if EDITS in schema:
         views[EDITS] = f"SELECT id, unnest({EDITS}, max_depth := 2) FROM (SELECT d.id, r.{EDITS} FROM {rows})"
     shards = [storage.join(release.run, shard["path"]) for shard in release.manifest["curriculum"]["shards"]]
     if shards:
-        lines = not shards[0].endswith(".parquet")
-        views["data"] = (
-            f"FROM read_json({listed(shards)}, {_LINES}, compression = 'zstd')"
-            if lines
-            else f"FROM read_parquet({listed(shards)})"
-        )
+        of_lines = f"read_json({{}}, {_LINES}, compression = 'zstd')"
+        reader = "read_parquet({})" if shards[0].endswith(".parquet") else of_lines
+        views["data"] = f"FROM {reader.format(listed(shards))}"
     sizes = {file["path"]: file["bytes"] for file in release.manifest["files"]}
     if rejects := [part.uri("rejects", "jsonl") for part in parts if sizes.get(part.path("rejects", "jsonl"))]:
         views["rejects"] = f"FROM read_json({listed(rejects)}, {_LINES}, columns = {_REJECT})"
@@ -182,11 +178,10 @@ def _decided(name: str, has_quality: bool) -> str:
     return "CASE WHEN isnan(d.quality) THEN NULL ELSE d.quality END AS quality" if has_quality else "NULL::FLOAT AS quality"
 
 
-def _path(release: Release, uri: str) -> str:
+def _path(uri: str) -> str:
+    """The path by which DuckDB reads a file."""
     path = storage.local_path(uri)
-    if path is None:
-        raise RunError(f"{release.run} is in a store, where no questions can be asked: copy the run to a disk")
-    return str(path)
+    return f"{PREFIX}{uri}" if path is None else str(path)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -560,6 +560,16 @@ class Recipe(Options):
                     counted = list(cutting)
         return tuple(steps)
 
+    @property
+    def later_sections(self) -> tuple[str, ...]:
+        """The sections whose steps may end documents after the thresholds."""
+        steps = {
+            name for name, field in type(self).model_fields.items() if any(isinstance(each, StepOf) for each in field.metadata)
+        }
+        if not self.select.is_active and self.select.diverse is None:
+            steps.discard("select")
+        return tuple(name for name in type(self).model_fields if name in steps and getattr(self, name))
+
     def _own_steps(self) -> tuple[Step, ...]:
         marks = [
             (getattr(self, name), mark)

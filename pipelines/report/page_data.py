@@ -17,6 +17,7 @@ from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.comparison import comparison, lines
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, benchmark_sections, sampled_documents
+from tamis.pipelines.report.near_pairs import REASON, NearPair, near_pairs
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
     CLUSTERS,
@@ -49,7 +50,7 @@ class Histogram(TypedDict):
 
 
 class Cluster(TypedDict):
-    """Duplicates: the document that was kept, and the number of copies including it."""
+    """Duplicates: the document that was kept, and the number of copies including it; its source, or theirs."""
 
     id: str
     copies: int
@@ -134,6 +135,7 @@ class ReportData(TypedDict):
     groups: dict[str, Groups]
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
+    pairs: list[NearPair]
     contamination: list[BenchmarkSection]
     segments: list[OrderSegment]
     repeats: CopyDistance
@@ -168,11 +170,12 @@ def load_report_data(release: Release) -> ReportData:
             {
                 "id": row.id,
                 "copies": row.copies,
-                "source": documents[row.doc_ref].source,
+                "source": ", ".join(row.sources) or documents[row.doc_ref].source,
                 "excerpt": documents[row.doc_ref].excerpt,
             }
             for row in clusters
         ],
+        "pairs": near_pairs(release, reasons.get(("drop", REASON), []), recipe.words),
         "contamination": benchmark_sections(recorded, {ref: documents[ref].text for ref in matched}, recipe.words),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -95,11 +95,12 @@ class SignalCounts:
 
 @dataclass(frozen=True)
 class ClusterSize:
-    """A document, and how many documents it stands for, itself included."""
+    """A document, and how many documents it stands for, itself included; and their sources, if asked for."""
 
     doc_ref: DocRef
     id: str
     copies: int
+    sources: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

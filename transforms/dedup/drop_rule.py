@@ -25,9 +25,24 @@ class DropRule(NamedTuple):
     """The containment that is needed in any case, in a document with at least as many shingles; 0: none is."""
 
 
-def drop_rule(options: MinHash) -> DropRule:
-    """The rule of these options."""
-    return DropRule(options.threshold, options.containment or 0.0, options.preserve or 0.0)
+class DropRules(NamedTuple):
+    """The rules for the two kinds of texts. Texts of different kinds have no shingle in common."""
+
+    other: DropRule
+    short: DropRule
+    """For texts that are cut into runs of characters."""
+
+
+def drop_rules(options: MinHash) -> DropRules:
+    """The rules of these options."""
+    shares = options.containment or 0.0, options.preserve or 0.0
+    return DropRules(*(DropRule(rule.threshold, *shares) for rule in similarity_rules(options)))
+
+
+def similarity_rules(options: MinHash) -> DropRules:
+    """The rules by Jaccard similarity alone: copies are found, whatever either of them says besides."""
+    short = options.threshold if options.short is None else options.short.threshold
+    return DropRules(DropRule(options.threshold), DropRule(short))
 
 
 @njit(cache=True, nogil=True)

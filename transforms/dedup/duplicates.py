@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class DropDuplicates(Step):
     """Drops every duplicate but the best. Adds representative (the id of the one that is kept),
     jaccard, and copies (how many documents a kept one stands for), which last if the selection
-    repeats documents by them."""
+    repeats documents by them, and copy_sources if they are asked for."""
 
     name = STEP
 
@@ -64,6 +64,11 @@ class DropDuplicates(Step):
         before = documents.columns.get("representative")  # of documents that ended by their address
         representative = representative if before is None else pc.coalesce(before, representative)
         documents.columns |= {"representative": representative, "jaccard": jaccard, "copies": copies.cast(pa.int64())}
+        if self.options.sources:
+            own = pa.ListArray.from_arrays(pa.array(np.arange(len(doc_ref) + 1, dtype=np.int32)), documents.columns["source"])
+            own = pc.if_else(duplicate_of.is_null(), own, pa.scalar(None, own.type))
+            of_copies = result_column(doc_ref, results, "sources", None).cast(own.type)
+            documents.columns["copy_sources"] = pc.coalesce(of_copies, own)
 
 
 def _ranked_rows(part_state: PartState, kept: Kept, options: Dedup) -> pa.RecordBatch:
@@ -73,7 +78,9 @@ def _ranked_rows(part_state: PartState, kept: Kept, options: Dedup) -> pa.Record
     if options.keep != "best":
         rows = pa.array(row_of(batch["doc_ref"].to_numpy()))
         dates = rated_part(part_state).columns(["date"])["date"].take(rows).combine_chunks()
-        batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"])))
+        batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"], table["tie_break"])))
+    if options.sources:
+        batch = batch.append_column("source", table["source"].combine_chunks())
     if options.prefer:
         rank = pc.index_in(table["source"].combine_chunks(), value_set=pa.array(options.prefer, pa.string()))
         batch = batch.append_column("source_rank", pc.fill_null(rank, len(options.prefer)))

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path
+from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path, shard_places
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import (
     EARLY_FILES,
@@ -28,7 +28,7 @@ from tamis.transforms.core.release import (
     numbers,
     parse_name,
 )
-from tamis.transforms.provenance import purges, release_chain
+from tamis.transforms.provenance import purges, release_chain, tombstones
 from tamis.transforms.provenance.release_chain import ReleaseRecord, record_uri
 
 RERUN = "run the same `tamis run` again: it makes the file again"
@@ -111,6 +111,9 @@ def conservation(manifest: Manifest) -> list[str]:
     documents, tokens = sum(shard["documents"] for shard in shards), sum(shard["tokens"] for shard in shards)
     equal("documents in the shards against kept and repeated", documents, counts["kept"] + repeated["documents"])
     equal("tokens in the shards against kept and repeated", tokens, counts["tokens"]["kept"] + repeated["tokens"])
+    if "patch" in manifest:
+        total = sum(shard_places(shard)[1] for shard in shards)
+        equal("tokens in the shards and taken down against the places of the corpus", total, manifest["curriculum"]["tokens"])
     if "characters" in counts:
         _compare_characters(counts["characters"], equal)
     return problems
@@ -149,9 +152,11 @@ def verify(name: str) -> list[Problem]:
     ]
     digests: dict[str, tuple[int, str] | None] = {}
     for release in releases:
-        problems += _check_files(release, digests, RERUN if release.number == max(sealed) else RESTORE)
+        made_by_run = release.number == max(sealed) and "patch" not in release.manifest
+        problems += _check_files(release, digests, RERUN if made_by_run else RESTORE)
     if number is None:
-        chain = [*release_chain.problems(run), *purges.problems(run)]
+        patches = [(each.number, each.manifest["patch"]["documents"]) for each in releases if "patch" in each.manifest]
+        chain = [*release_chain.problems(run), *purges.problems(run), *tombstones.problems(run, patches)]
         problems += [
             Problem(path, problem, RERUN if path == _record(max(sealed, default=0)) else RESTORE) for path, problem in chain
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 import tamis
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.lookup.release_tables import SAMPLE_KEY, ask, connect, quote_signals, tables_of
+from tamis.pipelines.releases.release_diff import release_diff
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release, open_release
@@ -132,6 +134,18 @@ def test_an_unread_release_has_a_table_of_rejects(tmp_path: Path) -> None:
     assert ask(connection, "FROM rejects").num_rows == 0
     assert ask(connection, "SELECT count(*) AS n FROM data")["n"].to_pylist() == [made.manifest["counts"]["kept"]]
     assert "edits" not in tables_of(connection)
+
+
+def test_decisions_of_an_early_version_have_fewer_columns(release: Release, tmp_path: Path) -> None:
+    early = shutil.copytree(release.run, tmp_path / "run", symlinks=True)
+    for path in early.glob("releases/000001/decisions/*"):
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns(["url", "input_id", "text_hash", "record_hash", "cuts"]), path)
+    opened = open_release(str(early))
+    (counts,) = ask(connect(opened), "SELECT count(url) AS urls, count(text_hash) AS hashes FROM documents").to_pylist()
+    assert counts == {"urls": whole(release)["url"].drop_null().length(), "hashes": 0}
+    diff = release_diff(opened, release)
+    assert (diff.flipped, diff.counts.gone, diff.counts.other_text) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_what_is_purged_is_in_no_file(nights: Path) -> None:
         assert records == sum(others) == 92
     assert verify(str(nights)) == []
     assert (explanation(f"{nights}@1", BY_ID[0])["reason"], explanation(f"{nights}@1", BY_ID[0])["excerpt"]) == ("purged", "")
-    assert not list(nights.glob(".feed/*"))
+    assert not list(nights.glob(".spill/*"))
 
 
 def test_the_log_is_a_chain_that_verify_checks(nights: Path) -> None:

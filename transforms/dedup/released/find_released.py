@@ -34,7 +34,7 @@ from tamis.transforms.beam.step import one_batch
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.dedup.deduplicate import LoadTexts, mapped_lists, shingles_of
-from tamis.transforms.dedup.drop_rule import drop_rule
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.released.index_files import BANDS, DOCUMENTS, Hashes, Segment, find, read_shingles
 from tamis.transforms.dedup.survivors import nearest_kept
@@ -199,14 +199,19 @@ def _verdicts(
     band_first = np.concatenate([released.band_first, len(released.band) + np.append(first, len(near))[1:]])
     bands = band_first[:-1], band_first[1:], np.concatenate([released.band, near["band"].to_numpy()])
 
+    fixed = len(released.segment)
+    short = [np.zeros(fixed, np.bool_)]  # of released ones it does not matter
+
     def shingles() -> Iterator[pa.Array]:
         for number, segment in enumerate(segments):
             yield from read_shingles(segment, released.documents.filter(pa.array(released.segment == number)))
         for _, text in texts(part_state, row_of(doc_ref)):
-            yield shingles_of(text, options, words)
+            lists, are_short = shingles_of(text, options, words)
+            short.append(are_short.to_numpy(zero_copy_only=False))
+            yield lists
 
-    fixed = len(released.segment)
-    representative, similarity = nearest_kept(bands, mapped_lists(shingles(), spill), drop_rule(options), fixed)
+    spans = mapped_lists(shingles(), spill)
+    representative, similarity = nearest_kept(bands, spans, drop_rules(options), np.concatenate(short), fixed)
     duplicate = np.flatnonzero(representative[fixed:] < fixed)
     copy_of = representative[fixed:][duplicate]
     ids = released.documents["id"].take(pa.array(copy_of))

@@ -90,7 +90,7 @@ def near_settings(options: MinHash | None, words: Words) -> dict[str, Any] | Non
     if options is None:
         return None
     decides = {"threshold", "permutations", "containment", "preserve"}
-    return {**options.model_dump(exclude=decides), "words": words.identity}
+    return {**options.model_dump(exclude=decides, exclude_none=True), "words": words.identity}
 
 
 def bits_of(documents: int, bands: int) -> dict[str, tuple[int, int]]:

@@ -231,9 +231,11 @@ def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
 def group_counts(
     table: pa.Table, part: Part, licences: Licences | None
 ) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
-    """Documents and kept tokens by host, by licence and by language, of the largest groups, from rows of
+    """Documents and kept tokens by host, year, licence and language, of the largest groups, from rows of
     decisions/; and the documents of the smaller ones."""
-    columns = {"host": hosts(table["url"].combine_chunks()), "licence": _licences(part, licences)}
+    dates = part.columns(["date"])["date"].combine_chunks()
+    years = pc.struct_field(pc.extract_regex(dates, r"^(?P<year>\d{4})(?:-|/|$)"), "year")
+    columns = {"host": hosts(table["url"].combine_chunks()), "year": years, "licence": _licences(part, licences)}
     if LANGUAGE in part.schema().names:
         columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
     groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()

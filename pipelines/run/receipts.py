@@ -149,7 +149,7 @@ class SampledDocument:
 
 @dataclass(frozen=True)
 class GroupCount:
-    """Documents of one host, licence or language by decision, and the tokens of the kept ones."""
+    """Documents of one host, year, licence or language by decision, and the tokens of the kept ones."""
 
     kept: int = 0
     review: int = 0
@@ -166,7 +166,7 @@ class PartSummary(JsonModel):
     without a host, if their lines are compared within one. `named`: what there is in the columns in
     which the recipe names something. `samples`: up to `SAMPLES` documents for each decision and
     reason, and one kept document in each bin of quality; `sampled_matches`: up to `MATCH_SAMPLES` for
-    each benchmark, class and action. `groups`: by `host`, `licence` and `language`, the
+    each benchmark, class and action. `groups`: by `host`, `year`, `licence` and `language`, the
     largest `GROUPS`; `uncounted`: the documents in smaller ones. `aligned`: whether limits are edges
     of the bins of histograms, as they were not in older runs."""
 

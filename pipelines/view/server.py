@@ -123,8 +123,11 @@ class Answers:
         return self._documents.counts(_filter(request))
 
     def values(self, request: Request) -> Any:
-        """The most frequent languages and hosts."""
-        return {column: self._documents.values(column, _VALUES) for column in ("language", "host")}
+        """The most frequent languages, or hosts."""
+        column = request.query_params.get("column")
+        if column not in ("language", "host"):
+            raise RunError("the column must be language or host")
+        return self._documents.values(column, _VALUES)
 
     def search(self, request: Request) -> Any:
         """Documents with a passage in their text, from a place on."""

@@ -26,6 +26,8 @@ function element(name, properties = {}, ...children) {
 // A name or a value of a document: isolated, so that its direction does not turn what is around it.
 const isolated = (text) => element("bdi", {}, ...letters(text));
 
+const options = (values) => values.map((value) => element("option", { value }, value));
+
 // Controls, and characters that only act on direction or take no room, as their code points; equal ones together.
 const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb])\1*/g;
 
@@ -535,6 +537,10 @@ $("range-add").addEventListener("click", () => {
 });
 $("limits").addEventListener("submit", (event) => event.preventDefault());
 $("limits").addEventListener("reset", () => change({ set: "" }));
+for (const name of ["language", "host"]) { // what there is, asked for when it may be needed: hosts take a second
+  const field = $("filters").elements[name];
+  field.addEventListener("focus", () => guarded(async () => $(`${name}s`).append(...options((await ask("values", { column: name })).map((each) => each.value)))), { once: true });
+}
 $("filters-toggle").addEventListener("click", () => {
   $("filters-toggle").setAttribute("aria-expanded", String($("filters").classList.toggle("open")));
 });
@@ -546,7 +552,6 @@ $("keys-on").addEventListener("change", () => localStorage.setItem("keys", $("ke
 addEventListener("hashchange", show);
 
 await guarded(async () => {
-  const options = (values) => values.map((value) => element("option", { value }, value));
   show();
   [release] = await Promise.all([ask("release")]);
   $("release").textContent = release.name;
@@ -557,7 +562,4 @@ await guarded(async () => {
   fields.sort.append(...options(release.columns));
   $("range-name").append(...options(release.columns));
   show();
-  const values = await ask("values");
-  $("languages").append(...options(values.language.map((each) => each.value)));
-  $("hosts").append(...options(values.host.map((each) => each.value)));
 });

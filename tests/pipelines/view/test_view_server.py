@@ -193,6 +193,13 @@ def test_the_list_and_its_counts_are_those_of_the_ledger(release: Release, brows
     assert counted == Counter((row["decision"], row["reason"]) for row in expected)
 
 
+@pytest.mark.parametrize("column", ["host", "language"])
+def test_the_values_that_fields_suggest_are_the_most_frequent(release: Release, browser: Browser, column: str) -> None:
+    expected = Counter(urlsplit(row["url"]).hostname for row in decided(release).to_pylist() if row["url"])
+    suggested = [(row["value"], row["documents"]) for row in browser.json("values", column=column)]
+    assert suggested == (sorted(expected.items(), key=lambda item: (-item[1], item[0])) if column == "host" else [])
+
+
 def test_pages_of_a_sorted_list_are_the_list(release: Release, browser: Browser) -> None:
     expected = sorted(decided(release).to_pylist(), key=lambda row: (-row["words"], row["part"], row["row"]))
     pages = [
@@ -268,6 +275,7 @@ def test_a_duplicate_stands_beside_what_was_kept_and_an_item_beside_its_span(rel
         ("document?part=77&row=0", "has no document at part 77"),
         ("document", "must be a whole number"),
         ("search", "the passage is empty"),
+        ("values?column=id", "must be language or host"),
         ("item?part=0&row=0&number=5", "and no number 5"),
     ],
 )

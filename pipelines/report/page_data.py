@@ -37,7 +37,7 @@ from tamis.transforms.provenance import release_chain
 
 EXCERPT = 300  # characters of a document in the report
 REASONS = 20  # with examples
-GROUP_ROWS = 15  # languages, hosts, years
+GROUP_ROWS = 15  # languages, licences, hosts, years
 _COUNTS = ("kept", "review", "dropped", "kept_tokens")
 
 
@@ -128,7 +128,7 @@ class OrderSegment(TypedDict):
 class ReportData(TypedDict):
     """The data of the report beside the manifest. `clusters` are sorted by size, `segments` by
     training order. `real_before`: real tokens of the last release, if a guard compares with it.
-    `changes`: against the release before, as lines. `groups`: by language, host and year."""
+    `changes`: against the release before, as lines. `groups`: by language, licence, host and year."""
 
     changes: list[str]
     reasons: list[SampledReason]
@@ -251,9 +251,9 @@ def _first(count: int, rows: Iterable[SampledDocument]) -> list[SampledDocument]
 
 
 def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
-    """The largest languages, hosts and years of all parts, by documents; the years in their order."""
+    """The largest languages, licences, hosts and years of all parts, by documents; the years in their order."""
     groups: dict[str, Groups] = {}
-    for kind in ("language", "host", "year"):
+    for kind in ("language", "licence", "host", "year"):
         sums: dict[str, Counter[str]] = {}
         for summary in summaries:
             for name, counts in summary.groups.get(kind, {}).items():

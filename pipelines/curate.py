@@ -46,7 +46,13 @@ class Curate(beam.PTransform):
 
         # Rate: the splits of each task become parts.
         rate = FlatMapDoFn(partial(rate_task, recipe=recipe, indexes=plan.indexes))
-        parts = pipeline | "Tasks" >> beam.Create(plan.tasks) | Spread() | "Rate" >> beam.ParDo(rate) | CheckRejects(recipe)
+        parts = (
+            pipeline
+            | "Tasks" >> beam.Create(plan.tasks, reshuffle=False)
+            | Spread()
+            | "Rate" >> beam.ParDo(rate)
+            | CheckRejects(recipe)
+        )
 
         parts |= Decide(recipe, plan.folder, plan.spill, plan.partitions)
         measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))

@@ -29,7 +29,7 @@ def scatter(
 ) -> Iterator[pa.RecordBatch]:
     """The emitted copies of a part with their text, addressed to the unfinished shards."""
     table = emitted_copies(part_state, recipe)
-    optional = [name for name in table.column_names if name == "epoch" or name.startswith(GUARD_PREFIX)]
+    optional = [name for name in table.column_names if name in ("epoch", "copy_sources") or name.startswith(GUARD_PREFIX)]
     destination = layout.destination(table["phase"].to_numpy(), table["place"].to_numpy())
     unfinished = ~np.isin(destination, list(finished))
     table, destination = table.filter(pa.array(unfinished)), destination[unfinished]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+    from tamis.pipelines.releases.release_diff import ReleaseDiff
     from tamis.transforms.core.editor import Editor
     from tamis.transforms.core.rater import Rater
     from tamis.transforms.curriculum.training_plan import TrainingPlan
@@ -86,6 +88,19 @@ class Release:
     def __repr__(self) -> str:
         counts = self.manifest["counts"]
         return f"Release('{self.name}', {counts['kept']:,} of {counts['records']:,} records kept)"
+
+    def _repr_html_(self) -> str:
+        """The documents by decision and reason, for a notebook."""
+        counts = self.manifest["counts"]
+        rows = [("kept", "", counts["kept"], counts["tokens"]["kept"])]
+        rows += [(row["decision"], row["reason"], row["documents"], row["tokens"]) for row in counts["reasons"]]
+        cells = "".join(
+            f"<tr><td>{decision}</td><td>{escape(reason)}</td><td>{documents:,}</td><td>{tokens:,}</td></tr>"
+            for decision, reason, documents, tokens in rows
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("decision", "reason", "documents", "tokens"))
+        caption = f"{escape(self.name)}: {counts['kept']:,} of {counts['records']:,} records kept"
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
     @property
     def name(self) -> str:
@@ -184,6 +199,14 @@ class Release:
                 break
         return pa.concat_tables(tables) if tables else pa.table({name: [] for name in (*DECIDED, *columns)})
 
+    def query(self, question: str) -> pa.Table:
+        """The answer to a SELECT of SQL about the tables documents, signals, texts, cuts, edits, data, rejects and
+        contamination, as `tamis query`. Raises RunError if something in it does not exist."""
+        from tamis.pipelines.lookup.release_tables import ask, connect
+
+        with connect(self._release) as connection:
+            return ask(connection, question)
+
     def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
         """The corpus in training order, batch by batch. Every shard is checked against its SHA-256."""
         from tamis.transforms.feed.loader import read_in_order
@@ -229,6 +252,13 @@ class Release:
         keys = sorted(counts[0].keys() | counts[1].keys(), key=lambda key: (key[0], key[1]))
         own, others = counts
         return [{"decision": key[0], "reason": key[1], "this": own.get(key, 0), "other": others.get(key, 0)} for key in keys]
+
+    def diff(self, after: Release, samples: int = 3) -> ReleaseDiff:
+        """This release and a later one, document by document, as `tamis diff`: `lost` and `gained` by source and
+        reason, `shifts` of the kept documents, `order`."""
+        from tamis.pipelines.releases.release_diff import release_diff
+
+        return release_diff(self._release, after._release, samples)
 
     def _dataset(self, folder: str, paths: Sequence[str]) -> ds.Dataset:
         import pyarrow as pa

@@ -38,7 +38,7 @@ _RECIPE: dict[str, Any] = {
 
 _VARIANTS: tuple[dict[str, Any], ...] = (
     {},
-    {"dedup": {"minhash": {"scheme": "multiply"}}},
+    {"dedup": {"minhash": {"scheme": "multiply", "short": {}}}},
     {
         "dedup": {"minhash": {}, "url": {}, "lines": {"within": "source", "documents": 2}},
         "decontaminate": {"action": "cut", "drop": 0.9, "review": 0.9, "margin": 1},

@@ -16,7 +16,9 @@ from tamis.pipelines.releases.comparison import comparison
 from tamis.pipelines.releases.comparison import lines as comparison_lines
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
+from tamis.transforms import storage
 from tamis.transforms.core.manifest import CharacterRow, character_rows
+from tamis.transforms.core.release import MANIFEST, release_folder
 
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result
@@ -208,6 +210,8 @@ def print_result(result: Result) -> None:
         if (compared := comparison(result.release)) is not None:
             for number, change in enumerate(comparison_lines(compared)):
                 line("" if number else "changed", change)
+            if storage.exists(storage.join(release_folder(run, compared.before), MANIFEST)):  # it may have been removed
+                line("compare", f"tamis diff {run}@{compared.before} {run}@{result.release.number}")
     curriculum = manifest["curriculum"]
     folder = result.release.folder
     line("corpus", f"{folder}/data ({plural(len(curriculum['shards']), 'shard')}, {curriculum['tokens']:,} tokens)")

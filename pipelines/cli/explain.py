@@ -46,7 +46,8 @@ def head(document: Mapping[str, Any]) -> Iterator[str]:
     if document["jaccard"] is not None:  # the detail names the document that has the same address
         yield f"its duplicate {document['representative']} was kept (Jaccard {document['jaccard']:.4f})"
     if document["copies"] and document["copies"] > 1:
-        yield f"stands for {document['copies']} copies, itself included"
+        sources = f", of {', '.join(document['copy_sources'])}" if document["copy_sources"] else ""
+        yield f"stands for {document['copies']} copies, itself included{sources}"
     why = detail if document["decision"] == "keep" else ""  # a curve or a cluster of duplicates says how often
     if document["epochs"] and (document["epochs"] > 1 or why):
         times = "once" if document["epochs"] == 1 else f"{document['epochs']} times"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from tamis.pipelines.cli import contamination_commands, rate_commands, release_commands, training_commands
+from tamis.pipelines.cli import contamination_commands, provenance_commands, rate_commands, release_commands, training_commands
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, RunDirectory, print_json, print_output, user_errors
+from tamis.pipelines.cli.questions import question_commands
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_commands.app)
+app.add_typer(provenance_commands.app)
+app.add_typer(question_commands.app)
 app.add_typer(training_commands.app)
 app.add_typer(contamination_commands.app, name="contamination")
 app.add_typer(rate_commands.app, name="rate")
@@ -223,16 +226,53 @@ def sample(
             print_sample(sampled, full)
 
 
+@app.command("what-if")
+def what_if(
+    run: ReleaseName,
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", metavar="a.b=c", help="Another limit, as thresholds.gopher.word_count.min=80; repeatable."),
+    ],
+    samples: Annotated[int, typer.Option(min=0, help="Examples of what would be kept newly, and of what no longer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another number gives other examples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Count what other limits would keep and drop, from the signals of a release. Makes no release."""
+    with user_errors(as_json):
+        from tamis.pipelines.estimate.what_if import WhatIf
+        from tamis.pipelines.estimate.what_if_lines import lines
+        from tamis.pipelines.recipe.load import with_limits
+        from tamis.transforms.core.release import open_release
+
+        release = open_release(run)
+        recipe, asked = with_limits(release.manifest, set_), WhatIf(release)
+        answer = asked.answer(recipe, samples, seed)
+        texts = asked.texts(answer.examples)
+        limits = {*asked.recipe.rules.signals, *recipe.rules.signals}
+        print_output(answer.as_json(texts), lines(answer, limits, texts), as_json)
+
+
 @app.command()
-def verify(run: ReleaseName, as_json: Json = False) -> None:
-    """Check every byte of all releases of a run, or of one, and that every document is accounted
-    for."""
+def verify(
+    run: ReleaseName,
+    key: Annotated[
+        str,
+        typer.Option(metavar="PUBLIC.pem", help="Whose signature the release must have, the current one if RUN names none."),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Check every byte of all releases of a run, or of one, that every document is accounted for, and
+    with --key who signed it."""
     with user_errors(as_json):
         from tamis.transforms.core.manifest import record_counts
         from tamis.transforms.core.release import open_release
         from tamis.transforms.provenance import verify
 
         problems = verify.verify(run)
+        if key:
+            from tamis.transforms.provenance.signatures import signature_problems
+
+            problems += signature_problems(run, key)
         if as_json:
             print_json({"run": run, "sound": not problems, "problems": [asdict(problem) for problem in problems]})
         elif problems:
@@ -241,7 +281,9 @@ def verify(run: ReleaseName, as_json: Json = False) -> None:
         else:
             counts = record_counts(open_release(run).manifest["counts"])
             records, *by_decision = (f"{count:,} {name}" for name, count in counts.items() if count or name != "skipped")
-            typer.echo(f"sound: {records} = {' + '.join(by_decision)}; all checksums match")
+            typer.echo(
+                f"sound: {records} = {' + '.join(by_decision)}; all checksums match{', and the signature' if key else ''}"
+            )
         if problems:
             raise typer.Exit(PROBLEM)
 

@@ -1,8 +1,8 @@
-"""The commands that list, keep and remove the releases of a run, such as releases, pin and clean."""
+"""The commands that list, keep and remove the releases of a run and their documents, such as pin and takedown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,6 +12,9 @@ from tamis.pipelines.cli.messages import Json, ReleaseName, RunDirectory, print_
 from tamis.transforms.core.errors import RunError
 
 app = typer.Typer()
+
+_SHOWN = 20
+"""Documents of a takedown that are listed; --json has all."""
 
 
 @app.command()
@@ -134,14 +137,8 @@ def purge(
     """Remove documents from every release, part and cache, and keep them from coming back."""
     with user_errors(as_json):
         from tamis.pipelines.releases.purge import purge as remove
-        from tamis.transforms import storage
 
-        listed = [
-            line
-            for entry in ids
-            for line in (storage.read_bytes(entry[1:]).decode().splitlines() if entry.startswith("@") else [entry])
-            if line.strip()
-        ]
+        listed = _listed(ids)
         if not listed and not host:
             raise RunError("name what to remove, with --ids or --host")
         result = remove(run, listed, host, reason, dry_run)
@@ -153,6 +150,58 @@ def purge(
                 yield f"release {number}: {documents:,} rows removed from data/"
 
         print_output(asdict(result), lines(), as_json)
+
+
+@app.command()
+def takedown(
+    release: ReleaseName,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID|@FILE", help="Ids, or @ and a file of ids.")] = None,
+    host: Annotated[list[str], typer.Option(help="A host, with its subdomains; repeatable.")] = [],  # noqa: B006
+    near: Annotated[list[str], typer.Option(metavar="TEXT|@FILE", help="A text that documents are near to; repeatable.")] = [],  # noqa: B006
+    parent: Annotated[str, typer.Option(help="The field in which a document names the one it was made of.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the manifest and the decisions.")] = "",
+    erase: Annotated[bool, typer.Option("--purge", help="Erase them from all releases and parts, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the documents.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a patch release without some documents, their copies and what was made of them."""
+    with user_errors(as_json):
+        from tamis.pipelines.formatting import plural
+        from tamis.pipelines.releases.take_down import take_down
+        from tamis.pipelines.releases.taken_documents import Request
+        from tamis.transforms import storage
+
+        texts = [storage.read_bytes(text[1:]).decode() if text.startswith("@") else text for text in near]
+        request = Request(_listed(ids or []), host, texts, parent)
+        if not (request.ids or request.hosts or request.texts):
+            raise RunError("name what to take down: ids, --host or --near")
+        result = take_down(release, request, reason, dry_run, erase)
+
+        def lines() -> Iterable[str]:
+            for document in result.documents[:_SHOWN]:
+                yield f"{document.id}  {document.decision}  {document.cause}"
+            if len(result.documents) > _SHOWN:
+                yield f"and {len(result.documents) - _SHOWN:,} more"
+            if result.release is None:
+                yield f"{plural(len(result.documents), 'document')} would be taken down from release {result.patched}"
+                return
+            removed = f"{plural(result.rows, 'row')} removed from {plural(result.shards, 'shard')}"
+            yield f"{plural(len(result.documents), 'document')} taken down, {removed}"
+            yield f"release {result.release}, a patch of release {result.patched}, is the current one"
+
+        print_output(asdict(result), lines(), as_json)
+
+
+def _listed(ids: Sequence[str]) -> list[str]:
+    """Ids, and those in the files that are named with an @, one a line."""
+    from tamis.transforms import storage
+
+    return [
+        line
+        for entry in ids
+        for line in (storage.read_bytes(entry[1:]).decode().splitlines() if entry.startswith("@") else [entry])
+        if line.strip()
+    ]
 
 
 def _numbered(name: str) -> tuple[str, int]:

@@ -6,19 +6,22 @@ carrying them through a runner. What the steps before it decided is settled, a b
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.pipelines.decisions.ranks import COPY_ORDER, ORDER, PHASES, ranks_of
+from tamis.pipelines.decisions.rated_decisions import part_signals, rated_decisions, sketch_columns
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.exchange import PartState, addressed, result_column, spill_rows
 from tamis.transforms.beam.step import Documents, rated_part
 from tamis.transforms.curriculum.order import WILDCARD, phase_of, place
-from tamis.transforms.provenance.takedown import PURGED_BYTES
+from tamis.transforms.provenance import tombstones
+from tamis.transforms.provenance.takedown import PURGED, PURGED_BYTES
 from tamis.transforms.runtime.memory import give_back_freed_memory
 from tamis.transforms.select import bins, guards, join_scores
 from tamis.transforms.select.quality import bucket_quality
@@ -26,7 +29,6 @@ from tamis.transforms.select.quality.fuse import fuse
 from tamis.transforms.select.quality.score_buckets import ABSTAINS
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.text.hashing import hash128, mix
-from tamis.transforms.text.metadata import column_of
 
 GUARD_PREFIX = "guarded."  # of the columns that say whether a guard applies to a document
 _DEFAULTS = {
@@ -35,9 +37,6 @@ _DEFAULTS = {
     "copies": pa.scalar(1, pa.int64()),
 }
 """Columns of decisions/ that steps add, where the recipe has no such step."""
-
-EMPTIED = "edit.empty"
-"""The reason of a document of which editors left nothing."""
 
 _CACHE_BYTES = 32 << 20  # of columns that a process keeps between stages: those of 1 GB of text
 
@@ -78,7 +77,8 @@ def _cached(part_state: PartState, recipe: Recipe, settled: bool, steps: frozens
     part = rated_part(part_state)
     # The version, because one process may execute several runs in one directory.
     buckets = part_state.results.get(bucket_quality.STEP)
-    key = (part, storage.entry(part.uri("rated", "parquet")).version, recipe.decide_fingerprint, buckets)
+    versions = storage.entry(part.uri("rated", "parquet")).version, tombstones.version(part.run)
+    key = (part, *versions, recipe.decide_fingerprint, buckets)
     state = tuple(sorted(part_state.results.items())), part_state.kept if settled else None, steps
     last = _cache.last  # read once: other threads replace it
     if last[0] != (key, state):
@@ -123,26 +123,21 @@ _cache = _Cache()
 def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, explain: bool) -> pa.Table:
     """The columns that need no result of a step but the scores: signals, quality and, unless they
     are `settled`, decisions by thresholds and what the steps need."""
-    sketch = rated_part(part_state).sketch(["id", "source", "bytes", *(["chars_read"] if recipe.editors else [])])
+    sketch = rated_part(part_state).sketch(["id", *sketch_columns(recipe)])
     rules = Rules() if settled else recipe.rules
     of_steps = () if settled else tuple(name for step in recipe.steps for name in step.signals)
     bin_columns = recipe.select.bins if recipe.select.by_bin else ()
     names = {*rules.columns, *(weight.signal for weight in recipe.weights), "tokens.count", *of_steps}
     names |= {name for name, _ in recipe.metrics.values()} | {*bin_columns, *recipe.guards.columns}
     signals = signal_columns(part_state, names - {"quality"}, recipe)
-    evaluated = rules.evaluate(signals, sketch["source"], explain)
     columns = {name: sketch[name] for name in ("doc_ref", "id", "source", "bytes")}
-    columns |= {name: evaluated[name].cast(pa.string()) for name in ("decision", "reason", "detail")}
-    if recipe.editors and not settled:
-        emptied = pc.and_(pc.equal(sketch["bytes"], 0), pc.greater(sketch["chars_read"], 0)).combine_chunks()
-        emptied = pc.and_(emptied, pc.equal(columns["decision"], "keep").combine_chunks())
-        for name, word in {"decision": "drop", "reason": EMPTIED, "detail": "nothing is left"}.items():
-            columns[name] = pc.if_else(emptied, pa.scalar(word, pa.string()), columns[name].combine_chunks())
+    columns |= rated_decisions(signals, sketch, rules, recipe, explain)
+    columns = _without_taken(part_state, columns)
     purged = pc.equal(sketch["bytes"], PURGED_BYTES).combine_chunks()
     if purged.true_count:
         columns["bytes"] = pc.max_element_wise(sketch["bytes"], 0)
-        for name, value in {"decision": "drop", "reason": "purged", "detail": None}.items():
-            columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name].combine_chunks())
+        for name, value in {"decision": "drop", "reason": PURGED, "detail": None}.items():
+            columns[name] = pc.if_else(purged, pa.scalar(value, pa.string()), columns[name])
     columns |= {name: signals[name] for name in of_steps}
     columns["tokens"] = signals["tokens.count"].fill_null(0)
     columns["quality"] = pa.array(_quality(part_state, signals, recipe))
@@ -158,6 +153,21 @@ def _rated_documents(part_state: PartState, recipe: Recipe, settled: bool, expla
     for name, guard in recipe.guards.by_name.items():
         columns[GUARD_PREFIX + name] = pa.array(guards.matching(guard_columns, guard))
     return pa.table(columns).combine_chunks()
+
+
+def _without_taken(part_state: PartState, columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns, with the documents dropped that fall under a tombstone of the run."""
+    part = rated_part(part_state)
+    listed = tombstones.read_tombstones(part.run)
+    if not len(listed):
+        return columns
+    sketch = part.sketch(tombstones.HASHED)
+    rows, details = tombstones.under(listed, {name: sketch[name].combine_chunks() for name in tombstones.HASHED})
+    taken = np.zeros(len(sketch), np.bool_)
+    taken[rows] = True
+    detail = pc.replace_with_mask(pa.nulls(len(sketch), pa.string()), pa.array(taken), details)
+    new = {"decision": pa.scalar("drop"), "reason": pa.scalar(tombstones.TAKEDOWN), "detail": detail}
+    return columns | {name: pc.if_else(pa.array(taken), value, columns[name]) for name, value in new.items()}
 
 
 def _quality(part_state: PartState, signals: pa.Table, recipe: Recipe) -> np.ndarray:
@@ -178,14 +188,9 @@ def signal_columns(part_state: PartState, names: Collection[str], recipe: Recipe
         if named := [signal for signal in signals if signal.name in names]:
             doc_ref, results = part.sketch([])["doc_ref"].combine_chunks(), part_state.result(join_scores.step(score))
             joined |= {signal.name: result_column(doc_ref, results, signal.name, None).cast(signal.type()) for signal in named}
-    undeclared = [signal for name, signal in recipe.undeclared.items() if name in names]
-    elsewhere = recipe.undeclared.keys() | joined.keys()
-    table = part.columns(sorted(set(names) - elsewhere | ({"metadata"} if undeclared else set())))
+    table = part_signals(part, {*names} - joined.keys(), recipe)
     for name, values in joined.items():
         table = table.append_column(name, values)
-    metadata = table["metadata"].combine_chunks() if undeclared else None
-    for signal in undeclared:
-        table = table.append_column(signal.name, column_of(metadata, signal))
     return table
 
 

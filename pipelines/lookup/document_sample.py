@@ -18,17 +18,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.pipelines.decisions.rated_decisions import part_signals
 from tamis.pipelines.lookup.explanation import explained_entries, pieces_of
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.errors import RunError, nearest
-from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
 from tamis.transforms.select.rule_blocks import Rules
 from tamis.transforms.select.thresholds import any_listed
-from tamis.transforms.text.metadata import column_of
 
 _MEASURES = ("quality", "tokens", "bytes", "chars", "cut_chars", "jaccard", "copies", "epochs", "place")
 """Columns of decisions/ that a condition may name beside the signals."""
@@ -218,7 +217,9 @@ def _candidates(release: Release, recipe: Recipe, query: Query, ordinal: int) ->
     if query.limits:
         signals |= {*recipe.rules.language_columns}  # which tell the limits that hold for a document
     if signals and mask.any():
-        table = pa.table({**{name: table[name] for name in table.column_names}, **_signals(release, recipe, ordinal, signals)})
+        measured = part_signals(release.part(ordinal), signals, recipe)
+        for name in sorted(signals - {*table.column_names}):
+            table = table.append_column(name, measured[name])
     for condition in query.conditions if mask.any() else ():
         mask &= condition.matches(table[condition.name].combine_chunks())
     rank, limit = np.zeros(table.num_rows), np.full(table.num_rows, -1)
@@ -230,19 +231,6 @@ def _candidates(release: Release, recipe: Recipe, query: Query, ordinal: int) ->
     key = ledger.sample_keys(ids, query.seed)
     columns = {"rank": rank[rows], "key": key, "part": np.full(len(rows), ordinal), "row": rows}
     return pa.table({"id": ids, **columns, "kept": kept[rows], "limit": limit[rows]}, schema=_CHOSEN)
-
-
-def _signals(release: Release, recipe: Recipe, ordinal: int, names: set[str]) -> dict[str, pa.ChunkedArray]:
-    """Columns of a rated part, and fields of its metadata that the recipe does not declare."""
-    part = release.part(ordinal)
-    rated = sorted(names & {*part.schema().names})
-    fields = sorted(names - {*rated})
-    table = part.columns([*rated, *(["metadata"] if fields else [])])
-    signals = {name: table[name] for name in rated}
-    for name in fields:
-        signal = recipe.undeclared.get(name) or Signal(name, "string", "", "none", "metadata of the input")
-        signals[name] = column_of(table["metadata"].combine_chunks(), signal)
-    return signals
 
 
 def _distances(

@@ -62,6 +62,7 @@ def explained_entries(release: Release, recipe: Recipe, entries: list[LedgerEntr
             **{name: decision[name] for name in _DECIDED},
             "quality": None if quality is None or math.isnan(quality) else quality,
             "epochs": decision.get("epochs"),
+            "copy_sources": decision.get("copy_sources"),
             "shard": release.path(decision["shard"]) if decision["shard"] else None,
             **{name: document[name] for name in ("source", "url", "licence")},
             "signals": signals,

@@ -29,13 +29,20 @@ def failed_rules(values: Mapping[str, Any], rules: Mapping[str, Threshold]) -> l
     signal is not among them is left out."""
     failed = []
     for name, rule in rules.items():
-        if name not in values:
+        if name not in values or _is_inside(values[name], rule):
             continue
         labels = pa.list_(pa.string()) if isinstance(values[name], list) else None  # an empty list has no type
         (row,) = evaluate(pa.table({name: pa.array([values[name]], labels)}), {name: rule}).to_pylist()
         if row["decision"] != "keep":
             failed.append(FailedRule(name, row["decision"], row["detail"], _passing(rule, values[name])))
     return failed
+
+
+def _is_inside(value: Any, rule: Threshold) -> bool:
+    """Whether a number is plainly within both limits, so that the rule need not be evaluated."""
+    if rule.one_of is not None or rule.margin or type(value) not in (int, float):
+        return False
+    return (rule.min is None or value >= rule.min) and (rule.max is None or value <= rule.max)
 
 
 def _passing(rule: Threshold, value: Any) -> tuple[str, float | list[str]] | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or sketches/
 DECIDE_VERSION = 9  # raise it when the same rated parts and recipe give other files of a release
 
+_OF_BANDS = {"bands", "rows", "ngram", "short", "seed", "scheme"}
+"""Options of MinHash that its bands depend on."""
+
 _DECIDES_NOTHING: Final[Any] = {
     **dict.fromkeys(("input", "name", "edit", "rate_unedited", "rate", "requires", "max_shrink"), True),
     "output": {"retain"},
@@ -36,7 +39,7 @@ def rate_fingerprint(recipe: Recipe) -> str:
             **editors_identity(recipe),
             "code": RATE_VERSION,
             "raters": [[rater.name, _fingerprint("rater", rater)] for rater in recipe.raters],
-            "bands": minhash and minhash.model_dump(include={"bands", "rows", "ngram", "seed", "scheme"}),
+            "bands": minhash and minhash.model_dump(include=_OF_BANDS, exclude_none=True),
             "input": recipe.input.identity,
         }
     )

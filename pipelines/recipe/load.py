@@ -13,7 +13,9 @@ from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.manifest import Manifest
-from tamis.transforms.core.rater import Rater
+from tamis.transforms.core.rater import Rater, Signal
+from tamis.transforms.select.rule_blocks import THRESHOLDS
+from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 
 RECIPES = resources.files("tamis.pipelines.recipe") / "shipped"
 
@@ -95,3 +97,47 @@ def _checked(
 def finished_recipe(manifest: Manifest) -> Recipe:
     """The recipe of a finished run. It can be read, not run, if a rater is no longer installed."""
     return Recipe.model_validate(manifest["recipe"], context={FINISHED: True})
+
+
+def with_limits(manifest: Manifest, overrides: Sequence[str]) -> Recipe:
+    """The recipe of a finished run with other limits, set by overrides of the form `thresholds.SIGNAL.min=1`. Raises
+    RecipeError if one of them sets anything else, or a limit that no value can reach."""
+    recipe, before = RecipeFile("recipe", ""), manifest["recipe"]
+    recipe.data, recipe.places = deepcopy(before), {(): "recipe"}
+    found: list[Problem] = []
+    for override in overrides:
+        try:
+            recipe.set(override, Recipe)
+            if _without_limits(recipe.data) != _without_limits(before):
+                message = "is no limit: set thresholds.SIGNAL, or per_source.NAME.thresholds.SIGNAL; the rest takes a run"
+                raise RecipeError(Problem(f"--set {override}", "", message))
+        except RecipeError as error:
+            found += error.problems
+            recipe.data = deepcopy(before)
+    changed = recipe.check(Recipe, lambda fields, _: Recipe.model_validate(fields, context={FINISHED: True}), found)
+    for section, limits in changed.rules.sections.items():
+        for name, rule in limits.items():
+            signal = changed.all_signals.get(name)
+            if rule is not None and signal is not None:
+                _check_reachable(section, name, rule, signal)
+    return changed
+
+
+def _without_limits(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a recipe but for the limits, and blocks of nothing else."""
+    blocks: dict[str, Any] = {}
+    for kind in ("per_source", "per_language"):
+        rest = {
+            name: {key: value for key, value in (block or {}).items() if key != THRESHOLDS and value is not None}
+            for name, block in sections.get(kind, {}).items()
+        }
+        blocks[kind] = {name: block for name, block in rest.items() if block}
+    return {**sections, THRESHOLDS: None, **blocks}
+
+
+def _check_reachable(section: str, name: str, rule: Threshold, signal: Signal) -> None:
+    try:
+        check_limits(name, (rule.min, rule.max), signal)
+        check_labels(name, rule.one_of or (), signal)
+    except ValueError as error:
+        raise RecipeError(Problem("--set", f"{section}.{name}", str(error))) from None

@@ -34,7 +34,9 @@ def comparison(release: Release) -> Comparison | None:
     before, manifest = release_chain.before(release), release.manifest
     if before is None or before.reasons is None or before.tokens is None:
         return None
-    counts = [{_name(*key): count for *key, count in rows} for rows in (before.reasons, release_chain.outcomes(manifest))]
+    counts = [
+        {outcome_name(*key): count for *key, count in rows} for rows in (before.reasons, release_chain.outcomes(manifest))
+    ]
     pairs = {name: (counts[0].get(name, 0), counts[1].get(name, 0)) for name in sorted({*counts[0], *counts[1]})}
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     added, removed = ({uri for uri, _ in files} for files in release_chain.input_changes(release))
@@ -58,19 +60,21 @@ def lines(compared: Comparison) -> Iterator[str]:
     if compared.same_corpus:
         yield "the corpus is the same, byte for byte"
     else:
-        yield f"kept {_change(compared.kept)} documents, {_change(compared.tokens, short=True)} tokens"
+        yield f"kept {change(compared.kept)} documents, {change(compared.tokens, short=True)} tokens"
     shown = list(compared.reasons.items())[: LINES - 2]
     more = len(compared.reasons) - len(shown)
     for number, (name, pair) in enumerate(shown, 1):
         rest = f", and {plural(more, 'reason')} more" if more and number == len(shown) else ""
-        yield f"{name} {_change(pair)}{rest}"
+        yield f"{name} {change(pair)}{rest}"
 
 
-def _name(decision: str, reason: str) -> str:
+def outcome_name(decision: str, reason: str) -> str:
+    """What was decided about documents, as "dropped by dedup.near"."""
     return f"{_VERBS[decision]} {reason}".strip()
 
 
-def _change(pair: tuple[int, int], short: bool = False) -> str:
+def change(pair: tuple[int, int], short: bool = False) -> str:
+    """Two numbers and their difference: 4,260 → 4,000 (-260)."""
     before, after = pair
     written = [compact(value) if short else f"{value:,}" for value in (before, after, abs(after - before))]
     return f"{written[0]} → {written[1]} ({'+' if after > before else '-' if after < before else '±'}{written[2]})"

@@ -50,5 +50,5 @@ def _comparing(recipe: Recipe) -> Recipe:
     if sections["per_language"]:  # something has to tell the language
         sections |= {"rate": written["rate"], "signals": written["signals"], "scores": written["scores"]}
     minhash = recipe.dedup.minhash if recipe.dedup is not None else None
-    near = minhash and minhash.model_dump(exclude={"permutations"}) | {"threshold": 1}
+    near = minhash and minhash.model_dump(exclude={"permutations", "containment", "preserve"}) | {"threshold": 1}
     return recipe_of(sections | {"dedup": {"minhash": near, "index": True}})

@@ -15,36 +15,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.pipelines.decisions.part_summary import PURGED, cut_counts, decision_counts, group_counts, repeated_count, samples
-from tamis.pipelines.recipe.load import finished_recipe
+from tamis.pipelines.releases.remove_documents import Rows, masked, recounted, remove_documents
 from tamis.pipelines.releases.retention import present_releases
 from tamis.pipelines.releases.seal import reseal_release
-from tamis.pipelines.run import receipts
-from tamis.pipelines.run.finalize import count_characters, count_documents, curriculum_entry
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms import storage
-from tamis.transforms.core.documents import doc_refs
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
-from tamis.transforms.core.shards import Output, read_shard, write_shard
-from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.dedup.released.erase_documents import erase, indexed
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
 from tamis.transforms.dedup.released.index_files import MERGED as MERGED_INDEX
-from tamis.transforms.provenance import purges
+from tamis.transforms.provenance import ledger, purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
-from tamis.transforms.provenance.takedown import FILE, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
+from tamis.transforms.provenance.takedown import FILE, PURGED, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
 
-Rows = npt.NDArray[np.int64]
-
-_CACHES = (".feed", ".spill", ".mend", "plans")  # they may hold texts, or describe shards that change
+_CACHES = (".spill", ".mend", "plans")  # they may hold texts, or describe shards that change
 
 
 @dataclass(frozen=True)
@@ -168,119 +158,38 @@ def _merged_index(run: str, number: int) -> str:
 def _purge_release(release: Release, rows: Mapping[str, Rows], merged: set[str]) -> int | None:
     """Removes the documents of a release, and those with the ids `merged` from the index of earlier ones;
     returns how many it kept, None if it does not change."""
-    ids: set[str] = set()
-    changed = bool(merged)
-    for name in storage.names(release.uri("decisions")):
-        ordinal = int(name.split("-")[1].split(".")[0])
-        purged = rows.get(release.part(ordinal).name, np.zeros(0, np.int64))
-        if not len(purged):
-            continue
-        changed = True
-        uri = release.uri("decisions", name)
-        with storage.open_binary(uri) as file:
-            table = pq.ParquetFile(file).read(use_threads=False)
-        ids.update(table["id"].take(pa.array(purged)).to_pylist())
-        mask = np.zeros(table.num_rows, bool)
-        mask[purged] = True
-        table = _purged_decisions(table, pa.array(mask))
-        with storage.commit(uri) as sink:
-            pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        _update_summary(release, ordinal, name, table)
-    if not changed:
-        return None
-    _purge_record(release, ids)
-    erase(release.uri(INDEX_FOLDER), ids)
-    erase(_merged_index(release.run, release.number), merged)
-    removed = sum(_purge_shard(release, receipt, ids) for receipt in receipts.shards(release.receipts))
-    _update_manifest(release)
-    return removed
-
-
-def _purge_record(release: Release, ids: set[str]) -> None:
-    """Removes the matches of the documents, where the release has a record of contamination."""
-    uri, receipt_uri = release.uri(RECORD_FILE), receipts.contamination_uri(release.folder)
-    receipt = receipts.ContaminationReceipt.read(receipt_uri)
-    if receipt is None or not storage.exists(uri):
-        return
-    with storage.open_binary(uri) as file:
-        table = pq.ParquetFile(file).read(use_threads=False)
-    left = table.filter(pc.invert(pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string()))))
-    with storage.commit(uri) as sink:
-        pq.write_table(left, sink, compression="zstd", write_page_checksum=True)
-    benchmarks = [
-        replace(benchmark, samples=[sample for sample in benchmark.samples if sample.id not in ids])
-        for benchmark in receipt.benchmarks
-    ]
-    receipts.ContaminationReceipt(benchmarks=benchmarks).write(receipt_uri)
-
-
-def _purged_decisions(table: pa.Table, mask: pa.Array) -> pa.Table:
-    new = {"decision": "drop", "reason": "purged", "epochs": 0, "chars": 0, "cut_chars": 0}
-    cleared = ("detail", "representative", "jaccard", "place", "shard", "url", "text_hash", "record_hash", "cuts")
-    for name in table.column_names:
-        if name in new or name in cleared:
-            column = table[name].combine_chunks()
-            value = pa.scalar(new.get(name), column.type)
-            table = table.set_column(table.schema.get_field_index(name), name, pc.if_else(mask, value, column))
-    return table
-
-
-def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) -> None:
-    uri = storage.join(release.receipts, f"part-{ordinal:05d}.json")
-    summary = receipts.PartSummary.read(uri)
-    if summary is None:
-        raise RunError(f"{uri} is damaged; run the same `tamis run` again first")
-    kept = table.filter(pc.equal(table["decision"], "keep"))
-    purged = set(table["id"].filter(pc.fill_null(pc.equal(table["reason"], PURGED), False)).to_pylist())
-    update: dict[str, object] = {
-        "file": File.read(release.folder, f"decisions/{name}"),
-        "counts": decision_counts(table),
-        "repeated": repeated_count(table),
-        "sampled_matches": [sample for sample in summary.sampled_matches if sample.id not in purged],
-        "real_tokens": min(summary.real_tokens, pc.sum(kept["tokens"], min_count=0).as_py()),
+    by_ordinal = {
+        ordinal: rows[name] for ordinal in ledger.decided_parts(release) if (name := release.part(ordinal).name) in rows
     }
-    if "cuts" in table.column_names:  # not in early releases
-        update["cut"] = cut_counts(table)
-    if summary.samples:  # as above
-        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal))
-        table = table.append_column("doc_ref", pa.array(doc_refs(ordinal, len(table))))
-        update["samples"] = samples(table, release.manifest["recipe"]["seed"])
-    summary.model_copy(update=update).write(uri)
-
-
-def _purge_shard(release: Release, receipt: receipts.ShardReceipt, ids: set[str]) -> int:
-    uri = release.uri(receipt.file.path)
-    table = read_shard(uri)
-    kept = pc.invert(pc.is_in(table["id"], value_set=pa.array(sorted(ids), table["id"].type)))
-    shard = table.filter(kept)
-    if len(shard) < len(table):
-        output = Output.model_validate(release.manifest["recipe"]["output"])
-        write_shard(shard, uri, output)
-    tokens = pc.sum(shard["tokens"], min_count=0).as_py()
-    file = File.read(release.folder, receipt.file.path)
-    characters, text_bytes = receipts.text_size(shard)
-    update = {"file": file, "documents": len(shard), "tokens": tokens, "characters": characters, "bytes": text_bytes}
-    receipt.model_copy(update=update).write(storage.join(release.receipts, f"shard-{receipt.destination:05d}.json"))
-    return len(table) - len(shard)
-
-
-def _update_manifest(release: Release) -> None:
-    """Counts and checksums again, from the receipts and the files."""
-    manifest = release.manifest
-    shards, counts = receipts.shards(release.receipts), manifest["counts"]
-    recounted = count_documents(receipts.summaries(release.receipts), counts["rejected"], counts.get("skipped_reasons", {}))
-    if "characters" in counts:
-        parts = [release.part(number).receipt() for number in range(len(manifest["parts"]))]
-        parts_left = [receipt for receipt in parts if receipt is not None]
-        summaries, editors = receipts.summaries(release.receipts), counts["characters"]["editors"]
-        recounted["characters"] = count_characters(parts_left, summaries, shards, editors)
+    removed = remove_documents(release, by_ordinal, _purged_decisions)
+    if removed is None and not merged:
+        return None
+    erase(_merged_index(release.run, release.number), merged)
+    release = replace(release, manifest=recounted(release))
     files = [
         File.read(release.run, file["path"])
-        for file in manifest["files"]
+        for file in release.manifest["files"]
         if storage.exists(storage.join(release.run, file["path"]))
     ]
-    curriculum = curriculum_entry(finished_recipe(manifest), shards, receipts.segments(shards))
-    reseal_release(replace(release, manifest={**manifest, "counts": recounted, "curriculum": curriculum}), files)
+    reseal_release(release, files)
+    return removed or 0
+
+
+def _purged_decisions(_: int, table: pa.Table, rows: Rows) -> pa.Table:
+    cleared = (
+        "detail",
+        "representative",
+        "jaccard",
+        "copy_sources",
+        "place",
+        "shard",
+        "url",
+        "text_hash",
+        "record_hash",
+        "cuts",
+    )
+    new = {"decision": "drop", "reason": PURGED, "epochs": 0, "chars": 0, "cut_chars": 0}
+    return masked(table, rows, new | dict.fromkeys(cleared))
 
 
 def _log(run: str, takedown: Takedown, reason: str, documents: int, changed: Mapping[int, int]) -> None:

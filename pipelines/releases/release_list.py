@@ -13,7 +13,8 @@ from tamis.transforms.provenance.verify import is_removed
 
 
 class ListedRelease(BaseModel):
-    """A release: input files added and removed since the one before, documents, bytes."""
+    """A release: input files added and removed since the one before, documents, bytes; the release that
+    it is a patch of."""
 
     release: int
     finished: str | None
@@ -23,6 +24,7 @@ class ListedRelease(BaseModel):
     kept: int
     bytes: int | None
     corpus_root: str
+    patch_of: int | None
     current: bool
     pinned: bool
     removed: bool
@@ -49,6 +51,7 @@ def release_list(run: str) -> ReleaseList:
             kept=record.kept,
             bytes=record.bytes,
             corpus_root=record.corpus_root,
+            patch_of=record.patch_of,
             current=current is not None and current.number == record.release,
             pinned=is_pinned(run, record.release),
             removed=is_removed(run, record.release),
@@ -66,7 +69,8 @@ def lines(listed: ReleaseList) -> Iterator[str]:
     else:
         yield f"{'release':>7}  {'finished':<20}  {'input files':<14}  {'kept':>13}  {'of records':>13}  {'size':>9}"
     for row in listed.releases:
-        notes = [name for name in ("current", "pinned", "removed") if getattr(row, name)]
+        notes = [f"patch of {row.patch_of}"] if row.patch_of is not None else []
+        notes += [name for name in ("current", "pinned", "removed") if getattr(row, name)]
         changes = f"+{row.files_added:,} -{row.files_removed:,}"
         size = "" if row.bytes is None else storage_size(row.bytes)
         line = f"{row.release:>7}  {row.finished or '':<20}  {changes:<14}  {row.kept:>13,}  {row.records:>13,}  {size:>9}"

@@ -10,19 +10,21 @@ network and no JavaScript.
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+import yaml
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tamis.pipelines.formatting import compact, number, share, storage_size
 from tamis.pipelines.report import charts
+from tamis.pipelines.report.other_limits import other_limits
 from tamis.pipelines.report.page_data import Groups, OrderSegment, ReportData, load_report_data
 from tamis.transforms import storage
 from tamis.transforms.core.manifest import Manifest, bytes_by_folder, character_rows
 from tamis.transforms.core.release import Release
 from tamis.transforms.curriculum.order import Curriculum
+from tamis.transforms.runtime import caches
 from tamis.transforms.select.guards import Guards, NumberRange, token_shares
 from tamis.transforms.select.rule_blocks import THRESHOLDS, Rules
 from tamis.transforms.select.thresholds import Threshold
@@ -55,16 +57,33 @@ def render(manifest: Manifest, data: ReportData) -> str:
             decided=[chart for chart in signals if chart.lines],
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),
+            other_limits=[*other_limits(data["histograms"], rules)],
+            measures=data["measured"],
             clusters=data["clusters"],
+            pairs=data["pairs"],
             contamination=[(section, charts.score_chart(section)) for section in data["contamination"]],
             order=charts.order_chart(manifest["curriculum"], data["segments"]),
             repeats=data["repeats"],
             guards=_guards(manifest, data["segments"]),
             real_before=data["real_before"],
             shards=manifest["curriculum"]["shards"],
+            recipe=_recipe_text(recipe),
             size=sum(bytes_by_folder(manifest).get(name, 0) for name in ("data", "decisions", "rated", "sketches")),
         )
     )
+
+
+def _recipe_text(recipe: Mapping[str, Any]) -> str:
+    """The recipe as YAML, without what it leaves out."""
+    return yaml.safe_dump(_written(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _written(value: Any) -> Any:
+    """A value without the fields that are null or empty."""
+    if isinstance(value, Mapping):
+        fields = {key: _written(field) for key, field in value.items()}
+        return {key: field for key, field in fields.items() if field not in (None, {}, [])}
+    return [_written(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _outcomes(counts: Mapping[str, Any]) -> list[Row]:
@@ -160,11 +179,20 @@ def _ratio(part: float, total: float) -> float:
 
 @cache
 def _template() -> Template:
-    """The page, which takes a quarter of a second to compile."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_clean, trim_blocks=True, lstrip_blocks=True)
+    """The page. It takes a quarter of a second to compile, so its code is cached."""
+    folder = caches.first_writable(caches.candidate_folders("tamis-page"))
+    environment = Environment(
+        loader=PackageLoader("tamis.pipelines.report", "."),
+        bytecode_cache=FileSystemBytecodeCache(str(folder)) if folder else None,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"count": "{:,}".format, "percent": "{:.2%}".format, "bytes": storage_size}
     environment.filters |= {"compact": compact, "share": share, "number": number}
-    return environment.from_string((resources.files("tamis.pipelines.report") / "page.html.j2").read_text("utf-8"))
+    return environment.get_template("page.html.j2")
 
 
 _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")

@@ -15,6 +15,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.parts import Part, PartReceipt
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, parse_name, release_folder
+from tamis.transforms.provenance import tombstones
 from tamis.transforms.provenance.takedown import read_takedown
 from tamis.transforms.read.batch_builder import printable
 from tamis.transforms.read.input_options import COMPRESSION_RATIO, Split, UnreadFile
@@ -181,6 +182,8 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     covered: dict[str, object] = {"decide": recipe.decide_fingerprint, "parts": digests}
     if takedown := read_takedown(run):
         covered["takedown"] = takedown.digest
+    if digest := tombstones.digest(run):
+        covered["tombstones"] = digest
     planned = fingerprint(covered)
     if not fresh and last is not None and last.manifest["fingerprint"] == planned:
         damaged = damaged_files(last)

@@ -1,28 +1,24 @@
-"""Runs the DAG on this machine, with worker processes or with one worker inside this process."""
+"""Runs the DAG on this machine: in this process, or with worker processes beside it."""
 
 from __future__ import annotations
 
 import os
-import threading
 import traceback
-from concurrent.futures import Future, wait
 from types import FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
-from tamis.pipelines.runners.worker_failure import explain_death
+from tamis.pipelines.runners.worker_pool import WorkerPool
 from tamis.transforms.core.errors import RunError
 
-_WORKER = "run_worker"  # the thread in which Beam waits for a worker process (worker_handlers.py)
-_WORKER_THREADS = {_WORKER, "beam_control_read", "read_grpc_client_inputs"}
-"""The threads that end when a worker process does, with an exception if it failed."""
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-WORTH_A_WORKER = 40 << 20
-"""Bytes of stored input that pay for starting a worker process (3 CPU seconds). On 100 MB of text
-in 43 MB of Parquet, two workers take longer than one in this process, and twice the CPU time."""
+WORTH_A_WORKER = 20 << 20
+"""Bytes of stored input that pay for a worker process."""
 
 
 def default_workers(size: int) -> int:
@@ -31,48 +27,55 @@ def default_workers(size: int) -> int:
 
 
 def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
-    """Runs the DAG in a thread and waits for it. If a worker process dies, the run ends at once:
-    Beam would first wait for the others, perhaps for hours, and then report a closed channel."""
+    """Runs the DAG. With one worker, that is this process."""
     os.environ.update(worker.ENVIRONMENT)
-    result: Future[None] = Future()
-    deaths: list[str] = []
-
-    def beam(alive: str) -> None:
-        try:
-            _run_beam(recipe, plan, workers, alive)
-            result.set_result(None)
-        except BaseException as error:
-            result.set_exception(error)
-
-    def hook(failure: threading.ExceptHookArgs) -> None:
-        name = failure.thread.name if failure.thread is not None else ""
-        if name == _WORKER:
-            deaths.append(str(failure.exc_value))
-        elif name not in _WORKER_THREADS:
-            original_hook(failure)
-
-    original_hook, threading.excepthook = threading.excepthook, hook
     try:
-        with worker.DriverAlive(plan.spill) as alive:
-            threading.Thread(target=beam, args=(alive.uri,), name="beam", daemon=True).start()
-            while not result.done() and not deaths:
-                wait([result], timeout=0.2)
-            if not result.done():
-                raise explain_death(deaths[0])
-            result.result()
-    finally:
-        for thread in threading.enumerate():
-            if thread.name in _WORKER_THREADS:
-                thread.join(timeout=5)
-        threading.excepthook = original_hook
+        if workers == 1:
+            _execute(recipe, plan, None)
+        else:
+            with worker.DriverAlive(plan.spill) as alive, WorkerPool(workers, plan.run, alive.uri) as pool:
+                _execute(recipe, plan, pool)
+    except Exception as error:
+        if run_error := RunError.from_traceback("".join(traceback.format_exception(error))):
+            raise run_error from None
+        raise
+
+
+def _execute(recipe: Recipe, plan: WorkPlan, pool: WorkerPool | None) -> None:
+    # Imported here, because Beam takes half a second, while the workers start.
+    import apache_beam as beam
+    from apache_beam.runners.runner import PipelineRunner
+
+    from tamis.pipelines.curate import Curate
+    from tamis.pipelines.runners.executor import apply_here, execute
+
+    _remember_signatures()
+    pipeline = beam.Pipeline(PipelineRunner(), _options())
+    pipeline | Curate(recipe, plan)
+    execute(pipeline, pool.apply if pool else apply_here)
+
+
+def _options() -> PipelineOptions:
+    """Options that keep their views: Beam asks for 500, and makes a parser for each, in .3 s. The types
+    of the DAG are checked by the tests, which also run it on Beam's own runner."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    views: dict[type[PipelineOptions], PipelineOptions] = {}
+
+    class Options(PipelineOptions):
+        def view_as(self, kind: type[PipelineOptions]) -> PipelineOptions:
+            if kind not in views:
+                views[kind] = super().view_as(kind)
+            return views[kind]
+
+    return Options.from_dictionary({"pipeline_type_check": False})
 
 
 _signatures: WeakKeyDictionary[FunctionType, tuple[list[str], list[Any]]] = WeakKeyDictionary()
 
 
 def _remember_signatures() -> None:
-    """Lets Beam look at the signature of each method once: it does so 6,000 times in a run, a sixth of
-    the CPU time of a small one."""
+    """Lets Beam look at the signature of each method once: it does so 6,000 times for one pipeline."""
     from apache_beam.transforms import core
 
     look = core.get_function_args_defaults
@@ -89,37 +92,3 @@ def _remember_signatures() -> None:
         return list(names), list(defaults)
 
     core.get_function_args_defaults = remembered
-
-
-def _run_beam(recipe: Recipe, plan: WorkPlan, workers: int, alive: str) -> None:
-    """Runs Beam's FnApiRunner by name: `DirectRunner` uses another engine on an online machine."""
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-    from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
-
-    from tamis.pipelines.curate import Curate
-
-    _remember_signatures()
-    if workers == 1:
-        environment = EmbeddedPythonEnvironment.default()
-    else:
-        environment = SubprocessSDKEnvironment.from_command_string(worker.command(plan.run, alive))
-    views: dict[type[PipelineOptions], PipelineOptions] = {}
-
-    class Options(PipelineOptions):
-        """Keeps its views: Beam asks for 500, and makes a parser for each, in 0.3 s per run."""
-
-        def view_as(self, kind: type[PipelineOptions]) -> PipelineOptions:
-            if kind not in views:
-                views[kind] = super().view_as(kind)
-            return views[kind]
-
-    options = Options.from_dictionary({"direct_num_workers": workers})
-    try:
-        with beam.Pipeline(FnApiRunner(environment), options) as pipeline:
-            pipeline | Curate(recipe, plan)
-    except Exception as error:
-        if run_error := RunError.from_traceback("".join(traceback.format_exception(error))):
-            raise run_error from None
-        raise

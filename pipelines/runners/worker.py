@@ -1,21 +1,26 @@
-"""A worker process: Beam's harness, which holds the run directory's lock and ends with its driver.
+"""A worker process, which holds the run directory's lock and ends with its driver.
 
-A local run starts its workers itself (`command`). On a cluster, the node that needs a worker
+A local run starts its workers itself (worker_pool.py). On a cluster, the node that needs a worker
 starts `tamis-worker` (`serve`); its environment names the run.
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
-import shlex
+import pickle
 import signal
 import sys
 import threading
 import time
+import traceback
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from tamis.pipelines.run.run_lock import RunLock
@@ -88,21 +93,73 @@ def _try_lock(file: int, kind: int) -> bool:
     return True
 
 
-def command(run: str, alive: str) -> str:
-    """The shell command of a worker of this process; `alive` is the URI of its `DriverAlive`."""
-    return shlex.join(["exec", sys.executable, "-P", "-m", __name__, str(os.getpid()), run, alive])
+def command(run: str, alive: str) -> list[str]:
+    """The command of the workers of this process, but for their sockets; `alive` is the URI of its
+    `DriverAlive` file."""
+    return [sys.executable, "-P", "-m", __name__, str(os.getpid()), run, alive]
 
 
-def main(driver: int, run: str, alive: str) -> None:
-    """Serves the process `driver` until it ends or removes its `DriverAlive` file."""
+def main(driver: int, run: str, alive: str, sockets: Sequence[int]) -> NoReturn:
+    """Imports the DAG once, and forks into a worker for each socket. They serve the process `driver`
+    until it ends or removes its `DriverAlive` file. Ends as the first worker does that fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the driver ends it
-    logging.disable()  # errors reach the driver as exceptions
+    logging.disable()  # errors reach the driver as text
     on_store = storage.local_path(alive) is None
-    with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
-        _end_unless(lambda: os.getppid() == driver and (on_store or is_driver_alive(alive)), 0.1)
-        from apache_beam.runners.worker import sdk_worker_main
 
-        sdk_worker_main.main(sys.argv)
+    def end_with(parent: int) -> None:
+        _end_unless(lambda: os.getppid() == parent and (on_store or is_driver_alive(alive)), 0.1)
+
+    with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
+        import tamis.pipelines.curate  # noqa: F401 - for all workers; it starts no threads, which a fork would lose
+
+        gc.freeze()  # so that no collection of a worker writes to the memory that they share
+        this = os.getpid()
+        for socket in sockets:
+            if not os.fork():
+                for other in sockets:  # a dead worker's socket closes only if no other worker has it open
+                    if other > socket:
+                        os.close(other)
+                end_with(this)
+                _serve_driver(Connection(socket))
+                os._exit(0)
+            os.close(socket)
+        end_with(driver)
+        for _ in sockets:
+            _, status = os.wait()
+            if status:
+                code = os.waitstatus_to_exitcode(status)
+                os._exit(code if code >= 0 else 128 - code)
+        os._exit(0)
+
+
+def _serve_driver(connection: Connection) -> None:
+    """Applies chains to elements until the driver closes the connection. An empty chain is the one before."""
+    chain: Callable[[Any], Iterable[Any]] | None = None
+    while True:
+        try:
+            encoded, elements = connection.recv_bytes(), loads(connection.recv_bytes())
+        except EOFError:
+            return
+        try:
+            chain = loads(encoded) if encoded else chain
+            assert chain is not None
+            answer = dumps(list(chain(elements)))
+        except Exception:
+            answer = dumps(traceback.format_exc())
+        with suppress(BrokenPipeError):  # the driver has ended
+            connection.send_bytes(answer)
+
+
+def dumps(value: object) -> bytes:
+    """Pickles what a pool sends or a worker answers; functions without a name by value."""
+    from apache_beam.internal.cloudpickle import cloudpickle
+
+    return bytes(cloudpickle.dumps(value))
+
+
+def loads(data: bytes) -> Any:
+    """The value of `dumps`."""
+    return pickle.loads(data)
 
 
 def serve() -> None:
@@ -164,4 +221,4 @@ def _end_unless(is_needed: Callable[[], bool], interval: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:4])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], [int(socket) for socket in sys.argv[4:]])

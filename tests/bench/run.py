@@ -68,6 +68,8 @@ PEERS = (
     _peer("decon", ("contamination",), "decontaminators", ("decontaminate",), slow=True),
     _peer("corpus-assay", ("contamination",), "decontaminators", ("corpus-assay",), slow=True),
     _peer("fastText binding", ("language",), "fasttext"),
+    Tool("tiktoken", HERE / "tokenizer_libraries.py", ("tokens",), arguments=("tiktoken",)),
+    Tool("tokenizers", HERE / "tokenizer_libraries.py", ("tokens file",), arguments=("tokenizers",)),
 )
 PARTS = Tool(table.OURS, HERE / "stages.py", (STAGES,))
 MACHINE = Tool("limit", HERE / "limits.py", LIMITS)

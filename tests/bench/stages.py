@@ -78,7 +78,7 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, indexes: str, folder: 
         with stage("text hashes"):
             hash128(batch["text"])
         with stage("shingles"):
-            first, hashes = windows(texts, options.ngram)
+            first, hashes = windows(texts, options.ngram, fold=True)
         with stage("sketch"):
             signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
         with stage("bands"):

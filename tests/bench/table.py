@@ -27,6 +27,9 @@ WORKS = {
     "hosts": "addresses looked up in a list of a million hosts",
     "words": "stop words of English counted, 1,298",
     "pii": "personal data replaced",
+    "tokens": "token ids of cl100k_base",
+    "tokens counted": "tokens of cl100k_base counted",
+    "tokens file": "token ids of a tokenizer.json, byte-level BPE",
     "rate": "Rate pass, every rule of recipe fineweb",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",
     "run jsonl": "end to end, jsonl.gz → Parquet",
@@ -34,6 +37,7 @@ WORKS = {
     "run jsonl + benchmarks": "end to end, jsonl.gz → Parquet, with 20 benchmarks",
     "run parquet": "end to end, Parquet → Parquet",
     "run parquet, 2 workers": "end to end, Parquet → Parquet, 2 workers",
+    "moved threshold": "`tamis run` after a threshold moved: Decide, Emit, start-up",
     "start-up": "start-up: `tamis run` on one document",
 }
 

@@ -26,6 +26,7 @@ def test_a_new_release_is_compared_with_the_one_before(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, [*command, "--set", "thresholds.gopher.word_count.min=100"]).stdout.splitlines()
     start = next(number for number, line in enumerate(shown) if line.startswith("changed "))
     told = [line[9:] for line in shown[start : start + LINES]]
+    assert f"compare  tamis diff {tmp_path}/run@1 {tmp_path}/run@2" in shown
     release = open_release(f"{tmp_path}/run@2")
     compared = comparison(release)
     assert compared is not None

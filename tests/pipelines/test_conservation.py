@@ -67,6 +67,28 @@ def test_no_text_is_kept_twice_and_copies_count_every_eligible_document(ledger, 
     assert all(quality[row["id"]] <= quality[row["representative"]] for row in eligible if row["representative"])
 
 
+@pytest.mark.parametrize("shards", ["parquet", "jsonl.zst"])
+def test_a_kept_document_names_the_sources_of_those_that_it_stands_for(base, tmp_path, shards):
+    records = [record | {"source": f"crawl-{number % 3}"} for number, record in enumerate(base.records[:400])]
+    source = save(tmp_path / "in", [records])
+    run(base.recipe, source, tmp_path / "run", "dedup.sources=true", f"output.format={shards}")
+    decided = pq.read_table(tmp_path / "run" / "latest" / "decisions").to_pylist()
+    emitted = [row for stretch in read_in_order(str(tmp_path / "run")) for row in stretch.documents.to_pylist()]
+    sources = {row["id"]: {row["source"]} for row in decided if row["decision"] == "keep"}
+    for row in decided:
+        if row["representative"]:
+            sources[row["representative"]].add(row["source"])
+    several = next(sorted(each) for each in sources.values() if len(each) > 1)
+    assert ", ".join(several) in (tmp_path / "run" / "latest" / "report.html").read_text()
+    assert {row["id"]: row["copy_sources"] for row in emitted} == {name: sorted(each) for name, each in sources.items()}
+    assert {row["id"]: row["copy_sources"] for row in decided if row["decision"] == "keep"} == {
+        row["id"]: row["copy_sources"] for row in emitted
+    }
+    run(base.recipe, tmp_path / "run" / "latest" / "data", tmp_path / "again", "thresholds={}")
+    again = [row for stretch in read_in_order(str(tmp_path / "again")) for row in stretch.documents.to_pylist()]
+    assert {row["id"]: row["metadata"] for row in again} == {row["id"]: row["metadata"] for row in emitted}
+
+
 def test_the_planted_copies_are_found_and_nothing_else(base, ledger):
     planted = Counter(str(record["trap"]) for record in base.records)
     dropped = Counter(row["reason"] for row in ledger)

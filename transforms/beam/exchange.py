@@ -9,6 +9,7 @@ itself is grouped, 1.3 GB with spill files. Text there and back costs a core 13 
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ class ArrowBatchCoder(beam.coders.Coder):
 
 
 beam.coders.registry.register_coder(pa.RecordBatch, ArrowBatchCoder)
+copyreg.pickle(pa.RecordBatch, lambda batch: (_decode, (_encode(batch, _UNCOMPRESSED).to_pybytes(),)))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
@@ -119,15 +120,30 @@ class Counts(TypedDict):
 
 
 class ShardEntry(TypedDict):
-    """A shard, its first token in training order, and the range of its learning rates."""
+    """A shard, its first token in training order, and the range of its learning rates. In a patch,
+    `taken_documents` and `taken_tokens` are those of its gaps (`feed/gaps.py`)."""
 
     path: str
     phase: str
     documents: int
+    taken_documents: NotRequired[int]
     first_token: int
     tokens: int
+    taken_tokens: NotRequired[int]
     lr_min: float
     lr_max: float
+
+
+class PatchEntry(TypedDict):
+    """What makes a release a patch: it is release `of` without `documents` documents, which were taken
+    down for the `causes` (documents by kind of cause) and the `reason` given. `corpora`: the
+    corpus_root of that release, and of those that it patches itself."""
+
+    of: int
+    corpora: list[str]
+    documents: int
+    causes: dict[str, int]
+    reason: str
 
 
 class CurriculumEntry(TypedDict):
@@ -171,11 +187,12 @@ class Environment(TypedDict, total=False):
 class Manifest(TypedDict):
     """`recipe` has every field set. Paths are relative to the run directory. `parts` are the names
     of the rated parts by ordinal. `corpus_root` covers the files in data/, by their paths below the
-    release; `release_root` every file but the manifest. Manifests of early versions have no
-    `release`, `parts` and `release_root`; their `root` covers every file but the report."""
+    release; `release_root` every file but the manifest. `patch`: only of a patch. Manifests of early
+    versions have no `release`, `parts` and `release_root`; their `root` covers every file but the report."""
 
     tamis: str
     release: NotRequired[int]
+    patch: NotRequired[PatchEntry]
     recipe: dict[str, Any]
     tokenizer: TokenizerId | None
     fingerprint: str
@@ -220,6 +237,12 @@ def character_rows(counts: Counts) -> list[CharacterRow]:
     left = {"dropped": characters["dropped"], "review": characters["review"]}
     rows += (CharacterRow(name, count) for name, count in left.items() if count)
     return [*rows, CharacterRow("kept", total=characters["kept"])]
+
+
+def shard_places(shard: Mapping[str, Any]) -> tuple[int, int]:
+    """The documents and tokens of a shard with those that were taken down: the places that it has in
+    training order."""
+    return shard["documents"] + shard.get("taken_documents", 0), shard["tokens"] + shard.get("taken_tokens", 0)
 
 
 _RELEASE_FOLDER = re.compile(r"releases/\d{6,}/")

@@ -26,13 +26,19 @@ LATEST = "latest"
 HISTORY_FILES = ("metrics.prom", RELEASES, LATEST)
 """What differs between run directories with identical results."""
 
-UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans", "columns")
-"""Work in progress, caches, locks and plans for other schedules: no release contains them."""
+MARKS = "marks.jsonl"
+"""What a person says of decisions, in `tamis view`."""
+
+UNCOVERED_FILES = (".state", ".spill", ".progress", ".feed", ".mend", ".lease", "metrics.prom", "plans", "columns", MARKS)
+"""Work in progress, caches, locks, plans for other schedules and marks: no release contains them."""
 
 EARLY_FILES = ("report.html", "plan.json", "data", "decisions")
 """Files of a release of an early version."""
 
-RUN_FILES = (MANIFEST, RELEASES, LATEST, "takedown.json", "rated", "sketches", "rejects", *EARLY_FILES, *UNCOVERED_FILES)
+LISTS = ("takedown.json", "tombstones.parquet")
+"""The documents that were purged, and those that were taken down."""
+
+RUN_FILES = (MANIFEST, RELEASES, LATEST, *LISTS, "rated", "sketches", "rejects", *EARLY_FILES, *UNCOVERED_FILES)
 """Everything that a run directory may hold."""
 
 _NUMBERED = re.compile(r"(?P<run>.+)@(?P<number>\d+)/?")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from tamis.transforms.core.manifest import shard_places
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.schedule import Rate, Schedule
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
@@ -27,7 +28,8 @@ Tokens = Annotated[int, Field(ge=0)]
 
 
 class PlannedShard(Options):
-    """A shard, its place in the run and its learning rates."""
+    """A shard, its place in the run and its learning rates. In a patch, its tokens are those of the
+    places that it had before documents were taken down."""
 
     path: str
     sha256: Digest
@@ -125,7 +127,7 @@ def make_plan(
         raise ValueError("; ".join(problems))
     curriculum = original.model_copy(update={"schedule": schedule, "checkpoints": checkpoints})
     shards = manifest["curriculum"]["shards"]
-    total = sum(shard["tokens"] for shard in shards)
+    total = sum(shard_places(shard)[1] for shard in shards)
     if not total:
         raise ValueError("the run has no tokens to train on")
     digests = {file["path"]: file["sha256"] for file in manifest["files"]}
@@ -193,7 +195,7 @@ def planned_checkpoints(checkpoints: Checkpoints, tokens: int) -> tuple[Checkpoi
 
 
 def _shard(shard: Mapping[str, Any], sha256: str, schedule: Schedule, total: int) -> PlannedShard:
-    first, tokens = shard["first_token"], shard["tokens"]
+    first, tokens = shard["first_token"], shard_places(shard)[1]
     start, end = first / total, (first + tokens) / total
     mass = float(schedule.mass(start, end))
     # A jump at the end belongs to the next shard: take the rate just before it.
@@ -216,7 +218,7 @@ def _shard(shard: Mapping[str, Any], sha256: str, schedule: Schedule, total: int
 def _phases(curriculum: Curriculum, shards: Sequence[Mapping[str, Any]], total: int) -> tuple[PlannedPhase, ...]:
     planned, first = [], 0
     for phase in curriculum.effective_phases:
-        tokens = sum(shard["tokens"] for shard in shards if shard["phase"] == phase.name)
+        tokens = sum(shard_places(shard)[1] for shard in shards if shard["phase"] == phase.name)
         mass = _share(curriculum.schedule, first / total, (first + tokens) / total)
         planned.append(PlannedPhase(name=phase.name, order=phase.order, first_token=first, tokens=tokens, lr_mass=mass))
         first += tokens

@@ -34,6 +34,7 @@ from tamis.transforms.beam.exchange import (
 )
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.survivors import best_first, survivors
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -54,7 +55,8 @@ class Deduplicate(beam.PTransform):
     """Adds a result `copies`: a verdict (`VERDICT_SCHEMA`) on each document that shares a bucket.
 
     `rows` returns the documents of a part, with doc_ref, id, what else `best_first` reads, text_hash_0,
-    text_hash_1 and, for near-duplicates, `bands` (a fixed-size list of uint64). `texts` loads their
+    text_hash_1, for near-duplicates `bands` (a fixed-size list of uint64) and, for the sources of copies,
+    `source`. `texts` loads their
     texts, which are cut into the same `words` as for the bands. If `options` is None, only equal
     texts are duplicates.
     """
@@ -130,7 +132,7 @@ class SpanningForest(beam.CombineFn):
 
 def _by_text(part_state: PartState, rows: Rows, partitions: int) -> pa.RecordBatch:
     batch = rows(part_state)
-    batch = batch.drop_columns([name for name in ("bands",) if name in batch.schema.names])
+    batch = batch.drop_columns([name for name in ("bands", "source") if name in batch.schema.names])
     return addressed(batch, partition_of(batch["text_hash_0"].to_numpy(), partitions))
 
 
@@ -208,31 +210,34 @@ def _members(
         without_shingles = repeated
         for chunk, text in texts(part_state, row_of(doc_ref[~repeated])):
             chunk_members = members.take(pa.array(np.searchsorted(row_of(doc_ref), chunk)))
-            yield _member_batch(chunk_members, shingles_of(text, options, words), partitions)
+            yield _member_batch(chunk_members, *shingles_of(text, options, words), partitions)
     if without_shingles.any():
         others = members.filter(pa.array(without_shingles))
-        yield _member_batch(others, pa.nulls(len(others), pa.large_list(pa.uint64())), partitions)
+        no_shingles = pa.nulls(len(others), pa.large_list(pa.uint64()))
+        yield _member_batch(others, no_shingles, pa.repeat(pa.scalar(False), len(others)), partitions)
 
 
-def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> pa.Array:
-    """The sorted and unique shingles of each text, as large lists of u64."""
+def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> tuple[pa.Array, pa.Array]:
+    """The sorted and unique shingles of each text, as large lists of u64, and whether they are runs of characters."""
+    from tamis.transforms.dedup.character_shingles import short_texts
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
 
-    first, hashes = shingles(segment(texts, words), options.ngram, options.fold)
-    return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes))
+    segmented = segment(texts, words)
+    first, hashes = shingles(segmented, options.ngram, options.fold, options.short)
+    return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes)), pa.array(short_texts(segmented, options.short))
 
 
-def _member_batch(members: pa.Table, shingles: pa.Array, partitions: int) -> pa.RecordBatch:
+def _member_batch(members: pa.Table, shingles: pa.Array, short: pa.Array, partitions: int) -> pa.RecordBatch:
     from tamis.transforms.text.hashing import mix
 
-    batch = members.append_column("shingles", shingles).combine_chunks().to_batches()[0]
+    batch = members.append_column("shingles", shingles).append_column("short", short).combine_chunks().to_batches()[0]
     return addressed(batch, partition_of(mix(batch["component"].to_numpy(), 0), partitions))
 
 
 def find_survivors(gathered: Gathered, options: MinHash, spill: str) -> Iterable[pa.RecordBatch]:
     """The verdicts on the documents of a partition, which has complete components."""
-    verdicts = survivors(*spill_shingles(gathered, spill), options.threshold)
+    verdicts = survivors(*spill_shingles(gathered, spill), drop_rules(options))
     yield from verdicts.combine_chunks().to_batches()
 
 

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 Scheme = Literal["multiply", "fss"]
 
 
+class ShortTexts(Options):
+    """Texts of few words, which share no run of five words after an edit or two."""
+
+    words: int = Field(default=20, ge=1, le=4096, description="a text with fewer words is short; marks do not count")
+    characters: int = Field(default=5, ge=1, le=4096, description="characters per shingle of a short text")
+    threshold: float = Field(
+        default=0.85,
+        gt=0,
+        le=1,
+        description="smallest exact Jaccard similarity of short near-duplicates; the lower it is, the more forms that differ "
+        "in a date alone are some",
+    )
+
+
 class MinHash(Options):
     """Near-duplicates: bands find candidates, exact Jaccard similarity of shingles decides.
 
@@ -42,7 +56,24 @@ class MinHash(Options):
         "the threshold are mistaken least, as by datasketch (128 and 0.7: 14 bands of 9 rows)",
     )
     ngram: int = Field(default=5, ge=1, le=4096, description="words per shingle")
+    short: ShortTexts | None = Field(
+        default=None, description="cut short texts into runs of characters; they are then compared among themselves alone"
+    )
     threshold: float = Field(default=0.7, gt=0, le=1, description="smallest exact Jaccard similarity of near-duplicates")
+    containment: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="drop a document below the threshold, too, if a kept one has this share of its shingles and is not "
+        "shorter, as a page has an excerpt (`dedup.contained`). Bands of fewer rows propose shorter excerpts",
+    )
+    preserve: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="drop a near-duplicate only if the kept one has this share of its shingles and is not shorter, so that "
+        "what it alone says is not lost",
+    )
     seed: int = Field(default=1, ge=0, description="seed of the hash family")
     scheme: Scheme = Field(
         default="fss",
@@ -126,12 +157,22 @@ class Dedup(Options):
     )
     keep: Keep = Field(
         "best",
-        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
-        "of equals, the one of the best quality, then a hash of the id decides. A document without a date goes behind those "
-        "that have one",
+        description="which duplicate stays: that of the best quality, the newest or the oldest by its `date`, the longest, or "
+        "the one that a seeded hash of the id picks; of equals, the one of the best quality, then the hash decides. A document "
+        "without a date goes behind those that have one",
     )
     prefer: tuple[str, ...] = Field(
         (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
+    )
+    parent: str | None = Field(
+        None,
+        description="the field of the metadata that names what a document was made of, such as the original of a rewrite: "
+        "documents that have it go behind all others, whatever `keep` and `prefer` say",
+    )
+    sources: bool = Field(
+        False,
+        description="a kept document names the sources of all documents that it stands for, itself included, in the column "
+        "`copy_sources` of the corpus and of decisions/",
     )
     url: RepeatedUrls | None = Field(None, description="one document for each address; the others are dropped first of all")
     lines: RepeatedLines | None = Field(
@@ -188,7 +229,7 @@ def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
 
     from tamis.transforms.dedup.shingles import windows
 
-    first, hashes = windows(texts, options.ngram, fold=True)
+    first, hashes = windows(texts, options.ngram, fold=True, short=options.short)
     signed = signatures(first, hashes, options.bands * options.rows, options.seed, options.scheme)
     banded = band_hashes(signed, options.bands, options.rows)
     return pa.FixedSizeListArray.from_arrays(

@@ -5,6 +5,8 @@ first common one is in place a - o or before it in one, and b - o or before it i
 prefix filter of Chaudhuri, Ganti, Kaushik, ICDE 2006; with the places, that of PPJoin: Xiao et al.,
 WWW 2008). A similarity needs a least overlap, so the other shingles need not be looked at. Pages of
 one template share its shingles, which are frequent, and so late: they are not even candidates.
+If containment counts, a short document may share any shingle of a long one, so all of these are in
+the index, and the first few of the short one are looked up.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tamis.transforms.dedup.drop_rule import DropRule, least_jaccard
 from tamis.transforms.dedup.shingles import ROUNDING, least_overlap
 from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
@@ -36,13 +39,14 @@ class PrefixIndex(NamedTuple):
     place: npt.NDArray[np.int32]
     """Of the shingle in the order of its document."""
     size: npt.NDArray[np.int64]
-    """[1]: entries."""
+    """[2]: entries, and the shingles of the largest document."""
 
 
-def empty_index(sizes: npt.NDArray[np.int64], threshold: float) -> PrefixIndex:
+def empty_index(sizes: npt.NDArray[np.int64], rule: DropRule) -> PrefixIndex:
     """An index for up to as many documents as there are `sizes`, numbers of their shingles. Memory
     that is never written costs nothing: 20 bytes for each shingle of a prefix, at most, are."""
-    entries = int((sizes - np.ceil(threshold * sizes - ROUNDING).astype(np.int64) + 2).sum())
+    least = 0 if rule.containment else np.ceil(rule.threshold * sizes - ROUNDING).astype(np.int64)
+    entries = int((sizes - least + 2).sum())
     counters = min(1 << int(sizes.sum()).bit_length(), _COUNTERS)
     slots = min(1 << entries.bit_length(), _SLOTS)
     return PrefixIndex(
@@ -51,7 +55,7 @@ def empty_index(sizes: npt.NDArray[np.int64], threshold: float) -> PrefixIndex:
         np.empty(entries, np.int64),
         np.empty(entries, np.int32),
         np.empty(entries, np.int32),
-        np.zeros(1, np.int64),
+        np.zeros(2, np.int64),
     )
 
 
@@ -77,11 +81,16 @@ def rarest_first(index, shingles, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def insert(index, document, keys, threshold):  # type: ignore[no-untyped-def]
-    """Adds a document. A partner has at least `threshold` times as many shingles; so many are shared."""
+def insert(index, document, keys, rule):  # type: ignore[no-untyped-def]
+    """Adds a document. A similar one has at least `threshold` times as many shingles, and so many are
+    shared; one that is contained may be of any size."""
     size = keys.size
     entry = index.size[0]
-    for place in range(size - least_overlap(np.int64(np.ceil(threshold * size - ROUNDING)), size, threshold) + 1):
+    index.size[1] = max(index.size[1], size)
+    fewest = 1
+    if rule.containment == 0:
+        fewest = least_overlap(np.int64(np.ceil(rule.threshold * size - ROUNDING)), size, rule.threshold)
+    for place in range(size - fewest + 1):
         if keys[place] >> _RARE > np.uint64(1):
             slot = _slot(index, keys[place], _class(size))
             index.document[entry] = document
@@ -93,19 +102,24 @@ def insert(index, document, keys, threshold):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def candidates(index, keys, sizes, threshold, limit, seen, mark, out):  # type: ignore[no-untyped-def]
-    """Writes the documents that may reach the threshold to `out`, in no useful order; returns their
+def candidates(index, keys, sizes, rule, limit, seen, mark, out):  # type: ignore[no-untyped-def]
+    """Writes the documents for which one with these `keys` may be dropped to `out`, in no useful order; returns their
     number, or -1 if more than `limit` entries had to be read.
 
     `sizes`: shingles of each document. `seen` becomes `mark` for the documents in `out`, and was
     not before.
     """
     a = keys.size
-    least = max(1, np.int64(np.ceil(threshold * a - ROUNDING)))
+    least = max(1, np.int64(np.ceil(rule.threshold * a - ROUNDING)))
+    most = np.int64(a / rule.threshold + ROUNDING) if rule.containment == 0 else max(1, index.size[1])
+    contained = max(1, np.int64(np.ceil(rule.containment * a - ROUNDING)))
     count = entries = 0
-    for group in range(_class(least), _class(np.int64(a / threshold + ROUNDING)) + 1):
+    for group in range(_class(least), _class(most) + 1):
         smallest = max(least, np.int64(2.0 ** (group / _CLASSES) - ROUNDING))
-        for i in range(a - least_overlap(a, smallest, threshold) + 1):
+        fewest = least_overlap(a, smallest, rule.threshold)
+        if rule.containment > 0 and group >= _class(a):
+            fewest = min(fewest, contained)
+        for i in range(a - fewest + 1):
             if keys[i] >> _RARE < np.uint64(2):
                 continue
             entry = index.newest[_slot(index, keys[i], group)]
@@ -117,7 +131,7 @@ def candidates(index, keys, sizes, threshold, limit, seen, mark, out):  # type: 
                     return -1
                 document, j = index.document[entry - 1], index.place[entry - 1]
                 b = sizes[document]
-                if seen[document] != mark and min(a - i, b - j) >= least_overlap(a, b, threshold):
+                if seen[document] != mark and min(a - i, b - j) >= least_overlap(a, b, least_jaccard(rule, a, b)):
                     seen[document] = mark
                     out[count] = document
                     count += 1

@@ -1,4 +1,4 @@
-"""Cuts documents into shingles: hashed word n-grams whose overlap measures similarity."""
+"""Cuts documents into shingles: hashed word n-grams, or runs of characters, whose overlap measures similarity."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from tamis.transforms.runtime.kernels import njit
 from tamis.transforms.text.hashing import mix64
 
 if TYPE_CHECKING:
+    from tamis.transforms.dedup.minhash import ShortTexts
     from tamis.transforms.text.segment import SegmentedTexts
 
 ROUNDING = 1e-6
 """More than the error of a product of a similarity and a number of shingles."""
 
 
-def windows(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+def windows(
+    texts: SegmentedTexts, ngram: int, fold: bool, short: ShortTexts | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """64-bit hashes of all `ngram`-word shingles of each document, in text order, with repeats.
 
     With `fold`, words are folded (lower case, no diacritics, every digit 0, no punctuation:
     datatrove `utils/text.py`), and words that fold to nothing are left out. A document with fewer
     than `ngram` words is a single shingle, so that short documents match only if they are equal (as
-    in duplodocus `minhash_base.rs`). A document without words has no shingles.
+    in duplodocus `minhash_base.rs`). A document without words has no shingles. Those that are `short`
+    are cut into runs of characters instead.
 
     Returns `first`, i64[n + 1], and `hashes`: the shingles of document d are
     `hashes[first[d]:first[d + 1]]`. Raises ValueError if `ngram` is less than 1.
@@ -31,13 +35,30 @@ def windows(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray[
     if ngram < 1:
         raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
     first, hashes = _windows(texts.word_first, texts.fold_hash if fold else texts.word_hash, ngram)
-    return first, hashes
+    return (first, hashes) if short is None else _with_short(first, hashes, texts, short, fold)
 
 
-def shingles(texts: SegmentedTexts, ngram: int, fold: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+def shingles(
+    texts: SegmentedTexts, ngram: int, fold: bool, short: ShortTexts | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The same as `windows`, but sorted and unique in each document, as `jaccard` needs them."""
-    first, hashes = _sets(*windows(texts, ngram, fold))
+    first, hashes = _sets(*windows(texts, ngram, fold, short))
     return first, hashes
+
+
+def _with_short(
+    first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], texts: SegmentedTexts, short: ShortTexts, fold: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Windows of words, with those of short documents replaced by windows of characters."""
+    from tamis.transforms.dedup.character_shingles import character_windows
+
+    is_short, first_run, runs = character_windows(texts, short, fold)
+    size = np.where(is_short, np.diff(first_run), np.diff(first))
+    merged = np.empty(size.sum(), np.uint64)
+    of_short = np.repeat(is_short, size)
+    merged[of_short] = runs
+    merged[~of_short] = hashes[np.repeat(~is_short, np.diff(first))]
+    return np.append(0, np.cumsum(size)), merged
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,12 @@ from tamis.transforms import storage
 from tamis.transforms.core import shards
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import release_path
 from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.feed.gaps import FILE as GAPS
+from tamis.transforms.feed.gaps import SCHEMA as GAPS_SCHEMA
+from tamis.transforms.feed.gaps import gaps_in, read_gaps
 from tamis.transforms.text.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
@@ -26,7 +30,8 @@ _CACHED = 2  # shards and row groups in memory: a read may straddle two
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of the corpus. `first_token` and `tokens` are by the run's own count."""
+    """A file of the corpus. `first_token` and `tokens` are by the run's own count. `gaps` and
+    `gap_tokens`: the places in it of documents that were taken down, and their tokens (`gaps.py`)."""
 
     uri: str
     sha256: str
@@ -35,11 +40,25 @@ class Shard:
     documents: int
     first_token: int
     tokens: int
+    gaps: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    gap_tokens: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def places(self) -> int:
+        """Its documents with those that were taken down."""
+        return self.documents + len(self.gaps)
+
+    @property
+    def place_tokens(self) -> int:
+        """The tokens of its places."""
+        return self.tokens + int(self.gap_tokens.sum())
 
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """The corpus of a release, with the schedule of a training plan. `run`: its run directory."""
+    """The corpus of a release, with the schedule of a training plan. `run`: its run directory. `tokens`:
+    of all places. `patched`: the release that it is a patch of, as `RUN@41`, "" if it is none;
+    `continues`: the roots of the corpora whose places it has."""
 
     run: str
     root: str
@@ -50,6 +69,8 @@ class CorpusIndex:
     """`tokenizer_key` of the tokenizer that counted the tokens; None if they are estimates."""
     signals: tuple[str, ...] = ()
     """The signals among the columns of its shards (`output.signals`)."""
+    patched: str = ""
+    continues: tuple[str, ...] = ()
 
     def learning_rate(self, first: float, stop: float) -> float:
         """Exact mean learning rate of tokens [first, stop); that of `first` if there are none."""
@@ -75,18 +96,22 @@ def load_corpus(name: str, plan: str = "") -> CorpusIndex:
             raise RunError(f"{uri} is the plan of another corpus; write one with: tamis plan {name}")
         schedule = training_plan["schedule"]
     entries, documents = [], 0
+    patch = manifest.get("patch")
+    gaps = read_gaps(release.uri(GAPS)) if patch else GAPS_SCHEMA.empty_table()
     for shard in curriculum["shards"]:
         file = files[shard["path"]]
-        counts = shard["documents"], shard["first_token"], shard["tokens"]
+        counts = shard["documents"], shard["first_token"], shard["tokens"], *gaps_in(gaps, release_path(shard["path"]))
         entries.append(Shard(storage.join(run, shard["path"]), file["sha256"], file["bytes"], documents, *counts))
         documents += shard["documents"]
-    tokens = sum(shard.tokens for shard in entries)
+    tokens = sum(shard.place_tokens for shard in entries)
     if not tokens:
         raise RunError(f"'{run}' has no tokens to train on")
     tokenizer = manifest.get("tokenizer")
     key = tokenizer_key(tokenizer) if tokenizer else None
     signals = tuple(manifest["recipe"].get("output", {}).get("signals", ()))
-    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, Schedule.model_validate(schedule), key, signals)
+    lineage = (f"{run}@{patch['of']}", tuple(patch["corpora"])) if patch else ("", ())
+    planned_schedule = Schedule.model_validate(schedule)
+    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, planned_schedule, key, signals, *lineage)
 
 
 class CorpusReader:

@@ -21,7 +21,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, load_corpus
-from tamis.transforms.feed.stream import PACKINGS, PackedSequences, Packing, TokenStream, pack
+from tamis.transforms.feed.stream import PACKINGS, PackedSequences, Packing, TokenStream, counts_file, pack
 from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokenizer_id
 from tamis.transforms.runtime.prefetch import prefetch
 from tamis.transforms.text.tokenizer import TokenizerId, tokenizer_key
@@ -146,10 +146,12 @@ class CurriculumDataset:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resumes at a state. Raises RunError if it is of another corpus or other sequences."""
+        """Resumes at a state, of this corpus or of one that it is a patch of: sequences and steps are the
+        same, with padding in the places of documents that were taken down. Raises RunError if it is of
+        another corpus or other sequences."""
         if state.get("format") != FORMAT:
             raise RunError(f"not a state of format {FORMAT}")
-        if state["corpus"] != self.corpus.root:
+        if state["corpus"] not in (self.corpus.root, *self.corpus.continues):
             raise RunError(f"this state belongs to another corpus than '{self.corpus.run}': {state['corpus'][:16]}…")
         if state["stream"] != self._stream_fingerprint:
             raise RunError("this state was saved with another tokenizer, end id, sequence length or packing: sequences differ")
@@ -203,6 +205,21 @@ def index(run: str, tokenizer: str | Tokenizer, cache: str = "", processes: int 
     return total
 
 
+def carry_index(release: str, patch: str) -> None:
+    """Gives a patch the token counts that the cache of the run has of the release it patches, for the
+    tokenizers that `index` has counted it for. The texts may be purged then."""
+    before, corpus = load_corpus(release), load_corpus(patch)
+    cache = storage.join(corpus.run, CACHE)
+    tokenizers = _indexed(before, cache)
+    for key in map(tokenizer_key, tokenizers):
+        for one, other in zip(before.shards, corpus.shards, strict=True):
+            counts = storage.join(cache, counts_file(key, one))
+            if one.sha256 != other.sha256 and storage.exists(counts):
+                storage.write_bytes(storage.join(cache, counts_file(key, other)), storage.read_bytes(counts))
+    if tokenizers:
+        _write_index(corpus, tokenizers, cache)
+
+
 def _indexed(corpus: CorpusIndex, cache: str) -> list[TokenizerId]:
     """The tokenizers for which `index` has counted this corpus."""
     uri = storage.join(cache, INDEX)
@@ -214,7 +231,11 @@ def _record_index(corpus: CorpusIndex, tokenizer: Tokenizer, cache: str) -> None
     new = tokenizer_id(tokenizer)
     assert new is not None
     by_key = {tokenizer_key(each): each for each in (*_indexed(corpus, cache), new)}
-    record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": [by_key[key] for key in sorted(by_key)]}
+    _write_index(corpus, [by_key[key] for key in sorted(by_key)], cache)
+
+
+def _write_index(corpus: CorpusIndex, tokenizers: Sequence[TokenizerId], cache: str) -> None:
+    record = {"format": INDEX_FORMAT, "corpus": corpus.root, "tokenizers": tokenizers}
     storage.write_bytes(storage.join(cache, INDEX), json.dumps(record).encode())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tamis.transforms import storage
+from tamis.transforms.core.manifest import shard_places
 from tamis.transforms.core.release import open_release
 from tamis.transforms.core.shards import read_shard
 from tamis.transforms.feed.corpus_index import read_verified
@@ -35,7 +36,7 @@ def read_in_order(run: str, first_token: int = 0) -> Iterator[OrderedShard]:
     manifest = release.manifest
     digests = {file["path"]: file["sha256"] for file in manifest["files"]}
     for shard in manifest["curriculum"]["shards"]:
-        if shard["first_token"] + shard["tokens"] <= first_token:
+        if shard["first_token"] + shard_places(shard)[1] <= first_token:
             continue
         uri = storage.join(release.run, shard["path"])
         table = read_shard(uri, read_verified(uri, digests[shard["path"]]))

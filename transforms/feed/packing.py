@@ -97,7 +97,8 @@ class PackedBatch:
 
 
 def fill_batch(pieces: Pieces, ids: npt.NDArray[np.int32], at: Ints, sequences: int, size: int) -> PackedBatch:
-    """Fills `sequences` sequences; ids of piece i start at `ids[at[i]]`. A piece is a segment."""
+    """Fills `sequences` sequences; ids of piece i start at `ids[at[i]]`. A piece is a segment. Where
+    `at[i]` is negative the piece has no ids: its place stays padding, and its segment is left out."""
     tokens = np.zeros(sequences * size, np.int64)
     segments, positions = np.zeros(len(tokens), np.int32), np.zeros(len(tokens), np.int32)
     count_up = np.arange(size, dtype=np.int32)
@@ -108,9 +109,11 @@ def fill_batch(pieces: Pieces, ids: npt.NDArray[np.int32], at: Ints, sequences: 
             last, to, segment = sequence, sequence * size, 0
         segment += 1
         span = slice(to, to + count)
+        to += count
+        if start < 0:
+            continue
         tokens[span] = ids[start : start + count]
         segments[span] = segment
         positions[span] = count_up[:count]
-        to += count
     shape = (sequences, size)
     return PackedBatch(tokens.reshape(shape), segments.reshape(shape), positions.reshape(shape))

@@ -4,6 +4,9 @@ All of this follows from the token counts of the documents, so a rank tokenises 
 of its own sequences. A shard's counts are the run's own if its recipe names the same tokenizer;
 otherwise the shard is tokenised once. Both kinds are cached. Every rank reads every shard, since
 its sequences lie in all of them; that is tens of times faster than tokenising.
+
+Documents are numbered by their places. In a patch, a document that was taken down keeps its place and
+its tokens in the stream, and its pieces are padding: all others are where they were.
 """
 
 import io
@@ -22,9 +25,10 @@ from tamis.transforms import storage
 from tamis.transforms.core.arrays import Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
-from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard
+from tamis.transforms.feed.corpus_index import CorpusIndex, CorpusReader, Shard, load_corpus
+from tamis.transforms.feed.gaps import places
 from tamis.transforms.feed.packing import PackedBatch, Pieces, best_fit, concatenate, cut, fill_batch
-from tamis.transforms.feed.text_to_ids import Ids, Tokenizer
+from tamis.transforms.feed.text_to_ids import Ids, Tokenizer, token_counts
 
 Packing = Literal["cut", "best_fit"]
 
@@ -44,13 +48,14 @@ class DocumentOffsets:
 
 
 class TokenStream:
-    """All documents as one stream of token ids, each followed by `end` unless that is None."""
+    """All documents as one stream of token ids, each followed by `end` unless that is None.
+    `first_places`: the number of the first document of each shard, and of one after the last."""
 
     def __init__(self, corpus: CorpusIndex, tokenizer: Tokenizer, end: int | None, cache: str | None) -> None:
         self.corpus, self.tokenizer, self.end, self._cache = corpus, tokenizer, end, cache
         self._counted_by_run = tokenizer.name is not None and tokenizer.name == corpus.tokenizer
         self._texts = CorpusReader(corpus.shards)
-        self._first_documents = np.array([shard.first_document for shard in corpus.shards], np.int64)
+        self.first_places = np.cumsum([0, *(shard.places for shard in corpus.shards)])
         self._starts = [0]  # first tokens of the shards counted so far, and of the next one
         self.offsets = lru_cache(_SHARDS)(self._offsets)
         self._ids: dict[int, Ids] = {}  # of the documents of the last call of `ids`
@@ -60,8 +65,8 @@ class TokenStream:
         while len(self._starts) <= shard:
             index = len(self._starts) - 1
             entry = self.corpus.shards[index]
-            tokens = entry.tokens if self._counted_by_run else int(self.counts(index)[0].sum())
-            self._starts.append(self._starts[-1] + tokens + entry.documents * (self.end is not None))
+            tokens = entry.place_tokens if self._counted_by_run else int(self.counts(index)[0].sum())
+            self._starts.append(self._starts[-1] + tokens + entry.places * (self.end is not None))
         return self._starts[shard]
 
     def shards(self, first: int, stop: int) -> range:
@@ -79,13 +84,24 @@ class TokenStream:
         offsets = self.offsets(shards[0])
         return float(np.interp(token, offsets.stream, offsets.run))
 
+    def stored(self, documents: Ints) -> Ints:
+        """The numbers in the files of documents, whose numbers must ascend; -1 if one was taken down."""
+        numbers = documents.copy()
+        shard_of = np.searchsorted(self.first_places, documents, side="right") - 1
+        for index in np.unique(shard_of).tolist():
+            shard, own = self.corpus.shards[index], shard_of == index
+            row = documents[own] - self.first_places[index]
+            left = shard.first_document + row - np.searchsorted(shard.gaps, row)
+            numbers[own] = np.where(np.isin(row, shard.gaps), -1, left)
+        return numbers
+
     def ids(self, documents: Ints) -> tuple[Ids, Ints]:
-        """(ids, starts) of documents, whose numbers must ascend. Raises RunError if a count differs
-        from the index. Documents of the call before are not tokenised again: a long document
-        reaches over many batches."""
+        """(ids, starts) of documents that are there, whose numbers must ascend. Raises RunError if a
+        count differs from the index. Documents of the call before are not tokenised again: a long
+        document reaches over many batches."""
         new = documents[[number not in self._ids for number in documents.tolist()]]
         encoded: list[Ids] = []
-        for texts in self._text_batches(new):
+        for texts in self._text_batches(self.stored(new)):
             encoded += self._encode(texts)
         ids = dict(zip(new.tolist(), encoded, strict=True))
         self._ids = {number: ids[number] if number in ids else self._ids[number] for number in documents.tolist()}
@@ -100,10 +116,10 @@ class TokenStream:
 
     def _indexed_lengths(self, documents: Ints) -> Ints:
         """Lengths of documents, whose numbers must ascend, by their shards' offsets."""
-        shard_of = np.searchsorted(self._first_documents, documents, side="right") - 1
+        shard_of = np.searchsorted(self.first_places, documents, side="right") - 1
         parts = [np.zeros(0, np.int64)]
         for index in np.unique(shard_of).tolist():
-            rows = documents[shard_of == index] - self._first_documents[index]
+            rows = documents[shard_of == index] - self.first_places[index]
             parts.append(np.diff(self.offsets(index).stream)[rows])
         return np.concatenate(parts)
 
@@ -120,25 +136,39 @@ class TokenStream:
         return DocumentOffsets(stream, np.cumsum(np.append(self.corpus.shards[index].first_token, run)))
 
     def counts(self, index: int) -> Ints:
-        """Token counts of a shard's documents, (2, documents): by tokenizer and by run."""
+        """Token counts of a shard's places, (2, places): by tokenizer and by run."""
         shard, uri = self.corpus.shards[index], self._cache_uri(index)
         if uri is not None and storage.exists(uri):
             with suppress(EOFError, ValueError):  # cut short by a power failure
                 counts = np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
-                if counts.shape == (2, shard.documents):
+                if counts.shape == (2, shard.places):
                     return counts.astype(np.int64)
         run = np.concatenate(
             [np.zeros(0, np.int64), *(rows["tokens"].to_numpy() for rows in self._texts.rows(index, "tokens"))]
         )
-        counts = np.stack([run if self._counted_by_run else self._count_tokens(shard), run])
+        if len(shard.gaps):
+            run = np.concatenate([shard.gap_tokens, run])[np.argsort(np.append(shard.gaps, places(shard.gaps, len(run))))]
+        own = run if self._counted_by_run else self._count_patched(index) if len(shard.gaps) else self._count_tokens(shard)
+        counts = np.stack([own, run])
         if uri is not None:
             self._save(uri, counts)
         return counts
 
     def _count_tokens(self, shard: Shard) -> Ints:
         documents = np.arange(shard.first_document, shard.first_document + shard.documents)
-        counts = (self.tokenizer.encode(texts)[1] for texts in self._text_batches(documents))
+        counts = (token_counts(self.tokenizer, texts) for texts in self._text_batches(documents))
         return np.concatenate([np.zeros(0, np.int64), *counts])
+
+    def _count_patched(self, index: int) -> Ints:
+        """Token counts of the places of a shard with gaps, in the release that has their texts."""
+        patched, shard = self.corpus.patched, self.corpus.shards[index]
+        try:
+            before = load_corpus(patched)
+        except FileNotFoundError as error:
+            raise RunError(_uncounted(patched)) from error
+        if before.shards[index].places != shard.places:
+            raise RunError(_uncounted(patched))
+        return TokenStream(before, self.tokenizer, self.end, self._cache).counts(index)[0]
 
     def _text_batches(self, documents: Ints) -> Iterator[pa.Array]:
         """The texts of documents, a few at a time: their ids take more memory than they do."""
@@ -162,14 +192,27 @@ class TokenStream:
     def _cache_uri(self, index: int) -> str | None:
         if self._cache is None or self.tokenizer.name is None:
             return None
-        return storage.join(self._cache, f"{fingerprint([self.tokenizer.name, self.corpus.shards[index].sha256])}.npy")
+        return storage.join(self._cache, counts_file(self.tokenizer.name, self.corpus.shards[index]))
+
+
+def counts_file(tokenizer: str, shard: Shard) -> str:
+    """The name in the cache of the token counts of a shard."""
+    return f"{fingerprint([tokenizer, shard.sha256])}.npy"
+
+
+def _uncounted(patched: str) -> str:
+    return (
+        f"documents that were taken down keep the places that they had in {patched}. Their texts are gone, so no tokenizer but "
+        "that of the recipe (rate.tokens.tokenizer) and those that the run was indexed for (tamis index) knows how many tokens "
+        "these have: use one of them, or make a new release"
+    )
 
 
 class PackedSequences(Protocol):
     """A stream packed into sequences of one length, numbered in the order of the run."""
 
     def pieces(self, first: int, stop: int) -> Pieces:
-        """The pieces in sequences [first, stop). Document numbers are those of the corpus."""
+        """The pieces in sequences [first, stop). Document numbers are those of their places."""
 
     def has(self, sequence: int) -> bool:
         """Whether this sequence exists."""
@@ -189,10 +232,9 @@ class CutSequences:
 
     def pieces(self, first: int, stop: int) -> Pieces:
         low, high = first * self._size, stop * self._size
-        shards = self._stream.corpus.shards
         return concatenate(
             [
-                cut(self._stream.offsets(index).stream, low, high, self._size).shifted(shards[index].first_document, 0)
+                cut(self._stream.offsets(index).stream, low, high, self._size).shifted(int(self._stream.first_places[index]), 0)
                 for index in self._stream.shards(low, high)
             ]
         )
@@ -266,7 +308,7 @@ class BestFitSequences:
             stream = self._stream.offsets(index).stream
             rows = np.flatnonzero((stream[:-1] >= low) & (stream[:-1] < high))
             lengths.append(np.diff(stream)[rows])
-            documents.append(rows + self._stream.corpus.shards[index].first_document)
+            documents.append(rows + self._stream.first_places[index])
         packed = best_fit(np.concatenate(lengths), self._size)
         return Pieces(np.concatenate(documents)[packed.document], packed.start, packed.length, packed.sequence)
 
@@ -278,5 +320,8 @@ def pack(stream: TokenStream, sequences: PackedSequences, first: int, stop: int,
     """Sequences [first, stop) as arrays. Only the documents in them are tokenised."""
     pieces = sequences.pieces(first, stop).shifted(0, -first)
     documents, row = np.unique(pieces.document, return_inverse=True)
-    ids, starts = stream.ids(documents)
-    return fill_batch(pieces, ids, starts[row] + pieces.start, stop - first, size)
+    there = stream.stored(documents) >= 0
+    ids, starts = stream.ids(documents[there])
+    at = np.full(len(documents), -1)
+    at[there] = starts
+    return fill_batch(pieces, ids, np.where(there[row], at[row] + pieces.start, -1), stop - first, size)

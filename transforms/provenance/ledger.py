@@ -16,7 +16,6 @@ from tamis.transforms.core.documents import SCHEMA
 from tamis.transforms.core.parts import EDITS
 from tamis.transforms.core.release import Release
 from tamis.transforms.core.shards import read_shard
-from tamis.transforms.text.hashing import hash128, mix
 
 _COMPARED_IDS = 50_000
 """Ids that are compared letter by letter with an unknown one, to suggest similar ones."""
@@ -39,6 +38,8 @@ class LedgerEntry:
 def sample_keys(ids: pa.Array, seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each id and the seed. The documents with the smallest are a sample of any documents,
     which does not depend on the parts that they are in."""
+    from tamis.transforms.text.hashing import hash128, mix  # imports numba, which a reader of counts has no use for
+
     return mix(mix(np.ascontiguousarray(hash128(ids)[:, 0]), seed), _SAMPLE_SALT)
 
 

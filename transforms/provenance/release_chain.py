@@ -21,8 +21,9 @@ InputFiles = set[tuple[str, str]]
 class ReleaseRecord(JsonModel):
     """The record of a release. `before` is the number of the record before, and `parent` its
     SHA-256; `manifest` is the SHA-256 of the manifest, and `bytes` the size of all files. `tokens`: of
-    the kept documents. `reasons`: (decision, reason, documents) of those that were not kept. Records
-    of early versions have neither `before`, `manifest`, `bytes`, `tokens` nor `reasons`."""
+    the kept documents. `reasons`: (decision, reason, documents) of those that were not kept. `patch_of`:
+    the release that it is a patch of. Records of early versions have neither `before`, `manifest`,
+    `bytes`, `tokens` nor `reasons`."""
 
     release: int
     before: int | None = None
@@ -38,6 +39,7 @@ class ReleaseRecord(JsonModel):
     real_tokens: int | None = None
     reasons: list[tuple[str, str, int]] | None = None
     bytes: int | None = None
+    patch_of: int | None = None
     added: list[tuple[str, str]]
     removed: list[tuple[str, str]]
 
@@ -134,6 +136,7 @@ def _next_record(release: Release, content: bytes) -> ReleaseRecord:
         real_tokens=manifest.get("guards", {}).get("real_tokens"),
         reasons=outcomes(manifest),
         bytes=sum(file["bytes"] for file in manifest["files"]),
+        patch_of=manifest["patch"]["of"] if "patch" in manifest else None,
         added=sorted(added),
         removed=sorted(removed),
     )

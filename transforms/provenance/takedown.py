@@ -20,6 +20,9 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.core.parts import EDITS
 
 FILE = "takedown.json"
+PURGED = "purged"
+"""The reason of the documents."""
+
 PURGED_BYTES = -1
 """The `bytes` of a purged document in a sketch, by which Decide knows it."""
 

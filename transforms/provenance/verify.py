@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path
+from tamis.transforms.core.manifest import CharacterCounts, File, FileEntry, Manifest, record_counts, release_path, shard_places
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import (
     EARLY_FILES,
@@ -28,12 +28,15 @@ from tamis.transforms.core.release import (
     numbers,
     parse_name,
 )
-from tamis.transforms.provenance import purges, release_chain
+from tamis.transforms.provenance import purges, release_chain, tombstones
 from tamis.transforms.provenance.release_chain import ReleaseRecord, record_uri
 
 RERUN = "run the same `tamis run` again: it makes the file again"
 RESTORE = "restore it from a copy; the current release is not affected"
 REMOVE = "remove it; it is not part of any release"
+
+SIGNATURE = ".dsse.json"
+"""How the name of the signatures of a release ends, beside its record."""
 
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 """What reading a manifest raises if its bytes have changed."""
@@ -108,6 +111,9 @@ def conservation(manifest: Manifest) -> list[str]:
     documents, tokens = sum(shard["documents"] for shard in shards), sum(shard["tokens"] for shard in shards)
     equal("documents in the shards against kept and repeated", documents, counts["kept"] + repeated["documents"])
     equal("tokens in the shards against kept and repeated", tokens, counts["tokens"]["kept"] + repeated["tokens"])
+    if "patch" in manifest:
+        total = sum(shard_places(shard)[1] for shard in shards)
+        equal("tokens in the shards and taken down against the places of the corpus", total, manifest["curriculum"]["tokens"])
     if "characters" in counts:
         _compare_characters(counts["characters"], equal)
     return problems
@@ -146,9 +152,11 @@ def verify(name: str) -> list[Problem]:
     ]
     digests: dict[str, tuple[int, str] | None] = {}
     for release in releases:
-        problems += _check_files(release, digests, RERUN if release.number == max(sealed) else RESTORE)
+        made_by_run = release.number == max(sealed) and "patch" not in release.manifest
+        problems += _check_files(release, digests, RERUN if made_by_run else RESTORE)
     if number is None:
-        chain = [*release_chain.problems(run), *purges.problems(run)]
+        patches = [(each.number, each.manifest["patch"]["documents"]) for each in releases if "patch" in each.manifest]
+        chain = [*release_chain.problems(run), *purges.problems(run), *tombstones.problems(run, patches)]
         problems += [
             Problem(path, problem, RERUN if path == _record(max(sealed, default=0)) else RESTORE) for path, problem in chain
         ]
@@ -275,7 +283,7 @@ def _strays(run: str, sealed: Sequence[int], releases: Sequence[Release]) -> Ite
                 continue  # its manifest is damaged, and says nothing of its files
             if full not in listed and not (rest == MANIFEST and int(folder) in sealed):
                 yield Problem(full, "it is in no release", REMOVE)
-        elif not re.fullmatch(rf"\d{{6,}}(\.removed|\.pin)?\.json|{purges.FOLDER}/\d{{6,}}\.json", path):
+        elif not re.fullmatch(rf"\d{{6,}}(\.removed|\.pin|\.dsse)?\.json|{purges.FOLDER}/\d{{6,}}\.json", path):
             yield Problem(full, "it is not a record of a release", REMOVE)
     if storage.names(storage.join(run, ".progress")):
         return  # a run is writing parts, or was killed while it did

@@ -11,14 +11,7 @@ from pydantic import Field
 from tamis.transforms import storage
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.core.rater import Rater, Signal, signal_batch
-from tamis.transforms.text.tokenizer import (
-    TIKTOKEN,
-    TokenizerId,
-    check_encoding,
-    load_tokenizer_json,
-    tiktoken_encoding,
-    tokenizer_key,
-)
+from tamis.transforms.text.tokenizer import TIKTOKEN, TokenizerId, check_encoding, open_tokenizer, tokenizer_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,10 +74,6 @@ class TokenCountRater(Rater[TokenCount]):
             from tamis.transforms.rate.bpe_estimate import estimate
 
             counts = estimate(texts.data, texts.text_start)
-        elif tokenizer.startswith(TIKTOKEN):
-            encode = tiktoken_encoding(tokenizer.removeprefix(TIKTOKEN)).encode_ordinary
-            counts = [len(encode(text)) for text in texts.strings()]
         else:
-            encodings = load_tokenizer_json(tokenizer).encode_batch_fast(list(texts.strings()), add_special_tokens=False)
-            counts = [len(encoded) for encoded in encodings]
+            counts = open_tokenizer(tokenizer).count(list(texts.strings()))
         return signal_batch(self.signals, [pa.array(counts, pa.int64())])

@@ -206,7 +206,7 @@ def unwrap_metadata(record: dict[str, Any]) -> None:
     """Turns a field `metadata` that is an object written as a string into fields of the record, and
     drops what Tamis computed: a shard that Tamis wrote gives the documents it was made of."""
     if record.keys() >= _COMPUTED:
-        for name in (*_COMPUTED, "epoch"):
+        for name in (*_COMPUTED, "epoch", "copy_sources"):
             record.pop(name, None)
     text = record["metadata"]
     if type(text) is not str or not text.startswith("{"):

@@ -73,7 +73,7 @@ class JoinScores(beam.PTransform):
         files = [_File(number, entry.uri) for number, entry in enumerate(storage.expand([self.options.path]))]
         read = partial(_scores, options=self.options, signals=self.signals, partitions=self.partitions)
         address = partial(_documents, rows=self.rows, signals=self.signals, partitions=self.partitions)
-        scores = part_states.pipeline | "Files" >> beam.Create(files) | Spread() | "Read" >> _rows_of(read)
+        scores = part_states.pipeline | "Files" >> beam.Create(files, reshuffle=False) | Spread() | "Read" >> _rows_of(read)
         documents = part_states | "Ids" >> _rows_of(address)
         gathered = (documents, scores) | beam.Flatten() | Exchange(self.spill)
         matched = gathered | "Match" >> _rows_of(_match)

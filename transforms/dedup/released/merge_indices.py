@@ -127,7 +127,8 @@ def _write_shingles(uri: str, table: pa.Table, owner: npt.NDArray[np.int64], seg
     with storage.commit(uri) as sink:
         for start in range(0, len(table), _GATHER):
             own = owner[start : start + _GATHER]
-            lists, place = [], []
+            lists: list[pa.Array] = []
+            place: list[npt.NDArray[np.int64]] = []
             for number, segment in enumerate(segments):
                 rows = np.flatnonzero(own == number)
                 lists += read_shingles(segment, table.slice(start, _GATHER).take(pa.array(rows)))

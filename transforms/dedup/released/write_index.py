@@ -107,7 +107,7 @@ def _documents(
         ]
     else:
         row = row_of(batch["doc_ref"].to_numpy())
-        pieces = ((np.searchsorted(row, read), shingles_of(text, options, words)) for read, text in texts(part_state, row))
+        pieces = ((np.searchsorted(row, read), shingles_of(text, options, words)[0]) for read, text in texts(part_state, row))
     for place, shingles in pieces:
         own = batch.select(names).take(pa.array(place)).append_column("shingles", shingles)
         yield addressed(own, first_bits(own["text_hash_0"].to_numpy(), of_file))

@@ -95,7 +95,7 @@ def _with_addresses(part_state: PartState, kept: Kept, options: RepeatedUrls) ->
     for half in range(2):
         table = table.append_column(f"key_{half}", pa.array(np.ascontiguousarray(keys[:, half])))
     table = table.append_column(
-        "preference", pa.array(preference(options.keep, columns["date"].combine_chunks(), table["bytes"]))
+        "preference", pa.array(preference(options.keep, columns["date"].combine_chunks(), table["bytes"], table["tie_break"]))
     )
     return table.drop_columns("bytes").filter(pa.array(found))
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tamis.transforms.core.options import Options
 
-Keep = Literal["best", "newest", "oldest", "longest"]
+Keep = Literal["best", "newest", "oldest", "longest", "hash"]
 Variant = Literal["www", "slash", "order", "tracking"]
 
 
@@ -19,8 +19,9 @@ class RepeatedUrls(Options):
 
     keep: Keep = Field(
         "best",
-        description="which one stays: that of the best quality, the newest or the oldest by its `date`, or the longest; "
-        "of equals, the one of the best quality. A document without a date goes behind those that have one",
+        description="which one stays: that of the best quality, the newest or the oldest by its `date`, the longest, or the "
+        "one that a seeded hash of the id picks; of equals, the one of the best quality. A document without a date goes behind "
+        "those that have one",
     )
     ignore: tuple[Variant, ...] = Field(
         ("www", "slash", "order", "tracking"),

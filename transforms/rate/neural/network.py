@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.rate.neural.int8 import with_int8_layers
 from tamis.transforms.rate.neural.pretrained import Head, Pretrained
 from tamis.transforms.rate.neural.token_batches import plan_batches
 from tamis.transforms.runtime.torch_threads import one_thread
@@ -65,7 +66,10 @@ class Network:
         if key.batch_tokens is not None and self.config.pad_token_id is None:
             raise RunError(f"{key.folder}: the model has no token for padding, so it has no batches: leave batch_tokens out")
         self._width = self.config.num_labels if key.head == "classifier" else self.config.hidden_size
-        self._model = model.to(key.device, getattr(torch, key.precision)).eval()
+        if key.precision == "int8":
+            self._model = with_int8_layers(model).eval()
+        else:
+            self._model = model.to(key.device, getattr(torch, key.precision)).eval()
 
     def outputs(self, windows: Sequence[Ints]) -> Floats:
         """[w, k]: logits or vectors of w windows, each as if it were alone."""

@@ -53,7 +53,11 @@ class Pretrained(Options):
         "alone, without padding: a processor is as fast, and the same text has the same bits in any company.",
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the model is computed.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="How exactly; bfloat16 suits a GPU.")
+    precision: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32",
+        description="How exactly: bfloat16 suits a GPU, int8 a processor. Both change values a little, so choose limits with "
+        "the precision that you rate with.",
+    )
     decimals: int = Field(4, ge=0, le=7, description="Decimals to which values are rounded, so that processors agree on them.")
 
     @model_validator(mode="after")
@@ -62,6 +66,8 @@ class Pretrained(Options):
             raise ValueError("windows names a part twice")
         if self.device == "cuda" and self.batch_tokens is None:
             raise ValueError("a GPU computes one window as slowly as a hundred: give batch_tokens, such as 65536")
+        if self.device == "cuda" and self.precision == "int8":
+            raise ValueError("precision int8 is for the device cpu: choose bfloat16 for a GPU")
         return self
 
     def identity(self) -> list[str]:

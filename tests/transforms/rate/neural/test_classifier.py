@@ -76,11 +76,12 @@ def test_labels_are_those_of_the_plain_loop(topics: str, batch_tokens: int | Non
     np.testing.assert_allclose(several["c.home"], torch.sigmoid(logits)[:, 2].numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize("batch_tokens", [None, 200])
-def test_bfloat16_is_nearly_the_same(regressor: str, batch_tokens: int | None) -> None:
+def test_a_lower_precision_is_nearly_the_same(regressor: str, batch_tokens: int | None, precision: str) -> None:
     exact, near = (
-        rated(TEXTS, model=regressor, decimals=7, batch_tokens=batch_tokens, precision=precision)["c.score"]
-        for precision in ("float32", "bfloat16")
+        rated(TEXTS, model=regressor, decimals=7, batch_tokens=batch_tokens, precision=each)["c.score"]
+        for each in ("float32", precision)
     )
     assert near != exact
     np.testing.assert_allclose(near, exact, atol=0.1)  # type: ignore[arg-type]
@@ -99,18 +100,17 @@ def test_a_long_text_has_the_mean_of_its_windows(regressor: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_tokens", [None, 256])
-def test_the_rater_keeps_the_contract(regressor: str, batch_tokens: int | None) -> None:
+@pytest.mark.parametrize("options", [{}, {"batch_tokens": 256}, {"precision": "int8"}])
+def test_the_rater_keeps_the_contract(regressor: str, options: dict[str, object]) -> None:
     """A thousand texts have the same values in five random splits."""
-    check_rater(ClassifierRater(Classifier(name="c", model=regressor, max_tokens=64, batch_tokens=batch_tokens)))
+    check_rater(ClassifierRater(Classifier(name="c", model=regressor, max_tokens=64, **options)))  # type: ignore[arg-type]
 
 
-def test_alone_values_are_the_same_bits_in_any_company(topics: str) -> None:
-    whole = rated(TEXTS[:60], model=topics, output="labels", labels=("Home",), decimals=7)["c.home"]
-    parts = [
-        rated(TEXTS[first : first + 7], model=topics, output="labels", labels=("Home",), decimals=7)
-        for first in range(0, 60, 7)
-    ]
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_alone_values_are_the_same_bits_in_any_company(topics: str, precision: str) -> None:
+    options = {"model": topics, "output": "labels", "labels": ("Home",), "decimals": 7, "precision": precision}
+    whole = rated(TEXTS[:60], **options)["c.home"]
+    parts = [rated(TEXTS[first : first + 7], **options) for first in range(0, 60, 7)]
     assert [value for part in parts for value in part["c.home"]][:60] == whole[:60]
 
 
@@ -146,6 +146,7 @@ def test_what_does_not_fit_the_model_is_named(topics: str, options: dict[str, ob
         ({"labels": ("judged",)}, "two signals the name 'c.judged'"),
         ({"windows": ("end", "end")}, "names a part twice"),
         ({"device": "cuda"}, "give batch_tokens"),
+        ({"device": "cuda", "batch_tokens": 64, "precision": "int8"}, "choose bfloat16 for a GPU"),
         ({"revision": "main"}, "should match pattern"),
     ],
 )

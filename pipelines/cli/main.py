@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from tamis.pipelines.cli import contamination_commands, rate_commands, release_commands, training_commands
+from tamis.pipelines.cli import contamination_commands, provenance_commands, rate_commands, release_commands, training_commands
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, RunDirectory, print_json, print_output, user_errors
 from tamis.pipelines.cli.questions import question_commands
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
@@ -33,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(release_commands.app)
+app.add_typer(provenance_commands.app)
 app.add_typer(question_commands.app)
 app.add_typer(training_commands.app)
 app.add_typer(contamination_commands.app, name="contamination")
@@ -252,15 +253,26 @@ def what_if(
 
 
 @app.command()
-def verify(run: ReleaseName, as_json: Json = False) -> None:
-    """Check every byte of all releases of a run, or of one, and that every document is accounted
-    for."""
+def verify(
+    run: ReleaseName,
+    key: Annotated[
+        str,
+        typer.Option(metavar="PUBLIC.pem", help="Whose signature the release must have, the current one if RUN names none."),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Check every byte of all releases of a run, or of one, that every document is accounted for, and
+    with --key who signed it."""
     with user_errors(as_json):
         from tamis.transforms.core.manifest import record_counts
         from tamis.transforms.core.release import open_release
         from tamis.transforms.provenance import verify
 
         problems = verify.verify(run)
+        if key:
+            from tamis.transforms.provenance.signatures import signature_problems
+
+            problems += signature_problems(run, key)
         if as_json:
             print_json({"run": run, "sound": not problems, "problems": [asdict(problem) for problem in problems]})
         elif problems:
@@ -269,7 +281,9 @@ def verify(run: ReleaseName, as_json: Json = False) -> None:
         else:
             counts = record_counts(open_release(run).manifest["counts"])
             records, *by_decision = (f"{count:,} {name}" for name, count in counts.items() if count or name != "skipped")
-            typer.echo(f"sound: {records} = {' + '.join(by_decision)}; all checksums match")
+            typer.echo(
+                f"sound: {records} = {' + '.join(by_decision)}; all checksums match{', and the signature' if key else ''}"
+            )
         if problems:
             raise typer.Exit(PROBLEM)
 

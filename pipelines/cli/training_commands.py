@@ -14,6 +14,7 @@ from tamis.transforms.core.options import UNITS
 
 if TYPE_CHECKING:
     from tamis.pipelines.training.rank_runs import ProxyTraining
+    from tamis.transforms.curriculum.training_plan import TrainingPlan
 
 app = typer.Typer()
 
@@ -35,6 +36,9 @@ def _tokens(text: str) -> int:
     return tokens
 
 
+BatchTokens = Annotated[int, typer.Option(parser=_tokens, metavar="N", help="Tokens of a step on all devices: 4000000, 4M.")]
+
+
 @app.command()
 def plan(
     run: ReleaseName,
@@ -46,6 +50,10 @@ def plan(
     checkpoints: Annotated[int | None, typer.Option(min=1, help="Checkpoints to keep.")] = None,
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
+    trainer: Annotated[
+        str, typer.Option("--as", help="Print the schedule as arguments of megatron or transformers; needs --batch-tokens.")
+    ] = "",
+    batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
     """Show the training plan of a release, or write one for another schedule or other checkpoints.
@@ -53,12 +61,17 @@ def plan(
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
     run apart, averaged by ema.
     """
+    if bool(trainer) != bool(batch_tokens):
+        raise typer.BadParameter("--as and --batch-tokens need each other")
     with user_errors(as_json):
         from tamis.pipelines.training.write_plan import parse_schedule, write_plan
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
         uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed, output)
+        if trainer:
+            _print_arguments(plan, trainer, batch_tokens, as_json)
+            return
         if as_json:
             print_json(plan.model_dump(mode="json"))
             return
@@ -68,17 +81,28 @@ def plan(
             typer.secho(warning, fg="yellow")
 
 
+def _print_arguments(plan: TrainingPlan, trainer: str, batch_tokens: int, as_json: bool) -> None:
+    from tamis.pipelines.training.trainer_lines import TRAINERS, arguments_of, lines
+
+    chosen = next((name for name in TRAINERS if name == trainer), None)
+    if chosen is None:
+        raise typer.BadParameter(f"'{trainer}' is not one of {', '.join(TRAINERS)}", param_hint="--as")
+    arguments = arguments_of(plan, chosen, batch_tokens)
+    print_output(arguments, lines(arguments, chosen), as_json)
+
+
 @app.command("check-log")
 def check_log_command(
     run: ReleaseName,
     log: Annotated[str, typer.Argument(metavar="LOG", help="A training log: CSV (named .csv), or JSON Lines.")],
     plan: Annotated[str, typer.Option(help="A plan that tamis plan wrote. Default: that of the release.")] = "",
-    batch_tokens: Annotated[
-        int, typer.Option(parser=_tokens, metavar="N", help="Tokens of a step on all devices. 0: as the tokens in the log say.")
-    ] = 0,
+    batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
-    """Hold a training log against the plan: the learning rate and the tokens at each step. Exits with 1 if one deviates."""
+    """Hold a training log against the plan: the learning rate and the tokens at each step.
+
+    Without --batch-tokens, the tokens in the log say how many a step has. Exits with 1 if one deviates.
+    """
     with user_errors(as_json):
         from tamis.pipelines.training.check_log import check_log, lines
 

@@ -124,6 +124,8 @@ def _names(recipe: Recipe) -> Iterator[_Name]:
             elif column in recipe.undeclared:
                 yield _Name(f"{field}.where.{column}", column, None)
     yield from (_Name("drop_urls", "url", url) for url in recipe.drop_urls)
+    if recipe.licences is not None:
+        yield from (_Name("licences.by_source", "source", source) for source in recipe.licences.by_source)
 
 
 def _existing(values: pa.Array, names: Sequence[str]) -> list[str]:

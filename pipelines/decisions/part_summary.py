@@ -21,6 +21,8 @@ from tamis.transforms.beam.step import rated_part
 from tamis.transforms.core.documents import hosts
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import Part
+from tamis.transforms.licences.judge_licences import LicenceReader
+from tamis.transforms.licences.licence_options import Licences
 from tamis.transforms.provenance.ledger import sample_keys
 
 COLUMNS = [  # of decisions/
@@ -49,7 +51,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
     with storage.commit(storage.join(release, path)) as sink:
         columns = [*COLUMNS, *(name for name in OPTIONAL if name in table.column_names)]
         pq.write_table(table.select(columns), sink, compression="zstd", write_page_checksum=True)
-    groups, uncounted = group_counts(table, part)
+    groups, uncounted = group_counts(table, part, recipe.licences)
     renamed = part_state.result(unique_ids.STEP)
     matched = match_rows(part_state, table, recipe)
     summary = receipts.PartSummary(
@@ -195,7 +197,9 @@ def _lengths(table: pa.Table) -> dict[int, dict[int, int]]:
 
 
 def _largest_clusters(table: pa.Table) -> list[receipts.ClusterSize]:
-    clusters = table.filter(pc.greater(table["copies"], 1)).select(["doc_ref", "id", "copies"])
+    names = {"doc_ref": "doc_ref", "id": "id", "copies": "copies", "copy_sources": "sources"}
+    names = {name: field for name, field in names.items() if name in table.column_names}
+    clusters = table.filter(pc.greater(table["copies"], 1)).select(list(names)).rename_columns(names)
     largest = clusters.sort_by([("copies", "descending"), ("id", "ascending")]).slice(0, receipts.CLUSTERS)
     return [receipts.ClusterSize(**row) for row in largest.to_pylist()]
 
@@ -224,10 +228,14 @@ def _smallest(key: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(order[place < count])
 
 
-def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
-    """Documents and kept tokens by host and by language, of the largest groups, from rows of decisions/; and
-    the documents of the smaller ones."""
-    columns = {"host": hosts(table["url"].combine_chunks())}
+def group_counts(
+    table: pa.Table, part: Part, licences: Licences | None
+) -> tuple[dict[str, dict[str, receipts.GroupCount]], dict[str, int]]:
+    """Documents and kept tokens by host, year, licence and language, of the largest groups, from rows of
+    decisions/; and the documents of the smaller ones."""
+    dates = part.columns(["date"])["date"].combine_chunks()
+    years = pc.struct_field(pc.extract_regex(dates, r"^(?P<year>\d{4})(?:-|/|$)"), "year")
+    columns = {"host": hosts(table["url"].combine_chunks()), "year": years, "licence": _licences(part, licences)}
     if LANGUAGE in part.schema().names:
         columns["language"] = part.columns([LANGUAGE])[LANGUAGE].combine_chunks()
     groups, uncounted = dict[str, dict[str, receipts.GroupCount]](), dict[str, int]()
@@ -247,6 +255,12 @@ def group_counts(table: pa.Table, part: Part) -> tuple[dict[str, dict[str, recei
         groups[kind] = {name: receipts.GroupCount(**counts[name]) for name in largest}
         uncounted[kind] = sum(documents.values()) - sum(documents[name] for name in largest)
     return groups, uncounted
+
+
+def _licences(part: Part, options: Licences | None) -> pa.Array:
+    """The licence of each document as an SPDX expression; null where it has none that is known."""
+    columns = part.columns(["licence", "source"])
+    return LicenceReader(options or Licences()).expressions(*(columns[name].combine_chunks() for name in columns.column_names))
 
 
 def _hostless(table: pa.Table, recipe: Recipe) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import BinaryIO, Literal
 
@@ -16,15 +18,19 @@ FORMATS: tuple[Format, ...] = ("csv", "json", "parquet")
 
 
 def write_answer(answer: pa.Table, sink: BinaryIO | storage.Sink, format: Format) -> None:
-    """Writes all rows. In CSV, lists and structs are JSON. In JSON, a row is an object in a line, and NaN is null."""
+    """Writes all rows. In CSV, lists and structs are JSON, and only what needs quotes has them. In JSON, a row is
+    an object in a line, and NaN is null."""
     if format == "parquet":
         import pyarrow.parquet as pq
 
         pq.write_table(answer, sink, compression="zstd")
     elif format == "csv":
-        from pyarrow import csv
-
-        csv.write_csv(_flat(answer), sink)
+        rows = csv.writer(text := io.StringIO(), lineterminator="\n")
+        rows.writerow(answer.column_names)
+        for batch in _flat(answer).to_batches(max_chunksize=10_000):
+            rows.writerows(zip(*batch.to_pydict().values(), strict=True))
+            sink.write(text.getvalue().encode("utf-8", "replace"))
+            text.truncate(text.seek(0))
     else:
         for batch in _without_nan(answer).to_batches(max_chunksize=10_000):
             for row in batch.to_pylist():
@@ -36,6 +42,8 @@ def _flat(answer: pa.Table) -> pa.Table:
         if pa.types.is_nested(field.type):
             texts = [None if value is None else _json(value) for value in answer[index].to_pylist()]
             answer = answer.set_column(index, field.name, pa.array(texts, pa.string()))
+        elif pa.types.is_boolean(field.type):
+            answer = answer.set_column(index, field.name, answer[index].cast(pa.string()))
     return answer
 
 

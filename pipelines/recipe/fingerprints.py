@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tamis.pipelines.recipe.schema import Recipe
 
 RATE_VERSION = 6  # raise it when the same input and recipe give other rated/ or sketches/
-DECIDE_VERSION = 8  # raise it when the same rated parts and recipe give other files of a release
+DECIDE_VERSION = 9  # raise it when the same rated parts and recipe give other files of a release
 
 _OF_BANDS = {"bands", "rows", "ngram", "short", "seed", "scheme"}
 """Options of MinHash that its bands depend on."""

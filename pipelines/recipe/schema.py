@@ -43,6 +43,7 @@ from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
 from tamis.transforms.dedup.minhash import Dedup
+from tamis.transforms.licences.licence_options import Licences
 from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
 from tamis.transforms.rate.token_count import TokenCountRater
 from tamis.transforms.read.input_options import AUTO, Input
@@ -117,6 +118,7 @@ class Recipe(Options):
     )
     url_lists: Annotated[UrlLists | None, StepOf("tamis.transforms.urls.judge_urls:JudgeUrls")] = None
     consent: Annotated[Consent | None, StepOf("tamis.transforms.urls.judge_urls:JudgeConsent")] = None
+    licences: Annotated[Licences | None, StepOf("tamis.transforms.licences.judge_licences:JudgeLicences")] = None
     decontaminate: Annotated[Decontaminate | None, StepOf("tamis.transforms.decontaminate.judge:JudgeContamination")] = None
     thresholds: dict[str, Threshold] = Field(
         {}, description="limits by signal; the first that fails is the reason for dropping a document"

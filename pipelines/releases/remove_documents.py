@@ -30,6 +30,7 @@ from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.dedup.released.erase_documents import erase
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
 from tamis.transforms.feed import gaps
+from tamis.transforms.licences.licence_options import Licences
 from tamis.transforms.provenance import ledger
 
 Rows = npt.NDArray[np.int64]
@@ -131,7 +132,9 @@ def _update_summary(release: Release, ordinal: int, name: str, table: pa.Table) 
     if "cuts" in table.column_names:  # not in early releases
         update["cut"] = cut_counts(table)
     if summary.samples:  # as above
-        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal))
+        options = release.manifest["recipe"].get("licences")
+        licences = options and Licences.model_validate(options)
+        update["groups"], update["uncounted"] = group_counts(table, release.part(ordinal), licences)
         table = table.append_column("doc_ref", pa.array(doc_refs(ordinal, len(table))))
         update["samples"] = samples(table, release.manifest["recipe"]["seed"])
     summary.model_copy(update=update).write(uri)

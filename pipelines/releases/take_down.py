@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tamis.pipelines.formatting import plural
 from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.releases.purge import purge
-from tamis.pipelines.releases.remove_documents import Rows, masked, recounted, remove_documents
+from tamis.pipelines.releases.remove_documents import Ended, Rows, masked, recounted, remove_documents
 from tamis.pipelines.releases.seal import restore_manifests, seal_release
 from tamis.pipelines.releases.taken_documents import Cause, Place, Request, taken_documents
 from tamis.pipelines.run.run_lock import RunLock
@@ -193,39 +193,50 @@ def _write(
     patch: Release, release: Release, rows: Mapping[int, Rows], decided: Mapping[int, pa.Table], stones: pa.Table
 ) -> TakedownResult:
     """Writes the files of a patch and the tombstones, and seals it."""
-    run, own = patch.run, f"{RELEASES}/{release.number:06d}/"
+    run = patch.run
     storage.remove_tree(patch.folder)
     record = plan_record(patch.manifest["fingerprint"], patch.number)
     storage.write_bytes(plan_uri(run), json.dumps(record).encode())  # says that its folder is work in progress
-    files = [File(**file) for file in release.manifest["files"]]
-    copied: dict[str, tuple[File, str]] = {}
-    for file in files:
-        path = release_path(file.path)
-        if file.path.startswith(own) and path not in (REPORT, PLAN_FILE):
-            storage.duplicate(storage.join(run, file.path), patch.uri(path))
-            copied[path] = replace(file, path=path), storage.entry(patch.uri(path)).version
+    copied = _copied_files(patch, release)
     if gaps.FILE not in copied:
         gaps.write_gaps(gaps.SCHEMA.empty_table(), patch.uri(gaps.FILE))
-    details = iter(tombstones.details(stones).to_pylist())
-    by_part = {ordinal: [next(details) for _ in own] for ordinal, own in rows.items()}
-
-    def ended(ordinal: int, table: pa.Table, own: Rows) -> pa.Table:
-        words = np.full(len(table), None, object)
-        words[own] = by_part[ordinal]
-        new = {"decision": "drop", "reason": TAKEDOWN, "detail": pa.array(words, pa.string()), "epochs": 0, "copies": 1}
-        return masked(table, own, new | dict.fromkeys(("representative", "jaccard", "copy_sources", "place", "shard")))
-
     kept = pa.concat_tables([table.filter(pc.equal(table["decision"], "keep")) for table in decided.values()])
     repeated = (pc.max(kept["epochs"]).as_py() or 0) > 1  # the copies of a document may be in other shards
-    shards = None if repeated else set(kept["shard"].to_pylist())
-    removed = remove_documents(patch, rows, ended, shards)
-    written = [
+    removed = remove_documents(patch, rows, _ended(rows, stones), None if repeated else set(kept["shard"].to_pylist()))
+    own = [
         copied[path][0] if path in copied and entry.version == copied[path][1] else File.read(patch.folder, path)
         for path, entry in sorted(storage.files(patch.folder).items())
     ]
-    again = sum(file.path.startswith("data/") and file != copied[file.path][0] for file in written)
+    again = sum(file.path.startswith("data/") and file != copied[file.path][0] for file in own)
     tombstones.write_tombstones(run, stones)
+    files = (File(**file) for file in release.manifest["files"])
     shared = [file for file in files if not file.path.startswith(f"{RELEASES}/")]
-    seal_release(run, patch.number, recounted(patch), shared, written)
+    seal_release(run, patch.number, recounted(patch), shared, own)
     carry_index(f"{run}@{release.number}", f"{run}@{patch.number}")
     return TakedownResult([], release.number, patch.number, again, removed or 0)
+
+
+def _copied_files(patch: Release, release: Release) -> dict[str, tuple[File, str]]:
+    """Gives a patch the files of the release, but for those that sealing writes. Returns each with its
+    version, by its path in the folder."""
+    copied: dict[str, tuple[File, str]] = {}
+    for file in (File(**entry) for entry in release.manifest["files"]):
+        path = release_path(file.path)
+        if path != file.path and path not in (REPORT, PLAN_FILE):
+            storage.duplicate(storage.join(release.run, file.path), patch.uri(path))
+            copied[path] = replace(file, path=path), storage.entry(patch.uri(path)).version
+    return copied
+
+
+def _ended(rows: Mapping[int, Rows], stones: pa.Table) -> Ended:
+    """Ends documents in decisions, with what their tombstones say. These are in the order of `rows`."""
+    words = iter(tombstones.details(stones).to_pylist())
+    details = {ordinal: [next(words) for _ in own] for ordinal, own in rows.items()}
+
+    def ended(ordinal: int, table: pa.Table, own: Rows) -> pa.Table:
+        detail = np.full(len(table), None, object)
+        detail[own] = details[ordinal]
+        new = {"decision": "drop", "reason": TAKEDOWN, "detail": pa.array(detail, pa.string()), "epochs": 0, "copies": 1}
+        return masked(table, own, new | dict.fromkeys(("representative", "jaccard", "copy_sources", "place", "shard")))
+
+    return ended

@@ -61,7 +61,10 @@ def taken_documents(release: Release, recipe: Recipe, request: Request) -> dict[
         taken |= derived
         taken |= {place: cause for place, cause in _copies(release, recipe, derived, ())[0].items() if place not in taken}
     if not taken:
-        raise RunError(f"all documents of '{release.run}' that this names are taken down or purged already")
+        raise RunError(
+            f"all documents of '{release.run}' that this names are taken down or purged already; tamis purge erases what was "
+            "only taken down"
+        )
     return dict(sorted(taken.items()))
 
 

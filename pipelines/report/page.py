@@ -58,6 +58,7 @@ def render(manifest: Manifest, data: ReportData) -> str:
             measured=[chart for chart in signals if not chart.lines],
             scurve=charts.scurve_chart(recipe),
             other_limits=[*other_limits(data["histograms"], rules)],
+            measures=data["measured"],
             clusters=data["clusters"],
             pairs=data["pairs"],
             contamination=[(section, charts.score_chart(section)) for section in data["contamination"]],

@@ -18,6 +18,7 @@ from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.comparison import comparison, lines
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, benchmark_sections, sampled_documents
 from tamis.pipelines.report.near_pairs import REASON, NearPair, near_pairs
+from tamis.pipelines.report.quality_diversity import Measured, measured_steps
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
     CLUSTERS,
@@ -36,7 +37,7 @@ from tamis.transforms.provenance import release_chain
 
 EXCERPT = 300  # characters of a document in the report
 REASONS = 20  # with examples
-GROUP_ROWS = 15  # languages, hosts
+GROUP_ROWS = 15  # languages, licences, hosts, years
 _COUNTS = ("kept", "review", "dropped", "kept_tokens")
 
 
@@ -50,7 +51,7 @@ class Histogram(TypedDict):
 
 
 class Cluster(TypedDict):
-    """Duplicates: the document that was kept, and the number of copies including it."""
+    """Duplicates: the document that was kept, and the number of copies including it; its source, or theirs."""
 
     id: str
     copies: int
@@ -97,7 +98,7 @@ class QualityRange(TypedDict):
 
 
 class Group(TypedDict):
-    """Documents of one host or language by decision, and the tokens of the kept ones."""
+    """Documents of one host, year or language by decision, and the tokens of the kept ones."""
 
     name: str
     kept: int
@@ -127,7 +128,7 @@ class OrderSegment(TypedDict):
 class ReportData(TypedDict):
     """The data of the report beside the manifest. `clusters` are sorted by size, `segments` by
     training order. `real_before`: real tokens of the last release, if a guard compares with it.
-    `changes`: against the release before, as lines. `groups`: by language and host."""
+    `changes`: against the release before, as lines. `groups`: by language, licence, host and year."""
 
     changes: list[str]
     reasons: list[SampledReason]
@@ -136,6 +137,7 @@ class ReportData(TypedDict):
     histograms: dict[str, Histogram]
     clusters: list[Cluster]
     pairs: list[NearPair]
+    measured: Measured
     contamination: list[BenchmarkSection]
     segments: list[OrderSegment]
     repeats: CopyDistance
@@ -170,12 +172,13 @@ def load_report_data(release: Release) -> ReportData:
             {
                 "id": row.id,
                 "copies": row.copies,
-                "source": documents[row.doc_ref].source,
+                "source": ", ".join(row.sources) or documents[row.doc_ref].source,
                 "excerpt": documents[row.doc_ref].excerpt,
             }
             for row in clusters
         ],
         "pairs": near_pairs(release, reasons.get(("drop", REASON), []), recipe.words),
+        "measured": measured_steps(release, recipe),
         "contamination": benchmark_sections(recorded, {ref: documents[ref].text for ref in matched}, recipe.words),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
@@ -248,9 +251,9 @@ def _first(count: int, rows: Iterable[SampledDocument]) -> list[SampledDocument]
 
 
 def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
-    """The largest languages and hosts of all parts, by documents."""
+    """The largest languages, licences, hosts and years of all parts, by documents; the years in their order."""
     groups: dict[str, Groups] = {}
-    for kind in ("language", "host"):
+    for kind in ("language", "licence", "host", "year"):
         sums: dict[str, Counter[str]] = {}
         for summary in summaries:
             for name, counts in summary.groups.get(kind, {}).items():
@@ -259,7 +262,8 @@ def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
         rows.sort(key=lambda row: (-row["kept"] - row["review"] - row["dropped"], row["name"]))
         if rows:
             uncounted = sum(summary.uncounted.get(kind, 0) for summary in summaries)
-            groups[kind] = {"rows": rows[:GROUP_ROWS], "others": len(rows[GROUP_ROWS:]), "uncounted": uncounted}
+            shown = sorted(rows[:GROUP_ROWS], key=lambda row: row["name"]) if kind == "year" else rows[:GROUP_ROWS]
+            groups[kind] = {"rows": shown, "others": len(rows[GROUP_ROWS:]), "uncounted": uncounted}
     return groups
 
 

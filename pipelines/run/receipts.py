@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -24,7 +24,7 @@ WIDE_RANGE = 1000  # if a signal goes beyond this, its bins widen from 1 by a co
 QUALITY_BINS = 100
 CLUSTERS, MATCH_SAMPLES = 10, 2  # in the report: clusters, matches of a benchmark with one class and action
 SAMPLES = 3  # in the report: documents for each reason
-GROUPS = 100  # of a part that are counted: the largest hosts, the largest languages
+GROUPS = 100  # of a part that are counted: the largest hosts, licences and languages
 
 DocRef = Annotated[int, Field(validation_alias=AliasChoices("doc_ref", "ticket"))]  # `ticket` in older runs
 
@@ -95,11 +95,12 @@ class SignalCounts:
 
 @dataclass(frozen=True)
 class ClusterSize:
-    """A document, and how many documents it stands for, itself included."""
+    """A document, and how many documents it stands for, itself included; and their sources, if asked for."""
 
     doc_ref: DocRef
     id: str
     copies: int
+    sources: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class SampledDocument:
 
 @dataclass(frozen=True)
 class GroupCount:
-    """Documents of one host or one language by decision, and the tokens of the kept ones."""
+    """Documents of one host, year, licence or language by decision, and the tokens of the kept ones."""
 
     kept: int = 0
     review: int = 0
@@ -165,7 +166,7 @@ class PartSummary(JsonModel):
     without a host, if their lines are compared within one. `named`: what there is in the columns in
     which the recipe names something. `samples`: up to `SAMPLES` documents for each decision and
     reason, and one kept document in each bin of quality; `sampled_matches`: up to `MATCH_SAMPLES` for
-    each benchmark, class and action. `groups`: by `host` and `language`, the
+    each benchmark, class and action. `groups`: by `host`, `year`, `licence` and `language`, the
     largest `GROUPS`; `uncounted`: the documents in smaller ones. `aligned`: whether limits are edges
     of the bins of histograms, as they were not in older runs."""
 

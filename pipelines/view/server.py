@@ -24,6 +24,7 @@ from tamis.pipelines.view.access import HOSTS, Access
 from tamis.pipelines.view.document_list import DocumentList, Order, filter_of
 from tamis.pipelines.view.document_view import DocumentViews
 from tamis.pipelines.view.marks import Marks
+from tamis.pipelines.view.moved_limits import MovedLimits
 from tamis.pipelines.view.text_search import find_in_texts
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release
@@ -80,6 +81,7 @@ class Answers:
         self._release, self._marks = release, marks
         self._documents = DocumentList(release)
         self._views = DocumentViews(self._documents)
+        self._limits = MovedLimits(self._documents)
         self.questions: dict[str, Callable[[Request], Any]] = {
             "release": self.release,
             "documents": self.documents,
@@ -91,6 +93,8 @@ class Answers:
             "representative": self.representative,
             "item": self.item,
             "marks": self.marks,
+            "limits": self.limits,
+            "what-if": self.what_if,
         }
 
     def release(self, request: Request) -> Any:
@@ -119,8 +123,11 @@ class Answers:
         return self._documents.counts(_filter(request))
 
     def values(self, request: Request) -> Any:
-        """The most frequent languages and hosts."""
-        return {column: self._documents.values(column, _VALUES) for column in ("language", "host")}
+        """The most frequent languages, or hosts."""
+        column = request.query_params.get("column")
+        if column not in ("language", "host"):
+            raise RunError("the column must be language or host")
+        return self._documents.values(column, _VALUES)
 
     def search(self, request: Request) -> Any:
         """Documents with a passage in their text, from a place on."""
@@ -150,6 +157,14 @@ class Answers:
     def marks(self, request: Request) -> Any:
         """All marks."""
         return [asdict(mark) for mark in self._marks]
+
+    def limits(self, request: Request) -> Any:
+        """The limits of the recipe, which can be moved."""
+        return self._limits.fields()
+
+    def what_if(self, request: Request) -> Any:
+        """What other limits would decide."""
+        return self._limits.answer(request.query_params.getlist("set"))
 
     def mark(self, request: Request, body: Any) -> Any:
         """Marks the decision about a document as right or wrong, or takes the mark away."""

@@ -55,6 +55,7 @@ ELSEWHERE = (
     Elsewhere("python3 -m venv", "needs a package index", "make install"),
     Elsewhere("pip install", "needs a package index", "tests/deploy/test_wheel.py"),
     Elsewhere("make ", "takes minutes", "Makefile"),
+    Elsewhere("tamis view ", "serves until it is interrupted", "tests/pipelines/view/test_view_in_a_browser.py"),
     Elsewhere("python -m tests.bench.orders", "needs the real corpora", "tests/bench/orders.py"),
     Elsewhere("tamis proxy ", "trains models", "tests/pipelines/training/test_rank_runs.py"),
     Elsewhere("tamis proxy-orders ", "trains models", "tests/pipelines/training/test_compare_orders.py"),

@@ -17,6 +17,7 @@ from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.deduplicate import STEP, Deduplicate
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.dedup.preference import preference
+from tamis.transforms.text.metadata import field_texts
 from tamis.transforms.text.words import Words
 
 if TYPE_CHECKING:
@@ -75,15 +76,20 @@ def _ranked_rows(part_state: PartState, kept: Kept, options: Dedup) -> pa.Record
     """The rows that `Deduplicate` reads, with what decides before quality, if something does."""
     batch = hashed_rows(part_state, kept, options.minhash is not None)
     table = kept(part_state)
+    rows = pa.array(row_of(batch["doc_ref"].to_numpy()))
     if options.keep != "best":
-        rows = pa.array(row_of(batch["doc_ref"].to_numpy()))
         dates = rated_part(part_state).columns(["date"])["date"].take(rows).combine_chunks()
         batch = batch.append_column("preference", pa.array(preference(options.keep, dates, table["bytes"], table["tie_break"])))
     if options.sources:
         batch = batch.append_column("source", table["source"].combine_chunks())
-    if options.prefer:
+    if options.prefer or options.parent:
         rank = pc.index_in(table["source"].combine_chunks(), value_set=pa.array(options.prefer, pa.string()))
-        batch = batch.append_column("source_rank", pc.fill_null(rank, len(options.prefer)))
+        rank = pc.fill_null(rank, len(options.prefer))
+        if options.parent:
+            metadata = rated_part(part_state).columns(["metadata"])["metadata"].take(rows).combine_chunks()
+            derived = pc.not_equal(pc.fill_null(field_texts(metadata, options.parent), ""), "")
+            rank = pc.add(rank, pc.multiply(derived.cast(pa.int32()), len(options.prefer) + 1))
+        batch = batch.append_column("source_rank", rank)
     return batch
 
 

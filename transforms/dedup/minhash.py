@@ -164,6 +164,11 @@ class Dedup(Options):
     prefer: tuple[str, ...] = Field(
         (), description="sources whose documents stay before those of others, in this order, whatever `keep` says"
     )
+    parent: str | None = Field(
+        None,
+        description="the field of the metadata that names what a document was made of, such as the original of a rewrite: "
+        "documents that have it go behind all others, whatever `keep` and `prefer` say",
+    )
     sources: bool = Field(
         False,
         description="a kept document names the sources of all documents that it stands for, itself included, in the column "

@@ -35,6 +35,9 @@ RERUN = "run the same `tamis run` again: it makes the file again"
 RESTORE = "restore it from a copy; the current release is not affected"
 REMOVE = "remove it; it is not part of any release"
 
+SIGNATURE = ".dsse.json"
+"""How the name of the signatures of a release ends, beside its record."""
+
 _MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 """What reading a manifest raises if its bytes have changed."""
 
@@ -280,7 +283,7 @@ def _strays(run: str, sealed: Sequence[int], releases: Sequence[Release]) -> Ite
                 continue  # its manifest is damaged, and says nothing of its files
             if full not in listed and not (rest == MANIFEST and int(folder) in sealed):
                 yield Problem(full, "it is in no release", REMOVE)
-        elif not re.fullmatch(rf"\d{{6,}}(\.removed|\.pin)?\.json|{purges.FOLDER}/\d{{6,}}\.json", path):
+        elif not re.fullmatch(rf"\d{{6,}}(\.removed|\.pin|\.dsse)?\.json|{purges.FOLDER}/\d{{6,}}\.json", path):
             yield Problem(full, "it is not a record of a release", REMOVE)
     if storage.names(storage.join(run, ".progress")):
         return  # a run is writing parts, or was killed while it did

@@ -41,12 +41,13 @@ def query(
             raise RunError(f"no format '{format}': it is csv, json or parquet")
         if known == "parquet" and not output:
             raise RunError("Parquet is not for a terminal: name a file with --output")
-        connection = connect(open_release(run))
-        if not question:
-            for table, columns in tables_of(connection).items():
-                typer.echo(f"{table}: {', '.join(columns)}")
-            return
-        answer = ask(connection, question)
+        # Closed before this process ends: its threads read files by functions of Python.
+        with connect(open_release(run)) as connection:
+            if not question:
+                for table, columns in tables_of(connection).items():
+                    typer.echo(f"{table}: {', '.join(columns)}")
+                return
+            answer = ask(connection, question)
         if known is None:
             print_table(answer, Console(highlight=False))
         elif output:

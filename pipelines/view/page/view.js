@@ -26,6 +26,8 @@ function element(name, properties = {}, ...children) {
 // A name or a value of a document: isolated, so that its direction does not turn what is around it.
 const isolated = (text) => element("bdi", {}, ...letters(text));
 
+const options = (values) => values.map((value) => element("option", { value }, value));
+
 // Controls, and characters that only act on direction or take no room, as their code points; equal ones together.
 const UNSEEN = /([\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb])\1*/g;
 
@@ -107,6 +109,7 @@ function show() {
   showRanges();
   document.body.classList.toggle("reading", state.has("doc"));
   if (tab === "marks") guarded(showMarks);
+  if (tab === "what-if") guarded(showWhatIf);
   const wanted = JSON.stringify([filters(), ranges(), state.get("text"), state.get("first"), state.get("start")]);
   if (wanted !== listed) {
     listed = wanted;
@@ -150,6 +153,7 @@ async function showCounts(signal) {
       onclick: () => filter({ decision: row.decision, reason: row.reason ?? "" }),
     }, element("span", { class: row.decision }, DECISIONS[row.decision]), row.reason ? " " : "", isolated(row.reason ?? ""), ` ${number.format(row.documents)}`)));
   $("reasons").replaceChildren(...buttons);
+  $("reasons").hidden = state.has("text"); // they count what matches the other filters
 }
 
 // Texts are searched a few megabytes at a time, until a page is full, or the end, or Stop.
@@ -408,6 +412,80 @@ async function showMarks() {
     element("td", {}, each.verdict), element("td", {}, each.label === null ? "none" : String(each.label)))));
 }
 
+// --- what if ----------------------------------------------------------------------------------------------------------
+
+let limits = null;
+let asking = null;
+
+async function showWhatIf() {
+  limits ??= await ask("limits");
+  const given = new Map(state.getAll("set").map((setting) => [setting.slice(0, setting.lastIndexOf("=")), setting.slice(setting.lastIndexOf("=") + 1)]));
+  if (!$("limit-fields").children.length) $("limit-fields").replaceChildren(...limits.map(limitField));
+  limits.forEach((limit, index) => {
+    const moved = given.get(limit.setting);
+    const group = $("limit-fields").children[index];
+    group.classList.toggle("moved", moved !== undefined);
+    for (const input of group.querySelectorAll("input")) if (input !== document.activeElement) input.value = moved ?? limit.value;
+  });
+  asking?.abort();
+  asking = new AbortController();
+  const answer = await ask("what-if", state.getAll("set").map((setting) => ["set", setting]), { signal: asking.signal });
+  showAnswer(answer);
+}
+
+function limitField(limit) {
+  const name = `${limit.signal} ${limit.side === "min" ? "at least" : "at most"}`;
+  const [low, high] = [Math.min(limit.low, limit.value), Math.max(limit.high, limit.value)];
+  const whole = [limit.low, limit.high, limit.value].every(Number.isInteger);
+  const step = whole ? 1 : 10 ** Math.floor(Math.log10((high - low || 1) / 200));
+  const field = (type, label, more) => element("input", { type, "aria-label": label, oninput: (event) => move(limit, event.target), ...more });
+  return element("div", { class: "limit", role: "group", "aria-label": name },
+    element("span", {}, isolated(name), limit.section === "thresholds" ? null : isolated(` (${limit.section})`)),
+    element("div", {}, field("range", `${name}, slider`, { min: low, max: high, step, value: limit.value }), field("number", name, { step: "any", value: limit.value })));
+}
+
+let moving = 0;
+
+function move(limit, input) {
+  for (const other of input.closest(".limit").querySelectorAll("input")) if (other !== input) other.value = input.value;
+  clearTimeout(moving);
+  moving = setTimeout(() => {
+    const others = state.getAll("set").filter((setting) => !setting.startsWith(`${limit.setting}=`));
+    const isMoved = input.value !== "" && Number(input.value) !== limit.value;
+    const next = new URLSearchParams(state);
+    next.delete("set");
+    for (const setting of isMoved ? [...others, `${limit.setting}=${input.value}`] : others) next.append("set", setting);
+    history.replaceState(null, "", `#${next}`); // a slider that moves leaves no hundred steps to go back
+    show();
+  }, 80);
+}
+
+const OUTCOMES = { ...DECISIONS, passing: "Passes the limits" };
+
+function showAnswer(answer) {
+  const { newly_kept: kept, newly_dropped: dropped } = answer;
+  const isMoved = state.getAll("set").length > 0;
+  const waits = answer.as_they_stand.length ? ` What newly passes has not been seen by ${answer.as_they_stand.join(", ")}.` : "";
+  $("moved").textContent = isMoved
+    ? `${count(kept.documents, "document")} more would pass (${count(kept.tokens, "token")}), and ${count(dropped.documents, "document")} that ${dropped.documents === 1 ? "is" : "are"} kept would not (${count(dropped.tokens, "token")}).${kept.documents ? waits : ""}`
+    : "Move a limit, and see what changes.";
+  $("outcomes").replaceChildren(...answer.outcomes.map((row) => {
+    const change = row.after.documents - row.before.documents;
+    return element("tr", {}, element("td", {}, element("span", { class: row.decision }, OUTCOMES[row.decision]), row.reason ? ": " : "", isolated(row.reason ?? "")),
+      ...[row.before.documents, row.after.documents].map((value) => element("td", { class: "n" }, number.format(value))),
+      element("td", { class: "n" }, change ? `${change > 0 ? "+" : "−"}${number.format(Math.abs(change))}` : ""));
+  }));
+  $("command").textContent = isMoved ? `--set ${state.getAll("set").join(" --set ")}` : "";
+  const side = (title, examples) => examples.length ? [element("h3", {}, title), ...examples.map(exampleButton)] : [];
+  $("examples").replaceChildren(
+    ...side("Would pass", answer.examples.filter((each) => each.is_newly_kept)),
+    ...side("Would be dropped", answer.examples.filter((each) => !each.is_newly_kept)));
+}
+
+const exampleButton = (each) => element("button", { type: "button", onclick: () => change({ tab: "", doc: place(each) }) },
+  isolated(clip(each.url || each.id)), element("small", {}, isolated(clip([each.source, each.is_newly_kept ? each.before.reason : each.after.reason, each.detail].filter(Boolean).join(", ")))),
+  element("span", { class: "excerpt" }, ...letters(each.text)));
+
 // --- what people do ---------------------------------------------------------------------------------------------------
 
 function back() {
@@ -457,6 +535,12 @@ $("range-add").addEventListener("click", () => {
   const [name, low, high] = ["range-name", "range-low", "range-high"].map((id) => $(id).value);
   if (name && (low || high)) filter({ range: [...state.getAll("range"), `${name}:${low}:${high}`] });
 });
+$("limits").addEventListener("submit", (event) => event.preventDefault());
+$("limits").addEventListener("reset", () => change({ set: "" }));
+for (const name of ["language", "host"]) { // what there is, asked for when it may be needed: hosts take a second
+  const field = $("filters").elements[name];
+  field.addEventListener("focus", () => guarded(async () => $(`${name}s`).append(...options((await ask("values", { column: name })).map((each) => each.value)))), { once: true });
+}
 $("filters-toggle").addEventListener("click", () => {
   $("filters-toggle").setAttribute("aria-expanded", String($("filters").classList.toggle("open")));
 });
@@ -468,7 +552,6 @@ $("keys-on").addEventListener("change", () => localStorage.setItem("keys", $("ke
 addEventListener("hashchange", show);
 
 await guarded(async () => {
-  const options = (values) => values.map((value) => element("option", { value }, value));
   show();
   [release] = await Promise.all([ask("release")]);
   $("release").textContent = release.name;
@@ -479,7 +562,4 @@ await guarded(async () => {
   fields.sort.append(...options(release.columns));
   $("range-name").append(...options(release.columns));
   show();
-  const values = await ask("values");
-  $("languages").append(...options(values.language.map((each) => each.value)));
-  $("hosts").append(...options(values.host.map((each) => each.value)));
 });

@@ -218,7 +218,7 @@ def test_the_command_prints_a_table_and_writes_files(release: Release, tmp_path:
     assert "name a file with --output" in printed(question, "--format", "parquet", code=1)
     assert printed("SELECT chr(27) || 'x' AS v").split() == ["v", "\\x1bx"]
     assert json.loads(printed("SELECT 'nan'::DOUBLE AS v, [1, 2] AS l", "--format", "json")) == {"v": None, "l": [1, 2]}
-    assert printed("SELECT [1, 2] AS l", "--format", "csv") == '"l"\n"[1, 2]"\n'
+    assert printed("SELECT [1, 2] AS l", "--format", "csv") == 'l\n"[1, 2]"\n'
     wide = printed("SELECT * FROM documents ORDER BY id LIMIT 2").split("\n\n")
     assert len(wide) == 2
     assert wide[0].startswith("id ")

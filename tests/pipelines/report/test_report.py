@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, side_by_side
 from tamis.pipelines.report.page import render
 from tamis.pipelines.report.page_data import ReportData, load_report_data
+from tamis.pipelines.report.quality_diversity import Measured, StepMeasures
 from tamis.pipelines.run.receipts import BINS, MATCH_SAMPLES, SAMPLES, CopyDistance, edges
 from tamis.transforms.core.rater import Signal
 from tamis.transforms.core.schedule import Schedule
@@ -161,6 +162,11 @@ def data() -> ReportData:
             {"id": "doc-8", "kept": "doc-9", "jaccard": 0.83}
             | {"text": [{"text": "It was", "kind": "same"}], "kept_text": [{"text": "It is", "kind": "differs"}]}  # type: ignore[list-item]
         ],
+        "measured": Measured(
+            [StepMeasures("read", 11, 0.4, 5.0, 80.0, False), StepMeasures("thresholds", 6, 0.5, 3.0, 90.0, True)],
+            "hosts",
+            True,
+        ),
         "contamination": [section()],
         "segments": [
             {"tokens": 100, "quality": 0.1 * i, "sources": {"web": 60, "books": 40}}
@@ -190,6 +196,7 @@ def empty() -> tuple[dict[str, Any], ReportData]:
         "histograms": {},
         "clusters": [],
         "pairs": [],
+        "measured": Measured([], "sources", False),
         "contamination": [],
         "segments": [],
         "repeats": CopyDistance(closest=None, minimum=0),
@@ -276,6 +283,7 @@ def test_the_page_shows_the_numbers_of_the_run() -> None:
         "14 bands of 8 rows",
         "gopher.word_count min 2 min 10 5 min 50 11 min 100,000",
         "doc-7",
+        "thresholds 6 0.500 3 90 thresholds raises quality, and diversity falls to 3 hosts",
         "Jaccard similarity 0.83 dropped doc-8 It was kept doc-9 It is",
         "2 inputs Input Documents Rejected in/a.jsonl 7 1 in/b.jsonl 4 0",
         "thresholds: gopher.word_count: min: 50 max: 100000 action: drop",
@@ -534,12 +542,14 @@ def test_texts_beside_each_other_are_whole_and_only_words_differ(one: str, other
 
 def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp_path: Path) -> None:
     records, pages = corpus(200, seed=9), []
+    records = [record | {"date": f"{2015 + n % 7}-03-0{1 + n % 9}" if n % 10 else "lately"} for n, record in enumerate(records)]
     for files in (1, 4):
         source = save(tmp_path / f"in-{files}", dealt(records, files, seed=files))
         result = run(write_recipe(tmp_path), source, tmp_path / f"run-{files}")
         pages.append(load_report_data(result.release))
     one, four = pages
     assert one["pairs"] == four["pairs"]
+    assert one["measured"] == four["measured"]
     assert (one["reasons"], one["kept"], one["groups"], one["histograms"]) == (
         four["reasons"],
         four["kept"],
@@ -570,4 +580,7 @@ def test_the_report_samples_documents_by_reason_and_quality_and_counts_hosts(tmp
         (row,) = tenth["examples"]
         assert tenth["low"] <= row["quality"] <= tenth["high"]  # type: ignore[operator]
     hosts = {row["name"]: row["kept"] for row in one["groups"]["host"]["rows"]}
+    years = one["groups"]["year"]["rows"]
+    assert [row["name"] for row in years] == [str(year) for year in range(2015, 2022)]
+    assert sum(row["kept"] + row["dropped"] + row["review"] for row in years) == 180
     assert hosts == {f"{name}.example": counts["kept"] for name, counts in counted["sources"].items()}

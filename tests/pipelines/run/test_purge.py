@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.lookup.explanation import explanation
 from tamis.pipelines.recipe.load import load_recipe
-from tamis.pipelines.releases import purge as module
+from tamis.pipelines.releases import purge as purge_module
+from tamis.pipelines.releases import remove_documents as removal_module
 from tamis.pipelines.releases.purge import purge
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import record_counts
@@ -167,9 +169,17 @@ def test_purging_twice_changes_no_more(nights: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["_rewrite_part", "_purge_shard", "_update_manifest", "_log"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [
+        (purge_module, "_rewrite_part"),
+        (removal_module, "_remove_from_shard"),
+        (purge_module, "recounted"),
+        (purge_module, "_log"),
+    ],
+)
 def test_a_purge_that_was_interrupted_is_finished_by_the_same_command(
-    nights: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    nights: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     original, calls = getattr(module, step), []
 

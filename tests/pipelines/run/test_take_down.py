@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.lookup.explanation import explanation
+from tamis.pipelines.releases import remove_documents
 from tamis.pipelines.releases import take_down as module
 from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.releases.release_list import lines, release_list
@@ -25,7 +27,9 @@ from tamis.pipelines.releases.take_down import TakedownResult, take_down
 from tamis.pipelines.releases.taken_documents import Request
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.manifest import shard_places
 from tamis.transforms.core.release import open_release
+from tamis.transforms.core.shards import Output, write_shard
 from tamis.transforms.feed.dataset import CurriculumDataset, TrainingBatch, index
 from tamis.transforms.feed.loader import read_in_order
 from tamis.transforms.provenance.tombstones import read_tombstones
@@ -343,6 +347,28 @@ def test_with_a_purge_the_texts_are_gone_and_places_stay(folder: Path) -> None:
     assert verify(str(output)) == []
     with pytest.raises(RunError, match="Their texts are gone"):
         list(CurriculumDataset(str(output), "bytes", 64, 8))
+
+
+def test_a_purge_of_a_patch_that_is_interrupted_leaves_each_gap_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = str(folder / "run")
+    taken(folder, ORIGINAL)
+
+    def interrupted(shard: pa.Table, uri: str, options: Output) -> None:
+        if "releases/000002" in uri:
+            raise KeyboardInterrupt
+        write_shard(shard, uri, options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remove_documents, "write_shard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            purge(output, [PLAIN[2]["id"]], [], "")
+    purge(output, [PLAIN[2]["id"]], [], "")
+    shards = open_release(output).manifest["curriculum"]["shards"]
+    assert sum(shard.get("taken_documents", 0) for shard in shards) == 2
+    assert [shard["first_token"] + shard_places(shard)[1] for shard in shards[:-1]] == [
+        shard["first_token"] for shard in shards[1:]
+    ]
+    assert verify(output) == []
 
 
 @pytest.mark.parametrize("step", ["remove_documents", "recounted", "seal_release"])

@@ -117,3 +117,37 @@ def test_run_and_plan_tell_the_bytes_of_the_tokenizer_that_counted(tmp_path: Pat
     assert json.loads((output / "manifest.json").read_text())["tokenizer"] == recorded
     assert json.loads((folder_of(output) / "plan.json").read_text())["tokenizer"] == recorded
     assert load_corpus(str(output)).tokenizer == recorded["sha256"]
+
+
+def test_the_schedule_as_arguments_of_a_trainer(tmp_path: Path) -> None:
+    run = finished(tmp_path, Curriculum(order="ascending"))
+    schedule = ("--schedule", "{shape: wsd, peak: 1.0e-3, final: 1.0e-4, decay: 0.2, decay_shape: linear}")
+    megatron = invoke("plan", run, *schedule, "--as", "megatron", "--batch-tokens", 16)
+    assert megatron.stdout == (  # 62 steps of 16 tokens, and one of 8
+        "--lr 0.001 --min-lr 0.0001 --lr-decay-style WSD --lr-warmup-iters 0 --lr-decay-iters 63 --train-iters 63 "
+        "--lr-wsd-decay-style linear --lr-wsd-decay-iters 13\n"
+    )
+    ours = invoke("plan", run, *schedule, "--as", "transformers", "--batch-tokens", "10")
+    assert ours.stdout.splitlines() == [
+        "learning_rate=0.001,",
+        'lr_scheduler_type="warmup_stable_decay",',
+        "warmup_steps=0,",
+        'lr_scheduler_kwargs={"num_decay_steps": 20, "min_lr_ratio": 0.1, "decay_type": "linear"},',
+        "max_steps=100,",
+    ]
+    document = invoke("plan", run, *schedule, "--as", "transformers", "--batch-tokens", 10, "--json").stdout
+    assert json.loads(document)["lr_scheduler_kwargs"]["num_decay_steps"] == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--as", "megatron"], 2, "--as and --batch-tokens need each other"),
+        (["--as", "olmo", "--batch-tokens", "10"], 2, "'olmo' is not one of megatron, transformers"),
+        (["--as", "megatron", "--batch-tokens", "1001"], 1, "the run has 1,000 tokens, less than one step of 1,001"),
+        (["--as", "megatron", "--batch-tokens", "9", "--schedule", "{shape: step, steps: [[0.5, 0.1]]}"], 1, "the shape step"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(tmp_path: Path, options: list[str], code: int, message: str) -> None:
+    result = invoke("plan", finished(tmp_path, Curriculum(order="ascending")), *options)
+    assert (result.exit_code, message in " ".join(result.stderr.split())) == (code, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from urllib.parse import urlencode, urlsplit
 import pyarrow as pa
 import pytest
 
+from tamis.pipelines.estimate.what_if import WhatIf, total
+from tamis.pipelines.recipe.load import with_limits
 from tamis.pipelines.view.marks import Marks, label_of
+from tamis.pipelines.view.moved_limits import EXAMPLES
 from tamis.pipelines.view.server import listen, serve
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.release import Release
@@ -189,6 +193,13 @@ def test_the_list_and_its_counts_are_those_of_the_ledger(release: Release, brows
     assert counted == Counter((row["decision"], row["reason"]) for row in expected)
 
 
+@pytest.mark.parametrize("column", ["host", "language"])
+def test_the_values_that_fields_suggest_are_the_most_frequent(release: Release, browser: Browser, column: str) -> None:
+    expected = Counter(urlsplit(row["url"]).hostname for row in decided(release).to_pylist() if row["url"])
+    suggested = [(row["value"], row["documents"]) for row in browser.json("values", column=column)]
+    assert suggested == (sorted(expected.items(), key=lambda item: (-item[1], item[0])) if column == "host" else [])
+
+
 def test_pages_of_a_sorted_list_are_the_list(release: Release, browser: Browser) -> None:
     expected = sorted(decided(release).to_pylist(), key=lambda row: (-row["words"], row["part"], row["row"]))
     pages = [
@@ -264,6 +275,7 @@ def test_a_duplicate_stands_beside_what_was_kept_and_an_item_beside_its_span(rel
         ("document?part=77&row=0", "has no document at part 77"),
         ("document", "must be a whole number"),
         ("search", "the passage is empty"),
+        ("values?column=id", "must be language or host"),
         ("item?part=0&row=0&number=5", "and no number 5"),
     ],
 )
@@ -271,6 +283,24 @@ def test_a_wrong_question_is_told_what_is_wrong(browser: Browser, question: str,
     status, _, content = browser.ask(f"/api/{question}")
     assert status == 400
     assert message in json.loads(content)["error"]
+
+
+def test_a_moved_limit_is_answered_as_what_if_does(release: Release, browser: Browser) -> None:
+    fields = {field["setting"]: field for field in browser.json("limits")}
+    assert {name: field["value"] for name, field in fields.items()} == {
+        "thresholds.gopher.word_count.min": 20,
+        "thresholds.gopher.mean_word_length.min": 2,
+        "thresholds.gopher.mean_word_length.max": 12,
+    }
+    assert all(field["low"] <= field["high"] for field in fields.values())
+    setting = "thresholds.gopher.word_count.min=60"
+    found = browser.json("what-if", set=setting)
+    core = WhatIf(release).answer(with_limits(release.manifest, [setting]))
+    assert found["newly_dropped"] == asdict(total(core.newly_dropped))
+    assert found["newly_dropped"]["documents"] == len([each for each in found["examples"] if not each["is_newly_kept"]]) or (
+        len(found["examples"]) == EXAMPLES
+    )
+    assert browser.ask("/api/what-if?set=seed=1")[0] == 400
 
 
 # --- marks -------------------------------------------------------------------------------------------------------------

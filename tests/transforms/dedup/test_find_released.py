@@ -12,7 +12,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from tamis.transforms.core.documents import row_of
-from tamis.transforms.dedup.minhash import MinHash
+from tamis.transforms.dedup.minhash import MinHash, ShortTexts
 from tamis.transforms.dedup.released.find_released import FindReleased
 from tamis.transforms.dedup.released.index_files import near_settings
 from tamis.transforms.dedup.released.open_indices import open_indices
@@ -66,8 +66,14 @@ def compared(table: pa.Table, indices: dict[str, pa.Table], options: MinHash) ->
     """The same by comparing all pairs that share a band: an equal text, or else the most similar of the first index."""
 
     def sets(texts: pa.Table) -> list[set[int]]:
-        first, hashes = shingles(segment(texts["text"].combine_chunks()), options.ngram, options.fold)
+        first, hashes = shingles(segment(texts["text"].combine_chunks()), options.ngram, options.fold, options.short)
         return [set(hashes[start:stop].tolist()) for start, stop in pairwise(first.tolist())]
+
+    def drops(own: set[int], others: set[int]) -> bool:
+        contained = len(own & others) / len(own) if len(own) <= len(others) else 0.0
+        threshold = options.threshold if options.short is None else options.short.threshold  # here, all are short
+        similar = len(own & others) / len(own | others) >= threshold
+        return (similar or contained >= (options.containment or 2.0)) and contained >= (options.preserve or 0.0)
 
     verdicts = {}
     for identifier, text, bands, own in zip(
@@ -81,7 +87,7 @@ def compared(table: pa.Table, indices: dict[str, pa.Table], options: MinHash) ->
                     similar.append((-2.0, number, text_hash, (other, name, None)))
                 elif set(bands or ()) & set(other_bands or ()):
                     overlap = len(own & others) / len(own | others)
-                    if overlap >= options.threshold:
+                    if drops(own, others):
                         similar.append((-overlap, number, text_hash, (other, name, overlap)))
         if similar:
             verdicts[identifier] = min(similar)[3]
@@ -100,19 +106,25 @@ def corpora(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
     return one, two, new
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_it_finds_what_comparing_all_pairs_finds(tmp_path, seed) -> None:
+@pytest.mark.parametrize(
+    ("seed", "options"),
+    [
+        (0, OPTIONS),
+        (1, MinHash(threshold=0.9, containment=0.6, preserve=0.65)),
+        (2, MinHash(threshold=0.9, short=ShortTexts(words=200, threshold=0.7))),
+    ],
+)
+def test_it_finds_what_comparing_all_pairs_finds(tmp_path, seed, options) -> None:
     one, two, new = corpora(seed)
-    paths = [written(table, [list(range(len(table)))], tmp_path / name) for name, table in (("a", one), ("b", two))]
+    paths = [written(table, [list(range(len(table)))], tmp_path / name, options) for name, table in (("a", one), ("b", two))]
     everything = list(range(len(new)))
-    verdicts = found(new, [everything], tmp_path / "whole", paths)
-    expected = compared(new, {str(path): table for path, table in zip(paths, (one, two), strict=True)}, OPTIONS)
+    verdicts = found(new, [everything], tmp_path / "whole", paths, options)
+    expected = compared(new, {str(path): table for path, table in zip(paths, (one, two), strict=True)}, options)
     assert verdicts == expected
     assert {similarity is None for _, _, similarity in verdicts.values()} == {True, False}
     assert {release for _, release, _ in verdicts.values()} == set(map(str, paths))
-    assert (
-        found(new, [everything[::3], everything[1::3], [], everything[2::3]], tmp_path / "cut", paths, partitions=7) == verdicts
-    )
+    cut = [everything[::3], everything[1::3], [], everything[2::3]]
+    assert found(new, cut, tmp_path / "cut", paths, options, partitions=7) == verdicts
 
 
 def test_without_near_copies_only_equal_texts_are_found(tmp_path) -> None:

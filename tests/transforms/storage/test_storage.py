@@ -170,6 +170,17 @@ def test_no_file_appears_after_an_error(base):
     assert not storage.sweep(base)
 
 
+def test_two_names_of_a_file_do_not_share_what_is_written_later(base):
+    one, other = storage.join(base, "one.bin"), storage.join(base, "deep", "other.bin")
+    storage.write_bytes(one, b"abc")
+    storage.duplicate(one, other)
+    assert storage.read_bytes(other) == b"abc"
+    if (path := storage.local_path(one)) is not None:
+        assert os.path.samefile(path, storage.local_path(other))
+    storage.write_bytes(one, b"changed")
+    assert storage.read_bytes(other) == b"abc"
+
+
 def test_parquet_can_be_written_to_a_commit(base):
     uri = storage.join(base, "t.parquet")
     table = pa.table({"x": range(1000)})

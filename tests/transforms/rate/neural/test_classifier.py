@@ -100,10 +100,10 @@ def test_a_long_text_has_the_mean_of_its_windows(regressor: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_tokens", [None, 256])
-def test_the_rater_keeps_the_contract(regressor: str, batch_tokens: int | None) -> None:
+@pytest.mark.parametrize("options", [{}, {"batch_tokens": 256}, {"precision": "int8"}])
+def test_the_rater_keeps_the_contract(regressor: str, options: dict[str, object]) -> None:
     """A thousand texts have the same values in five random splits."""
-    check_rater(ClassifierRater(Classifier(name="c", model=regressor, max_tokens=64, batch_tokens=batch_tokens)))
+    check_rater(ClassifierRater(Classifier(name="c", model=regressor, max_tokens=64, **options)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -48,7 +48,9 @@ class Recorder(torch.nn.Module):
         return {"loss": self.weight * (labels >= 0).sum()}
 
 
-def train(run: str, folder: Path, rank: int, ranks: int, resume: str | bool = False, batch: int = BATCH, **arguments) -> np.ndarray:
+def train(
+    run: str, folder: Path, rank: int, ranks: int, resume: str | bool = False, batch: int = BATCH, **arguments
+) -> np.ndarray:
     """What one rank sees: (micro-batches, sequences, tokens)."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")

@@ -17,7 +17,7 @@ from apache_beam.transforms.combiners import ToListCombineFn
 from tamis.pipelines import decide
 from tamis.pipelines.decisions import ranks
 from tamis.pipelines.decisions.document_states import kept_documents, settle
-from tamis.pipelines.decisions.kept_index import index_kept
+from tamis.pipelines.decisions.kept_index import IndexKept
 from tamis.pipelines.decisions.match_rows import sent_rows, write_record
 from tamis.pipelines.decisions.part_summary import write_decisions
 from tamis.pipelines.decisions.shard_layout import emitted_sizes, plan_layout
@@ -71,7 +71,7 @@ class Curate(beam.PTransform):
             _ = layouts | "Record" >> beam.ParDo(record, beam.pvalue.AsList(matches))
 
         if recipe.dedup is not None and recipe.dedup.index:
-            _ = parts | "Index" >> index_kept(recipe, recipe.dedup, plan)
+            _ = parts | "Index" >> IndexKept(recipe, recipe.dedup, plan)
 
         # Emit: the text of kept documents moves once, into its shard.
         address = FlatMapDoFn(partial(scatter, recipe=recipe, run=plan.run, finished=plan.finished_shards))

@@ -27,6 +27,9 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part, PartWriter
 from tamis.transforms.core.release import RELEASES, Release, numbers, open_release, release_folder
+from tamis.transforms.dedup.released.erase_documents import erase, indexed
+from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.dedup.released.index_files import MERGED as MERGED_INDEX
 from tamis.transforms.provenance import ledger, purges
 from tamis.transforms.provenance.purges import Purge, PurgedRelease
 from tamis.transforms.provenance.takedown import FILE, PURGED, PURGED_BYTES, Takedown, marked, read_takedown, without_texts
@@ -52,11 +55,12 @@ def purge(run: str, ids: Sequence[str], hosts: Sequence[str], reason: str, dry_r
         for part in parts:
             rows[part.name], own = _matching_rows(part, takedown)
             ids_purged |= own
-        documents = len(ids_purged)
+        merged = {number: indexed(_merged_index(run, number), set(takedown.ids)) for number in present_releases(run)}
+        documents = len(ids_purged.union(*merged.values()))
         if dry_run:
             return PurgeResult(documents, {})
         affected = [part for part in parts if len(rows[part.name]) or _hides_rejects(part, takedown)]
-        if not affected:
+        if not affected and not any(merged.values()):
             raise RunError(f"no document of '{run}' has these ids or hosts: nothing was purged")
         _check_releases(run)
         storage.write_bytes(storage.join(run, FILE), takedown.model_dump_json().encode())
@@ -66,7 +70,7 @@ def purge(run: str, ids: Sequence[str], hosts: Sequence[str], reason: str, dry_r
         changed = {}
         for number in present_releases(run):
             release = open_release(f"{run}@{number}")
-            removed = _purge_release(release, rows)
+            removed = _purge_release(release, rows, merged[number])
             if removed is not None:
                 changed[number] = removed
         for name in _CACHES:
@@ -146,14 +150,21 @@ def _rewrite_part(part: Part, rows: Rows, takedown: Takedown) -> None:
         writer.finish((columns, sketches.schema), receipt.fingerprint, receipt.inputs, receipt.number, receipt.last)
 
 
-def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
-    """Removes the documents of a release; returns how many it kept, None if it does not change."""
+def _merged_index(run: str, number: int) -> str:
+    """Where a release has an index of earlier ones, which may be of other runs."""
+    return storage.join(release_folder(run, number), INDEX_FOLDER, MERGED_INDEX)
+
+
+def _purge_release(release: Release, rows: Mapping[str, Rows], merged: set[str]) -> int | None:
+    """Removes the documents of a release, and those with the ids `merged` from the index of earlier ones;
+    returns how many it kept, None if it does not change."""
     by_ordinal = {
         ordinal: rows[name] for ordinal in ledger.decided_parts(release) if (name := release.part(ordinal).name) in rows
     }
     removed = remove_documents(release, by_ordinal, _purged_decisions)
-    if removed is None:
+    if removed is None and not merged:
         return None
+    erase(_merged_index(release.run, release.number), merged)
     release = replace(release, manifest=recounted(release))
     files = [
         File.read(release.run, file["path"])
@@ -161,7 +172,7 @@ def _purge_release(release: Release, rows: Mapping[str, Rows]) -> int | None:
         if storage.exists(storage.join(release.run, file["path"]))
     ]
     reseal_release(release, files)
-    return removed
+    return removed or 0
 
 
 def _purged_decisions(_: int, table: pa.Table, rows: Rows) -> pa.Table:

@@ -38,7 +38,7 @@ from tamis.transforms.curriculum import lint
 from tamis.transforms.decontaminate.record import FILE as RECORD_FILE
 from tamis.transforms.dedup.released.index_files import FILE as INDEX_FILE
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
-from tamis.transforms.dedup.released.index_files import IndexFile
+from tamis.transforms.dedup.released.index_files import MERGED, IndexFile
 from tamis.transforms.provenance import release_chain
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.select.guards import GuardViolation, token_shares
@@ -125,14 +125,18 @@ def _check_record(plan: WorkPlan, summaries: Sequence[PartSummary]) -> None:
 
 
 def _index_files(recipe: Recipe, plan: WorkPlan, kept: int) -> list[File]:
-    """The files of the index, if the release leaves one. Raises RunError unless it has all that was kept."""
+    """The files of the index, if the release leaves one. Raises RunError unless it has all that was kept,
+    and the one that it merges is finished."""
     if recipe.dedup is None or not recipe.dedup.index:
         return []
     folder = storage.join(plan.folder, INDEX_FOLDER)
     index = IndexFile.read(storage.join(folder, INDEX_FILE))
     if index is None or index.documents != kept:
         raise RunError(f"{folder} does not have the {kept:,} documents that were kept; run the same command again")
-    return [File.read(plan.folder, f"{INDEX_FOLDER}/{name}") for name in storage.names(folder)]
+    merged = storage.join(folder, MERGED)
+    if MERGED in index.before and IndexFile.read(storage.join(merged, INDEX_FILE)) is None:
+        raise RunError(f"{merged} is not finished; run the same command again")
+    return [File.read(plan.folder, f"{INDEX_FOLDER}/{name}") for name in storage.files(folder)]
 
 
 def _rated_parts(plan: WorkPlan) -> list[tuple[Part, PartReceipt]]:

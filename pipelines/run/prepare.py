@@ -14,6 +14,7 @@ from tamis.transforms.core.manifest import File
 from tamis.transforms.core.parts import FOLDERS, Part
 from tamis.transforms.core.release import RUN_FILES, Release
 from tamis.transforms.dedup.released.index_files import FOLDER as INDEX_FOLDER
+from tamis.transforms.dedup.released.index_files import MERGED
 
 
 def check_directory(run: str) -> None:
@@ -69,7 +70,8 @@ def _remove_unfinished_parts(plan: WorkPlan) -> None:
 def remove_temporary_files(plan: WorkPlan) -> None:
     """Removes files that killed workers did not finish."""
     data = storage.join(plan.folder, "data")
-    own = [plan.folder, plan.receipts, *(storage.join(plan.folder, name) for name in ("decisions", INDEX_FOLDER))]
+    index = storage.join(plan.folder, INDEX_FOLDER)
+    own = [plan.folder, plan.receipts, storage.join(plan.folder, "decisions"), index, storage.join(index, MERGED)]
     shared = [storage.join(plan.run, folder) for folder in ("", ".state", *sorted({folder for folder, _ in FOLDERS}))]
     for folder in (*shared, *own, *(storage.join(data, name) for name in storage.names(data))):
         storage.sweep(folder)

@@ -43,10 +43,13 @@ _VALUES = 200  # languages and hosts that the page suggests
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on the loopback; port 0 takes a free one. Raises OSError if the port is taken."""
+    """A socket on the loopback; port 0 takes a free one. Raises RunError if the port cannot be had."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
+    try:
+        listening.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise RunError(f"port {port}: {error.strerror}; name another with --port, or none, for one that is free") from None
     listening.listen()
     return listening
 

@@ -20,6 +20,7 @@ from tamis.pipelines.releases.index_corpus import index_corpus
 from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import Result, launch
 from tamis.transforms.core.errors import RunError
+from tamis.transforms.dedup.released import merge_indices
 from tamis.transforms.dedup.released.index_files import Segment, read_shingles
 from tamis.transforms.dedup.released.open_indices import open_indices
 from tamis.transforms.provenance.verify import verify
@@ -211,6 +212,40 @@ def test_what_is_purged_is_in_no_index(nights: tuple[Path, list[Result]], tmp_pa
     kept = [name for name, (reason, _) in decisions(later).items() if reason == "keep"]
     assert decisions(later)["d6"] == ("dedup.released", f"equal to a6 of {tmp_path}/one@1")
     assert kept in (["d5"], ["d7"])  # near-duplicates of each other
+
+
+def test_a_night_merges_the_indices_of_many_nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents keep the names of their releases, which may then be deleted; purged ones are in it no more."""
+    monkeypatch.setattr(merge_indices, "EACH_TIER", 0)
+    night(tmp_path, "one", FIRST, minhash={}, index=True)
+    night(tmp_path, "two", SECOND, minhash={}, index="extend", against=[str(tmp_path / "one")])
+    options = {"minhash": {}, "index": "extend", "against": [str(tmp_path / "two")]}
+    three = night(tmp_path, "three", THIRD, **options)
+    assert index_of(three)["before"] == ["merged"]
+    folder = tmp_path / "three" / "releases" / "000001" / "dedup-index" / "merged"
+    assert json.loads((folder / "index.json").read_text())["documents"] == 15
+    damaged = folder / "shingles-00000.u64"
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"\0" + content[1:])
+    path = "releases/000001/dedup-index/merged/shingles-00000.u64"
+    assert [problem.path for problem in verify(str(tmp_path / "three"))] == [path]
+    assert night(tmp_path, "three", THIRD, **options).mended == (path,)
+    assert damaged.read_bytes() == content
+    for name in ("one", "two"):
+        shutil.rmtree(tmp_path / name)
+    texts = {"d0": text(11), "d1": text(22, edits=1), "d2": text(30), "d4": text(4), "d9": text(40)}
+    found = decisions(night(tmp_path, "four", texts, minhash={}, against=[str(tmp_path / "three")]))
+    assert found == {
+        "d0": ("dedup.released", f"equal to a11 of {tmp_path}/one@1"),
+        "d1": ("dedup.released", f"Jaccard 0.8361 with b22 of {tmp_path}/two@1"),
+        "d2": ("dedup.released", f"equal to c2 of {tmp_path}/three@1"),
+        "d4": ("dedup.released", f"equal to a4 of {tmp_path}/one@1"),
+        "d9": ("keep", None),
+    }
+    assert purge(str(tmp_path / "three"), ["a4"], [], "request 18").documents == 1
+    assert verify(str(tmp_path / "three")) == []
+    found = decisions(night(tmp_path, "four", texts, minhash={}, against=[str(tmp_path / "three")]))
+    assert found["d4"] == ("keep", None)
 
 
 def test_an_index_of_any_corpus_is_read_as_the_recipe_reads(tmp_path: Path) -> None:

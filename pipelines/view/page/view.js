@@ -191,8 +191,8 @@ function showRows(first) {
 }
 
 function rowLink(row) {
-  const value = state.get("sort") && row.value !== undefined && state.get("sort") !== "tokens" ? `${state.get("sort")} ${row.value ?? "missing"}` : "";
-  const about = [row.source, row.language, count(row.tokens ?? 0, "token"), value].filter(Boolean).join(" · ");
+  const value = state.get("sort") && row.value !== undefined && state.get("sort") !== "tokens" ? `${state.get("sort")} ${row.value === null ? "missing" : Number(row.value.toPrecision(6))}` : "";
+  const about = [value, row.source, row.language, count(row.tokens ?? 0, "token")].filter(Boolean).join(" · ");
   return element("a", { href: "#", "data-doc": place(row), onclick: (event) => { event.preventDefault(); open(row, true); } },
     row.mark ? element("span", { class: `mark ${row.mark}` }, row.mark === "right" ? "✓ right" : "✗ wrong") : null,
     element("span", { class: "name" }, isolated(clip(row.url || row.id))),
@@ -343,14 +343,29 @@ function textParts(it) {
   return [
     element("h3", {}, "Text"),
     isChanged ? element("div", { class: "tools", role: "group", "aria-label": "Which text" }, buttons) : null,
-    isChanged || matched ? element("p", { class: "legend" }, ["removed", "inserted", "cut"].filter((kind) => kinds.has(kind)).map((kind) => element("span", { class: kind }, kind)), matched ? element("span", { class: "matched" }, "matches a benchmark item") : null) : null,
+    isChanged || matched ? element("p", { class: "legend" }, changes(it.text.pieces), matched ? element("span", { class: "matched" }, "matches a benchmark item") : null) : null,
     it.text.characters ? text : element("p", { class: "empty" }, "The text is empty."),
     more,
   ].filter(Boolean);
 }
 
+const whoChanged = (each) => [each.by, each.reason].filter(Boolean).join(": ");
+
+// What was removed, inserted and cut, by whom, and in how many places.
+function changes(pieces) {
+  const places = new Map();
+  for (const each of pieces.filter((each) => each.kind !== "same")) {
+    const key = JSON.stringify([each.kind, whoChanged(each)]);
+    places.set(key, (places.get(key) ?? 0) + 1);
+  }
+  return [...places].map(([key, times]) => {
+    const [kind, why] = JSON.parse(key);
+    return element("span", { class: kind }, `${kind} (${why}${times > 1 ? ` × ${number.format(times)}` : ""})`);
+  });
+}
+
 function piece(each) {
-  const why = [each.by, each.reason].filter(Boolean).join(": ");
+  const why = whoChanged(each);
   const nodes = letters(each.text);
   const inner = each.matched ? [element("mark", {}, nodes)] : nodes;
   if (each.kind === "inserted") return element("ins", { title: why }, inner);
@@ -369,7 +384,7 @@ function showBeside(name, answer) {
   const side = (title, pieces) => element("div", {}, element("h4", {}, isolated(title)),
     element("div", { class: "text", dir: "auto" }, pieces.map((each) => element(each.kind === "differs" ? "mark" : "span", { class: each.kind }, letters(each.text)))));
   $("beside").replaceChildren(element("h3", { tabindex: "-1" }, "Side by side"),
-    element("p", { class: "legend" }, element("mark", {}, "differs"), answer.is_cut ? " Only the beginnings are compared." : ""),
+    element("p", { class: "legend" }, element("mark", { class: "differs" }, "differs"), answer.is_cut ? " Only the beginnings are compared." : ""),
     element("div", { class: "beside" }, side(name, answer.own), side(answer.name, answer.other)));
   $("beside").firstChild.focus();
 }
@@ -466,9 +481,12 @@ function showAnswer(answer) {
   const { newly_kept: kept, newly_dropped: dropped } = answer;
   const isMoved = state.getAll("set").length > 0;
   const waits = answer.as_they_stand.length ? ` What newly passes has not been seen by ${answer.as_they_stand.join(", ")}.` : "";
-  $("moved").textContent = isMoved
-    ? `${count(kept.documents, "document")} more would pass (${count(kept.tokens, "token")}), and ${count(dropped.documents, "document")} that ${dropped.documents === 1 ? "is" : "are"} kept would not (${count(dropped.tokens, "token")}).${kept.documents ? waits : ""}`
-    : "Move a limit, and see what changes.";
+  const amount = (totals) => `${count(totals.documents, "document")} (${count(totals.tokens, "token")})`;
+  const said = [
+    kept.documents ? `${amount(kept)} would pass that ${kept.documents === 1 ? "does" : "do"} not now.${waits}` : "",
+    dropped.documents ? `${amount(dropped)} would no longer be kept.` : "",
+  ].filter(Boolean);
+  $("moved").textContent = !isMoved ? "Move a limit, and see what changes." : said.join(" ") || "No document would be decided otherwise.";
   $("outcomes").replaceChildren(...answer.outcomes.map((row) => {
     const change = row.after.documents - row.before.documents;
     return element("tr", {}, element("td", {}, element("span", { class: row.decision }, OUTCOMES[row.decision]), row.reason ? ": " : "", isolated(row.reason ?? "")),

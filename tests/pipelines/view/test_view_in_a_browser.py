@@ -158,7 +158,7 @@ def test_a_duplicate_stands_beside_what_was_kept_and_a_link_shows_the_same_again
 def test_a_moved_limit_changes_the_counts_and_names_examples(page: Page) -> None:
     page.get_by_role("button", name="What if").click()
     page.get_by_role("spinbutton", name="gopher.word_count at least").fill("100")
-    page.locator("#moved", has_text="would not").wait_for()
+    page.locator("#moved", has_text="would no longer be kept").wait_for()
     assert page.locator("#outcomes tr", has_text="gopher.word_count").inner_text().count("+") == 1
     assert page.locator("#examples button").count()
     assert serious(page) == []

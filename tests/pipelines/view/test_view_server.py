@@ -303,6 +303,11 @@ def test_a_moved_limit_is_answered_as_what_if_does(release: Release, browser: Br
     assert browser.ask("/api/what-if?set=seed=1")[0] == 400
 
 
+def test_a_port_that_is_taken_is_named_with_the_cure() -> None:
+    with listen(0) as taken, pytest.raises(RunError, match="name another with --port"):
+        listen(taken.getsockname()[1])
+
+
 # --- marks -------------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 from tamis.transforms.beam.exchange import Gathered, PartState, addressed, spill_rows
 from tamis.transforms.core.documents import row_of
 from tamis.transforms.dedup.deduplicate import Deduplicate, SpanningForest, spill_shingles
-from tamis.transforms.dedup.minhash import MinHash, sketch
+from tamis.transforms.dedup.minhash import MinHash, ShortTexts, sketch
 from tamis.transforms.text.hashing import hash128
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
@@ -141,13 +141,16 @@ def test_planted_copies_are_found_and_the_best_of_them_stays(tmp_path):
     assert all(0.7 <= row[2] < 1 for row in edited)
 
 
-@pytest.mark.parametrize("partitions", [1, 2, 5])
-def test_the_result_does_not_depend_on_split_or_partitions(tmp_path, partitions):
+EVERY_RULE = MinHash(containment=0.5, preserve=0.4, short=ShortTexts(words=150, threshold=0.6))
+
+
+@pytest.mark.parametrize(("partitions", "options"), [(1, OPTIONS), (2, OPTIONS), (5, OPTIONS), (3, EVERY_RULE)])
+def test_the_result_does_not_depend_on_split_or_partitions(tmp_path, partitions, options):
     table = planted(seed=4)
     order = np.random.default_rng(7).permutation(len(table)).tolist()
-    one = verdicts(table, [list(range(len(table)))], tmp_path)
+    one = verdicts(table, [list(range(len(table)))], tmp_path, options)
     cut = [order[:10], [], order[10:33], order[33:]]
-    assert verdicts(table, cut, tmp_path, partitions=partitions) == one
+    assert verdicts(table, cut, tmp_path, options, partitions) == one
 
 
 def test_similarity_is_of_the_declared_words(tmp_path):

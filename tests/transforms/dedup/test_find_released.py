@@ -63,7 +63,7 @@ def found(table, parts, folder, indices, options=OPTIONS, partitions=3):
 
 
 def compared(table: pa.Table, indices: dict[str, pa.Table], options: MinHash) -> dict[str, tuple[str, str, float | None]]:
-    """The same by comparing all pairs that share a band: an equal text, or else the most similar of the first index."""
+    """The same by comparing all pairs that share a band: an equal text, or else the most similar with the least hash."""
 
     def sets(texts: pa.Table) -> list[set[int]]:
         first, hashes = shingles(segment(texts["text"].combine_chunks()), options.ngram, options.fold, options.short)
@@ -84,11 +84,11 @@ def compared(table: pa.Table, indices: dict[str, pa.Table], options: MinHash) ->
             columns = [index[column].to_pylist() for column in ("id", "text", "bands", "text_hash_0")]
             for other, other_text, other_bands, text_hash, others in zip(*columns, sets(index), strict=True):
                 if text == other_text:
-                    similar.append((-2.0, number, text_hash, (other, name, None)))
+                    similar.append((-2.0, text_hash, number, (other, name, None)))
                 elif set(bands or ()) & set(other_bands or ()):
                     overlap = len(own & others) / len(own | others)
                     if drops(own, others):
-                        similar.append((-overlap, number, text_hash, (other, name, overlap)))
+                        similar.append((-overlap, text_hash, number, (other, name, overlap)))
         if similar:
             verdicts[identifier] = min(similar)[3]
     return verdicts

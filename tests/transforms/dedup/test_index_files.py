@@ -40,7 +40,7 @@ def write(folder: Path, bands: list[int], bits: tuple[int, int]) -> Segment:
         own = table.filter(pa.array(file_of == number))
         write_sorted(str(folder / file_name(BANDS, number)), BANDS, own, number, bits)
     files = [file_name(BANDS, number) for number in np.unique(file_of).tolist()]
-    return Segment("night", str(folder), IndexFile(documents=0, near=None, bits={BANDS: bits}, files=files, before=[]))
+    return Segment(str(folder), IndexFile(documents=0, near=None, bits={BANDS: bits}, files=files, before=[]), ("night",))
 
 
 @settings(max_examples=25)
@@ -88,12 +88,13 @@ def documents_of(folder: Path, lists: list[list[int]]) -> tuple[Segment, pa.Tabl
         own = [each for each, file in zip(lists, file_of, strict=True) if file == number]
         counts = np.array([len(each) for each in own], np.int64)
         columns = [hashes[file_of == number], np.zeros(len(own), np.uint64), [f"d{place}" for place in range(len(own))]]
-        tables.append(pa.table([*map(pa.array, columns), np.cumsum(counts) - counts, counts], schema=SCHEMAS[DOCUMENTS]))
+        columns += [np.cumsum(counts) - counts, counts, 0 * counts]
+        tables.append(pa.table([*map(pa.array, columns)], schema=SCHEMAS[DOCUMENTS]))
         write_sorted(str(folder / file_name(DOCUMENTS, number)), DOCUMENTS, tables[-1], number, (1, 2))
         (folder / file_name(SHINGLES, number)).write_bytes(np.array([*chain.from_iterable(own)], "<u8").tobytes())
     files = [file_name(DOCUMENTS, number) for number in (0, 1)]
     index = IndexFile(documents=len(lists), near={}, bits={DOCUMENTS: (1, 2)}, files=files, before=[])
-    return Segment("night", str(folder), index), pa.concat_tables(tables)
+    return Segment(str(folder), index, ("night",)), pa.concat_tables(tables)
 
 
 @settings(max_examples=25)

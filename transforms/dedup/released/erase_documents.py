@@ -19,6 +19,15 @@ from tamis.transforms.dedup.released.index_files import (
 )
 
 
+def indexed(folder: str, ids: Set[str]) -> set[str]:
+    """Which of these ids documents in the index in `folder` have; none if there is no index."""
+    index = IndexFile.read(storage.join(folder, FILE))
+    if index is None:
+        return set()
+    tables = _tables(Segment(folder, index, (folder,)), DOCUMENTS)
+    return {each for _, table in tables for each in _with_ids(table, ids)["id"].to_pylist()}
+
+
 def erase(folder: str, ids: Set[str]) -> None:
     """Erases the documents with these ids from the index in `folder`, if there is one. All else stays
     as it is; where their shingles were are zeros. If it is interrupted, doing it again finishes it.
@@ -26,12 +35,11 @@ def erase(folder: str, ids: Set[str]) -> None:
     index = IndexFile.read(storage.join(folder, FILE))
     if index is None:
         return
-    segment = Segment(folder, folder, index)
+    segment = Segment(folder, index, (folder,))
     erased = {}
     for number, table in _tables(segment, DOCUMENTS):
-        mask = pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string()))
-        if pc.any(mask, min_count=0).as_py():
-            erased[number] = table.filter(mask), table.filter(pc.invert(mask))
+        if len(documents := _with_ids(table, ids)):
+            erased[number] = documents, _with_ids(table, ids, others=True)
     if not erased:
         return
     # The documents last: as long as they are there, it is known what else has to go.
@@ -47,6 +55,12 @@ def erase(folder: str, ids: Set[str]) -> None:
         _write(segment, DOCUMENTS, number, others)
     count = sum(len(table) for _, table in _tables(segment, DOCUMENTS))
     index.model_copy(update={"documents": count}).write(storage.join(folder, FILE))
+
+
+def _with_ids(table: pa.Table, ids: Set[str], others: bool = False) -> pa.Table:
+    """The documents with these ids, or all others."""
+    mask = pc.is_in(table["id"], value_set=pa.array(sorted(ids), pa.string()))
+    return table.filter(pc.invert(mask) if others else mask)
 
 
 def _tables(segment: Segment, kind: str) -> Iterator[tuple[int, pa.Table]]:

@@ -56,7 +56,8 @@ _HITS = pa.schema(
     [
         pa.field("doc_ref", pa.uint64(), nullable=False),
         pa.field("segment", pa.int64(), nullable=False),
-        pa.field("id", pa.string()),  # of a document with the same text
+        pa.field("id", pa.string()),  # of a document with the same text,
+        pa.field("release", pa.int32()),  # its release in the index,
         pa.field("band", pa.uint64()),  # or a band that the index has,
         pa.field("released", pa.large_list(pa.uint64())),  # and once for a part the text hashes of all documents with it
     ]
@@ -69,7 +70,8 @@ class FindReleased(beam.PTransform):
     with `options`, a near copy. `rows` and `texts` are those of `Deduplicate`.
 
     Of several released documents, an equal one comes first, then the most similar; of the same
-    similarity, the first index, then the least text hash.
+    similarity, the least text hash. If several indices have it, the first of them counts. So it does
+    not matter how released documents are divided into indices that follow one another.
     """
 
     def __init__(
@@ -143,7 +145,8 @@ def _equal_texts(segment: int, texts: pa.Table, found: pa.Table) -> pa.RecordBat
     first, second = (texts[name].to_numpy() for name in ("hash", "text_hash_1"))
     document, row = _pairs(first, found["text_hash_0"].to_numpy())
     equal = found["text_hash_1"].to_numpy()[row] == second[document]
-    return _hits(segment, texts["doc_ref"].to_numpy()[document[equal]], {"id": found["id"].take(pa.array(row[equal]))})
+    columns = {name: found[name].take(pa.array(row[equal])) for name in ("id", "release")}
+    return _hits(segment, texts["doc_ref"].to_numpy()[document[equal]], columns)
 
 
 def _shared_bands(segment: int, bands: pa.Table, found: pa.Table) -> pa.RecordBatch:
@@ -184,7 +187,7 @@ def _verdicts(
     equal = hits.filter(hits["id"].is_valid()).sort_by([(name, "ascending") for name in ("doc_ref", "segment", "id")])
     doc_ref, first = np.unique(equal["doc_ref"].to_numpy(), return_index=True)
     equal = equal.take(pa.array(first))
-    yield _answers(segments, doc_ref, equal["segment"].to_numpy(), equal["id"], pa.nulls(len(first), pa.float64()))
+    yield _answers(segments, doc_ref, equal, pa.nulls(len(first), pa.float64()))
     if options is None:
         return
     of_band = hits.filter(hits["band"].is_valid())
@@ -197,36 +200,38 @@ def _verdicts(
     near = near.sort_by([("doc_ref", "ascending"), ("band", "ascending")])
     doc_ref, first = np.unique(near["doc_ref"].to_numpy(), return_index=True)
     band_first = np.concatenate([released.band_first, len(released.band) + np.append(first, len(near))[1:]])
-    bands = band_first[:-1], band_first[1:], np.concatenate([released.band, near["band"].to_numpy()])
+    band = np.concatenate([released.band, near["band"].to_numpy()])
 
-    fixed = len(released.segment)
+    fixed = len(released.documents)
     short = [np.zeros(fixed, np.bool_)]  # of released ones it does not matter
 
     def shingles() -> Iterator[pa.Array]:
         for number, segment in enumerate(segments):
-            yield from read_shingles(segment, released.documents.filter(pa.array(released.segment == number)))
+            yield from read_shingles(segment, released.documents.filter(pc.equal(released.documents["segment"], number)))
         for _, text in texts(part_state, row_of(doc_ref)):
             lists, are_short = shingles_of(text, options, words)
             short.append(are_short.to_numpy(zero_copy_only=False))
             yield lists
 
-    spans = mapped_lists(shingles(), spill)
-    representative, similarity = nearest_kept(bands, spans, drop_rules(options), np.concatenate(short), fixed)
+    order = np.append(released.order, np.arange(fixed, fixed + len(doc_ref)))
+    start, end, shingle = mapped_lists(shingles(), spill)
+    bands, lists = (band_first[:-1][order], band_first[1:][order], band), (start[order], end[order], shingle)
+    representative, similarity = nearest_kept(bands, lists, drop_rules(options), np.concatenate(short), fixed)
     duplicate = np.flatnonzero(representative[fixed:] < fixed)
-    copy_of = representative[fixed:][duplicate]
-    ids = released.documents["id"].take(pa.array(copy_of))
-    yield _answers(segments, doc_ref[duplicate], released.segment[copy_of], ids, pa.array(similarity[fixed:][duplicate]))
+    copy_of = released.documents.take(pa.array(released.order[representative[fixed:][duplicate]]))
+    yield _answers(segments, doc_ref[duplicate], copy_of, pa.array(similarity[fixed:][duplicate]))
 
 
 @dataclass(frozen=True)
 class _Released:
-    """Documents of indices, by index and text hash: their rows there, the number of their index, and
-    their bands: band[band_first[i]:band_first[i + 1]] are those of document i."""
+    """Documents of indices, by index and text hash: their rows there with the number of their index
+    (`segment`), and their bands: band[band_first[i]:band_first[i + 1]] are those of document i. `order`:
+    the documents by text hash, then by index."""
 
     documents: pa.Table
-    segment: npt.NDArray[np.int64]
     band_first: npt.NDArray[np.int64]
     band: Hashes
+    order: npt.NDArray[np.int64]
 
 
 def _released(segments: Sequence[Segment], listed: pa.Table) -> _Released:
@@ -234,7 +239,7 @@ def _released(segments: Sequence[Segment], listed: pa.Table) -> _Released:
     size = pc.list_value_length(listed["released"]).to_numpy()
     of_segment, band = (np.repeat(listed[name].to_numpy(), size) for name in ("segment", "band"))
     text = pc.list_flatten(listed["released"]).to_numpy()
-    tables, numbers, owners, bands = [], [], [], []
+    tables, owners, bands = [], [], []
     documents = 0
     for number, segment in enumerate(segments):
         own = np.flatnonzero(of_segment == number)
@@ -244,19 +249,22 @@ def _released(segments: Sequence[Segment], listed: pa.Table) -> _Released:
             raise RunError(
                 f"dedup.against: {segment.folder} has bands of documents that it does not have: restore the files from a copy"
             )
-        tables.append(table)
-        numbers.append(np.full(len(table), number))
+        tables.append(table.append_column("segment", pa.repeat(pa.scalar(number, pa.int64()), len(table))))
         owners.append(documents + document)
         bands.append(band[own][entry])
         documents += len(table)
+    found = pa.concat_tables(tables)
     owner = np.concatenate(owners)
-    order = np.lexsort((np.concatenate(bands), owner))
-    first = np.searchsorted(owner[order], np.arange(documents + 1))
-    return _Released(pa.concat_tables(tables), np.concatenate(numbers), first, np.concatenate(bands)[order])
+    by_owner = np.lexsort((np.concatenate(bands), owner))
+    first = np.searchsorted(owner[by_owner], np.arange(documents + 1))
+    order = np.lexsort([found[name].to_numpy() for name in ("segment", "text_hash_1", "text_hash_0")])
+    return _Released(found, first, np.concatenate(bands)[by_owner], order)
 
 
-def _answers(
-    segments: Sequence[Segment], doc_ref: Hashes, segment: npt.NDArray[np.int64], ids: pa.ChunkedArray, jaccard: pa.Array
-) -> pa.RecordBatch:
-    names = pa.array([each.name for each in segments], pa.string()).take(pa.array(segment))
-    return one_batch(pa.table([pa.array(doc_ref), ids, names, jaccard], schema=VERDICTS))
+def _answers(segments: Sequence[Segment], doc_ref: Hashes, copy_of: pa.Table, jaccard: pa.Array) -> pa.RecordBatch:
+    """`VERDICTS`. `copy_of`: the released documents, by `segment` and `release`."""
+    names = [name for segment in segments for name in segment.names]
+    first = np.cumsum([0, *(len(segment.names) for segment in segments)])
+    number = first[copy_of["segment"].to_numpy()] + copy_of["release"].to_numpy()
+    release = pa.array(names, pa.string()).take(pa.array(number))
+    return one_batch(pa.table([pa.array(doc_ref), copy_of["id"], release, jaccard], schema=VERDICTS))

@@ -36,6 +36,14 @@ def from_folder(folder: str, other: str) -> str:
     return os.path.relpath(_absolute(other), _absolute(folder))
 
 
+def to_folder(folder: str, path: str) -> str:
+    """The folder that an index in `folder` names by `path`, as `from_folder` made it."""
+    if storage.local_path(path) is None:
+        return path
+    joined = storage.join(folder, path)
+    return joined if storage.local_path(folder) is None else os.path.normpath(joined)
+
+
 def _folder(name: str) -> str:
     if storage.exists(storage.join(name, FILE)):
         return name
@@ -52,11 +60,14 @@ def _folder(name: str) -> str:
 
 
 def _with_those_before(folder: str, index: IndexFile) -> Iterator[Segment]:
-    name = _shown(folder)
-    yield Segment(name, folder, index)
+    yield _segment(folder, index)
     for path in index.before:
-        earlier = os.path.normpath(storage.join(folder, path)) if storage.local_path(path) is not None else path
-        yield Segment(_shown(earlier), earlier, _read(earlier, f"the index of {name}"))
+        earlier = to_folder(folder, path)
+        yield _segment(earlier, _read(earlier, f"the index of {_shown(folder)}"))
+
+
+def _segment(folder: str, index: IndexFile) -> Segment:
+    return Segment(folder, index, tuple(_shown(to_folder(folder, path)) for path in index.releases))
 
 
 def _read(folder: str, named_by: str) -> IndexFile:

@@ -120,6 +120,7 @@ def _write_documents(gathered: Gathered, documents: int, options: MinHash | None
     start, count = start[order], (end - start)[order]
     first = np.cumsum(count) - count
     table = table.take(pa.array(order)).append_column("first", pa.array(first)).append_column("count", pa.array(count))
+    table = table.append_column("release", pa.repeat(pa.scalar(0, pa.int32()), len(table)))
     if options is not None:
         with storage.commit(storage.join(folder, file_name(SHINGLES, gathered.destination))) as sink:
             for begin in range(0, len(order), _GATHER):

@@ -38,11 +38,12 @@ class PlannedTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **options: Any) -> Any:
         """Trains from the start, or from a checkpoint; True is the last one in `args.output_dir`."""
-        latest = resume_from_checkpoint is True
-        checkpoint = get_last_checkpoint(self.args.output_dir) if latest else resume_from_checkpoint or None
+        checkpoint = resume_from_checkpoint or None
+        if checkpoint is True:
+            checkpoint = get_last_checkpoint(self.args.output_dir)
         if checkpoint:
             self._place.load(Path(checkpoint))
-        return super().train(resume_from_checkpoint=checkpoint, **options)
+        return super().train(resume_from_checkpoint=checkpoint or resume_from_checkpoint, **options)
 
     def get_train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
         """One batch of this rank after the other; not prepared by accelerate, which would share it out again."""

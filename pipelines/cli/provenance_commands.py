@@ -37,13 +37,15 @@ def card(
         bool, typer.Option("--eu-ai-act", help="The facts that the EU's summary of training content asks for, as Markdown.")
     ] = False,
 ) -> None:
-    """Print a card of a release: what is in its corpus, and what it was made from."""
+    """Print a card of a release: what is in its corpus, and what it was made from. Without an option,
+    the README.md that Hugging Face shows."""
     with user_errors(False):
-        if croissant == eu_ai_act:
+        if croissant and eu_ai_act:
             raise RunError("name one card: --croissant or --eu-ai-act")
         from tamis.pipelines.cards.corpus_facts import corpus_facts
         from tamis.pipelines.cards.croissant import croissant as described
         from tamis.pipelines.cards.eu_summary import eu_summary
+        from tamis.pipelines.cards.hugging_face_card import hugging_face_card
         from tamis.transforms.core.release import open_release
 
         opened = open_release(release)
@@ -51,4 +53,4 @@ def card(
         if croissant:
             print_json(described(opened, facts))
         else:
-            typer.echo(eu_summary(opened.manifest, facts))
+            typer.echo((eu_summary if eu_ai_act else hugging_face_card)(opened.manifest, facts))

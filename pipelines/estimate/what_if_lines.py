@@ -36,8 +36,8 @@ def lines(answer: Answer, limits: Collection[str], texts: Mapping[str, Mapping[s
         shown, verb = texts[example.id], "now passes" if example.is_newly_kept else "no longer kept"
         outcome = example.before if example.is_newly_kept else example.after
         yield ""
-        yield f"{example.id}  ({example.source}{', ' + shown['url'] if shown['url'] else ''})"
-        yield f"{verb}: {outcome.reason}{' ' + example.detail if example.detail else ''}"
+        yield _visible(f"{example.id}  ({example.source}{', ' + shown['url'] if shown['url'] else ''})")
+        yield _visible(f"{verb}: {outcome.reason}{' ' + example.detail if example.detail else ''}")
         yield f"  {_excerpt(shown['text'] or '')}"
 
 
@@ -85,7 +85,12 @@ def _change(before: int, after: int) -> str:
 
 
 def _excerpt(text: str) -> str:
-    """The beginning of a text in one line, with what would act on a terminal escaped."""
+    """The beginning of a text in one line."""
     line = " ".join(text[: 2 * _EXCERPT].split())
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:_EXCERPT])
-    return f"{shown}…" if len(line) > _EXCERPT or len(text) > 2 * _EXCERPT else shown
+    more = len(line) > _EXCERPT or len(text) > 2 * _EXCERPT
+    return _visible(line[:_EXCERPT]) + ("…" if more else "")
+
+
+def _visible(text: str) -> str:
+    """Text of a document with its control characters escaped, since they would act on a terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any, Literal, cast
@@ -50,7 +50,7 @@ class Marks:
         self._lock = Lock()
         self._by_id = _read(path) if storage.exists(path) else {}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Mark]:
         return iter([self._by_id[identifier] for identifier in sorted(self._by_id)])
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tamis.pipelines.view.access import HOSTS, Access
-from tamis.pipelines.view.document_list import DocumentList, Order, filter_of
+from tamis.pipelines.view.document_list import DocumentList, Filter, Order, filter_of
 from tamis.pipelines.view.document_view import DocumentViews
 from tamis.pipelines.view.marks import Marks
 from tamis.pipelines.view.moved_limits import MovedLimits
@@ -219,7 +219,7 @@ def _answer(value: Any, status: int) -> Response:
     return Response(content, status, media_type="application/json")
 
 
-def _filter(request: Request) -> Any:
+def _filter(request: Request) -> Filter:
     return filter_of(request.query_params, request.query_params.getlist("range"))
 
 

@@ -63,10 +63,10 @@ def _place(candidates: npt.NDArray[np.uint64], number: int) -> int | None:
 
 def _every_place(release: Release) -> npt.NDArray[np.uint64]:
     """The places of all documents."""
-    sizes = {ordinal: release.part(ordinal).receipt() for ordinal in ledger.decided_parts(release)}
+    receipts = {ordinal: release.part(ordinal).receipt() for ordinal in ledger.decided_parts(release)}
     places = [
         np.uint64(ordinal << 32) + np.arange(receipt.documents, dtype=np.uint64)
-        for ordinal, receipt in sizes.items()
+        for ordinal, receipt in receipts.items()
         if receipt is not None
     ]
     return np.concatenate(places) if places else np.array([], np.uint64)

@@ -1,6 +1,7 @@
-"""The dataset card of an exported corpus: a README.md as Hugging Face reads it."""
+"""The dataset card of a corpus: a README.md as Hugging Face reads it."""
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from tamis.transforms.core.manifest import Manifest, record_counts
@@ -8,10 +9,13 @@ from tamis.transforms.core.manifest import Manifest, record_counts
 CARD: Final = "README.md"
 
 
-def dataset_card(manifest: Manifest, suffix: str) -> str:
+UNKNOWN: Final = "Licence, language and consent are those of its sources, which this card does not know."
+
+
+def dataset_card(manifest: Manifest, files: str, header: Sequence[str] = (), about: Sequence[str] = (UNKNOWN,)) -> str:
     """What the corpus is, how to read it, and what was dropped for which reason, in Markdown.
-    `suffix` is that of its files in data/. The recipe is without its input, whose paths are those of
-    your machines."""
+    `files` is the glob of its shards, `header` more lines of YAML, `about` lines about its texts. The recipe
+    is without its input, whose paths are those of your machines."""
     recipe, counts = manifest["recipe"], manifest["counts"]
     decisions = record_counts(counts)
     rows = [("read", decisions.pop("records")), *((name, count) for name, count in decisions.items() if count)]
@@ -23,7 +27,8 @@ def dataset_card(manifest: Manifest, suffix: str) -> str:
             "---",
             "configs:",
             "- config_name: default",
-            f"  data_files: data/train-*.{suffix}",
+            f"  data_files: {files}",
+            *header,
             "---",
             "",
             f"# {recipe.get('name', 'corpus')}",
@@ -32,7 +37,7 @@ def dataset_card(manifest: Manifest, suffix: str) -> str:
             f"order: do not shuffle. Made by Tamis {manifest['tamis']}; the Merkle root of its shards is "
             f"`{manifest['corpus_root']}`.",
             "",
-            "Licence, language and consent are those of its sources, which this card does not know.",
+            *about,
             "",
             *_table("records", rows),
             "",

@@ -70,7 +70,7 @@ def export(
         encoder = load_tokenizer(tokenizer)
         files = tuple(_megatron(corpus, output, encoder, encoder.end if end is None else end))
     if format in ("parquet", "jsonl"):
-        card = dataset_card(open_release(run).manifest, format)
+        card = dataset_card(open_release(run).manifest, f"data/train-*.{format}")
         storage.write_bytes(storage.join(output, CARD), card.encode())
     return ExportResult(files, sum(shard.documents for shard in corpus.shards))
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from publicsuffixlist import PublicSuffixList
 
 from tamis.pipelines.cards.corpus_facts import corpus_facts
 from tamis.pipelines.cards.croissant import croissant
 from tamis.pipelines.cards.eu_summary import eu_summary
+from tamis.pipelines.cards.hugging_face_card import hugging_face_card
 from tests.pipelines.test_listed_documents import run
 
 HOSTS = ("a.example.com", "b.example.com", "news.co.uk", "www.news.co.uk", "example.org", "co.uk", "127.0.0.1")
@@ -89,3 +91,18 @@ def test_croissant_is_valid(release: Any, tmp_path: Path) -> None:
     dataset = mlcroissant.Dataset(jsonld=str(path))
     assert list(dataset.metadata.ctx.issues.errors) == []
     assert [record_set.id for record_set in dataset.metadata.record_sets] == ["documents"]
+
+
+def test_the_dataset_card_has_the_header_that_hugging_face_reads(release: Any) -> None:
+    text = hugging_face_card(release.manifest, corpus_facts(release))
+    _, header, body = text.split("---\n", 2)
+    described = yaml.safe_load(header)
+    suffix = release.manifest["recipe"]["output"]["format"]
+    (config,) = described["configs"]
+    shards = {path.relative_to(release.folder) for path in Path(release.folder).glob(config["data_files"])}
+    assert config["data_files"] == f"data/*/*.{suffix}"
+    assert len(shards) == len(release.manifest["curriculum"]["shards"])
+    assert (described["license"], described["size_categories"]) == ("other", ["n<1K"])
+    assert described["language"] == ["en"]
+    assert "| example.com |" in body
+    assert "in.jsonl" not in text

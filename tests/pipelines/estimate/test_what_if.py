@@ -15,7 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.estimate.what_if import PASSING, Answer, Outcome, Totals, WhatIf, total
+from tamis.pipelines.estimate.what_if import PASSING, Answer, Example, Flow, Outcome, Totals, WhatIf, total
+from tamis.pipelines.estimate.what_if_lines import lines
 from tamis.pipelines.recipe.load import with_limits
 from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.transforms.core.errors import RunError
@@ -162,6 +163,19 @@ def test_the_command_prints_counts_and_examples(asked: WhatIf) -> None:
     assert f"no longer kept: gopher.word_count {example.detail}\n" in printed.output
     as_json = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
     assert as_json == json.loads(json.dumps(answer.as_json(asked.texts(answer.examples))))
+
+
+def test_nothing_of_a_document_acts_on_the_terminal() -> None:
+    hostile, kept = "\x1b[31mred\r\u202e", Outcome("keep")
+    limit = Outcome("drop", "gopher.word_count")
+    example = Example(hostile, hostile, kept, limit, hostile, 0, 0, is_newly_kept=False)
+    answer = Answer([Flow("web", kept, limit, Totals(1, 7, 40))], (), [example])
+    shown = [*lines(answer, {"gopher.word_count"}, {hostile: {"url": hostile, "text": hostile}})][-3:]
+    assert shown == [
+        r"\x1b[31mred\r\u202e  (\x1b[31mred\r\u202e, \x1b[31mred\r\u202e)",
+        r"no longer kept: gopher.word_count \x1b[31mred\r\u202e",
+        r"  \x1b[31mred \u202e",
+    ]
 
 
 @pytest.mark.parametrize(

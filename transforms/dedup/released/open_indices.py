@@ -40,8 +40,9 @@ def to_folder(folder: str, path: str) -> str:
     """The folder that an index in `folder` names by `path`, as `from_folder` made it."""
     if storage.local_path(path) is None:
         return path
-    joined = storage.join(folder, path)
-    return joined if storage.local_path(folder) is None else os.path.normpath(joined)
+    if storage.local_path(folder) is None:
+        return folder if path == "." else storage.join(folder, path)
+    return os.path.normpath(storage.join(folder, path))
 
 
 def _folder(name: str) -> str:

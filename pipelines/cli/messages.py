@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tamis.pipelines.recipe.yaml_file import RecipeError
-from tamis.transforms.core.errors import NoInput, RunError
+from tamis.transforms.core.errors import NoInput, NothingNew, RunError
 from tamis.transforms.runtime.credentials import redact
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def user_errors(as_json: bool, log: Log | None = None, trace: bool = False) -> I
         if as_json:
             print_json({"unchanged": True, "message": redact(str(error))})
         report("no-input", f"{redact(str(error))}; nothing to do", "yellow", "info")
+    except NothingNew as error:
+        if as_json:
+            print_json({"unchanged": True, "message": redact(str(error))})
+        report("nothing-new", redact(str(error)), "yellow", "info")
     except (RunError, ImportError, OSError) as error:
         message = redact(_message(error))
         if trace:

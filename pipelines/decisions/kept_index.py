@@ -14,7 +14,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.release import release_folder
 from tamis.transforms.dedup.duplicates import hashed_rows, texts_of
 from tamis.transforms.dedup.minhash import Dedup
-from tamis.transforms.dedup.released.index_files import FOLDER, MERGED, Segment, near_settings
+from tamis.transforms.dedup.released.index_files import FILE, FOLDER, MERGED, IndexFile, Segment, bits_of, near_settings
 from tamis.transforms.dedup.released.merge_indices import MergeIndices, newest_to_merge
 from tamis.transforms.dedup.released.open_indices import from_folder, open_indices
 from tamis.transforms.dedup.released.write_index import WriteIndex
@@ -41,6 +41,18 @@ class IndexKept(beam.PTransform):
         kept = partial(kept_documents, recipe=recipe, complete=True)
         rows = partial(hashed_rows, kept=kept, bands=dedup.minhash is not None)
         return part_states | WriteIndex(dedup.minhash, recipe.words, before, rows, texts_of, folder, plan.spill)
+
+
+def leave_empty_index(recipe: Recipe, run: str) -> None:
+    """Leaves an index without documents in a run that has no release, because it brought nothing new: it
+    names the indices that its own would have named, so that a chain of nights goes on."""
+    dedup = recipe.dedup
+    if dedup is None or not dedup.index:
+        return
+    near, folder = near_settings(dedup.minhash, recipe.words), storage.join(run, FOLDER)
+    segments = open_indices(dedup.against, near) if dedup.index == "extend" else ()
+    before = [from_folder(folder, segment.folder) for segment in segments]
+    IndexFile(documents=0, near=near, bits=bits_of(0, 0), files=[], before=before).write(storage.join(folder, FILE))
 
 
 def extended(recipe: Recipe, dedup: Dedup) -> tuple[Sequence[Segment], Sequence[Segment]]:

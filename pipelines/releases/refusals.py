@@ -7,15 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamis.pipelines.formatting import plural
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import NothingNew, RunError
 from tamis.transforms.core.manifest import Counts, InputEntry, Manifest
+from tamis.transforms.dedup.released.index_files import REASON
 
 
 def refuse_empty(counts: Counts, causes: str = "") -> None:
-    """Raises RunError if no document is kept. `causes`: what else may be wrong."""
+    """Raises RunError if no document is kept, and NothingNew if that is because those that would have
+    been were released before. `causes`: what else may be wrong."""
     if counts["kept"]:
         return
     read = counts["kept"] + counts["dropped"] + counts["review"]
+    released = sum(row["documents"] for row in counts["reasons"] if row["reason"] == REASON)
+    if released and not counts["review"]:
+        others = f", and the other {read - released:,} were dropped" if read > released else ""
+        raise NothingNew(f"nothing new: {released:,} of {read:,} documents were released before{others}; no release is made")
     reasons = [f"{row['reason']} {row['documents']:,}" for row in counts["reasons"][:3]]
     cure = (
         f"most were dropped by {', '.join(reasons)}: move a threshold, or check the fields of the input"

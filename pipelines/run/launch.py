@@ -20,7 +20,7 @@ from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.work_plan import WorkPlan, current_release, plan_work, rollback_uri
 from tamis.pipelines.runners.registry import Runner, make_runner
 from tamis.transforms import storage
-from tamis.transforms.core.errors import NoInput, RunError
+from tamis.transforms.core.errors import NoInput, NothingNew, RunError
 from tamis.transforms.core.manifest import Environment, Manifest
 from tamis.transforms.core.release import Release
 from tamis.transforms.runtime.credentials import redact
@@ -59,7 +59,8 @@ def launch(
 ) -> Result:
     """Runs `recipe` in the directory `run`, and returns when its release is finished. 0 workers: as
     many as pay for the input, or as the cluster has. `options` are the runner's. `allow_shrink`:
-    whatever `max_shrink` says. Raises RunError, which says what to do; the current release stays."""
+    whatever `max_shrink` says. Raises RunError, which says what to do, and NothingNew if all was
+    released before; the current release stays."""
     checked_runner = make_runner(runner, workers, options, run)
     with RunLock(run, "exclusive") as lock:
         check_directory(run)
@@ -98,6 +99,7 @@ def _unchanged(plan: WorkPlan, release: Release) -> Result:
 def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer: Observer, allow_shrink: bool) -> Result:
     run = plan.run
     lock.share()
+    nothing_new: NothingNew | None = None
     with _Monitor(_attempt(plan, runner), run, observer) as monitor:
         runner.run(recipe, plan)
         monitor.stop()
@@ -110,12 +112,31 @@ def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer
             "seconds": attempt.seconds,
             "finished": finished,
         }
-        release = finalize_run(recipe, plan, environment, allow_shrink)
+        try:
+            release = finalize_run(recipe, plan, environment, allow_shrink)
+        except NothingNew as found:
+            nothing_new = found
+    if nothing_new is not None:
+        _leave_nothing(recipe, plan)
+        raise nothing_new
     metrics.write_finished(run, release.manifest, time.time(), attempt)
     clean_up(recipe, plan, release)
     progress.clear(run)
     mended = tuple(file.path for file in plan.damaged) if plan.mended is not None else ()
     return Result(release, len(plan.tasks) - plan.reused, plan.reused, attempt.seconds, False, mended)
+
+
+def _leave_nothing(recipe: Recipe, plan: WorkPlan) -> None:
+    """Leaves a run that brought nothing new as it was; later ones can be against it, too."""
+    from tamis.pipelines.decisions.kept_index import leave_empty_index  # which imports Beam
+
+    storage.remove_tree(plan.spill)
+    storage.remove_tree(plan.folder)
+    if plan.current is None:
+        leave_empty_index(recipe, plan.run)
+    else:
+        metrics.write_finished(plan.run, plan.current.manifest, time.time())
+    progress.clear(plan.run)
 
 
 def _attempt(plan: WorkPlan, runner: Runner) -> Attempt:

@@ -19,7 +19,7 @@ from tamis.pipelines.recipe.yaml_file import RecipeError
 from tamis.pipelines.releases.index_corpus import index_corpus
 from tamis.pipelines.releases.purge import purge
 from tamis.pipelines.run.launch import Result, launch
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import NothingNew, RunError
 from tamis.transforms.dedup.released import merge_indices
 from tamis.transforms.dedup.released.index_files import Segment, read_shingles
 from tamis.transforms.dedup.released.open_indices import open_indices
@@ -175,7 +175,7 @@ def test_what_cannot_be_compared_is_refused(nights: tuple[Path, list[Result]], t
 
     assert "near copies are compared by what the index of" in refused(one, minhash={"bands": 20})
     assert "(bands 20 here and 14 there)" in refused(one, minhash={"bands": 20})
-    assert "is neither a folder with an index.json nor a release" in refused(str(tmp_path / "nowhere"))
+    assert "neither a folder with an index.json nor a release" in refused(str(tmp_path / "nowhere"))
     night(tmp_path, "bare", THIRD)
     assert "release 1 of" in (message := refused(str(tmp_path / "bare")))
     assert "has no dedup-index. Run it with `dedup.index: true`" in message
@@ -212,6 +212,21 @@ def test_what_is_purged_is_in_no_index(nights: tuple[Path, list[Result]], tmp_pa
     kept = [name for name, (reason, _) in decisions(later).items() if reason == "keep"]
     assert decisions(later)["d6"] == ("dedup.released", f"equal to a6 of {tmp_path}/one@1")
     assert kept in (["d5"], ["d7"])  # near-duplicates of each other
+
+
+def test_a_night_that_brings_nothing_new_makes_no_release_and_the_chain_goes_on(tmp_path: Path) -> None:
+    night(tmp_path, "one", FIRST, minhash={}, index=True)
+    again = {"b0": text(0), "b1": text(1, edits=1), "b2": text(0)}
+    with pytest.raises(NothingNew, match=r"^nothing new: 3 of 3 documents were released before; no release is made$"):
+        night(tmp_path, "two", again, minhash={}, index="extend", against=[str(tmp_path / "one")])
+    assert not (tmp_path / "two" / "manifest.json").exists()
+    assert not list((tmp_path / "two" / "releases").glob("*"))
+    found = decisions(night(tmp_path, "three", THIRD, minhash={}, against=[str(tmp_path / "two")]))
+    assert found["c0"] == ("dedup.released", f"equal to a11 of {tmp_path}/one@1")
+    night(tmp_path, "two", {**again, "b9": text(40)}, minhash={}, index="extend", against=[str(tmp_path / "one")])
+    assert verify(str(tmp_path / "two")) == []
+    found = decisions(night(tmp_path, "four", {"d9": text(40), "d8": text(41)}, against=[str(tmp_path / "two")]))
+    assert found["d9"] == ("dedup.released", f"equal to b9 of {tmp_path}/two@1")
 
 
 def test_a_night_merges_the_indices_of_many_nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

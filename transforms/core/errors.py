@@ -100,6 +100,13 @@ class NoInput(RunError):
     """
 
 
+class NothingNew(RunError):
+    """All that the input brings was released before (`dedup.against`), so there is nothing to release.
+
+    Nothing is changed; the last release stays current.
+    """
+
+
 def damage(error: Exception) -> str:
     """The first line of a library's message about damaged data.
 

@@ -38,7 +38,7 @@ EARLY_FILES = ("report.html", "plan.json", "data", "decisions")
 LISTS = ("takedown.json", "tombstones.parquet")
 """The documents that were purged, and those that were taken down."""
 
-RUN_FILES = (MANIFEST, RELEASES, LATEST, *LISTS, "rated", "sketches", "rejects", *EARLY_FILES, *UNCOVERED_FILES)
+RUN_FILES = (MANIFEST, RELEASES, LATEST, *LISTS, "rated", "sketches", "rejects", "dedup-index", *EARLY_FILES, *UNCOVERED_FILES)
 """Everything that a run directory may hold."""
 
 _NUMBERED = re.compile(r"(?P<run>.+)@(?P<number>\d+)/?")

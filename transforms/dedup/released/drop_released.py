@@ -13,7 +13,7 @@ from tamis.transforms.beam.step import Documents, Kept, Step, rounded
 from tamis.transforms.dedup.duplicates import hashed_rows, texts_of
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.dedup.released.find_released import STEP, FindReleased
-from tamis.transforms.dedup.released.index_files import near_settings
+from tamis.transforms.dedup.released.index_files import REASON, near_settings
 from tamis.transforms.dedup.released.open_indices import open_indices
 from tamis.transforms.text.words import Words
 
@@ -51,4 +51,4 @@ class DropReleased(Step):
                 pc.fill_null(similar, "equal to"), copy_of.take(rows), "of", release.take(rows), " "
             )
 
-        documents.end(copy_of.is_valid().to_numpy(zero_copy_only=False), "drop", "dedup.released", detail)
+        documents.end(copy_of.is_valid().to_numpy(zero_copy_only=False), "drop", REASON, detail)

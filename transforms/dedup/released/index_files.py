@@ -30,6 +30,9 @@ from tamis.transforms.core.json_model import JsonModel
 from tamis.transforms.dedup.minhash import MinHash
 from tamis.transforms.text.words import Words
 
+REASON = "dedup.released"
+"""Of documents that an index has."""
+
 FOLDER = "dedup-index"
 MERGED = "merged"
 FILE = "index.json"

@@ -50,7 +50,10 @@ def _folder(name: str) -> str:
     try:
         release = open_release(name)
     except FileNotFoundError as error:
-        raise RunError(f"dedup.against: '{name}' is neither a folder with an {FILE} nor a release: {error}") from None
+        earlier = storage.join(name, FOLDER)
+        if storage.exists(storage.join(earlier, FILE)):
+            return earlier  # of a run that brought nothing new
+        raise RunError(f"dedup.against: neither a folder with an {FILE} nor a release: {error}") from None
     if not storage.exists(release.uri(FOLDER, FILE)):
         raise RunError(
             f"dedup.against: release {release.number} of '{release.run}' has no {FOLDER}. Run it with `dedup.index: true`, or "

@@ -144,3 +144,107 @@ def test_megatron_goes_on_where_a_pass_ends(run, tmp_path):
     stream = np.frombuffer((tmp_path / "out" / "corpus.bin").read_bytes(), "<u2")
     samples = np.concatenate([dataset[number]["tokens"].numpy() for number in range(2 * len(one))])
     assert (samples == np.tile(stream, 2)[: len(samples)]).all()
+
+
+# --- Lightning ---------------------------------------------------------------------------------------------------------
+
+
+def planned_loader(run: str, rank: int, ranks: int, workers: int = 0):
+    from tamis.transforms.feed.for_torch import CurriculumDataset as TorchDataset
+    from tamis.transforms.feed.for_torch import PlannedLoader
+
+    return PlannedLoader(TorchDataset(run, "bytes", LENGTH, BATCH, rank=rank, world_size=ranks), workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_resumes_on_another_number_of_ranks_where_it_stopped(run, steps, workers):
+    loader = planned_loader(run, 0, 2, workers)
+    assert len(loader) == len(steps)
+    batches = iter(loader)
+    first = [next(batches).tokens.numpy() for _ in range(5)]
+    assert (np.stack(first) == steps[:5, : BATCH // 2]).all()
+    state = loader.state_dict()
+    rest = []
+    for rank in range(4):
+        later = planned_loader(run, rank, 4, workers)
+        later.load_state_dict(state)
+        assert later.state_dict() == state
+        assert len(later) == len(steps)
+        rest.append(np.stack([batch.tokens.numpy() for batch in later]))
+    assert (np.concatenate(rest, axis=1) == steps[5:]).all()
+
+
+def lightning_sees(run: str, rank: int, ranks: int, folder: Path, checkpoint: Path | None = None) -> np.ndarray:
+    """What one rank sees, (steps, sequences, tokens); it leaves the checkpoint `folder`/step=5.ckpt."""
+    lightning = pytest.importorskip("lightning", reason="lightning is not installed")
+
+    class Model(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recorder = Recorder()
+
+        def training_step(self, batch):
+            return self.recorder(batch.tokens, batch.tokens, batch.positions)["loss"]
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    model = Model()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    keep = lightning.pytorch.callbacks.ModelCheckpoint(folder, "{step}", every_n_train_steps=5, save_top_k=-1)
+    trainer = lightning.Trainer(accelerator="cpu", devices=1, max_epochs=1, callbacks=[keep], **quiet)
+    trainer.fit(model, planned_loader(run, rank, ranks), ckpt_path=checkpoint)
+    return np.stack(model.recorder.seen)
+
+
+def test_lightning(run, steps, tmp_path):
+    whole = [lightning_sees(run, rank, 2, tmp_path) for rank in range(2)]
+    assert (np.concatenate(whole, axis=1) == steps).all()
+
+
+def test_lightning_resumes_on_another_number_of_ranks(run, steps, tmp_path):
+    lightning_sees(run, 0, 2, tmp_path)
+    rest = [lightning_sees(run, rank, 4, tmp_path / "later", tmp_path / "step=5.ckpt") for rank in range(4)]
+    assert (np.concatenate(rest, axis=1) == steps[5:]).all()
+
+
+# --- streaming and litdata ---------------------------------------------------------------------------------------------
+
+
+def streaming_steps(streaming, documents: int, nodes: int, workers: int, drop: int, canonical: int) -> list[list[int]]:
+    """The numbers of the documents that the ranks of all nodes, two each, take together in each step of 4 a rank."""
+    parts = streaming.base.partition.get_partitions("relaxed", documents, canonical, nodes, 2, workers, 4, drop)
+    return parts.transpose(3, 2, 0, 1, 4).reshape(-1, nodes * 2 * 4).tolist()
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_streaming_takes_the_documents_of_each_step_in_the_planned_order(nodes, workers):
+    """By the reader's own partition; inside a step the ranks deal the documents out by turns."""
+    streaming = pytest.importorskip("streaming", reason="mosaicml-streaming is not installed")
+    size = nodes * 2 * 4
+    whole = streaming_steps(streaming, 192, nodes, workers, 0, 1)
+    assert [sorted(step) for step in whole] == np.arange(192).reshape(-1, size).tolist()
+    resumed = streaming_steps(streaming, 192, 3 - nodes, workers, 64, 1)
+    assert [sorted(step) for step in resumed] == np.arange(64, 192).reshape(-1, (3 - nodes) * 2 * 4).tolist()
+
+
+def test_streaming_needs_one_canonical_node():
+    """By default each of two nodes reads a half of the run."""
+    streaming = pytest.importorskip("streaming", reason="mosaicml-streaming is not installed")
+    first = streaming_steps(streaming, 192, 2, 1, 0, 2)[0]
+    assert sorted(first) == [*range(8), *range(96, 104)]
+
+
+def test_litdata_gives_each_rank_a_stretch_of_its_own(tmp_path):
+    """So with two ranks it does not keep the order, and with one it does (tests/transforms/feed/test_export.py)."""
+    litdata = pytest.importorskip("litdata", reason="litdata is not installed")
+    from litdata.utilities.env import _DistributedEnv
+
+    export(release(tmp_path / "run", TEXTS), "litdata", str(tmp_path / "out"))
+    firsts = []
+    for rank in range(2):
+        dataset = litdata.StreamingDataset(str(tmp_path / "out"), shuffle=False)
+        dataset.distributed_env = _DistributedEnv(2, rank, 1)
+        firsts.append(next(iter(dataset))["id"])
+    assert firsts == ["doc-0", "doc-100"]

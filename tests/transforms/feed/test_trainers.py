@@ -3,6 +3,9 @@ Tests of trainers that are not installed are skipped."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +85,30 @@ def test_transformers_resumes_on_another_number_of_ranks(run, steps, tmp_path):
     options = {"gradient_accumulation_steps": 2, "save_strategy": "no"}
     rest = [train(run, tmp_path / "b0", rank, 2, resume=True, **options) for rank in range(2)]
     assert (np.concatenate(rest, axis=1) == steps[10 : len(steps) // 2 * 2]).all()
+
+
+DISTRIBUTED = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from tests.transforms.feed.test_trainers import train
+torch.distributed.init_process_group("gloo")
+rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+seen = train(sys.argv[1], Path(sys.argv[2]), rank, ranks, max_steps=6)
+np.save(f"{sys.argv[2]}/{rank}.npy", seen)
+"""
+
+
+def test_transformers_in_two_processes_then_in_one(run, steps, tmp_path):
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    (tmp_path / "program.py").write_text(DISTRIBUTED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", tmp_path / "program.py"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, run, tmp_path], check=True, env=environment, timeout=120)
+    whole = [np.load(tmp_path / f"{rank}.npy") for rank in range(2)]
+    assert (np.concatenate(whole, axis=1) == steps[:6]).all()
+    assert (train(run, tmp_path, 0, 1, resume=True) == steps[6:]).all()
 
 
 # --- Megatron ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from tamis.transforms.feed.export import export
 from tests.transforms.feed.releases import release
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+stateful = pytest.importorskip("torch.distributed.checkpoint.stateful")
 
 pytestmark = pytest.mark.slow  # each trainer takes seconds to import
 
@@ -146,7 +147,7 @@ def test_megatron_goes_on_where_a_pass_ends(run, tmp_path):
     assert (samples == np.tile(stream, 2)[: len(samples)]).all()
 
 
-# --- Lightning ---------------------------------------------------------------------------------------------------------
+# --- loaders with a state, Lightning --------------------------------------------------------------------------------------
 
 
 def planned_loader(run: str, rank: int, ranks: int, workers: int = 0):
@@ -159,6 +160,7 @@ def planned_loader(run: str, rank: int, ranks: int, workers: int = 0):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_loader_resumes_on_another_number_of_ranks_where_it_stopped(run, steps, workers):
     loader = planned_loader(run, 0, 2, workers)
+    assert isinstance(loader, stateful.Stateful)  # what torchtitan's checkpoints ask for
     assert len(loader) == len(steps)
     batches = iter(loader)
     first = [next(batches).tokens.numpy() for _ in range(5)]

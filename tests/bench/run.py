@@ -64,6 +64,7 @@ PEERS = (
     _peer("gaoya, 64-bit hashes", ("minhash", "duplicates"), "gaoya", ("64",)),
     _peer("rensa", ("minhash", "duplicates")),
     _peer("datasketch", ("minhash", "duplicates"), slow=True),
+    _peer("marin-dupekit", ("minhash", "duplicates"), "dupekit", slow=True),
     _peer("text-dedup", ("minhash",), "text_dedup", slow=True),
     _peer("decon", ("contamination",), "decontaminators", ("decontaminate",), slow=True),
     _peer("corpus-assay", ("contamination",), "decontaminators", ("corpus-assay",), slow=True),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outc
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
+from tamis.transforms.dedup.repeats.cut_repeats import _repeated
+from tamis.transforms.dedup.repeats.repeat_options import RepeatedParagraphs
+from tamis.transforms.dedup.repeats.text_units import units_of
 from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
 from tamis.transforms.edit.apply import apply
@@ -37,7 +41,7 @@ from tamis.transforms.read.input_options import Input
 from tamis.transforms.read.inputs import plan, read
 from tamis.transforms.runtime.memory import keep_freed_memory
 from tamis.transforms.text.canonical_urls import canonical_urls
-from tamis.transforms.text.hashing import hash128
+from tamis.transforms.text.hashing import hash128, text_buffer
 from tamis.transforms.text.segment import SegmentedTexts, segment, unsegmented
 from tamis.transforms.text.tokenizer import open_tokenizer
 from tamis.transforms.urls.host_rules import BELOW, HostRules
@@ -148,6 +152,39 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     documents = documents.take(inside)
     verdicts = survivors(documents, spans(documents["shingles"]), drop_rules(options))
     return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of texts in memory, in the place of those that an exchange has gathered."""
+
+    batches: list[pa.RecordBatch]
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_batches(self.batches)
+
+
+def paragraphs(corpus: Path) -> Task:
+    """From text to the spans that `dedup.paragraphs` cuts, by its own functions, in one process and in memory."""
+    texts = [batch["text"] for batch in batches(corpus)]
+    find_repeats(texts[:1])
+    return Task(megabytes(corpus), lambda: {"cut": find_repeats(texts).num_rows})
+
+
+def find_repeats(texts: list[pa.Array]) -> pa.RecordBatch:
+    """The paragraphs that are in several texts, but for the one of the document that keeps them."""
+    options, found, first = RepeatedParagraphs(), [], 0
+    for text in texts:
+        units = units_of(*text_buffer(text), np.zeros((len(text), 2), np.uint64), options)
+        row = (first + units.document).astype(np.uint64)
+        first += len(text)
+        places = {name: getattr(units, name) for name in ("after", "start", "stop", "following")}
+        keys = {f"key_{half}": np.ascontiguousarray(units.key[:, half]) for half in range(2)}
+        ranks = {"quality": np.full(len(row), np.nan), "tie_break": row, "id_hash": row}
+        text_hash = hash128(text)[units.document, 0]
+        found.append(pa.record_batch(keys | places | {"text": text_hash, "doc_ref": row} | ranks))
+    (cut,) = _repeated(Pieces(found), options.documents, best=True)
+    return cut
 
 
 def benchmarks(corpus: Path) -> Task:
@@ -320,6 +357,7 @@ WORKS = {
     "minhash multiply": partial(minhash, scheme="multiply"),
     "duplicates": partial(duplicates, scheme="fss"),
     "duplicates multiply": partial(duplicates, scheme="multiply"),
+    "paragraphs": paragraphs,
     "benchmarks": benchmarks,
     "contamination": contamination,
     "language": language,

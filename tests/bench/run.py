@@ -60,6 +60,7 @@ PEERS = (
         slow=True,
     ),
     _peer("dolma, words at white space, without FineWeb's rules", ("rules",), "dolma", slow=True),
+    _peer("dolma, Bloom filter", ("paragraphs",), "dolma"),
     _peer("gaoya", ("minhash", "duplicates")),
     _peer("gaoya, 64-bit hashes", ("minhash", "duplicates"), "gaoya", ("64",)),
     _peer("rensa", ("minhash", "duplicates")),

@@ -21,6 +21,7 @@ WORKS = {
     "minhash multiply": "MinHash, scheme multiply: text to bands",
     "duplicates": "near-duplicates: text to the documents removed",
     "duplicates multiply": "near-duplicates, scheme multiply: text to the documents removed",
+    "paragraphs": "repeated paragraphs: text to what is cut",
     "benchmarks": "n-grams of 20 benchmarks matched",
     "contamination": "text to the documents with items of 20 benchmarks",
     "language": "language identification, first 2,000 characters",
@@ -76,7 +77,7 @@ def row(label: str, tool: str, lines: Sequence[Line], ours: Sequence[Line]) -> R
     speeds = [speed(line) for line in lines]
     found["version"] = lines[0]["version"]
     found["mb_per_core_s"] = median(speeds)
-    for name in ("cpu_s", "wall_s", "mb", "peak_rss_mb", "recall", "precision"):
+    for name in ("cpu_s", "wall_s", "mb", "peak_rss_mb", "recall", "precision", "cut"):
         values = [line[name] for line in lines if line.get(name) is not None]
         found |= {name: median(values)} if values else {}
     if tool != OURS and len(ours) == len(lines) and all("error" not in line for line in ours):
@@ -149,6 +150,8 @@ def _findings(rows: Sequence[Row]) -> str:
         if "recall" in row:
             whose = f"{row['work'].split(':')[0]}, {row['tool']}"
             found.append(f"{whose}: recall {row['recall']:.3f} at 0.8, precision {row['precision']:.3f} at 0.7.")
+        if "cut" in row:
+            found.append(f"{row['work'].split(':')[0]}, {row['tool']}: {row['cut']:,} cut in {row['mb']:.1f} MB.")
     return "\n".join(f"- {one}" for one in found)
 
 

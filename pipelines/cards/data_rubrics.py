@@ -97,7 +97,7 @@ def _quality_assurance(manifest: Manifest) -> Iterator[Answer]:
         reasons = by_models if row["reason"].split(".")[0] in learned else by_rules
         reasons[row["reason"]] += row["documents"]
     if by_rules:
-        yield Answer(dimension, "Automatic Verification", f"documents left out by rules: {_most(by_rules)}")
+        yield Answer(dimension, "Automatic Verification", f"documents left out, by reason: {_most(by_rules)}")
     if by_models:
         yield Answer(dimension, "AI Model", f"documents left out by signals of learned models: {_most(by_models)}")
     if not (by_rules or by_models):

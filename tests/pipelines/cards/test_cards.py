@@ -74,7 +74,7 @@ def test_the_summary_has_every_section_and_says_what_is_unknown(release: Any) ->
 def test_the_rubrics_are_answered_from_a_release(release: Any) -> None:
     text = data_rubrics(release.manifest, corpus_facts(release))
     assert "| Data annotations | AI Model | signals of learned models: language |" in text
-    assert "| Quality assurance | Automatic Verification | documents left out by rules: drop_urls 3 |" in text
+    assert "| Quality assurance | Automatic Verification | documents left out, by reason: drop_urls 3 |" in text
     assert "| Human language | Monolingual (English) | documents by the label of a model: en 18 |" in text
 
 

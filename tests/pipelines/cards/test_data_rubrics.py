@@ -88,7 +88,7 @@ def test_checks_are_of_rules_or_of_models() -> None:
         {"decision": "drop", "reason": "edu.probability", "documents": 5},
     ]
     assert levels("Quality assurance", manifest(rate={"fasttext": [{"name": "edu"}]}, reasons=reasons))[:2] == [
-        ("Automatic Verification", "documents left out by rules: gopher.words 1,234"),
+        ("Automatic Verification", "documents left out, by reason: gopher.words 1,234"),
         ("AI Model", "documents left out by signals of learned models: edu.probability 5"),
     ]
     (nothing, _) = levels("Quality assurance", manifest(recipe={"thresholds": {"tokens.count": {}}}))

@@ -15,7 +15,7 @@ from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
 from tamis.pipelines.releases.retention import pin, present_releases, rollback
 from tamis.pipelines.run.launch import Result, launch
-from tamis.transforms.core.errors import RunError
+from tamis.transforms.core.errors import NothingNew, RunError
 from tamis.transforms.core.release import open_release
 from tamis.transforms.feed.dataset import index
 from tamis.transforms.provenance.verify import verify
@@ -200,3 +200,18 @@ def test_an_empty_corpus_without_reasons_points_to_the_fields() -> None:
     with pytest.raises(RunError, match=r"no document of 0 is kept.*input\.fields"):
         refuse_empty(COUNTS | {"kept": 0})
     refuse_empty(COUNTS | {"kept": 1})
+
+
+RELEASED = {"decision": "drop", "reason": "dedup.released", "documents": 3, "tokens": 30}
+SHORT = {"decision": "drop", "reason": "gopher.word_count", "documents": 2, "tokens": 4}
+
+
+def test_an_empty_night_is_no_mistake_if_documents_of_it_were_released_before() -> None:
+    """Others may have been dropped, too, but none may wait for a review."""
+    mixed = COUNTS | {"kept": 0, "dropped": 5, "reasons": [RELEASED, SHORT]}
+    with pytest.raises(NothingNew, match=r"^nothing new: 3 of 5 documents were released before, and the other 2 were dropped;"):
+        refuse_empty(mixed)
+    for mistake in (mixed | {"review": 1}, mixed | {"dropped": 2, "reasons": [SHORT]}):
+        with pytest.raises(RunError, match="and an empty corpus is not released") as found:
+            refuse_empty(mistake)
+        assert not isinstance(found.value, NothingNew)

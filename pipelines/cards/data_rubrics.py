@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from tamis.pipelines.cards.corpus_facts import CorpusFacts
+from tamis.pipelines.formatting import plural
 from tamis.pipelines.recipe.raters import RATERS
 from tamis.transforms.core.manifest import Manifest
 
@@ -118,7 +119,7 @@ def _most(documents: Counter[str]) -> str:
 def _novelty(manifest: Manifest) -> Answer:
     dimension, characters = "Data novelty", manifest["counts"].get("characters")
     inputs = len({entry["uri"] for entry in manifest["inputs"]})
-    made = f"from {inputs:,} input files; whether their texts are new or translated is {NOT_KNOWN}"
+    made = f"from {plural(inputs, 'input file')}; whether their texts are new or translated is {NOT_KNOWN}"
     if characters is None:
         return Answer(dimension, NOT_KNOWN, f"{made}; this early release does not count changes of texts")
     removed = sum(each["removed"] for each in characters["editors"].values())
@@ -132,7 +133,7 @@ def _novelty(manifest: Manifest) -> Answer:
 
 def _task_utility(manifest: Manifest) -> Answer:
     curriculum = manifest["curriculum"]
-    made = f"{curriculum['tokens']:,} tokens in {len(curriculum['shards']):,} shards in training order"
+    made = f"{plural(curriculum['tokens'], 'token')} in {plural(len(curriculum['shards']), 'shard')} in training order"
     return Answer("Task utility", "Pre-Training", f"{made}; other uses are {NOT_KNOWN}")
 
 

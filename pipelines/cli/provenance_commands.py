@@ -36,14 +36,18 @@ def card(
     eu_ai_act: Annotated[
         bool, typer.Option("--eu-ai-act", help="The facts that the EU's summary of training content asks for, as Markdown.")
     ] = False,
+    datarubrics: Annotated[
+        bool, typer.Option("--datarubrics", help="The dimensions of DataRubrics with their levels and evidence, as Markdown.")
+    ] = False,
 ) -> None:
     """Print a card of a release: what is in its corpus, and what it was made from. Without an option,
     the README.md that Hugging Face shows."""
     with user_errors(False):
-        if croissant and eu_ai_act:
-            raise RunError("name one card: --croissant or --eu-ai-act")
+        if croissant + eu_ai_act + datarubrics > 1:
+            raise RunError("name one card: --croissant, --eu-ai-act or --datarubrics")
         from tamis.pipelines.cards.corpus_facts import corpus_facts
         from tamis.pipelines.cards.croissant import croissant as described
+        from tamis.pipelines.cards.data_rubrics import data_rubrics
         from tamis.pipelines.cards.eu_summary import eu_summary
         from tamis.pipelines.cards.hugging_face_card import hugging_face_card
         from tamis.transforms.core.release import open_release
@@ -53,4 +57,5 @@ def card(
         if croissant:
             print_json(described(opened, facts))
         else:
-            typer.echo((eu_summary if eu_ai_act else hugging_face_card)(opened.manifest, facts))
+            written = eu_summary if eu_ai_act else data_rubrics if datarubrics else hugging_face_card
+            typer.echo(written(opened.manifest, facts))

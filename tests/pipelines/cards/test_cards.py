@@ -13,6 +13,7 @@ from publicsuffixlist import PublicSuffixList
 
 from tamis.pipelines.cards.corpus_facts import corpus_facts
 from tamis.pipelines.cards.croissant import croissant
+from tamis.pipelines.cards.data_rubrics import data_rubrics
 from tamis.pipelines.cards.eu_summary import eu_summary
 from tamis.pipelines.cards.hugging_face_card import hugging_face_card
 from tests.pipelines.test_listed_documents import run
@@ -68,6 +69,13 @@ def test_the_summary_has_every_section_and_says_what_is_unknown(release: Any) ->
     assert "- CC-BY-SA-4.0: commercial use, attribution, share-alike" in text
     assert "Unknown: the recipe does not say which documents are synthetic" in text
     assert "Unknown: the recipe looks at no table of opt-outs" in text
+
+
+def test_the_rubrics_are_answered_from_a_release(release: Any) -> None:
+    text = data_rubrics(release.manifest, corpus_facts(release))
+    assert "| Data annotations | AI Model | signals of learned models: language |" in text
+    assert "| Quality assurance | Automatic Verification | documents left out, by reason: drop_urls 3 |" in text
+    assert "| Human language | Monolingual (English) | documents by the label of a model: en 18 |" in text
 
 
 def test_croissant_names_every_shard_and_its_digest(release: Any) -> None:

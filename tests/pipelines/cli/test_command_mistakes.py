@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("verify nowhere", 1, "'nowhere' has no manifest.json: it is not a run, or has no release yet"),
         ("verify done --key r.yaml", 1, "r.yaml is no public key in PEM"),
         ("sign done --key r.yaml", 1, "r.yaml is no private key in PEM: `openssl genpkey -algorithm ed25519` makes one"),
-        ("card done --croissant --eu-ai-act", 1, "name one card: --croissant or --eu-ai-act"),
+        ("card done --croissant --eu-ai-act", 1, "name one card: --croissant, --eu-ai-act or --datarubrics"),
         ("verify done@7", 1, "'done' has no release 7; it has 1"),
         ("explain done doc", 1, "no document 'doc' in release 1 of done: it is neither an id nor a URL; similar ids: doc-"),
         ("plan done --schedule cosine", 1, "--schedule cosine: write {shape: cosine}, with its other fields, or name a file"),

@@ -28,7 +28,7 @@ from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outc
 from tamis.transforms.dedup.components import bucket_edges, forest
 from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
-from tamis.transforms.dedup.repeats.cut_repeats import repeated
+from tamis.transforms.dedup.repeats.cut_repeats import repeated_pieces
 from tamis.transforms.dedup.repeats.repeat_options import RepeatedParagraphs
 from tamis.transforms.dedup.repeats.text_units import units_of
 from tamis.transforms.dedup.shingles import shingles
@@ -183,7 +183,7 @@ def find_repeats(texts: list[pa.Array]) -> pa.RecordBatch:
         ranks = {"quality": np.full(len(row), np.nan), "tie_break": row, "id_hash": row}
         text_hash = hash128(text)[units.document, 0]
         found.append(pa.record_batch(keys | places | {"text": text_hash, "doc_ref": row} | ranks))
-    (cut,) = repeated(Pieces(found), options.documents, best=True)
+    (cut,) = repeated_pieces(Pieces(found), options.documents, best=True)
     return cut
 
 

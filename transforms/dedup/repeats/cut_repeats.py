@@ -131,7 +131,7 @@ class FindRepeats(beam.PTransform):
             | "In large" >> JoinResults({_LARGE: large}, self.spill)
             | "Pieces" >> each(_pieces, texts=self.texts, options=options, **exchanged)
             | "Equal pieces" >> Exchange(self.spill)
-            | "Repeated" >> each(repeated, documents=documents, best=options.keep == "best")
+            | "Repeated" >> each(repeated_pieces, documents=documents, best=options.keep == "best")
         )
         found = part_states | "Found" >> JoinResults({_FOUND: repeated}, self.spill)
         cuts = found | "Spans" >> each(_cuts, step=self.step, options=options, grouped=self.grouped)
@@ -223,7 +223,7 @@ def _by_piece(batches: list[pa.RecordBatch], partitions: int) -> pa.RecordBatch:
     return addressed(batch, partition_of(batch["key_0"].to_numpy(), partitions))
 
 
-def repeated(gathered: Gathered, documents: int, best: bool) -> Iterable[pa.RecordBatch]:
+def repeated_pieces(gathered: Gathered, documents: int, best: bool) -> Iterable[pa.RecordBatch]:
     """The pieces that are in at least `documents` different texts, and in how many. `best`: not those of the best
     document that has one."""
     rows = gathered.table()

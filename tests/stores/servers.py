@@ -180,7 +180,7 @@ def _running(argv: Sequence[str], folder: str) -> Iterator[None]:
 
 def _wait(request: Callable[[], object]) -> None:
     """Repeats a request until the server is up."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180  # Node takes a minute to start on a machine with other work
     while True:
         try:
             request()

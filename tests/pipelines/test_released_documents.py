@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +340,35 @@ def test_ten_nights_keep_the_same_texts_as_one_run_over_all(tmp_path: Path) -> N
     whole = decisions(night(tmp_path, "whole", everything))
     assert sorted(kept) == sorted(everything[name] for name, (reason, _) in whole.items() if reason == "keep")
     assert len(kept) == len(set(everything.values()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("near", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_nights_keep_what_one_run_keeps_however_documents_are_dealt(tmp_path: Path, seed: int, near: bool) -> None:
+    """The same texts by equality; with near-duplicates the same documents, as the earliest of them stays."""
+    random = np.random.default_rng(seed)
+    nights: list[dict[str, Any]] = [{} for _ in range(10)]
+    for number in range(80):
+        day = int(random.integers(10))
+        own = text(int(random.integers(25)), edits=int(random.choice([0, 0, 1, 2, 6])))
+        nights[day][f"d{number:02}"] = {"text": own, "date": f"2026-01-{day + 1:02}"}
+    options = {"keep": "oldest", "minhash": {}} if near else {}
+    kept: list[dict[str, Any]] = []
+    before: list[str] = []
+    for day, documents in enumerate(nights):
+        with suppress(NothingNew):
+            result = night(tmp_path, f"night{day}", documents, index="extend" if before else True, against=before, **options)
+            kept += kept_of(result, documents)
+        before = [str(tmp_path / f"night{day}")]
+    everything = {name: each for documents in nights for name, each in documents.items()}
+    at_once = kept_of(night(tmp_path, "all", everything, **options), everything)
+    assert len(at_once) < len(everything)
+    if near:
+        assert sorted(map(str, kept)) == sorted(map(str, at_once))
+    else:
+        assert sorted(each["text"] for each in kept) == sorted(each["text"] for each in at_once)
+
+
+def kept_of(result: Result, documents: dict[str, Any]) -> list[dict[str, Any]]:
+    return [documents[name] for name, (decision, _) in decisions(result).items() if decision == "keep"]

@@ -162,7 +162,7 @@ def _joined(text: str) -> str | None:
         return None
     try:
         return str(Licensing().parse(" ".join(pieces)))
-    except (ExpressionError, RecursionError):
+    except (ExpressionError, RecursionError, IndexError, AssertionError):  # the last two: of brackets such as "()"
         return None
 
 

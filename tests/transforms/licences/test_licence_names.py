@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tamis.transforms.licences.known_terms import OWN_NAMES, terms_of
@@ -147,7 +147,9 @@ def test_more_licences_never_allow_more_and_a_choice_is_one_of_its_licences(seve
     assert all_of([together, *several]) == together
 
 
-@given(st.text(max_size=40) | st.from_regex(r"[\[(]?(MIT|CC BY|,|and|or|with|\)| ){0,8}", fullmatch=True))
+@given(st.text(max_size=40) | st.from_regex(r"[\[(]?(MIT|CC BY|,|and|or|with|\(|\)| ){0,8}", fullmatch=True))
+@example("()MIT,1")
+@example("(,MIT,1")
 def test_any_text_is_read_or_not_known(text: str) -> None:
     expression = read_licence(text)
     assert expression is None or read_licence(expression) == expression

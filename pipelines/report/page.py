@@ -31,6 +31,9 @@ from tamis.transforms.select.thresholds import Threshold
 
 Row = dict[str, Any]  # of a table of the page
 
+SOURCE_ROWS = 100
+"""Sources that are shown. A source may be a host, and then there are millions."""
+
 
 def write_report(release: Release, uri: str) -> None:
     """Writes the report of a release from its manifest and receipts as the file `uri`."""
@@ -42,12 +45,14 @@ def render(manifest: Manifest, data: ReportData) -> str:
     recipe = manifest["recipe"]
     rules = Rules.model_validate({name: recipe[name] for name in Rules.model_fields.keys() & recipe.keys()})
     signals = charts.signal_charts(data["histograms"], rules)
+    sources = _sources(manifest["counts"])
     return str(
         _template().render(
             run=manifest,
             outcomes=_outcomes(manifest["counts"]),
             reasons=_reasons(manifest["counts"], rules),
-            sources=_sources(manifest["counts"]),
+            sources=sources[:SOURCE_ROWS],
+            more_sources=len(sources[SOURCE_ROWS:]),
             changes=data["changes"],
             examples={(each["decision"], each["reason"]): each["examples"] for each in data["reasons"]},
             kept=data["kept"],

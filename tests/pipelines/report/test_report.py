@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, side_by_side
-from tamis.pipelines.report.page import render
+from tamis.pipelines.report.page import SOURCE_ROWS, render
 from tamis.pipelines.report.page_data import ReportData, load_report_data
 from tamis.pipelines.report.quality_diversity import Measured, StepMeasures
 from tamis.pipelines.run.receipts import BINS, MATCH_SAMPLES, SAMPLES, CopyDistance, edges
@@ -486,6 +486,17 @@ def test_many_segments_and_sources_are_merged_without_losing_tokens() -> None:
     last = re.findall(r'<path d="(M[^"]+Z)"', html)[-1]
     upper = [float(point.split()[1]) for point in last[1:-1].split("L")]
     assert upper[: len(upper) // 2] == [10.0] * (len(upper) // 2)
+
+
+def test_the_largest_sources_are_shown_however_many_there_are() -> None:
+    run = manifest()
+    row = next(iter(run["counts"]["sources"].values()))
+    run["counts"]["sources"] = {f"host-{number:05}": {**row, "kept": 30_000 - number} for number in range(20_000)}
+    html = render(run, data())
+    shown = [number for number in range(20_000) if f"host-{number:05}" in html]
+    assert shown[:SOURCE_ROWS] == list(range(SOURCE_ROWS))
+    assert "The largest 100; tamis query counts the other 19,900." in " ".join(inert(html).text.split())
+    assert len(html) < 1_000_000
 
 
 def test_phases_are_marked_where_they_begin() -> None:

@@ -109,7 +109,7 @@ def with_limits(manifest: Manifest, overrides: Sequence[str]) -> Recipe:
         try:
             recipe.set(override, Recipe)
             if _without_limits(recipe.data) != _without_limits(before):
-                message = "is no limit: set thresholds.SIGNAL, or per_source.NAME.thresholds.SIGNAL; the rest takes a run"
+                message = "is no limit, such as thresholds.SIGNAL.min; what another field changes, only a run can tell"
                 raise RecipeError(Problem(f"--set {override}", "", message))
         except RecipeError as error:
             found += error.problems

@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from tamis.pipelines.formatting import plural
 from tamis.pipelines.recipe.lint_recipe import lint_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
@@ -59,7 +60,7 @@ def warnings(
     if renamed := sum(summary.renamed for summary in summaries):
         yield LintWarning(
             "ids-renamed",
-            f"{renamed:,} documents had the id of another one, with another text, and got a number (id#2). "
+            f"{plural(renamed, 'document')} had the id of another one, with another text, and got a number (id#2). "
             "If ids should be unique, set duplicate_ids: error",
             {"documents": renamed},
         )

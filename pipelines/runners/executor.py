@@ -23,7 +23,7 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.pvalue import AsSideInput, PValue
 from apache_beam.transforms import core
 
-Map = Callable[["Chain", Sequence[Any]], list[Any]]
+Apply = Callable[["Chain", Sequence[Any]], list[Any]]
 """Applies a chain to elements: the outputs, in the order of the elements."""
 
 
@@ -59,7 +59,7 @@ def _flat_map(call: Call, elements: Iterable[Any]) -> Iterator[Any]:
         yield from call(element)
 
 
-def execute(pipeline: beam.Pipeline, apply: Map) -> None:
+def execute(pipeline: beam.Pipeline, apply: Apply) -> None:
     """Runs every transform of `pipeline` once. `apply` runs chains: here (`apply_here`), or on workers."""
     transforms = _Transforms()
     pipeline.visit(transforms)
@@ -81,7 +81,7 @@ class _Transforms(PipelineVisitor):
 
 
 class _Execution:
-    def __init__(self, leaves: list[AppliedPTransform], apply: Map) -> None:
+    def __init__(self, leaves: list[AppliedPTransform], apply: Apply) -> None:
         self._leaves, self._apply = leaves, apply
         self._uses = Counter(value for leaf in leaves for value in _inputs(leaf))
         self._elements: dict[PValue, list[Any]] = {}

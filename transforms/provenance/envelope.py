@@ -68,9 +68,11 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def private_key(uri: str) -> Ed25519PrivateKey:
-    """The key in a PEM file. Raises RunError if it is no private ed25519 key, or has a password."""
+    """The key in a PEM file. Raises RunError if there is none, or it is no private ed25519 key, or has a password."""
     try:
         key = serialization.load_pem_private_key(storage.read_bytes(uri), password=None)
+    except FileNotFoundError:
+        raise RunError(f"{uri}: no such key: `openssl genpkey -algorithm ed25519 -out {uri}` makes one") from None
     except TypeError:
         raise RunError(f"{uri} has a password: `openssl pkey -in {uri} -out PLAIN.pem` writes the key without it") from None
     except (ValueError, UnsupportedAlgorithm):
@@ -84,6 +86,8 @@ def public_key(uri: str) -> Ed25519PublicKey:
     """The key in a PEM file. Raises RunError if it is no public ed25519 key."""
     try:
         key = serialization.load_pem_public_key(storage.read_bytes(uri))
+    except FileNotFoundError:
+        raise RunError(f"{uri}: no such key: `openssl pkey -in KEY -pubout -out {uri}` makes one of a private key") from None
     except (ValueError, UnsupportedAlgorithm):
         raise RunError(f"{uri} is no public key in PEM: `openssl pkey -in KEY -pubout` makes one of a private key") from None
     if not isinstance(key, Ed25519PublicKey):

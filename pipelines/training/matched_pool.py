@@ -49,7 +49,7 @@ def match_pool(run: str, tokenizer: Tokenizer, tokens: int, target_tokens: int) 
     pool = MatchedPool(run, measure_documents(run, tokenizer), tokens, target_tokens / load_corpus(run).tokens)
     if pool.share > 1:
         raise RunError(
-            f"{run}: the small models would take {pool.share * pool.epochs:.3g} epochs of it, the target takes {pool.epochs:.3g}. "
-            "Lower --tokens, or raise --target-tokens"
+            f"{run}: the small models would take {pool.share * pool.epochs:.3g} epochs of it, the target takes "
+            f"{pool.epochs:.3g}. Lower --tokens, or raise --target-tokens"
         )
     return pool

@@ -140,7 +140,7 @@ def run(
         elif quiet:
             print_warnings(result)
         else:
-            print_result(result)
+            print_result(result, display.has_told)
 
 
 @app.command()

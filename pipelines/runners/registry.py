@@ -49,7 +49,7 @@ class Runner:
             return self
         from tamis.pipelines.runners.local import default_workers
 
-        return replace(self, workers=default_workers(plan.bytes))
+        return replace(self, workers=default_workers(plan.work))
 
     def run(self, recipe: Recipe, plan: WorkPlan) -> None:
         """Runs the DAG and returns when it is done. Raises RunError, which says what to do."""

@@ -15,7 +15,7 @@ from tamis.transforms.decontaminate.record import CLASSES
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.candidate_records import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.decontaminate.matching.run_evidence import Evidence
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-from tamis.transforms.decontaminate.matching.candidates import Candidates, propose, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import Candidates, unpack
+from tamis.transforms.decontaminate.matching.candidates import propose
 from tamis.transforms.decontaminate.matching.index import Index, build
 from tamis.transforms.decontaminate.matching.run_evidence import Evidence, RunCounts, evidence
 from tamis.transforms.decontaminate.matching.verdicts import find

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +52,7 @@ RULES = ("gopher", "repetition", "c4", "fineweb")
 MATCHED_MB = 50
 """Text of which the segmentation is held in memory, where segmenting is not what is measured."""
 
+_TAMIS = str(Path(sys.executable).parent / "tamis")
 _EMPTY = pa.array([""], pa.large_string())
 _scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
 
@@ -325,19 +327,44 @@ def end_to_end(corpus: Path, kind: str, workers: int = 1, edit: bool = True, dec
     return Task(megabytes(corpus), run, once=True)
 
 
+_MOVED = ["--set", "thresholds.gopher.word_count.min=60"]
+
+
 def moved_threshold(corpus: Path) -> Task:
-    """The `tamis` command on a finished run of which one threshold moved: Decide and Emit, start-up included."""
-    tamis = str(Path(sys.executable).parent / "tamis")
-    command = [tamis, "run", "fineweb", "--input", str(corpus / "jsonl"), "--output", f"{_scratch.name}/moved"]
+    """The `tamis` command on a finished run of which one threshold moved: Decide and Emit, start-up included. Tells
+    after how many seconds it has shown the counts."""
+    command = [*_finished_run(corpus), *_MOVED]
+
+    def run() -> dict[str, object]:
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            table_s = next((time.perf_counter() - start for line in process.stdout if line.startswith("kept ")), None)
+            process.stdout.read()
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return {"table_s": table_s}
+
+    return Task(megabytes(corpus), run, once=True)
+
+
+def what_if(corpus: Path) -> Task:
+    """The `tamis` command that says what another limit would change in a finished run, start-up included."""
+    *_, run = _finished_run(corpus)
+    return Task(megabytes(corpus), lambda: _quiet([_TAMIS, "what-if", run, *_MOVED]))
+
+
+def _finished_run(corpus: Path) -> list[str]:
+    """A command that has run on the corpus; its last argument is the run directory."""
+    command = [_TAMIS, "run", "fineweb", "--input", str(corpus / "jsonl"), "--output", f"{_scratch.name}/finished"]
     _quiet(command)
-    return Task(megabytes(corpus), lambda: _quiet([*command, "--set", "thresholds.gopher.word_count.min=60"]), once=True)
+    return command
 
 
 def start_up(corpus: Path) -> Task:
     """The `tamis` command on one document: what every run takes before its first batch and after its last."""
-    tamis = str(Path(sys.executable).parent / "tamis")
     one = str(few_documents(corpus, 1) / "jsonl")
-    command = [tamis, "run", "fineweb", "--input", one, "--output", f"{_scratch.name}/run", "--set", "thresholds={}"]
+    command = [_TAMIS, "run", "fineweb", "--input", one, "--output", f"{_scratch.name}/run", "--set", "thresholds={}"]
     return Task(0.0, lambda: _quiet(command), once=True)
 
 
@@ -382,6 +409,7 @@ WORKS = {
     "run parquet, no editors": partial(end_to_end, kind="parquet", edit=False),
     "run parquet, 2 workers": partial(end_to_end, kind="parquet", workers=2),
     "moved threshold": moved_threshold,
+    "what-if": what_if,
     "start-up": start_up,
 }
 

@@ -16,21 +16,22 @@ def arguments_of(plan: TrainingPlan, trainer: Trainer, batch_tokens: int | None 
     """The arguments for steps of `batch_tokens` tokens, of which the last may have fewer; by default for steps of the plan's
     batch size. Raises RunError if there is none, the trainer has no such schedule or no ramp of the batch size, or the run is
     shorter than a step."""
-    ramp = None if batch_tokens or plan.batch is None else plan.batch.ramp
-    batch_tokens = batch_tokens or (plan.batch and plan.batch.tokens)
+    batch = None if batch_tokens else plan.batch
+    if batch is not None:
+        batch_tokens = batch.tokens
     if batch_tokens is None:
         raise RunError("the plan does not say how many tokens a step has: give --batch-tokens, or --batch")
     if plan.tokens < batch_tokens:
         raise RunError(f"the run has {plan.tokens:,} tokens, less than one step of {batch_tokens:,}")
     try:
-        if ramp is not None and plan.batch is not None:
-            return _ramped(plan, plan.batch, trainer)
+        if batch is not None and batch.ramp is not None:
+            return _ramped(plan, batch, batch.ramp, trainer)
         return trainer_arguments(plan.schedule, trainer, -(-plan.tokens // batch_tokens))
     except ValueError as error:
         raise RunError(str(error)) from None
 
 
-def _ramped(plan: TrainingPlan, batch: BatchSize, trainer: Trainer) -> dict[str, Any]:
+def _ramped(plan: TrainingPlan, batch: BatchSize, ramp: tuple[int, int, int], trainer: Trainer) -> dict[str, Any]:
     """The arguments for a batch size that grows. Megatron then counts the schedule in sequences, not in steps, so the
     rates at each token stay as planned. Raises ValueError for other trainers."""
     if trainer != "megatron":
@@ -40,7 +41,7 @@ def _ramped(plan: TrainingPlan, batch: BatchSize, trainer: Trainer) -> dict[str,
         **{name.replace("-iters", "-samples"): value for name, value in arguments.items()},
         "seq-length": batch.sequence_length,
         "global-batch-size": batch.sequences,
-        "rampup-batch-size": list(batch.ramp or ()),
+        "rampup-batch-size": list(ramp),
     }
 
 

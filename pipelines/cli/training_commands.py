@@ -56,24 +56,33 @@ def plan(
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
     trainer: Annotated[
-        str, typer.Option("--as", help="Print the schedule as arguments of megatron or transformers; needs --batch-tokens.")
+        str,
+        typer.Option("--as", help="Print the schedule as arguments of megatron or transformers, for steps of the batch size."),
+    ] = "",
+    batch: Annotated[
+        str,
+        typer.Option(
+            help="Another batch size: '{sequences: 1024, sequence_length: 4096, ramp: [START, INCREMENT, SEQUENCES]}'."
+        ),
     ] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
-    """Show the training plan of a release, or write one for another schedule or other checkpoints.
+    """Show the training plan of a release, or write one for another schedule, batch size or other checkpoints.
 
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
     run apart, averaged by ema.
     """
-    if bool(trainer) != bool(batch_tokens):
-        raise typer.BadParameter("--as and --batch-tokens need each other")
+    if batch_tokens and (batch or not trainer):
+        raise typer.BadParameter("--batch-tokens is for --as, without --batch")
     with user_errors(as_json):
-        from tamis.pipelines.training.write_plan import parse_schedule, write_plan
+        from tamis.pipelines.training.write_plan import parse_batch, parse_schedule, write_plan
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed, output)
+        uri, plan = write_plan(
+            run, parse_schedule(schedule) if schedule else None, changed, output, parse_batch(batch) if batch else None
+        )
         if trainer:
             _print_arguments(plan, trainer, batch_tokens, as_json)
             return
@@ -92,7 +101,7 @@ def _print_arguments(plan: TrainingPlan, trainer: str, batch_tokens: int, as_jso
     chosen = next((name for name in TRAINERS if name == trainer), None)
     if chosen is None:
         raise typer.BadParameter(f"'{trainer}' is not one of {', '.join(TRAINERS)}", param_hint="--as")
-    arguments = arguments_of(plan, chosen, batch_tokens)
+    arguments = arguments_of(plan, chosen, batch_tokens or None)
     print_output(arguments, lines(arguments, chosen), as_json)
 
 

@@ -137,6 +137,11 @@ class WorkPlan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def work(self) -> int:
+        """Bytes of input that take as long to rate as everything that is to be done."""
+        return sum(task.size // _REUSED if task.finished else task.size for task in self.tasks)
+
+    @property
     def text_per_byte(self) -> float:
         """Bytes of text in a stored byte of the input, approximately."""
         text = sum(split.size * _expansion(split) for task in self.tasks for split in task.splits)
@@ -148,6 +153,10 @@ class WorkPlan:
         compressed file counts several times, since it may hold many short documents."""
         splits = [split for task in self.tasks for split in task.splits]
         return partitions(sum(split.size * _expansion(split) for split in splits))
+
+
+_REUSED = 16
+"""How many times longer it takes to rate, decide about and emit documents than what comes after Rate."""
 
 
 def _expansion(split: Split) -> int:

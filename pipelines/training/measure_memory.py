@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tamis.pipelines.training.compare_orders import TokenizedCorpus, make_batches, read_corpus
 from tamis.pipelines.training.plot_memory import draw
 from tamis.pipelines.training.rank_runs import ProxyTraining, torch_parts
+from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus, make_batches, read_corpus
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Floats, Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.feed.packing import PackedBatch
+from tamis.transforms.feed.text_to_ids import load_tokenizer
 from tamis.transforms.proxy import memory
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def measure(
     """Measures each setting with each seed; updates measured.json and memory.svg in `output` after each.
     Width, layers and batch size of `options` are those of the settings. Raises RunError if the run is too
     small or has no quality, ImportError without torch."""
-    corpus = read_corpus(run, options.tokenizer)
+    corpus = read_corpus(run, load_tokenizer(options.tokenizer))
     settings = [
         options.model_copy(update={"width": width, "layers": layers, "batch_size": batch})
         for width, layers, batch in experiment.settings

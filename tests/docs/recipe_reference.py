@@ -188,6 +188,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         pair = schema.get("prefixItems")
         return f"[{', '.join(_type(item) for item in pair)}]" if pair else f"list of {_types(schema['items'])}"
+    if "properties" in schema:
+        return f"map of {', '.join(schema['properties'])}"
     if kind == "object":
         values = schema["additionalProperties"]
         return "map" if values is True else f"map of names to {_types(values)}"

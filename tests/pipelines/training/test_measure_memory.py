@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.training.compare_orders import TokenizedCorpus
 from tamis.pipelines.training.measure_memory import Experiment, lines, plan_run, summarise
 from tamis.pipelines.training.plot_memory import draw
 from tamis.pipelines.training.rank_runs import ProxyTraining
+from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus
 from tamis.transforms.curriculum.order import Curriculum
 from tests.transforms.feed.releases import release
 

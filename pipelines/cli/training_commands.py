@@ -206,7 +206,7 @@ def proxy_orders(
         list[float], typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each.")
     ] = [0.01],  # noqa: B006
     schedule: Schedules = ["wsd", "moderate", "constant", "cosine"],  # noqa: B006
-    seeds: Seeds = 3,
+    seeds: Seeds = 5,
     tokens: Annotated[
         int, typer.Option(parser=_tokens, metavar="N", help="A sample of so many tokens: 10000000, 10M. 0: all documents.")
     ] = 0,

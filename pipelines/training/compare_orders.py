@@ -132,10 +132,12 @@ def compare(
     points = [checkpoint.token for checkpoint in planned_checkpoints(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
     time = np.arange(steps + 1) / steps
 
-    def losses_of(documents: TokenizedCorpus, ordering: Ordering, schedule: Schedule, seed: int) -> dict[str, float]:
+    def losses_of(
+        documents: TokenizedCorpus, rows: Ints, ordering: Ordering, schedule: Schedule, seed: int
+    ) -> dict[str, float]:
         """The losses of a training by averaging, trained or found."""
         curriculum = Curriculum(schedule=schedule, **dict(ordering))
-        ordered = order_documents(documents, training[seed], curriculum, seed)
+        ordered = order_documents(documents, rows, curriculum, seed)
         batches = list(islice(again_and_again(make_batches(documents, ordered, *sizes)), steps))
         rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
         uri = storage.join(output, "trainings", f"{_digest(shape, seed, batches, rates, points, best[seed])}.json")
@@ -152,19 +154,16 @@ def compare(
     log(f"checks that models tell text from its words shuffled: {2 * len(seeds)} trainings of {steps * step_tokens:,} tokens")
     entropy = float(np.mean([unigram_entropy(batches) for batches in best]))
     schedule = next(iter(schedules.values()))
-    pair = check_pair(
-        run,
-        schedule.peak,
-        np.array([losses_of(corpus, Ordering(), schedule, seed)["none"] for seed in seeds]),
-        np.array(
-            [losses_of(read_corpus(run, ShuffledWords(tokenizer, seed)), Ordering(), schedule, seed)["none"] for seed in seeds]
-        ),
-        entropy,
-        "Use a larger corpus, smaller batches (--batch-size) or larger steps (--peak)",
-    )
+    text, shuffled = np.empty((2, len(seeds)))
+    for seed, rows in enumerate(training):
+        text[seed] = losses_of(corpus, rows, Ordering(), schedule, seed)["none"]
+        words = read_corpus(run, ShuffledWords(tokenizer, seed), np.isin(np.arange(len(corpus.lengths)), rows))
+        shuffled[seed] = losses_of(words, np.arange(len(rows)), Ordering(), schedule, seed)["none"]
+    cure = "Use a larger corpus, smaller batches (--batch-size) or larger steps (--peak)"
+    pair = check_pair(run, schedule.peak, text, shuffled, entropy, cure)
     measured: dict[tuple[str, str, str], list[float]] = {}
     for (name, schedule), (order, ordering), seed in product(schedules.items(), orders.items(), seeds):
-        losses = losses_of(corpus, ordering, schedule, seed)
+        losses = losses_of(corpus, training[seed], ordering, schedule, seed)
         for kind in AVERAGINGS:
             measured.setdefault((order, name, kind), []).append(losses[kind])
         log(f"{order}, {name}, seed {seed}: {losses['none']:.5f}")

@@ -27,7 +27,7 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import Options, fingerprint
 from tamis.transforms.feed.packing import PackedBatch
 from tamis.transforms.feed.text_to_ids import load_tokenizer
-from tamis.transforms.proxy import memory
+from tamis.transforms.proxy import forgetting
 
 if TYPE_CHECKING:
     from tamis.transforms.proxy.model import Shape
@@ -195,11 +195,11 @@ def summarise(
         one = seeds[0]
         distances = np.array(one["distances"], np.float64) * one["step_tokens"]
         gains = np.array([seed["gain"] for seed in seeds])
-        drawn = memory.resample(len(seeds), len(one["starts"]))
-        curves = memory.mean_curves(gains, drawn)
-        decay = memory.fit_decay(distances, curves)
+        drawn = forgetting.resample(len(seeds), len(one["starts"]))
+        curves = forgetting.mean_curves(gains, drawn)
+        decay = forgetting.fit_decay(distances, curves)
         low, high = np.percentile(curves, (2.5, 97.5), axis=0)
-        half_life = memory.percentiles(decay.half_life)
+        half_life = forgetting.percentiles(decay.half_life)
         ends = [(start + one["block"]) * one["step_tokens"] for start in one["starts"]]
         row = {
             "width": options.width,
@@ -221,14 +221,14 @@ def summarise(
         }
         rows.append(row)
         logs.append(np.log(decay.half_life))
-        logs_within.append(np.log(memory.fit_decay(distances, memory.position_curves(gains, drawn)).half_life))
+        logs_within.append(np.log(forgetting.fit_decay(distances, forgetting.position_curves(gains, drawn)).half_life))
         draws.append(drawn)
         warnings += _warnings(row, seeds)
     causes = np.log([[row["parameters"], row["batch_tokens"]] for row in rows])
-    across = memory.slopes(np.stack(logs, axis=1), causes)
+    across = forgetting.slopes(np.stack(logs, axis=1), causes)
     positions = np.log([row["positions"] for row in rows])
     varied = (draws[0].positions > 0).sum(axis=1) > 1
-    within = memory.slopes_within(np.stack(logs_within, axis=1)[varied], positions, draws[0].positions[varied])
+    within = forgetting.slopes_within(np.stack(logs_within, axis=1)[varied], positions, draws[0].positions[varied])
     laws = {"parameters": across[:, 0], "batch_tokens": across[:, 1], "position": within}
     return {
         "run": run,
@@ -269,7 +269,7 @@ def _sentence(law: dict[str, Any] | None) -> str:
 def _law(slopes: Floats) -> dict[str, Any] | None:
     if not len(slopes) or np.isnan(slopes[0]):
         return None
-    slope, low, high = memory.percentiles(slopes)
+    slope, low, high = forgetting.percentiles(slopes)
     return {"slope": slope, "low": _number(low), "high": _number(high)}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.transforms.core.arrays import Floats
-from tamis.transforms.proxy.memory import (
+from tamis.transforms.proxy.forgetting import (
     DRAWS,
     fit_decay,
     mean_curves,

@@ -267,7 +267,8 @@ def proxy_memory(
 ) -> None:
     """Measure in how many tokens models forget a block of the best documents. Needs torch."""
     with user_errors(as_json):
-        from tamis.pipelines.training.measure_memory import Experiment, lines, measure
+        from tamis.pipelines.proxy_memory.measure_memory import measure
+        from tamis.pipelines.proxy_memory.memory_result import Experiment, lines
 
         experiment = Experiment(
             sizes=tuple(map(_size, size)), batch_sizes=tuple(batch_sizes), share=share, positions=positions, horizon=horizon

@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
-from tamis.pipelines.training.measure_memory import Experiment, lines, plan_run, summarise
-from tamis.pipelines.training.plot_memory import draw
+from tamis.pipelines.proxy_memory.measure_memory import plan_run
+from tamis.pipelines.proxy_memory.memory_result import Experiment, Seed, lines, summarise
+from tamis.pipelines.proxy_memory.plot_memory import draw
 from tamis.pipelines.training.rank_runs import ProxyTraining
 from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus
 from tamis.transforms.curriculum.order import Curriculum
@@ -43,7 +44,7 @@ def test_run_blocks_and_held_out_documents_are_apart_and_the_best_are_in_no_run(
     blocks = [read(block) for block in one.blocks]
     assert len({len(block) for block in one.blocks}) == 1
     assert min(min(block) for block in (*blocks, read(one.held_out))) > max(read(one.run))
-    assert not read(one.held_out) & set.union(*blocks)
+    assert all(read(one.held_out).isdisjoint(block) for block in blocks)
     assert sum(len(one & other) for index, one in enumerate(blocks) for other in blocks[:index]) <= 2  # documents that were cut
     ends = np.array(one.starts) + len(one.blocks[0])
     assert one.starts[0] == round(0.2 * len(one.run))
@@ -54,14 +55,25 @@ def test_run_blocks_and_held_out_documents_are_apart_and_the_best_are_in_no_run(
     assert read(other.held_out) != read(one.held_out)
 
 
-def measured(half_life: float, parameters: int, step_tokens: int, noise: float = 0.002) -> list[dict[str, Any]]:
+def measured(half_life: float, parameters: int, step_tokens: int, noise: float = 0.002) -> list[Seed]:
     """What three seeds would have measured."""
     rng = np.random.default_rng(parameters + step_tokens)
     distances = [0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64]
     gain = 0.05 * 2 ** (-np.array(distances) * step_tokens / half_life) + rng.normal(0, noise, (3, 3, len(distances)))
-    same = {"parameters": parameters, "step_tokens": step_tokens, "loss": [4.0] * 3, "unigram_entropy": 6.0, "steps": 600}
-    places = {"starts": [100, 200, 400], "block": 10, "distances": distances}
-    return [{**same, **places, "gain": seed.tolist()} for seed in gain]
+    return [
+        {
+            "parameters": parameters,
+            "loss": [4.0] * 3,
+            "gain": seed.tolist(),
+            "unigram_entropy": 6.0,
+            "step_tokens": step_tokens,
+            "steps": 600,
+            "starts": [100, 200, 400],
+            "block": 10,
+            "distances": distances,
+        }
+        for seed in gain
+    ]
 
 
 SETTINGS = [SMALL.model_copy(update={"width": size, "batch_size": batch}) for size, _, batch in EXPERIMENT.settings]
@@ -95,8 +107,9 @@ def test_a_planted_law_is_told_and_no_law_is_not() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    one = [{**seed, "loss": [6.5] * 3, "gain": (-np.array(seed["gain"])).tolist()} for seed in measured(9_000, 60_000, 2048)]
-    result = summarise("RUN", EXPERIMENT, SETTINGS, [one[:1], [], [], []])
+    one = measured(9_000, 60_000, 2048)[0]
+    worse: Seed = {**one, "loss": [6.5] * 3, "gain": (-np.array(one["gain"])).tolist()}
+    result = summarise("RUN", EXPERIMENT, SETTINGS, [[worse], [], [], []])
     row = result["settings"][0]
     assert (row["half_life"], row["low"], row["high"], row["gain"]) == (None,) * 4
     assert set(result["laws"].values()) == {None}

@@ -51,7 +51,10 @@ def plan(
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
     trainer: Annotated[
-        str, typer.Option("--as", help="Print the schedule as arguments of megatron or transformers; needs --batch-tokens.")
+        str,
+        typer.Option(
+            "--as", help="Print it as arguments of megatron, transformers, torchtitan, nanochat; needs --batch-tokens."
+        ),
     ] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,

@@ -23,9 +23,10 @@ def arguments_of(plan: TrainingPlan, trainer: Trainer, batch_tokens: int) -> dic
 
 
 def lines(arguments: Mapping[str, Any], trainer: Trainer) -> Iterator[str]:
-    """Options of a command line for Megatron; for transformers, fields of TrainingArguments in Python, one a line."""
-    if trainer == "megatron":
-        yield " ".join(f"--{name} {value}" for name, value in arguments.items())
+    """Options of a command line, in one line; for transformers, fields of TrainingArguments in Python, one a line."""
+    if trainer == "transformers":
+        for name, value in arguments.items():
+            yield f"{name}={json.dumps(value)},"
         return
-    for name, value in arguments.items():
-        yield f"{name}={json.dumps(value)},"
+    between = "=" if trainer in ("torchtitan", "nanochat") else " "
+    yield " ".join(f"--{name}{between}{value}" for name, value in arguments.items())

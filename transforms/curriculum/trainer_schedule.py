@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from tamis.transforms.core.options import Options
@@ -14,25 +15,37 @@ from tamis.transforms.curriculum.trainers.megatron import MegatronArguments
 from tamis.transforms.curriculum.trainers.torch_compositions import TorchArguments
 from tamis.transforms.curriculum.trainers.torchtitan import NanochatArguments, TorchtitanArguments
 
-Name = TypeVar("Name")
 Args = TypeVar("Args")
 
 
-class OfTrainer(Options, Generic[Name, Args]):
-    """The schedule of a trainer, by its own arguments."""
+class FromTrainer(Options, Generic[Args]):
+    """A schedule by a trainer's own arguments."""
 
-    trainer: Name = Field(alias="from")
-    args: Args
+    trainer: Literal["megatron", "transformers", "torchtitan", "nanochat", "torch"] = Field(
+        alias="from", description="whose scheduler it is"
+    )
+    args: Args = Field(description="its arguments that set the learning rate, by the names that the trainer gives them")
 
 
-_Known = Literal["megatron", "transformers", "torchtitan", "nanochat", "torch"]
+class FromAnyTrainer(FromTrainer[dict[str, Any]]):
+    """The schedule of a trainer's own scheduler, in place of the fields above. Step k of n, counted from 0, is at
+    k/n of the run."""
+
+
+_ARGUMENTS = {
+    "megatron": MegatronArguments,
+    "transformers": TransformersArguments,
+    "torchtitan": TorchtitanArguments,
+    "nanochat": NanochatArguments,
+    "torch": TorchArguments,
+}
 
 
 def _tag(value: Any) -> str:
-    """Which model checks a schedule; of one from a trainer that is not known, the one that names those that are."""
+    """Which model checks a schedule; of a trainer that is not known, the one that names those that are."""
     if not isinstance(value, dict) or not value.keys() & {"from", "args"}:
         return "[schedule]"
-    return f"[{value['from']}]" if value.get("from") in get_args(_Known) else "[unknown]"
+    return f"[{value['from']}]" if value.get("from") in _ARGUMENTS else "[unknown]"
 
 
 def _written_out(options: Any) -> Schedule:
@@ -43,12 +56,12 @@ def _written_out(options: Any) -> Schedule:
 _WRITTEN = Annotated[
     Annotated[
         Annotated[Schedule, Tag("[schedule]")]
-        | Annotated[OfTrainer[Literal["megatron"], MegatronArguments], Tag("[megatron]")]
-        | Annotated[OfTrainer[Literal["transformers"], TransformersArguments], Tag("[transformers]")]
-        | Annotated[OfTrainer[Literal["torchtitan"], TorchtitanArguments], Tag("[torchtitan]")]
-        | Annotated[OfTrainer[Literal["nanochat"], NanochatArguments], Tag("[nanochat]")]
-        | Annotated[OfTrainer[Literal["torch"], TorchArguments], Tag("[torch]")]
-        | Annotated[OfTrainer[_Known, Any], Tag("[unknown]")],
+        | Annotated[FromTrainer[MegatronArguments], Tag("[megatron]"), SkipJsonSchema()]
+        | Annotated[FromTrainer[TransformersArguments], Tag("[transformers]"), SkipJsonSchema()]
+        | Annotated[FromTrainer[TorchtitanArguments], Tag("[torchtitan]"), SkipJsonSchema()]
+        | Annotated[FromTrainer[NanochatArguments], Tag("[nanochat]"), SkipJsonSchema()]
+        | Annotated[FromTrainer[TorchArguments], Tag("[torch]"), SkipJsonSchema()]
+        | Annotated[FromAnyTrainer, Tag("[unknown]")],
         Discriminator(_tag),
     ],
     AfterValidator(_written_out),

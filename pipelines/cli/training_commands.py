@@ -25,6 +25,11 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per step.")]
 Width = Annotated[int, typer.Option(min=8)]
 Layers = Annotated[int, typer.Option(min=1)]
 Heads = Annotated[int, typer.Option(min=1)]
+Orders = Annotated[list[str], typer.Option(help="An order to compare with uniform; repeatable.")]
+Schedules = Annotated[
+    list[str],
+    typer.Option(help="wsd, moderate, constant or cosine; repeatable. Other choices have to beat those under the first."),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads. 0: torch decides.")]
 
@@ -53,25 +58,33 @@ def plan(
     trainer: Annotated[
         str,
         typer.Option(
-            "--as", help="Print it as arguments of megatron, transformers, torchtitan, nanochat; needs --batch-tokens."
+            "--as", help="Print it as arguments of megatron, transformers, torchtitan, nanochat, for steps of the batch size."
+        ),
+    ] = "",
+    batch: Annotated[
+        str,
+        typer.Option(
+            help="Another batch size: '{sequences: 1024, sequence_length: 4096, ramp: [START, INCREMENT, SEQUENCES]}'."
         ),
     ] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
-    """Show the training plan of a release, or write one for another schedule or other checkpoints.
+    """Show the training plan of a release, or write one for another schedule, batch size or other checkpoints.
 
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
     run apart, averaged by ema.
     """
-    if bool(trainer) != bool(batch_tokens):
-        raise typer.BadParameter("--as and --batch-tokens need each other")
+    if batch_tokens and (batch or not trainer):
+        raise typer.BadParameter("--batch-tokens is for --as, without --batch")
     with user_errors(as_json):
-        from tamis.pipelines.training.write_plan import parse_schedule, write_plan
+        from tamis.pipelines.training.write_plan import parse_batch, parse_schedule, write_plan
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed, output)
+        uri, plan = write_plan(
+            run, parse_schedule(schedule) if schedule else None, changed, output, parse_batch(batch) if batch else None
+        )
         if trainer:
             _print_arguments(plan, trainer, batch_tokens, as_json)
             return
@@ -90,7 +103,7 @@ def _print_arguments(plan: TrainingPlan, trainer: str, batch_tokens: int, as_jso
     chosen = next((name for name in TRAINERS if name == trainer), None)
     if chosen is None:
         raise typer.BadParameter(f"'{trainer}' is not one of {', '.join(TRAINERS)}", param_hint="--as")
-    arguments = arguments_of(plan, chosen, batch_tokens)
+    arguments = arguments_of(plan, chosen, batch_tokens or None)
     print_output(arguments, lines(arguments, chosen), as_json)
 
 
@@ -148,6 +161,15 @@ def proxy(
     tokens: Annotated[
         int, typer.Option(parser=_tokens, metavar="N", help="Training tokens: 10000000, 10M. 0: all of the shortest run.")
     ] = 0,
+    target_tokens: Annotated[
+        int,
+        typer.Option(
+            parser=_tokens,
+            metavar="N",
+            help="Tokens of the target training, as the runs count them: samples of the runs are repeated as often as it "
+            "repeats the runs. Needs --tokens.",
+        ),
+    ] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,
@@ -164,7 +186,12 @@ def proxy(
         from tamis.pipelines.training.rank_runs import lines, rank_runs
 
         ranking = rank_runs(
-            runs, validation, _proxy_training(context, learning_rate), target, lambda line: typer.echo(line, err=True)
+            runs,
+            validation,
+            _proxy_training(context, learning_rate),
+            target,
+            target_tokens,
+            lambda line: typer.echo(line, err=True),
         )
         print_output(ranking, lines(ranking), as_json)
         _print_warnings(ranking, as_json)
@@ -176,10 +203,15 @@ def proxy_orders(
     run: ReleaseName,
     output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
+    order: Orders = ["ascending", "lr_weighted"],  # noqa: B006
     half_life: Annotated[
         list[float], typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each.")
     ] = [0.01],  # noqa: B006
-    seeds: Seeds = 3,
+    schedule: Schedules = ["wsd", "moderate", "constant", "cosine"],  # noqa: B006
+    seeds: Seeds = 5,
+    tokens: Annotated[
+        int, typer.Option(parser=_tokens, metavar="N", help="A sample of so many tokens: 10000000, 10M. 0: all documents.")
+    ] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,
@@ -190,13 +222,14 @@ def proxy_orders(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train in every order × schedule × averaging, and plot the losses. Needs torch."""
+    """Train in every order × schedule × averaging, and say which to take. Needs torch."""
     with user_errors(as_json):
-        from tamis.pipelines.training.compare_orders import compare, lines
+        from tamis.pipelines.training.compare_orders import compare, orders, schedules
+        from tamis.pipelines.training.order_evidence import lines
 
-        result = compare(run, _proxy_training(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
+        ways = orders(order, half_life), schedules(schedule, peak)
+        result = compare(run, _proxy_training(context, [peak]), output, *ways, lambda line: typer.echo(line, err=True))
         print_output(result, lines(result), as_json)
-        _print_warnings(result, as_json)
 
 
 @app.command()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -153,6 +151,9 @@ def _check_listening(endpoint: str, server: str, start: str) -> None:
 
 
 def _flink_overview(master: str) -> dict[str, Any]:
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(f"http://{master.removeprefix('http://')}/overview", timeout=_TIMEOUT) as response:
             return dict(json.load(response))

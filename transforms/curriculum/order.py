@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 from tamis.transforms.curriculum.orders import (
     ORDERS,
@@ -97,6 +98,9 @@ class Curriculum(Ordering):
     checkpoints: Checkpoints | None = Field(
         default=None,
         description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all",
+    )
+    batch: BatchSize | None = Field(
+        default=None, description="tokens of a training step, by which the plan places steps; no order depends on it"
     )
 
     @field_validator("phases")

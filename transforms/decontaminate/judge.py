@@ -178,8 +178,8 @@ def _result(
     options: Decontaminate,
 ) -> pa.RecordBatch:
     """Rows of `MATCHES`."""
-    from tamis.transforms.decontaminate.matching.scores import CLASSES
     from tamis.transforms.decontaminate.matching.verdicts import details
+    from tamis.transforms.decontaminate.record import CLASSES
 
     words = pa.array(["none", "report", "review", options.action])
     first = np.searchsorted(index.benchmark, np.arange(len(index.names)))

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms.beam.step import rounded
-from tamis.transforms.decontaminate.matching.scores import CLASSES, Matches, by_metric, weighted
+from tamis.transforms.decontaminate.matching.scores import Matches, by_metric, weighted
+from tamis.transforms.decontaminate.record import CLASSES
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate

@@ -65,7 +65,9 @@ def plan(
     output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
     trainer: Annotated[
         str,
-        typer.Option("--as", help="Print the schedule as arguments of megatron or transformers, for steps of the batch size."),
+        typer.Option(
+            "--as", help="Print it as arguments of megatron, transformers, torchtitan, nanochat, for steps of the batch size."
+        ),
     ] = "",
     batch: Annotated[
         str,

@@ -129,7 +129,7 @@ def check_log_command(
     deviates.
     """
     with user_errors(as_json):
-        from tamis.pipelines.training.check_log import check_log, deviates, lines
+        from tamis.pipelines.training.logs.check_log import check_log, deviates, lines
 
         found = check_log(run, log, plan, batch_tokens or None)
         print_output(found, lines(found), as_json)

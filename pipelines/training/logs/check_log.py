@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from tamis.pipelines.training.logs.read_log import LogFile, read_log
 from tamis.pipelines.training.open_plan import open_plan
-from tamis.pipelines.training.read_log import LogFile, read_log
 from tamis.transforms.core.arrays import Floats, Ints
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.training_log import TokensAfter, TrainingLog, planned_tokens, rate_deviations, token_deviations

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.pipelines.training.event_files import read_events
-from tamis.pipelines.training.read_log import read_log
+from tamis.pipelines.training.logs.event_files import read_events
+from tamis.pipelines.training.logs.read_log import read_log
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.order import Curriculum

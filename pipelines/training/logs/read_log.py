@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from tamis.pipelines.training.event_files import event_files, read_events
+from tamis.pipelines.training.logs.event_files import event_files, read_events
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.training_log import TOLERANCE, TrainingLog

@@ -46,10 +46,11 @@ def _ramped(plan: TrainingPlan, batch: BatchSize, ramp: tuple[int, int, int], tr
 
 
 def lines(arguments: Mapping[str, Any], trainer: Trainer) -> Iterator[str]:
-    """Options of a command line for Megatron; for transformers, fields of TrainingArguments in Python, one a line."""
-    if trainer == "megatron":
-        words = {name: value if isinstance(value, list) else [value] for name, value in arguments.items()}
-        yield " ".join(" ".join([f"--{name}", *map(str, values)]) for name, values in words.items())
+    """Options of a command line, in one line; for transformers, fields of TrainingArguments in Python, one a line."""
+    if trainer == "transformers":
+        for name, value in arguments.items():
+            yield f"{name}={json.dumps(value)},"
         return
-    for name, value in arguments.items():
-        yield f"{name}={json.dumps(value)},"
+    between = "=" if trainer in ("torchtitan", "nanochat") else " "
+    words = {name: value if isinstance(value, list) else [value] for name, value in arguments.items()}
+    yield " ".join(f"--{name}{between}{' '.join(map(str, values))}" for name, values in words.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tamis.pipelines.recipe.field_messages import field_messages
 from tamis.pipelines.recipe.yaml_file import RecipeFile
@@ -16,6 +16,7 @@ from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
 
 
@@ -31,7 +32,7 @@ def parse_schedule(text: str) -> Schedule:
         file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
         file = RecipeFile("--schedule", text)
-    return file.check(Schedule, lambda fields, _: Schedule.model_validate(fields))
+    return file.check(Schedule, lambda fields, _: TypeAdapter(ScheduleOptions).validate_python(fields))
 
 
 def parse_batch(text: str) -> BatchSize:

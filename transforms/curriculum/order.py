@@ -33,6 +33,7 @@ from tamis.transforms.curriculum.orders import (
     image_of,
     weighted_cells,
 )
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
 
 WILDCARD = "*"
 """Stands for all sources that are not named."""
@@ -93,7 +94,7 @@ class Curriculum(Ordering):
         description="signal that orders a source instead of quality. +SIGNAL: more is better, -SIGNAL: less is better, "
         "SIGNAL: as its rater declares; '*': all sources that are not named",
     )
-    schedule: Schedule = Schedule()
+    schedule: ScheduleOptions = Schedule()
     checkpoints: Checkpoints | None = Field(
         default=None,
         description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all",

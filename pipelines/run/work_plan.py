@@ -183,10 +183,10 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     allows that."""
     _check_against(recipe, run)
     splits, unread = list_input(recipe, run)
-    beginning = check_beginning(recipe, splits)
     current, last = current_release(run), last_release(run)
     number = max([*numbers(run), current.number if current is not None else 0]) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
+    beginning = None if all(task.finished for task in tasks) else check_beginning(recipe, splits)
     digests = sorted(digest for task in tasks for digest in task.digests)
     covered: dict[str, object] = {"decide": recipe.decide_fingerprint, "parts": digests}
     if takedown := read_takedown(run):
@@ -250,12 +250,12 @@ def check_beginning(recipe: Recipe, splits: Sequence[Split]) -> Beginning:
     return beginning
 
 
-def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning) -> Iterator[str]:
-    """Fields that are not there, and more rejects than are allowed."""
+def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning | None) -> Iterator[str]:
+    """Fields that are not there, and more rejects than are allowed. `beginning`: None if all is rated."""
     named = next((split for split in splits if split.format in WITH_FIELDS), None)
     if named is not None:
         yield from map(printable, absent_fields(recipe, named.uri, named.format))
-    if beginning.rejected <= max_rejects(recipe, beginning.records):
+    if beginning is None or beginning.rejected <= max_rejects(recipe, beginning.records):
         return
     share = beginning.rejected / beginning.records
     yield (

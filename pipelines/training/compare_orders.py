@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tamis.pipelines.training.order_evidence import AVERAGINGS, SHUFFLED, weigh
+from tamis.pipelines.training.order_evidence import AVERAGINGS, SHUFFLED, Way, weigh
 from tamis.pipelines.training.planted_pair import ShuffledWords, again_and_again, check_pair
 from tamis.pipelines.training.plot_orders import draw
 from tamis.pipelines.training.rank_runs import ProxyTraining, torch_parts
@@ -44,8 +45,13 @@ VERSION: Final = 1
 SAMPLE: Final = 1
 """Seed of the documents that are sampled for `--tokens`: all seeds train on the same ones."""
 
+MORE_STEPS: Final = "Use a larger corpus, smaller batches (--batch-size) or larger steps (--peak)"
+
 WARMUP: Final = 0.02
 FLOOR: Final = 1 / 300  # where full decays end, as a share of the peak: 3e-3 to 1e-5 in the paper
+
+Losses = dict[str, float]
+"""By averaging."""
 
 
 def orders(names: Sequence[str], half_lives: Sequence[float]) -> dict[str, Ordering]:
@@ -98,6 +104,30 @@ def order_documents(corpus: TokenizedCorpus, documents: Ints, curriculum: Curric
     return np.asarray(documents[np.lexsort((draw[documents], place(through, source_tokens)))])
 
 
+@dataclass(frozen=True)
+class Fold:
+    """What a seed trains on (`documents`, indices) and what its losses are measured on (`best`)."""
+
+    seed: int
+    documents: Ints
+    best: list[PackedBatch]
+
+
+def folds(corpus: TokenizedCorpus, options: ProxyTraining) -> list[Fold]:
+    """The fold of each seed. The best are of the whole corpus, also where a sample of it is trained on."""
+    share = options.tokens / int(corpus.lengths.sum()) if options.tokens else 1.0
+    sampled = sample(corpus, share, SAMPLE)
+    validation = [held_out(corpus, seed) for seed in range(options.seeds)]
+    return [
+        Fold(
+            seed,
+            np.flatnonzero(sampled & ~best),
+            make_batches(corpus, np.flatnonzero(best), options.sequence_length, options.batch_size),
+        )
+        for seed, best in enumerate(validation)
+    ]
+
+
 def compare(
     run: str,
     options: ProxyTraining,
@@ -118,61 +148,56 @@ def compare(
     corpus = read_corpus(run, tokenizer)
     if np.isnan(corpus.quality).all() or np.nanmin(corpus.quality) == np.nanmax(corpus.quality):
         raise RunError(f"{run}: the documents have no quality, or all the same one, so there is nothing to order by")
-    sizes = options.sequence_length, options.batch_size
-    seeds = range(options.seeds)
-    validation = [held_out(corpus, seed) for seed in seeds]
-    best = [make_batches(corpus, np.flatnonzero(documents), *sizes) for documents in validation]
-    sampled = sample(corpus, options.tokens / int(corpus.lengths.sum()) if options.tokens else 1.0, SAMPLE)
-    training = [np.flatnonzero(sampled & ~documents) for documents in validation]
+    by_seed = folds(corpus, options)
     step_tokens = options.sequence_length * options.batch_size
-    steps = min(int(corpus.lengths[documents].sum()) // step_tokens for documents in training)
-    sequences = min(sum(len(batch.tokens) for batch in batches) for batches in best)
-    if steps < 6 or not sequences:
-        raise RunError(f"{run} is too small: {steps} training steps and {sequences} validation sequences; needs 6 and 1")
+    steps = min(int(corpus.lengths[fold.documents].sum()) for fold in by_seed) // step_tokens
+    sequences = [sum(len(batch.tokens) for batch in fold.best) for fold in by_seed]
+    if steps < 6 or not all(sequences):
+        raise RunError(f"{run} is too small: {steps} training steps and {min(sequences)} validation sequences; needs 6 and 1")
     points = [checkpoint.token for checkpoint in planned_checkpoints(Checkpoints(spacing=max(0.01, 1 / steps)), steps)]
     time = np.arange(steps + 1) / steps
 
-    def losses_of(documents: TokenizedCorpus, ordering: Ordering, schedule: Schedule, seed: int) -> dict[str, float]:
-        """The losses of a training by averaging, trained or found."""
+    def losses_of(texts: TokenizedCorpus, documents: Ints, fold: Fold, ordering: Ordering, schedule: Schedule) -> Losses:
+        """The losses of a training, trained or found."""
         curriculum = Curriculum(schedule=schedule, **dict(ordering))
-        ordered = order_documents(documents, training[seed], curriculum, seed)
-        batches = list(islice(again_and_again(make_batches(documents, ordered, *sizes)), steps))
+        ordered = order_documents(texts, documents, curriculum, fold.seed)
+        batches = make_batches(texts, ordered, options.sequence_length, options.batch_size)
+        batches = list(islice(again_and_again(batches), steps))
         rates = (schedule.mass(time[:-1], time[1:]) * steps).tolist()
-        uri = storage.join(output, "trainings", f"{_digest(shape, seed, batches, rates, points, best[seed])}.json")
+        uri = storage.join(output, "trainings", f"{_digest(shape, fold.seed, batches, rates, points, fold.best)}.json")
         if not storage.exists(uri):
-            trained = train(shape, seed, batches, rates, points, options.device)
+            trained = train(shape, fold.seed, batches, rates, points, options.device)
             models = {
                 kind: average_states(trained.model, trained.states, averaging_weights(kind, len(points))) for kind in AVERAGINGS
             }
-            measured = {kind: evaluate(model, best[seed], options.device) for kind, model in models.items()}
+            measured = {kind: evaluate(model, fold.best, options.device) for kind, model in models.items()}
             storage.write_bytes(uri, json.dumps(measured).encode())
-        losses: dict[str, float] = storage.read_json(uri)
+        losses: Losses = storage.read_json(uri)
         return losses
 
-    log(f"checks that models tell text from its words shuffled: {2 * len(seeds)} trainings of {steps * step_tokens:,} tokens")
-    entropy = float(np.mean([unigram_entropy(batches) for batches in best]))
-    schedule = next(iter(schedules.values()))
-    pair = check_pair(
-        run,
-        schedule.peak,
-        np.array([losses_of(corpus, Ordering(), schedule, seed)["none"] for seed in seeds]),
-        np.array(
-            [losses_of(read_corpus(run, ShuffledWords(tokenizer, seed)), Ordering(), schedule, seed)["none"] for seed in seeds]
-        ),
-        entropy,
-        "Use a larger corpus, smaller batches (--batch-size) or larger steps (--peak)",
+    log(
+        f"checks that models tell text from its words shuffled: {2 * options.seeds} trainings of {steps * step_tokens:,} tokens"
     )
-    measured: dict[tuple[str, str, str], list[float]] = {}
-    for (name, schedule), (order, ordering), seed in product(schedules.items(), orders.items(), seeds):
-        losses = losses_of(corpus, ordering, schedule, seed)
+    first = next(iter(schedules.values()))
+    text, shuffled = np.empty((2, options.seeds))
+    for fold in by_seed:
+        text[fold.seed] = losses_of(corpus, fold.documents, fold, Ordering(), first)["none"]
+        kept = np.isin(np.arange(len(corpus.lengths)), fold.documents)
+        words = read_corpus(run, ShuffledWords(tokenizer, fold.seed), kept)
+        shuffled[fold.seed] = losses_of(words, np.arange(len(words.lengths)), fold, Ordering(), first)["none"]
+    entropy = float(np.mean([unigram_entropy(fold.best) for fold in by_seed]))
+    pair = check_pair(run, first.peak, text, shuffled, entropy, MORE_STEPS)
+    measured: dict[Way, list[float]] = {}
+    for (name, schedule), (order, ordering), fold in product(schedules.items(), orders.items(), by_seed):
+        losses = losses_of(corpus, fold.documents, fold, ordering, schedule)
         for kind in AVERAGINGS:
             measured.setdefault((order, name, kind), []).append(losses[kind])
-        log(f"{order}, {name}, seed {seed}: {losses['none']:.5f}")
+        log(f"{order}, {name}, seed {fold.seed}: {losses['none']:.5f}")
     result = {
         "run": run,
         "options": options.model_dump(mode="json"),
         "tokens": steps * step_tokens,
-        "validation_tokens": sum(len(batch.tokens) for batches in best for batch in batches) * options.sequence_length,
+        "validation_tokens": sum(sequences) * options.sequence_length,
         "unigram_entropy": entropy,
         "planted_pair": pair,
         "checkpoints": points,

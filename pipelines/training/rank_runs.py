@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tamis.pipelines.training.matched_pool import match_pool
+from tamis.pipelines.training.matched_pool import MatchedPool, match_pool
 from tamis.pipelines.training.planted_pair import ShuffledWords, again_and_again, check_pair
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Floats
@@ -75,36 +75,27 @@ def rank_runs(
     step_tokens = options.batch_size * options.sequence_length
     if options.tokens and options.tokens < step_tokens:
         raise RunError(f"{options.tokens:,} tokens are less than one step ({step_tokens:,} tokens)")
-    steps, warnings, pools = options.tokens // step_tokens, [], []
-    if target_tokens:
-        if not steps:
-            raise RunError("--target-tokens needs --tokens: how many the small models train on")
-        pools = [match_pool(run, tokenizer, steps * step_tokens, target_tokens) for run in runs]
-    else:
+    steps = options.tokens // step_tokens
+    warnings: list[str] = []
+    pools: list[MatchedPool] = []
+    if not target_tokens:
         lengths = [max(CurriculumDataset(run, tokenizer, *sizes).steps - 1, 1) for run in runs]  # the last may be padded
         steps = steps or min(lengths)
-        for run, length in zip(runs, lengths, strict=True):
-            if length < steps:
-                raise RunError(
-                    f"{run} has {length:,} full steps, not {steps:,}: runs are compared at equal tokens. Lower --tokens, or "
-                    "repeat the runs with --target-tokens"
-                )
-            if steps < MOST * length:
-                warnings.append(
-                    f"[cut] Only the first {steps / length:.0%} of {run} were read, which represent it only if its order is "
-                    "uniform."
-                )
+        warnings = _check_lengths(runs, lengths, steps)
+    elif steps:
+        pools = [match_pool(run, tokenizer, steps * step_tokens, target_tokens) for run in runs]
+    else:
+        raise RunError("--target-tokens needs --tokens: how many the small models train on")
 
     def trained_loss(row: int, column: int, seed: int, tokenizer: Tokenizer) -> float:
         batches: Iterable[Any]
-        if target_tokens:
+        if pools:
             batches = pools[column].batches(tokenizer, seed, *sizes)
         else:
             batches = CurriculumDataset(runs[column], tokenizer, *sizes, cache="" if tokenizer.name else None)
         rates = [options.learning_rates[row]] * steps
-        return evaluate(
-            train(shape, seed, again_and_again(batches), rates, device=options.device).model, held_out, options.device
-        )
+        trained = train(shape, seed, again_and_again(batches), rates, device=options.device)
+        return evaluate(trained.model, held_out, options.device)
 
     losses = np.zeros((len(options.learning_rates), len(runs), options.seeds))
     entropy = unigram_entropy(held_out)
@@ -196,6 +187,21 @@ def torch_parts(options: ProxyTraining) -> tuple[Any, Any, Any, Any]:
     except ValueError as error:
         raise RunError(str(error)) from None
     return train, evaluate, average_states, shape
+
+
+def _check_lengths(runs: Sequence[str], lengths: Sequence[int], steps: int) -> list[str]:
+    """Warnings about runs of which `steps` read only a part. Raises RunError if one has fewer."""
+    for run, length in zip(runs, lengths, strict=True):
+        if length < steps:
+            raise RunError(
+                f"{run} has {length:,} full steps, not {steps:,}: runs are compared at equal tokens. Lower --tokens, or repeat "
+                "the runs with --target-tokens"
+            )
+    return [
+        f"[cut] Only the first {steps / length:.0%} of {run} were read, which represent it only if its order is uniform."
+        for run, length in zip(runs, lengths, strict=True)
+        if steps < MOST * length
+    ]
 
 
 def _target(file: str, runs: Sequence[str]) -> Floats:

@@ -1,7 +1,5 @@
 """Shingles: equal word n-grams have equal hashes, different ones do not, and short documents take part."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,16 +9,16 @@ from hypothesis import strategies as st
 from tamis.transforms.dedup.shingles import jaccard, shingles, windows
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
+from tamis.transforms.text.word_hashes import HashedWords
 
 WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word that folds to nothing
 
 
 def words_of(documents):
-    """The two columns of a segmentation that shingles need."""
-    return SimpleNamespace(
-        word_first=np.cumsum([0, *map(len, documents)]),
-        word_hash=np.array([word for document in documents for word in document], np.uint64),
-    )
+    """Documents that are given by the hashes of their words."""
+    hashes = np.array([word for document in documents for word in document], np.uint64)
+    first = np.cumsum([0, *map(len, documents)])
+    return HashedWords(np.zeros(0, np.uint8), np.zeros_like(first), first, hashes, folded=False)
 
 
 def ngrams(document, n):

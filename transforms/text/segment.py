@@ -251,7 +251,7 @@ def _letters(block):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def fold_block(block):  # type: ignore[no-untyped-def]
+def _fold(block):  # type: ignore[no-untyped-def]
     """Lower-cases the letters and zeroes the digits of a block of ASCII letters and digits."""
     digits = _between(block, 0x30, 0x39)
     return (block | _between(block, 0x41, 0x5A) >> np.uint64(2)) & ~((digits >> np.uint64(7)) * np.uint64(0x0F))
@@ -431,7 +431,7 @@ def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-de
                 other = np.uint64(0)
                 k = i
                 while k + 8 < j:
-                    fold = fold_block(block)
+                    fold = _fold(block)
                     letters |= _letters(block)
                     other |= fold ^ block
                     h = word_step(h, block)
@@ -439,7 +439,7 @@ def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-de
                     k += 8
                     block = load64(data, k)
                 block = load64(data, j - 8) if length > 8 else low_bytes(block, length)
-                fold = fold_block(block)
+                fold = _fold(block)
                 letters |= _letters(block)
                 other |= fold ^ block
                 word_start[words] = i

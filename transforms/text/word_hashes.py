@@ -1,4 +1,4 @@
-"""Hashes the words of texts, for what needs nothing else of them, in half the time of `segment`."""
+"""Hashes the words of texts, for what needs nothing else of them, in a third of the time of `segment`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.blocks import DIGITS, LETTERS, SIZE, masks
+from tamis.transforms.text.blocks import DIGITS, LETTERS, SIZE, fold_ascii, masks
 from tamis.transforms.text.characters import PLAIN, PUNCTUATION, SPACE, characters, decode
 from tamis.transforms.text.hashing import (
     PADDING,
@@ -20,7 +20,7 @@ from tamis.transforms.text.hashing import (
     word_hash64,
     word_step,
 )
-from tamis.transforms.text.segment import fold_block, folded_hash, joints_of, next_word, rules_of
+from tamis.transforms.text.segment import folded_hash, joints_of, next_word, rules_of
 from tamis.transforms.text.words import Words
 
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -72,11 +72,11 @@ def hashed_words(texts: pa.Array, words: Words, fold: bool) -> HashedWords:
 
 @njit(cache=True, nogil=True, inline="always")
 def _runs(data, i, inside, whitespace):  # type: ignore[no-untyped-def]
-    """Masks of the block at `i`, where only the bytes `inside` are of the text; that of the last byte is not reliable.
+    """Six masks of the block at `i`, of whose bytes only those `inside` are of the text; the last bit of each is not reliable.
 
-    Letters and digits of ASCII. Runs that words begin and end with, unless they are hard: what is not ASCII, which only
-    `next_word` can cut. What else a word begins at. What folding drops of a run that is not hard. Other characters, which are words
-    of their own.
+    plain: letters and digits of ASCII. run: the bytes of words, and what joins them; a run is one word, but for the next two.
+    begins: a word begins here inside a run. hard: only `next_word` knows where a run with such a byte is cut. dropped:
+    what folding drops of a run without them. symbols: every other character, each of which is a word.
     """
     plain, foreign, underscore, joiner, comma, digit, apostrophe, dot, space = _classes(data, i)
     plain &= inside
@@ -96,17 +96,14 @@ def _runs(data, i, inside, whitespace):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _hash_ascii(data, start, length, fold):  # type: ignore[no-untyped-def]
-    """`word_hash64` of a word of ASCII; with `fold`, in lower case and with each digit 0."""
-    block = load64(data, start)
-    last = low_bytes(load64(data, start + max(length - 8, 0)), min(length, 8))
+def _hash_short(data, start, length):  # type: ignore[no-untyped-def]
+    """`word_hash64` of a word, without a branch that depends on its length unless it is longer than sixteen bytes."""
     h = word_begin(length)
-    stepped = word_step(h, fold_block(block) if fold else block)
+    stepped = word_step(h, load64(data, start))
     h = stepped if length > 8 else h
     for k in range(start + 8, start + length - 8, 8):
-        block = load64(data, k)
-        h = word_step(h, fold_block(block) if fold else block)
-    return word_finish(h, fold_block(last) if fold else last)
+        h = word_step(h, load64(data, k))
+    return word_finish(h, low_bytes(load64(data, start + max(length - 8, 0)), min(length, 8)))
 
 
 @njit(cache=True, nogil=True)
@@ -117,6 +114,7 @@ def _hash(data, text_start, rules, fold, folded, joints):  # type: ignore[no-unt
     hashes = np.empty(text_start[n] - text_start[0], np.uint64)  # memory that is never written costs nothing
     scratch = np.zeros(1024, np.uint8)
     tail = np.zeros(SIZE, np.uint8)
+    block = np.zeros(SIZE + PADDING, np.uint8)
     words = 0
     g = 0
     for d in range(n):
@@ -128,9 +126,11 @@ def _hash(data, text_start, rules, fold, folded, joints):  # type: ignore[no-unt
             inside = _ALL if end - i >= SIZE else ~(_ALL << np.uint64(end - i))
             if i + SIZE <= len(data):
                 plain, run, begins, hard, dropped, symbols = _runs(data, i, inside, rules.whitespace)
+                fold_ascii(data, i, block)
             else:
                 tail[: end - i] = data[i:end]
                 plain, run, begins, hard, dropped, symbols = _runs(tail, 0, inside, rules.whitespace)
+                fold_ascii(tail, 0, block)
             known = min(_EDGE, end - i)
             run &= ~(_ALL << np.uint64(known))
             starts = run & (begins | ~(run << _ONE))
@@ -143,11 +143,11 @@ def _hash(data, text_start, rules, fold, folded, joints):  # type: ignore[no-unt
             while starts:
                 first = np.int64(trailing_zeros(starts))
                 length = np.int64(trailing_zeros(ends)) - first
-                open_ = first + length == _EDGE and base + _EDGE < end
-                if open_ and first:
+                goes_on = first + length == _EDGE and base + _EDGE < end
+                if goes_on and first:
                     i = base + first
                     break
-                if open_ or hard >> np.uint64(first) << np.uint64(SIZE - length):
+                if goes_on or hard >> np.uint64(first) << np.uint64(SIZE - length):
                     at = base + first
                     stop = at + length
                     while True:
@@ -175,15 +175,18 @@ def _hash(data, text_start, rules, fold, folded, joints):  # type: ignore[no-unt
                     if at < stop:
                         starts |= _ONE << np.uint64(at - base)
                     continue
-                if fold and dropped >> np.uint64(first) << np.uint64(SIZE - length):
+                if not fold:
+                    hashes[words] = _hash_short(data, base + first, length)
+                    words += 1
+                elif dropped >> np.uint64(first) << np.uint64(SIZE - length):
                     size = 0
                     for k in range(first, first + length):
-                        scratch[size] = data[base + k]
+                        scratch[size] = block[k]
                         size += np.int64(plain >> np.uint64(k) & _ONE)
-                    hashes[words] = _hash_ascii(scratch, 0, size, True)
+                    hashes[words] = _hash_short(scratch, 0, size)
                     words += size > 0
                 else:
-                    hashes[words] = _hash_ascii(data, base + first, length, fold)
+                    hashes[words] = _hash_short(block, first, length)
                     words += 1
                 starts &= starts - _ONE
                 ends &= ends - _ONE

@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tamis.transforms.dedup.character_shingles import short_texts
+from tamis.transforms.dedup.deduplicate import shingles_of
+from tamis.transforms.dedup.minhash import MinHash, ShortTexts
 from tamis.transforms.dedup.shingles import jaccard, shingles, windows
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.word_hashes import HashedWords
+from tamis.transforms.text.words import DEFAULT_WORDS
 
 WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word that folds to nothing
 
@@ -70,6 +74,16 @@ def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
     expected = len(a & b) / len(a | b) if a | b else 0.0
     result = jaccard(*(np.array(sorted(side), np.uint64) for side in (a, b)), floor)
     assert result == expected if expected >= floor else result in (0.0, expected)
+
+
+@given(st.lists(st.text(st.sampled_from("aB1é語., "), max_size=40), max_size=4), st.booleans(), st.sampled_from([None, 3]))
+def test_texts_are_cut_into_the_shingles_of_their_segments(documents, fold, few):
+    array = pa.array(documents, pa.large_string())
+    options = MinHash(ngram=2, fold=fold, short=few and ShortTexts(words=few))
+    lists, short = shingles_of(array, options, DEFAULT_WORDS)
+    first, hashes = shingles(segment(array), options.ngram, fold, options.short)
+    assert lists.to_pylist() == [hashes[first[d] : first[d + 1]].tolist() for d in range(len(documents))]
+    assert short.to_pylist() == short_texts(segment(array), options.short).tolist()
 
 
 def test_short_documents_match_when_equal_and_only_then():

@@ -55,7 +55,7 @@ class Curate(beam.PTransform):
         )
 
         parts |= Decide(recipe, plan.folder, plan.spill, plan.partitions)
-        measure = MapDoFn(partial(emitted_sizes, recipe=recipe, run=plan.run))
+        measure = MapDoFn(partial(emitted_sizes, recipe=recipe))
         lay_out = MapDoFn(partial(plan_layout, recipe=recipe, run=plan.run, finished_shards=len(plan.finished_shards)))
         sizes = parts | "Sizes" >> beam.ParDo(measure) | beam.CombineGlobally(ToListCombineFn()).without_defaults()
         layouts = sizes | "Layout" >> beam.ParDo(lay_out)

@@ -52,6 +52,7 @@ _lock = threading.Lock()
 def rate_task(task: PartTask, recipe: Recipe, indexes: str) -> Iterator[RatedPart]:
     """The parts of a task, which are rated unless an earlier attempt has finished them."""
     progress = Progress(task.run, "rate")
+    keep_freed_memory()  # Decide and Emit gain by it, too
     yield from rated_parts(task) or rate_parts(task, recipe, indexes, progress.advance)
     progress.finish(task.size)
 

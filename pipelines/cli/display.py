@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from tamis.pipelines.releases.comparison import lines as comparison_lines
 from tamis.pipelines.run.progress import MOVEMENTS, MovementProgress, Observer
 from tamis.pipelines.run.run_warnings import unread_files
 from tamis.transforms import storage
-from tamis.transforms.core.manifest import CharacterRow, character_rows
+from tamis.transforms.core.manifest import CharacterRow, Counts, character_rows
 from tamis.transforms.core.release import MANIFEST, release_folder
 
 if TYPE_CHECKING:
@@ -34,24 +35,19 @@ FIRST_SPEED = 0.5
 
 class Display(Observer):
     """An observer of a run: bars on a terminal, from its construction on, else one line that says how
-    much there is to do. `quiet`: only warnings. As a context manager it leaves the terminal in order when the run fails."""
+    much there is to do; and the documents by decision and reason, between the bars of Decide and Emit.
+    `quiet`: only warnings. As a context manager it leaves the terminal in order when the run fails.
+    `has_told`: whether the documents were printed."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
+        self.has_told = False
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<7}"),
-            BarColumn(BAR),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[counts]}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=self._console,
-        )
+        self._bars, self._emit_bars = _bars(self._console), _bars(self._console)
         self._planning = self._bars.add_task("plan", total=None, visible=False, counts="looks at the input", left="")
         hidden: dict[str, Any] = {"total": None, "start": False, "visible": False, "counts": "", "left": ""}
-        self._tasks = {name: self._bars.add_task(name, **hidden) for name in MOVEMENTS}
+        bars = {name: self._emit_bars if name == "emit" else self._bars for name in MOVEMENTS}
+        self._tasks = {name: (each, each.add_task(name, **hidden)) for name, each in bars.items()}
         self._speeds = {name: _Speed() for name in MOVEMENTS}
 
     def __enter__(self) -> Display:
@@ -61,9 +57,10 @@ class Display(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bars.live.is_started:
-            self._bars.update(self._planning, visible=False)
-            self._bars.stop()
+        self._bars.update(self._planning, visible=False)
+        for bars in (self._bars, self._emit_bars):
+            if bars.live.is_started:
+                bars.stop()
 
     def planned(self, plan: WorkPlan) -> None:
         parts = len(plan.tasks)
@@ -90,28 +87,56 @@ class Display(Observer):
 
             if not is_warm():
                 self._console.print("compiling kernels first, for about a minute; tamis warmup does that ahead of a run")
-        self._bars.update(self._tasks["rate"], total=max(plan.bytes, 1))
-        self._bars.update(self._tasks["decide"], total=parts)
+        for name, total in (("rate", max(plan.bytes, 1)), ("decide", parts)):
+            bars, task = self._tasks[name]
+            bars.update(task, total=total)
         self.progress({})
 
     def progress(self, movements: Mapping[str, MovementProgress]) -> None:
         """Moves the bars. A movement appears when the one before it is full."""
-        for name, task in self._tasks.items():
+        for name, (bars, task) in self._tasks.items():
             movement = movements.get(name, MovementProgress())
-            if movement.total:  # the number of shards is known once Decide has finished
-                self._bars.update(task, total=movement.total)
-            self._bars.start_task(task)
-            total = int(self._bars.tasks[task].total or 0)
+            if movement.total:  # how many parts and shards there are is known once Decide is through
+                bars.update(task, total=movement.total)
+            bars.start_task(task)
+            total = int(bars.tasks[task].total or 0)
             done = movement.done(total)
             counts, left = self._speeds[name].words(movement, done, total)
-            self._bars.update(task, completed=done, counts=counts, left=left, visible=True)
-            if not self._bars.tasks[task].finished:
+            bars.update(task, completed=done, counts=counts, left=left, visible=True)
+            if not bars.tasks[task].finished:
                 return
 
+    def decided(self, counts: Counts) -> None:
+        """Prints the documents by decision and reason; the bar of Emit goes on below them."""
+        if self._quiet:
+            return
+        is_live = self._bars.live.is_started
+        if is_live:
+            self._bars.stop()
+        with suppress(BrokenPipeError):  # what is printed at the end meets it, too
+            print_counts(counts)
+        self.has_told = True
+        if is_live:
+            self._emit_bars.start()
+
     def finished(self, result: Result) -> None:
-        self._bars.update(self._tasks["emit"], total=1)
-        for task in self._bars.tasks:
-            self._bars.update(task.id, completed=task.total)
+        bars, task = self._tasks["emit"]
+        bars.update(task, total=1)
+        for bars, task in self._tasks.values():
+            bars.update(task, completed=bars.tasks[task].total)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<7}"),
+        BarColumn(BAR),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+    )
 
 
 class _Speed:
@@ -163,11 +188,8 @@ def print_warnings(result: Result) -> None:
         console.print(Text(f"warning  [{warning['code']}] {warning['message']}", "yellow"), soft_wrap=True)
 
 
-def print_result(result: Result) -> None:
-    """Prints the documents by decision and reason, the time of each movement, and the paths."""
-    console = Console(highlight=False)
-    manifest, run = result.manifest, result.run
-    counts = manifest["counts"]
+def print_counts(counts: Counts) -> None:
+    """Prints the documents by decision and reason."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for title in ("documents", "tokens", "share"):
@@ -176,9 +198,6 @@ def print_result(result: Result) -> None:
     def add(name: str, documents: int, tokens: int | None, style: str = "") -> None:
         share = documents / (counts["records"] or 1)
         table.add_row(name, f"{documents:,}", "" if tokens is None else f"{tokens:,}", f"{share:.1%}", style=style)
-
-    def line(name: str, text: str, style: str = "") -> None:
-        console.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)  # paths are for copying
 
     add("in", counts["records"], counts["tokens"]["in"], "bold")
     add("kept", counts["kept"], counts["tokens"]["kept"], "green")
@@ -198,7 +217,21 @@ def print_result(result: Result) -> None:
         add("skipped", sum(skipped.values()), None, "dim")
         for kind, records in sorted(skipped.items(), key=lambda item: -item[1]):
             add(f"  {kind}", records, None, "dim")
-    console.print(table)
+    Console(highlight=False).print(table)
+
+
+def print_result(result: Result, has_counts: bool) -> None:
+    """Prints where the characters went, the time of each movement, and the paths; before, unless they are printed,
+    the counts."""
+    console = Console(highlight=False)
+    manifest, run = result.manifest, result.run
+    counts = manifest["counts"]
+    if not has_counts:
+        print_counts(counts)
+
+    def line(name: str, text: str, style: str = "") -> None:
+        console.print(Text.assemble((f"{name:<9}", style), text), soft_wrap=True)  # paths are for copying
+
     if changes := character_rows(counts):
         console.print()
         console.print(_character_table(changes))

@@ -19,6 +19,7 @@ from tamis.pipelines.cli.questions import question_commands
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
+from tamis.pipelines.runners.plain_beam import import_plain_beam
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import share_one_heap
@@ -128,6 +129,8 @@ def run(
         from tamis.pipelines.run.progress import Observer
 
         with Display(quiet or as_json or events is not None) as display:
+            if runner == "local":
+                import_plain_beam()
             from tamis.pipelines.run.launch import launch  # takes a while, in which something should be seen
 
             observer = events or (Observer() if as_json else display)
@@ -137,7 +140,7 @@ def run(
         elif quiet:
             print_warnings(result)
         else:
-            print_result(result)
+            print_result(result, display.has_told)
 
 
 @app.command()
@@ -425,12 +428,31 @@ def _print_without_credentials(kind: type[BaseException], error: BaseException, 
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
+def _keep_only(name: str, group: typer.Typer) -> bool:
+    """Leaves the command `name` alone in a group that has it: typer makes parsers of all, in .05 s. Whether it does."""
+    commands = [
+        command
+        for command in group.registered_commands
+        if command.callback is not None and name == (command.name or command.callback.__name__.replace("_", "-"))
+    ]
+    groups = [
+        inner
+        for inner in group.registered_groups
+        if inner.typer_instance is not None
+        and (inner.name == name if isinstance(inner.name, str) else _keep_only(name, inner.typer_instance))
+    ]
+    if commands or groups:
+        group.registered_commands, group.registered_groups = commands, groups
+    return bool(commands or groups)
+
+
 def main() -> None:
     """The entry point of `tamis`."""
     share_one_heap()
     logging.disable()  # errors reach the user once, as exceptions; Beam logs them again
     sys.excepthook = _print_without_credentials
     warnings.showwarning = lambda message, *_: typer.secho(str(message), fg="yellow", err=True)
+    _keep_only("".join(sys.argv[1:2]), app)
     try:
         app()
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,11 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per step.")]
 Width = Annotated[int, typer.Option(min=8)]
 Layers = Annotated[int, typer.Option(min=1)]
 Heads = Annotated[int, typer.Option(min=1)]
+Orders = Annotated[list[str], typer.Option(help="An order to compare with uniform; repeatable.")]
+Schedules = Annotated[
+    list[str],
+    typer.Option(help="wsd, moderate, constant or cosine; repeatable. Other choices have to beat those under the first."),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads. 0: torch decides.")]
 
@@ -34,6 +40,13 @@ def _tokens(text: str) -> int:
     if not isinstance(tokens, int) or tokens < 0:
         raise typer.BadParameter(f"'{text}' is not a number of tokens, such as 12800000, 12.8M or 100B")
     return tokens
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise typer.BadParameter(f"'{text}' is not the width and the layers of a model, such as 64x2", param_hint="--size")
+    return int(match[1]), int(match[2])
 
 
 BatchTokens = Annotated[int, typer.Option(parser=_tokens, metavar="N", help="Tokens of a step on all devices: 4000000, 4M.")]
@@ -51,24 +64,35 @@ def plan(
     spacing: Annotated[float | None, typer.Option(help="Share of the run between two checkpoints.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="The file for another plan. Default: in RUN/plans/.")] = "",
     trainer: Annotated[
-        str, typer.Option("--as", help="Print the schedule as arguments of megatron or transformers; needs --batch-tokens.")
+        str,
+        typer.Option(
+            "--as", help="Print it as arguments of megatron, transformers, torchtitan, nanochat, for steps of the batch size."
+        ),
+    ] = "",
+    batch: Annotated[
+        str,
+        typer.Option(
+            help="Another batch size: '{sequences: 1024, sequence_length: 4096, ramp: [START, INCREMENT, SEQUENCES]}'."
+        ),
     ] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
-    """Show the training plan of a release, or write one for another schedule or other checkpoints.
+    """Show the training plan of a release, or write one for another schedule, batch size or other checkpoints.
 
     Checkpoints default to those of the recipe (curriculum.checkpoints), else to six, 0.01 of the
     run apart, averaged by ema.
     """
-    if bool(trainer) != bool(batch_tokens):
-        raise typer.BadParameter("--as and --batch-tokens need each other")
+    if batch_tokens and (batch or not trainer):
+        raise typer.BadParameter("--batch-tokens is for --as, without --batch")
     with user_errors(as_json):
-        from tamis.pipelines.training.write_plan import parse_schedule, write_plan
+        from tamis.pipelines.training.write_plan import parse_batch, parse_schedule, write_plan
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(run, parse_schedule(schedule) if schedule else None, changed, output)
+        uri, plan = write_plan(
+            run, parse_schedule(schedule) if schedule else None, changed, output, parse_batch(batch) if batch else None
+        )
         if trainer:
             _print_arguments(plan, trainer, batch_tokens, as_json)
             return
@@ -87,28 +111,29 @@ def _print_arguments(plan: TrainingPlan, trainer: str, batch_tokens: int, as_jso
     chosen = next((name for name in TRAINERS if name == trainer), None)
     if chosen is None:
         raise typer.BadParameter(f"'{trainer}' is not one of {', '.join(TRAINERS)}", param_hint="--as")
-    arguments = arguments_of(plan, chosen, batch_tokens)
+    arguments = arguments_of(plan, chosen, batch_tokens or None)
     print_output(arguments, lines(arguments, chosen), as_json)
 
 
 @app.command("check-log")
 def check_log_command(
     run: ReleaseName,
-    log: Annotated[str, typer.Argument(metavar="LOG", help="A training log: CSV (named .csv), or JSON Lines.")],
+    log: Annotated[str, typer.Argument(metavar="LOG", help="CSV, JSON, printed lines, or event files of TensorBoard.")],
     plan: Annotated[str, typer.Option(help="A plan that tamis plan wrote. Default: that of the release.")] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
     """Hold a training log against the plan: the learning rate and the tokens at each step.
 
-    Without --batch-tokens, the tokens in the log say how many a step has. Exits with 1 if one deviates.
+    Without --batch-tokens, the plan's batch size says how many tokens a step has, else the log. Exits with 1 if one
+    deviates.
     """
     with user_errors(as_json):
-        from tamis.pipelines.training.check_log import check_log, lines
+        from tamis.pipelines.training.logs.check_log import check_log, deviates, lines
 
         found = check_log(run, log, plan, batch_tokens or None)
         print_output(found, lines(found), as_json)
-        if found["rate_deviation"] or found["token_deviation"]:
+        if deviates(found):
             raise typer.Exit(PROBLEM)
 
 
@@ -145,6 +170,15 @@ def proxy(
     tokens: Annotated[
         int, typer.Option(parser=_tokens, metavar="N", help="Training tokens: 10000000, 10M. 0: all of the shortest run.")
     ] = 0,
+    target_tokens: Annotated[
+        int,
+        typer.Option(
+            parser=_tokens,
+            metavar="N",
+            help="Tokens of the target training, as the runs count them: samples of the runs are repeated as often as it "
+            "repeats the runs. Needs --tokens.",
+        ),
+    ] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,
@@ -161,7 +195,12 @@ def proxy(
         from tamis.pipelines.training.rank_runs import lines, rank_runs
 
         ranking = rank_runs(
-            runs, validation, _proxy_training(context, learning_rate), target, lambda line: typer.echo(line, err=True)
+            runs,
+            validation,
+            _proxy_training(context, learning_rate),
+            target,
+            target_tokens,
+            lambda line: typer.echo(line, err=True),
         )
         print_output(ranking, lines(ranking), as_json)
         _print_warnings(ranking, as_json)
@@ -173,10 +212,15 @@ def proxy_orders(
     run: ReleaseName,
     output: Annotated[str, typer.Option("--output", "-o", help="A folder for orders.json and orders.svg.")],
     peak: Annotated[float, typer.Option(min=0, help="Peak learning rate for a model of width 768.")] = 6e-4,
+    order: Orders = ["ascending", "lr_weighted"],  # noqa: B006
     half_life: Annotated[
         list[float], typer.Option(min=1e-6, help="For lr_weighted, as a share of the run; repeatable, one order each.")
     ] = [0.01],  # noqa: B006
-    seeds: Seeds = 3,
+    schedule: Schedules = ["wsd", "moderate", "constant", "cosine"],  # noqa: B006
+    seeds: Seeds = 5,
+    tokens: Annotated[
+        int, typer.Option(parser=_tokens, metavar="N", help="A sample of so many tokens: 10000000, 10M. 0: all documents.")
+    ] = 0,
     tokenizer: Tokenizer = "bytes",
     sequence_length: SequenceLength = 256,
     batch_size: BatchSize = 16,
@@ -187,11 +231,53 @@ def proxy_orders(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Train in every order × schedule × averaging, and plot the losses. Needs torch."""
+    """Train in every order × schedule × averaging, and say which to take. Needs torch."""
     with user_errors(as_json):
-        from tamis.pipelines.training.compare_orders import compare, lines
+        from tamis.pipelines.training.compare_orders import compare, orders, schedules
+        from tamis.pipelines.training.order_evidence import lines
 
-        result = compare(run, _proxy_training(context, [peak]), output, half_life, lambda line: typer.echo(line, err=True))
+        ways = orders(order, half_life), schedules(schedule, peak)
+        result = compare(run, _proxy_training(context, [peak]), output, *ways, lambda line: typer.echo(line, err=True))
+        print_output(result, lines(result), as_json)
+
+
+@app.command("proxy-memory")
+def proxy_memory(
+    context: typer.Context,
+    run: ReleaseName,
+    output: Annotated[str, typer.Option("--output", "-o", help="A folder for measured.json and memory.svg.")],
+    size: Annotated[list[str], typer.Option(metavar="WIDTHxLAYERS", help="A model; repeatable.")] = ["64x2", "24x2", "128x3"],  # noqa: B006
+    batch_sizes: Annotated[
+        list[int],
+        typer.Option(
+            "--batch-size", min=1, help="Sequences per step; repeatable: all models have the first, the first has all."
+        ),
+    ] = [16],  # noqa: B006
+    peak: Annotated[float, typer.Option(min=0, help="Learning rate for a model of width 768.")] = 6e-4,
+    share: Annotated[float, typer.Option(min=0.001, max=0.5, help="Share of the tokens that are the best.")] = 0.1,
+    positions: Annotated[int, typer.Option(min=1, help="Blocks of the best, each at a place of its own.")] = 4,
+    horizon: Annotated[float, typer.Option(min=0, max=0.5, help="How long a block is watched, as a share of the run.")] = 0.12,
+    seeds: Seeds = 3,
+    tokens: Annotated[
+        int, typer.Option(parser=_tokens, metavar="N", help="Training tokens: 10000000, 10M. 0: all but the best.")
+    ] = 0,
+    tokenizer: Tokenizer = "bytes",
+    sequence_length: SequenceLength = 256,
+    heads: Heads = 2,
+    device: Device = "cpu",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure in how many tokens models forget a block of the best documents. Needs torch."""
+    with user_errors(as_json):
+        from tamis.pipelines.proxy_memory.measure_memory import measure
+        from tamis.pipelines.proxy_memory.memory_result import Experiment, lines
+
+        experiment = Experiment(
+            sizes=tuple(map(_size, size)), batch_sizes=tuple(batch_sizes), share=share, positions=positions, horizon=horizon
+        )
+        options = _proxy_training(context, [peak])
+        result = measure(run, experiment, options, output, lambda line: typer.echo(line, err=True))
         print_output(result, lines(result), as_json)
         _print_warnings(result, as_json)
 

@@ -15,10 +15,11 @@ from tamis.pipelines.contamination.probe_recipe import candidates_of, checked_op
 from tamis.pipelines.rate import prepared_components
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.transforms.decontaminate.judge import CANDIDATES
-from tamis.transforms.decontaminate.matching.candidates import LEAST_ALIGNED, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import unpack
+from tamis.transforms.decontaminate.matching.candidates import LEAST_ALIGNED
 from tamis.transforms.decontaminate.matching.run_evidence import RunCounts, evidence
-from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.matching.verdicts import details, find
+from tamis.transforms.decontaminate.record import CLASSES
 
 CONFIDENCE: Final = 0.95
 _STEP = 1e-4  # of thresholds

@@ -13,8 +13,7 @@ from tamis.pipelines.contamination.recorded_items import RecordedItems, recorded
 from tamis.pipelines.formatting import plural
 from tamis.pipelines.run.receipts import BenchmarkItems
 from tamis.transforms.core.release import open_release
-from tamis.transforms.decontaminate.matching.scores import CLASSES
-from tamis.transforms.decontaminate.record import NO_ACTION, matches
+from tamis.transforms.decontaminate.record import CLASSES, NO_ACTION, matches
 
 ACTIONS = ("drop", "cut", "review", "report")
 """What limits and class ask for, the severest first."""

@@ -21,9 +21,9 @@ from tamis.transforms.core.errors import RunError, nearest
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
 from tamis.transforms.decontaminate.judge import CANDIDATES
 from tamis.transforms.decontaminate.matching.index import Index
-from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.probe.mutations import MUTATIONS, question_of
 from tamis.transforms.decontaminate.probe.planted_outcomes import Outcomes, outcomes
+from tamis.transforms.decontaminate.record import CLASSES
 
 CLEAN = ""
 """In place of a mutation: a document as it is."""

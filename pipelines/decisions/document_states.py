@@ -6,6 +6,7 @@ carrying them through a runner. What the steps before it decided is settled, a b
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -80,17 +81,22 @@ def _cached(part_state: PartState, recipe: Recipe, settled: bool, steps: frozens
     versions = storage.entry(part.uri("rated", "parquet")).version, tombstones.version(part.run)
     key = (part, *versions, recipe.decide_fingerprint, buckets)
     state = tuple(sorted(part_state.results.items())), part_state.kept if settled else None, steps
-    last = _cache.last  # read once: other threads replace it
-    if last[0] != (key, state):
-        last = _cache.last = None, None  # freed before the next table is made: never two in memory
+    table = _cache.last(key, state)
+    if table is None:
         rated = _cache.rated.get(key)
         if rated is None:
             settled_before = settled and bool(part_state.settled)
             rated = _rated_documents(part_state, recipe, settled_before, False)
             if not settled_before:
                 _cache.add(key, rated)
-        last = _cache.last = (key, state), _decide(part_state, recipe, rated, settled, False, steps)
-    return last[1]
+        table = _decide(part_state, recipe, rated, settled, False, steps)
+        _cache.set_last(key, state, table)
+    return table
+
+
+def serve_threads(threads: int) -> None:
+    """Lets each of so many threads keep the table of the part that it is at."""
+    _cache.threads = threads
 
 
 def clear_cache() -> None:
@@ -103,12 +109,30 @@ class _Cache:
     """One for the process, not for a thread: a runner gives each bundle a new thread."""
 
     def __init__(self) -> None:
+        self.threads = 1
+        self._lock = Lock()
         self.clear()
 
     def clear(self) -> None:
-        self.last: tuple[object, pa.Table | None] = (None, None)
+        self._last: dict[object, tuple[object, pa.Table]] = {}
         self.rated: dict[object, pa.Table] = {}
         self._bytes = 0
+
+    def last(self, key: object, state: object) -> pa.Table | None:
+        """The last table of a part, if it is of this state. Else tables are freed before the next one is made: there are
+        never more in memory than threads."""
+        with self._lock:
+            known, table = self._last.get(key, (None, None))
+            if known == state:
+                return table
+            self._last.pop(key, None)
+            while len(self._last) >= self.threads:
+                del self._last[next(iter(self._last))]
+            return None
+
+    def set_last(self, key: object, state: object, table: pa.Table) -> None:
+        with self._lock:
+            self._last[key] = state, table
 
     def add(self, key: object, rated: pa.Table) -> None:
         """Keeps the first tables that fit: the last would be evicted before they are read again."""

@@ -13,6 +13,7 @@ from tamis.pipelines.decisions.rated_decisions import REMOVED
 from tamis.pipelines.decisions.shard_layout import Layout
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run import receipts
+from tamis.pipelines.run.progress import Progress
 from tamis.transforms import storage
 from tamis.transforms.beam import unique_ids
 from tamis.transforms.beam.cuts import MERGED, RECOUNT, recounted, spans_of
@@ -43,7 +44,7 @@ CUTS_OF_DOCUMENT = pa.list_(pa.struct([MERGED.field(name) for name in ("start", 
 
 def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, release: str, fingerprint: str) -> str:
     """Writes decisions/part-N.parquet into the folder `release`, one row for each document, then
-    the summary of the part. Returns the path of the decisions there."""
+    the summary of the part: Decide is done with it. Returns the path of the decisions there."""
     part = rated_part(part_state)
     spans = spans_of(part_state)
     table = _with_texts(_with_shard(explained_documents(part_state, recipe), layout), part_state, spans)
@@ -76,6 +77,7 @@ def write_decisions(part_state: PartState, layout: Layout, recipe: Recipe, relea
         named=named_columns(part_state, recipe, table),
     )
     summary.write(receipts.summary_uri(release, part.ordinal))
+    Progress(part.run, "decide").finish()
     return path
 
 

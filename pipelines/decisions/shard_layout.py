@@ -44,11 +44,10 @@ class Layout:
         raise IndexError(f"shard {destination} of {first}")
 
 
-def emitted_sizes(part_state: PartState, recipe: Recipe, run: str) -> PhaseSizes:
-    """What a part emits, by phase. Decide is done with the part."""
+def emitted_sizes(part_state: PartState, recipe: Recipe) -> PhaseSizes:
+    """What a part emits, by phase."""
     sums = [("bytes", "sum"), ("tokens", "sum"), ("tokens", "count")]
     rows = emitted_copies(part_state, recipe).group_by("phase").aggregate(sums).to_pylist()
-    Progress(run, "decide").finish()
     return {row["phase"]: (row["bytes_sum"], row["tokens_sum"], row["tokens_count"]) for row in rows}
 
 
@@ -56,7 +55,9 @@ def plan_layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_
     """The layout of the run, from the sizes of all parts."""
     phases = recipe.curriculum.effective_phases
     text_bytes, tokens, documents = Counter[int](), Counter[int](), Counter[int]()
+    parts = 0
     for part in sizes:
+        parts += 1
         for phase, (phase_bytes, phase_tokens, phase_documents) in part.items():
             text_bytes[phase] += phase_bytes
             tokens[phase] += phase_tokens
@@ -68,6 +69,7 @@ def plan_layout(sizes: Iterable[PhaseSizes], recipe: Recipe, run: str, finished_
 
     # A phase whose documents are all empty has no bytes, yet a shard.
     shards = tuple(shards_of(phase) if phase in text_bytes else 0 for phase in range(len(phases)))
+    Progress(run, "decide").expect(parts)
     Progress(run, "emit").expect(sum(shards) - finished_shards)
     names = tuple(phase.name for phase in phases)
     return Layout(shards, tuple(tokens[phase] for phase in range(len(phases))), names, recipe.output.format)

@@ -39,8 +39,10 @@ def failed_rules(values: Mapping[str, Any], rules: Mapping[str, Threshold]) -> l
 
 
 def _is_inside(value: Any, rule: Threshold) -> bool:
-    """Whether a number is plainly within both limits, so that the rule need not be evaluated."""
-    if rule.one_of is not None or rule.margin or type(value) not in (int, float):
+    """Whether a value plainly passes, so that the rule need not be evaluated."""
+    if rule.one_of is not None:
+        return value in rule.one_of if isinstance(value, str) else False
+    if rule.margin or type(value) not in (int, float):
         return False
     return (rule.min is None or value >= rule.min) and (rule.max is None or value <= rule.max)
 

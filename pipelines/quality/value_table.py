@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.pipelines.python_api import DECIDED, Release
+from tamis.pipelines.recipe.checks.signal_checks import undeclared_signal
 from tamis.pipelines.recipe.load import finished_recipe
-from tamis.pipelines.recipe.signal_checks import undeclared_signal
 from tamis.transforms import storage
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.component import METADATA

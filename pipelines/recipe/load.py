@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tamis.pipelines.recipe import editing
+from tamis.pipelines.recipe.checks.known_signals import LEFT_OUT, WRITTEN
 from tamis.pipelines.recipe.rating import FINISHED, OBJECTS
-from tamis.pipelines.recipe.schema import LEFT_OUT, WRITTEN, Recipe
+from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.recipe.yaml_file import Problem, RecipeError, RecipeFile
 from tamis.transforms.core.editor import Editor
 from tamis.transforms.core.errors import nearest

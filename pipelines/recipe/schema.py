@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain, product, zip_longest
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tamis.pipelines.languages.language_files import merged, read_language_files
-from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
-from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
-from tamis.pipelines.recipe.field_messages import FieldErrors, FieldPath, field_messages
-from tamis.pipelines.recipe.fingerprints import decide_fingerprint, rate_fingerprint
-from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
-from tamis.pipelines.recipe.rating import FINISHED, Rating, column_order
-from tamis.pipelines.recipe.recipe_blocks import EDIT, Block, TextBlocks
-from tamis.pipelines.recipe.requirements import check_requirement
-from tamis.pipelines.recipe.signal_checks import (
+from tamis.pipelines.recipe.checks.known_signals import (
+    BLOCKS,
+    MEASURE,
+    WRITTEN,
+    known_signals,
+    left_out,
+    raters_of,
+    signals_of,
+    signals_of_scores,
+)
+from tamis.pipelines.recipe.checks.section_checks import (
+    check_counted,
+    check_declared_name,
+    check_duplicates_are_counted,
+    check_format,
+    check_reader_options,
+    check_requirement,
+    check_score_name,
+    check_unedited,
+)
+from tamis.pipelines.recipe.checks.signal_checks import (
     KnownSignals,
     check_column,
     check_condition,
@@ -34,21 +44,25 @@ from tamis.pipelines.recipe.signal_checks import (
     parse_order,
     undeclared_signal,
 )
+from tamis.pipelines.recipe.editing import OBJECTS as EDITOR_OBJECTS
+from tamis.pipelines.recipe.editing import EditStep, check_editor_objects, check_editors_differ
+from tamis.pipelines.recipe.field_messages import FieldErrors, FieldPath
+from tamis.pipelines.recipe.fingerprints import decide_fingerprint, rate_fingerprint
+from tamis.pipelines.recipe.raters import ELSEWHERE, RATERS
+from tamis.pipelines.recipe.rating import FINISHED, Rating
+from tamis.pipelines.recipe.recipe_blocks import EDIT, Block, TextBlocks
 from tamis.transforms.core.component import METADATA
 from tamis.transforms.core.editor import PREFIX, Editor
-from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Count, Options, StepOf
 from tamis.transforms.core.rater import VECTOR, Kind, Rater, Signal, running_order
 from tamis.transforms.core.shards import Output
 from tamis.transforms.curriculum.order import WILDCARD, Curriculum
-from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
+from tamis.transforms.decontaminate.contamination_rater import Decontaminate
 from tamis.transforms.dedup.minhash import Dedup
 from tamis.transforms.licences.licence_options import Licences
-from tamis.transforms.rate.metadata_signals import MISTYPED, DeclaredSignal, DeclaredSignals, MetadataRater
+from tamis.transforms.rate.metadata_signals import DeclaredSignal
 from tamis.transforms.rate.token_count import TokenCountRater
-from tamis.transforms.read.input_options import AUTO, Input
-from tamis.transforms.read.readers import READERS, options_type
-from tamis.transforms.runtime.credentials import redact
+from tamis.transforms.read.input_options import Input
 from tamis.transforms.select.allocation import Selection
 from tamis.transforms.select.guards import Guards, NumberRange
 from tamis.transforms.select.quality.fuse import Quality, QualityOptions, Weight, better, resolve_range
@@ -56,28 +70,16 @@ from tamis.transforms.select.rule_blocks import THRESHOLDS, LanguagePair, Rules,
 from tamis.transforms.select.score_files import ScoreFile
 from tamis.transforms.select.thresholds import Threshold, check_labels, check_limits
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
-from tamis.transforms.urls.consent import ConsentRater
 from tamis.transforms.urls.consent_options import Consent
 from tamis.transforms.urls.list_options import UrlLists
-from tamis.transforms.urls.url_lists import UrlListRater
 
 if TYPE_CHECKING:
     from tamis.transforms.beam.step import Step
 
-LEFT_OUT, WRITTEN = "left_out", "written"
-"""Keys of the context in which a recipe is checked: the names of sections that lack something,
-because it has an error of its own, so what depends on it is not checked; and all sections as they
-are written."""
-
-_MEASURE = {"edit", "rate", "scores", "signals", "url_lists", "consent", "decontaminate"}
-"""The sections that signals come from."""
-
 _CUT = {"decontaminate", "dedup"}
 """The sections whose steps may cut text."""
 
-_BLOCKS = ("per_source", "per_language")
 _BESIDE_FILES: dict[str, Any] = {"per_language": {}, "thresholds": {}, "language_pairs": []}
-"""The sections with blocks, whose editors have signals, too."""
 
 
 class Recipe(Options):
@@ -200,8 +202,8 @@ class Recipe(Options):
     @classmethod
     def _reader_fits(cls, options: Input, info: ValidationInfo) -> Input:
         if not (info.context or {}).get(FINISHED):
-            FieldErrors.collect({("format",): partial(_check_format, options.format)})
-            _check_reader_options(options)
+            FieldErrors.collect({("format",): partial(check_format, options.format)})
+            check_reader_options(options)
         return options
 
     @field_validator("edit")
@@ -215,7 +217,7 @@ class Recipe(Options):
     def _scores_have_own_names(cls, scores: dict[str, ScoreFile], info: ValidationInfo) -> dict[str, ScoreFile]:
         raters = info.data["rate"].raters.values() if "rate" in info.data else ()
         taken = {*RATERS.shipped, *ELSEWHERE, *(rater.name for each in raters for rater in each)}
-        FieldErrors.collect({(name,): partial(_check_score_name, name, taken) for name in scores})
+        FieldErrors.collect({(name,): partial(check_score_name, name, taken) for name in scores})
         return scores
 
     @model_validator(mode="before")
@@ -237,26 +239,26 @@ class Recipe(Options):
     @classmethod
     def _names_have_a_home(cls, declared: dict[str, DeclaredSignal], info: ValidationInfo) -> dict[str, DeclaredSignal]:
         scores = info.data.get("scores", {})
-        FieldErrors.collect({(name,): partial(_check_declared_name, name, scores) for name in declared})
+        FieldErrors.collect({(name,): partial(check_declared_name, name, scores) for name in declared})
         return declared
 
     @field_validator("thresholds")
     @classmethod
     def _thresholds_fit(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
-        signals = _known_signals(info, sections=_MEASURE)
+        signals = known_signals(info, sections=MEASURE)
         FieldErrors.collect({(name,): partial(check_threshold, name, rules[name], signals) for name in rules if signals})
         return rules
 
     @field_validator("per_source")
     @classmethod
     def _source_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
-        FieldErrors.collect(_block_checks(blocks, info, _known_signals(info, blocks, _MEASURE)))
+        FieldErrors.collect(_block_checks(blocks, info, known_signals(info, blocks, MEASURE)))
         return blocks
 
     @field_validator("per_language")
     @classmethod
     def _language_blocks_fit(cls, blocks: dict[str, Block], info: ValidationInfo) -> dict[str, Block]:
-        signals = _known_signals(info, blocks, (*_MEASURE, "per_source"))
+        signals = known_signals(info, blocks, (*MEASURE, "per_source"))
         checks = _block_checks(blocks, info, signals)
         pairs: tuple[LanguagePair, ...] = info.data.get("language_pairs", ())
         if signals and blocks and pairs:
@@ -283,7 +285,7 @@ class Recipe(Options):
     @field_validator("after_cuts")
     @classmethod
     def _limits_are_of_texts(cls, rules: dict[str, Threshold], info: ValidationInfo) -> dict[str, Threshold]:
-        signals = _known_signals(info)
+        signals = known_signals(info)
 
         def check(name: str) -> None:
             check_threshold(name, rules[name], signals)
@@ -296,7 +298,7 @@ class Recipe(Options):
     @field_validator("quality")
     @classmethod
     def _weights_fit(cls, quality: list[Weight] | Quality, info: ValidationInfo) -> list[Weight] | Quality:
-        signals = _known_signals(info)
+        signals = known_signals(info)
         weights, place = (quality.signals, ("signals",)) if isinstance(quality, Quality) else (quality, ())
 
         def check(weight: Weight) -> None:
@@ -313,13 +315,13 @@ class Recipe(Options):
     @field_validator("select")
     @classmethod
     def _bins_are_columns(cls, select: Selection, info: ValidationInfo) -> Selection:
-        signals = _known_signals(info)
+        signals = known_signals(info)
         columns = enumerate(select.bins) if signals else ()
         checks: dict[FieldPath, Callable[[], object]] = {}
-        if select.rehydrate is not None and "dedup" in info.data and "dedup" not in _left_out(info):
-            checks["rehydrate",] = partial(_check_duplicates_are_counted, info.data["dedup"])
+        if select.rehydrate is not None and "dedup" in info.data and "dedup" not in left_out(info):
+            checks["rehydrate",] = partial(check_duplicates_are_counted, info.data["dedup"])
         if signals and select.diverse is not None:
-            vectors = [name for name, signal in _signals(_raters(info.data)).items() if signal.kind == VECTOR]
+            vectors = [name for name, signal in signals_of(raters_of(info.data)).items() if signal.kind == VECTOR]
             checks["diverse", "column"] = partial(check_vectors, select.diverse.column, vectors)
         for index, name in columns:
             checks["bins", index] = partial(check_column, name, signals, True)
@@ -333,7 +335,7 @@ class Recipe(Options):
     @field_validator("curriculum")
     @classmethod
     def _curriculum_fits(cls, curriculum: Curriculum, info: ValidationInfo) -> Curriculum:
-        signals = _known_signals(info)
+        signals = known_signals(info)
         metrics = curriculum.by.items() if signals else ()
         FieldErrors.collect({("by", source): partial(parse_order, metric, signals) for source, metric in metrics})
         phases, expected = len(curriculum.effective_phases), info.data["select"].phases if "select" in info.data else 0
@@ -344,7 +346,7 @@ class Recipe(Options):
     @field_validator("guards")
     @classmethod
     def _guards_look_at_columns(cls, guards: Guards, info: ValidationInfo) -> Guards:
-        signals = _known_signals(info)
+        signals = known_signals(info)
         checks: dict[tuple[str | int, ...], Callable[[], object]] = {}
         for name, guard in guards.by_name.items():
             place = (name,) if name in ("synthetic", "clean") else ("shares", name)
@@ -356,27 +358,27 @@ class Recipe(Options):
     @field_validator("output")
     @classmethod
     def _output_has_signals(cls, output: Output, info: ValidationInfo) -> Output:
-        signals = _known_signals(info)
+        signals = known_signals(info)
         named = enumerate(output.signals) if signals else ()
         FieldErrors.collect({("signals", index): partial(check_output, name, signals) for index, name in named})
         return output
 
     @model_validator(mode="after")
     def _needs_are_met(self, info: ValidationInfo) -> Recipe:
-        if _left_out(info) & _MEASURE:
+        if left_out(info) & MEASURE:
             return self
         try:
             running_order(self.raters)
         except ValueError as error:
             raise FieldErrors({("rate",): str(error)}) from None
         if self.rate.complete:
-            names = {name: partial(_check_unedited, name, self.rate_unedited, self.raters) for name in self.rate_unedited}
+            names = {name: partial(check_unedited, name, self.rate_unedited, self.raters) for name in self.rate_unedited}
             FieldErrors.collect({("rate_unedited", index): names[name] for index, name in enumerate(self.rate_unedited)})
         return self
 
     @model_validator(mode="after")
     def _limits_are_of_editors_that_run(self, info: ValidationInfo) -> Recipe:
-        if (info.context or {}).get(FINISHED) or _left_out(info) & {EDIT, "thresholds", *_BLOCKS}:
+        if (info.context or {}).get(FINISHED) or left_out(info) & {EDIT, "thresholds", *BLOCKS}:
             return self
         kinds = {editor.name: type(editor) for editor in self.editors}
         messages: dict[FieldPath, str] = {
@@ -394,7 +396,7 @@ class Recipe(Options):
     def _limits_without_editor(self, rule_set: RuleSet) -> Iterator[tuple[FieldPath, str]]:
         """(place, message) for each limit on a signal of an editor that does not run on its documents."""
         running = self.text_blocks.edit_section(rule_set.source, rule_set.language)
-        measured = _signals(self.editors_by_section[running])
+        measured = signals_of(self.editors_by_section[running])
         for name in rule_set.rules:
             if not name.startswith(PREFIX) or name in measured:
                 continue
@@ -411,14 +413,14 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _something_cuts(self, info: ValidationInfo) -> Recipe:
-        known = not (info.context or {}).get(FINISHED) and not _left_out(info) & _CUT  # to look at the steps takes a second
+        known = not (info.context or {}).get(FINISHED) and not left_out(info) & _CUT  # to look at the steps takes a second
         if self.after_cuts and known and not any(step.cuts for step in self._own_steps()):
             raise FieldErrors({("after_cuts",): "no step of this recipe cuts text: set these limits under thresholds"})
         return self
 
     @model_validator(mode="after")
     def _scores_are_declared(self, info: ValidationInfo) -> Recipe:
-        written = info.context[WRITTEN].get("signals") if info.context and "signals" in _left_out(info) else ()
+        written = info.context[WRITTEN].get("signals") if info.context and "signals" in left_out(info) else ()
         declared = {str(name).split(".")[0] for name in written} if isinstance(written, dict) else set()
         missing = (name for name, signals in self.score_signals.items() if not signals and name not in declared)
         messages: dict[FieldPath, str] = {
@@ -474,7 +476,7 @@ class Recipe(Options):
     @cached_property
     def raters(self) -> tuple[Rater[Any], ...]:
         """The raters, in the order of their columns."""
-        return _raters({name: getattr(self, name) for name in type(self).model_fields})
+        return raters_of({name: getattr(self, name) for name in type(self).model_fields})
 
     @property
     def tokens(self) -> TokenCountRater:
@@ -485,12 +487,12 @@ class Recipe(Options):
     @cached_property
     def rated_signals(self) -> dict[str, Signal]:
         """The signals that are columns of rated parts, by name: measured ones, and those of metadata."""
-        return _signals([*self.raters, *chain.from_iterable(self.editors_by_section.values())])
+        return signals_of([*self.raters, *chain.from_iterable(self.editors_by_section.values())])
 
     @cached_property
     def score_signals(self) -> dict[str, tuple[Signal, ...]]:
         """The signals that other files give, by the name of the scores."""
-        return _score_signals(self.signals, self.scores)
+        return signals_of_scores(self.signals, self.scores)
 
     @cached_property
     def all_signals(self) -> dict[str, Signal]:
@@ -596,46 +598,9 @@ class Recipe(Options):
         return decide_fingerprint(self)
 
 
-def _check_format(name: str) -> None:
-    """Raises ValueError unless files of this format can be read here."""
-    if name != AUTO and READERS.find(name) is None:
-        close = nearest(name, READERS.names)
-        hint = f"did you mean '{close}'?" if close else f"formats are {', '.join([AUTO, *READERS.names])}"
-        raise ValueError(f"no installed package reads this format: {hint}")
-
-
-def _check_reader_options(options: Input) -> None:
-    """Raises FieldErrors unless the options of another package's reader are as it wants them."""
-    try:
-        model = options_type(options.format) if options.format != AUTO else Options
-        model.model_validate(options.options)
-    except ImportError as error:
-        raise FieldErrors({("format",): str(error)}) from None
-    except ValidationError as error:
-        raise FieldErrors({("options", *place): message for place, message in field_messages(error, model).items()}) from None
-
-
-def _raters(sections: Mapping[str, Any]) -> tuple[Rater[Any], ...]:
-    """The raters that the sections of a recipe set up, in the order of their columns."""
-    by_key = dict(sections["rate"].raters)
-    if sections["decontaminate"] is not None:
-        by_key["contamination"] = (Contamination(sections["decontaminate"], words=sections.get("words", DEFAULT_WORDS)),)
-    if sections["url_lists"] is not None:
-        by_key["url_lists"] = (UrlListRater(sections["url_lists"]),)
-    if sections["consent"] is not None:
-        by_key["consent"] = (ConsentRater(sections["consent"]),)
-    if own := {name: signal for name, signal in sections["signals"].items() if name.startswith(METADATA)}:
-        by_key["metadata"] = (MetadataRater(DeclaredSignals(signals=own)),)
-    return tuple(rater for key in sorted(by_key, key=column_order) for rater in by_key[key])
-
-
-def _signals(components: Sequence[Rater[Any] | Editor[Any]]) -> dict[str, Signal]:
-    return {signal.name: signal for component in components for signal in component.signals}
-
-
 def _steps_of_blocks(sections: Mapping[str, Any]) -> Iterator[Any]:
     """The editors that blocks name, as they are written."""
-    for blocks in (sections.get(name) for name in sorted(_BLOCKS)):
+    for blocks in (sections.get(name) for name in sorted(BLOCKS)):
         for block in blocks.values() if isinstance(blocks, dict) else ():
             steps = block.get(EDIT) if isinstance(block, dict) else None
             yield from steps if isinstance(steps, list | tuple) else ()
@@ -651,85 +616,10 @@ def _block_checks(
     checks: dict[FieldPath, Callable[[], object]] = {}
     for block, options in blocks.items():
         if options.stop_words is not None and signals:
-            checks[block, "stop_words"] = partial(_check_counted, signals)
+            checks[block, "stop_words"] = partial(check_counted, signals)
         for name, rule in options.thresholds.items():
             if rule is not None and signals:
                 checks[block, "thresholds", name] = partial(check_threshold, name, rule, signals)
-            elif rule is None and not {"thresholds", "per_source"} & _left_out(info):
+            elif rule is None and not {"thresholds", "per_source"} & left_out(info):
                 checks[block, "thresholds", name] = partial(check_rule_exists, name, there)
     return checks
-
-
-def _check_counted(signals: KnownSignals) -> None:
-    if "gopher.stop_words" not in signals:
-        raise ValueError("the rater gopher counts stop words: add rate.gopher, or take them out")
-
-
-def _score_signals(declared: Mapping[str, DeclaredSignal], scores: Mapping[str, ScoreFile]) -> dict[str, tuple[Signal, ...]]:
-    return {
-        score: tuple(
-            declared[name].signal(name, redact(scores[score].path)) for name in sorted(declared) if name.split(".")[0] == score
-        )
-        for score in scores
-    }
-
-
-def _check_unedited(name: str, unedited: Collection[str], raters: Sequence[Rater[Any]]) -> None:
-    """Raises ValueError unless this rater can run before the editors."""
-    by_name = {rater.name: rater for rater in raters}
-    if name not in by_name:
-        running = ", ".join(sorted(by_name))
-        raise ValueError(f"no rater of this recipe is called '{name}': raters are {running}; take it out, or add it to rate")
-    rater = by_name[name]
-    if rater.compares or isinstance(rater, TokenCountRater):
-        raise ValueError(f"'{name}' is about the text that is written: it must see what the editors leave, so take it out")
-    later = {signal.name: each.name for each in raters if each.name not in unedited for signal in each.signals}
-    if needed := [later[need] for need in rater.needs if need in later]:
-        raise ValueError(f"'{name}' needs signals of '{needed[0]}', which is measured later: add that, too")
-
-
-def _check_duplicates_are_counted(dedup: Dedup | None) -> None:
-    if dedup is None or not dedup.exact:
-        raise ValueError("it repeats documents by their duplicates, and this recipe looks for none: add dedup: {exact: true}")
-
-
-def _check_score_name(name: str, taken: Collection[str]) -> None:
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise ValueError("a name of scores is of small letters, digits and _")
-    if name in taken:
-        raise ValueError(f"a rater is called '{name}': choose another name")
-
-
-def _check_declared_name(name: str, scores: Collection[str]) -> None:
-    home, *fields = name.split(".")
-    if home not in ("metadata", *scores) or not fields or not all(fields):
-        raise ValueError("a signal that documents bring along is called metadata.FIELD, or NAME.COLUMN of the scores NAME")
-    if name == MISTYPED:
-        raise ValueError("this name counts the fields of another type than declared")
-
-
-def _left_out(info: ValidationInfo) -> frozenset[str]:
-    left_out: frozenset[str] = (info.context or {}).get(LEFT_OUT, frozenset())
-    return left_out
-
-
-def _known_signals(
-    info: ValidationInfo, blocks: Mapping[str, Block] = MappingProxyType({}), sections: Collection[str] = (*_MEASURE, *_BLOCKS)
-) -> KnownSignals:
-    """The signals by name; empty if the `sections` that they come from have errors, which must be
-    corrected first, or if some raters or editors of a finished run are gone. `blocks`: those that
-    are being checked."""
-    if not info.data.keys() >= set(sections) or not info.data["rate"].complete:
-        return KnownSignals()
-    every = [*(block for name in _BLOCKS for block in info.data.get(name, {}).values()), *blocks.values()]
-    steps = [*info.data["edit"], *chain.from_iterable(block.edit or () for block in every)]
-    editors = [step.editor for step in steps]
-    if None in editors:
-        return KnownSignals()
-    raters = _raters(info.data)
-    rated = {name: signal for name, signal in _signals([*raters, *editors]).items() if signal.is_value}
-    scores = _score_signals(info.data["signals"], info.data["scores"])
-    signals = KnownSignals(rated | {signal.name: signal for each in scores.values() for signal in each})
-    signals.written = (info.context or {})[WRITTEN] if _left_out(info) & _MEASURE.union(_BLOCKS) else None
-    signals.strict = not (info.context or {}).get(FINISHED)
-    return signals

@@ -235,14 +235,16 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def _within(data: Any, loc: Sequence[str | int]) -> FieldPath:
-    """The keys of pydantic's `loc` that are in the data, without the union members it tried."""
+    """The keys of pydantic's `loc` that are in the data, without the union members it tried. A trainer's
+    argument may be written with - for _."""
     path: list[str | int] = []
     for key in loc:
         fields = dict(enumerate(data)) if isinstance(data, list) else data if isinstance(data, dict) else {}
         key = int(key) if isinstance(data, list) and str(key).isdecimal() else key
-        if key in fields:
-            path.append(key)
-            data = fields[key]
+        spelt = next((name for name in (key, str(key).replace("_", "-")) if name in fields), None)
+        if spelt is not None:
+            path.append(spelt)
+            data = fields[spelt]
     return tuple(path)
 
 

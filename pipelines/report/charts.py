@@ -128,9 +128,11 @@ def _signal_chart(name: str, histogram: Histogram, thresholds: Mapping[str, Thre
     most, box = max(counts, default=0), SIGNAL_BOX
     limits = _limits(thresholds.get(THRESHOLDS)) if thresholds.keys() <= {THRESHOLDS} else {}
 
+    at_edges = np.array(edges), np.linspace(0, 1, len(edges))
+
     def x(value: float) -> float:
         """All bins are drawn equally wide; a value lies in proportion within its bin."""
-        return box.x(float(np.interp(value, edges, np.linspace(0, 1, len(edges)))))
+        return box.x(float(np.interp(value, *at_edges)))
 
     def y(count: float) -> float:
         return box.y(float(np.log1p(count) / np.log1p(most)))

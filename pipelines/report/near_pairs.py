@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 
 from tamis.pipelines.report.benchmark_sections import TextPiece, side_by_side
 from tamis.pipelines.run.receipts import SampledDocument
-from tamis.transforms.core.documents import part_of, row_of
+from tamis.transforms.core.documents import doc_refs, part_of, row_of
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import ledger
 from tamis.transforms.text.words import Words
@@ -32,51 +33,55 @@ class NearPair(TypedDict):
     kept_text: list[TextPiece]
 
 
-def near_pairs(release: Release, sample: Sequence[SampledDocument], words: Words) -> list[NearPair]:
-    """The first pairs of a sample of near-duplicates. Reads the ids of all documents once, and a row group for each text."""
-    pairs: list[NearPair] = []
+@dataclass(frozen=True)
+class SampledPair:
+    """A near-duplicate of the sample, and the document that was kept instead, by their doc_refs."""
+
+    id: str
+    kept_id: str
+    jaccard: float
+    document: int
+    kept: int
+
+
+def sampled_pairs(release: Release, sample: Sequence[SampledDocument]) -> list[SampledPair]:
+    """The first pairs of a sample of near-duplicates. Reads the ids of all documents once."""
     chosen = sample[:PAIRS]
-    rows = [_decision(release, *_place(document)) for document in chosen]
-    places = _places(release, [row["representative"] for row in rows])
-    for document, row in zip(chosen, rows, strict=True):
-        if row["representative"] not in places:
-            continue  # it was released before, or purged
-        own, kept = (_text(release, *place) for place in (_place(document), places[row["representative"]]))
-        text, kept_text = side_by_side(own, kept, words)
-        pair: NearPair = {
-            "id": document.id,
-            "kept": row["representative"],
-            "jaccard": row["jaccard"],
-            "text": text,
-            "kept_text": kept_text,
-        }
-        pairs.append(pair)
-    return pairs
+    rows = [_decision(release, document) for document in chosen]
+    kept = _doc_refs(release, [row["representative"] for row in rows])
+    return [
+        SampledPair(document.id, row["representative"], row["jaccard"], document.doc_ref, kept[row["representative"]])
+        for document, row in zip(chosen, rows, strict=True)
+        if row["representative"] in kept  # else it was released before, or purged
+    ]
 
 
-def _place(document: SampledDocument) -> tuple[int, int]:
-    """(part, row) of a document."""
+def near_pairs(pairs: Sequence[SampledPair], texts: Mapping[int, str], words: Words) -> list[NearPair]:
+    """The pairs side by side. `texts`: by doc_ref."""
+    found: list[NearPair] = []
+    for pair in pairs:
+        text, kept_text = side_by_side(_beginning(texts[pair.document]), _beginning(texts[pair.kept]), words)
+        found.append({"id": pair.id, "kept": pair.kept_id, "jaccard": pair.jaccard, "text": text, "kept_text": kept_text})
+    return found
+
+
+def _decision(release: Release, document: SampledDocument) -> dict[str, Any]:
     ref = np.array([document.doc_ref], np.uint64)
-    return int(part_of(ref)[0]), int(row_of(ref)[0])
+    columns = ledger.decisions(release, int(part_of(ref)[0]), ["representative", "jaccard"])
+    return dict(columns.slice(int(row_of(ref)[0]), 1).to_pylist()[0])
 
 
-def _decision(release: Release, ordinal: int, row: int) -> dict[str, Any]:
-    columns = ledger.decisions(release, ordinal, ["representative", "jaccard"])
-    return dict(columns.slice(row, 1).to_pylist()[0])
-
-
-def _places(release: Release, ids: Sequence[str | None]) -> dict[str, tuple[int, int]]:
-    """(part, row) of the documents with these ids."""
-    places: dict[str, tuple[int, int]] = {}
+def _doc_refs(release: Release, ids: Sequence[str | None]) -> dict[str, int]:
+    """The doc_refs of the documents with these ids."""
+    found: dict[str, int] = {}
     wanted = pa.array(ids, pa.string())
     for ordinal in ledger.decided_parts(release) if ids else ():
         column = ledger.decisions(release, ordinal, ["id"])["id"].combine_chunks()
         rows = pc.indices_nonzero(pc.is_in(column, value_set=wanted, skip_nulls=True))
-        places |= {name: (ordinal, row) for name, row in zip(column.take(rows).to_pylist(), rows.to_pylist(), strict=True)}
-    return places
+        refs = doc_refs(ordinal, len(column))[rows.to_numpy()]
+        found |= dict(zip(column.take(rows).to_pylist(), refs.tolist(), strict=True))
+    return found
 
 
-def _text(release: Release, ordinal: int, row: int) -> str:
-    ((_, batch),) = release.part(ordinal).read(np.array([row]), ["text"])
-    text: str = batch["text"][0].as_py() or ""
+def _beginning(text: str) -> str:
     return f"{text[:CHARACTERS]}…" if len(text) > CHARACTERS else text

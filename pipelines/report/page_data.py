@@ -1,13 +1,16 @@
 """Collects the report's data beside the manifest, from a run's receipts and a few documents."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from tamis.pipelines.contamination.recorded_items import find_record
 from tamis.pipelines.formatting import signal_value
@@ -17,7 +20,7 @@ from tamis.pipelines.recipe.load import finished_recipe
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.comparison import comparison, lines
 from tamis.pipelines.report.benchmark_sections import BenchmarkSection, benchmark_sections, sampled_documents
-from tamis.pipelines.report.near_pairs import REASON, NearPair, near_pairs
+from tamis.pipelines.report.near_pairs import REASON, NearPair, near_pairs, sampled_pairs
 from tamis.pipelines.report.quality_diversity import Measured, measured_steps
 from tamis.pipelines.run import receipts
 from tamis.pipelines.run.receipts import (
@@ -32,6 +35,7 @@ from tamis.pipelines.run.receipts import (
     edges,
 )
 from tamis.transforms.core.documents import part_of, row_of
+from tamis.transforms.core.parts import Part
 from tamis.transforms.core.release import Release
 from tamis.transforms.provenance import release_chain
 
@@ -152,9 +156,12 @@ def load_report_data(release: Release) -> ReportData:
     clusters, recorded = _clusters(summaries), find_record(release)
     matched = sampled_documents(recorded)
     reasons, kept = _reasons(summaries), _kept(summaries)
+    pairs = sampled_pairs(release, reasons.get(("drop", REASON), []))
+    compared_texts = {ref for pair in pairs for ref in (pair.document, pair.kept)} | matched
     sampled = [*chain.from_iterable(reasons.values()), *chain.from_iterable(rows for *_, rows in kept)]
-    refs = [*(row.doc_ref for row in clusters), *matched, *(row.doc_ref for row in sampled)]
-    documents = _documents(release, recipe, refs, matched)
+    refs = [*(row.doc_ref for row in clusters), *(row.doc_ref for row in sampled), *compared_texts]
+    documents = _documents(release, recipe, refs, compared_texts)
+    texts = {ref: documents[ref].text for ref in compared_texts}
     compared = comparison(release)
     return {
         "changes": [] if compared is None else list(lines(compared)),
@@ -177,9 +184,9 @@ def load_report_data(release: Release) -> ReportData:
             }
             for row in clusters
         ],
-        "pairs": near_pairs(release, reasons.get(("drop", REASON), []), recipe.words),
+        "pairs": near_pairs(pairs, texts, recipe.words),
         "measured": measured_steps(release, recipe),
-        "contamination": benchmark_sections(recorded, {ref: documents[ref].text for ref in matched}, recipe.words),
+        "contamination": benchmark_sections(recorded, texts, recipe.words),
         "segments": _segments(shards),
         "repeats": receipts.copy_distance(recipe, summaries, shards),
         "real_before": before.real_tokens if before is not None else None,
@@ -269,7 +276,7 @@ def _groups(summaries: list[PartSummary]) -> dict[str, Groups]:
 
 @dataclass(frozen=True)
 class _Document:
-    """What is read of a document for the report. `text`: its whole text, if it is one with a benchmark item."""
+    """What is read of a document for the report. `text`: its whole text, if it is compared with another."""
 
     source: str
     url: str
@@ -278,20 +285,29 @@ class _Document:
     text: str
 
 
-def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int], matched: Collection[int]) -> dict[int, _Document]:
-    """Documents by doc_ref. Reads each row group that holds one, once."""
+def _documents(release: Release, recipe: Recipe, doc_refs: Iterable[int], compared: Collection[int]) -> dict[int, _Document]:
+    """Documents by doc_ref, with the whole texts of those that are compared. Reads each row group that holds one, once."""
     refs = np.unique(np.fromiter(doc_refs, np.uint64))
+    parts = np.unique(part_of(refs)).tolist()
+
+    def read(ordinal: int) -> dict[int, _Document]:
+        return _documents_of_part(release.part(ordinal), recipe, refs[part_of(refs) == ordinal], compared)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # most of it is decompression
+        return {ref: document for documents in pool.map(read, parts) for ref, document in documents.items()}
+
+
+def _documents_of_part(
+    part: Part, recipe: Recipe, refs: npt.NDArray[np.uint64], compared: Collection[int]
+) -> dict[int, _Document]:
+    measured = set(part.schema().names)
+    signals = [name for name in recipe.rules.columns if name in measured]
     documents: dict[int, _Document] = {}
-    for ordinal in np.unique(part_of(refs)).tolist():
-        part, part_refs = release.part(ordinal), refs[part_of(refs) == ordinal]
-        signals = [name for name in recipe.rules.columns if name in part.schema().names]
-        for rows, batch in part.read(row_of(part_refs), ["source", "url", "text", "metadata", *signals]):
-            row_refs = part_refs[np.searchsorted(row_of(part_refs), rows)].tolist()
-            for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
-                values = _values(row, recipe)
-                documents[ref] = _Document(
-                    row["source"], row["url"] or "", _excerpt(row["text"]), values, row["text"] if ref in matched else ""
-                )
+    for rows, batch in part.read(row_of(refs), ["source", "url", "text", "metadata", *signals]):
+        row_refs = refs[np.searchsorted(row_of(refs), rows)].tolist()
+        for ref, row in zip(row_refs, batch.to_pylist(), strict=True):
+            text = row["text"] if ref in compared else ""
+            documents[ref] = _Document(row["source"], row["url"] or "", _excerpt(row["text"]), _values(row, recipe), text)
     return documents
 
 

@@ -55,10 +55,7 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
         write_benchmark_receipt(recipe, summaries, plan.folder)
     if plan.mended is not None:
         return mend_release(plan.mended, plan.damaged, plan.folder)
-    skipped: Counter[str] = Counter()
-    for _, receipt in parts:
-        skipped.update(receipt.skipped)
-    counts = count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
+    counts = _counts(parts, summaries)
     counts["characters"] = count_characters(
         [receipt for _, receipt in parts], summaries, shards, [editor.name for editor in recipe.editors]
     )
@@ -110,6 +107,19 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     own += _index_files(recipe, plan, counts["kept"])
     own += [*(summary.file for summary in summaries), *(shard.file for shard in shards)]
     return seal_release(plan.run, plan.number, body, shared, own)
+
+
+def decided_counts(plan: WorkPlan) -> Counts | None:
+    """The counts of a run whose parts are all rated; None while one is not decided."""
+    parts, summaries = _rated_parts(plan), receipts.summaries(plan.receipts)
+    return _counts(parts, summaries) if len(summaries) == len(parts) else None
+
+
+def _counts(parts: Sequence[tuple[Part, PartReceipt]], summaries: Sequence[PartSummary]) -> Counts:
+    skipped: Counter[str] = Counter()
+    for _, receipt in parts:
+        skipped.update(receipt.skipped)
+    return count_documents(summaries, sum(receipt.rejected for _, receipt in parts), skipped)
 
 
 def _check_record(plan: WorkPlan, summaries: Sequence[PartSummary]) -> None:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.seal import make_current, restore_manifests
 from tamis.pipelines.run import metrics, progress
-from tamis.pipelines.run.finalize import finalize_run
+from tamis.pipelines.run.finalize import decided_counts, finalize_run
 from tamis.pipelines.run.prepare import check_directory, clean_up, prepare, remove_temporary_files
 from tamis.pipelines.run.progress import MOVEMENTS, UPDATE_SECONDS, Attempt, MovementProgress, Observer
 from tamis.pipelines.run.run_lock import RunLock
@@ -100,7 +100,7 @@ def _run(recipe: Recipe, plan: WorkPlan, runner: Runner, lock: RunLock, observer
     run = plan.run
     lock.share()
     nothing_new: NothingNew | None = None
-    with _Monitor(_attempt(plan, runner), run, observer) as monitor:
+    with _Monitor(_attempt(plan, runner), plan, observer) as monitor:
         runner.run(recipe, plan)
         monitor.stop()
         remove_temporary_files(plan)  # a runner may have lost a worker and gone on without it
@@ -155,8 +155,9 @@ class _Monitor:
     """Reads the progress files while the DAG runs, for the observer, the attempt and the metrics.
     A movement lasts until the last progress it made, as its files say; the next one starts there."""
 
-    def __init__(self, attempt: Attempt, run: str, observer: Observer) -> None:
-        self.attempt, self._run, self._observer = attempt, run, observer
+    def __init__(self, attempt: Attempt, plan: WorkPlan, observer: Observer) -> None:
+        self.attempt, self._plan, self._run, self._observer = attempt, plan, plan.run, observer
+        self._is_decided = False
         self._last_progress = dict.fromkeys(MOVEMENTS, 0.0)  # since the start
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
@@ -171,7 +172,7 @@ class _Monitor:
         """Stops reading when the DAG has finished."""
         self._stop.set()
         self._thread.join()
-        self._observer.progress(self._read())
+        self._observe()
         self.attempt = self.attempt.model_copy(update={"seconds": self._seconds(MOVEMENTS[-1])})
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -184,11 +185,21 @@ class _Monitor:
     def _poll(self) -> None:
         recorded = self._start
         while not self._stop.wait(0.2):
-            movements = self._read()
-            self._observer.progress(movements)
+            movements = self._observe()
             if time.monotonic() > recorded + UPDATE_SECONDS:
                 recorded = time.monotonic()
                 self._record(movements)
+
+    def _observe(self) -> dict[str, MovementProgress]:
+        movements = self._read()
+        self._observer.progress(movements)
+        decide = movements.get("decide", MovementProgress())
+        if not self._is_decided and decide.total and decide.finished >= decide.total:
+            counts = decided_counts(self._plan)  # None if a part was decided twice before another was
+            if counts is not None:
+                self._is_decided = True
+                self._observer.decided(counts)
+        return movements
 
     def _read(self) -> dict[str, MovementProgress]:
         movements = progress.read_progress(self._run, self.attempt.text_per_byte)

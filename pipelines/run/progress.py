@@ -19,6 +19,7 @@ from tamis.transforms.core.json_model import JsonModel
 if TYPE_CHECKING:
     from tamis.pipelines.run.launch import Result
     from tamis.pipelines.run.work_plan import WorkPlan
+    from tamis.transforms.core.manifest import Counts
 
 FOLDER = ".progress"
 MOVEMENTS = ("rate", "decide", "emit")
@@ -111,6 +112,9 @@ class Observer:
 
     def progress(self, movements: Mapping[str, MovementProgress]) -> None:
         """Called from a thread five times a second, with each movement that has started."""
+
+    def decided(self, counts: Counts) -> None:
+        """Called from a thread when all documents are decided, while Emit writes them; not on an object store."""
 
     def finished(self, result: Result) -> None:
         """Called when the run has succeeded."""

@@ -137,6 +137,11 @@ class WorkPlan:
         return sum(task.size for task in self.tasks)
 
     @property
+    def work(self) -> int:
+        """Bytes of input that take as long to rate as everything that is to be done."""
+        return sum(task.size // _REUSED if task.finished else task.size for task in self.tasks)
+
+    @property
     def text_per_byte(self) -> float:
         """Bytes of text in a stored byte of the input, approximately."""
         text = sum(split.size * _expansion(split) for task in self.tasks for split in task.splits)
@@ -148,6 +153,10 @@ class WorkPlan:
         compressed file counts several times, since it may hold many short documents."""
         splits = [split for task in self.tasks for split in task.splits]
         return partitions(sum(split.size * _expansion(split) for split in splits))
+
+
+_REUSED = 16
+"""How many times longer it takes to rate, decide about and emit documents than what comes after Rate."""
 
 
 def _expansion(split: Split) -> int:
@@ -174,10 +183,10 @@ def plan_work(recipe: Recipe, run: str, fresh: bool) -> WorkPlan:
     allows that."""
     _check_against(recipe, run)
     splits, unread = list_input(recipe, run)
-    beginning = check_beginning(recipe, splits)
     current, last = current_release(run), last_release(run)
     number = max([*numbers(run), current.number if current is not None else 0]) + 1
     tasks = fresh_tasks(recipe, run, splits, number) if fresh else assign_parts(recipe, run, splits)
+    beginning = None if all(task.finished for task in tasks) else check_beginning(recipe, splits)
     digests = sorted(digest for task in tasks for digest in task.digests)
     covered: dict[str, object] = {"decide": recipe.decide_fingerprint, "parts": digests}
     if takedown := read_takedown(run):
@@ -241,12 +250,12 @@ def check_beginning(recipe: Recipe, splits: Sequence[Split]) -> Beginning:
     return beginning
 
 
-def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning) -> Iterator[str]:
-    """Fields that are not there, and more rejects than are allowed."""
+def _forecast(recipe: Recipe, splits: Sequence[Split], beginning: Beginning | None) -> Iterator[str]:
+    """Fields that are not there, and more rejects than are allowed. `beginning`: None if all is rated."""
     named = next((split for split in splits if split.format in WITH_FIELDS), None)
     if named is not None:
         yield from map(printable, absent_fields(recipe, named.uri, named.format))
-    if beginning.rejected <= max_rejects(recipe, beginning.records):
+    if beginning is None or beginning.rejected <= max_rejects(recipe, beginning.records):
         return
     share = beginning.rejected / beginning.records
     yield (

@@ -46,10 +46,20 @@ class Chain:
     calls: tuple[Call, ...] = ()
 
     def __call__(self, elements: Iterable[Any]) -> Iterator[Any]:
+        self.set_up()
+        yield from self.outputs(elements)
+        self.tear_down()
+
+    def set_up(self) -> None:
         for call in self.calls:
             call.function.setup()
+
+    def outputs(self, elements: Iterable[Any]) -> Iterable[Any]:
+        for call in self.calls:
             elements = _flat_map(call, elements)
-        yield from elements
+        return elements
+
+    def tear_down(self) -> None:
         for call in self.calls:
             call.function.teardown()
 

@@ -21,13 +21,17 @@ WORTH_A_WORKER = 20 << 20
 """Bytes of stored input that pay for a worker process."""
 
 
+MOST_THREADS = 4
+"""Each holds what a worker holds: a part's columns, or a shard."""
+
+
 def default_workers(size: int) -> int:
     """Workers for `size` bytes of stored input: at most one per core of this process."""
     return max(1, min(len(os.sched_getaffinity(0)), size // WORTH_A_WORKER))
 
 
 def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
-    """Runs the DAG. With one worker, that is this process."""
+    """Runs the DAG. With one worker, that is this process; if all parts are rated, its threads."""
     os.environ.update(worker.ENVIRONMENT)
     try:
         if workers == 1:
@@ -47,12 +51,16 @@ def _execute(recipe: Recipe, plan: WorkPlan, pool: WorkerPool | None) -> None:
     from apache_beam.runners.runner import PipelineRunner
 
     from tamis.pipelines.curate import Curate
+    from tamis.pipelines.decisions.document_states import serve_threads
     from tamis.pipelines.runners.executor import apply_here, execute
+    from tamis.pipelines.runners.threads import apply_in_threads
 
     _remember_signatures()
     pipeline = beam.Pipeline(PipelineRunner(), _options())
     pipeline | Curate(recipe, plan)
-    execute(pipeline, pool.apply if pool else apply_here)
+    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS) if plan.reused == len(plan.tasks) else 1
+    serve_threads(threads)
+    execute(pipeline, pool.apply if pool else apply_in_threads(threads) if threads > 1 else apply_here)
 
 
 def _options() -> PipelineOptions:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -51,7 +49,7 @@ class Runner:
             return self
         from tamis.pipelines.runners.local import default_workers
 
-        return replace(self, workers=default_workers(plan.bytes))
+        return replace(self, workers=default_workers(plan.work))
 
     def run(self, recipe: Recipe, plan: WorkPlan) -> None:
         """Runs the DAG and returns when it is done. Raises RunError, which says what to do."""
@@ -153,6 +151,9 @@ def _check_listening(endpoint: str, server: str, start: str) -> None:
 
 
 def _flink_overview(master: str) -> dict[str, Any]:
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(f"http://{master.removeprefix('http://')}/overview", timeout=_TIMEOUT) as response:
             return dict(json.load(response))

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from uuid import uuid4
 
 from tamis.pipelines.run.run_lock import RunLock
+from tamis.pipelines.runners.plain_beam import import_plain_beam
 from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 
@@ -110,9 +111,12 @@ def main(driver: int, run: str, alive: str, sockets: Sequence[int]) -> NoReturn:
         _end_unless(lambda: os.getppid() == parent and (on_store or is_driver_alive(alive)), 0.1)
 
     with RunLock(run, "shared"), open(os.devnull, "w") as sys.stderr:
+        gc.disable()  # what is imported stays
+        import_plain_beam()
         import tamis.pipelines.curate  # noqa: F401 - for all workers; it starts no threads, which a fork would lose
 
         gc.freeze()  # so that no collection of a worker writes to the memory that they share
+        gc.enable()
         this = os.getpid()
         for socket in sockets:
             if not os.fork():

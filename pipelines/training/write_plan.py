@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tamis.pipelines.recipe.field_messages import field_messages
 from tamis.pipelines.recipe.yaml_file import RecipeFile
@@ -14,7 +14,9 @@ from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
 
 
@@ -30,21 +32,30 @@ def parse_schedule(text: str) -> Schedule:
         file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
         file = RecipeFile("--schedule", text)
-    return file.check(Schedule, lambda fields, _: Schedule.model_validate(fields))
+    return file.check(Schedule, lambda fields, _: TypeAdapter(ScheduleOptions).validate_python(fields))
+
+
+def parse_batch(text: str) -> BatchSize:
+    """The batch size in inline YAML (`{sequences: 1024, sequence_length: 4096}`). Raises RecipeError naming the field."""
+    return RecipeFile("--batch", text).check(BatchSize, lambda fields, _: BatchSize.model_validate(fields))
 
 
 def write_plan(
-    run: str, schedule: Schedule | None = None, checkpoints: Mapping[str, object] = MappingProxyType({}), output: str = ""
+    run: str,
+    schedule: Schedule | None = None,
+    checkpoints: Mapping[str, object] = MappingProxyType({}),
+    output: str = "",
+    batch: BatchSize | None = None,
 ) -> tuple[str, TrainingPlan]:
     """The path of a plan of a release, `RUN` or `RUN@41`, and the plan. Its own plan is part of
-    the release; one for another schedule or other checkpoints is written to `output`, by default in
-    plans/ of the run. `checkpoints` overrides fields of `Checkpoints`. Raises RunError if the
+    the release; one for another schedule, batch size or other checkpoints is written to `output`, by
+    default in plans/ of the run. `checkpoints` overrides fields of `Checkpoints`. Raises RunError if the
     release's order does not fit the schedule, or the checkpoints are impossible."""
     release = open_release(run)
     manifest = release.manifest
     own = curriculum_of(manifest).checkpoints or Checkpoints()
     try:
-        plan = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}))
+        plan = make_plan(manifest, schedule, Checkpoints.model_validate({**own.model_dump(), **checkpoints}), batch)
     except ValidationError as error:
         messages = field_messages(error, Checkpoints).items()
         raise RunError("; ".join(": ".join(filter(None, (".".join(map(str, at)), text))) for at, text in messages)) from None

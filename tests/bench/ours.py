@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +54,7 @@ RULES = ("gopher", "repetition", "c4", "fineweb")
 MATCHED_MB = 50
 """Text of which the segmentation is held in memory, where segmenting is not what is measured."""
 
+_TAMIS = str(Path(sys.executable).parent / "tamis")
 _EMPTY = pa.array([""], pa.large_string())
 _scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
 
@@ -68,13 +70,17 @@ def _read(corpus: Path) -> Iterator[pa.RecordBatch]:
     return (batch for split in plan(options)[0] for batch, _ in read(split, options) if batch.num_rows)
 
 
-def recipe(corpus: Path, kind: str = "parquet", decontaminate: bool = False, seed: int = 0) -> Recipe:
-    """The shipped recipe `fineweb`: language, Gopher, C4 and FineWeb rules, MinHash; on request the corpus's benchmarks too."""
+def recipe(corpus: Path, kind: str = "parquet", edit: bool = True, decontaminate: bool = False, seed: int = 0) -> Recipe:
+    """The shipped recipe `fineweb`: language, Gopher, C4 and FineWeb rules, MinHash; on request the corpus's benchmarks too.
+    Without `edit`, its rules alone: no editor, so every rater sees one text, and no limit on what editors do."""
     fineweb = load_recipe("fineweb", [f"seed={seed}"], [str(corpus / kind)])
-    if not decontaminate:
-        return fineweb
-    block = yaml.safe_load((corpus / "benchmarks" / "recipe.yaml").read_text())
-    return Recipe.model_validate({**fineweb.model_dump(exclude_unset=True), "decontaminate": block})
+    blocks = fineweb.model_dump(exclude_unset=True)
+    if not edit:
+        limits = {name: limit for name, limit in blocks["thresholds"].items() if not name.startswith("edit.")}
+        blocks = {**blocks, "edit": [], "rate_unedited": [], "thresholds": limits}
+    if decontaminate:
+        blocks["decontaminate"] = yaml.safe_load((corpus / "benchmarks" / "recipe.yaml").read_text())
+    return Recipe.model_validate(blocks)
 
 
 def segmentation(corpus: Path) -> Task:
@@ -291,9 +297,9 @@ def byte_level_file(corpus: Path) -> str:
     return str(path)
 
 
-def rate_pass(corpus: Path, decontaminate: bool) -> Task:
+def rate_pass(corpus: Path, edit: bool = True, decontaminate: bool = False) -> Task:
     """Everything that Rate measures of a batch, reading and writing left out."""
-    documents, whole = batches(corpus), recipe(corpus, decontaminate=decontaminate)
+    documents, whole = batches(corpus), recipe(corpus, edit=edit, decontaminate=decontaminate)
     for rater in whole.raters:
         if rater.index_file:
             rater.save_index(f"{_scratch.name}/{rater.index_file}")
@@ -307,30 +313,55 @@ def rate_pass(corpus: Path, decontaminate: bool) -> Task:
     return Task(megabytes(corpus), run)
 
 
-def end_to_end(corpus: Path, kind: str, workers: int = 1, decontaminate: bool = False) -> Task:
+def end_to_end(corpus: Path, kind: str, workers: int = 1, edit: bool = True, decontaminate: bool = False) -> Task:
     """A whole run through Beam; Beam, models and kernels are in memory from a run on a few documents."""
-    launch(recipe(few_documents(corpus, 20), "jsonl", False), f"{_scratch.name}/warm", 1)
+    launch(recipe(few_documents(corpus, 20), "jsonl", edit), f"{_scratch.name}/warm", 1)
 
     def run() -> dict[str, object]:
-        result = launch(recipe(corpus, kind, decontaminate), f"{_scratch.name}/run", workers)
+        result = launch(recipe(corpus, kind, edit, decontaminate), f"{_scratch.name}/run", workers)
         return {"seconds": result.seconds, "counts": result.manifest["counts"]}
 
     return Task(megabytes(corpus), run, once=True)
 
 
+_MOVED = ["--set", "thresholds.gopher.word_count.min=60"]
+
+
 def moved_threshold(corpus: Path) -> Task:
-    """The `tamis` command on a finished run of which one threshold moved: Decide and Emit, start-up included."""
-    tamis = str(Path(sys.executable).parent / "tamis")
-    command = [tamis, "run", "fineweb", "--input", str(corpus / "jsonl"), "--output", f"{_scratch.name}/moved"]
+    """The `tamis` command on a finished run of which one threshold moved: Decide and Emit, start-up included. Tells
+    after how many seconds it has shown the counts."""
+    command = [*_finished_run(corpus), *_MOVED]
+
+    def run() -> dict[str, object]:
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            table_s = next((time.perf_counter() - start for line in process.stdout if line.startswith("kept ")), None)
+            process.stdout.read()
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return {"table_s": table_s}
+
+    return Task(megabytes(corpus), run, once=True)
+
+
+def what_if(corpus: Path) -> Task:
+    """The `tamis` command that says what another limit would change in a finished run, start-up included."""
+    *_, run = _finished_run(corpus)
+    return Task(megabytes(corpus), lambda: _quiet([_TAMIS, "what-if", run, *_MOVED]))
+
+
+def _finished_run(corpus: Path) -> list[str]:
+    """A command that has run on the corpus; its last argument is the run directory."""
+    command = [_TAMIS, "run", "fineweb", "--input", str(corpus / "jsonl"), "--output", f"{_scratch.name}/finished"]
     _quiet(command)
-    return Task(megabytes(corpus), lambda: _quiet([*command, "--set", "thresholds.gopher.word_count.min=60"]), once=True)
+    return command
 
 
 def start_up(corpus: Path) -> Task:
     """The `tamis` command on one document: what every run takes before its first batch and after its last."""
-    tamis = str(Path(sys.executable).parent / "tamis")
     one = str(few_documents(corpus, 1) / "jsonl")
-    command = [tamis, "run", "fineweb", "--input", one, "--output", f"{_scratch.name}/run", "--set", "thresholds={}"]
+    command = [_TAMIS, "run", "fineweb", "--input", one, "--output", f"{_scratch.name}/run", "--set", "thresholds={}"]
     return Task(0.0, lambda: _quiet(command), once=True)
 
 
@@ -364,14 +395,18 @@ WORKS = {
     "tokens": partial(tokens, name="tiktoken:cl100k_base"),
     "tokens counted": partial(tokens, name="tiktoken:cl100k_base", count=True),
     "tokens file": tokens,
-    "rate": partial(rate_pass, decontaminate=False),
+    "rate": rate_pass,
+    "rate, no editors": partial(rate_pass, edit=False),
     "rate+benchmarks": partial(rate_pass, decontaminate=True),
     "run jsonl": partial(end_to_end, kind="jsonl"),
+    "run jsonl, no editors": partial(end_to_end, kind="jsonl", edit=False),
     "run jsonl, 2 workers": partial(end_to_end, kind="jsonl", workers=2),
     "run jsonl + benchmarks": partial(end_to_end, kind="jsonl", decontaminate=True),
     "run parquet": partial(end_to_end, kind="parquet"),
+    "run parquet, no editors": partial(end_to_end, kind="parquet", edit=False),
     "run parquet, 2 workers": partial(end_to_end, kind="parquet", workers=2),
     "moved threshold": moved_threshold,
+    "what-if": what_if,
     "start-up": start_up,
 }
 

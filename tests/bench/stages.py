@@ -40,7 +40,7 @@ class Stages:
 
 def profile(corpus: Path) -> Task:
     """The stages of recipe `fineweb` with the corpus's benchmarks, one worker."""
-    whole = recipe(corpus, decontaminate=True)
+    whole = recipe(corpus, edit=False, decontaminate=True)
     scratch = tempfile.TemporaryDirectory(prefix="tamis-bench-")
     for rater in whole.raters:
         if rater.index_file:
@@ -98,12 +98,12 @@ def _rate(documents: list[pa.RecordBatch], whole: Recipe, indexes: str, folder: 
 def _whole_run(corpus: Path, run: str, stage: Stages) -> None:
     """Decide and Emit are what a run takes whose parts are rated already, less what every run takes, however small."""
     few = few_documents(corpus, 20)
-    launch(recipe(few, "jsonl"), f"{run}-few", 1)
-    launch(recipe(corpus), run, 1)
+    launch(recipe(few, "jsonl", edit=False), f"{run}-few", 1)
+    launch(recipe(corpus, edit=False), run, 1)
     with stage("fixed cost (Beam, plan, manifest, report)"):
-        launch(recipe(few, "jsonl", seed=1), f"{run}-few", 1)
+        launch(recipe(few, "jsonl", edit=False, seed=1), f"{run}-few", 1)
     with stage("decide and emit"):
-        launch(recipe(corpus, seed=1), run, 1)
+        launch(recipe(corpus, edit=False, seed=1), run, 1)
     stage.cpu_s["decide and emit"] -= stage.cpu_s["fixed cost (Beam, plan, manifest, report)"]
 
 

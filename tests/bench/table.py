@@ -32,13 +32,17 @@ WORKS = {
     "tokens counted": "tokens of cl100k_base counted",
     "tokens file": "token ids of a tokenizer.json, byte-level BPE",
     "rate": "Rate pass, every rule of recipe fineweb",
+    "rate, no editors": "Rate pass, every rule of recipe fineweb, without its editors",
     "rate+benchmarks": "Rate pass, with 20 benchmarks",
     "run jsonl": "end to end, jsonl.gz → Parquet",
+    "run jsonl, no editors": "end to end, jsonl.gz → Parquet, without editors",
     "run jsonl, 2 workers": "end to end, jsonl.gz → Parquet, 2 workers",
     "run jsonl + benchmarks": "end to end, jsonl.gz → Parquet, with 20 benchmarks",
     "run parquet": "end to end, Parquet → Parquet",
+    "run parquet, no editors": "end to end, Parquet → Parquet, without editors",
     "run parquet, 2 workers": "end to end, Parquet → Parquet, 2 workers",
     "moved threshold": "`tamis run` after a threshold moved: Decide, Emit, start-up",
+    "what-if": "`tamis what-if`: one limit moved",
     "start-up": "start-up: `tamis run` on one document",
 }
 
@@ -77,7 +81,7 @@ def row(label: str, tool: str, lines: Sequence[Line], ours: Sequence[Line]) -> R
     speeds = [speed(line) for line in lines]
     found["version"] = lines[0]["version"]
     found["mb_per_core_s"] = median(speeds)
-    for name in ("cpu_s", "wall_s", "mb", "peak_rss_mb", "recall", "precision", "cut"):
+    for name in ("cpu_s", "wall_s", "mb", "peak_rss_mb", "recall", "precision", "cut", "table_s"):
         values = [line[name] for line in lines if line.get(name) is not None]
         found |= {name: median(values)} if values else {}
     if tool != OURS and len(ours) == len(lines) and all("error" not in line for line in ours):
@@ -150,6 +154,9 @@ def _findings(rows: Sequence[Row]) -> str:
         if "recall" in row:
             whose = f"{row['work'].split(':')[0]}, {row['tool']}"
             found.append(f"{whose}: recall {row['recall']:.3f} at 0.8, precision {row['precision']:.3f} at 0.7.")
+        if "table_s" in row:
+            after = f"the counts after {row['table_s']:.2f} s, the release after {row['wall_s']:.2f} s"
+            found.append(f"{row['work'].split(':')[0]}: {after}.")
         if "cut" in row:
             found.append(f"{row['work'].split(':')[0]}, {row['tool']}: {row['cut']:,} cut in {row['mb']:.1f} MB.")
     return "\n".join(f"- {one}" for one in found)

@@ -150,10 +150,12 @@ def _table(fields: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str
         default = f"`{_short(schema['default'])}`" if "default" in schema else "**required**"
         sections = list(_references(schema))
         if sections and (schema.get("default") or "default" not in schema):
-            default = "" if [suffix for suffix, _ in sections] == [""] else default
+            default = "" if {suffix for suffix, _ in sections} == {""} else default
         meaning = schema.get("description", "")
         if sections:
-            links = ", ".join(f"[{place}](#{anchor(place)})" for place in (places[model] for _, model in sections))
+            links = ", ".join(
+                dict.fromkeys(f"[{place}](#{anchor(place)})" for place in (places[model] for _, model in sections))
+            )
             meaning = f"{meaning}; see {links}" if meaning else f"see {links}"
         yield f"| `{name}` | {_cell(_type(schema))} | {_cell(default)} | {_cell(' '.join(meaning.split()))} |\n"
 
@@ -188,6 +190,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         pair = schema.get("prefixItems")
         return f"[{', '.join(_type(item) for item in pair)}]" if pair else f"list of {_types(schema['items'])}"
+    if "properties" in schema:
+        return f"map of {', '.join(schema['properties'])}"
     if kind == "object":
         values = schema["additionalProperties"]
         return "map" if values is True else f"map of names to {_types(values)}"

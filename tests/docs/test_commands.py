@@ -59,6 +59,7 @@ ELSEWHERE = (
     Elsewhere("python -m tests.bench.orders", "needs the real corpora", "tests/bench/orders.py"),
     Elsewhere("tamis proxy ", "trains models", "tests/pipelines/training/test_rank_runs.py"),
     Elsewhere("tamis proxy-orders ", "trains models", "tests/pipelines/training/test_compare_orders.py"),
+    Elsewhere("tamis proxy-memory ", "trains models", "tests/pipelines/proxy_memory/test_measure_memory.py"),
     Elsewhere(
         "tamis contamination rephrased run/benchmarks --output judged",
         "needs a model behind an endpoint",

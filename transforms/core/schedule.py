@@ -23,16 +23,40 @@ from pydantic import Field, model_validator
 from tamis.transforms.core.arrays import Floats, Ints
 from tamis.transforms.core.options import Options, PositiveCount
 
-Curve = Literal["linear", "sqrt", "cosine", "exponential"]
+Curve = Literal["linear", "sqrt", "cosine", "exponential", "halving", "inverse_sqrt"]
+"""How a rate goes from one value to another (`Section.value`)."""
 
 MODERATE = 1 / 3
 """Final rate, as a share of the peak, of the best ascending run in arXiv 2511.18903 (CDMA)."""
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+_POSITIVE = ("exponential", "inverse_sqrt")
+"""Curves that never reach 0."""
+
 
 def _allow_file(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{name: schema.pop(name) for name in ("type", "items")}, {"type": "string"}]
+
+
+class Piece(Options):
+    """A stretch of a run in which the learning rate goes along one curve."""
+
+    until: float = Field(
+        gt=0, allow_inf_nan=False, description="share of the run at which it ends; the last one ends at 1, or the run within it"
+    )
+    first: Rate = Field(description="learning rate at its beginning")
+    last: Rate = Field(description="learning rate at its end")
+    curve: Curve = Field(default="linear", description="as decay_shape")
+    power: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="of a linear piece: (1 − r)^power, not 1 − r")
+
+    @model_validator(mode="after")
+    def _check(self) -> Piece:
+        if self.power != 1 and self.curve != "linear":
+            raise ValueError(f"a power is for linear pieces, not for curve: {self.curve}")
+        if self.curve in _POSITIVE and min(self.first, self.last) == 0:
+            raise ValueError(f"curve: {self.curve} has no rate of 0: set first and last above it")
+        return self
 
 
 class Schedule(Options):
@@ -43,16 +67,16 @@ class Schedule(Options):
     (CDMA): `Schedule.moderate(peak)`.
     """
 
-    shape: Literal["constant", "linear", "cosine", "wsd", "step", "points"] = Field(
+    shape: Literal["constant", "linear", "cosine", "wsd", "step", "pieces", "points"] = Field(
         default="wsd",
         description="wsd: constant, then a decay at the end; cosine, linear: decay throughout; constant: no decay; "
-        "step: drop at each of `steps`; points: through `points`",
+        "step: drop at each of `steps`; pieces: one curve after the other; points: through `points`",
     )
     tokens: PositiveCount | None = Field(
         default=None, description="planned length of the run, needed by options in tokens (not with points, which end there)"
     )
     peak: float = Field(
-        default=3e-3, gt=0, allow_inf_nan=False, description="highest learning rate (with points, theirs by default)"
+        default=3e-3, gt=0, allow_inf_nan=False, description="highest learning rate (with pieces or points, theirs)"
     )
     final: float = Field(default=1e-5, ge=0, allow_inf_nan=False, description="learning rate at the end (wsd, cosine, linear)")
     warmup: float = Field(
@@ -62,10 +86,14 @@ class Schedule(Options):
     decay_shape: Curve = Field(
         default="sqrt",
         description="sqrt: η = peak·(1 − √r) + final·√r, with r from 0 to 1 over the decay; linear: r instead of √r; "
-        "cosine: (1 − cos πr)/2 instead of √r; exponential: peak·(final/peak)^r (wsd)",
+        "cosine: (1 − cos πr)/2 instead of √r; exponential: peak·(final/peak)^r; halving: 2 − 2·½^r instead of √r; "
+        "inverse_sqrt: 1/η² = (1 − r)/peak² + r/final² (wsd)",
     )
     steps: tuple[tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(ge=0, le=1)]], ...] = Field(
         default=(), description="list of [share of the run, share of the peak from there on], in order (step)"
+    )
+    pieces: tuple[Piece, ...] = Field(
+        default=(), description="curves from the beginning of the run to its end, in order, with their learning rates (pieces)"
     )
     points: tuple[tuple[Rate, Rate], ...] = Field(
         default=(),
@@ -95,6 +123,16 @@ class Schedule(Options):
             return values  # the validation of the field reports it
         return {"shape": "points", "peak": highest, **values}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _find_peak_of_pieces(cls, values: Any) -> Any:
+        pieces = values.get("pieces") if isinstance(values, dict) else None
+        try:
+            ends = [float(dict(piece)[end]) for piece in pieces or () for end in ("first", "last")]
+        except (TypeError, KeyError, ValueError):
+            return values  # the validation of the field reports it
+        return {"shape": "pieces", "peak": max(ends), **values} if ends else values
+
     @model_validator(mode="after")
     def _check(self) -> Schedule:
         if self.shape in ("linear", "cosine", "wsd") and self.final > self.peak:
@@ -103,8 +141,8 @@ class Schedule(Options):
             raise ValueError(
                 f"warmup {self.warmup:g} + decay {self.decay:g} is longer than the run: they must sum to at most 1"
             )
-        if self.shape == "wsd" and self.decay_shape == "exponential" and self.final == 0:
-            raise ValueError("an exponential decay never reaches 0: set final above 0")
+        if self.shape == "wsd" and self.decay_shape in _POSITIVE and self.final == 0:
+            raise ValueError(f"a decay of shape {self.decay_shape} never reaches 0: set final above 0")
         if (self.shape == "step") != bool(self.steps):
             raise ValueError("shape: step needs steps ([[share of the run, share of the peak], …]), other shapes have none")
         shares = [self.warmup, *(at for at, _ in self.steps)]
@@ -112,9 +150,24 @@ class Schedule(Options):
             raise ValueError("steps must be in order, each later than the one before and than the warm-up")
         if (self.shape == "points") != bool(self.points):
             raise ValueError("shape: points needs points ([[tokens, learning rate], …] or a CSV file), other shapes have none")
+        if (self.shape == "pieces") != bool(self.pieces):
+            raise ValueError("shape: pieces needs pieces ([{until, first, last}, …]), other shapes have none")
+        if self.pieces:
+            self._check_pieces()
         if self.points:
             self._check_points()
         return self
+
+    def _check_pieces(self) -> None:
+        ends = [0.0, *(piece.until for piece in self.pieces)]
+        if any(later <= sooner for sooner, later in pairwise(ends)) or not ends[-2] < 1 <= ends[-1]:
+            raise ValueError("pieces: each must end after the one before, and only the last one at 1 or later")
+        if self.peak != max(rate for piece in self.pieces for rate in (piece.first, piece.last)):
+            raise ValueError(f"peak {self.peak:g} is not the highest learning rate of the pieces: leave it out")
+        if self.peak == 0:
+            raise ValueError("pieces: the learning rate is 0 throughout")
+        if self.warmup:
+            raise ValueError("pieces include the warm-up: leave out warmup")
 
     def _check_points(self) -> None:
         tokens = [at for at, _ in self.points]
@@ -135,7 +188,7 @@ class Schedule(Options):
         if self.points:
             return self._polyline.value(at)
         rate = np.empty_like(at)
-        for section in self._sections():
+        for section in self.sections():
             # Sections are in order and share their ends: the later one overwrites.
             inside = (at >= section.start) & (at <= section.end)
             rate[inside] = section.value(at[inside])
@@ -147,7 +200,7 @@ class Schedule(Options):
         if self.points:
             return np.asarray(self._polyline.integral_to(end) - self._polyline.integral_to(start))
         total = np.zeros(start.shape)
-        for section in self._sections():
+        for section in self.sections():
             low, high = np.clip(start, section.start, section.end), np.clip(end, section.start, section.end)
             total = total + section.integral(low, high)
         return total
@@ -191,7 +244,7 @@ class Schedule(Options):
         # Sections are monotonic: extremes are at a, b or where two sections meet.
         rates = [
             float(rate)
-            for section in self._sections()
+            for section in self.sections()
             if section.start < b and section.end > a
             for rate in section.value(np.array([max(a, section.start), min(b, section.end)]))
         ]
@@ -212,22 +265,27 @@ class Schedule(Options):
         integral = np.append(0.0, np.cumsum(width * (rate[:-1] + rate[1:]) / 2))
         return _Polyline(at, rate, slope, integral)
 
-    def _sections(self) -> Iterator[_Section]:
+    def sections(self) -> Iterator[Section]:
+        """The curves that the rate follows, in order; none with `points`."""
+        if self.shape in ("pieces", "points"):
+            for start, piece in zip((0.0, *(piece.until for piece in self.pieces)), self.pieces, strict=False):
+                yield Section(start, piece.until, piece.curve, piece.first, piece.last, piece.power)
+            return
         if self.warmup > 0:
-            yield _Section(0.0, self.warmup, "linear", 0.0, self.peak)
+            yield Section(0.0, self.warmup, "linear", 0.0, self.peak)
         if self.shape == "cosine" or self.shape == "linear":
-            yield _Section(self.warmup, 1.0, self.shape, self.peak, self.final)
+            yield Section(self.warmup, 1.0, self.shape, self.peak, self.final)
             return
         if self.shape == "step":
             levels = [(self.warmup, 1.0), *self.steps, (1.0, 0.0)]
             for (start, share), (end, _) in pairwise(levels):
-                yield _Section(start, end, "linear", self.peak * share, self.peak * share)
+                yield Section(start, end, "linear", self.peak * share, self.peak * share)
             return
         decay_start = max(1.0 - self.decay, self.warmup) if self.shape == "wsd" else 1.0
         if self.warmup < decay_start:
-            yield _Section(self.warmup, decay_start, "linear", self.peak, self.peak)
+            yield Section(self.warmup, decay_start, "linear", self.peak, self.peak)
         if decay_start < 1:
-            yield _Section(decay_start, 1.0, self.decay_shape, self.peak, self.final)
+            yield Section(decay_start, 1.0, self.decay_shape, self.peak, self.final)
 
 
 def read_points(path: str) -> list[tuple[float, float]]:
@@ -252,7 +310,7 @@ def read_points(path: str) -> list[tuple[float, float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Section:
+class Section:
     """A part of the run in which the learning rate goes from `first` to `last` along one curve."""
 
     start: float
@@ -260,6 +318,7 @@ class _Section:
     curve: Curve
     first: float
     last: float
+    power: float = 1.0
 
     def value(self, t: Floats) -> Floats:
         if self.first == self.last:
@@ -267,15 +326,24 @@ class _Section:
         r = self._progress(t)
         if self.curve == "exponential":
             return np.asarray(self.first * (self.last / self.first) ** r)
+        if self.curve == "inverse_sqrt":
+            return np.asarray((self.first**-2 * (1 - r) + self.last**-2 * r) ** -0.5)
         if self.curve == "sqrt":
             r = np.sqrt(r)
         elif self.curve == "cosine":
             r = (1 - np.cos(np.pi * r)) / 2
+        elif self.curve == "halving":
+            r = 2 - 2 * 0.5**r
+        elif self.power != 1:
+            r = 1 - (1 - r) ** self.power
         return self.first * (1 - r) + self.last * r
 
     def integral(self, a: Floats, b: Floats) -> Floats:
         if self.first == self.last:
             return np.asarray(self.first * (b - a))
+        if self.curve == "inverse_sqrt":  # as 1/η² has a constant slope, ∫ η dr = 2 / (η · slope)
+            roots = 1 / self.value(b) - 1 / self.value(a)
+            return np.asarray((self.end - self.start) * 2 * roots / (self.last**-2 - self.first**-2))
         bent = (self.end - self.start) * (self._antiderivative(b) - self._antiderivative(a))
         return self.first * (b - a) + (self.last - self.first) * bent
 
@@ -286,6 +354,10 @@ class _Section:
             return 2 / 3 * r * np.sqrt(r)
         if self.curve == "cosine":
             return (r - np.sin(np.pi * r) / np.pi) / 2
+        if self.curve == "halving":
+            return np.asarray(2 * r + 2 * 0.5**r / np.log(2))
+        if self.power != 1:
+            return np.asarray(r + (1 - r) ** (self.power + 1) / (self.power + 1))
         if self.curve == "exponential":
             fall = np.log(self.last / self.first)
             return np.asarray((np.expm1(fall * r) / fall - r) / np.expm1(fall))

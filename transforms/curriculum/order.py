@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, mod
 from tamis.transforms.core.arrays import Floats
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
 from tamis.transforms.curriculum.orders import (
     ORDERS,
@@ -32,6 +33,7 @@ from tamis.transforms.curriculum.orders import (
     image_of,
     weighted_cells,
 )
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
 
 WILDCARD = "*"
 """Stands for all sources that are not named."""
@@ -92,10 +94,13 @@ class Curriculum(Ordering):
         description="signal that orders a source instead of quality. +SIGNAL: more is better, -SIGNAL: less is better, "
         "SIGNAL: as its rater declares; '*': all sources that are not named",
     )
-    schedule: Schedule = Schedule()
+    schedule: ScheduleOptions = Schedule()
     checkpoints: Checkpoints | None = Field(
         default=None,
         description="how the last checkpoints are averaged, for lr_weighted to take into account; null: not at all",
+    )
+    batch: BatchSize | None = Field(
+        default=None, description="tokens of a training step, by which the plan places steps; no order depends on it"
     )
 
     @field_validator("phases")

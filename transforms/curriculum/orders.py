@@ -15,12 +15,13 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tamis.transforms.core.arrays import Floats, Ints
 from tamis.transforms.core.options import Options, PositiveCount
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.checkpoint_weights import LAST, Checkpoints
+from tamis.transforms.curriculum.measured_memory import MeasuredMemory, half_life_tokens
 
 CELLS = 4096
 """Cells of equal tokens in a phase (`lr_weighted`). A power of two, so that their ends are exact."""
@@ -170,16 +171,30 @@ class Blended(Order):
             yield 1 - portion, 1.0, 1.0
 
 
+def _allow_measured(schema: dict[str, Any]) -> None:
+    schema["anyOf"] += [{"type": "string", "pattern": r"\.json$"}, MeasuredMemory.model_json_schema()]
+
+
 class WeightedOptions(Options):
     """Options of `lr_weighted`."""
 
     half_life: PositiveCount | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=0.01,
         description="training at the peak learning rate that halves the effect of what was learned before, in tokens or as "
-        "a share of the run; null: it never fades, and the learning rate alone decides. The shorter, the closer to "
-        "ascending: 0.01 is the longest of those tried in small trainings that never did worse (docs/orders.md) "
-        "(lr_weighted)",
+        "a share of the run; or what tamis proxy-memory measured: its file measured.json for the largest model there, or "
+        "{measured: FILE, parameters: 1M, batch_tokens: 8k} for another model; null: it never fades, and the learning rate "
+        "alone decides. The shorter, the closer to ascending: 0.01 is the longest of those tried in small trainings that never "
+        "did worse (docs/orders.md) (lr_weighted)",
+        json_schema_extra=_allow_measured,
     )
+
+    @field_validator("half_life", mode="before")
+    @classmethod
+    def _read_measured(cls, value: Any) -> Any:
+        """Reads a file, so that a saved recipe and its fingerprint hold the tokens."""
+        if isinstance(value, str) and value.endswith(".json"):
+            value = {"measured": value}
+        return half_life_tokens(MeasuredMemory.of(value)) if isinstance(value, dict) else value
 
 
 class Weighted(Order):

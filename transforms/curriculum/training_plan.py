@@ -13,6 +13,7 @@ from pydantic import Field
 from tamis.transforms.core.manifest import shard_places
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.schedule import Rate, Schedule
+from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
 from tamis.transforms.curriculum.lint import best_decile_mass, best_decile_weights, lint
 from tamis.transforms.curriculum.order import Curriculum, OrderName
@@ -100,6 +101,7 @@ class TrainingPlan(Options):
     )
     shuffle: Literal[False] = Field(default=False, description="a loader must not shuffle")
     schedule: Schedule
+    batch: BatchSize | None = Field(default=None, description="tokens of a step, which may grow at first; null: not planned")
     phases: tuple[PlannedPhase, ...]
     shards: tuple[PlannedShard, ...] = Field(description="in training order")
     averaging: Checkpoints
@@ -116,9 +118,12 @@ class TrainingPlan(Options):
 
 
 def make_plan(
-    manifest: Mapping[str, Any], schedule: Schedule | None = None, checkpoints: Checkpoints | None = None
+    manifest: Mapping[str, Any],
+    schedule: Schedule | None = None,
+    checkpoints: Checkpoints | None = None,
+    batch: BatchSize | None = None,
 ) -> TrainingPlan:
-    """The plan of a finished run; schedule and averaging default to its own. Raises ValueError if
+    """The plan of a finished run; schedule, averaging and batch size default to its own. Raises ValueError if
     another schedule would change the order of the data, or if there are no tokens to train on."""
     original = curriculum_of(manifest)
     checkpoints = checkpoints or original.checkpoints or Checkpoints()
@@ -137,6 +142,7 @@ def make_plan(
         tokens=total,
         tokenizer=manifest.get("tokenizer"),
         schedule=schedule,
+        batch=batch or original.batch,
         phases=phases,
         shards=tuple(_shard(shard, digests[shard["path"]], schedule, total) for shard in shards),
         averaging=checkpoints,

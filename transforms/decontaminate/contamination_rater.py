@@ -142,7 +142,7 @@ def _file_versions(options: Decontaminate) -> tuple[str, ...]:
 
 
 class Contamination(Rater[Decontaminate]):
-    """Lists the items that a document may contain, and which of their words (`candidates.TYPE`).
+    """Lists the items that a document may contain, and which of their words (`candidate_records.TYPE`).
 
     `words` applies to documents and benchmarks. `index` is the URI of a saved index with the same
     options and words (see `index.build` and `Index.save`), which workers map into memory. Without

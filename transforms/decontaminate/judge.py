@@ -129,7 +129,7 @@ def _candidates(part_state: PartState) -> pa.ListArray:
 
 def _count(part_state: PartState, rater: Contamination) -> RunCounts:
     """All documents of a part count, also those that are dropped: a release counts what it has read."""
-    from tamis.transforms.decontaminate.matching.candidates import unpack
+    from tamis.transforms.decontaminate.matching.candidate_records import unpack
     from tamis.transforms.decontaminate.matching.run_evidence import RunCounts
 
     index = _index_of(part_state, rater)
@@ -137,7 +137,7 @@ def _count(part_state: PartState, rater: Contamination) -> RunCounts:
 
 
 def _matches(part_state: PartState, seen: RunCounts, kept: Kept, rater: Contamination) -> Iterator[pa.RecordBatch]:
-    from tamis.transforms.decontaminate.matching.candidates import unpack
+    from tamis.transforms.decontaminate.matching.candidate_records import unpack
     from tamis.transforms.decontaminate.matching.run_evidence import evidence
     from tamis.transforms.decontaminate.matching.verdicts import deciding, find, recorded, severities
 
@@ -178,8 +178,8 @@ def _result(
     options: Decontaminate,
 ) -> pa.RecordBatch:
     """Rows of `MATCHES`."""
-    from tamis.transforms.decontaminate.matching.scores import CLASSES
     from tamis.transforms.decontaminate.matching.verdicts import details
+    from tamis.transforms.decontaminate.record import CLASSES
 
     words = pa.array(["none", "report", "review", options.action])
     first = np.searchsorted(index.benchmark, np.arange(len(index.names)))

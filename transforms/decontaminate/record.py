@@ -19,6 +19,11 @@ FILE: Final = "contamination.parquet"
 NO_ACTION: Final = "none"
 """The action of a near miss: no limit is reached."""
 
+CLASSES: Final = ("copied", "changed", "part", "answer", "passage")
+"""A copy, also an edited one; one with other numbers; a part of a question, a text that only begins as it
+does, or the question with other choices; an answer without its question; the passage that a question is
+about, what many questions share, or a quotation."""
+
 RECORD = pa.schema(
     [
         pa.field("benchmark", pa.string(), nullable=False),

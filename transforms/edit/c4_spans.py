@@ -18,7 +18,8 @@ def line_spans(texts: Texts, judged: Judged) -> tuple[Ints, Ints, Ints, Ints, np
     A line that is not kept goes with its line break, and a blank one as white space. The line break
     between kept lines stays if it is a newline. Neighbours of one reason are one span.
     """
-    return _line_spans(texts.data, texts.text_start, judged, characters().flags)
+    document, start, stop, reason, newline = _line_spans(texts.data, texts.text_start, judged, characters().flags)
+    return document, start, stop, reason, newline == 1
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -71,7 +72,9 @@ def _add_citations(data, start, end, low, high, flags, spans, k, document):
 
 @njit(cache=True, nogil=True)
 def _line_spans(data, text_start, judged, flags):
-    most = 5 * len(judged.verdict) + judged.cited.sum()  # a citation has two characters and is at most two spans
+    most = 5 * len(judged.verdict)
+    for line in range(len(judged.cited)):
+        most += judged.cited[line]  # a citation has two characters and is at most two spans
     spans = np.empty((most, 5), np.int64)
     k = 0
     for d in range(len(text_start) - 1):
@@ -99,4 +102,4 @@ def _line_spans(data, text_start, judged, flags):
             else:
                 k = _add(spans, k, d, end, after, BLANK, True)
     columns = spans[:k].T.copy()
-    return columns[0], columns[1], columns[2], columns[3], columns[4] == 1
+    return columns[0], columns[1], columns[2], columns[3], columns[4]

@@ -98,18 +98,6 @@ def ranking_warnings(rate: float, width: int, seeds: int) -> list[str]:
     return warnings
 
 
-def under_trained(rate: float, best_loss: float, unigram_entropy: float) -> list[str]:
-    """A warning if the lowest mean loss of the runs, at this learning rate, is not below the entropy
-    of the single tokens of the validation data (both in nats per token)."""
-    if best_loss < unigram_entropy:
-        return []
-    return [
-        f"[under-trained] At learning rate {rate:g} no model predicts the validation text better (lowest loss {best_loss:.3f}) "
-        f"than token frequencies alone ({unigram_entropy:.3f}), so none has learned from the order of tokens: scrambled text "
-        "can rank first. Train on more tokens, or with a smaller batch, before you trust this ranking."
-    ]
-
-
 def _check_shapes(proxy: Floats, target: Floats) -> int:
     """The number of data sets."""
     if proxy.shape != target.shape or proxy.ndim != 1:

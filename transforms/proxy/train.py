@@ -34,6 +34,27 @@ class TokenBatch(Protocol):
     def positions(self) -> npt.NDArray[np.int32]: ...
 
 
+class Training:
+    """A model and its optimiser between two steps. A deep copy of it goes on by itself.
+
+    `predicted` counts the tokens that the steps so far predicted."""
+
+    def __init__(self, shape: Shape, seed: int, device: str = "cpu", weight_decay: float = 0.0) -> None:
+        self.model = Transformer(shape, seed).to(device)
+        self.predicted = 0
+        self._optimiser = AdamW(self.model.groups(), BETAS, weight_decay)
+        self._device = device
+
+    def step(self, batch: TokenBatch, rate: float) -> None:
+        """One step at this rate (for width `agreement.WIDTH`); none if the batch predicts nothing."""
+        loss, number = _loss(self.model, batch, self._device)
+        if number:
+            (loss / number).backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+            self._optimiser.step(rate)
+        self.predicted += number
+
+
 class TrainingResult(NamedTuple):
     """The trained model, the number of predicted tokens, the saved states, oldest first."""
 
@@ -53,22 +74,17 @@ def train(
 ) -> TrainingResult:
     """Takes one step for each of `rates` (for width `agreement.WIDTH`); keeps the states after
     `keep`. Raises RunError if batches are fewer than rates: runs are compared at equal length."""
-    model = Transformer(shape, seed).to(device)
-    optimiser = AdamW(model.groups(), BETAS, weight_decay)
-    steps = predicted = 0
+    training = Training(shape, seed, device, weight_decay)
+    steps = 0
     states: list[StateDict] = []
     for rate, batch in zip(rates, islice(batches, len(rates)), strict=False):
-        loss, number = _loss(model, batch, device)
-        if number:
-            (loss / number).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimiser.step(rate)
-        steps, predicted = steps + 1, predicted + number
+        training.step(batch, rate)
+        steps += 1
         if steps in keep:
-            states.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+            states.append({name: tensor.detach().clone() for name, tensor in training.model.state_dict().items()})
     if steps < len(rates):
         raise RunError(f"the data end after {steps} of {len(rates)} steps: runs are compared at equal tokens")
-    return TrainingResult(model, predicted, states)
+    return TrainingResult(training.model, training.predicted, states)
 
 
 def average_states(model: Transformer, states: Sequence[StateDict], weights: npt.NDArray[np.float64]) -> Transformer:

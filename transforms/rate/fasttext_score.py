@@ -8,13 +8,14 @@ score of a text does not depend on the other texts.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.blocks import ones
+from tamis.transforms.text.blocks import SIZE, masks, ones
+from tamis.transforms.text.hashing import load64, low_bytes, trailing_zeros
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -23,15 +24,22 @@ HIERARCHICAL, SIGMOID, SOFTMAX = range(3)
 _BASIS = np.uint32(2166136261)  # FNV-1a
 _PRIME = np.uint32(16777619)
 _WORD_NGRAM = np.uint64(116049371)
-_BLANKS = sum(1 << ord(c) for c in "\0\t\n\v\f\r ")
+_ONE = np.uint64(1)
+_ODD = (  # spread the three words of a key
+    np.uint64(0x9E3779B185EBCA87),
+    np.uint64(0xC2B2AE3D27D4EB4F),
+    np.uint64(0x9E3779B97F4A7C15),
+)
 _OPEN, _CLOSE = ord("<"), ord(">")
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _LINE_END = np.frombuffer(b"</s>", np.uint8)
 LINE_END_HASH = np.int32(-677604519)
+_blanks: Any = masks(((0, 1, 0), (0x09, 5, 0), (0x20, 1, 0)))
+"""A mask of the bytes that are blank."""
 
-_MOST_PLACES = 16384
-"""Places for the sums of words. They hold four of five words of web text, in 1.5 MB for lid.176,
-about a core's cache."""
+_MOST_PLACES = 32768
+"""Places for the sums of words, by pairs: of two words with one hash, that which was met last stays
+longer. They hold five of six words of web text, in 3 MB for lid.176, about a core's share of a cache."""
 _MOST_BYTES = 4 << 20
 """Most bytes of sums; a model of many dimensions gets fewer places."""
 _LONGEST = 24
@@ -84,16 +92,20 @@ class Memory(NamedTuple):
 
     keys: npt.NDArray[np.uint64]
     """[places + 1, 4]: three u64 with the bytes of the word, which contains no zero; the number of
-    rows in the sum."""
+    rows in the sum, and below it, in 32 bits, fastText's hash of the word."""
     sums: npt.NDArray[np.float32]
     """[places + 1, dim]"""
+    latest: npt.NDArray[np.uint8]
+    """[places / 2]: which of the two places of a hash was used last."""
 
 
 def new_memory(tables: Tables) -> Memory:
     """An empty memory for the words of this model."""
     dim = tables.rows.shape[1]
-    places = 1 << (min(_MOST_PLACES, max(1, _MOST_BYTES // (4 * dim))).bit_length() - 1)
-    return Memory(np.zeros((places + 1, 4), np.uint64), np.empty((places + 1, dim), np.float32))
+    places = 1 << (min(_MOST_PLACES, max(2, _MOST_BYTES // (4 * dim))).bit_length() - 1)
+    return Memory(
+        np.zeros((places + 1, 4), np.uint64), np.empty((places + 1, dim), np.float32), np.zeros(places // 2, np.uint8)
+    )
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -158,9 +170,8 @@ def _row(tables, h):
         return tables.words + np.int64(ngram)
     cell = tables.kept[ngram >> np.uint64(5)]
     bit = np.uint64(1) << (ngram & np.uint64(31))
-    if not cell & bit:
-        return -1
-    return tables.words + np.int64(cell >> np.uint64(32)) + ones(cell & (bit - np.uint64(1)))
+    row = tables.words + np.int64(cell >> np.uint64(32)) + ones(cell & (bit - np.uint64(1)))
+    return row if cell & bit else -1
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -170,47 +181,40 @@ def _add(total, rows, row):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _blank(byte):
-    return byte <= 32 and (_BLANKS >> byte) & 1
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _sum_word(total, tables, entry, data, first, size, scratch):
+def _sum_word(total, tables, entry, data, first, size, scratch, found):
     """Sums the rows of the word `data[first : first + size]` and of its n-grams into `total`.
 
     Returns the number of rows. `entry` is -1 for a word that is not in the vocabulary; `scratch`
-    has at least size + 3 bytes.
+    has at least size + 3 bytes, `found` a place for each n-gram and one more.
     """
     total[:] = 0
-    count = 0
-    if entry >= 0:
-        _add(total, tables.rows, entry)
-        count += 1
-    if tables.longest <= 0:
-        return count
-    scratch[0] = _OPEN
-    for k in range(size):
-        scratch[1 + k] = data[first + k]
-    scratch[1 + size] = _CLOSE
-    scratch[2 + size] = 0  # not a continuation byte, so the last code point ends here
-    for begin in range(size + 2):
-        if scratch[begin] & 0xC0 == 0x80:
-            continue
-        h = _BASIS
-        end = begin
-        n = 0
-        while n < tables.longest and end < size + 2:
-            h = _step(h, scratch[end])
-            end += 1
-            while scratch[end] & 0xC0 == 0x80:
+    count = np.int64(entry >= 0)
+    found[0] = entry
+    if tables.longest > 0:
+        scratch[0] = _OPEN
+        for k in range(size):
+            scratch[1 + k] = data[first + k]
+        scratch[1 + size] = _CLOSE
+        scratch[2 + size] = 0  # not a continuation byte, so the last code point ends here
+        for begin in range(size + 2):
+            if scratch[begin] & 0xC0 == 0x80:
+                continue
+            h = _BASIS
+            end = begin
+            n = 0
+            while n < tables.longest and end < size + 2:
                 h = _step(h, scratch[end])
                 end += 1
-            n += 1
-            if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone do not count
-                row = _row(tables, np.uint64(h))
-                if row >= 0:
-                    _add(total, tables.rows, row)
-                    count += 1
+                while scratch[end] & 0xC0 == 0x80:
+                    h = _step(h, scratch[end])
+                    end += 1
+                n += 1
+                if n >= tables.shortest and not (n == 1 and (begin == 0 or end == size + 2)):  # `<` and `>` alone do not count
+                    row = _row(tables, np.uint64(h))
+                    found[count] = row
+                    count += row >= 0  # no branch, since nothing foretells which n-grams have a row
+    for k in range(count):
+        _add(total, tables.rows, found[k])
     return count
 
 
@@ -230,46 +234,86 @@ def _add_word_ngrams(hidden, tables, hashes, words):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _push(key, byte):
-    """Appends a byte to a key of three u64."""
-    a, b, c = key
-    eight, rest = np.uint64(8), np.uint64(56)
-    return (a << eight) | np.uint64(byte), (b << eight) | (a >> rest), (c << eight) | (b >> rest)
+def _key(data, first, size):
+    """The bytes of a word of at most `_LONGEST` as three u64."""
+    zero = np.uint64(0)
+    if size <= 8:
+        return low_bytes(load64(data, first), size), zero, zero
+    if size <= 16:
+        return load64(data, first), low_bytes(load64(data, first + 8), size - 8), zero
+    return load64(data, first), load64(data, first + 8), low_bytes(load64(data, first + 16), size - 16)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _inside(data, i, end, tail):
+    """A bit for each of the bytes from `i` on that is in a word of `data[:end]`."""
+    if i + SIZE <= len(data):
+        (blank,) = _blanks(data, i)
+    else:
+        tail[: end - i] = data[i:end]
+        (blank,) = _blanks(tail, 0)
+    return ~blank if end - i >= SIZE else ~blank & ((_ONE << np.uint64(end - i)) - _ONE)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _holds(keys, place, a, b, c):
+    return keys[place, 0] == a and keys[place, 1] == b and keys[place, 2] == c
 
 
 @njit(cache=True, nogil=True)
-def _embed(tables, data, i, end, hidden, scratch, hashes, memory):
+def _embed(tables, data, i, end, hidden, scratch, found, hashes, memory):
     """Writes the mean of the rows of all features to `hidden`; returns the number of features."""
-    keys, sums = memory
-    places = len(keys) - 1
+    keys, sums, latest = memory
+    shift = np.uint64(63) - trailing_zeros(np.uint64(len(latest)))
     hidden[:] = 0
     words = np.int64(0)
     count = np.int64(0)
+    base = i - SIZE
+    inside = np.uint64(0)  # of the block at `base`, the bytes of words that are still to come
     while True:
-        while i < end and _blank(data[i]):
-            i += 1
-        first = i
-        h = _BASIS
-        key = np.uint64(0), np.uint64(0), np.uint64(0)
-        while i < end and not _blank(data[i]):
-            h = _step(h, data[i])
-            key = _push(key, data[i])
-            i += 1
-        size = i - first
-        if size == 0 or (size == 4 and _same(data, first, _LINE_END, 0, 4)):
+        while not inside and base + SIZE < end:
+            base += SIZE
+            inside = _inside(data, base, end, scratch)
+        if not inside:
             break
-        place = np.int64(h) & (places - 1) if size <= _LONGEST else places
-        if place == places or keys[place, 0] != key[0] or keys[place, 1] != key[1] or keys[place, 2] != key[2]:
+        k = trailing_zeros(inside)
+        first = base + np.int64(k)
+        i = first + np.int64(trailing_zeros(~(inside >> k)))
+        inside &= inside + (_ONE << k)  # without the lowest run of bits
+        while i == base + SIZE and i < end:  # the word may go on in the next block
+            base = i
+            inside = _inside(data, base, end, scratch)
+            i += np.int64(trailing_zeros(~inside))
+            inside &= inside + _ONE
+        size = i - first
+        if size == 4 and _same(data, first, _LINE_END, 0, 4):
+            break
+        a, b, c = _key(data, first, min(size, _LONGEST))
+        place = len(keys) - 1
+        known = False
+        if size <= _LONGEST:
+            pair = np.int64((a ^ b * _ODD[0] ^ c * _ODD[1]) * _ODD[2] >> _ONE >> shift)
+            place = 2 * pair + latest[pair]
+            known = _holds(keys, place, a, b, c)
+            if not known:
+                place ^= 1
+                known = _holds(keys, place, a, b, c)
+                latest[pair] = place & 1
+        if not known:
+            h = _BASIS
+            for j in range(first, i):
+                h = _step(h, data[j])
             slot = _slot(tables.slots, tables.hashes, tables.text, tables.first, tables.last, h, data, first, i)
             entry = np.int64(tables.slots[slot])
             if entry >= tables.words or (entry < 0 and size >= 9 and _same(data, first, _LABEL, 0, 9)):
                 continue
-            keys[place, 0], keys[place, 1], keys[place, 2] = key
-            keys[place, 3] = _sum_word(sums[place], tables, entry, data, first, size, scratch)
+            keys[place, 0], keys[place, 1], keys[place, 2] = a, b, c
+            rows = _sum_word(sums[place], tables, entry, data, first, size, scratch, found)
+            keys[place, 3] = np.uint64(rows) << np.uint64(32) | np.uint64(h)
         _add(hidden, sums, place)
-        count += np.int64(keys[place, 3])
+        count += np.int64(keys[place, 3] >> np.uint64(32))
         if tables.word_ngrams > 1:
-            hashes[words] = np.int32(h)
+            hashes[words] = np.int32(np.uint32(keys[place, 3]))
             words += 1
     if tables.line_end >= 0:
         _add(hidden, tables.rows, tables.line_end)
@@ -395,7 +439,8 @@ def score(tables, data, start, end, only_label, memory):
         longest = max(longest, end[d] - start[d])
     labels = len(tables.scale)
     hidden = np.empty(tables.rows.shape[1], np.float32)
-    scratch = np.empty(longest + 3, np.uint8)
+    scratch = np.empty(max(longest + 3, SIZE), np.uint8)
+    found = np.empty(1 + (longest + 2) * max(0, tables.longest), np.int64)
     hashes = np.empty(longest // 2 + 2 if tables.word_ngrams > 1 else 0, np.int32)
     activation = np.empty(labels, np.float32)
     nodes = np.empty(labels + 1, np.int64)
@@ -404,7 +449,7 @@ def score(tables, data, start, end, only_label, memory):
     for d in range(n):
         best[d] = -1
         probability[d] = np.nan
-        if _embed(tables, data, start[d], end[d], hidden, scratch, hashes, memory):
+        if _embed(tables, data, start[d], end[d], hidden, scratch, found, hashes, memory):
             if tables.loss == HIERARCHICAL:
                 label, logarithm = _tree(tables, hidden, nodes, activation, only_label)
             else:

@@ -25,6 +25,8 @@ import llvmlite.binding
 import numba
 import numpy as np
 from numba.core import config
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 from tamis.transforms.runtime import caches
 
@@ -47,11 +49,22 @@ def njit(*, nogil: bool, cache: bool, inline: str = "never") -> Callable[[Callab
         with _lock:
             before, config.CACHE_DIR = config.CACHE_DIR, str(home)
             try:
-                return numba.njit(nogil=nogil, inline=inline, cache=True)(function)
+                dispatcher = numba.njit(nogil=nogil, inline=inline)(function)
+                dispatcher._cache = _KernelCache(function)
+                return dispatcher
             finally:
                 config.CACHE_DIR = before
 
     return compiled
+
+
+class _KernelCache(FunctionCache):
+    """numba's store of a function, which reads machine code without what a compiler has to know of
+    Python and numpy: numba loads that first, for a quarter of a second. To compile, it does so again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # the memory of arrays that kernels make
+        return self._load_overload(sig, target_context)
 
 
 @cache

@@ -131,6 +131,8 @@ class Rules(Options):
 
     def of_document(self, source: str, values: Mapping[str, Any]) -> RuleSet:
         """The rules of one document, by its source and its signals."""
+        if not self.blocks:
+            return self.rule_set("", "")
         import pyarrow as pa
 
         columns = pa.table({name: pa.array([values.get(name)]) for name in self.columns})

@@ -14,7 +14,9 @@ Ints = npt.NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def _copy(source: Bytes, start: int, stop: int, target: Bytes, position: int) -> int:
-    target[position : position + stop - start] = source[start:stop]
+    piece, place = source[start:stop], target[position : position + stop - start]
+    for i in range(len(piece)):
+        place[i] = piece[i]
     return position + stop - start
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pty
@@ -17,9 +18,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from tamis.pipelines.cli.main import app
+from tamis.pipelines.cli.main import _keep_only, app
 from tamis.pipelines.recipe.load import load_recipe, shipped_recipes
 from tests.pipelines.corpus import corpus
 from tests.pipelines.running import folder_of
@@ -37,6 +39,15 @@ def run_json(*arguments: str | Path, code: int = 0) -> Any:
     result = invoke(*arguments, "--json")
     assert result.exit_code == code, result.output
     return json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+def test_the_parser_of_one_command_is_made_without_those_of_the_others() -> None:
+    every = set(getattr(get_command(app), "commands"))  # noqa: B009 - a group of typer's own
+    assert len(every) > 30
+    for asked in (*every, "", "nonsense"):
+        chosen = copy.deepcopy(app)
+        assert _keep_only(asked, chosen) == (asked in every)
+        assert set(getattr(get_command(chosen), "commands")) == ({asked} & every or every)  # noqa: B009
 
 
 def prose(number: int, sentences: int = 8) -> str:
@@ -171,12 +182,12 @@ def test_on_a_terminal_the_bars_end_full_and_no_log_line_gets_between(ran, tmp_p
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown.decode()
     text = shown.decode()
     assert not re.search(r"INFO|WARNING|Traceback|apache_beam", text)
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.split("\x1b[2K")[-1])  # the last frame, and what follows it
-    bars, table = plain.split("documents      tokens" if "documents      tokens" in plain else "documents  tokens", 1)
-    for movement in ("decide", "emit"):
-        assert re.search(rf"{movement}\s+━{{24}} 100% ", bars), plain
-    assert "kept" in table
-    assert "report" in table
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    bars, table = re.split(r"documents +tokens", plain)  # which is printed once
+    assert re.findall(r"decide\s+━{24} 100% ", bars), plain
+    assert "emit" not in bars
+    assert re.findall(r"emit\s+━{24} 100% ", table), plain
+    assert table.index("kept") < table.index("emit") < table.index("report")
 
 
 @pytest.mark.slow

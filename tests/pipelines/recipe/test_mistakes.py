@@ -170,8 +170,21 @@ MISTAKES = [
     ("curriculum: {schedule: wsd}\n", "1: curriculum.schedule: should be a mapping: write {shape: wsd}"),
     (
         "curriculum: {schedule: {shape: warmup-stable-decay}}\n",
-        "1: curriculum.schedule.shape: should be 'constant', 'linear', 'cosine', 'wsd', 'step' or "
+        "1: curriculum.schedule.shape: should be 'constant', 'linear', 'cosine', 'wsd', 'step', 'pieces' or "
         "'points'; did you mean 'wsd'?",
+    ),
+    (
+        "curriculum: {schedule: {from: composer, args: {lr: 1}}}\n",
+        "1: curriculum.schedule.from: should be 'megatron', 'transformers', 'torchtitan', 'nanochat' or 'torch'",
+    ),
+    (
+        "curriculum:\n  schedule:\n    from: megatron\n    args:\n      lr: 1e-3\n      lr-decay-style: WSDs\n",
+        "6: curriculum.schedule.args.lr-decay-style: should be 'constant', 'linear', 'cosine', 'inverse-square-root' or 'WSD'; "
+        "did you mean 'WSD'?",
+    ),
+    (
+        "curriculum: {schedule: {from: megatron, args: {lr: 1e-3, train_iters: 9, lr_warmup: 3}}}\n",
+        "1: curriculum.schedule.args: 'lr_warmup' is no argument that sets the learning rate; did you mean 'lr_warmup_init'?",
     ),
     (
         "curriculum: {schedule: {shape: wsd, peak: 3e-3, min_lr: 1e-5}}\n",

@@ -15,11 +15,14 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.log import Log
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.formatting import duration
+from tamis.pipelines.recipe.load import load_recipe
 from tamis.pipelines.run import metrics, progress, run_lock
-from tamis.pipelines.run.progress import Attempt, MovementProgress, Progress
+from tamis.pipelines.run.launch import launch
+from tamis.pipelines.run.progress import Attempt, MovementProgress, Observer, Progress
 from tamis.pipelines.run.run_lock import RunLock
 from tamis.pipelines.run.status import lines, status
-from tests.pipelines.corpus import corpus, save
+from tamis.transforms.core.manifest import Counts
+from tests.pipelines.corpus import corpus, dealt, save
 from tests.pipelines.running import command, run, typed, write_recipe
 
 ATTEMPT = Attempt(
@@ -93,6 +96,21 @@ def test_the_log_as_text_and_an_unknown_form(tmp_path: Path, capsys: pytest.Capt
     result = CliRunner().invoke(app, ["run", "gopher", "-i", "x", "--log", "xml"])
     assert result.exit_code == 2
     assert "not one of json, text" in result.stderr
+
+
+def test_an_observer_gets_the_counts_once_all_documents_are_decided_and_before_the_release(tmp_path: Path) -> None:
+    told: list[Counts] = []
+
+    class Notes(Observer):
+        def decided(self, counts: Counts) -> None:
+            assert not (tmp_path / "run" / "manifest.json").exists()
+            told.append(counts)
+
+    source = save(tmp_path / "in", dealt(corpus(60), 3, seed=1))
+    recipe = load_recipe(str(write_recipe(tmp_path)), (), [str(source)])
+    result = launch(recipe, str(tmp_path / "run"), workers=1, observer=Notes())
+    (counts,) = told
+    assert counts.items() < result.manifest["counts"].items()
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+import threading
 from contextlib import AbstractContextManager
 from functools import partial
 from operator import add
@@ -20,7 +22,8 @@ from hypothesis import strategies as st
 
 from tamis.pipelines.curate import Curate
 from tamis.pipelines.runners import local
-from tamis.pipelines.runners.executor import apply_here, execute
+from tamis.pipelines.runners.executor import Call, Chain, apply_here, execute
+from tamis.pipelines.runners.threads import apply_in_threads
 from tamis.pipelines.runners.worker import DriverAlive
 from tamis.pipelines.runners.worker_pool import WorkerPool
 from tamis.transforms.beam.exchange import FlatMapDoFn, MapDoFn
@@ -40,8 +43,9 @@ class Collect(beam.PTransform):
 
 
 def _write(value: object, folder: Path) -> None:
-    number = os.getpid(), len(list(folder.iterdir()))
-    (folder / f"{number[0]}-{number[1]}").write_text(repr(value))
+    number, path = tempfile.mkstemp(dir=folder)
+    os.close(number)
+    Path(path).write_text(repr(value))
 
 
 def everything(pipeline: beam.Pipeline, words: list[str], folder: Path) -> None:
@@ -99,6 +103,21 @@ def by_beam(tmp_path_factory) -> list[str]:
 def test_here_it_does_what_beam_does(by_beam, tmp_path):
     execute(pipeline_of(everything, WORDS, tmp_path), apply_here)
     assert collected(tmp_path) == by_beam
+
+
+def test_on_threads_it_does_what_beam_does(by_beam, tmp_path):
+    execute(pipeline_of(everything, WORDS, tmp_path), apply_in_threads(3))
+    assert collected(tmp_path) == by_beam
+
+
+def test_threads_work_at_the_same_time_and_answers_keep_the_order():
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(number: int) -> int:
+        together.wait()
+        return number
+
+    assert apply_in_threads(2)(Chain((Call(MapDoFn(meet)),)), range(6)) == [*range(6)]
 
 
 @settings(max_examples=20)  # a graph takes .1 s to make

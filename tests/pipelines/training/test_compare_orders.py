@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,18 +14,11 @@ from typer.testing import CliRunner
 
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.cli.training_commands import proxy_orders
-from tamis.pipelines.training.compare_orders import (
-    BASELINE,
-    TokenizedCorpus,
-    draw,
-    held_out,
-    lines,
-    make_batches,
-    order_documents,
-    orders,
-    read_corpus,
-    schedules,
-)
+from tamis.pipelines.training.compare_orders import held_out, order_documents, orders, schedules
+from tamis.pipelines.training.order_evidence import lines, weigh
+from tamis.pipelines.training.plot_orders import draw
+from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus
+from tamis.transforms.core.errors import RunError
 from tamis.transforms.curriculum.order import Curriculum, Ordering
 from tests.transforms.feed.releases import release
 
@@ -41,55 +35,105 @@ def corpus(documents: int = 200) -> TokenizedCorpus:
     )
 
 
+ORDERS = ("ascending", "lr_weighted")
+SCHEDULES = ("wsd", "moderate", "constant", "cosine")
+
+
 def test_orders_hold_the_same_documents_each_source_in_its_own_order() -> None:
     one, documents = corpus(), np.arange(10, 190)
-    for ordering in orders((0.01, 0.1)).values():
-        for schedule in schedules(1e-3).values():
-            assert (
-                sorted(order_documents(one, documents, Curriculum(schedule=schedule, **dict(ordering)))) == documents.tolist()
-            )
-    ascending = order_documents(one, documents, Curriculum(order="ascending"))
-    constant = order_documents(one, documents, Curriculum(order="lr_weighted", schedule=schedules(1e-3)["constant"]))
+    for ordering in orders(ORDERS, (0.01, 0.1)).values():
+        for schedule in schedules(SCHEDULES, 1e-3).values():
+            order = order_documents(one, documents, Curriculum(schedule=schedule, **dict(ordering)), 0)
+            assert sorted(order) == documents.tolist()
+    ascending = order_documents(one, documents, Curriculum(order="ascending"), 0)
+    constant = schedules(SCHEDULES, 1e-3)["constant"]
+    weighted = order_documents(one, documents, Curriculum(order="lr_weighted", schedule=constant), 0)
     for source in (0, 1):
         own = ascending[one.source[ascending] == source]
         assert (np.diff(one.quality[own]) >= 0).all()
-    late = one.quality[constant[-60:]].mean()
-    assert late > one.quality[constant[:60]].mean() + 0.4
+    late = one.quality[weighted[-60:]].mean()
+    assert late > one.quality[weighted[:60]].mean() + 0.4
 
 
-def test_held_out_documents_are_of_the_best() -> None:
+def test_a_seed_shuffles_and_holds_out_other_documents_of_the_best() -> None:
     one = corpus(2000)
-    validation = held_out(one)
-    assert 5 < validation.sum() < 50
-    assert one.quality[validation].min() > 0.85
+    shuffles = {tuple(order_documents(one, np.arange(2000), Curriculum(), seed)) for seed in (0, 1, 2)}
+    assert len(shuffles) == 3
+    folds = np.array([held_out(one, seed) for seed in range(11)])
+    assert (folds[:10].sum(axis=0) <= 1).all()
+    assert (folds[10] == folds[0]).all()
+    for validation in folds:
+        assert 5 < validation.sum() < 50
+        assert one.quality[validation].min() > 0.85
 
 
-def test_batches_are_the_concatenated_documents() -> None:
-    one, documents = corpus(), np.array([5, 3, 3, 9, 1, 0, 7])
-    batches = make_batches(one, documents, 4, 2)
-    tokens = np.concatenate([np.repeat(document, one.lengths[document]) for document in documents])
-    full = len(tokens) // 4 * 4
-    assert {len(batch.tokens) for batch in batches[:-1]} == {2}
-    assert (np.concatenate([batch.tokens.ravel() for batch in batches]) == tokens[:full]).all()
-    owners = np.concatenate([np.full(one.lengths[document], index) for index, document in enumerate(documents)])[:full]
-    segments, positions = (np.concatenate([getattr(batch, name) for batch in batches]) for name in ("segments", "positions"))
-    for row, owner in enumerate(owners.reshape(-1, 4)):
-        assert segments[row].tolist() == (owner - owner[0] + 1).tolist()
-        assert positions[row].tolist() == [int((owner[:column] == owner[column]).sum()) for column in range(4)]
-    assert make_batches(one, documents[:0], 4, 2) == []
+def test_unknown_orders_and_schedules_are_named() -> None:
+    with pytest.raises(RunError, match="'up' is not an order; choose uniform, ascending"):
+        orders(["up"], ())
+    with pytest.raises(RunError, match="'linear' is not a schedule of this experiment; choose wsd, moderate"):
+        schedules(["linear"], 1e-3)
+
+
+LOSSES = {
+    ("uniform", "wsd", "none"): [4.0, 4.3, 3.9, 4.1],
+    ("ascending", "wsd", "none"): [3.9, 4.21, 3.8, 4.0],
+    ("lr_weighted 0.1", "wsd", "none"): [3.91, 4.2, 3.81, 4.0],
+    ("uniform", "cosine", "ema"): [4.1, 4.4, 4.0, 4.2],
+    ("ascending", "cosine", "ema"): [4.1, 4.4, 4.0, 4.2],
+    ("lr_weighted 0.1", "cosine", "ema"): [4.2, 4.51, 4.1, 4.3],
+}
+
+
+def advice(losses: dict[tuple[str, str, str], list[float]]) -> tuple[dict[str, Any], list[str]]:
+    """What is found in losses, and said of it."""
+    result = {"tokens": 1, "validation_tokens": 1, "planted_pair": {"cost": 0.1}, **weigh(losses)}
+    return result, list(lines(result))
+
+
+def test_a_gain_is_over_the_shuffle_under_the_same_schedule() -> None:
+    result, said = advice(LOSSES)
+    gains = {tuple(list(cell.values())[:3]): cell["gain"] for cell in result["cells"]}
+    assert gains["ascending", "wsd", "none"] == pytest.approx(0.0975)
+    assert gains["ascending", "cosine", "ema"] == 0
+    assert gains["lr_weighted 0.1", "cosine", "ema"] == pytest.approx(-0.1025)
+    assert result["comparisons"] == 3  # two under wsd, and one under cosine: ascending is its shuffle
+    assert said[0] == "ascending under wsd is enough: it beats uniform by 0.0975 nats"
+    assert said[1].startswith("no other choice beats it by more than 0.0")
+    assert said[2] == "(4 comparisons, with 95 % confidence in all of them together; 4 seeds)"
+
+
+def test_where_nothing_helps_that_is_said_first() -> None:
+    alike = {
+        way: [loss + 0.01 * (-1) ** (seed + at) for seed, loss in enumerate(LOSSES["uniform", "wsd", "none"])]
+        for at, way in enumerate(LOSSES)
+    }
+    said = advice(alike)[1]
+    assert said[0].startswith("uniform under wsd is enough: nothing beats it, and no other choice can by more than 0.0")
+
+
+def test_what_beats_ascending_is_the_choice() -> None:
+    better = LOSSES | {("lr_weighted 0.1", "cosine", "ema"): [3.7, 4.02, 3.6, 3.8]}
+    choice = "lr_weighted 0.1 under cosine, checkpoints averaged (ema), is the choice"
+    assert advice(better)[1][0].startswith(f"{choice}: it beats ascending under wsd by 0.1975 nats [+0.1")
+
+
+def test_one_seed_gives_no_advice() -> None:
+    said = advice({way: losses[:1] for way, losses in LOSSES.items()})[1]
+    assert said[0].startswith("One seed cannot tell 4 differences from luck, so take nothing from this")
 
 
 def test_each_half_life_is_an_order_of_its_own_in_the_table_and_the_plot() -> None:
-    names = list(orders((0.1, 0.01, 0.1)))
+    names = list(orders(ORDERS, (0.1, 0.01, 0.1)))
     assert names == ["uniform", "ascending", "lr_weighted 0.1", "lr_weighted 0.01"]
-    cells = [
-        {"order": order, "schedule": schedule, "averaging": "none", "loss": loss, "low": None, "gain": 0.0, "gain_low": None}
+    losses = {
+        (order, schedule, "none"): [loss, loss + 0.5 + 0.1 * (loss > 1)]
         for schedule in ("wsd", "cosine")
         for loss, order in enumerate(names)
-    ]
-    result = {"tokens": 1, "validation_tokens": 1, "cells": [{**cell, "high": None} for cell in cells]}
-    assert [line.split()[0] for line in lines(result)][2:] == [f"{loss}.00000" for loss in (0, 0, 1, 1, 2, 2, 3, 3)]
-    drawing = ET.fromstring(draw(result))
+    }
+    result, said = advice(losses)
+    table = [line.split() for line in said if line.startswith("  ")][1:]
+    assert [float(row[0]) for row in table] == [0.25, 0.25, 1.25, 1.25, 2.3, 2.3, 3.3, 3.3]
+    drawing = ET.fromstring(draw(result["cells"]))
     dots = drawing.findall("{*}circle")
     assert len({dot.get("cx") for dot in dots}) == len(dots)
     assert len({dot.get("fill") for dot in dots}) == len(names)
@@ -107,14 +151,13 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     texts = [f"{number} the sea is wide and the ship is {number % 9} " * 2 for number in range(160)]
     run = release(tmp_path, [texts[:80], texts[80:]])
     small = ["--sequence-length", "64", "--batch-size", "16", "--width", "8", "--layers", "1", "--heads", "1", "--seeds", "2"]
-    small += ["--threads", "1", "--half-life", "0.1", "--half-life", "0.01"]
+    small += ["--threads", "1", "--half-life", "0.1", "--half-life", "0.01", "--peak", "2e-3"]
     first = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
     assert first.exit_code == 0, first.output
     result = json.loads((tmp_path / "out/orders.json").read_text())
     assert len(result["cells"]) == 4 * 4 * 3
     cells = {(cell["order"], cell["schedule"], cell["averaging"]): cell for cell in result["cells"]}
-    assert (cells[BASELINE]["gain"], cells[BASELINE]["gain_low"]) == (0, 0)
-    assert all(cell["low"] <= cell["loss"] <= cell["high"] for cell in cells.values())
+    assert all(cell["low"] <= cell["gain"] <= cell["high"] for cell in cells.values())
     # Under a constant rate the order is ascending, and under a moderate decay if only the newest is remembered.
     same = {("lr_weighted 0.1", "constant"), ("lr_weighted 0.01", "constant"), ("lr_weighted 0.01", "moderate")}
     for (order, schedule, averaging), cell in cells.items():
@@ -122,11 +165,10 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
             assert (cell["loss"] == cells["ascending", schedule, averaging]["loss"]) == ((order, schedule) in same)
     drawing = ET.parse(tmp_path / "out/orders.svg").getroot()
     assert len(drawing.findall("{*}circle")) == 48
-    assert "gain over uniform, wsd, none" in first.stdout
-    assert min(cell["loss"] for cell in cells.values()) < result["unigram_entropy"]
-    assert result["warnings"] == []
+    assert result["planted_pair"]["text"] < result["unigram_entropy"]
+    assert min(result["planted_pair"]["seeds"]) > 0
     before, trainings = (tmp_path / "out/orders.json").read_bytes(), sorted((tmp_path / "out/trainings").iterdir())
-    assert len(trainings) == (4 * 4 - len(same)) * 2  # equal orders are trained once
+    assert len(trainings) == (4 * 4 - len(same) + 1) * 2  # equal orders are trained once; shuffled words are another training
     trainings[0].unlink()
     written = {one: one.stat().st_mtime_ns for one in trainings[1:]}
     again = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
@@ -137,9 +179,25 @@ def test_a_run_is_compared_and_drawn(tmp_path: Path) -> None:
     for one in trainings:  # as models that learned nothing would have left them
         one.write_text(json.dumps(dict.fromkeys(json.loads(one.read_text()), 5.5)))
     untrained = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small])
-    warning = "[under-trained] At learning rate 0.0006 no model predicts the validation text better (lowest loss 5.500)"
-    assert warning in json.loads((tmp_path / "out/orders.json").read_text())["warnings"][0]
-    assert warning in untrained.stdout
+    assert (untrained.exit_code, untrained.stdout) == (1, "")
+    assert "too few tokens" in untrained.stderr
+    assert "Use a larger corpus, smaller batches (--batch-size) or larger steps (--peak)" in untrained.stderr
+
+
+def test_a_sample_is_trained_on_and_all_of_the_best_is_measured(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    texts = [f"{number} the sea is wide and the ship is {number % 9} " * 2 for number in range(160)]
+    run = release(tmp_path, [texts])
+    small = ["--sequence-length", "64", "--batch-size", "8", "--width", "8", "--layers", "1", "--heads", "1", "--seeds", "1"]
+    small += ["--threads", "1", "--peak", "2e-3", "--order", "ascending", "--schedule", "constant", "--json"]
+    results = []
+    for sampled in ([], ["--tokens", "6K"]):
+        done = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out"), *small, *sampled])
+        assert done.exit_code == 0, done.output
+        results.append(json.loads(done.stdout))
+    assert 5_500 < results[1]["tokens"] < 6_500 < results[0]["tokens"]
+    assert results[0]["validation_tokens"] == results[1]["validation_tokens"]
+    assert len(results[1]["cells"]) == 2 * 3
 
 
 def test_a_run_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:
@@ -147,9 +205,3 @@ def test_a_run_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     run = release(tmp_path, [["one", "two", "three"]])
     refused = CliRunner().invoke(app, ["proxy-orders", run, "--output", str(tmp_path / "out")])
     assert (refused.exit_code, "is too small" in refused.stderr) == (1, True)
-
-
-def test_documents_are_read_with_an_end_each(tmp_path: Path) -> None:
-    documents = read_corpus(release(tmp_path, [["ab", "é"], ["c"]]), "bytes")
-    assert documents.ids.tolist() == [97, 98, 256, *"é".encode(), 256, 99, 256]
-    assert documents.lengths.tolist() == [3, 3, 2]

@@ -142,7 +142,15 @@ def test_the_schedule_as_arguments_of_a_trainer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--as", "megatron"], 2, "--as and --batch-tokens need each other"),
+        (["--as", "megatron"], 1, "the plan does not say how many tokens a step has: give --batch-tokens, or --batch"),
+        (["--batch-tokens", "10"], 2, "--batch-tokens is for --as, without --batch"),
+        (["--batch", "{sequences: 4}"], 2, "sequence_length: is missing"),
+        (["--batch", "{sequences: 4, sequence_length: 5, ramp: [3, 2, 9]}"], 2, "choose an increment that divides 1"),
+        (
+            ["--as", "transformers", "--batch", "{sequences: 4, sequence_length: 5, ramp: [1, 1, 30]}"],
+            1,
+            "transformers has no ramp of the batch size: give --batch-tokens",
+        ),
         (["--as", "olmo", "--batch-tokens", "10"], 2, "'olmo' is not one of megatron, transformers"),
         (["--as", "megatron", "--batch-tokens", "1001"], 1, "the run has 1,000 tokens, less than one step of 1,001"),
         (["--as", "megatron", "--batch-tokens", "9", "--schedule", "{shape: step, steps: [[0.5, 0.1]]}"], 1, "the shape step"),
@@ -151,3 +159,16 @@ def test_the_schedule_as_arguments_of_a_trainer(tmp_path: Path) -> None:
 def test_arguments_that_cannot_be_are_refused(tmp_path: Path, options: list[str], code: int, message: str) -> None:
     result = invoke("plan", finished(tmp_path, Curriculum(order="ascending")), *options)
     assert (result.exit_code, message in " ".join(result.stderr.split())) == (code, True)
+
+
+def test_a_ramp_of_the_batch_size_is_megatrons_own_and_counts_in_sequences(tmp_path: Path) -> None:
+    batch = {"sequences": 8, "sequence_length": 5, "ramp": (2, 2, 60)}
+    run = finished(tmp_path, Curriculum(order="ascending", batch=batch))
+    assert own_plan(run).batch.tokens_after([1, 10, 11]).tolist() == [10, 100, 120]
+    assert invoke("plan", run, "--as", "megatron", "--schedule", "{shape: linear, peak: 1.0e-3, final: 0}").stdout == (
+        "--lr 0.001 --min-lr 0.0 --lr-decay-style linear --lr-warmup-samples 0 --lr-decay-samples 200 --train-samples 200 "
+        "--seq-length 5 --global-batch-size 8 --rampup-batch-size 2 2 60\n"
+    )
+    flat = invoke("plan", run, "--batch", "{sequences: 4, sequence_length: 5}", "-o", tmp_path / "flat.json")
+    assert flat.exit_code == 0
+    assert json.loads((tmp_path / "flat.json").read_text())["batch"] == {"sequences": 4, "sequence_length": 5, "ramp": None}

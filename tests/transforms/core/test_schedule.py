@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,21 +11,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.core.schedule import Curve, Piece, Schedule
 
 STEPS = 1_000_000
 SHARES = st.floats(0, 1)
 
 
 @st.composite
+def pieces(draw: st.DrawFn, until: float, peak: float) -> Piece:
+    curve = draw(st.sampled_from(get_args(Curve)))
+    power = draw(st.floats(0.5, 3)) if curve == "linear" else 1.0
+    first, last = (peak * draw(st.floats(1e-3, 1)) for _ in range(2))
+    return Piece(until=until, curve=curve, first=first, last=last, power=power)
+
+
+@st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
     peak = draw(st.floats(1e-6, 1))
-    shape = draw(st.sampled_from(["constant", "linear", "cosine", "wsd", "step", "points"]))
+    shape = draw(st.sampled_from(["constant", "linear", "cosine", "wsd", "step", "pieces", "points"]))
     if shape == "points":
         tokens = sorted(draw(st.lists(st.integers(1, 1000), max_size=6)))
         rates = draw(st.lists(SHARES, min_size=len(tokens) + 2, max_size=len(tokens) + 2))
         rates[0] = max(rates[0], 1e-3)
         return Schedule(points=tuple((at, peak * rate) for at, rate in zip([0, *tokens, 1000], rates, strict=True)))
+    if shape == "pieces":
+        ends = sorted(draw(st.sets(st.floats(0.01, 0.99), max_size=4)))
+        return Schedule(pieces=tuple(draw(pieces(until, peak)) for until in [*ends, draw(st.floats(1, 2))]))
     warmup = draw(st.floats(0, 0.9))
     steps = sorted(draw(st.sets(st.floats(0.901, 0.999), min_size=1, max_size=4))) if shape == "step" else []
     return Schedule(
@@ -33,7 +45,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         final=peak * draw(st.floats(1e-3, 1)),
         warmup=warmup,
         decay=(1 - warmup) * draw(st.floats(0, 0.999)),
-        decay_shape=draw(st.sampled_from(["sqrt", "linear", "cosine", "exponential"])),
+        decay_shape=draw(st.sampled_from(get_args(Curve))),
         steps=tuple((at, draw(SHARES)) for at in steps),
     )
 
@@ -124,6 +136,14 @@ def test_a_constant_schedule_has_no_final_rate() -> None:
         ({"points": [[0, 0.1], [2, 0.1]], "tokens": 5}, "leave out tokens"),
         ({"points": [[0, 0.0], [2, 0.0]]}, "greater than 0"),
         ({"points": [[0, 1.0], [0, 0.0], [2, 0.0]]}, "0 throughout"),
+        ({"shape": "pieces"}, "shape: pieces needs pieces"),
+        ({"pieces": [{"until": 0.5, "first": 1, "last": 0}]}, "only the last one at 1 or later"),
+        ({"pieces": [{"until": 1, "first": 1, "last": 0}, {"until": 2, "first": 1, "last": 0}]}, "only the last one at 1"),
+        ({"pieces": [{"until": 1, "first": 0, "last": 0}]}, "greater than 0"),
+        ({"pieces": [{"until": 1, "first": 1, "last": 0}], "peak": 2}, "leave it out"),
+        ({"pieces": [{"until": 1, "first": 1, "last": 0}], "warmup": 0.1}, "include the warm-up"),
+        ({"pieces": [{"until": 1, "first": 1, "last": 0, "curve": "exponential"}]}, "has no rate of 0"),
+        ({"pieces": [{"until": 1, "first": 1, "last": 0, "curve": "cosine", "power": 2}]}, "for linear pieces"),
         ({"points": [[0, "x"]]}, "valid number"),
         ({"points": "no/such.csv"}, "no such file"),
         ({"peak": 0}, "greater than 0"),
@@ -162,6 +182,23 @@ def test_a_step_drops_at_its_place_and_not_before() -> None:
 def test_an_exponential_tail_halves_at_even_distances() -> None:
     schedule = Schedule(peak=1.0, final=1 / 16, decay=0.4, decay_shape="exponential")
     np.testing.assert_allclose(schedule.learning_rate([0.6, 0.7, 0.8, 0.9, 1]), [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16])
+
+
+def test_a_halving_decay_falls_by_halves_of_what_is_above_twice_the_fall() -> None:
+    schedule = Schedule(peak=3.0, final=1.0, decay=1.0, decay_shape="halving")
+    np.testing.assert_allclose(schedule.learning_rate([0, 0.5, 1]), [3, 1 + 2 * (2 * 0.5**0.5 - 1), 1])
+
+
+def test_an_inverse_square_root_halves_at_four_times_the_step() -> None:
+    schedule = Schedule(
+        pieces=({"until": 0.1, "first": 0, "last": 8}, {"until": 1, "first": 8, "last": 8 / 10**0.5, "curve": "inverse_sqrt"})
+    )
+    np.testing.assert_allclose(schedule.learning_rate([0.05, 0.1, 0.4, 0.9]), [4, 8, 4, 8 / 3])
+
+
+def test_a_run_may_end_within_the_last_piece() -> None:
+    schedule = Schedule(pieces=({"until": 2, "first": 4, "last": 0, "curve": "cosine"},))
+    np.testing.assert_allclose(schedule.learning_rate([0, 1]), [4, 2])
 
 
 def test_a_moderate_decay_ends_at_a_third() -> None:

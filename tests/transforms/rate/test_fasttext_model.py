@@ -72,6 +72,7 @@ ADVERSARIAL = [
     "x" * 100_000,
     "漢" * 20_000,
     "ab " * 20_000,
+    *(" " * blanks + "x" * size + " free" for blanks in (0, 1, 61, 64) for size in (2, 7, 9, 17, 25, 63, 64, 65, 128)),
     " ".join(f"w{n}" for n in range(9000)) + " " + " ".join(f"w{n}" for n in range(9000)),
 ]
 

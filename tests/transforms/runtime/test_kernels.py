@@ -77,6 +77,13 @@ def test_a_kernel_is_compiled_once_and_again_when_another_module_changes(package
     assert run(package, cache)[0] == "10 compiled"
 
 
+def test_a_kept_kernel_needs_nothing_of_a_compiler(package: Path, tmp_path: Path) -> None:
+    with (package / "kernel.py").open("a") as file:
+        file.write('import sys; print("numba.np.linalg" in sys.modules)\n')
+    assert run(package, tmp_path)[0].split() == ["6", "compiled", "True"]
+    assert run(package, tmp_path)[0].split() == ["6", "kept", "False"]
+
+
 def test_without_a_writable_folder_kernels_run_and_one_warning_says_what_to_do(package: Path) -> None:
     output, stderr = run(package, package / "callee.py" / "below a file")
     assert output == "6 compiled"

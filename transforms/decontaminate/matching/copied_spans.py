@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import unpack
+from tamis.transforms.decontaminate.matching.candidates import propose
 from tamis.transforms.decontaminate.matching.scores import Matches
 from tamis.transforms.decontaminate.matching.verdicts import find, severities
 from tamis.transforms.runtime.kernels import njit
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.candidate_records import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.decontaminate.matching.run_evidence import Evidence
     from tamis.transforms.text.words import Words

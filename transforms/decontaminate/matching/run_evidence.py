@@ -16,7 +16,7 @@ from tamis.transforms.decontaminate.matching.scores import MOST_BITS, ngram_ends
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.candidate_records import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
 
 Floats = npt.NDArray[np.float64]

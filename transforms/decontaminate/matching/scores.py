@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import BEGINS, ENDS, OFFERS, WHOLE, Candidates
+from tamis.transforms.decontaminate.matching.candidate_records import BEGINS, ENDS, OFFERS, WHOLE, Candidates
 from tamis.transforms.decontaminate.matching.index import ANSWER, CHOICES, PASSAGE, QUESTION, STEM_BITS, totals
 from tamis.transforms.decontaminate.matching.item_texts import SCALE
+from tamis.transforms.decontaminate.record import CLASSES
 from tamis.transforms.runtime.kernels import njit
 
 if TYPE_CHECKING:
@@ -36,10 +37,6 @@ Ints = npt.NDArray[np.int64]
 
 Metric = Literal["weighted", "ngram", "token", "extend", "longest"]
 
-CLASSES: Final = ("copied", "changed", "part", "answer", "passage")
-"""A copy, also an edited one; one with other numbers; a part of a question, a text that only begins as it
-does, or the question with other choices; an answer without its question; the passage that a question is
-about, what many questions share, or a quotation."""
 COPIED, CHANGED, PART, ANSWER_ALONE, PASSAGE_ALONE = range(len(CLASSES))
 
 DOUBT: Final = 25.0

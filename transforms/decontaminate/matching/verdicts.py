@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.transforms.beam.step import rounded
-from tamis.transforms.decontaminate.matching.scores import CLASSES, Matches, by_metric, weighted
+from tamis.transforms.decontaminate.matching.scores import Matches, by_metric, weighted
+from tamis.transforms.decontaminate.record import CLASSES
 
 if TYPE_CHECKING:
     from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-    from tamis.transforms.decontaminate.matching.candidates import Candidates
+    from tamis.transforms.decontaminate.matching.candidate_records import Candidates
     from tamis.transforms.decontaminate.matching.index import Index
     from tamis.transforms.decontaminate.matching.run_evidence import Evidence
 

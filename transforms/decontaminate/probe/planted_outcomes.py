@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tamis.transforms.decontaminate.matching.candidates import unpack
+from tamis.transforms.decontaminate.matching.candidate_records import unpack
 from tamis.transforms.decontaminate.matching.run_evidence import RunCounts, evidence
 from tamis.transforms.decontaminate.matching.verdicts import decisive, details, find, severities
 

@@ -16,8 +16,8 @@ _AT = re.compile(
     r"(?i)@|%40|&#0*64;|&#x0*40;|&commat;| ?(?:\( ?(?:at|@) ?\)|\[ ?(?:at|@) ?\]|\{ ?(?:at|@) ?\}|< ?at ?>) ?| at "
 )
 _LOCAL = re.compile(rf"(?:{_LETTER}(?:{_LETTER}|[.+%'-])*|{_WIDE}(?:{_WIDE}|[\w.+-])*)\Z")
-_DOT = r"(?:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
-_SPOKEN_LOCAL = re.compile(rf"(?i){_LETTER}(?:{_LETTER}|[.+'-])*(?:{_DOT}{_LETTER}(?:{_LETTER}|[.+'-])*){{0,4}}\Z")
+_DOT = r"(?i:\.| ?(?:\( ?(?:dot|\.) ?\)|\[ ?(?:dot|\.) ?\]|\{ ?(?:dot|\.) ?\}) ?| dot )"
+_SPOKEN_LOCAL = re.compile(rf"{_LETTER}(?:{_LETTER}|[.+'-])*(?:{_DOT}{_LETTER}(?:{_LETTER}|[.+'-])*){{0,4}}\Z")
 _SPACED_LOCAL = re.compile(rf"(?<!\w)(?![0-9]+ \.){_LETTER}+(?: ?[._-] ?{_LETTER}+)*\Z")
 _LONGEST_LOCAL = 64
 
@@ -25,17 +25,17 @@ _LABEL = rf"(?:{_LETTER}(?:{_LETTER}|-){{0,62}}|{_WIDE}{{1,62}})"
 _GLUED = r"(?:com|net|org|edu|gov|info)(?=[A-Z0-9])"
 """An end to which the next word sticks: `name@host.comPhone`."""
 _LAST = rf"(?:{_GLUED}|[^\W\d_{_UNSPACED}]{{2,12}}(?=https?://|www\.)|(?:xn--[A-Za-z0-9-]{{2,59}}|[^\W\d_{_UNSPACED}]{{2,24}})(?!{_LETTER})|{_WIDE}{{2,12}})"
-_DOMAIN = re.compile(rf"(?i:(?:{_LABEL}{_DOT}){{1,8}})(?:{_LAST})")
+_DOMAIN = re.compile(rf"(?:{_LABEL}{_DOT}){{1,8}}(?:{_LAST})")
 _NEXT_SENTENCE = re.compile(r"(?<=\.(?:com|net|org|edu|gov))\.[A-Z][a-z]+\Z")
-_WORDED_DOMAIN = re.compile(rf"(?i)(?:{_LABEL} dot ){{1,4}}[a-z]{{2,12}}(?!\w)(?! at )")
+_WORDED_DOMAIN = re.compile(rf"(?:{_LABEL}(?i: dot )){{1,4}}(?i:[a-z]{{2,12}}(?!\w)(?! at ))")
 _COUNTRIES = (
     "ar|au|bg|br|ch|cl|cn|co|cz|de|dk|ee|eg|es|eu|fi|fr|gr|hk|hr|hu|il|ir|jp|ke|kr|lt|lv|mx|ng|nl|nz|pk|pl|pt|ro|ru|se|sg|si|sk"
     "|tr|tv|tw|ua|uk|za"
 )
 """Ends of domains that are no English words."""
 _SPACED_DOMAIN = re.compile(
-    rf"(?i) ?{_LABEL}(?: ?[.-] ?{_LABEL})*? ?\. ?"
-    rf"(?:(?:com|net|org|edu|gov|mil|info|biz)(?: ?\. ?(?:{_COUNTRIES}))?|{_COUNTRIES})(?!\w)"
+    rf" ?{_LABEL}(?: ?[.-] ?{_LABEL})*? ?\. ?"
+    rf"(?i:(?:com|net|org|edu|gov|mil|info|biz)(?: ?\. ?(?:{_COUNTRIES}))?|{_COUNTRIES})(?!\w)"
 )
 
 _SAID = re.compile(r"(?i) ?[(\[{] ?(?:dot|\.) ?[)\]}] ?| dot ")

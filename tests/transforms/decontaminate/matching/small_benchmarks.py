@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from tamis.transforms.decontaminate.benchmarks import Benchmark
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-from tamis.transforms.decontaminate.matching.candidates import Candidates, propose, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import Candidates, unpack
+from tamis.transforms.decontaminate.matching.candidates import propose
 from tamis.transforms.decontaminate.matching.index import Index, build
 from tamis.transforms.decontaminate.matching.run_evidence import Evidence, RunCounts, evidence
-from tamis.transforms.decontaminate.matching.scores import CLASSES
 from tamis.transforms.decontaminate.matching.verdicts import find
+from tamis.transforms.decontaminate.record import CLASSES
 from tamis.transforms.text.segment import segment
 from tamis.transforms.text.words import DEFAULT_WORDS, Words
 

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from tamis.testing import check_rater
 from tamis.transforms.decontaminate.benchmarks import items
 from tamis.transforms.decontaminate.contamination_rater import Contamination, Decontaminate
-from tamis.transforms.decontaminate.matching.candidates import OFFERS, propose, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import OFFERS, unpack
+from tamis.transforms.decontaminate.matching.candidates import propose
 from tamis.transforms.decontaminate.matching.index import Index, load_or_build
 from tamis.transforms.text.segment import segment
 from tests.transforms.decontaminate.matching.small_benchmarks import benchmark, candidates_of, index_of, scores

@@ -14,7 +14,8 @@ import pytest
 import zstandard
 
 from tamis.transforms.decontaminate.contamination_rater import Decontaminate
-from tamis.transforms.decontaminate.matching.candidates import propose, unpack
+from tamis.transforms.decontaminate.matching.candidate_records import unpack
+from tamis.transforms.decontaminate.matching.candidates import propose
 from tamis.transforms.decontaminate.matching.index import load_or_build
 from tamis.transforms.decontaminate.matching.scores import by_metric
 from tamis.transforms.decontaminate.rephrased.judges import Rule

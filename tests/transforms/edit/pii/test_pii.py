@@ -274,6 +274,7 @@ def test_numbers_of_every_country_are_found_as_they_are_written_abroad_and_behin
 
 def test_numbers_of_listed_countries_are_found_as_they_are_written_at_home() -> None:
     """Those that begin with 0 or a bracket; others cannot be told from a number with a space in it."""
+    assert set(COUNTRIES) <= phonenumbers.SUPPORTED_REGIONS
     texts = []
     for region in COUNTRIES:
         for kind in (phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE):

@@ -113,8 +113,10 @@ def _introduced(data, i, first, words):
             word |= np.uint64(data[j] | 0x20) << np.uint64(8 * size)
         size += 1
         j -= 1
-    at = np.searchsorted(words, word)
-    return at < len(words) and words[at] == word
+    known = False
+    for one in words:
+        known |= one == word
+    return known
 
 
 @njit(cache=True, nogil=True)

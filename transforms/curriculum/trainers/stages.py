@@ -93,7 +93,7 @@ def schedule_of(sections: Iterable[Section], steps: int) -> Schedule:
     peak = (hold or decay or warmup or run[0]).first or run[0].last
     joined = all(before.last == after.first for before, after in pairwise(run))
     if plain or not joined or (decay and decay.power != 1) or (warmup and warmup.end >= steps) or not (hold or decay):
-        pieces = (Piece(until=s.end / steps, first=s.first, last=s.last, curve=s.curve, power=s.power) for s in run)
+        pieces = (Piece(until=_whole(s.end) / steps, first=s.first, last=s.last, curve=s.curve, power=s.power) for s in run)
         return Schedule(pieces=tuple(pieces))
     common: Arguments = {"peak": peak, "warmup": warmup.end / steps if warmup else 0.0}
     if decay is None:
@@ -122,6 +122,11 @@ def _whole_steps(schedule: Schedule, steps: int) -> list[Section]:
         else:
             sections.append(replace(section, start=start, end=end))
     return sections
+
+
+def _whole(step: float) -> float:
+    """A step that is whole but for rounding, so that a jump is at it and not just behind it."""
+    return round(step) if abs(step - round(step)) < 1e-9 else step
 
 
 def _no_such_shape(trainer: str, shape: str) -> str:

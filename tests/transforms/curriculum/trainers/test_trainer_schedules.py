@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,13 +46,30 @@ def planned(schedule: Schedule, steps: int = STEPS) -> Rates:
 
 def deviation(trainer: str, arguments: Arguments) -> float:
     """The largest difference to the trainer's own scheduler, as a share of the peak."""
-    schedule = read(trainer, arguments)
-    return float(np.max(np.abs(TRAINERS[trainer](arguments) - planned(schedule))) / schedule.peak)
+    schedule, rates = read(trainer, arguments), TRAINERS[trainer](arguments)
+    return float(np.max(np.abs(rates - planned(schedule, len(rates)))) / schedule.peak)
 
 
 @pytest.mark.parametrize(("trainer", "shape"), EVERY)
 def test_a_schedule_of_a_trainer_has_its_rates(trainer: str, shape: str) -> None:
     assert deviation(trainer, CASES[trainer][shape]) <= EXACT
+
+
+@settings(max_examples=40, deadline=None)
+@given(warmup=st.integers(0, 60), hold=st.integers(0, 60), decay=st.integers(1, 90), final=st.floats(0, 0.9))
+def test_a_run_of_any_number_of_steps_has_them(warmup: int, hold: int, decay: int, final: float) -> None:
+    steps = warmup + hold + decay
+    megatron = {"lr": 1.0, "min-lr": final, "train-iters": steps, "lr-warmup-iters": warmup, "lr-decay-style": "WSD"}
+    kwargs = {"num_decay_steps": decay, "min_lr_ratio": final, "decay_type": "1-sqrt", "warmup_type": "1-sqrt"}
+    ours = {"learning_rate": 1.0, "max_steps": steps, "warmup_steps": warmup, "lr_scheduler_kwargs": kwargs}
+    titan = {"lr": 1.0, "steps": steps, "warmup_steps": warmup, "decay_ratio": decay / steps, "decay_type": "sqrt"}
+    cases = [
+        ("megatron", {**megatron, "lr-wsd-decay-iters": decay, "lr-wsd-decay-style": "minus_sqrt"}),
+        ("transformers", {**ours, "lr_scheduler_type": "warmup_stable_decay"}),
+        ("torchtitan", {**titan, "min_lr_factor": final}),
+    ]
+    for trainer, arguments in cases:
+        assert deviation(trainer, arguments) <= EXACT, trainer
 
 
 @pytest.mark.parametrize(("trainer", "shape"), [each for each in EVERY if each[0] in PRINTED])

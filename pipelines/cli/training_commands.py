@@ -90,9 +90,8 @@ def plan(
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(
-            run, parse_schedule(schedule) if schedule else None, changed, output, parse_batch(batch) if batch else None
-        )
+        other, its_batch = parse_schedule(schedule) if schedule else (None, None)
+        uri, plan = write_plan(run, other, changed, output, parse_batch(batch) if batch else its_batch)
         if trainer:
             _print_arguments(plan, trainer, batch_tokens, as_json)
             return
@@ -118,21 +117,22 @@ def _print_arguments(plan: TrainingPlan, trainer: str, batch_tokens: int, as_jso
 @app.command("check-log")
 def check_log_command(
     run: ReleaseName,
-    log: Annotated[str, typer.Argument(metavar="LOG", help="A training log: CSV (named .csv), or JSON Lines.")],
+    log: Annotated[str, typer.Argument(metavar="LOG", help="CSV, JSON, printed lines, or event files of TensorBoard.")],
     plan: Annotated[str, typer.Option(help="A plan that tamis plan wrote. Default: that of the release.")] = "",
     batch_tokens: BatchTokens = 0,
     as_json: Json = False,
 ) -> None:
     """Hold a training log against the plan: the learning rate and the tokens at each step.
 
-    Without --batch-tokens, the tokens in the log say how many a step has. Exits with 1 if one deviates.
+    Without --batch-tokens, the plan's batch size says how many tokens a step has, else the log. Exits with 1 if one
+    deviates.
     """
     with user_errors(as_json):
-        from tamis.pipelines.training.check_log import check_log, lines
+        from tamis.pipelines.training.logs.check_log import check_log, deviates, lines
 
         found = check_log(run, log, plan, batch_tokens or None)
         print_output(found, lines(found), as_json)
-        if found["rate_deviation"] or found["token_deviation"]:
+        if deviates(found):
             raise typer.Exit(PROBLEM)
 
 

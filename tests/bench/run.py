@@ -92,7 +92,8 @@ def main() -> None:
     wanted = set(options.only) or {*WORKS, "stages", "limits", "memory"}
     peers = () if options.skip_peers else PEERS
     pythons = _pythons({tool.peer for tool in peers if tool.peer and wanted & {*tool.works}})
-    whole, small = (_corpus(size, options.text) for size in (options.mb, options.slow_mb))
+    truth = () if any(work.startswith("duplicates") for work in wanted) else ("--no-truth",)
+    whole, small = (_corpus(size, options.text, *truth) for size in (options.mb, options.slow_mb))
     lines: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)
     for repeat in range(options.repeats):
         for one in _turn(wanted, whole, small, peers):

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,13 +46,30 @@ def planned(schedule: Schedule, steps: int = STEPS) -> Rates:
 
 def deviation(trainer: str, arguments: Arguments) -> float:
     """The largest difference to the trainer's own scheduler, as a share of the peak."""
-    schedule = read(trainer, arguments)
-    return float(np.max(np.abs(TRAINERS[trainer](arguments) - planned(schedule))) / schedule.peak)
+    schedule, rates = read(trainer, arguments), TRAINERS[trainer](arguments)
+    return float(np.max(np.abs(rates - planned(schedule, len(rates)))) / schedule.peak)
 
 
 @pytest.mark.parametrize(("trainer", "shape"), EVERY)
 def test_a_schedule_of_a_trainer_has_its_rates(trainer: str, shape: str) -> None:
     assert deviation(trainer, CASES[trainer][shape]) <= EXACT
+
+
+@settings(max_examples=40, deadline=None)
+@given(warmup=st.integers(0, 60), hold=st.integers(0, 60), decay=st.integers(1, 90), final=st.floats(0, 0.9))
+def test_a_run_of_any_number_of_steps_has_them(warmup: int, hold: int, decay: int, final: float) -> None:
+    steps = warmup + hold + decay
+    megatron = {"lr": 1.0, "min-lr": final, "train-iters": steps, "lr-warmup-iters": warmup, "lr-decay-style": "WSD"}
+    kwargs = {"num_decay_steps": decay, "min_lr_ratio": final, "decay_type": "1-sqrt", "warmup_type": "1-sqrt"}
+    ours = {"learning_rate": 1.0, "max_steps": steps, "warmup_steps": warmup, "lr_scheduler_kwargs": kwargs}
+    titan = {"lr": 1.0, "steps": steps, "warmup_steps": warmup, "decay_ratio": decay / steps, "decay_type": "sqrt"}
+    cases = [
+        ("megatron", {**megatron, "lr-wsd-decay-iters": decay, "lr-wsd-decay-style": "minus_sqrt"}),
+        ("transformers", {**ours, "lr_scheduler_type": "warmup_stable_decay"}),
+        ("torchtitan", {**titan, "min_lr_factor": final}),
+    ]
+    for trainer, arguments in cases:
+        assert deviation(trainer, arguments) <= EXACT, trainer
 
 
 @pytest.mark.parametrize(("trainer", "shape"), [each for each in EVERY if each[0] in PRINTED])
@@ -142,15 +159,26 @@ def test_a_warm_up_that_a_trainer_does_not_have_is_refused(trainer: Trainer, mes
     [
         ("megatron", {"lr": 1e-3}, "set train_iters or train_samples"),
         ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-samples": 9}, "all other lengths in the same unit"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-warmup-iters": 9}, "warm-up must be shorter"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-style": "WSD"}, "needs lr_wsd_decay_iters"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "min-lr": 1}, "at most lr"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-warmup-iters": 9}, "set it below 9 iters"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-style": "WSD"}, "should be 1 to 9, what the warm-up leaves"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "min-lr": 1}, "is above lr, 0.001"),
         ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-stile": "WSD"}, "did you mean 'lr_decay_style'"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "rampup-batch-size": [2, 2, 9]}, "needs the lengths in samples"),
+        (
+            "megatron",
+            {"lr": 1e-3, "train-samples": 9, "rampup-batch-size": [2, 2, 9]},
+            "needs global_batch_size and seq_length",
+        ),
+        (
+            "megatron",
+            {"lr": 1, "train-samples": 9, "rampup-batch-size": [2, 3, 9], "global-batch-size": 6, "seq-length": 1},
+            "choose an increment that divides 4",
+        ),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "reduce_lr_on_plateau"}, "lr_scheduler_type"),
         ("transformers", {"max_steps": 9, "lr_scheduler_kwargs": {"power": 2}}, "is not an option of linear: it has none"),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "cosine_with_min_lr"}, "min_lr_rate"),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "warmup_stable_decay"}, "num_decay_steps"),
-        ("transformers", {"max_steps": 9, "warmup_steps": 10}, "longer than max_steps"),
+        ("transformers", {"max_steps": 9, "warmup_steps": 10}, "is longer than the run, of max_steps 9"),
         ("nanochat", {"lr": 1, "num_iterations": 9, "warmup_ratio": 0.7}, "longer than num_iterations"),
         ("torch", {"lr": 1, "steps": 9, "schedulers": [{"type": "StepLR", "step_size": 3}], "milestones": [3]}, "milestones"),
         ("torchtitan", {"lr": 1}, "steps"),

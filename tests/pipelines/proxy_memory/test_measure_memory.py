@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.proxy_memory.measure_memory import plan_run
 from tamis.pipelines.proxy_memory.memory_result import Experiment, Seed, lines, summarise
-from tamis.pipelines.proxy_memory.plot_memory import draw
+from tamis.pipelines.proxy_memory.plot_memory import PANEL, draw
 from tamis.pipelines.training.rank_runs import ProxyTraining
 from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus, make_batches
 from tamis.transforms.curriculum.order import Curriculum
@@ -150,6 +150,7 @@ def test_the_figure_has_a_panel_for_each_setting_a_dot_for_each_distance_and_a_b
         assert len(xs) == len(row["distances"])
         band = panel.find("{*}rect")
         assert band is not None
+        assert xs[0] <= float(band.get("x", "")) < float(band.get("x", "")) + float(band.get("width", "")) <= PANEL - 20
         assert f"half-life {row['half_life']:,.0f} tokens" in [text.text for text in panel.findall("{*}text")]
     assert float(drawing.get("width", 0)) > max(xs)
 

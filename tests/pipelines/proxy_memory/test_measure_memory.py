@@ -137,6 +137,8 @@ def test_what_was_not_measured_is_said() -> None:
     for half_life, warning in ((100_000, "[horizon]"), (1_500, "[short]")):
         told = summarise("RUN", EXPERIMENT, SETTINGS, [measured(half_life, 60_000, 2048), [], [], []])["warnings"]
         assert [line.split()[0] for line in told] == [warning]
+    noisy = summarise("RUN", EXPERIMENT, SETTINGS, [measured(9_000, 60_000, 2048, noise=0.3), [], [], []])
+    assert (noisy["settings"][0]["low"], noisy["warnings"][0].split()[0]) == (None, "[no-interval]")
 
 
 def test_the_figure_has_a_panel_for_each_setting_a_dot_for_each_distance_and_a_band() -> None:

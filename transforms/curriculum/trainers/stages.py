@@ -22,14 +22,14 @@ Arguments = dict[str, Any]
 
 
 class TrainerArguments(Options):
-    """Arguments by the names that the trainer gives them, with - or _."""
+    """Arguments by the names that the trainer gives them, with - or _, and with or without their section before a dot."""
 
     @model_validator(mode="before")
     @classmethod
     def _spell_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        spelt = {str(name).lstrip("-").replace("-", "_"): name for name in values}
+        spelt = {str(name).lstrip("-").replace("-", "_").rsplit(".", 1)[-1]: name for name in values}
         wrong: dict[tuple[str, ...], str] = {}
         for name, written in spelt.items():
             if name not in cls.model_fields:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.curriculum.trainer_arguments import Trainer, trainer_arguments
 from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
+from tamis.transforms.curriculum.training_plan import TrainingPlan, make_plan
+from tests.transforms.curriculum.test_training_plan import manifest
 from tests.transforms.curriculum.trainers.trainer_rates import CASES, TRAINERS, Arguments, Rates
 
 STEPS = 400
@@ -194,3 +197,13 @@ def test_a_curve_that_the_next_scheduler_cuts_off_is_refused() -> None:
     schedulers = [{"type": "CosineAnnealingLR", "T_max": 9}, {"type": "StepLR", "step_size": 3}]
     with pytest.raises(ValidationError, match="is cut off by the next scheduler at 5"):
         read("torch", {"lr": 1, "steps": 12, "schedulers": schedulers, "milestones": [5]})
+
+
+@pytest.mark.parametrize(("trainer", "shape"), [each for each in EVERY if each[0] in ("megatron", "torch")])
+def test_it_can_be_ordered_for_and_planned(trainer: str, shape: str) -> None:
+    schedule = read(trainer, CASES[trainer][shape])
+    curriculum = Curriculum(order="lr_weighted", half_life=0.1, schedule=schedule)
+    plan = make_plan(manifest(curriculum, [("phase-1", 600), ("phase-1", 400)]))
+    assert sum(shard.lr_mass for shard in plan.shards) == pytest.approx(1)
+    assert plan.best_decile_weight["lr_weighted"] == pytest.approx(max(plan.best_decile_weight.values()))
+    assert TrainingPlan.model_validate_json(plan.model_dump_json()) == plan

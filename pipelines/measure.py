@@ -27,6 +27,7 @@ from tamis.transforms.select.rule_blocks import Rows
 from tamis.transforms.text.hashing import hash128, hash_texts, mix
 from tamis.transforms.text.metadata import column_of, field_texts, field_values
 from tamis.transforms.text.segment import Texts, segment, unsegmented
+from tamis.transforms.text.word_hashes import hashed_words
 
 
 class Components(NamedTuple):
@@ -222,15 +223,13 @@ def _measured(
     raters: Sequence[Rater[Any]],
 ) -> Measured:
     """Documents with all signals, and their sketch. `reading`: how raters see them, unless they compare."""
-    batch, words = documents.batch, reading.words
-    texts = segment(batch["text"], words)
+    batch = documents.batch
     bands = recipe.dedup.minhash if recipe.dedup is not None else None
     raters = _reading(raters, reading)
-    comparing = texts
-    if words != recipe.words and (bands is not None or any(rater.compares for rater in raters)):
-        comparing = segment(batch["text"], recipe.words)
-    for rater in raters:
-        documents = _rated(documents, [rater], comparing if rater.compares else texts)
+    seen = [recipe.words if rater.compares else reading.words for rater in raters]
+    cut = {words: segment(batch["text"], words) for words in dict.fromkeys(seen)}
+    for rater, words in zip(raters, seen, strict=True):
+        documents = _rated(documents, [rater], cut[words])
     values = documents.values
     editors = [editor for each in by_section.values() for editor in each]
     edits = {signal.name for editor in editors for signal in editor.signals}
@@ -242,6 +241,7 @@ def _measured(
         edits_of = documents.edits if documents.edits is not None else pa.nulls(batch.num_rows, RECORD)
         fields, arrays = [*fields, pa.field(EDITS, RECORD)], [*arrays, edits_of]
     rated = pa.record_batch(arrays, schema=pa.schema(fields))
+    texts = next(iter(cut.values())) if cut else unsegmented(batch["text"])
     text_hash = hash128(batch["text"])
     columns: dict[str, pa.Array] = {
         "id": batch["id"],
@@ -255,7 +255,8 @@ def _measured(
     if editors:
         columns["chars_read"] = pc.utf8_length(documents.read).cast(pa.int64())
     if bands is not None:
-        columns["bands"] = sketch(comparing, bands)
+        hashed = cut[recipe.words] if recipe.words in cut else hashed_words(batch["text"], recipe.words, fold=True)
+        columns["bands"] = sketch(hashed, bands)
     return rated, pa.record_batch(columns)
 
 

@@ -52,6 +52,8 @@ def run(
     names their place. `workers`: 0 for as many as pay. `options` are the runner's. Raises
     RunError, and RecipeError for a recipe, which say what to do.
     """
+    import apache_beam  # noqa: F401 - with its connectors, which your program may use
+
     from tamis.pipelines.run.launch import launch
 
     paths = [input] if isinstance(input, str) else list(input)

@@ -19,7 +19,6 @@ from tamis.pipelines.cli.questions import question_commands
 from tamis.pipelines.recipe.load import load_recipe, recipe_source, shipped_recipes
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.runners import registry
-from tamis.pipelines.runners.plain_beam import import_plain_beam
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.runtime.credentials import redact
 from tamis.transforms.runtime.memory import share_one_heap
@@ -129,8 +128,6 @@ def run(
         from tamis.pipelines.run.progress import Observer
 
         with Display(quiet or as_json or events is not None) as display:
-            if runner == "local":
-                import_plain_beam()
             from tamis.pipelines.run.launch import launch  # takes a while, in which something should be seen
 
             observer = events or (Observer() if as_json else display)

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tamis.pipelines.contamination.benchmark_receipt import write_benchmark_receipt
-from tamis.pipelines.decisions.named_values import unmatched_names
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.releases.refusals import refuse_empty, refuse_shrunk
 from tamis.pipelines.releases.seal import mend_release, seal_release
@@ -48,6 +47,8 @@ def finalize_run(recipe: Recipe, plan: WorkPlan, environment: Environment, allow
     """Seals the release that a run has made, or mends the one whose files it has made again. Raises
     RunError if a part was not rated, or if the corpus is refused: it fails its guards, it is empty,
     or (unless `allow_shrink`) it shrank for no reason that can be seen."""
+    from tamis.pipelines.decisions.named_values import unmatched_names  # which imports Beam
+
     parts = _rated_parts(plan)
     summaries, shards = receipts.summaries(plan.receipts), receipts.shards(plan.receipts)
     if recipe.decontaminate is not None:

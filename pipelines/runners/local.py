@@ -11,13 +11,14 @@ from weakref import WeakKeyDictionary
 from tamis.pipelines.recipe.schema import Recipe
 from tamis.pipelines.run.work_plan import WorkPlan
 from tamis.pipelines.runners import worker
+from tamis.pipelines.runners.plain_beam import import_plain_beam
 from tamis.pipelines.runners.worker_pool import WorkerPool
 from tamis.transforms.core.errors import RunError
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-WORTH_A_WORKER = 20 << 20
+WORTH_A_WORKER = 10 << 20
 """Bytes of stored input that pay for a worker process."""
 
 
@@ -46,7 +47,8 @@ def run(recipe: Recipe, plan: WorkPlan, workers: int) -> None:
 
 
 def _execute(recipe: Recipe, plan: WorkPlan, pool: WorkerPool | None) -> None:
-    # Imported here, because Beam takes half a second, while the workers start.
+    # Imported here, because all of this takes half a second, while the workers start.
+    import_plain_beam()
     import apache_beam as beam
     from apache_beam.runners.runner import PipelineRunner
 

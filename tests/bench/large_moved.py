@@ -13,10 +13,12 @@ import multiprocessing
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,21 +37,17 @@ from tests.pipelines.corpus import corpus, save
 from tests.pipelines.running import TAMIS, run, write_recipe
 
 TASKS, SMALL = 20, 500
-MOVED = "thresholds.gopher.word_count.min=40"
+MOVED, ASKED = "thresholds.gopher.word_count.min=40", "thresholds.gopher.word_count.min=60"
 
 
 def main(folder: str, millions: str = "10") -> None:
     documents = int(float(millions) * 1_000_000)
     text_bytes = _apart(_grow, Path(folder), documents // TASKS)
     _apart(_move, Path(folder), text_bytes)
-    start = time.perf_counter()
-    subprocess.run([TAMIS, "what-if", f"{folder}/run", "--set", MOVED], check=True, stdout=subprocess.DEVNULL)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"tamis what-if: {time.perf_counter() - start:.1f} s")
-    print(f"all: {used.ru_utime + used.ru_stime:.0f} CPU s")
+    _apart(_ask, Path(folder))
 
 
-def _apart(function: Callable[..., int], *arguments: object) -> int:
+def _apart(function: Callable[..., Any], *arguments: object) -> Any:
     """Calls the function in a process of its own, so that memory is told apart."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
@@ -112,7 +110,7 @@ class _Times(Observer):
         print(f"{documents:,} documents decided: {time.perf_counter() - self._start:.0f} s", flush=True)
 
 
-def _move(folder: Path, text_bytes: int) -> int:
+def _move(folder: Path, text_bytes: int) -> None:
     partitions = work_plan.partitions(text_bytes)
     work_plan.WorkPlan.partitions = property(lambda _: partitions)  # type: ignore[assignment, method-assign]
     recipe = load_recipe(str(folder / "recipe.yaml"), [MOVED], [str(folder / "in")])
@@ -121,14 +119,17 @@ def _move(folder: Path, text_bytes: int) -> int:
     seconds = time.perf_counter() - start
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu, memory = sum(each.ru_utime + each.ru_stime for each in used), max(each.ru_maxrss for each in used) / 1e6
-    size = f"{text_bytes / 1e9:.1f} GB of text, {partitions} partitions"
-    print(
-        f"released: {seconds:.0f} s, {cpu:.0f} CPU s, at most {memory:.2f} GB a process, {workers} workers, {size}", flush=True
-    )
-    return 0
+    told = f"{seconds:.0f} s, {cpu:.0f} CPU s, at most {memory:.2f} GB a process, {workers} workers"
+    print(f"released: {told}, {text_bytes / 1e9:.1f} GB of text, {partitions} partitions", flush=True)
+
+
+def _ask(folder: Path) -> None:
+    start = time.perf_counter()
+    subprocess.run([TAMIS, "what-if", str(folder / "run"), "--set", ASKED], check=True, stdout=subprocess.DEVNULL)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = f"{time.perf_counter() - start:.1f} s, {used.ru_utime + used.ru_stime:.1f} CPU s"
+    print(f"tamis what-if: {seconds}, {used.ru_maxrss / 1e6:.2f} GB")
 
 
 if __name__ == "__main__":
-    import sys
-
     main(*sys.argv[1:])

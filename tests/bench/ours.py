@@ -27,12 +27,12 @@ from tamis.pipelines.run.launch import launch
 from tamis.transforms.decontaminate.contamination_rater import Contamination
 from tamis.transforms.decontaminate.probe.planted_outcomes import REVIEWED, outcomes
 from tamis.transforms.dedup.components import bucket_edges, forest
+from tamis.transforms.dedup.deduplicate import shingles_of
 from tamis.transforms.dedup.drop_rule import drop_rules
 from tamis.transforms.dedup.minhash import MinHash, Scheme, sketch
 from tamis.transforms.dedup.repeats.cut_repeats import repeated_pieces
 from tamis.transforms.dedup.repeats.repeat_options import RepeatedParagraphs
 from tamis.transforms.dedup.repeats.text_units import units_of
-from tamis.transforms.dedup.shingles import shingles
 from tamis.transforms.dedup.survivors import spans, survivors
 from tamis.transforms.edit.apply import apply
 from tamis.transforms.edit.pii.pii_editor import Pii, PiiEditor
@@ -45,6 +45,8 @@ from tamis.transforms.text.canonical_urls import canonical_urls
 from tamis.transforms.text.hashing import hash128, text_buffer
 from tamis.transforms.text.segment import SegmentedTexts, segment, unsegmented
 from tamis.transforms.text.tokenizer import open_tokenizer
+from tamis.transforms.text.word_hashes import hashed_words
+from tamis.transforms.text.words import DEFAULT_WORDS
 from tamis.transforms.urls.host_rules import BELOW, HostRules
 
 RULES = ("gopher", "repetition", "c4", "fineweb")
@@ -110,11 +112,11 @@ def rules(corpus: Path) -> Task:
 def minhash(corpus: Path, scheme: Scheme) -> Task:
     texts = [batch["text"] for batch in batches(corpus)]
     options = MinHash(scheme=scheme)
-    sketch(segment(_EMPTY), options)
+    sketch(hashed_words(_EMPTY, DEFAULT_WORDS, fold=True), options)
 
     def run() -> None:
         for text in texts:
-            sketch(segment(text), options)
+            sketch(hashed_words(text, DEFAULT_WORDS, fold=True), options)
 
     return Task(megabytes(corpus), run)
 
@@ -129,13 +131,8 @@ def duplicates(corpus: Path, scheme: Scheme) -> Task:
 
 def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
     """Rows that near-duplicate detection drops."""
-    sketches = []
-    for text in texts:
-        words = segment(text)
-        first, found = shingles(words, options.ngram, options.fold)
-        sketches.append((sketch(words, options), pa.LargeListArray.from_arrays(first, found), hash128(text)))
-    bands = pa.concat_arrays([banded for banded, _, _ in sketches])
-    hashes = np.concatenate([text_hash for _, _, text_hash in sketches])
+    bands = pa.concat_arrays([sketch(hashed_words(text, DEFAULT_WORDS, fold=True), options) for text in texts])
+    hashes = np.concatenate([hash128(text) for text in texts])
     row = np.arange(len(bands), dtype=np.uint64)
     bucket, member = bands.flatten().to_numpy(), np.repeat(row[bands.is_valid().to_numpy(zero_copy_only=False)], options.bands)
     star = forest(bucket_edges(bucket, member))
@@ -152,11 +149,11 @@ def find_duplicates(texts: list[pa.Array], options: MinHash) -> list[int]:
             "text_hash_0": np.ascontiguousarray(hashes[:, 0]),
             "text_hash_1": np.ascontiguousarray(hashes[:, 1]),
             "bands": bands,
-            "shingles": pa.concat_arrays([found for _, found, _ in sketches]),
         }
     )
-    documents = documents.take(inside)
-    verdicts = survivors(documents, spans(documents["shingles"]), drop_rules(options))
+    compared = pa.chunked_array(texts).take(inside)  # as in a run, only these are cut into shingles
+    shingles = pa.chunked_array([shingles_of(chunk, options, DEFAULT_WORDS)[0] for chunk in compared.chunks])
+    verdicts = survivors(documents.take(inside), spans(shingles), drop_rules(options))
     return [int(doc_ref) for doc_ref in verdicts.filter(verdicts["duplicate_of"].is_valid())["doc_ref"].to_pylist()]
 
 
@@ -261,6 +258,22 @@ def personal_data(corpus: Path) -> Task:
     editor.setup()
     texts = [batch["text"] for batch in batches(corpus)]
     return Task(megabytes(corpus), lambda: [apply(editor, unsegmented(text), text) for text in texts].clear())
+
+
+def edits(corpus: Path) -> Task:
+    """What the recipe `fineweb` edits, in texts that are in memory."""
+    documents = batches(corpus)
+    sections = prepared_components(recipe(corpus), _scratch.name).editors
+    editors = [editor for section in sections.values() for editor in section]
+
+    def edit(batch: pa.RecordBatch) -> None:
+        text = batch["text"]
+        for editor in editors:
+            needs = {name: batch[name] for name in editor.needs}
+            text = apply(editor, unsegmented(text).with_columns(needs), text).texts
+
+    edit(documents[0])
+    return Task(megabytes(corpus), lambda: [edit(batch) for batch in documents].clear())
 
 
 def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
@@ -395,6 +408,7 @@ WORKS = {
     "hosts": listed_hosts,
     "words": listed_words,
     "pii": personal_data,
+    "edits": edits,
     "tokens": partial(tokens, name="tiktoken:cl100k_base"),
     "tokens counted": partial(tokens, name="tiktoken:cl100k_base", count=True),
     "tokens file": tokens,

@@ -67,6 +67,9 @@ PEERS = (
     _peer("datasketch", ("minhash", "duplicates"), slow=True),
     _peer("marin-dupekit", ("minhash", "duplicates"), "dupekit", slow=True),
     _peer("text-dedup", ("minhash",), "text_dedup", slow=True),
+    _peer("data-juicer", ("minhash", "duplicates"), "data_juicer", slow=True),
+    _peer("data-juicer, its own seven filters", ("rules",), "data_juicer", slow=True),
+    _peer("NeMo Curator, its pipeline for English", ("rules",), "nemo_curator", slow=True),
     _peer("decon", ("contamination",), "decontaminators", ("decontaminate",), slow=True),
     _peer("corpus-assay", ("contamination",), "decontaminators", ("corpus-assay",), slow=True),
     _peer("fastText binding", ("language",), "fasttext"),
@@ -92,7 +95,8 @@ def main() -> None:
     wanted = set(options.only) or {*WORKS, "stages", "limits", "memory"}
     peers = () if options.skip_peers else PEERS
     pythons = _pythons({tool.peer for tool in peers if tool.peer and wanted & {*tool.works}})
-    whole, small = (_corpus(size, options.text) for size in (options.mb, options.slow_mb))
+    truth = () if any(work.startswith("duplicates") for work in wanted) else ("--no-truth",)
+    whole, small = (_corpus(size, options.text, *truth) for size in (options.mb, options.slow_mb))
     lines: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)
     for repeat in range(options.repeats):
         for one in _turn(wanted, whole, small, peers):

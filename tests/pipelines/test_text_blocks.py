@@ -115,6 +115,14 @@ def test_each_document_is_measured_as_alone_by_the_words_and_editors_of_its_bloc
 
 @settings(max_examples=20)
 @given(documents)
+def test_the_sketch_is_the_same_whether_words_are_rated_or_not(rows: list[tuple[str, str, str | None, float]]) -> None:
+    measured = [recipe(json.dumps({"rate": rate, "dedup": {"minhash": {}}})) for rate in (RATE, {})]
+    rated, unrated = (measure(batch(rows), each, prepared_components(each, ""))[1] for each in measured)
+    assert rated == unrated
+
+
+@settings(max_examples=20)
+@given(documents)
 def test_a_rater_that_sees_texts_unedited_measures_them_as_without_editors(
     rows: list[tuple[str, str, str | None, float]],
 ) -> None:

@@ -31,6 +31,9 @@ MODERATE = 1 / 3
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
+_EDGE = 1e-14
+"""How near to the end of a section a point is at it. Shares of whole steps are rounded, and a root makes 1e-16 into 1e-8."""
+
 _POSITIVE = ("exponential", "inverse_sqrt")
 """Curves that never reach 0."""
 
@@ -364,7 +367,8 @@ class Section:
         return r * r / 2
 
     def _progress(self, t: Floats) -> Floats:
-        return np.clip((t - self.start) / (self.end - self.start), 0.0, 1.0)
+        r = np.clip((t - self.start) / (self.end - self.start), 0.0, 1.0)
+        return np.where(self.end - t < _EDGE, 1.0, np.where(t - self.start < _EDGE, 0.0, r))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

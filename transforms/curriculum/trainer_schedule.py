@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, GetCoreSchemaHandler, Tag
+from pydantic import AfterValidator, Discriminator, Field, GetCoreSchemaHandler, Tag, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
 from tamis.transforms.core.options import Options
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.trainers.hugging_face import TransformersArguments
 from tamis.transforms.curriculum.trainers.megatron import MegatronArguments
 from tamis.transforms.curriculum.trainers.torch_compositions import TorchArguments
@@ -66,6 +67,17 @@ _WRITTEN = Annotated[
     ],
     AfterValidator(_written_out),
 ]
+
+
+def batch_in(schedule: Any) -> BatchSize | None:
+    """The batch size that the arguments of a schedule tell, too. None if they do not, or are wrong, which reading the
+    schedule reports."""
+    if not isinstance(schedule, dict) or schedule.get("from") != "megatron":
+        return None
+    try:
+        return MegatronArguments.model_validate(schedule.get("args")).batch()
+    except ValidationError:
+        return None
 
 
 class _AsWritten:

@@ -14,6 +14,7 @@ from tamis.transforms.text.hashing import mix64
 if TYPE_CHECKING:
     from tamis.transforms.dedup.minhash import ShortTexts
     from tamis.transforms.text.segment import SegmentedTexts
+    from tamis.transforms.text.word_hashes import HashedWords
 
 _BLANK = 0x20
 _SEED = np.uint64(1 << 32)
@@ -21,7 +22,7 @@ _SEED = np.uint64(1 << 32)
 
 
 def character_windows(
-    texts: SegmentedTexts, short: ShortTexts, fold: bool
+    texts: SegmentedTexts | HashedWords, short: ShortTexts, fold: bool
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """Which documents are short, bool[n], and `first` and `hashes` as of `shingles.windows`, without those
     of other documents.
@@ -36,9 +37,11 @@ def character_windows(
     return is_short, first, hashes
 
 
-def short_texts(texts: SegmentedTexts, short: ShortTexts | None) -> npt.NDArray[np.bool_]:
+def short_texts(texts: SegmentedTexts | HashedWords, short: ShortTexts | None) -> npt.NDArray[np.bool_]:
     """Which documents are cut into runs of characters, bool[n]: none without `short`."""
-    few: npt.NDArray[np.bool_] = _few_words(texts.word_first, texts.fold_hash, 0 if short is None else short.words)
+    if short is None:
+        return np.zeros(len(texts.word_first) - 1, np.bool_)
+    few: npt.NDArray[np.bool_] = _few_words(texts.word_first, texts.word_hashes(True), short.words)
     return few
 
 

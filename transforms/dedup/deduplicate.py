@@ -222,10 +222,12 @@ def shingles_of(texts: pa.Array, options: MinHash, words: Words) -> tuple[pa.Arr
     from tamis.transforms.dedup.character_shingles import short_texts
     from tamis.transforms.dedup.shingles import shingles
     from tamis.transforms.text.segment import segment
+    from tamis.transforms.text.word_hashes import hashed_words
 
-    segmented = segment(texts, words)
-    first, hashes = shingles(segmented, options.ngram, options.fold, options.short)
-    return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes)), pa.array(short_texts(segmented, options.short))
+    both = options.short is not None and not options.fold  # folded words tell which texts are short
+    cut = segment(texts, words) if both else hashed_words(texts, words, options.fold)
+    first, hashes = shingles(cut, options.ngram, options.fold, options.short)
+    return pa.LargeListArray.from_arrays(pa.array(first), pa.array(hashes)), pa.array(short_texts(cut, options.short))
 
 
 def _member_batch(members: pa.Table, shingles: pa.Array, short: pa.Array, partitions: int) -> pa.RecordBatch:

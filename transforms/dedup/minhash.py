@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tamis.transforms.text.segment import SegmentedTexts
+    from tamis.transforms.text.word_hashes import HashedWords
 
 Scheme = Literal["multiply", "fss"]
 
@@ -223,7 +224,7 @@ def band_hashes(signatures: npt.NDArray[np.uint64], bands: int, rows: int) -> np
     return sketch_bands(signatures, bands, rows)
 
 
-def sketch(texts: SegmentedTexts, options: MinHash) -> pa.FixedSizeListArray:
+def sketch(texts: SegmentedTexts | HashedWords, options: MinHash) -> pa.FixedSizeListArray:
     """The band hashes of each document's folded words, as lists of u64; null if nothing is left of it."""
     import pyarrow as pa
 

@@ -21,7 +21,7 @@ from tamis.transforms.dedup.drop_rule import similarity_rules
 from tamis.transforms.dedup.minhash import MinHash, sketch
 from tamis.transforms.dedup.survivors import nearest_kept, spans
 from tamis.transforms.text.hashing import hash128
-from tamis.transforms.text.segment import segment
+from tamis.transforms.text.word_hashes import hashed_words
 from tamis.transforms.text.words import Words
 
 
@@ -51,7 +51,7 @@ def originals(texts: pa.Array, options: MinHash | None, words: Words) -> Origina
     if options is None:
         nothing = pa.nulls(len(texts), pa.large_list(pa.uint64()))
         return Originals(hashes, nothing, nothing)
-    bands = sketch(segment(texts, words), options).cast(pa.large_list(pa.uint64()))
+    bands = sketch(hashed_words(texts, words, fold=True), options).cast(pa.large_list(pa.uint64()))
     return Originals(hashes, bands, shingles_of(texts, options, words)[0])
 
 

@@ -13,13 +13,14 @@ from tamis.transforms.text.hashing import mix64
 if TYPE_CHECKING:
     from tamis.transforms.dedup.minhash import ShortTexts
     from tamis.transforms.text.segment import SegmentedTexts
+    from tamis.transforms.text.word_hashes import HashedWords
 
 ROUNDING = 1e-6
 """More than the error of a product of a similarity and a number of shingles."""
 
 
 def windows(
-    texts: SegmentedTexts, ngram: int, fold: bool, short: ShortTexts | None = None
+    texts: SegmentedTexts | HashedWords, ngram: int, fold: bool, short: ShortTexts | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """64-bit hashes of all `ngram`-word shingles of each document, in text order, with repeats.
 
@@ -34,12 +35,12 @@ def windows(
     """
     if ngram < 1:
         raise ValueError(f"a shingle has at least one word; ngram is {ngram}")
-    first, hashes = _windows(texts.word_first, texts.fold_hash if fold else texts.word_hash, ngram)
+    first, hashes = _windows(texts.word_first, texts.word_hashes(fold), ngram)
     return (first, hashes) if short is None else _with_short(first, hashes, texts, short, fold)
 
 
 def shingles(
-    texts: SegmentedTexts, ngram: int, fold: bool, short: ShortTexts | None = None
+    texts: SegmentedTexts | HashedWords, ngram: int, fold: bool, short: ShortTexts | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """The same as `windows`, but sorted and unique in each document, as `jaccard` needs them."""
     first, hashes = _sets(*windows(texts, ngram, fold, short))
@@ -47,7 +48,11 @@ def shingles(
 
 
 def _with_short(
-    first: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], texts: SegmentedTexts, short: ShortTexts, fold: bool
+    first: npt.NDArray[np.int64],
+    hashes: npt.NDArray[np.uint64],
+    texts: SegmentedTexts | HashedWords,
+    short: ShortTexts,
+    fold: bool,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
     """Windows of words, with those of short documents replaced by windows of characters."""
     from tamis.transforms.dedup.character_shingles import character_windows

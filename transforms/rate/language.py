@@ -90,10 +90,10 @@ class LanguageRater(Rater[Language]):
         import pyarrow as pa
 
         from tamis.transforms.rate.fasttext_model import load
-        from tamis.transforms.text.prefix import prefix
+        from tamis.transforms.text.characters import characters, prefix
 
         model = load(self.model)
-        end, lettered = prefix(texts, self.options.prefix_chars)
+        end, lettered = prefix(texts.data, texts.text_start, texts.text_chars, self.options.prefix_chars, characters().flags)
         labels, probability = model.best(texts.data, texts.text_start[:-1], end)
         names = pa.array([label.removeprefix(_LABEL_PREFIX) for label in model.labels], pa.string())
         abstains = ~lettered | np.isnan(probability)

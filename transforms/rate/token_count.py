@@ -16,7 +16,7 @@ from tamis.transforms.text.tokenizer import TIKTOKEN, TokenizerId, check_encodin
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tamis.transforms.text.segment import SegmentedTexts
+    from tamis.transforms.text.segment import Texts
 
 
 class TokenCount(Options):
@@ -42,6 +42,7 @@ class TokenCountRater(Rater[TokenCount]):
 
     name = "tokens"
     VERSION = 1
+    raw = True
 
     def __init__(self, options: TokenCount) -> None:
         super().__init__(options)
@@ -65,7 +66,7 @@ class TokenCountRater(Rater[TokenCount]):
             raise FileNotFoundError(f"{tokenizer}: no such tokenizer; give the path of a tokenizer.json or `{TIKTOKEN}NAME`")
         return {"name": os.path.basename(tokenizer), "sha256": storage.sha256(tokenizer)}
 
-    def rate(self, texts: SegmentedTexts) -> pa.RecordBatch:
+    def rate(self, texts: Texts) -> pa.RecordBatch:
         import pyarrow as pa
 
         tokenizer = self.options.tokenizer

@@ -188,6 +188,35 @@ def strip(data: npt.NDArray[np.uint8], start: int, stop: int, flags: npt.NDArray
     return first, last
 
 
+@njit(cache=True, nogil=True)
+def prefix(
+    data: npt.NDArray[np.uint8],
+    text_start: npt.NDArray[np.int64],
+    text_chars: npt.NDArray[np.int64],
+    chars: int,
+    flags: npt.NDArray[np.uint16],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Ends of the first `chars` code points of each text, i64[n]; whether any is a letter."""
+    n = len(text_chars)
+    ends = np.empty(n, np.int64)
+    lettered = np.zeros(n, np.bool_)
+    for d in range(n):
+        i = text_start[d]
+        end = text_start[d + 1]
+        if text_chars[d] > chars:
+            remaining = chars  # code points; the first byte of the next one ends the last
+            end = i
+            while remaining or data[end] & 0xC0 == 0x80:
+                remaining -= data[end] & 0xC0 != 0x80
+                end += 1
+        ends[d] = end
+        while i < end and not lettered[d]:
+            point, size = decode(data, i)
+            lettered[d] = flags[point] & LETTER != 0
+            i += size
+    return ends, lettered
+
+
 @njit(cache=True, nogil=True, inline="always")
 def encode(data: npt.NDArray[np.uint8], i: int, point: int) -> int:
     """Writes the UTF-8 of `point` at `data[i]`; returns the next index. Callable from kernels."""

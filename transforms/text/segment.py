@@ -134,6 +134,10 @@ class SegmentedTexts(Texts):
     line_word_first: npt.NDArray[np.int64]
     """[lines + 1]: words of line k are `line_word_first[k]` up to `line_word_first[k + 1]`."""
 
+    def word_hashes(self, fold: bool) -> npt.NDArray[np.uint64]:
+        """`fold_hash` or `word_hash`."""
+        return self.fold_hash if fold else self.word_hash
+
     @property
     def words(self) -> tuple[npt.NDArray[Any], ...]:
         """`word_first`, `word_start`, `word_end` and `word_chars`, as kernels take them."""
@@ -145,7 +149,7 @@ class SegmentedTexts(Texts):
         return self.line_first, self.line_start, self.line_end, self.line_chars, self.line_word_first
 
 
-class _Rules(NamedTuple):
+class Rules(NamedTuple):
     """A definition of words as tables."""
 
     flags: npt.NDArray[np.uint16]
@@ -162,7 +166,8 @@ class _Rules(NamedTuple):
 
 
 @cache
-def _rules(words: Words) -> _Rules:
+def rules_of(words: Words) -> Rules:
+    """The tables of a definition."""
     flags = characters().flags.copy()
     if words.unspaced == "clause":
         flags &= ~np.uint16(UNSPACED)
@@ -183,7 +188,7 @@ def _rules(words: Words) -> _Rules:
     kinds[0x80:] |= _WORDLIKE
     if words.definition == "whitespace":
         flags[flags & SPACE == 0] |= WORD
-    return _Rules(flags, after, alone, kinds, words.definition == "whitespace")
+    return Rules(flags, after, alone, kinds, words.definition == "whitespace")
 
 
 def unsegmented(texts: pa.Array) -> Texts:
@@ -197,9 +202,9 @@ def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:
 
     Raises ImportError if `words` needs ICU and it is not installed.
     """
-    rules = _rules(words)
+    rules = rules_of(words)
     data, text_start = text_buffer(texts)
-    joints = dictionary.joints(data, text_start, rules.flags) if words.unspaced == "icu" else np.empty(0, np.int64)
+    joints = joints_of(data, text_start, words)
     text_chars, word_first, spans, hashes, line_first, lines, line_word_first = _cut(
         data, text_start, rules, characters().folded, joints
     )
@@ -224,6 +229,14 @@ def segment(texts: pa.Array, words: Words = DEFAULT_WORDS) -> SegmentedTexts:
         line_hash=_hash_lines(data, line_start, line_end),
         line_word_first=line_word_first,
     )
+
+
+def joints_of(data: npt.NDArray[np.uint8], text_start: npt.NDArray[np.int64], words: Words) -> npt.NDArray[np.int64]:
+    """Where a word of letters without spaces goes on: ascending byte offsets, none unless `words` are ICU's.
+
+    Raises ImportError if ICU is needed and not installed.
+    """
+    return dictionary.joints(data, text_start, rules_of(words).flags) if words.unspaced == "icu" else np.empty(0, np.int64)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -279,6 +292,60 @@ def _run(data, i, end, flags, chars, some, every):  # type: ignore[no-untyped-de
         some |= flag
         every &= flag
     return i, chars, some, every
+
+
+@njit(cache=True, nogil=True)
+def next_word(data, i, end, flags, joints, g):  # type: ignore[no-untyped-def]
+    """The word at `i`, where there is no white space, one character after another. Callable from kernels.
+
+    `g` is the first joint that may be of use. Returns where the word ends, its code points, the bitwise or and and of their
+    flags, and the next `g`.
+    """
+    point, size = decode(data, i)
+    flag = np.int64(flags[point])
+    i += size
+    chars = 1
+    some = flag
+    every = flag
+    if flag & UNSPACED:
+        while i < end:
+            point, size = decode(data, i)
+            flag = np.int64(flags[point])
+            if flag & UNSPACED:
+                while g < len(joints) and joints[g] < i:
+                    g += 1
+                if g == len(joints) or joints[g] > i:
+                    break
+            elif not flag & EXTENDS:
+                break
+            i += size
+            chars += 1
+            some |= flag
+            every &= flag
+    elif flag & WORD:
+        i, chars, some, every = _run(data, i, end, flags, 1, some, every)
+        while i < end and data[i] != 0x20 and _joins(data, i, end, flags):
+            i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & np.int64(flags[data[i]]))
+    elif (point == 0x27 or point == 0x2019) and _word_at(data, i, end, flags):
+        i, chars, some, every = _run(data, i, end, flags, chars, some, every)
+    elif point == 0x2E and i + 1 < end and data[i] == 0x2E and data[i + 1] == 0x2E:
+        i += 2
+        chars = 3
+    return i, chars, some, every, g
+
+
+@njit(cache=True, nogil=True)
+def folded_hash(data, start, end, folded, scratch):  # type: ignore[no-untyped-def]
+    """`fold_hash` of a word by the table of folded code points; 0 if it folds to nothing. Callable from kernels."""
+    if 2 * (end - start) + PADDING > len(scratch):  # folding turns two bytes into three at worst
+        scratch = np.zeros(2 * (end - start) + PADDING, np.uint8)
+    size = 0
+    while start < end:
+        point, width = decode(data, start)
+        start += width
+        if folded[point]:
+            size = encode(scratch, size, folded[point])
+    return word_hash64(scratch, 0, size) if size else np.uint64(0)
 
 
 @njit(cache=True, nogil=True)
@@ -400,63 +467,24 @@ def _cut(data, text_start, rules, folded, joints):  # type: ignore[no-untyped-de
                 origin += size - 1
                 continue
             start = i
-            i += size
-            chars = 1
-            some = flag
-            every = flag
-            kind = 0
-            if flag & UNSPACED:
-                while i < end:
-                    point, size = decode(data, i)
-                    flag = np.int64(flags[point])
-                    if flag & UNSPACED:
-                        while g < len(joints) and joints[g] < i:
-                            g += 1
-                        if g == len(joints) or joints[g] > i:
-                            break
-                    elif not flag & EXTENDS:
-                        break
-                    i += size
-                    chars += 1
-                    some |= flag
-                    every &= flag
-            elif flag & WORD:
-                i, chars, some, every = _run(data, i, end, flags, 1, some, every)
-                while i < end and data[i] != 0x20 and _joins(data, i, end, flags):
-                    i, chars, some, every = _run(data, i + 1, end, flags, chars + 1, some, every & np.int64(flags[data[i]]))
-            elif (point == 0x27 or point == 0x2019) and _word_at(data, i, end, flags):
-                i, chars, some, every = _run(data, i, end, flags, chars, some, every)
-            elif point == 0x2E and i + 1 < end and data[i] == 0x2E and data[i + 1] == 0x2E:
-                i += 2
-                chars = 3
-                kind = ELLIPSIS
-            elif point == 0x2026:
-                kind = ELLIPSIS
-            elif point == 0x23:
-                kind = HASH
+            i, chars, some, every, g = next_word(data, i, end, flags, joints, g)
             if rules.whitespace:
                 kind = _marks(data, start, i)
+            elif point == 0x23:
+                kind = HASH
+            else:
+                kind = ELLIPSIS if point == 0x2026 or (point == 0x2E and chars == 3) else 0
             if some & LETTER:
                 kind |= ALPHABETIC
             h = word_hash64(data, start, i)
-            f = np.uint64(0)
+            f = h
             if every & PLAIN:
                 kind |= FOLDED
-                f = h
             elif every & PUNCTUATION:
                 kind |= SYMBOL
+                f = np.uint64(0)
             else:
-                if 2 * (i - start) + PADDING > len(scratch):  # folding turns two bytes into three at worst
-                    scratch = np.zeros(4 * (i - start) + PADDING, np.uint8)
-                k = start
-                size = 0
-                while k < i:
-                    point, width = decode(data, k)
-                    k += width
-                    if folded[point]:
-                        size = encode(scratch, size, folded[point])
-                if size:
-                    f = word_hash64(scratch, 0, size)
+                f = folded_hash(data, start, i, folded, scratch)
             word_start[words] = start
             word_end[words] = i
             word_chars[words] = chars

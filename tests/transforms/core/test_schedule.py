@@ -114,6 +114,13 @@ def test_ends_and_corners() -> None:
     np.testing.assert_array_equal(Schedule(decay=1).learning_rate([0, 1]), [3e-3, 1e-5])
 
 
+@given(st.integers(1, 10**7), st.integers(1, 10**7), st.sampled_from(get_args(Curve)))
+def test_at_the_step_where_a_decay_begins_the_rate_is_the_peak(before: int, decay: int, curve: Curve) -> None:
+    steps = before + decay
+    schedule = Schedule(decay=decay / steps, decay_shape=curve)
+    assert schedule.learning_rate([0, before / steps, 1]).tolist() == pytest.approx([3e-3, 3e-3, 1e-5], rel=1e-15)
+
+
 def test_a_constant_schedule_has_no_final_rate() -> None:
     np.testing.assert_array_equal(Schedule(shape="constant", peak=1e-6, final=1e-5).learning_rate([0, 1]), [1e-6, 1e-6])
 

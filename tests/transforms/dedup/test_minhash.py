@@ -8,14 +8,16 @@ import datasketch
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tamis.transforms.dedup.minhash import MinHash, band_hashes, bands_and_rows, signatures, sketch
+from tamis.transforms.dedup.minhash import MinHash, ShortTexts, band_hashes, bands_and_rows, signatures, sketch
 from tamis.transforms.dedup.shingles import jaccard, shingles
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
+from tamis.transforms.text.word_hashes import hashed_words
+from tamis.transforms.text.words import DEFAULT_WORDS
 
 OPTIONS = MinHash()
 K = OPTIONS.bands * OPTIONS.rows
@@ -235,6 +237,13 @@ def test_odd_texts(text, scheme):
     first, hashes = shingles(texts, options.ngram, fold=True)
     banded = band_hashes(signatures(first, hashes, K, options.seed, scheme), options.bands, options.rows)
     assert sketch(texts, options).to_pylist() == ([banded[0].tolist()] if hashes.size else [None])
+
+
+@settings(max_examples=100)
+@given(st.lists(st.text(st.sampled_from("aB1é語.,' \n"), max_size=80), max_size=4), st.sampled_from([None, 4]))
+def test_words_without_their_tables_have_the_same_bands(documents, few):
+    array, options = pa.array(documents, pa.large_string()), MinHash(short=few and ShortTexts(words=few))
+    assert sketch(hashed_words(array, DEFAULT_WORDS, fold=True), options).equals(sketch(segment(array), options))
 
 
 def test_the_schemes_differ_and_the_default_is_fss():

@@ -1,26 +1,28 @@
 """Shingles: equal word n-grams have equal hashes, different ones do not, and short documents take part."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tamis.transforms.dedup.character_shingles import short_texts
+from tamis.transforms.dedup.deduplicate import shingles_of
+from tamis.transforms.dedup.minhash import MinHash, ShortTexts
 from tamis.transforms.dedup.shingles import jaccard, shingles, windows
 from tamis.transforms.text.hashing import mix64
 from tamis.transforms.text.segment import segment
+from tamis.transforms.text.word_hashes import HashedWords
+from tamis.transforms.text.words import DEFAULT_WORDS
 
 WORDS = st.integers(0, 2**64 - 1) | st.integers(0, 3)  # 0 is a word that folds to nothing
 
 
 def words_of(documents):
-    """The two columns of a segmentation that shingles need."""
-    return SimpleNamespace(
-        word_first=np.cumsum([0, *map(len, documents)]),
-        word_hash=np.array([word for document in documents for word in document], np.uint64),
-    )
+    """Documents that are given by the hashes of their words."""
+    hashes = np.array([word for document in documents for word in document], np.uint64)
+    first = np.cumsum([0, *map(len, documents)])
+    return HashedWords(np.zeros(0, np.uint8), np.zeros_like(first), first, hashes, folded=False)
 
 
 def ngrams(document, n):
@@ -72,6 +74,16 @@ def test_jaccard_with_a_floor_is_exact_from_the_floor_on(a, b, floor):
     expected = len(a & b) / len(a | b) if a | b else 0.0
     result = jaccard(*(np.array(sorted(side), np.uint64) for side in (a, b)), floor)
     assert result == expected if expected >= floor else result in (0.0, expected)
+
+
+@given(st.lists(st.text(st.sampled_from("aB1é語., "), max_size=40), max_size=4), st.booleans(), st.sampled_from([None, 3]))
+def test_texts_are_cut_into_the_shingles_of_their_segments(documents, fold, few):
+    array = pa.array(documents, pa.large_string())
+    options = MinHash(ngram=2, fold=fold, short=few and ShortTexts(words=few))
+    lists, short = shingles_of(array, options, DEFAULT_WORDS)
+    first, hashes = shingles(segment(array), options.ngram, fold, options.short)
+    assert lists.to_pylist() == [hashes[first[d] : first[d + 1]].tolist() for d in range(len(documents))]
+    assert short.to_pylist() == short_texts(segment(array), options.short).tolist()
 
 
 def test_short_documents_match_when_equal_and_only_then():

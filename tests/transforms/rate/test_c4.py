@@ -81,6 +81,17 @@ def test_equals_the_reference_with_many_marks(texts: list[str]) -> None:
     check(RATER, reference, texts)
 
 
+pieces = st.sampled_from(["a", " ", "\u00a0", "\u2003", ".", "? ", "é" * 9, "x" * 40, "b" * 62, " c d e", "J. K! ”"])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(pieces, max_size=12).map("".join), max_size=3))
+def test_equals_the_reference_across_blocks(texts: list[str]) -> None:
+    check(
+        RATER, reference, [*texts, "a line behind them all, so that no block of 64 bytes ends the buffer, however long it is. "]
+    )
+
+
 cited = st.lists(st.sampled_from(["[1]", "[edit]", "[citation needed]", *'[]x J.?") A', "use coo", "kies "]), max_size=40)
 
 

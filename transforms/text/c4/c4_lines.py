@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.transforms.runtime.kernels import njit
-from tamis.transforms.text.blocks import SIZE, masks
+from tamis.transforms.text.blocks import SIZE, masks, ones
 from tamis.transforms.text.c4.c4_options import LineRules
 from tamis.transforms.text.characters import DIGIT, LETTER, LOWER, SPACE, WORD, characters, decode, membership, previous, strip
 from tamis.transforms.text.hashing import PADDING, load64, text_buffer, trailing_zeros
@@ -119,12 +119,22 @@ def _rules(end_marks: tuple[str, ...], min_words: int, max_word_length: int, pol
     )
 
 
+_ONE, _ALL, _LAST = np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1 << 63)
 _ONES = np.uint64(0x0101010101010101)
 _HIGH = np.uint64(0x8080808080808080)
 
 _breaks: Any = masks(((0x0A, 4, 0), (0x1C, 3, 0), (0x85, 1, 0), (0xA8, 2, 0)))
 """A mask of the bytes that may end a line break of `str.splitlines`; the last three only after
 others."""
+
+_continuations: Any = masks(((0x80, 0x40, 0),))
+"""A mask of the bytes of UTF-8 that begin no character."""
+
+_spaces: Any = masks(((0x20, 1, 0), (0x09, 5, 0), (0x1C, 4, 0)))
+"""A mask of the white space of ASCII."""
+
+_stops: Any = masks(((0x2E, 1, 0), (0x3F, 1, 0), (0x21, 1, 0)))
+"""A mask of the bytes `.?!`."""
 
 _EDIT = np.frombuffer(b"[edit]", np.uint8)
 _CITATION_NEEDED = np.frombuffer(b"[citation needed]", np.uint8)
@@ -140,9 +150,17 @@ def _equal(block, byte):
 @njit(cache=True, nogil=True, inline="always")
 def _length(data, start, end):
     """Code points of `data[start:end]`."""
-    length = 0
-    for i in range(start, end):
-        length += data[i] & 0xC0 != 0x80
+    length = end - start
+    i = start
+    while i < end and i + SIZE <= len(data):
+        (found,) = _continuations(data, i)
+        if end - i < SIZE:
+            found &= (_ONE << np.uint64(end - i)) - _ONE
+        length -= ones(found)
+        i += SIZE
+    while i < end:
+        length -= data[i] & 0xC0 == 0x80
+        i += 1
     return length
 
 
@@ -207,6 +225,12 @@ def _without_citations(data, start, end, flags, bare):
 @njit(cache=True, nogil=True)
 def _has_words(text, start, end, flags, enough):
     """Whether `text[start:end]` has that many words, separated by white space."""
+    if end - start >= SIZE and start + SIZE <= len(text):
+        (other,) = _continuations(text, start)
+        (space,) = _spaces(text, start)
+        begins = ~space & (space << _ONE | _ONE) & ~_LAST  # of words; a character that begins last may be white space
+        if not other and ones(begins) >= enough:
+            return True
     words = 0
     inside = False
     i = start
@@ -226,9 +250,20 @@ def _longest_word(text, start, end, flags, least):
     """Code points of the longest word in `text[start:end]`, but at least `least`.
 
     A longer word that starts at `i` has no white space in `text[i:i + least + 1]`. So that is
-    searched from its end, and most bytes are never looked at.
+    searched from its end, and most bytes are never looked at; where a block has no such run, none is.
     """
     i = start
+    while least < SIZE - 8 and end - i > least and i + SIZE <= len(text):
+        (space,) = _spaces(text, i)
+        if end - i < SIZE:
+            space |= _ALL << np.uint64(end - i)
+        run, rest = ~space, least + 1
+        while rest > 1:  # a bit stands for a run of ever more bytes
+            run &= run >> np.uint64(rest // 2)
+            rest -= rest // 2
+        if run:
+            break
+        i += SIZE - least
     while end - i > least:
         k = i + least
         while k >= i and not (text[k] == 0x20 or 0x09 <= text[k] <= 0x0D or 0x1C <= text[k] <= 0x1F):
@@ -282,9 +317,13 @@ def _sentences(text, start, end, flags):
     sentences = 1
     i = np.int64(start)
     while i < end:
-        block = load64(text, i)
-        stop = _equal(block, 0x2E) | _equal(block, 0x3F) | _equal(block, 0x21)
-        i += np.int64(trailing_zeros(stop) >> np.uint64(3))
+        if i + SIZE <= len(text):
+            (stop,) = _stops(text, i)
+            i += np.int64(trailing_zeros(stop))
+        else:
+            block = load64(text, i)
+            stop = _equal(block, 0x2E) | _equal(block, 0x3F) | _equal(block, 0x21)
+            i += np.int64(trailing_zeros(stop) >> np.uint64(3))
         if not stop or i >= end or (text[i] == 0x2E and _ends_in_initial(text, start, i, flags)):
             i += stop != 0
             continue

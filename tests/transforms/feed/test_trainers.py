@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tamis.transforms.curriculum.training_plan import BatchHint
 from tamis.transforms.feed.dataset import CurriculumDataset
 from tamis.transforms.feed.export import export
-from tests.transforms.feed.releases import release
+from tests.transforms.feed.releases import release, write_plan
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 stateful = pytest.importorskip("torch.distributed.checkpoint.stateful")
@@ -202,6 +203,27 @@ def test_a_loader_resumes_on_another_number_of_ranks_where_it_stopped(run, steps
         assert len(later) == len(steps)
         rest.append(np.stack([batch.tokens.numpy() for batch in later]))
     assert (np.concatenate(rest, axis=1) == steps[5:]).all()
+
+
+def test_a_loader_that_follows_the_plan_resumes_on_another_number_of_ranks(run):
+    from tamis.transforms.feed.for_torch import CurriculumDataset as TorchDataset
+    from tamis.transforms.feed.for_torch import PlannedLoader
+
+    write_plan(run, hints=[BatchHint(token=300, phase="best", factor=0.5, stable_tokens=100, ramp_tokens=0)])
+    options = {"tokenizer": "bytes", "sequence_length": LENGTH, "batch_size": BATCH, "batch_increment": 4}
+    planned = [batch.tokens for batch in CurriculumDataset(run, **options)]
+    assert {len(tokens) for tokens in planned} == {BATCH, BATCH // 2}
+
+    def loaders(ranks: int) -> list[PlannedLoader]:
+        return [PlannedLoader(TorchDataset(run, rank=rank, world_size=ranks, **options)) for rank in range(ranks)]
+
+    two, four = loaders(2), loaders(4)
+    steps = list(islice(zip(*two, strict=True), len(planned) // 2))
+    for loader in four:
+        loader.load_state_dict(two[0].state_dict())
+    steps += zip(*four, strict=True)
+    for step, tokens in zip(steps, planned, strict=True):
+        assert (np.concatenate([batch.tokens for batch in step]) == tokens).all()
 
 
 def lightning_sees(run: str, rank: int, ranks: int, folder: Path, checkpoint: Path | None = None) -> np.ndarray:

@@ -90,9 +90,8 @@ def plan(
 
         options = {"averaging": averaging, "kept": checkpoints, "spacing": spacing}
         changed = {name: value for name, value in options.items() if value is not None}
-        uri, plan = write_plan(
-            run, parse_schedule(schedule) if schedule else None, changed, output, parse_batch(batch) if batch else None
-        )
+        other, its_batch = parse_schedule(schedule) if schedule else (None, None)
+        uri, plan = write_plan(run, other, changed, output, parse_batch(batch) if batch else its_batch)
         if trainer:
             _print_arguments(plan, trainer, batch_tokens, as_json)
             return

@@ -150,6 +150,8 @@ def _warnings(row: dict[str, Any], seeds: Sequence[Seed]) -> Iterator[str]:
     distances = row["distances"]
     if row["half_life"] is None:
         yield f"[no-gain] In {model} no gain of the block decays: nothing was measured. Use more --seeds or a larger --share."
+    elif row["low"] is None:
+        yield f"[no-interval] In {model} some resamples show no gain, so the half-life may be anything: use more --seeds."
     elif row["half_life"] > distances[-1] / 2:
         yield f"[horizon] {model} was watched for less than two half-lives: raise --horizon."
     elif row["half_life"] < distances[1]:

@@ -19,12 +19,13 @@ def draw(result: dict[str, Any]) -> str:
     high = max(max(row["gains_high"]) for row in rows)
     nearest = min(row["distances"][1] for row in rows)
     farthest = max(row["distances"][-1] for row in rows)
+    most = farthest * 2 / nearest
 
     def y(gain: float) -> float:
         return _TOP + HEIGHT * (high - gain) / ((high - low) or 1.0)
 
     def x(tokens: float) -> float:
-        return 10 + (PANEL - 30) * float(np.log(max(tokens, nearest / 2) * 2 / nearest) / np.log(farthest * 2 / nearest))
+        return 10 + (PANEL - 30) * float(np.log(min(max(tokens * 2 / nearest, 1.0), most)) / np.log(most))
 
     marks = ['<rect width="100%" height="100%" fill="#fff"/>', '<text x="6" y="16">gain, nats</text>']
     marks += [
@@ -44,8 +45,8 @@ def draw(result: dict[str, Any]) -> str:
             fitted = row["gain"] * 2 ** (-seen / row["half_life"])
             points = " ".join(f"{x(at):.1f},{y(gain):.1f}" for at, gain in zip(seen.tolist(), fitted.tolist(), strict=True))
             panel.append(f'<polyline points="{points}" fill="none" stroke="#2166ac"/>')
-        for at, gain, least, most in zip(*(row[name] for name in _POINTS), strict=True):
-            panel.append(f'<path d="M{x(at):.1f} {y(least):.1f}V{y(most):.1f}" stroke="#777"/>')
+        for at, gain, least, highest in zip(*(row[name] for name in _POINTS), strict=True):
+            panel.append(f'<path d="M{x(at):.1f} {y(least):.1f}V{y(highest):.1f}" stroke="#777"/>')
             panel.append(f'<circle cx="{x(at):.1f}" cy="{y(gain):.1f}" r="3" fill="#d95f02"/>')
         for tokens in (0.0, row["distances"][1], row["half_life"], row["distances"][-1]):
             if tokens is not None:

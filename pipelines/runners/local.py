@@ -18,7 +18,7 @@ from tamis.transforms.core.errors import RunError
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-WORTH_A_WORKER = 20 << 20
+WORTH_A_WORKER = 10 << 20
 """Bytes of stored input that pay for a worker process."""
 
 

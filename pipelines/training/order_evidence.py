@@ -26,8 +26,9 @@ def weigh(measured: Mapping[Way, Sequence[float]]) -> dict[str, Any]:
     """
     ways = list(measured)
     losses = np.array(list(measured.values()))
+    simplest = [at for at, way in enumerate(ways) if way in ((SHUFFLED, *ways[0][1:]), (ASCENDING, *ways[0][1:]))]
     shuffled = np.array([measured[SHUFFLED, schedule, averaging] for _, schedule, averaging in ways])
-    gains = compare_paired(losses, shuffled)
+    gains = compare_paired(losses, shuffled, *simplest[1:])
     cells = [
         {
             **dict(zip(("order", "schedule", "averaging"), way, strict=True)),
@@ -40,21 +41,19 @@ def weigh(measured: Mapping[Way, Sequence[float]]) -> dict[str, Any]:
         }
         for at, way in enumerate(ways)
     ]
-    simplest = [at for at, way in enumerate(ways) if way in ((SHUFFLED, *ways[0][1:]), (ASCENDING, *ways[0][1:]))]
     choice = choose(losses, simplest)
-    others = np.arange(len(ways)) != choice.reference
-    over = compare_paired(losses[[choice.reference]], losses[0])
+    lowest = int(np.argmin(losses.mean(axis=1)))
     take = {
-        "order": ways[choice.taken][0],
-        "schedule": ways[choice.taken][1],
-        "averaging": ways[choice.taken][2],
-        "reference": " under ".join(ways[choice.reference][:2]),
+        "way": ways[choice.taken],
+        "reference": ways[choice.reference],
         "gain": float(choice.against.gain[choice.taken]),
         "low": _finite(choice.against.low[choice.taken]),
         "high": _finite(choice.against.high[choice.taken]),
-        "margin": _finite(choice.against.high[others].max(initial=0.0)),
+        "over_shuffle": float((losses[0] - losses[choice.reference]).mean()),
+        "margin": _finite(choice.against.high.max()),
         "comparisons": choice.against.number,
-        "over_shuffle": float(over.gain[0]),
+        "lowest": ways[lowest],
+        "lowest_by": float((losses[choice.taken] - losses[lowest]).mean()),
     }
     return {"cells": cells, "comparisons": gains.number, "take": take}
 
@@ -82,16 +81,22 @@ def _advice(take: dict[str, Any], seeds: int) -> Iterator[str]:
     if seeds < 2:
         yield f"One seed cannot tell {take['comparisons']} differences from luck, so take nothing from this: use --seeds 5."
         return
-    way = f"{take['order']} under {take['schedule']}"
-    if way != take["reference"] or take["averaging"] != "none":
-        averaged = "" if take["averaging"] == "none" else f", checkpoints averaged ({take['averaging']}),"
-        yield f"{way}{averaged} is the choice: it beats {take['reference']} by {take['gain']:.4f} nats{_bounds(take)}"
-    elif take["order"] == SHUFFLED:
+    way, reference = _say(take["way"]), _say(take["reference"])
+    if way != reference:
+        yield f"{way} is the choice: it beats {reference} by {take['gain']:.4f} nats{_bounds(take)}"
+    elif take["way"][0] == SHUFFLED:
         yield f"{way} is enough: nothing beats it, and no other choice can by more than {take['margin']:.4f} nats"
     else:
         yield f"{way} is enough: it beats {SHUFFLED} by {take['over_shuffle']:.4f} nats"
         yield f"no other choice beats it by more than {take['margin']:.4f} nats"
+    if take["lowest_by"]:
+        yield f"{_say(take['lowest'])} has {take['lowest_by']:.4f} nats less, which is not told from luck"
     yield f"({take['comparisons']} comparisons, with 95 % confidence in all of them together; {seeds} seeds)"
+
+
+def _say(way: Sequence[str]) -> str:
+    order, schedule, averaging = way
+    return f"{order} under {schedule}" + ("" if averaging == "none" else f", averaged ({averaging}),")
 
 
 def _bounds(cell: Mapping[str, Any]) -> str:

@@ -26,7 +26,8 @@ def arguments_of(plan: TrainingPlan, trainer: Trainer, batch_tokens: int | None 
     try:
         if batch is not None and batch.ramp is not None:
             return _ramped(plan, batch, batch.ramp, trainer)
-        return trainer_arguments(plan.schedule, trainer, -(-plan.tokens // batch_tokens))
+        arguments = trainer_arguments(plan.schedule, trainer, -(-plan.tokens // batch_tokens))
+        return arguments | (_megatrons_batch(batch) if batch is not None and trainer == "megatron" else {})
     except ValueError as error:
         raise RunError(str(error)) from None
 
@@ -39,10 +40,13 @@ def _ramped(plan: TrainingPlan, batch: BatchSize, ramp: tuple[int, int, int], tr
     arguments = trainer_arguments(plan.schedule, trainer, -(-plan.tokens // batch.sequence_length))
     return {
         **{name.replace("-iters", "-samples"): value for name, value in arguments.items()},
-        "seq-length": batch.sequence_length,
-        "global-batch-size": batch.sequences,
+        **_megatrons_batch(batch),
         "rampup-batch-size": list(ramp),
     }
+
+
+def _megatrons_batch(batch: BatchSize) -> dict[str, Any]:
+    return {"seq-length": batch.sequence_length, "global-batch-size": batch.sequences}
 
 
 def lines(arguments: Mapping[str, Any], trainer: Trainer) -> Iterator[str]:

@@ -16,13 +16,13 @@ from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.curriculum.batch_size import BatchSize
 from tamis.transforms.curriculum.checkpoint_weights import Checkpoints
-from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions, batch_in
 from tamis.transforms.curriculum.training_plan import PLAN_FILE, TrainingPlan, curriculum_of, make_plan
 
 
-def parse_schedule(text: str) -> Schedule:
+def parse_schedule(text: str) -> tuple[Schedule, BatchSize | None]:
     """The schedule in a CSV file of tokens and learning rates, in a YAML file, or in inline YAML
-    (`{shape: cosine, …}`). Raises RecipeError naming the field."""
+    (`{shape: cosine, …}`), and the batch size if it is told by arguments of a trainer. Raises RecipeError naming the field."""
     if text.endswith(".csv"):
         file = RecipeFile(text, "")
         file.data["points"] = text
@@ -32,7 +32,8 @@ def parse_schedule(text: str) -> Schedule:
         file = RecipeFile(text, Path(text).read_text("utf-8"))
     else:
         file = RecipeFile("--schedule", text)
-    return file.check(Schedule, lambda fields, _: TypeAdapter(ScheduleOptions).validate_python(fields))
+    schedule = file.check(Schedule, lambda fields, _: TypeAdapter(ScheduleOptions).validate_python(fields))
+    return schedule, batch_in(file.data)
 
 
 def parse_batch(text: str) -> BatchSize:

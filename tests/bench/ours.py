@@ -260,6 +260,22 @@ def personal_data(corpus: Path) -> Task:
     return Task(megabytes(corpus), lambda: [apply(editor, unsegmented(text), text) for text in texts].clear())
 
 
+def edits(corpus: Path) -> Task:
+    """What the recipe `fineweb` edits, in texts that are in memory."""
+    documents = batches(corpus)
+    sections = prepared_components(recipe(corpus), _scratch.name).editors
+    editors = [editor for section in sections.values() for editor in section]
+
+    def edit(batch: pa.RecordBatch) -> None:
+        text = batch["text"]
+        for editor in editors:
+            needs = {name: batch[name] for name in editor.needs}
+            text = apply(editor, unsegmented(text).with_columns(needs), text).texts
+
+    edit(documents[0])
+    return Task(megabytes(corpus), lambda: [edit(batch) for batch in documents].clear())
+
+
 def _segmented(texts: list[pa.Array]) -> tuple[list[SegmentedTexts], float]:
     """Segmentations of `MATCHED_MB` of the texts, and how many MB they are."""
     held: list[SegmentedTexts] = []
@@ -279,7 +295,7 @@ def tokens(corpus: Path, name: str | None = None, count: bool = False) -> Task:
 
     def run() -> None:
         for each in texts:
-            work(each)
+            list(work(each))
 
     return Task(megabytes(corpus), run)
 
@@ -392,6 +408,7 @@ WORKS = {
     "hosts": listed_hosts,
     "words": listed_words,
     "pii": personal_data,
+    "edits": edits,
     "tokens": partial(tokens, name="tiktoken:cl100k_base"),
     "tokens counted": partial(tokens, name="tiktoken:cl100k_base", count=True),
     "tokens file": tokens,

@@ -28,6 +28,7 @@ WORKS = {
     "hosts": "addresses looked up in a list of a million hosts",
     "words": "stop words of English counted, 1,298",
     "pii": "personal data replaced",
+    "edits": "editors of recipe fineweb, one after the other",
     "tokens": "token ids of cl100k_base",
     "tokens counted": "tokens of cl100k_base counted",
     "tokens file": "token ids of a tokenizer.json, byte-level BPE",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from tamis.transforms.curriculum.orders import (
     image_of,
     weighted_cells,
 )
-from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
+from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions, batch_in
 
 WILDCARD = "*"
 """Stands for all sources that are not named."""
@@ -102,6 +102,14 @@ class Curriculum(Ordering):
     batch: BatchSize | None = Field(
         default=None, description="tokens of a training step, by which the plan places steps; no order depends on it"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_batch_of_trainer(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "batch" in values:
+            return values
+        batch = batch_in(values.get("schedule"))
+        return values if batch is None else {**values, "batch": batch}
 
     @field_validator("phases")
     @classmethod

@@ -21,6 +21,7 @@ from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.feed.gaps import FILE as GAPS
 from tamis.transforms.feed.gaps import SCHEMA as GAPS_SCHEMA
 from tamis.transforms.feed.gaps import gaps_in, read_gaps
+from tamis.transforms.feed.step_sizes import BatchHint
 from tamis.transforms.text.tokenizer import tokenizer_key
 
 PLAN = "plan.json"
@@ -56,7 +57,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class CorpusIndex:
-    """The corpus of a release, with the schedule of a training plan. `run`: its run directory. `tokens`:
+    """The corpus of a release, with the schedule and the batch hints of a training plan. `run`: its run directory. `tokens`:
     of all places. `patched`: the release that it is a patch of, as `RUN@41`, "" if it is none;
     `continues`: the roots of the corpora whose places it has."""
 
@@ -71,6 +72,7 @@ class CorpusIndex:
     """The signals among the columns of its shards (`output.signals`)."""
     patched: str = ""
     continues: tuple[str, ...] = ()
+    batch_hints: tuple[BatchHint, ...] = ()
 
     def learning_rate(self, first: float, stop: float) -> float:
         """Exact mean learning rate of tokens [first, stop); that of `first` if there are none."""
@@ -79,14 +81,14 @@ class CorpusIndex:
 
 
 def load_corpus(name: str, plan: str = "") -> CorpusIndex:
-    """The corpus of a release, `RUN` or `RUN@41`, with the schedule of the training plan `plan`: a
+    """The corpus of a release, `RUN` or `RUN@41`, with schedule and batch hints of the training plan `plan`: a
     file, by default the plan.json of the release. Raises FileNotFoundError if there is no such
     release or plan, RunError if the plan is of another corpus."""
     release = open_release(name)
     run, manifest = release.run, release.manifest
     curriculum = manifest["curriculum"]
     files = {file["path"]: file for file in manifest["files"]}
-    schedule = curriculum["schedule"]
+    schedule, hints = curriculum["schedule"], []
     uri = plan or release.uri(PLAN)
     if plan or storage.exists(uri):
         training_plan = json.loads(storage.read_bytes(uri))
@@ -94,7 +96,7 @@ def load_corpus(name: str, plan: str = "") -> CorpusIndex:
         actual = [files[shard["path"]]["sha256"] for shard in curriculum["shards"]]
         if planned != actual or training_plan["data"]["corpus_root"] != manifest["corpus_root"]:
             raise RunError(f"{uri} is the plan of another corpus; write one with: tamis plan {name}")
-        schedule = training_plan["schedule"]
+        schedule, hints = training_plan["schedule"], training_plan["batch_hints"]
     entries, documents = [], 0
     patch = manifest.get("patch")
     gaps = read_gaps(release.uri(GAPS)) if patch else GAPS_SCHEMA.empty_table()
@@ -111,7 +113,10 @@ def load_corpus(name: str, plan: str = "") -> CorpusIndex:
     signals = tuple(manifest["recipe"].get("output", {}).get("signals", ()))
     lineage = (f"{run}@{patch['of']}", tuple(patch["corpora"])) if patch else ("", ())
     planned_schedule = Schedule.model_validate(schedule)
-    return CorpusIndex(run, manifest["corpus_root"], tuple(entries), tokens, planned_schedule, key, signals, *lineage)
+    planned_hints = tuple(BatchHint(*(hint[name] for name in BatchHint._fields)) for hint in hints)
+    return CorpusIndex(
+        run, manifest["corpus_root"], tuple(entries), tokens, planned_schedule, key, signals, *lineage, planned_hints
+    )
 
 
 class CorpusReader:

@@ -1,15 +1,15 @@
 """A finished run as training batches: tokenised, packed, in order, with learning rates.
 
-Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B),
-and rank r of W takes the r-th part of them. So the ranks together read the run in order whatever W
-is, and training can resume at any step.
+Sequences are numbered 0, 1, 2, … in the order of the run. Step s takes sequences [s·B, (s + 1)·B), or
+the next B of them where B follows the plan, and rank r of W takes the r-th part. So the ranks together
+read the run in order whatever W is, and training can resume at any step.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from multiprocessing import get_context
 from typing import Any, Final, Literal, NamedTuple, NoReturn
@@ -21,6 +21,7 @@ from tamis.transforms import storage
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import fingerprint
 from tamis.transforms.feed.corpus_index import CorpusIndex, load_corpus
+from tamis.transforms.feed.step_sizes import Change, StepSizes, followed, step_sizes
 from tamis.transforms.feed.stream import PACKINGS, PackedSequences, Packing, TokenStream, counts_file, pack
 from tamis.transforms.feed.text_to_ids import Tokenizer, load_tokenizer, tokenizer_id
 from tamis.transforms.runtime.prefetch import prefetch
@@ -58,14 +59,16 @@ class CurriculumDataset:
     `run` is a run directory, `RUN`, or a release of it, `RUN@41`. `RUN` is the release that is
     current now: this object reads that one to its end, whatever later runs add. `plan` is a
     training plan for another schedule (`tamis plan --schedule`); by default the release's own.
-    `batch_size` is the number of sequences of all ranks together. `end` is the id appended to each
+    `batch_size` is the number of sequences of all ranks together. With `batch_increment`, it follows the
+    `batch_hints` of the plan, in multiples of that, which is a multiple of every number of ranks to come;
+    the tokens of all documents are counted first. `end` is the id appended to each
     document: `"own"` for the tokenizer's, None for none. `cache` is the folder or prefix that
     keeps token counts of documents, by tokenizer: by default `.feed` in the run, None for no
     cache. One thread prepares `prefetch` batches ahead. Every shard is checked against the
     manifest before its texts are used.
 
     Raises FileNotFoundError if there is no such release; RunError if the plan or a shard does not
-    match the manifest, or the cache was indexed for another tokenizer.
+    match the manifest, the plan has no hints to follow, or the cache was indexed for another tokenizer.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class CurriculumDataset:
         cache: str | None = "",
         prefetch: int = 2,
         plan: str = "",
+        batch_increment: int = 0,
     ) -> None:
         if sequence_length < 1 or batch_size < 1 or batch_size % world_size:
             raise RunError(
@@ -90,9 +94,19 @@ class CurriculumDataset:
             )
         if not 0 <= rank < world_size:
             raise RunError(f"rank {rank} of {world_size}: ranks are 0 to {world_size - 1}")
+        if batch_increment < 0 or (batch_increment and (batch_size % batch_increment or batch_increment % world_size)):
+            raise RunError(
+                f"cannot change {batch_size} sequences by {batch_increment} on {world_size} ranks: the batch size must be a "
+                "multiple of batch_increment, and that of the number of ranks"
+            )
         self.corpus = load_corpus(run, plan)
+        if batch_increment and not self.corpus.batch_hints:
+            raise RunError(
+                f"the plan of '{run}' has no batch_hints to follow, which phases with assign: quality give: leave out "
+                "batch_increment"
+            )
         self.tokenizer = load_tokenizer(tokenizer)
-        self.sequence_length, self.batch_size = sequence_length, batch_size
+        self.sequence_length, self.batch_size, self.batch_increment = sequence_length, batch_size, batch_increment
         self.rank, self.world_size = rank, world_size
         self.packing, self.prefetch = packing, prefetch
         self.end = self.tokenizer.end if end == "own" else end
@@ -123,9 +137,7 @@ class CurriculumDataset:
     @property
     def steps(self) -> int:
         """The number of steps in the run. Counts the tokens of all documents not counted yet."""
-        sequences = self._sequences()[1].count()
-        step, first = self._start
-        return step + -(-max(sequences - first, 0) // self.batch_size)
+        return self._sizes.steps(self._sequences()[1].count())
 
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
         """Where to resume after `step` finished steps, by default those that this object yielded.
@@ -134,7 +146,7 @@ class CurriculumDataset:
         step = self._steps if step is None else step
         if step is None:
             raise RunError("this object has yielded no batch itself (DataLoader workers use copies): pass the finished steps")
-        begin, first = self._start
+        begin, _ = self._start
         if step < begin:
             raise RunError(f"step {step} lies before step {begin}, where this dataset began")
         return {
@@ -142,7 +154,7 @@ class CurriculumDataset:
             "corpus": self.corpus.root,
             "stream": self._stream_fingerprint,
             "step": step,
-            "sequence": first + (step - begin) * self.batch_size,
+            "sequence": self._sizes.at(step)[0],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -168,21 +180,33 @@ class CurriculumDataset:
     def _stream_fingerprint(self) -> str:
         return fingerprint([self.tokenizer.name, self.end, self.sequence_length, self.packing])
 
+    @property
+    def _sizes(self) -> StepSizes:
+        """Of the steps from where this dataset begins."""
+        return step_sizes(self._changes, *self._start)
+
+    @cached_property
+    def _changes(self) -> list[Change]:
+        if not self.batch_increment:
+            return [(0, self.batch_size)]
+        sequences = self._sequences()[1]
+        return followed(self.corpus.batch_hints, self.batch_size, self.batch_increment, sequences.count(), sequences.run_token)
+
     def _sequences(self) -> tuple[TokenStream, PackedSequences]:
         stream = TokenStream(self.corpus, self.tokenizer, self.end, self.cache)
         return stream, PACKINGS[self.packing](stream, self.sequence_length)
 
     def _batches(self, worker: int, workers: int) -> Iterator[TrainingBatch]:
         stream, sequences = self._sequences()  # not shared: each iteration runs in its own thread
-        begin, start = self._start
-        share = self.batch_size // self.world_size
-        for step in count(begin + worker, workers):
-            first = start + (step - begin) * self.batch_size
+        sizes = self._sizes
+        for step in count(self._start[0] + worker, workers):
+            first, size = sizes.at(step)
             if not sequences.has(first):
                 return
+            share = size // self.world_size
             own = first + self.rank * share
             arrays = pack(stream, sequences, own, own + share, self.sequence_length)
-            low, high = sequences.run_token(first), sequences.run_token(first + self.batch_size)
+            low, high = sequences.run_token(first), sequences.run_token(first + size)
             rate = self.corpus.learning_rate(low, high)
             yield TrainingBatch(arrays.tokens, arrays.segments, arrays.positions, step, rate, int(low), int(high))
 

@@ -1,8 +1,9 @@
 """What to take of several ways of training, from their losses with the same seeds.
 
-Differences are paired by seed (Student's t). Their number is corrected for by Holm's procedure (S.
-Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Statist. 6, 1979, 65-70),
-which holds however the differences depend on each other, and by Bonferroni's intervals.
+Differences are paired by seed (Student's t). Their number is corrected for by Holm's procedure with
+weights (S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Statist. 6, 1979,
+65-70), which holds however the differences depend on each other, and by Bonferroni's intervals. A
+question that is asked first has half of the weight, so that all others together cannot drown it.
 """
 
 from collections.abc import Sequence
@@ -41,46 +42,54 @@ class Choice(NamedTuple):
     against: Comparisons
 
 
-def compare_paired(losses: Floats, reference: Floats) -> Comparisons:
-    """Compares f64[ways, seeds] with references of that shape, or with one, f64[seeds]. With one seed,
-    intervals are infinite and p is 1: no difference can be told from luck."""
+def compare_paired(losses: Floats, reference: Floats, first: int | None = None) -> Comparisons:
+    """Compares f64[ways, seeds] with references of that shape, or with one, f64[seeds]. `first`: the way
+    that is asked for first. With one seed, intervals are infinite and p is 1: no difference can be told
+    from luck."""
     from scipy.stats import t
 
     differences = reference - losses
     distinct, index = np.unique(differences, axis=0, return_inverse=True)
-    tested = distinct.any(axis=1)
+    index = index.ravel()
+    tested = np.asarray(distinct.any(axis=1))
     number, seeds = int(tested.sum()), differences.shape[1]
     mean = distinct.mean(axis=1)
     half, p = np.where(tested, np.inf, 0.0), np.ones(len(distinct))
     if seeds > 1 and number:
+        weights = np.where(tested, 1.0, 0.0)
+        if first is not None and tested[index[first]]:
+            weights[index[first]] = max(number - 1, 1)
+        weights = weights[tested] / weights.sum()
         error = distinct[tested].std(axis=1, ddof=1) / np.sqrt(seeds)
         with np.errstate(divide="ignore"):
-            p[tested] = holm(2 * t.sf(np.abs(mean[tested]) / error, seeds - 1))
-        half[tested] = t.isf(LEVEL / 2 / number, seeds - 1) * error
-    gain, low, high, corrected = (values[index.ravel()] for values in (mean, mean - half, mean + half, p))
+            p[tested] = holm(2 * t.sf(np.abs(mean[tested]) / error, seeds - 1), weights)
+        half[tested] = t.isf(LEVEL * weights / 2, seeds - 1) * error
+    gain, low, high, corrected = (values[index] for values in (mean, mean - half, mean + half, p))
     return Comparisons(gain, low, high, corrected, number)
 
 
-def holm(p: Floats) -> Floats:
-    """Corrects p-values for their number: the least of n is multiplied by n, the next by n − 1, …; none
-    falls below one that was less, or rises above 1."""
-    order = np.argsort(p, kind="stable")
+def holm(p: Floats, weights: Floats) -> Floats:
+    """Corrects p-values for their number. The one that is least for its weight is multiplied by the sum
+    of all weights over its own, the next by the sum of the rest over its own, …; none falls below one
+    before it, or rises above 1."""
+    order = np.argsort(p / weights, kind="stable")
+    left = np.cumsum(weights[order][::-1])[::-1]
     corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * left / weights[order]), 1.0)
     return corrected
 
 
 def choose(losses: Floats, simplest: Sequence[int]) -> Choice:
-    """What to take of f64[ways, seeds]. `simplest`: ways to prefer to all others, the simplest first.
+    """What to take of f64[ways, seeds]. `simplest`: the way to prefer to all others, and, if there is one,
+    the way to prefer to all but that, which is the first question.
 
-    A simple way is left for the next one that beats it, and the last for the best way that beats it.
+    The simplest way is left for the second if this beats it, and either for the best way that beats it.
     Where all ways are equally good, another than the first is taken with a chance of `LEVEL` at most.
     """
-    reference, *others = simplest
-    against = compare_paired(losses, losses[reference])
-    for other in others:
-        if against.better[other]:
-            reference, against = other, compare_paired(losses, losses[other])
+    reference, *second = simplest
+    against = compare_paired(losses, losses[reference], *second)
+    if second and against.better[second[0]]:
+        reference, against = second[0], compare_paired(losses, losses[second[0]])
     better = np.flatnonzero(against.better)
     taken = int(better[np.argmin(losses[better].mean(axis=1))]) if len(better) else reference
     return Choice(taken, reference, against)

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from tamis.pipelines.cli.main import app
 from tamis.pipelines.proxy_memory.measure_memory import plan_run
 from tamis.pipelines.proxy_memory.memory_result import Experiment, Seed, lines, summarise
-from tamis.pipelines.proxy_memory.plot_memory import draw
+from tamis.pipelines.proxy_memory.plot_memory import PANEL, draw
 from tamis.pipelines.training.rank_runs import ProxyTraining
-from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus
+from tamis.pipelines.training.tokenized_corpus import TokenizedCorpus, make_batches
 from tamis.transforms.curriculum.order import Curriculum
 from tests.transforms.feed.releases import release
 
@@ -53,6 +53,23 @@ def test_run_blocks_and_held_out_documents_are_apart_and_the_best_are_in_no_run(
     other = plan_run("RUN", corpus(), EXPERIMENT, SMALL, 1)
     assert (other.run[0].tokens != one.run[0].tokens).any()
     assert read(other.held_out) != read(one.held_out)
+
+
+def test_a_block_gains_what_it_adds_to_the_run_and_nothing_if_it_comes_anyway() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tamis.pipelines.proxy_memory.measure_memory import Plan, watch
+    from tamis.transforms.proxy.model import Shape
+
+    one, documents = corpus(), np.arange(500)
+    run, others = make_batches(one, documents[:200], 8, 2)[:60], make_batches(one, documents[400:], 8, 2)
+    same = Plan(run, [run[10:15], run[30:35]], others[:3], [10, 30], [0, 1, 4, 9])
+    shape = Shape(vocabulary=500, width=8, layers=1, heads=1)
+    nothing = watch(shape, 0, 1e-3, same, "cpu")
+    assert nothing["gain"] == [[0] * 4] * 2
+    gained = watch(shape, 0, 1e-3, same._replace(blocks=[others[:5], others[:5]]), "cpu")
+    assert gained["loss"] == nothing["loss"]
+    assert all(gains[0] > 0.01 for gains in gained["gain"])  # it holds the held-out documents
+    assert watch(shape, 0, 1e-3, same._replace(blocks=[others[:5], run[30:35]]), "cpu")["gain"][1] == [0] * 4
 
 
 def measured(half_life: float, parameters: int, step_tokens: int, noise: float = 0.002) -> list[Seed]:
@@ -120,6 +137,8 @@ def test_what_was_not_measured_is_said() -> None:
     for half_life, warning in ((100_000, "[horizon]"), (1_500, "[short]")):
         told = summarise("RUN", EXPERIMENT, SETTINGS, [measured(half_life, 60_000, 2048), [], [], []])["warnings"]
         assert [line.split()[0] for line in told] == [warning]
+    noisy = summarise("RUN", EXPERIMENT, SETTINGS, [measured(9_000, 60_000, 2048, noise=0.3), [], [], []])
+    assert (noisy["settings"][0]["low"], noisy["warnings"][0].split()[0]) == (None, "[no-interval]")
 
 
 def test_the_figure_has_a_panel_for_each_setting_a_dot_for_each_distance_and_a_band() -> None:
@@ -133,6 +152,7 @@ def test_the_figure_has_a_panel_for_each_setting_a_dot_for_each_distance_and_a_b
         assert len(xs) == len(row["distances"])
         band = panel.find("{*}rect")
         assert band is not None
+        assert xs[0] <= float(band.get("x", "")) < float(band.get("x", "")) + float(band.get("width", "")) <= PANEL - 20
         assert f"half-life {row['half_life']:,.0f} tokens" in [text.text for text in panel.findall("{*}text")]
     assert float(drawing.get("width", 0)) > max(xs)
 

@@ -184,7 +184,20 @@ MISTAKES = [
     ),
     (
         "curriculum: {schedule: {from: megatron, args: {lr: 1e-3, train_iters: 9, lr_warmup: 3}}}\n",
-        "1: curriculum.schedule.args: 'lr_warmup' is no argument that sets the learning rate; did you mean 'lr_warmup_init'?",
+        "1: curriculum.schedule.args.lr_warmup: no such argument of the scheduler; did you mean 'lr_warmup_init'?",
+    ),
+    (
+        "curriculum:\n  schedule:\n    from: megatron\n    args:\n      lr: 1e-3\n      train-iters: 9\n      min-lr: 1e-2\n",
+        "7: curriculum.schedule.args.min-lr: is above lr, 0.001",
+    ),
+    (
+        "curriculum: {schedule: {from: megatron, args: {lr: 1, train-iters: 9, rampup-batch-size: [2, 2, 9]}}}\n",
+        "1: curriculum.schedule.args.rampup-batch-size: needs the lengths in samples (train_samples, lr_warmup_samples, …), "
+        "as in Megatron",
+    ),
+    (
+        "curriculum:\n  schedule:\n    from: transformers\n    args: {max_steps: 9, lr_scheduler_kwargs: {power: 2}}\n",
+        "4: curriculum.schedule.args.lr_scheduler_kwargs.power: is not an option of linear: it has none",
     ),
     (
         "curriculum: {schedule: {shape: wsd, peak: 3e-3, min_lr: 1e-5}}\n",

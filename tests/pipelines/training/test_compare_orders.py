@@ -113,7 +113,7 @@ def test_where_nothing_helps_that_is_said_first() -> None:
 
 def test_what_beats_ascending_is_the_choice() -> None:
     better = LOSSES | {("lr_weighted 0.1", "cosine", "ema"): [3.7, 4.02, 3.6, 3.8]}
-    choice = "lr_weighted 0.1 under cosine, checkpoints averaged (ema), is the choice"
+    choice = "lr_weighted 0.1 under cosine, averaged (ema), is the choice"
     assert advice(better)[1][0].startswith(f"{choice}: it beats ascending under wsd by 0.1975 nats [+0.1")
 
 

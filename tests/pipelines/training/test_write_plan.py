@@ -169,6 +169,22 @@ def test_a_ramp_of_the_batch_size_is_megatrons_own_and_counts_in_sequences(tmp_p
         "--lr 0.001 --min-lr 0.0 --lr-decay-style linear --lr-warmup-samples 0 --lr-decay-samples 200 --train-samples 200 "
         "--seq-length 5 --global-batch-size 8 --rampup-batch-size 2 2 60\n"
     )
+    arguments = json.loads(invoke("plan", run, "--as", "megatron", "--json").stdout)
+    again = Curriculum.model_validate({"schedule": {"from": "megatron", "args": arguments}})
+    assert again.batch == own_plan(run).batch
+    assert again.schedule == own_plan(run).schedule.model_copy(update={"tokens": 1000})
     flat = invoke("plan", run, "--batch", "{sequences: 4, sequence_length: 5}", "-o", tmp_path / "flat.json")
     assert flat.exit_code == 0
     assert json.loads((tmp_path / "flat.json").read_text())["batch"] == {"sequences": 4, "sequence_length": 5, "ramp": None}
+
+
+def test_arguments_of_megatron_tell_the_batch_size_of_a_plan(tmp_path: Path) -> None:
+    run = finished(tmp_path, Curriculum(order="ascending"))
+    args = "{lr: 1.0e-3, train-samples: 200, global-batch-size: 8, seq-length: 5, rampup-batch-size: [2, 2, 60]}"
+    result = invoke("plan", run, "--schedule", f"{{from: megatron, args: {args}}}", "-o", tmp_path / "plan.json")
+    assert (result.exit_code, "[other-length]" in result.stdout) == (0, False)
+    assert json.loads((tmp_path / "plan.json").read_text())["batch"] == {
+        "sequences": 8,
+        "sequence_length": 5,
+        "ramp": [2, 2, 60],
+    }

@@ -16,7 +16,7 @@ from tamis.transforms.core.release import open_release
 from tamis.transforms.core.schedule import Schedule
 from tamis.transforms.core.shards import Output, write_shard
 from tamis.transforms.curriculum.order import Curriculum
-from tamis.transforms.curriculum.training_plan import make_plan
+from tamis.transforms.curriculum.training_plan import BatchHint, make_plan
 from tamis.transforms.provenance import release_chain
 
 WSD = Schedule(peak=3e-3, final=1e-3, decay=0.5)
@@ -86,7 +86,8 @@ def write_manifest(run: str, manifest: dict[str, Any]) -> None:
     release_chain.record(open_release(run), content)
 
 
-def write_plan(run: str, schedule: Schedule | None = None) -> None:
-    """Writes the training plan of a release as `tamis run` does."""
+def write_plan(run: str, schedule: Schedule | None = None, hints: Sequence[BatchHint] = ()) -> None:
+    """Writes the training plan of a release as `tamis run` does, with these hints."""
     release = open_release(run)
-    storage.write_bytes(release.uri("plan.json"), make_plan(release.manifest, schedule).model_dump_json().encode())
+    plan = make_plan(release.manifest, schedule).model_copy(update={"batch_hints": tuple(hints)})
+    storage.write_bytes(release.uri("plan.json"), plan.model_dump_json().encode())

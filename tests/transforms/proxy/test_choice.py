@@ -13,20 +13,22 @@ from scipy import stats
 from tamis.transforms.proxy.choice import LEVEL, choose, compare_paired, holm
 
 
-def closed_test(p: np.ndarray) -> list[float]:
+def closed_test(p: np.ndarray, weights: np.ndarray) -> list[float]:
     """Holm's p-values by closed testing: a hypothesis falls if every set of hypotheses with it falls by Bonferroni's test."""
-    sets = [group for size in range(1, len(p) + 1) for group in combinations(range(len(p)), size)]
-    return [max(min(1.0, len(group) * min(p[i] for i in group)) for group in sets if at in group) for at in range(len(p))]
+    sets = [list(group) for size in range(1, len(p) + 1) for group in combinations(range(len(p)), size)]
+    least = [min(1.0, (p[group] * weights[group].sum() / weights[group]).min()) for group in sets]
+    return [max(value for group, value in zip(sets, least, strict=True) if at in group) for at in range(len(p))]
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=7).map(np.array))
-def test_holm_is_closed_testing(p: np.ndarray) -> None:
-    assert holm(p) == pytest.approx(closed_test(p))
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 9)), min_size=1, max_size=7).map(np.array))
+def test_holm_is_closed_testing(pairs: np.ndarray) -> None:
+    p, weights = pairs.T
+    assert holm(p, weights) == pytest.approx(closed_test(p, weights))
 
 
 def test_holm_by_published_values() -> None:
     """The four p-values of the article on the method in Wikipedia: the first and the last stay below 0.05."""
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005]), np.ones(4)) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_gains_are_paired_and_their_intervals_hold_together() -> None:
@@ -40,11 +42,22 @@ def test_gains_are_paired_and_their_intervals_hold_together() -> None:
     assert found.number == 2
     assert (found.gain[0], found.low[0], found.high[0], found.p[0]) == (0, 0, 0, 1)
     assert found.gain[1:] == pytest.approx((reference - losses[1:]).mean(axis=1))
-    assert found.p[1:] == pytest.approx(closed_test(np.array([test.pvalue for test in tests])))
+    assert found.p[1:] == pytest.approx(closed_test(np.array([test.pvalue for test in tests]), np.ones(2)))
     bounds = [test.confidence_interval(1 - 0.05 / 2) for test in tests]
     assert found.low[1:] == pytest.approx([bound.low for bound in bounds])
     assert found.high[1:] == pytest.approx([bound.high for bound in bounds])
     assert found.better.tolist() == [False, True, False]
+
+
+def test_the_first_question_has_half_of_the_weight() -> None:
+    losses = np.random.default_rng(0).normal(size=(5, 4))
+    found = compare_paired(losses, losses[0], first=2)
+    tests = [stats.ttest_rel(losses[0], row) for row in losses[1:]]
+    weights = np.array([1, 3, 1, 1])
+    assert found.p[1:] == pytest.approx(closed_test(np.array([test.pvalue for test in tests]), weights))
+    for at, test in enumerate(tests):
+        bound = test.confidence_interval(1 - 0.05 * weights[at] / 6)
+        assert (found.low[at + 1], found.high[at + 1]) == pytest.approx((bound.low, bound.high))
 
 
 @given(st.integers(2, 6), st.integers(2, 5), st.integers(0, 1000))

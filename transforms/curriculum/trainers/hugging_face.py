@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 
 from tamis.transforms.core.schedule import Curve, Rate, Schedule, Section
-from tamis.transforms.curriculum.trainers.stages import Arguments, TrainerArguments, name_of, schedule_of, stages_of
+from tamis.transforms.curriculum.trainers.stages import Arguments, TrainerArguments, errors_at, name_of, schedule_of, stages_of
 
 _CURVES: Final[Mapping[Curve, str]] = {"linear": "linear", "cosine": "cosine", "sqrt": "1-sqrt"}
 
@@ -59,9 +59,10 @@ class TransformersArguments(TrainerArguments):
         given, known = self.lr_scheduler_kwargs.model_fields_set, _KWARGS.get(self.lr_scheduler_type, set())
         if wrong := sorted(given - known):
             of_it = f"it has {', '.join(sorted(known))}" if known else "it has none"
-            raise ValueError(f"lr_scheduler_kwargs.{wrong[0]} is not an option of {self.lr_scheduler_type}: {of_it}")
+            text = f"is not an option of {self.lr_scheduler_type}: {of_it}"
+            raise errors_at({("lr_scheduler_kwargs", name): text for name in wrong})
         if self.warmup > self.max_steps:
-            raise ValueError("the warm-up is longer than max_steps")
+            raise errors_at({("warmup_steps",): f"is longer than the run, of max_steps {self.max_steps:,}"})
         kwargs = self.lr_scheduler_kwargs
         if "min_lr_rate" in known and (kwargs.min_lr is None) == (kwargs.min_lr_rate is None):
             raise ValueError(f"{self.lr_scheduler_type} needs lr_scheduler_kwargs.min_lr or .min_lr_rate")

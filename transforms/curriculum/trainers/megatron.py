@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tamis.transforms.core.schedule import Curve, Rate, Schedule, Section
-from tamis.transforms.curriculum.trainers.stages import Arguments, TrainerArguments, name_of, schedule_of, stages_of
+from tamis.transforms.curriculum.batch_size import BatchSize
+from tamis.transforms.curriculum.trainers.stages import Arguments, TrainerArguments, errors_at, name_of, schedule_of, stages_of
 
 _CURVES: Final[Mapping[Curve, str]] = {"linear": "linear", "cosine": "cosine", "sqrt": "minus_sqrt", "halving": "exponential"}
 """Of `--lr-wsd-decay-style`, by ours. Its `exponential` falls by 2·½^r − 1."""
 
 _INVERSE_SQRT: Final = "inverse-square-root"
 
+Positive = Annotated[int, Field(ge=1)]
+
 
 class MegatronArguments(TrainerArguments):
     """Arguments of Megatron-LM's command line. Lengths are in iterations, or all in samples, as a run that
-    ramps its batch size up has them."""
+    ramps its batch size up has them. Those of the batch may be left out."""
 
     lr: float = Field(gt=0, allow_inf_nan=False)
     min_lr: Rate = 0.0
@@ -34,6 +37,9 @@ class MegatronArguments(TrainerArguments):
     lr_decay_samples: int | None = Field(None, ge=1)
     lr_warmup_samples: int = Field(0, ge=0)
     lr_wsd_decay_samples: int | None = Field(None, ge=0)
+    global_batch_size: int | None = Field(None, ge=1)
+    seq_length: int | None = Field(None, ge=1)
+    rampup_batch_size: tuple[Positive, Positive, Positive] | None = None
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> MegatronArguments:
@@ -43,14 +49,34 @@ class MegatronArguments(TrainerArguments):
         )
         if (self.train_iters is None) == (self.train_samples is None) or (iterations and samples):
             raise ValueError("set train_iters or train_samples, and all other lengths in the same unit")
-        if self.min_lr > self.lr or self.lr_warmup_init > self.lr:
-            raise ValueError(f"min_lr and lr_warmup_init must be at most lr, {self.lr:g}")
+        unit = "iters" if iterations else "samples"
         run, decay, warmup, wsd = self.lengths
+        wrong: dict[tuple[str, ...], str] = {}
+        for name in ("min_lr", "lr_warmup_init"):
+            if getattr(self, name) > self.lr:
+                wrong[name,] = f"is above lr, {self.lr:g}"
         if warmup >= min(run, decay):
-            raise ValueError("the warm-up must be shorter than the run and than its decay")
-        if self.lr_decay_style == "WSD" and not 0 < wsd <= decay - warmup:
-            raise ValueError("WSD needs lr_wsd_decay_iters (or _samples), at most what the warm-up leaves of the decay")
+            name = f"lr_warmup_{unit}" if self.lr_warmup_fraction is None else "lr_warmup_fraction"
+            wrong[name,] = f"leaves nothing to train or to decay: set it below {min(run, decay):,} {unit}"
+        elif self.lr_decay_style == "WSD" and not 0 < wsd <= decay - warmup:
+            wrong[f"lr_wsd_decay_{unit}",] = f"should be 1 to {decay - warmup:g}, what the warm-up leaves of the decay"
+        if self.rampup_batch_size and self.train_samples is None:
+            wrong["rampup_batch_size",] = "needs the lengths in samples (train_samples, lr_warmup_samples, …), as in Megatron"
+        elif self.rampup_batch_size and not (self.global_batch_size and self.seq_length):
+            wrong["rampup_batch_size",] = "needs global_batch_size and seq_length, which say what it ramps up to"
+        if wrong:
+            raise errors_at(wrong)
+        try:
+            self.batch()
+        except ValidationError as error:
+            raise errors_at({("rampup_batch_size",): str(error.errors()[0]["ctx"]["error"])}) from None
         return self
+
+    def batch(self) -> BatchSize | None:
+        """The batch size; None if the arguments do not tell it."""
+        if self.global_batch_size is None or self.seq_length is None:
+            return None
+        return BatchSize(sequences=self.global_batch_size, sequence_length=self.seq_length, ramp=self.rampup_batch_size)
 
     @property
     def lengths(self) -> tuple[int, int, float, int]:
@@ -64,7 +90,11 @@ class MegatronArguments(TrainerArguments):
         return run, decay, warmup if self.lr_warmup_fraction is None else self.lr_warmup_fraction * decay, wsd or 0
 
     def schedule(self) -> Schedule:
-        return schedule_of(self._sections(), self.lengths[0])
+        schedule, batch = schedule_of(self._sections(), self.lengths[0]), self.batch()
+        if batch is None:
+            return schedule
+        tokens = self.lengths[0] * (batch.tokens if self.train_samples is None else batch.sequence_length)
+        return schedule.model_copy(update={"tokens": tokens})
 
     def _sections(self) -> Iterator[Section]:
         run, decay, warmup, wsd = self.lengths

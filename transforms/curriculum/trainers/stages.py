@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from tamis.transforms.core.errors import nearest
 from tamis.transforms.core.options import Options
@@ -21,20 +22,34 @@ Arguments = dict[str, Any]
 
 
 class TrainerArguments(Options):
-    """Arguments by the names that the trainer gives them, with - or _."""
+    """Arguments by the names that the trainer gives them, with - or _, and with or without their section before a dot."""
 
     @model_validator(mode="before")
     @classmethod
     def _spell_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        spelt = {str(name).lstrip("-").replace("-", "_"): value for name, value in values.items()}
-        for name in spelt:
+        spelt = {str(name).lstrip("-").replace("-", "_").rsplit(".", 1)[-1]: name for name in values}
+        wrong: dict[tuple[str, ...], str] = {}
+        for name, written in spelt.items():
             if name not in cls.model_fields:
                 near = nearest(name, cls.model_fields)
                 known = f"did you mean '{near}'?" if near else f"these are: {', '.join(cls.model_fields)}"
-                raise ValueError(f"'{name}' is no argument that sets the learning rate; {known}")
-        return spelt
+                wrong[str(written),] = f"no such argument of the scheduler; {known}"
+        if wrong:
+            raise errors_at(wrong)
+        return {name: values[written] for name, written in spelt.items()}
+
+
+def errors_at(messages: Mapping[tuple[str, ...], str]) -> ValidationError:
+    """An error with messages by the places of arguments, so that a recipe's error names their lines."""
+    return ValidationError.from_exception_data(
+        "arguments",
+        [
+            {"type": PydanticCustomError("value_error", "{text}", {"text": text}), "loc": place, "input": None}
+            for place, text in messages.items()
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tamis.transforms.core.schedule import Schedule
+from tamis.transforms.curriculum.order import Curriculum
 from tamis.transforms.curriculum.trainer_arguments import Trainer, trainer_arguments
 from tamis.transforms.curriculum.trainer_schedule import ScheduleOptions
+from tamis.transforms.curriculum.training_plan import TrainingPlan, make_plan
+from tests.transforms.curriculum.test_training_plan import manifest
 from tests.transforms.curriculum.trainers.trainer_rates import CASES, TRAINERS, Arguments, Rates
 
 STEPS = 400
@@ -83,7 +86,7 @@ def test_printed_back_it_has_them_again(trainer: Trainer, shape: str) -> None:
     if trainer == "nanochat":
         arguments["lr"] = schedule.peak
     np.testing.assert_allclose(TRAINERS[trainer](arguments), planned(schedule), rtol=0, atol=EXACT * schedule.peak)
-    again = read(trainer, {name.split(".")[-1]: value for name, value in arguments.items()})
+    again = read(trainer, arguments)
     np.testing.assert_allclose(planned(again), planned(schedule), rtol=0, atol=EXACT * schedule.peak)
 
 
@@ -159,15 +162,26 @@ def test_a_warm_up_that_a_trainer_does_not_have_is_refused(trainer: Trainer, mes
     [
         ("megatron", {"lr": 1e-3}, "set train_iters or train_samples"),
         ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-samples": 9}, "all other lengths in the same unit"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-warmup-iters": 9}, "warm-up must be shorter"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-style": "WSD"}, "needs lr_wsd_decay_iters"),
-        ("megatron", {"lr": 1e-3, "train-iters": 9, "min-lr": 1}, "at most lr"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-warmup-iters": 9}, "set it below 9 iters"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-style": "WSD"}, "should be 1 to 9, what the warm-up leaves"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "min-lr": 1}, "is above lr, 0.001"),
         ("megatron", {"lr": 1e-3, "train-iters": 9, "lr-decay-stile": "WSD"}, "did you mean 'lr_decay_style'"),
+        ("megatron", {"lr": 1e-3, "train-iters": 9, "rampup-batch-size": [2, 2, 9]}, "needs the lengths in samples"),
+        (
+            "megatron",
+            {"lr": 1e-3, "train-samples": 9, "rampup-batch-size": [2, 2, 9]},
+            "needs global_batch_size and seq_length",
+        ),
+        (
+            "megatron",
+            {"lr": 1, "train-samples": 9, "rampup-batch-size": [2, 3, 9], "global-batch-size": 6, "seq-length": 1},
+            "choose an increment that divides 4",
+        ),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "reduce_lr_on_plateau"}, "lr_scheduler_type"),
         ("transformers", {"max_steps": 9, "lr_scheduler_kwargs": {"power": 2}}, "is not an option of linear: it has none"),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "cosine_with_min_lr"}, "min_lr_rate"),
         ("transformers", {"max_steps": 9, "lr_scheduler_type": "warmup_stable_decay"}, "num_decay_steps"),
-        ("transformers", {"max_steps": 9, "warmup_steps": 10}, "longer than max_steps"),
+        ("transformers", {"max_steps": 9, "warmup_steps": 10}, "is longer than the run, of max_steps 9"),
         ("nanochat", {"lr": 1, "num_iterations": 9, "warmup_ratio": 0.7}, "longer than num_iterations"),
         ("torch", {"lr": 1, "steps": 9, "schedulers": [{"type": "StepLR", "step_size": 3}], "milestones": [3]}, "milestones"),
         ("torchtitan", {"lr": 1}, "steps"),
@@ -183,3 +197,13 @@ def test_a_curve_that_the_next_scheduler_cuts_off_is_refused() -> None:
     schedulers = [{"type": "CosineAnnealingLR", "T_max": 9}, {"type": "StepLR", "step_size": 3}]
     with pytest.raises(ValidationError, match="is cut off by the next scheduler at 5"):
         read("torch", {"lr": 1, "steps": 12, "schedulers": schedulers, "milestones": [5]})
+
+
+@pytest.mark.parametrize(("trainer", "shape"), [each for each in EVERY if each[0] in ("megatron", "torch")])
+def test_it_can_be_ordered_for_and_planned(trainer: str, shape: str) -> None:
+    schedule = read(trainer, CASES[trainer][shape])
+    curriculum = Curriculum(order="lr_weighted", half_life=0.1, schedule=schedule)
+    plan = make_plan(manifest(curriculum, [("phase-1", 600), ("phase-1", 400)]))
+    assert sum(shard.lr_mass for shard in plan.shards) == pytest.approx(1)
+    assert plan.best_decile_weight["lr_weighted"] == pytest.approx(max(plan.best_decile_weight.values()))
+    assert TrainingPlan.model_validate_json(plan.model_dump_json()) == plan

@@ -295,7 +295,7 @@ def tokens(corpus: Path, name: str | None = None, count: bool = False) -> Task:
 
     def run() -> None:
         for each in texts:
-            work(each)
+            list(work(each))
 
     return Task(megabytes(corpus), run)
 

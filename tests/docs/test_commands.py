@@ -134,6 +134,8 @@ def test_the_commands_of_a_page_run_in_its_order(page: Path, folder: Path) -> No
         pytest.importorskip("accelerate", reason="accelerate is not installed")
     if "from lightning" in code:
         pytest.importorskip("lightning", reason="lightning is not installed")
+    if "from litdata" in code:
+        pytest.importorskip("litdata", reason="litdata is not installed")
     if "feed.for_megatron" in code:
         pytest.importorskip("megatron.core", reason="megatron-core is not installed")
     python_output: str | None = None

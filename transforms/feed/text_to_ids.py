@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
@@ -94,7 +94,7 @@ class FunctionTokenizer:
     vocabulary: int | None = None
 
     def encode(self, texts: pa.Array) -> tuple[Ids, Ints]:
-        return _concatenate([self.function(text) for text in texts.to_pylist()])
+        return _concatenate(map(self.function, texts.to_pylist()))
 
 
 def load_tokenizer(tokenizer: str | Callable[[str], Sequence[int]] | Tokenizer) -> Tokenizer:
@@ -129,11 +129,7 @@ def tokenizer_id(tokenizer: Tokenizer) -> TokenizerId | None:
     return None if tokenizer.name is None else {"name": tokenizer.name, "sha256": None}
 
 
-def _concatenate(texts: Sequence[Sequence[int]]) -> tuple[Ids, Ints]:
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    ids = np.empty(int(lengths.sum()), np.int32)
-    start = 0
-    for text, length in zip(texts, lengths.tolist(), strict=True):
-        ids[start : start + length] = text
-        start += length
-    return ids, lengths
+def _concatenate(texts: Iterable[Sequence[int]]) -> tuple[Ids, Ints]:
+    """A list becomes an array before the next one is made, while its numbers are still in the processor's cache."""
+    arrays = [np.fromiter(ids, np.int32, len(ids)) if isinstance(ids, list) else np.asarray(ids, np.int32) for ids in texts]
+    return np.concatenate([np.zeros(0, np.int32), *arrays]), np.fromiter(map(len, arrays), np.int64, len(arrays))

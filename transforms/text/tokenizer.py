@@ -1,7 +1,7 @@
 """Loads a tokenizer by name. It treats special tokens as text, and neither truncates nor pads."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -29,9 +29,10 @@ def tokenizer_key(tokenizer: TokenizerId) -> str:
 
 @dataclass(frozen=True)
 class TextTokenizer:
-    """Encodes and counts the tokens of texts. `end`: the id that ends a document, if it is known."""
+    """Encodes texts, perhaps only as their ids are taken, and counts their tokens. `end`: the id that ends a
+    document, if it is known."""
 
-    encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
+    encode: Callable[[Sequence[str]], Iterable[Sequence[int]]]
     count: Callable[[Sequence[str]], Sequence[int]]
     end: int | None
     vocabulary: int
@@ -68,15 +69,15 @@ def _open_encoding(name: str) -> TextTokenizer:
 
         facts, fast = bpe_openai.get_encoding(name), tokenizer_for_encoding(name)
         return TextTokenizer(
-            lambda texts: [fast.encode(text) for text in texts],
+            lambda texts: map(fast.encode, texts),
             lambda texts: [fast.count(text) for text in texts],
             facts.eot_token,
             facts.n_vocab,
         )
     encoding = tiktoken_encoding(name)
 
-    def encode(texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        return [encoding.encode_ordinary(text) for text in texts]
+    def encode(texts: Sequence[str]) -> Iterator[Sequence[int]]:
+        return map(encoding.encode_ordinary, texts)
 
     return TextTokenizer(encode, lambda texts: [len(ids) for ids in encode(texts)], encoding.eot_token, encoding.n_vocab)
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tamis.transforms.curriculum.training_plan import BatchHint
 from tamis.transforms.feed.dataset import CurriculumDataset
 from tamis.transforms.feed.export import export
-from tests.transforms.feed.releases import release
+from tests.transforms.feed.releases import release, write_plan
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 stateful = pytest.importorskip("torch.distributed.checkpoint.stateful")
@@ -203,6 +205,27 @@ def test_a_loader_resumes_on_another_number_of_ranks_where_it_stopped(run, steps
     assert (np.concatenate(rest, axis=1) == steps[5:]).all()
 
 
+def test_a_loader_that_follows_the_plan_resumes_on_another_number_of_ranks(run):
+    from tamis.transforms.feed.for_torch import CurriculumDataset as TorchDataset
+    from tamis.transforms.feed.for_torch import PlannedLoader
+
+    write_plan(run, hints=[BatchHint(token=300, phase="best", factor=0.5, stable_tokens=100, ramp_tokens=0)])
+    options = {"tokenizer": "bytes", "sequence_length": LENGTH, "batch_size": BATCH, "batch_increment": 4}
+    planned = [batch.tokens for batch in CurriculumDataset(run, **options)]
+    assert {len(tokens) for tokens in planned} == {BATCH, BATCH // 2}
+
+    def loaders(ranks: int) -> list[PlannedLoader]:
+        return [PlannedLoader(TorchDataset(run, rank=rank, world_size=ranks, **options)) for rank in range(ranks)]
+
+    two, four = loaders(2), loaders(4)
+    steps = list(islice(zip(*two, strict=True), len(planned) // 2))
+    for loader in four:
+        loader.load_state_dict(two[0].state_dict())
+    steps += zip(*four, strict=True)
+    for step, tokens in zip(steps, planned, strict=True):
+        assert (np.concatenate([batch.tokens for batch in step]) == tokens).all()
+
+
 def lightning_sees(run: str, rank: int, ranks: int, folder: Path, checkpoint: Path | None = None) -> np.ndarray:
     """What one rank sees, (steps, sequences, tokens); it leaves the checkpoint `folder`/step=5.ckpt."""
     lightning = pytest.importorskip("lightning", reason="lightning is not installed")
@@ -265,15 +288,34 @@ def test_streaming_needs_one_canonical_node():
     assert sorted(first) == [*range(8), *range(96, 104)]
 
 
-def test_litdata_gives_each_rank_a_stretch_of_its_own(tmp_path):
-    """So with two ranks it does not keep the order, and with one it does (tests/transforms/feed/test_export.py)."""
+def litdata_loader(folder: Path, rank: int, ranks: int, state: dict | None = None):
     litdata = pytest.importorskip("litdata", reason="litdata is not installed")
     from litdata.utilities.env import _DistributedEnv
 
+    dataset = litdata.StreamingDataset(str(folder), shuffle=False)
+    dataset.distributed_env = _DistributedEnv(ranks, rank, 1)
+    loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH // ranks)
+    if state is not None:
+        loader.load_state_dict(state)
+    return loader
+
+
+def test_litdata_gives_each_rank_a_stretch_of_its_own(tmp_path):
+    """Which is why its ranks begin with the state of a single one."""
     export(release(tmp_path / "run", TEXTS), "litdata", str(tmp_path / "out"))
-    firsts = []
-    for rank in range(2):
-        dataset = litdata.StreamingDataset(str(tmp_path / "out"), shuffle=False)
-        dataset.distributed_env = _DistributedEnv(2, rank, 1)
-        firsts.append(next(iter(dataset))["id"])
+    firsts = [next(iter(litdata_loader(tmp_path / "out", rank, 2)))["id"][0] for rank in range(2)]
     assert firsts == ["doc-0", "doc-100"]
+
+
+def test_litdata_keeps_the_order_from_the_state_of_a_single_rank(tmp_path):
+    """Two ranks for three steps, then four."""
+    export(release(tmp_path / "run", TEXTS), "litdata", str(tmp_path / "out"))
+    one = litdata_loader(tmp_path / "out", 0, 1)
+    next(iter(one))
+    state = one.state_dict()
+    state["num_samples_yielded"] = state["dataset"]["num_samples_yielded"] = state["dataset"]["sample_in_epoch"] = 0
+    two = [litdata_loader(tmp_path / "out", rank, 2, state) for rank in range(2)]
+    steps = list(islice(zip(*two, strict=True), 3))
+    four = [litdata_loader(tmp_path / "out", rank, 4, two[0].state_dict()) for rank in range(4)]
+    steps += zip(*four, strict=True)
+    assert [id for step in steps for batch in step for id in batch["id"]] == [f"doc-{number}" for number in range(200)]

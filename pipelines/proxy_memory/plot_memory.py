@@ -31,7 +31,7 @@ def draw(result: dict[str, Any]) -> str:
     marks += [
         f'<text x="6" y="{y(gain) + 4:.1f}">{gain:.3f}</text>'
         f'<path d="M{_LEFT - 14} {y(gain):.1f}H{_LEFT + PANEL * len(rows) - 20}" stroke="#ddd"/>'
-        for gain in (*np.linspace(0, high, 4).tolist(), *([low] if low < 0 else []))
+        for gain in (*np.linspace(0, high, 4).tolist(), *([low] if low < -high / 15 else []))  # labels do not overlap
     ]
     bottom = _TOP + HEIGHT
     for index, row in enumerate(rows):

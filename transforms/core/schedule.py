@@ -344,9 +344,8 @@ class Section:
     def integral(self, a: Floats, b: Floats) -> Floats:
         if self.first == self.last:
             return np.asarray(self.first * (b - a))
-        if self.curve == "inverse_sqrt":  # as 1/η² has a constant slope, ∫ η dr = 2 / (η · slope)
-            roots = 1 / self.value(b) - 1 / self.value(a)
-            return np.asarray((self.end - self.start) * 2 * roots / (self.last**-2 - self.first**-2))
+        if self.curve == "inverse_sqrt":  # as 1/η² has a constant slope, its mean rate is the harmonic mean of the ends
+            return np.asarray((b - a) * 2 / (1 / self.value(a) + 1 / self.value(b)))
         bent = (self.end - self.start) * (self._antiderivative(b) - self._antiderivative(a))
         return self.first * (b - a) + (self.last - self.first) * bent
 

@@ -203,6 +203,14 @@ def test_an_inverse_square_root_halves_at_four_times_the_step() -> None:
     np.testing.assert_allclose(schedule.learning_rate([0.05, 0.1, 0.4, 0.9]), [4, 8, 4, 8 / 3])
 
 
+@pytest.mark.parametrize("curve", get_args(Curve))
+def test_a_curve_that_hardly_falls_has_the_mass_of_a_constant_rate(curve: Curve) -> None:
+    last = float(np.nextafter(1, 0))
+    schedule = Schedule(pieces=(Piece(until=1, first=1, last=last, curve=curve),))
+    ends = np.arange(4097) / 4096
+    np.testing.assert_allclose(schedule.mass(ends[:-1], ends[1:]), 1 / 4096, rtol=1e-9)
+
+
 def test_a_run_may_end_within_the_last_piece() -> None:
     schedule = Schedule(pieces=({"until": 2, "first": 4, "last": 0, "curve": "cosine"},))
     np.testing.assert_allclose(schedule.learning_rate([0, 1]), [4, 2])

@@ -106,8 +106,9 @@ def _stages(schedule: Schedule, steps: int, trainer: str) -> Stages:
         raise ValueError(f"{trainer} has no such warm-up or decay: set each step's rate by batch.learning_rate")
     if warmup and abs(stages.start * warmup / stages.peak - 1) > 1e-9:
         raise ValueError(
-            f"{trainer} warms up one step ahead, from peak/{stages.warmup} instead of {stages.start:g}: plan for its own "
-            f"schedule, by schedule: {{from: {trainer}, args: …}} in the recipe or --schedule, or set warmup: 0"
+            f"{trainer} warms up one step ahead, in a run of {steps:,} steps from peak/{stages.warmup} instead of "
+            f"{stages.start:g}: plan for its own schedule, by schedule: {{from: {trainer}, args: …}} in the recipe or "
+            "--schedule, with as many steps as the run has, or set warmup: 0"
         )
     return Stages(
         stages.start, warmup, stages.peak, stages.decay_start, stages.decay_end, stages.final, stages.curve, 1, "linear", 1

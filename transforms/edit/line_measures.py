@@ -131,7 +131,9 @@ def line_spans(lines: LineMeasures, removed: npt.NDArray[np.bool_]) -> tuple[Int
 
 @njit(cache=True, nogil=True)
 def _line_spans(line_first, start, stop, removed):
-    size = np.sum(removed)
+    size = 0
+    for line in range(len(removed)):  # not np.sum, which would import SciPy
+        size += removed[line]
     document = np.empty(size, np.int64)
     cut_start = np.empty(size, np.int64)
     cut_stop = np.empty(size, np.int64)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tamis.pipelines.cli.messages import PROBLEM, Json, ReleaseName, print_json, print_output, user_errors
+from tamis.pipelines.formatting import plural
 from tamis.transforms.core.errors import RunError
 from tamis.transforms.core.options import UNITS
 
@@ -98,7 +99,8 @@ def plan(
         if as_json:
             print_json(plan.model_dump(mode="json"))
             return
-        typer.echo(f"{uri}: {plan.tokens:,} tokens in {len(plan.shards)} shards, {len(plan.checkpoints)} checkpoints to keep")
+        shards, kept = plural(len(plan.shards), "shard"), plural(len(plan.checkpoints), "checkpoint")
+        typer.echo(f"{uri}: {plan.tokens:,} tokens in {shards}, {kept} to keep")
         typer.echo(f"the best tenth of the data gets {plan.best_decile_lr_mass:.3%} of the learning rate's mass")
         for warning in plan.warnings:
             typer.secho(warning, fg="yellow")

@@ -89,7 +89,7 @@ def read_log(path: str) -> LogFile:
         rows: list[Row] = [(file, row) for file in events for row in read_events(file)]
     else:
         if not storage.exists(path):
-            raise FileNotFoundError(f"{path}: no such file, or a folder without event files of TensorBoard")
+            raise FileNotFoundError(f"{path}: no such log; name a file, or a folder with event files of TensorBoard")
         text = storage.read_bytes(path).decode("utf-8", errors="replace")
         rows = list(_rows(path, text))
         found = _LENGTH.search(text)

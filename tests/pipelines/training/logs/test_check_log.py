@@ -235,4 +235,4 @@ def test_what_is_wrong_is_named(run: Path, content: str, message: str) -> None:
 def test_lines_that_are_no_objects(run: Path) -> None:
     (run / "log.jsonl").write_text('{"step": 1, "lr": 0.1}\nstep 2\n')
     assert "log.jsonl:2: unexpected character" in invoke("check-log", run, run / "log.jsonl").stderr
-    assert "no such file" in invoke("check-log", run, run / "none.csv").stderr
+    assert "no such log" in invoke("check-log", run, run / "none.csv").stderr
